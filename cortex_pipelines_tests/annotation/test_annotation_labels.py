@@ -106,5 +106,4 @@ def test_quality_is_monotone_and_between_0_and_1(settings, figures, changed: str
 def test_quality_weighs_every_feature_and_reaches_one(settings) -> None:
     assert set(quality_features(settings)) == set(QualityWeights.model_fields)
     best = dict.fromkeys(FIGURES, 1) | {"smell_count": 0, "docstring": "x", "name": "abc"}
-    frame = pl.DataFrame([{**best, "has_error": False, "generated": False}])
-    assert frame.select(quality(settings)).item() == 1
+    assert pl.DataFrame([{**best, "has_error": False, "generated": False}]).select(quality(settings)).item() == 1

@@ -41,17 +41,7 @@ def test_a_unit_is_read_where_it_stands_by_the_grammar_of_its_file() -> None:
     assert rename_locals(code, "typescript", "function", "a.ts", 1) is None
 
 
-PROGRAM = """
-function f(a, b = 2) {
-  const [one, two = 5, ...rest] = a; let total = 0; var seen = {};
-  for (let i = 0; i < a.length; i++) { const square = a[i] * a[i]; total += square; }
-  for (const key of rest) { seen[key] = (seen[key] || 0) + 1; }
-  const add = (n) => { let inner = n; { let inner = n + 1; total += inner; } return inner + b; };
-  const out = { total, one: one, seen, two: two };
-  function later() { return total + add(1); }
-  return JSON.stringify([out, later(), add(3), `${total} total`]);
-}
-"""
+PROGRAM = TABLES["PROGRAM"]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")

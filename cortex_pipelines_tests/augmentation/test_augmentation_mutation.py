@@ -153,8 +153,7 @@ def test_a_sample_is_of_different_operators_and_heavier_ones_come_more_often() -
 
 def test_what_does_not_parse_has_no_mutants_and_stops_no_others() -> None:
     assert mutate_unit("def f(:\n    return 1 + 1", "python", "function", "", "f", 9, 1) == []
-    code = "def broken(:\n    pass\n\ndef f(a):\n    return a < 1\n"
-    assert {m.operator for m in mutants(code)} >= {"boundary"}
+    assert {m.operator for m in mutants("def broken(:\n    pass\n\ndef f(a):\n    return a < 1\n")} >= {"boundary"}
     all_mutants = mutants("def f(a):\n    print a\n    return a < 1\n")
     assert {m.compiles for m in all_mutants if m.operator == "boundary"} == {None}
 
@@ -193,5 +192,4 @@ def test_a_unit_above_the_limit_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize(("language", "path", "code", "operator"), TABLES["not_in"].values(), ids=TABLES["not_in"])
 def test_what_the_language_would_not_parse_is_left_out(language: str, path: str, code: str, operator: str) -> None:
-    all_mutants = mutate_code(code, language, path, EXTRACTION, SETTINGS)
-    assert operator not in {mutant.operator for mutant in all_mutants}
+    assert operator not in {mutant.operator for mutant in mutate_code(code, language, path, EXTRACTION, SETTINGS)}

@@ -48,17 +48,13 @@ def test_names_change_wherever_they_are_used_and_the_layout_stays() -> None:
 
 
 def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
-    code = """def test_ends():
-    reply = answer()
-    assert encoded(reply) == b'{"a":[0,3,4,5,6,7,8,9]}'
-"""
+    code = TABLES["no_new_name_makes_a_text_look_like_a_secret"]
     new_names = set()
     privacy = PrivacySettings.model_validate(sections()["privacy"])
     for seed in range(400):
         result = rename_locals(code, "python", "function", "m.py", seed)
         new_names |= {new for _, new in result.renames}
-        findings = scan_text(result.code, "m.py", privacy, "python")
-        assert [finding.rule for finding in findings] == [], result.code
+        assert [finding.rule for finding in scan_text(result.code, "m.py", privacy, "python")] == [], result.code
     assert len(new_names) > 30
 
 

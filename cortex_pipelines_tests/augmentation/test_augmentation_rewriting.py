@@ -10,6 +10,9 @@ from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewrites, rewritten
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 PYTHON = "def f(a, b):\n    # Look first.\n    if a:  # nothing\n        g(a, b)\n    return a\n"
 BRACES = "function f(a, b) {\n  // Look first.\n  if (a) { /* nothing */\n    g(a, b);\n  }\n  return a;\n}"
@@ -47,21 +50,7 @@ def test_the_tree_and_what_tools_read_in_comments_stay() -> None:
     assert {ast.dump(ast.parse(other)) for other in variants(PYTHON).values()} == {ast.dump(ast.parse(PYTHON))}
 
 
-@pytest.mark.parametrize(
-    ("language", "code", "one_argument"),
-    [
-        (
-            "python",
-            "def f(self, a):\n        if a:\n            return 1\n        return 2",
-            "def f(\n            self,\n            a):\n        if a:\n            return 1\n        return 2",
-        ),
-        (
-            "javascript",
-            "function f(a, b) {\n\t\treturn a;\n\t}",
-            "function f(\n\t        a,\n\t        b) {\n\t\treturn a;\n\t}",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("language", "code", "one_argument"), CASES["a_nested_unit_keeps_where_it_stands"])
 def test_a_nested_unit_keeps_where_it_stands(language: str, code: str, one_argument: str) -> None:
     assert variants(code, language)["one_argument_a_line"] == one_argument
 

@@ -84,8 +84,7 @@ def test_success_is_read_as_databases_have_it(tmp_path, monkeypatch, kind: str, 
     )
     monkeypatch.setenv("URL", url)
     source = {"dlt": "agents", "sql": "URL", "tables": {"tasks": {"rows": "outcomes"}}}
-    events = read(pinned(tmp_path, source), tmp_path).events
-    assert events.select("kind", "success").rows() == [("outcome", success)]
+    assert read(pinned(tmp_path, source), tmp_path).events.select("kind", "success").rows() == [("outcome", success)]
 
 
 def test_a_source_that_is_not_pinned_as_declared_is_refused(agents: Path, tmp_path: Path) -> None:

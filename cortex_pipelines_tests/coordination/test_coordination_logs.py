@@ -93,8 +93,7 @@ def test_the_pin_is_plain_sorted_and_relative(tmp_path: Path) -> None:
         path.write_text("{}")
     pin = take_coordination_pin(Path("logs"), tmp_path, PRIVACY)
     assert json.loads(json.dumps(pin)) == pin
-    names = [file["path"] for file in pin["files"]]
-    assert names == ["a.jsonl", "a/b.ndjson", "c/routing-patterns.json", "z.jsonl"]
+    assert [file["path"] for file in pin["files"]] == ["a.jsonl", "a/b.ndjson", "c/routing-patterns.json", "z.jsonl"]
     assert {file["size"] for file in pin["files"]} == {2}
 
 

@@ -39,25 +39,11 @@ def test_a_decision_with_drifting_keys() -> None:
 
 
 def test_a_nested_decision_and_a_nested_outcome() -> None:
-    decision = read(
-        {
-            "task_id": "moe-test-1",
-            "timestamp": "2025-11-27T09:00:00-0600",
-            "decision": {"primary_expert": "sec", "primary_confidence": 0.7, "scores": {"a": 1}},
-        }
-    )
+    decision = read(TABLES["a_nested_decision"])
     assert (decision["kind"], decision["master"]) == ("decision", "security")
     assert (decision["confidence"], decision["test_row"]) == (0.7, True)
     assert decision["occurred_at"] == datetime(2025, 11, 27, 15, tzinfo=UTC)
-    outcome = read(
-        {
-            "decision_id": "d1",
-            "task": {"task_id": "t2", "description": "Scan it", "type": "x"},
-            "routing": {"primary_expert": "development-master", "primary_confidence": 0.8},
-            "execution": {"status": "failed", "duration_seconds": 12},
-            "outcome": {"success": False, "ideal_expert": "sec"},
-        }
-    )
+    outcome = read(TABLES["a_nested_outcome"])
     assert (outcome["kind"], outcome["task_id"], outcome["text"]) == ("outcome", "t2", "Scan it")
     assert (outcome["success"], outcome["ideal_master"]) == (False, "security")
     assert (outcome["outcome"], outcome["duration_seconds"]) == ("failed", 12.0)

@@ -53,11 +53,7 @@ def test_context_is_what_encloses(settings) -> None:
     rust = outlined("a.rs", settings)
     assert rust["Größe.area"].context == "impl<T> Area for geo::Größe<T> where T: Copy"
     assert rust["inner.free"].context == "mod inner"
-    java = outlined("A.java", settings)
-    assert java["Größe.Punkt.origin"].context.split("\n") == [
-        "public final class Größe<T extends Comparable<T>> extends Base implements Runnable",
-        "record Punkt(int x, int y)",
-    ]
+    assert outlined("A.java", settings)["Größe.Punkt.origin"].context.split("\n") == CASES["context_is_what_encloses"]
 
 
 def test_a_trailing_comment_does_not_document_the_next_unit(settings) -> None:
@@ -66,8 +62,7 @@ def test_a_trailing_comment_does_not_document_the_next_unit(settings) -> None:
 
 
 def test_a_member_of_a_group_is_not_the_group(settings) -> None:
-    text = "package a\nconst (\n\tX = 1\n)\ntype (\n\tY struct{}\n)\nconst Z = 2\n"
-    units = by_name(text, "go", "a.go", settings)
+    units = by_name("package a\nconst (\n\tX = 1\n)\ntype (\n\tY struct{}\n)\nconst Z = 2\n", "go", "a.go", settings)
     rows = [(units[name].code, units[name].end_line) for name in "XYZ"]
     assert rows == [("X = 1", 3), ("Y struct{}", 6), ("const Z = 2", 8)]
 

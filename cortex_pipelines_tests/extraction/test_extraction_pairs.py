@@ -165,8 +165,7 @@ def test_private_values_are_taken_out(tmp_path: Path, parameters: Parameters, se
 def test_a_project_without_history_has_no_pairs(tmp_path: Path, parameters: Parameters, settings: PairSettings) -> None:
     (tmp_path / "commits").mkdir()
     REPOSITORY_COMMITS.empty().write_parquet(tmp_path / "commits" / "commits.parquet")
-    entry = DirectorySource(directory="folder")
-    source = ProjectSource(ProjectSettings(sources=[entry]), ({"directory": "folder"},))
+    source = ProjectSource(ProjectSettings(sources=[DirectorySource(directory="folder")]), ({"directory": "folder"},))
     tables = refactoring_pairs(
         source, tmp_path / "commits", settings, parameters.refactoring, parameters.ingestion,
         parameters.privacy, "p", tmp_path, RowCache(tmp_path / "cache", "1"),
@@ -205,16 +204,14 @@ def test_very_small_and_very_large_units_are_thinned_out(history, parameters, se
 def test_commits_are_chosen_by_what_they_are(history: History, settings: PairSettings) -> None:
     history.commit("Bump version to 1.2.3", {"files.py": THIRD})
     history.commit("Describe how it works", {"README.md": "words"})
-    many = {f"file_{n}.py": f"x = {n}\n" for n in range(settings.max_files + 1)}
-    history.commit("Add a great many files", many)
+    history.commit("Add a great many files", {f"file_{n}.py": f"x = {n}\n" for n in range(settings.max_files + 1)})
     git(history.folder, "checkout", "-q", "-b", "side", "HEAD~1")
     history.commit("Count the characters once more", {"files.py": FIRST})
     selected = select_commits(history.commits, settings)
     assert selected["subject"].to_list() == ["Count the characters once more", "Call reading by what it does (#12)"]
     newest = settings.model_copy(update={"max_commits": 1})
     assert select_commits(history.commits, newest)["subject"].to_list() == ["Count the characters once more"]
-    merge = history.commits.with_columns(pl.lit(["a", "b"]).alias("parents"))
-    assert select_commits(merge, settings).is_empty()
+    assert select_commits(history.commits.with_columns(pl.lit(["a", "b"]).alias("parents")), settings).is_empty()
 
 
 def test_files_that_are_no_code_of_ours_are_left_out(history, settings: PairSettings, parameters: Parameters) -> None:
@@ -240,14 +237,7 @@ def test_noise_is_told(subject: str, settings: PairSettings) -> None:
     assert is_noise(subject, settings.min_subject_words)
 
 
-@pytest.mark.parametrize(
-    "subject",
-    [
-        "Extract the parser from the reader", "feat: read files lazily",
-        "Fix a crash when the version is missing", "Speed up merging of branches",
-        "refactor(core): release locks early",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("subject", CASES["a_telling_subject_is_kept"])
 def test_a_telling_subject_is_kept(subject: str, settings: PairSettings) -> None:
     assert not is_noise(subject, settings.min_subject_words)
 
@@ -268,14 +258,7 @@ def test_any_message_can_be_cleaned_and_twice_is_once(subject: str, body: str) -
 
 
 def refactoring(**changes: Any) -> Refactoring:
-    values: dict[str, Any] = {
-        "type": "Rename Method", "name_before": "a", "name_after": "b", "container_before": None,
-        "container_after": None, "path_before": "a.py", "path_after": "a.py", "line_before": 1,
-        "line_after": 1, "description": "", "purity": "pure", "language": "python",
-        "code_before": "def a(): pass", "code_after": "def b(): pass", "start_line_before": 1,
-        "end_line_before": 1, "start_line_after": 1, "end_line_after": 1,
-    }  # fmt: skip
-    return Refactoring(**(values | changes))
+    return Refactoring(**(CASES["refactoring"] | changes))
 
 
 @pytest.mark.parametrize(("type_", "message", "smell", "purpose"), CASES["the_purpose_follows_message_type_and_smell"])

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.extraction.units import file_units
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 STDLIB = Path(ast.__file__).parent
 MODULES = sorted(path for path in STDLIB.glob("*.py") if path.stat().st_size < 60_000)[:60]
@@ -129,25 +132,7 @@ def test_declarations_are_those_of_the_own_parser(settings) -> None:
 
 
 def test_documentation_is_not_implementation(settings) -> None:
-    source = '''\
-@cache
-async def größe(
-    a,  # first
-    b: int = 1,
-) -> int:  # so it is
-    """Über alles.
-
-    Mehr:
-        Indented.
-    """
-    # why
-    return a
-    # trailing
-
-
-def bare():
-    """Only words."""
-'''
+    source = CASES["documentation_is_not_implementation"]
     first, second = file_units(source, "python", "a.py", settings)
     assert first.signature == "async def größe( a, b: int = 1, ) -> int:"
     assert first.docstring == "Über alles.\n\nMehr:\n    Indented."

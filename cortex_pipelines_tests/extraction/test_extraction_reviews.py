@@ -97,15 +97,7 @@ def test_without_a_suggestion_the_files_of_the_request_say_what_was_written() ->
     assert (alone.after, alone.why_not) == ("", "review_without_result")
 
 
-@pytest.mark.parametrize(
-    ("fields", "why_not"),
-    [
-        ({"body": "```suggestion\nreturn 1\n```"}, "review_without_remark"),
-        ({"diff_hunk": "@@ -1 +1 @@\n+a"}, "review_without_code"),
-        ({"side": "LEFT"}, "review_without_code"),
-        ({"body": "Why?"}, "review_without_result"),
-    ],
-)
+@pytest.mark.parametrize(("fields", "why_not"), CASES["what_a_remark_lacks_is_told"])
 def test_what_a_remark_lacks_is_told(fields: dict[str, Any], why_not: str) -> None:
     assert [review.why_not for review in read_export(json.dumps([github(**fields)]))] == [why_not]
 

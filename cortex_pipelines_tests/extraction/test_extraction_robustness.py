@@ -8,20 +8,15 @@ from hypothesis import strategies as st
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import GRAMMARS
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 LIMITS = ExtractionSettings(
     max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_repeated_bytes=2_000, chunk_bytes=100
 )
 LANGUAGES = sorted({grammar.language for grammar in GRAMMARS})
-SAMPLE = """\
-@a
-class Ä { // x
-  /** ö */ function f(a, b) { return "ü" + `${a}`; } }
-def g(x): '''d'''; return [i for i in x]
-func (t *T) m() int { if a { return 1 }; /* c */ }
-impl A for B { #[x] fn q(&self) -> u8 { match x { _ => 1 } } }
-export const é = async () => <div/>; import x from "y"; use a::{b}; var z = 1, w;
-"""
+SAMPLE = CASES["SAMPLE"]
 PIECES = ["{", "}", "(", ")", "def f", "class A", ":\n ", "func", "fn x", "=>", "'", '"', "/*", "//"]
 
 

@@ -87,8 +87,7 @@ def test_only_changed_files_are_read_again_and_the_tables_are_the_same(settings,
 
 
 def test_a_file_that_is_not_parsed_is_named(settings) -> None:
-    long = files(("big.py", "python", "x = 1\n" * 400_000), ("b.py", "python", "y = 1\n"))
-    extraction = extract(long, settings)
+    extraction = extract(files(("big.py", "python", "x = 1\n" * 400_000), ("b.py", "python", "y = 1\n")), settings)
     assert extraction.unparsed.select("path", "reason").rows() == [("big.py", "too_large")]
     assert extraction.units["name"].to_list() == ["y"]
 

@@ -17,22 +17,9 @@ from cortex_pipelines.ingestion.readers.open import resolve_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines_tests.parameters import load_cases
 
-LIMITS = {
-    "max_file_bytes": 100_000,
-    "max_files": 1000,
-    "max_source_bytes": 10_000_000,
-    "max_archive_bytes": 10_000_000,
-    "max_compression_ratio": 100,
-    "minified_line_chars": 1000,
-    "minified_mean_chars": 100,
-    "generated_head_lines": 20,
-    "licence_head_lines": 40,
-    "max_notebook_bytes": 200_000,
-    "max_project_bytes": 20_000_000,
-    "trainable_licences": ["MIT", "Apache-2.0", "BSD-3-Clause"],
-    "trainable_without_licence": ["git"],
-}
+LIMITS = load_cases(__file__)["LIMITS"]
 PRIVACY = PrivacySettings(
     salt="test", redact=("secret", "personal"), min_entropy=2.8, min_value_chars=6, allowed=(), forgotten=()
 )
@@ -72,15 +59,8 @@ class Repository:
     def commit(self, files: dict[str, bytes | str] | None = None, message: str = "change") -> str:
         self.write(files or {})
         self("add", "--all", "--force")
-        self(
-            "commit",
-            "--quiet",
-            "--allow-empty",
-            "--cleanup=verbatim",
-            "--allow-empty-message",
-            "--file=-",
-            stdin=message.encode(),
-        )
+        options = ("--quiet", "--allow-empty", "--cleanup=verbatim", "--allow-empty-message", "--file=-")
+        self("commit", *options, stdin=message.encode())
         return self("rev-parse", "HEAD")
 
 

@@ -18,8 +18,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "connectors.md"
 
 def examples(language: str) -> list[str]:
     """The blocks of the guide in a language, as they are written there."""
-    text = GUIDE.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def declared(number: int) -> dict[str, Any]:

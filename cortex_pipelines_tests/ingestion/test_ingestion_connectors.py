@@ -22,7 +22,9 @@ from cortex_pipelines.versioning.dvc.yaml_files import describe_errors
 from cortex_pipelines.versioning.parameters import ENTRY, project_file
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.ingestion.connected import Forge, database, declared, examples, serving
-from cortex_pipelines_tests.parameters import ROOT
+from cortex_pipelines_tests.parameters import ROOT, load_cases
+
+CASES = load_cases(__file__)
 
 SQL, REST = declared(0), declared(1)
 TOKEN = "planted-value-of-a-token"
@@ -42,6 +44,13 @@ ISSUES = [
     {"number": number, "title": f"Issue {number}", "body": f"Text {number}", "user": {"id": 1}}
     for number in range(1, 4)
 ]
+
+
+def with_changes(source: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A source with other keys; ``columns`` are further ones of its tickets, a null takes a key out."""
+    if "columns" in changes:
+        return changed(source, "tickets", **changes["columns"])
+    return {key: value for key, value in {**source, **changes}.items() if value is not None}
 
 
 @pytest.fixture
@@ -166,32 +175,10 @@ def test_an_interface_that_is_gone_is_a_sentence(tmp_path: Path, monkeypatch, ta
     assert raised.value.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({**SQL, "tables": {"tikets": SQL["tables"]["tickets"]}}, "no table tikets; available: re"),
-        (changed(SQL, "tickets", title="subjct"), "has no column subjct; it has description, num"),
-        (
-            {**SQL, "tables": {"tickets": {"rows": "issues", "columns": {"id": "number"}}}},
-            "has no column for title; it has .*; name one in `columns`",
-        ),
-        ({**SQL, "tables": {"remarks": {"rows": "reviews", "columns": {"path": "file"}}}}, "has no column for body"),
-        (
-            {
-                **SQL,
-                "tables": {
-                    "remarks": {"rows": "reviews", "columns": {"path": "file", "body": "remark", "before": "code"}}
-                },
-            },
-            "has no columns for diff_hunk, or before and after",
-        ),
-        (changed(SQL, "tickets", id="description"), "tickets: description is null in row 2"),
-        ({**SQL, "sql": "NO_SUCH_URL"}, "variable NO_SUCH_URL, which params.yaml names, is"),
-    ],
-)
-def test_what_cannot_be_taken_is_said_in_a_sentence(tracker: Path, take, source: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(("changes", "words"), CASES["what_cannot_be_taken_is_said_in_a_sentence"])
+def test_what_cannot_be_taken_is_said_in_a_sentence(tracker: Path, take, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(SourceError, match=words) as raised:
-        take(source)
+        take(with_changes(SQL, changes))
     assert str(raised.value).startswith("dlt:tracker")
     assert "\n" not in str(raised.value)
 
@@ -271,26 +258,10 @@ def test_dlt_has_to_be_installed(tracker: Path, monkeypatch: pytest.MonkeyPatch,
         take(SQL)
 
 
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ({**SQL, "rest": {"client": {}}}, "exactly one of the keys sql and rest"),
-        ({"dlt": "a", "tables": SQL["tables"]}, "exactly one of the keys sql and rest"),
-        ({**SQL, "tables": {}}, "at least 1 item"),
-        ({**SQL, "sql": "sqlite:///tracker.db"}, "not the name of an environment variable"),
-        (changed(SQL, "tickets", author="reporter"), "issues have no author; they have id, title"),
-        (declared(2), "outcomes .table tasks. belong under coordination.sources"),
-        (
-            {**REST, "rest": {"client": {"auth": {"type": "bearer", "token": "written"}}}},
-            r"token is written out; write \$\{NAME\}",
-        ),
-        ({**REST, "rest": {"client": {"headers": {"PRIVATE-TOKEN": "written"}}}}, "PRIVATE-TOKEN is written out"),
-        ({**REST, "rest": {"client": {"base_url": "https://kim:word@forge.dev/"}}}, "base_url is written out"),
-    ],
-)
-def test_what_is_wrong_with_a_declaration_is_said(entry: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(("of", "changes", "words"), CASES["what_is_wrong_with_a_declaration_is_said"])
+def test_what_is_wrong_with_a_declaration_is_said(of: int, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        ProjectSettings.model_validate({"sources": [entry]})
+        ProjectSettings.model_validate({"sources": [with_changes(declared(of), changes)]})
 
 
 def test_a_message_does_not_quote_what_may_be_secret() -> None:
@@ -323,17 +294,7 @@ def test_values_are_the_same_whatever_a_driver_calls_them(tmp_path: Path, monkey
     table = {"rows": "outcomes", "columns": roles | {"duration_seconds": "d", "tokens": "b"}}
     source = DltSource.model_validate({"dlt": "a", "sql": "URL", "tables": {"t": table}})
     assert fetch.take_snapshot(source, tmp_path)["rows"] == 1
-    assert json.loads(stored_text(tmp_path)) == {
-        "table": "t",
-        "row": {
-            "task_id": 1,
-            "master": "é",
-            "success": True,
-            "timestamp": "2026-01-02T03:04:05",
-            "duration_seconds": 2.5,
-            "tokens": 2,
-        },
-    }
+    assert json.loads(stored_text(tmp_path)) == CASES["values_are_the_same_whatever_a_driver_calls_them"]
 
 
 def test_private_values_are_taken_out(tracker: Path, read: Callable[..., Any], privacy: Any) -> None:

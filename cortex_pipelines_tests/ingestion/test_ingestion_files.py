@@ -63,13 +63,7 @@ def test_what_is_no_text_is_left_out_with_a_reason(plain: Make, read: Any) -> No
     )
     tables = read({"directory": "plain"})
     assert list(tables.texts) == ["a.py"]
-    assert tables.reasons == {
-        "image.png": "binary",
-        "latin.py": "not_utf8",
-        "wide.py": "binary",
-        "model.bin": "large_file_pointer",
-        "surrogate.py": "not_utf8",
-    }
+    assert tables.reasons == CASES["what_is_no_text_is_left_out_with_a_reason"]
     assert tables.skipped.filter(path="latin.py")["detail"].to_list() == ["not UTF-8 at byte 31"]
 
 
@@ -99,8 +93,7 @@ def test_the_language_is_known_by_name_or_first_line(path: str, text: str, langu
 
 
 def test_all_six_languages_are_found() -> None:
-    endings = ("py", "js", "ts", "java", "go", "rs")
-    assert tuple(language_of(f"x.{ending}", "") for ending in endings) == LANGUAGES
+    assert tuple(language_of(f"x.{ending}", "") for ending in ("py", "js", "ts", "java", "go", "rs")) == LANGUAGES
 
 
 @pytest.mark.parametrize(("source", "path", "expected"), CASES["compiled_copies_of_a_packages_own_scripts_are_told"])

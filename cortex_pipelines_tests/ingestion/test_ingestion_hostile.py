@@ -108,8 +108,7 @@ def bomb(repository: Any, leaf: bytes, levels: int) -> None:
     """A commit whose few trees unfold to ten to the power of ``levels`` entries."""
 
     def tree(entries: bytes) -> bytes:
-        mirror = repository("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries)
-        return bytes.fromhex(mirror)
+        return bytes.fromhex(repository("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries))
 
     subtree = tree(leaf)
     for _ in range(levels):

@@ -1,6 +1,5 @@
 """Which licence each file of a project has, and whether it may be trained on."""
 
-import json
 from typing import Any
 
 import polars as pl
@@ -21,71 +20,22 @@ def licences(tables: Any) -> dict[str, tuple[Any, bool]]:
     return {path: (licence, trainable) for path, licence, trainable in rows}
 
 
+def with_texts(files: dict[str, str]) -> dict[str, str]:
+    """Files in which a line that is the name of a licence stands for its text."""
+    return {path: "\n".join(TEXTS.get(line, line) for line in text.split("\n")) for path, text in files.items()}
+
+
 def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
-    repository.commit(
-        {
-            "LICENSE": TEXTS["Apache-2.0"],
-            "a.py": "a = 1\n",
-            "b.py": "# SPDX-License-Identifier: GPL-3.0-or-later\n",
-            "lib/package.json": json.dumps({"license": "GPL-2.0-only"}),
-            "lib/deep/er/c.js": "var c\n",
-            "lib/deep/LICENSE-MIT": TEXTS["MIT"],
-            "vendor/d.go": "package d\n",
-            "other/LICENSE": "Do as my lawyer says. " * 20,
-            "other/e.py": "e = 1\n",
-            "LICENSES/GPL-3.0.txt": TEXTS["GPL-3.0"],
-            "docs/license.rst": "See the LICENSE file.\n",
-            "docs/f.py": "f = 1\n",
-        }
-    )
-    found_licences = licences(read(GIT))
-    assert (found_licences["a.py"], found_licences["b.py"]) == (("Apache-2.0", True), ("GPL-3.0-or-later", False))
-    assert found_licences["lib/package.json"] == ("GPL-2.0-only", False)
-    assert found_licences["lib/deep/er/c.js"] == ("MIT", True)
-    assert found_licences["vendor/d.go"] == ("Apache-2.0", False)  # not written here
-    assert found_licences["other/e.py"] == ("NOASSERTION", False)
-    assert found_licences["LICENSES/GPL-3.0.txt"] == ("Apache-2.0", True)
-    assert found_licences["docs/f.py"] == ("Apache-2.0", True)
+    case = CASES["the_nearest_statement_holds"]
+    repository.commit(with_texts(case["files"]))
+    stated = licences(read(GIT))
+    assert {path: list(stated[path]) for path in case["expected"]} == case["expected"]
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        # a manifest says how texts go together
-        (
-            {
-                "LICENSE-MIT": TEXTS["MIT"],
-                "LICENSE-APACHE": TEXTS["Apache-2.0"],
-                "Cargo.toml": '[package]\nlicense = "MIT OR Apache-2.0"\n',
-            },
-            ("MIT OR Apache-2.0", True),
-        ),
-        ({"LICENSE-MIT": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0"]}, ("GPL-3.0-only AND MIT", False)),
-        # what `npm init` wrote does not outweigh a text
-        ({"LICENSE": TEXTS["GPL-3.0"], "package.json": '{"license": "ISC"}'}, ("GPL-3.0-only", False)),
-        # a text that is not known does not outweigh a manifest
-        (
-            {
-                "LICENSE": "Either of the licences found beside this file. " * 9,
-                "pyproject.toml": '[project]\nlicense = "MIT"\n',
-            },
-            ("MIT", True),
-        ),
-        # one that takes permissions back does
-        (
-            {
-                "LICENSE": TEXTS["Apache-2.0"] + "\nCommons Clause License Condition v1.0",
-                "package.json": '{"license": "Apache-2.0"}',
-            },
-            ("Apache-2.0 AND LicenseRef-Restricted", False),
-        ),
-        ({"setup.py": "setup(license='Acme')"}, ("NOASSERTION", False)),
-        ({}, (None, True)),
-    ],
-)
+@pytest.mark.parametrize(("files", "expected"), CASES["what_a_folder_says_is_put_together"])
 def test_what_a_folder_says_is_put_together(repository: Any, read: Any, files: dict[str, str], expected) -> None:
-    repository.commit({"a.py": "a = 1\n", **files})
-    assert licences(read(GIT))["a.py"] == expected
+    repository.commit({"a.py": "a = 1\n", **with_texts(files)})
+    assert list(licences(read(GIT))["a.py"]) == expected
 
 
 def test_silent_files_may_be_trained_on_where_params_say_so(tmp_path: Any, repository: Any, read: Any) -> None:
@@ -98,13 +48,7 @@ def test_silent_files_may_be_trained_on_where_params_say_so(tmp_path: Any, repos
 
 
 def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: Any) -> None:
-    repository.commit(
-        {
-            "LICENSE": "Property of Acme. All rights reserved. " * 9,
-            "a.py": "a = 1\n",
-            "b.py": "# SPDX-License-Identifier: GPL-3.0-only\n",
-        }
-    )
+    repository.commit(CASES["a_project_may_state_the_licence_of_its_own_code"])
     project_licence = "LicenseRef-Acme"
     found_licences = licences(read(GIT, licence=project_licence))
     assert (found_licences["a.py"], found_licences["b.py"]) == ((project_licence, False), ("GPL-3.0-only", False))

@@ -56,6 +56,5 @@ def test_stars_without_end_are_matched() -> None:
 
 def test_files_of_a_project_have_it(repository: Any, read: Any) -> None:
     repository.commit({"REUSE.toml": CASES["TOML"], "a.py": "a = 1\n", "vendor/b.py": "b = 1\n"})
-    rows = read({"git": "repository", "ref": "main"}).files
-    licences_by_path = dict(rows.select("path", "licence").iter_rows())
+    licences_by_path = dict(read({"git": "repository", "ref": "main"}).files.select("path", "licence").iter_rows())
     assert (licences_by_path["a.py"], licences_by_path["vendor/b.py"]) == ("MIT", "NOASSERTION")

@@ -175,8 +175,7 @@ class Grumpy(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    handler = partial(Grumpy, directory=str(tmp_path / "index"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Grumpy, directory=str(tmp_path / "index"))) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
@@ -233,12 +232,7 @@ def test_an_environment_without_pip_has_its_variables(pip: pytest.MonkeyPatch) -
 @pytest.mark.slow
 def test_a_real_source_distribution(tmp_path: Path, read: Any) -> None:
     source = SdistSource(pypi="itsdangerous==2.2.0")
-    pin = fetch_sdist(source, tmp_path / ".cortex/cache")
-    assert pin == {
-        "version": "2.2.0",
-        "file": "itsdangerous-2.2.0.tar.gz",
-        "sha256": "e0050c0b7da1eea53ffaf149c0cfbb5c6e2e2b69c4bef22c81fa6eb73e5f6173",
-    }
+    assert fetch_sdist(source, tmp_path / ".cortex/cache") == CASES["a_real_source_distribution"]
     tables = read({"pypi": source.pypi})
     assert "src/itsdangerous/signer.py" in tables.texts
     assert tables.files.filter(language="python").height == 15

@@ -81,8 +81,7 @@ def test_a_propensity_is_a_probability_or_nothing(tmp_path: Path) -> None:
     tables = tables_of(
         tmp_path, *({"task_id": f"t{n}", "routed_to": "x", "propensity": p} for n, p in enumerate(logged))
     )
-    propensities = tables["decisions"].sort("task_id")["propensity"].to_list()
-    assert propensities == [0.25, 1.0, None, None, None, None, None]
+    assert tables["decisions"].sort("task_id")["propensity"].to_list() == [0.25, 1.0, None, None, None, None, None]
 
 
 def test_an_outcome_was_known_when_it_was_written_and_decided_before(tmp_path: Path) -> None:

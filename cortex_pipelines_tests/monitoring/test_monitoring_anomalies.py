@@ -72,8 +72,7 @@ def with_a_stuck_worker(metrics: pl.DataFrame, first: int) -> pl.DataFrame:
 
 def write_log_tables(logs: Path, folder: Path) -> None:
     pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
-    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
-    events.write_parquet(folder / "events.parquet")
+    read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events.write_parquet(folder / "events.parquet")
     for name, frame in coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables).items():
         frame.write_parquet(folder / f"{name}.parquet")
 
@@ -279,8 +278,7 @@ def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: py
     write_log_tables(logs, tmp_path)
     out = tmp_path / "data" / "worker_anomalies"
     out.mkdir(parents=True)
-    tables = worker_anomalies(tmp_path, SETTINGS, PARAMETERS.coordination, out, lambda *_: None)
-    for name, frame in tables.items():
+    for name, frame in worker_anomalies(tmp_path, SETTINGS, PARAMETERS.coordination, out, lambda *_: None).items():
         frame.write_parquet(out / f"{name}.parquet")
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     lock = {"stages": {"worker_anomalies": {"outs": [{"md5": content_md5(out)}]}}}

@@ -85,8 +85,7 @@ def router(texts: Sequence[str], confident_masters: Sequence[str] = ("security",
 
 def test_more_of_the_same_tasks_is_no_drift(tmp_path: Path, settings: RoutingSettings) -> None:
     then = logged_tasks(write_tasks(tmp_path / "then", 150))
-    current = logged_tasks(write_tasks(tmp_path / "now", 300))
-    figures, parts = compare_tasks(then, current, router, encode, settings)
+    figures, parts = compare_tasks(then, logged_tasks(write_tasks(tmp_path / "now", 300)), router, encode, settings)
     assert (figures["known"], figures["new"], figures["new_share"]) == (150, 150, 1.0)
     assert (figures["drifting"], figures["worse"]) == (0, 0)
     assert (figures["accuracy_since"], figures["calibration_error_since"]) == (1.0, pytest.approx(0.1))
@@ -228,8 +227,7 @@ def test_editors_that_never_look_again_spend_no_error_budget() -> None:
 
     def looked_at(count: int) -> dict[str, float]:
         retained = pl.when(pl.int_range(pl.len()) < count).then("retained_5min")
-        rows = interactions(shares * 3).with_columns(retained_5min=retained)
-        return summarise_interactions(rows, "p", "v1")[0]
+        return summarise_interactions(interactions(shares * 3).with_columns(retained_5min=retained), "p", "v1")[0]
 
     assert "errors_since" not in looked_at(9)
     assert (looked_at(10)["errors_since"], looked_at(10)["worse"]) == (pytest.approx(1 - 0.9 * 0.9), 0)

@@ -20,14 +20,11 @@ from hypothesis import strategies as st
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.monitoring.drift.compare import compare, compare_texts
 from cortex_pipelines.monitoring.drift.kinds import Drift, Feature
+from cortex_pipelines_tests.parameters import load_cases
 
-WORDS = {
-    "bank": "transfer card account limit payment",
-    "travel": "flight luggage hotel visa ticket",
-    "garden": "lawn compost hedge tomato seed",
-    "code": "merge branch linter commit stack",
-    "sport": "match score league coach referee",
-}
+CASES = load_cases(__file__)
+
+WORDS = CASES["WORDS"]
 
 
 def sentences(random_: random.Random, topic: str, count: int) -> list[str]:
@@ -295,11 +292,9 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
     draw = random.Random(4)
     known = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 70)]
     draw.shuffle(known)
-    files = {"before": known[:140], "after": known[140:] + sentences(draw, "sport", 35)}
-    for name, texts in files.items():
+    for name, texts in {"before": known[:140], "after": known[140:] + sentences(draw, "sport", 35)}.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
-    result = drift_command(tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json")
-    assert json.loads(result.stdout)["drift"]
+    assert json.loads(drift_command(tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json").stdout)["drift"]
 
 
 @pytest.mark.parametrize(

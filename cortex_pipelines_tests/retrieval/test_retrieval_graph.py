@@ -24,7 +24,9 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.extraction.tables import repository_files
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.parameters import load_cases, sections
+
+CASES = load_cases(__file__)
 
 _PARAMETERS = sections()
 ARCHITECTURE = ArchitectureSettings(**_PARAMETERS["architecture"])
@@ -100,8 +102,7 @@ def test_common_changes_need_support_and_large_commits_do_not_count() -> None:
     assert not changed_together([pair] * (LEAST_TOGETHER - 1), files)
     assert not changed_together([sorted(files)] * 9, files), "a commit of 40 files"
     assert not changed_together([["1.py", "gone.py"]] * 9, files)
-    often = [["1.py"], ["2.py"]] * 20
-    assert not changed_together([*often, *[pair] * 3], files), "each changes mostly without"
+    assert not changed_together([*([["1.py"], ["2.py"]] * 20), *[pair] * 3], files), "each changes mostly without"
 
 
 def test_broken_code_and_other_types_of_names_make_no_error() -> None:
@@ -159,21 +160,9 @@ def test_the_path_between_two_places_and_back() -> None:
 MEANT = SOURCES["meant"]["files"]
 
 
-@pytest.mark.parametrize(
-    ("question", "names", "places"),
-    [
-        ("callers", ["as_list"], {"merge"}),  # not of the stub of an overload
-        ("callers", ["Jar.size"], {"merge"}),  # a property is read
-        ("breaks", ["_list"], {"as_text", "merge"}),  # registered for a function that is called
-        ("callers", ["HttpAdapter.send"], {"fetch", "direct"}),  # also through the base
-        ("callers", ["Jar.__init__"], {"merge"}),
-        ("callers", ["disk.go:Disk.Put"], {"Fill"}),  # an interface of Go
-        ("path", ["fetch", "HttpAdapter.connect"], {"fetch", "HttpAdapter.send"}),
-        ("path", ["merge", "Jar.update"], set()),  # constructing a type calls no method of it
-    ],
-)
+@pytest.mark.parametrize(("question", "names", "places"), CASES["names_resolve_to_what_a_reader_means"])
 def test_names_resolve_to_what_a_reader_means(question: str, names: list[str], places: set[str]) -> None:
-    assert {step.name for step in graph(MEANT).ask(question, *names).steps if step.name} == places
+    assert {step.name for step in graph(MEANT).ask(question, *names).steps if step.name} == set(places)
 
 
 def test_an_answer_begins_with_its_counts() -> None:
@@ -266,5 +255,4 @@ def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest
     assert step["path"] == f"{first}/shop/base.py"
     result = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
     assert "no project nowhere; there is:" in result.stderr
-    answer = project_services(tmp_path).relations
-    assert answer("callers", "Base.key", None, first, 3)["versions"] == {first: None}
+    assert project_services(tmp_path).relations("callers", "Base.key", None, first, 3)["versions"] == {first: None}

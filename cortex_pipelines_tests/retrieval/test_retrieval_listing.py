@@ -22,8 +22,7 @@ def committed(folder: Path) -> str:
     git = ["git", "-C", str(folder), *person, "-c", "advice.addEmbeddedRepo=false"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *arguments], check=True)
-    result = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    return result.stdout.strip()
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(tmp_path, monkeypatch) -> None:

@@ -118,8 +118,7 @@ def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: NoteStore)
 
 
 def test_a_summary_says_once_what_is_said_most() -> None:
-    texts = ["The cache is stale. Lunch was good.", "Why is the cache stale?", "Cache keys: stale."]
-    text = summarise(texts, most=2)
+    text = summarise(["The cache is stale. Lunch was good.", "Why is the cache stale?", "Cache keys: stale."], most=2)
     assert "cache" in text.lower()
     assert len(text.split("\n")) == 2
     assert (summarise(["how is this", "and that"]), summarise(["one two"] * 3)) == ("", "one two")
@@ -143,8 +142,7 @@ def test_what_is_forgotten_is_gone_from_the_bytes_of_all_files(store: NoteStore)
         store.add(replace(NOTE, text=f"filler {number} zebrafinch{number}", origin="filler"))
     before = bytes_of(folder)
     assert all(mark.encode() in before for mark in MARKS)
-    forgotten = store.forget(ForgetSelection((secret.id, question.id)))
-    assert {entry.id for entry in forgotten} == {secret.id, question.id}
+    assert {entry.id for entry in store.forget(ForgetSelection((secret.id, question.id)))} == {secret.id, question.id}
     assert MARKS[1].encode() not in bytes_of(folder)
     store.forget(ForgetSelection(author=ANNA))
     after = bytes_of(folder)

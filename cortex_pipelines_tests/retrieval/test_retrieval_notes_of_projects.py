@@ -25,7 +25,10 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
 from cortex_pipelines.serving.project_services import open_notes, project_context, project_services
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.retrieval.searchedproject import embed, encode, write
+
+CASES = load_cases(__file__)
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = "def round_price(price):\n    '''Round a price to cents.'''\n    return round(price, 2)\n"
@@ -87,8 +90,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert "files: 1 python" in visit.stderr
     assert "since" not in visit.stderr
     write(root, name, CODE + "\n", "price.py")
-    back = cortex("memory", "show", *of)
-    assert ": repository_files, search_documents changed, 0 entries of others" in back.stderr
+    assert ": repository_files, search_documents changed, 0 entries of others" in cortex("memory", "show", *of).stderr
 
     assert "nothing is kept about that" in cortex("memory", "search", "prices", "--kind", "summary", *of).stderr
     cortex("memory", "forget", old, "--project", name)
@@ -99,18 +101,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert "nothing is kept about that" in cortex("memory", "search", "prices", *of).stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("add", "x", "--project", "nowhere"), "no project nowhere; there is:"),
-        (("search", " ", "--project", "NAME"), "the query is empty"),
-        (("add", " ", "--project", "NAME"), "the text is empty"),
-        (("add", "x", "--answer", "y", "--project", "NAME"), "only an exchange has an answer"),
-        (("show",), "say which project it is about; there is:"),
-        (("forget", "--project", "NAME"), "say what to forget"),
-        (("forget", "--before", "May", "--project", "NAME"), "May is not a day"),
-    ],
-)
+@pytest.mark.parametrize(("words", "sentence"), CASES["what_is_asked_wrongly_gets_a_sentence"])
 def test_what_is_asked_wrongly_gets_a_sentence(name: str, words: tuple[str, ...], sentence: str) -> None:
     result = CliRunner().invoke(main, ["memory", *[name if word == "NAME" else word for word in words]])
     assert result.exit_code in (1, 2)

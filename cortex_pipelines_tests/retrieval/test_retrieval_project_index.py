@@ -88,11 +88,9 @@ def test_the_index_follows_the_version_and_the_old_one_goes(project: Path) -> No
     opened = open_project(project)
     name = opened.partitions[0]
     params = cortex_pipelines.load_parameters(project)
-    first = project_index.open_project_searcher(opened, name, params)
-    assert first.search("send message")[0].name == "send_message"
+    assert project_index.open_project_searcher(opened, name, params).search("send message")[0].name == "send_message"
     write(project, name, SEND.replace("send_message", "post_letter"))
-    second = project_index.open_project_searcher(opened, name, params)
-    assert second.search("post letter")[0].name == "post_letter"
+    assert project_index.open_project_searcher(opened, name, params).search("post letter")[0].name == "post_letter"
     assert len(list((opened.state / "search" / name / "search_documents").iterdir())) == 1
 
 
@@ -132,8 +130,7 @@ def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(project: Pa
     write(project, name, SEND + "def post_letter():\n    return 'letter'\n")
     again = embed(project, name, cache, counting)
     assert [text.split("\n")[0] for text in encoded[2:]] == ["post_letter"]
-    fresh = embed(project, name, RowCache(project / "other", "1"))
-    assert fresh.equals(again), "the cache does not change a byte"
+    assert embed(project, name, RowCache(project / "other", "1")).equals(again), "the cache does not change a byte"
     opened = open_project(project)
     searcher = project_index.open_project_searcher(opened, name, cortex_pipelines.load_parameters(project))
     assert searcher.note == ""

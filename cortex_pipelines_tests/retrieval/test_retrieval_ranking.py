@@ -22,6 +22,9 @@ from cortex_pipelines.retrieval.vectors import embeddings, hierarchical_vectors,
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS, SEARCHED_DOCUMENTS
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 LIMITS = reading_limits(load_parameters())
 FILES = {
@@ -58,18 +61,7 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     return Searcher(build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS)
 
 
-@pytest.mark.parametrize(
-    ("query", "location"),
-    [
-        ("Response", "wrappers.py Response"),
-        (" Response() ", "wrappers.py Response"),
-        ("App.evolve", "app.py App.evolve"),
-        ("flask.wrappers.Response", "wrappers.py Response"),
-        ("evolve", "make.py evolve"),
-        ("only_declared", "make.pyi only_declared"),
-        ("camelCase", "camelCase.js camelCase.js"),
-    ],
-)
+@pytest.mark.parametrize(("query", "location"), CASES["what_is_named_comes_first"])
 def test_what_is_named_comes_first(searcher: Searcher, query: str, location: str) -> None:
     first, *_ = searcher.search(query)
     assert f"{first.path} {first.name}" == location

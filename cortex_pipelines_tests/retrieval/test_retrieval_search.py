@@ -31,6 +31,9 @@ from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.retrieval.open_index import index_folder, open_searcher, reading_limits
 from cortex_pipelines.retrieval.queries import QueryError, parse_query, terms
 from cortex_pipelines.retrieval.search import FilterError, Filters, Searcher
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 PARAMETERS = load_parameters()
 LIMITS = reading_limits(PARAMETERS)
@@ -176,15 +179,7 @@ def test_a_killed_indexing_leaves_the_old_index(tmp_path: Path) -> None:
     folder, out = write(tmp_path / "code", a="def alpha():\n    pass\n"), tmp_path / "out"
     index_folder(folder, out, PARAMETERS, "none")
     before = open_index(out).collection.documents
-    program = (
-        "import sys; from pathlib import Path\n"
-        "import cortex_pipelines.retrieval.index as index\n"
-        "opened = index.open_index(Path(sys.argv[1]))\n"
-        "import time\n"
-        "def wait(*_):\n    print('there', flush=True)\n    time.sleep(60)\n"
-        "index.write_whole = wait\n"
-        "index.save(opened, Path(sys.argv[1]))\n"
-    )
+    program = CASES["a_killed_indexing_leaves_the_old_index"]
     process = subprocess.Popen([sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"there\n"
     process.send_signal(signal.SIGKILL)
@@ -275,12 +270,7 @@ def test_a_very_long_issue_costs_little(package: Searcher) -> None:
 
 def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
     runs = ("x", "a.", "a-", ".", "-", "/", "a/", "a\\", "`a", "0123456789abcdef")
-    program = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
-        "from cortex_pipelines.retrieval.queries import parse_query\n"
-        "for run in sys.argv[1:]:\n"
-        "    assert len(parse_query((run * 1_000_000)[:1_000_000]).paths) < 2, run\n"
-    )
+    program = CASES["long_words_and_runs_of_any_kind_take_linear_time"]
     # a quadratic expression would take minutes for each, and is ended by the limit
     assert subprocess.run([sys.executable, "-c", program, *runs], check=False).returncode == 0
 

@@ -62,8 +62,7 @@ def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, 
     assert (tags["input.words"], tags["input.digest"]) == (lock["words@a"], lock["digest"])
     fan_in = open_client(bench.root).get_run(runs["tally", None]).data.tags
     assert (fan_in["input.loud/a"], fan_in["input.loud/b"]) == (lock["loud@a"], lock["loud@b"])
-    first = open_client(bench.root).get_run(runs["words", "b"]).data.tags
-    assert json.loads(first["pin.note"]) == ["one", "two"]
+    assert json.loads(open_client(bench.root).get_run(runs["words", "b"]).data.tags["pin.note"]) == ["one", "two"]
 
 
 def test_digests_and_runs_are_found_by_version(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:

@@ -8,6 +8,9 @@ from cortex_pipelines.catalog import ASSETS, open_project
 from cortex_pipelines.versioning import packages, project
 from cortex_pipelines.versioning.code import FOLDER, code_dependencies, data_files, imported_modules, modules_of
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +34,9 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         path.write_bytes(before)
 
 
-@pytest.mark.parametrize(
-    ("file", "stale"),
-    [
-        ("extraction/architecture/readers/rust.py", {"architecture_facts"}),
-        ("extraction/queries/go.scm", {"code_units", "annotated_units", "refactoring_pairs", "search_documents"}),
-        ("annotation/queries/go.scm", {"annotated_units", "refactoring_dataset"}),
-        ("annotation/detectors/loops.py", {"annotated_units", "refactoring_dataset"}),
-        ("augmentation/mutation/operators/loops.py", {"augmented_units", "code_adapter_evaluation"}),
-        ("retrieval/graph/queries/go.scm", {"code_graph"}),
-        ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
-        ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),
-        ("privacy/compliance.py", {"compliance", "coordination_events"}),
-        ("monitoring/anomalies/windows.py", {"worker_anomalies"}),
-        ("coordination/tables/metrics.py", {"coordination_tables", "worker_anomalies"}),
-        ("release/gates.py", {"code_adapter_release", "task_router_release"}),
-        ("cli/main.py", set()),
-        ("orchestration/location.py", set()),
-        ("tracking/runs.py", set()),
-        ("versioning/materialise.py", set()),
-    ],
-)
+@pytest.mark.parametrize(("file", "stale"), CASES["an_edit_makes_stale_exactly_what_runs_the_file"])
 def test_an_edit_makes_stale_exactly_what_runs_the_file(package: Path, file: str, stale: set[str]) -> None:
-    assert stale_after_edit(package, file) == stale
+    assert stale_after_edit(package, file) == set(stale)
 
 
 def test_a_column_makes_stale_only_what_reads_or_writes_tables_of_its_room(package: Path) -> None:
@@ -97,19 +80,14 @@ def test_each_imported_package_is_counted_or_named_as_unrelated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "stale", "fresh"),
-    [
-        ("tree-sitter-rust", {"code_units", "refactoring_pairs"}, {"routing_dataset", "general_code"}),
-        ("python", {"repository_files", "augmented_units"}, {"code_units", "completion_dataset", "task_router"}),
-        ("peft", {"code_adapter"}, {"task_router", "completion_dataset"}),
-    ],
+    ("package", "stale", "fresh"), CASES["another_version_of_a_package_makes_stale_what_imports_it"]
 )
 def test_another_version_of_a_package_makes_stale_what_imports_it(package, stale, fresh, monkeypatch) -> None:
     before = open_project(FOLDER.parent).code_versions
     monkeypatch.setattr(project, "installed", lambda: packages.installed() | {package: "99"})
     after = open_project(FOLDER.parent).code_versions
     changed = {name for name in before if before[name] != after[name]}
-    assert stale <= changed
+    assert set(stale) <= changed
     assert changed.isdisjoint(fresh)
 
 

@@ -32,8 +32,7 @@ def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     assert metrics[""]["data"][METRICS]["data"] == {"total": 4, "code": "", "suffix": "!"}
     bench.edit("sources.lock", one_word_more)
     bench.repro()
-    changed = json.loads(bench.dvc("metrics", "diff", "--json"))
-    assert changed[METRICS]["total"] == {"old": 4, "new": 5, "diff": 1}
+    assert json.loads(bench.dvc("metrics", "diff", "--json"))[METRICS]["total"] == {"old": 4, "new": 5, "diff": 1}
     (point,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]
     points = {(value["rev"], value["step"]): value["total"] for value in point["content"]["data"]["values"]}
     assert (points["HEAD", 1], points["workspace", 1]) == (4, 5)

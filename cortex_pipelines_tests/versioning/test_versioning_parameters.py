@@ -151,8 +151,7 @@ def test_a_profile_is_all_that_is_needed(tmp_path: Path, profile: str) -> None:
     effective = resolve(params(tmp_path, profile=profile))
     assert profile in LAYOUT.profile_names(ROOT)
     for name, model in SECTIONS.items():
-        values = json.loads(json.dumps(effective.files[SHARED][name]))
-        assert model.model_validate(values) == effective.section(name)
+        assert model.model_validate(json.loads(json.dumps(effective.files[SHARED][name]))) == effective.section(name)
 
 
 def test_profiles_say_only_what_they_change() -> None:

@@ -22,8 +22,7 @@ class EventLog:
     def tell(self, name: str, partition: str | None, **tags: str) -> int:
         event = dg.AssetMaterialization(name, partition=partition, tags=tags and unmangled(tags))
         self.instance.report_runless_asset_event(event)
-        record = self.instance.get_latest_data_version_record(dg.AssetKey(name), partition_key=partition)
-        return record.storage_id
+        return self.instance.get_latest_data_version_record(dg.AssetKey(name), partition_key=partition).storage_id
 
     def code(self, name: str) -> str:
         return self.project.code_versions[name]

@@ -366,8 +366,7 @@ def recomputed(bench: Workbench, name: str, partition: str | None, scratch: Path
     stage = Stage(project, asset, partition)
     out = scratch / value_md5([name, partition])
     out.mkdir(parents=True)
-    tables = asset.compute(**arguments(stage, snapshot.take(stage), out, {})) or {}
-    _write_tables(asset, tables, out, scratch, None)
+    _write_tables(asset, asset.compute(**arguments(stage, snapshot.take(stage), out, {})) or {}, out, scratch, None)
     value = content_md5(out)
     shutil.rmtree(out)
     return value
@@ -389,8 +388,7 @@ def main() -> None:
         "publishing": "cortex_pipelines.versioning.materialise.replace_folder",
         "committing": "dvc.repo.Repo.commit",
     }
-    patch = mock.patch(addresses[moment], die) if moment != "-" else contextlib.nullcontext()
-    with patch:
+    with mock.patch(addresses[moment], die) if moment != "-" else contextlib.nullcontext():
         bench.make(name, None if partition == "-" else partition)
 
 

@@ -7,10 +7,13 @@ import polars as pl
 import pytest
 import yaml
 
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
+
 Triples = Callable[..., set[tuple[str | int | None, ...]]]
 FactExtractor = Callable[..., pl.DataFrame]
-
-CASES = yaml.safe_load((Path(__file__).parent / "facts.yaml").read_text(encoding="utf-8"))
+FACTS = yaml.safe_load((Path(__file__).parent / "facts.yaml").read_text(encoding="utf-8"))
 COLUMNS = {
     "route": ("subject", "object", "technology"),
     "module-dependency": ("subject", "object", "scope"),
@@ -21,12 +24,12 @@ COLUMNS = {
 
 
 def _files(*kinds: str) -> dict[str, str]:
-    return {path: text for kind in kinds for case in CASES[kind].values() for path, text in case["files"].items()}
+    return {path: text for kind in kinds for case in FACTS[kind].values() for path, text in case["files"].items()}
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in CASES for name in CASES[kind]])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in FACTS for name in FACTS[kind]])
 def test_a_project_has_exactly_these_facts(triples: Triples, kind: str, name: str) -> None:
-    case = CASES[kind][name]
+    case = FACTS[kind][name]
     rows = triples(case["files"], kind, *COLUMNS[kind])
     assert sorted(" ~ ".join(map(str, row)) for row in rows) == sorted(case["facts"])
     if kind == "schema":
@@ -34,15 +37,7 @@ def test_a_project_has_exactly_these_facts(triples: Triples, kind: str, name: st
 
 
 def test_a_route_names_its_declaration_and_what_it_is_for(extract_facts: FactExtractor) -> None:
-    texts = {
-        "a.py": "from fastapi import APIRouter\nr = APIRouter()\n\n\n@r.get(\n    '/x',\n)\n"
-        "def x(\n    y: int,\n) -> int:\n    '''Find an x for everyone.'''\n    return 1\n",
-        "b.js": "import { Router } from 'express'\nimport { show } from './c'\nconst router = Router()\n"
-        "// Puts a thing away.\nrouter.put('/y', async (req, res) => {\n  res.end()\n})\nrouter\n  .get('/z', show)\n",
-        "c.js": "/** Shows the newest z. */\nexport function show() {}\n",
-        "d.rs": "use axum::Router;\nfn f() -> Router {\n  Router::new()\n"
-        '    .route("/p", get(p))\n    .route("/q",\n      get(q))\n}\n',
-    }
+    texts = CASES["a_route_names_its_declaration_and_what_it_is_for"]
     columns = ("subject", "start_line", "end_line", "description", "description_source")
     frame = extract_facts(texts).filter(pl.col("fact") == "route")
     assert set(frame.select(columns).iter_rows()) == {
@@ -69,7 +64,7 @@ def test_tested_code_states_no_route(extract_facts: FactExtractor) -> None:
 
 
 def test_a_table_and_its_columns_name_their_exact_lines(extract_facts: FactExtractor) -> None:
-    (text,) = CASES["schema"]["sql"]["files"].values()
+    (text,) = FACTS["schema"]["sql"]["files"].values()
     frame = extract_facts({"a.sql": text}).filter(pl.col("subject") == "public.seat")
     lines = {
         (relation, other): (start, end)
@@ -81,22 +76,7 @@ def test_a_table_and_its_columns_name_their_exact_lines(extract_facts: FactExtra
     assert table["evidence"][0] == "\n".join(text.split("\n")[1:12])
 
 
-@pytest.mark.parametrize(
-    ("text", "documented"),
-    [
-        (
-            "from django.db import models\nclass Seat(models.Model):\n    '''A seat of a hall.'''\n"
-            "    label = models.CharField()\n",
-            ("Seat", "Seat", "A seat of a hall.", "docstring"),
-        ),
-        (
-            "from sqlalchemy.orm import Mapped, mapped_column\n\n\nclass Seat(Base):\n"
-            '    """A seat of a hall."""\n\n    __tablename__ = "hall_seats"\n'
-            "    label: Mapped[str] = mapped_column(primary_key=True)\n",
-            ("hall_seats", "Seat", "A seat of a hall.", "docstring"),
-        ),
-    ],
-)
+@pytest.mark.parametrize(("text", "documented"), CASES["a_model_is_documented_under_its_own_name"])
 def test_a_model_is_documented_under_its_own_name(triples: Triples, text: str, documented: tuple[str, ...]) -> None:
     columns = ("subject", "object", "description", "description_source")
     assert triples({"m.py": text}, "schema", *columns, relation="model") == {documented}
@@ -109,7 +89,7 @@ def test_an_import_names_its_exact_lines(triples: Triples) -> None:
 
 
 def test_values_of_an_environment_are_in_no_object(extract_facts: FactExtractor) -> None:
-    facts = extract_facts(CASES["deployment"]["compose"]["files"])
+    facts = extract_facts(FACTS["deployment"]["compose"]["files"])
     assert facts.filter(pl.col("object").str.contains("secret|hidden")).is_empty()
 
 
@@ -140,7 +120,7 @@ def test_evidence_is_the_exact_lines(extract_facts: FactExtractor) -> None:
 
 
 def test_services_depend_on_each_other_and_on_packages(triples: Triples) -> None:
-    case = CASES["service"]["manifests"]
+    case = FACTS["service"]["manifests"]
     rows = triples(case["files"], "service-dependency", "subject", "relation", "object", "scope")
     assert sorted(" ~ ".join(map(str, row)) for row in rows) == sorted(case["dependencies"])
 

@@ -71,8 +71,7 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_does_no_harm_in_any_format(architecture, parsing: ExtractionSettings, bomb: str) -> None:
     # what a language's parser does with garbage is tested where units are extracted
-    formats = [path for path in WHOLE if not path.endswith((".py", ".js", ".ts", ".java", ".go", ".rs"))]
-    for path in formats:
+    for path in [path for path in WHOLE if not path.endswith((".py", ".js", ".ts", ".java", ".go", ".rs"))]:
         text = WHOLE[path] + BOMBS[bomb][:60_000]
         assert len(_facts(path, text, architecture, parsing)) <= architecture.max_facts_per_file
 

@@ -16,6 +16,9 @@ from cortex_pipelines.extraction.patterns.statement_templates import (
 )
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines_tests.extraction.tables import repository_files
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 
 def files(texts: dict[str, str], language: str = "python") -> pl.DataFrame:
@@ -70,27 +73,14 @@ def test_statements_with_names_of_the_project_are_proposed_from_files() -> None:
         for number in range(3)
     }
     proposals = propose_from_code(files(texts), ["shop", "opened", "desk", "sell"], 3)
-    assert [proposal.pattern.example for proposal in proposals] == [
-        "with shop.opened($A, at=$B) as desk:\n    $$$BODY",
-        "desk.sell($A)",
-    ]
+    assert [proposal.pattern.example for proposal in proposals] == CASES["statements_with_names_of_the_project"]
     assert proposals[0].pattern.counter_example is None
     assert proposals[0].occurrences == ("t0.py", "t1.py", "t2.py")
     assert propose_from_code(files(texts), ["shop"], 3) == []
-    again = files(dict(reversed(texts.items())))
-    assert propose_from_code(again, ["sell", "desk", "opened", "shop"], 3) == proposals
+    assert propose_from_code(files(dict(reversed(texts.items()))), ["sell", "desk", "opened", "shop"], 3) == proposals
 
 
-@pytest.mark.parametrize(
-    ("language", "text", "example"),
-    [
-        ("go", "func f() {{\n\tif err := shop.Open({0}); err != nil {{\n\t\tg({0})\n\t}}\n}}",
-         "err := shop.Open($A)"),
-        ("java", "class C {{ void f() {{ Shop.open(g{0}, {0}); }} }}", "Shop.open($A, $B);"),
-        ("javascript", "const x{0} = shop.open({0});\n", "const $A = shop.open($B);"),
-        ("rust", "fn f() {{ let x = shop.open({0}); }}", "let x = shop.open($A);"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("language", "text", "example"), CASES["braces_and_other_languages"])
 def test_braces_and_other_languages(language: str, text: str, example: str) -> None:
     texts = {f"f{number}": text.format(number) for number in range(3)}
     proposals = propose_from_code(files(texts, language), ["shop", "open", "Shop", "Open"], 3)

@@ -14,14 +14,11 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
     valid_patterns,
 )
 from cortex_pipelines_tests.extraction.tables import repository_files
+from cortex_pipelines_tests.parameters import load_cases
 
-GOOD = """\
-name: {name}
-when: Always.
-languages: python
-counter_example: f($A)
-example: g($A)
-"""
+CASES = load_cases(__file__)
+
+GOOD = CASES["GOOD"]
 
 
 def files(texts: dict[str, str], source: str = "directory:shop") -> pl.DataFrame:

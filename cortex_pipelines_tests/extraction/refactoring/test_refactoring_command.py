@@ -96,8 +96,7 @@ def test_a_bare_repository_and_a_work_tree(repository: Path, tmp_path: Path, set
     _git(repository, "clone", "-q", "--bare", str(repository), str(bare))
     _git(repository, "worktree", "add", "-q", str(tree))
     for folder in (repository, bare, tree):
-        expected = {"shapes/area.py": BEFORE}, {"shapes/area.py": AFTER}
-        assert commit_versions(folder, commit, settings) == expected
+        assert commit_versions(folder, commit, settings) == ({"shapes/area.py": BEFORE}, {"shapes/area.py": AFTER})
 
 
 def test_a_moved_file_is_followed_through_a_commit(repository: Path) -> None:

@@ -135,8 +135,7 @@ def test_extracted_and_inlined_method(sample: Sample, settings: RefactoringSetti
 def test_moved_class_and_method(sample: Sample, settings: RefactoringSettings) -> None:
     before = sample.before()
     head = "\npackage shop\n" if sample is GO else ""
-    basket = sample.basket.removeprefix(head)
-    after = {sample.path: head + sample.clean, sample.other_path: sample.other + basket}
+    after = {sample.path: head + sample.clean, sample.other_path: sample.other + sample.basket.removeprefix(head)}
     refactorings = _detected(before, after, settings)
     assert _keys(refactorings) == [("Move Class", "Basket", "Basket", None, None)]
     assert (refactorings[0].path_before, refactorings[0].path_after) == (sample.path, sample.other_path)
