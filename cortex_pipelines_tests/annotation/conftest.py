@@ -5,7 +5,6 @@ import pytest
 
 from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
@@ -17,8 +16,7 @@ def settings() -> AnnotationSettings:
     return AnnotationSettings(**load_cases(__file__))
 
 
-def _read(texts: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Units and files of texts by their paths."""
+def read_texts(texts: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     # what annotation does not read is filled in as its type has it
     blank = {pl.String: "", pl.Boolean: False, pl.Int64: 0}
     empty = {column.name: None if column.nullable else blank.get(column.dtype) for column in REPOSITORY_FILES.columns}
@@ -31,23 +29,11 @@ def _read(texts: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     return extract_units(files, EXTRACTION), files
 
 
-@pytest.fixture(scope="session")
-def read_texts():
-    return _read
-
-
 @pytest.fixture
-def annotated(settings: AnnotationSettings, read_texts):
-    """Annotated units of one file, by their qualified names."""
-
+def annotated(settings: AnnotationSettings):
     def run(path: str, text: str) -> dict[str, dict[str, Any]]:
         units, files = read_texts({path: text})
         rows = annotate(units, files, settings, EXTRACTION).units.sort("start_byte", descending=True).to_dicts()
         return {row["qualified_name"]: row for row in rows}
 
     return run
-
-
-@pytest.fixture(scope="session")
-def extraction() -> ExtractionSettings:
-    return EXTRACTION

@@ -1,5 +1,3 @@
-"""Mechanical fixes: what they make of a smell, and that all else stays."""
-
 import ast
 from pathlib import Path
 

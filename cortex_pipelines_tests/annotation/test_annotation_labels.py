@@ -1,5 +1,3 @@
-"""Categories, patterns and quality of units."""
-
 import polars as pl
 import pytest
 from hypothesis import given

@@ -1,5 +1,3 @@
-"""Agreement with the hand-labelled sample, and what it makes of confidence."""
-
 import re
 from pathlib import Path
 from unittest.mock import patch
@@ -25,6 +23,7 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.vocabulary import LANGUAGES, PURPOSES
+from cortex_pipelines_tests.parameters import EXTRACTION
 
 # As params.yaml has them: the sample was labelled for these.
 AS_SHIPPED = {"max_lines": 50, "max_parameters": 5, "max_nesting": 4, "max_methods": 20}
@@ -46,12 +45,12 @@ def test_the_sample_is_large_and_names_only_what_there_is() -> None:
     assert {name for name, label in LABELS.items() if label.purpose in ("security", "performance")} <= labelled
 
 
-def test_rules_agree_with_the_person_and_confidence_is_the_rate_of_agreement(shipped, extraction) -> None:
-    result = agreement(shipped, extraction)
+def test_rules_agree_with_the_person_and_confidence_is_the_rate_of_agreement(shipped) -> None:
+    result = agreement(shipped, EXTRACTION)
     assert result.right / result.cases > 0.85
     disagreeing = [
         (prediction.case.path, prediction.case.name, sorted(prediction.labels ^ prediction.case.labels))
-        for prediction in predict_sample(shipped, extraction)
+        for prediction in predict_sample(shipped, EXTRACTION)
         if prediction.labels != prediction.case.labels
     ]
     assert len(disagreeing) <= 0.05 * result.cases, disagreeing
@@ -59,25 +58,25 @@ def test_rules_agree_with_the_person_and_confidence_is_the_rate_of_agreement(shi
         if counts.both + counts.person_only >= 3:
             assert counts.recall >= 0.6, name
             assert counts.precision >= 0.6, name
-    result = agreement(shipped, extraction)
+    result = agreement(shipped, EXTRACTION)
     for name, counts in result.labels.items():
         expected = (counts.both + 2 * LABELS[name].belief) / (counts.both + counts.rules_only + 2)
         assert result.label_confidence(name) == round(expected, 4)
 
 
-def test_agreement_is_cached(shipped, extraction, tmp_path) -> None:
+def test_agreement_is_cached(shipped, tmp_path) -> None:
     cache = RowCache(tmp_path, "1")
-    first = cached_agreement(shipped, extraction, cache)
+    first = cached_agreement(shipped, EXTRACTION, cache)
     with patch.object(agreement_module, "predict_sample", side_effect=AssertionError):
-        again = cached_agreement(shipped, extraction, cache)
-    assert first == again == cached_agreement(shipped, extraction, None)
+        again = cached_agreement(shipped, EXTRACTION, cache)
+    assert first == again == cached_agreement(shipped, EXTRACTION, None)
     assert list(first.labels) == list(again.labels)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
 @hypothesis_settings(max_examples=50, deadline=None)
-def test_more_evidence_is_never_less_confidence(shipped, extraction, scores) -> None:
-    result = agreement(shipped, extraction)
+def test_more_evidence_is_never_less_confidence(shipped, scores) -> None:
+    result = agreement(shipped, EXTRACTION)
     rates = [result.category_confidence(score) for score in sorted(scores)]
     assert rates == sorted(rates)
     assert all(0 < rate <= 1 for rate in rates)

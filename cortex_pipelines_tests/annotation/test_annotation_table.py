@@ -1,5 +1,3 @@
-"""The tables: their bytes, the cache, hostile files, and the report."""
-
 import json
 from pathlib import Path
 
@@ -15,28 +13,29 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
 from cortex_pipelines.schemas.extraction import CODE_UNITS
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.annotation.conftest import read_texts
+from cortex_pipelines_tests.parameters import EXTRACTION, load_cases
 
 CASES = load_cases(__file__)
 
 SOURCES = CASES["SOURCES"]
 
 
-def test_the_tables_do_not_depend_on_the_order_of_rows(settings, extraction, read_texts) -> None:
+def test_the_tables_do_not_depend_on_the_order_of_rows(settings) -> None:
     units, files = read_texts(SOURCES)
-    expected = annotate(units, files, settings, extraction)
+    expected = annotate(units, files, settings, EXTRACTION)
     assert (expected.units.schema, expected.findings.schema) == (ANNOTATED_UNITS.schema, UNIT_FINDINGS.schema)
     assert expected.units.height == units.height
     for seed in range(3):
         shuffled = units.sample(fraction=1, shuffle=True, seed=seed)
-        annotations = annotate(shuffled, files.reverse(), settings, extraction)
+        annotations = annotate(shuffled, files.reverse(), settings, EXTRACTION)
         assert annotations.units.equals(expected.units)
         assert annotations.findings.equals(expected.findings)
 
 
-def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_texts) -> None:
+def test_evidence_is_exact_with_text_beyond_ascii(settings) -> None:
     units, files = read_texts(SOURCES)
-    findings = annotate(units, files, settings, extraction).findings
+    findings = annotate(units, files, settings, EXTRACTION).findings
     texts = {path: text.encode() for path, text in SOURCES.items()}
     code_by_finding = {
         (row["path"], row["label"]): texts[row["path"]][row["start_byte"] : row["end_byte"]].decode()
@@ -49,52 +48,52 @@ def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_tex
     assert code_by_finding["e.js", "swallowed-exception"] == "catch (e) {}"
     lines = {(row["label"], row["start_line"], row["end_line"]) for row in findings.to_dicts()}
     assert {("mutable-default", 3, 3), ("todo-comment", 4, 4), ("dynamic-code", 5, 5)} <= lines
-    for row in annotate(units, files, settings, extraction).findings.iter_rows(named=True):
+    for row in annotate(units, files, settings, EXTRACTION).findings.iter_rows(named=True):
         label = LABELS[row["label"]]
         assert (row["kind"], row["purpose"]) == (label.kind, label.purpose)
         assert (row["purpose"] is None) == (row["kind"] == "pattern")
         assert 0 < row["confidence"] <= 1
 
 
-def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(settings, extraction, read_texts) -> None:
+def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(settings) -> None:
     units, files = read_texts({"a.py": "class A:\n  def f(self):\n    eval(x)\n"})
-    annotations = annotate(units, files, settings, extraction)
+    annotations = annotate(units, files, settings, EXTRACTION)
     names = dict(annotations.units.select("unit_id", "qualified_name").iter_rows())
     assert [(names[row[0]], row[4]) for row in annotations.findings.rows()] == [("A.f", "dynamic-code")]
     assert annotations.units["patterns"].to_list() == [["dynamic-code"]] * 2
     code = "def f():\n    # a = 1\n    # b(a)\n\n    # c = 2\n    pass  # d = 3\n    # e = 4\n"
     units, files = read_texts({"a.py": code + "    return 1\n"})
-    findings = annotate(units, files, settings, extraction).findings.sort("start_byte")
+    findings = annotate(units, files, settings, EXTRACTION).findings.sort("start_byte")
     assert findings["label"].unique().to_list() == ["commented-out-code"]
     assert list(findings.select("start_line", "end_line").iter_rows()) == [(2, 3), (5, 5), (6, 6), (7, 7)]
 
 
-def test_no_units_are_no_rows_and_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> None:
+def test_no_units_are_no_rows_and_a_unit_without_its_file_is_named(settings) -> None:
     units, files = read_texts(SOURCES)
     with pytest.raises(MissingFileError, match=r"a\.py of directory:x.*cortex run"):
-        annotate(units, files.filter(pl.col("path") != "a.py"), settings, extraction)
-    annotations = annotate(CODE_UNITS.empty(), files, settings, extraction)
+        annotate(units, files.filter(pl.col("path") != "a.py"), settings, EXTRACTION)
+    annotations = annotate(CODE_UNITS.empty(), files, settings, EXTRACTION)
     assert annotations.units.equals(ANNOTATED_UNITS.empty())
     assert annotations.findings.equals(UNIT_FINDINGS.empty())
 
 
-def test_the_cache_gives_what_a_computation_from_nothing_does(settings, extraction, read_texts, tmp_path: Path) -> None:
+def test_the_cache_gives_what_a_computation_from_nothing_does(settings, tmp_path: Path) -> None:
     cache = RowCache(tmp_path, "1")
     units, files = read_texts(SOURCES)
-    annotate(units, files, settings, extraction, "p", cache)
+    annotate(units, files, settings, EXTRACTION, "p", cache)
     for changed in (
         {**SOURCES, "a.py": SOURCES["a.py"] + "def g(): pass\n"},
         {**SOURCES, "package.json": '{"dependencies": {"vue": "3"}}'},
         {"b.go": SOURCES["b.go"]},
     ):
         units, files = read_texts(changed)
-        cached = annotate(units, files, settings, extraction, "p", cache)
-        fresh = annotate(units, files, settings, extraction)
+        cached = annotate(units, files, settings, EXTRACTION, "p", cache)
+        fresh = annotate(units, files, settings, EXTRACTION)
         assert cached.units.equals(fresh.units)
         assert cached.findings.equals(fresh.findings)
 
 
-def test_only_changed_files_are_read(settings, extraction, read_texts, tmp_path, monkeypatch) -> None:
+def test_only_changed_files_are_read(settings, tmp_path, monkeypatch) -> None:
     from cortex_pipelines.annotation import annotate as module
 
     annotated_paths: list[list[str]] = []
@@ -108,7 +107,7 @@ def test_only_changed_files_are_read(settings, extraction, read_texts, tmp_path,
     cache = RowCache(tmp_path, "1")
     for text in ("def f(): pass\n", "def f(): return 1\n"):
         units, files = read_texts({**SOURCES, "a.py": text})
-        annotate(units, files, settings, extraction, "p", cache)
+        annotate(units, files, settings, EXTRACTION, "p", cache)
     assert annotated_paths[-1] == ["a.py"]
 
 
@@ -119,9 +118,9 @@ def test_only_changed_files_are_read(settings, extraction, read_texts, tmp_path,
     st.integers(0, 200),
 )
 @hypothesis_settings(max_examples=25, deadline=None)
-def test_hostile_files_get_rows_that_keep_the_contract(settings, extraction, read_texts, path, text, more, cut) -> None:
+def test_hostile_files_get_rows_that_keep_the_contract(settings, path, text, more, cut) -> None:
     units, files = read_texts({path: text[:cut] + more + text[cut:]})
-    annotations = annotate(units, files, settings, extraction)
+    annotations = annotate(units, files, settings, EXTRACTION)
     assert annotations.units.height == units.height
     data = (text[:cut] + more + text[cut:]).encode()
     spans = dict(units.select("unit_id", pl.struct("start_byte", "end_byte")).iter_rows())
@@ -131,7 +130,7 @@ def test_hostile_files_get_rows_that_keep_the_contract(settings, extraction, rea
         assert row["start_line"] == data[: row["start_byte"]].count(b"\n") + 1
 
 
-def test_the_asset_writes_tables_metrics_and_the_same_report(settings, extraction, read_texts, tmp_path: Path) -> None:
+def test_the_asset_writes_tables_metrics_and_the_same_report(settings, tmp_path: Path) -> None:
     units, files = read_texts(SOURCES)
     units.write_parquet(tmp_path / "units.parquet")
     files.write_parquet(tmp_path / "files.parquet")
@@ -140,10 +139,10 @@ def test_the_asset_writes_tables_metrics_and_the_same_report(settings, extractio
         out = tmp_path / name
         out.mkdir()
         cache = RowCache(out / "cache", "1")
-        tables = annotated_units(tmp_path, tmp_path, settings, extraction, "<shop>", cache, out)
+        tables = annotated_units(tmp_path, tmp_path, settings, EXTRACTION, "<shop>", cache, out)
         pages.append((out / "report.html").read_bytes() + (out / "metrics.json").read_bytes())
     assert pages[0] == pages[1]
-    fresh = annotate(units, files, settings, extraction)
+    fresh = annotate(units, files, settings, EXTRACTION)
     assert tables["units"].equals(fresh.units)
     assert tables["findings"].equals(fresh.findings)
     page = (tmp_path / "one" / "report.html").read_text()
@@ -158,8 +157,8 @@ def test_the_asset_writes_tables_metrics_and_the_same_report(settings, extractio
     assert metrics["sample_category_accuracy"] > 0.8
 
 
-def test_a_tree_deeper_than_a_query_can_count_has_figures_only(settings, extraction, read_texts) -> None:
+def test_a_tree_deeper_than_a_query_can_count_has_figures_only(settings) -> None:
     units, files = read_texts({"a.js": "var f = " + "()=>" * 40_000 + "1;\n"})
-    annotations = annotate(units, files, settings, extraction)
+    annotations = annotate(units, files, settings, EXTRACTION)
     assert annotations.units.height == units.height
     assert "var-declaration" not in annotations.findings["label"].to_list()

@@ -1,5 +1,3 @@
-"""Renaming in languages with block scopes: what is sure is renamed, all else is left alone."""
-
 import shutil
 import subprocess
 from pathlib import Path

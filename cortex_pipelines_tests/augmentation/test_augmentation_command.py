@@ -1,5 +1,3 @@
-"""``cortex mutate``: what a person or a program gets from it."""
-
 import json
 from pathlib import Path
 

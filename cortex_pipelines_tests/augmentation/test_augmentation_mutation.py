@@ -1,5 +1,3 @@
-"""Every operator makes its mistake in every language that it claims, and nothing but a mistake."""
-
 import ast
 import shutil
 import subprocess

@@ -1,5 +1,3 @@
-"""Renaming the local variables of Python functions changes nothing but names."""
-
 import ast
 import textwrap
 
@@ -26,12 +24,6 @@ TABLES = load_cases(__file__)
 def variables_of(code: str) -> list[LocalVariable]:
     snippet = parse_unit(code.encode(), "python", "function")
     return [] if snippet is None else locals_of(snippet, "function")
-
-
-def renamed_names(code: str, kind: str = "function") -> set[str]:
-    """Names that a rename replaces in a unit."""
-    result = rename_locals(textwrap.dedent(code), "python", kind, "", 7)
-    return {old for old, _ in result.renames} if result else set()
 
 
 def test_names_change_wherever_they_are_used_and_the_layout_stays() -> None:
@@ -65,7 +57,8 @@ def test_is_left_alone(code: str) -> None:
 
 @pytest.mark.parametrize(("code", "names"), TABLES["renamed"].values(), ids=TABLES["renamed"])
 def test_renames_what_is_local(code: str, names: list[str]) -> None:
-    assert sorted(renamed_names(code)) == names
+    result = rename_locals(textwrap.dedent(code), "python", "function", "", 7)
+    assert sorted({old for old, _ in result.renames} if result else ()) == names
 
 
 def test_new_names_are_used_nowhere_else() -> None:

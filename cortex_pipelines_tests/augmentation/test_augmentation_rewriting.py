@@ -1,5 +1,3 @@
-"""Code with other comments or another layout is the same code; where that cannot be shown it is left out."""
-
 import ast
 
 import pytest

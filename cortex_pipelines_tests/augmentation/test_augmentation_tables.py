@@ -1,5 +1,3 @@
-"""Augmented units as tables: complete, verified, and independent of what stands beside them."""
-
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,6 @@ CODE = "def f(a):\n    total = 0\n    for x in a:\n        total += x * 2\n    r
 
 
 def unit(name: str, **changes: Any) -> dict[str, Any]:
-    """A row of CODE_UNITS."""
     row = {
         "unit_id": name, "source": "s", "path": f"{name}.py", "blob": "b", "language": "python",
         "kind": "function", "name": "f", "qualified_name": "f", "start_byte": 0,

@@ -1,5 +1,3 @@
-"""Outcomes that dlt reads from a database become records and rows of the tables of outcomes."""
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Pinning and reading a folder of logs."""
-
 import json
 from pathlib import Path
 

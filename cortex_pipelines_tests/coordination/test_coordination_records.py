@@ -1,5 +1,3 @@
-"""Understanding records: every shape that the logs have."""
-
 import re
 from datetime import UTC, datetime
 from typing import Any

@@ -1,5 +1,3 @@
-"""Logs that grow are read on from where the last run stopped; the result is that of one reading."""
-
 import json
 from pathlib import Path
 

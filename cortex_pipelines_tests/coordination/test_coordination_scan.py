@@ -1,5 +1,3 @@
-"""Scanning logs: nothing is lost, and records are found whatever stands between them."""
-
 import json
 
 import pytest

@@ -1,5 +1,3 @@
-"""Parts of large units: whole statements, in order, each within what it stands in."""
-
 import ast
 import textwrap
 from pathlib import Path

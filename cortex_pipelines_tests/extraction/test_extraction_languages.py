@@ -1,5 +1,3 @@
-"""Units of each language against what a person reads in the code."""
-
 from pathlib import Path
 
 import pytest

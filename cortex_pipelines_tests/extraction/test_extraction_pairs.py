@@ -1,6 +1,3 @@
-"""Refactoring pairs from real git history: what is kept, why, and that only new commits cost."""
-
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines_tests.ingestion.conftest import Repository
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -34,36 +32,16 @@ SECOND = FIRST.replace("def load(", "def read_kept(")
 THIRD = SECOND.replace("values, indent=2", "items, indent=2").replace("save(path, values)", "save(path, items)")
 
 
-def git(folder: Path, *words: str) -> str:
-    identity = [
-        *("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"),
-        *("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"),
-    ]
-    result = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True)
-    return result.stdout.strip()
-
-
-class History:
+class History(Repository):
     """A repository with its commits as ingestion would give them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        git(folder, "init", "-q")
+        super().__init__(folder)
         self.rows: list[dict[str, Any]] = []
 
-    def commit(self, message: str, files: dict[str, str | bytes | None]) -> str:
-        for name, text in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if text is None:
-                path.unlink()
-            else:
-                path.write_bytes(text.encode() if isinstance(text, str) else text)
-        git(self.folder, "add", "-A")
-        git(self.folder, "commit", "-q", "-m", message)
-        commit = git(self.folder, "rev-parse", "HEAD")
-        parents = git(self.folder, "log", "-1", "--format=%P").split()
+    def add(self, message: str, files: dict[str, str | bytes | None]) -> str:
+        commit = self.commit(files, message)
+        parents = self("log", "-1", "--format=%P").split()
         subject, _, body = message.partition("\n")
         self.rows.append(
             {
@@ -87,8 +65,8 @@ class History:
 
     def source(self) -> ProjectSource:
         entry = GitSource(git="repository", ref="main")
-        head = git(self.folder, "rev-parse", "HEAD")
-        count = int(git(self.folder, "rev-list", "--count", "HEAD"))
+        head = self("rev-parse", "HEAD")
+        count = int(self("rev-list", "--count", "HEAD"))
         pin = {"git": "repository", "ref": "main", "revision": head, "commits": count}
         return ProjectSource(ProjectSettings(sources=[entry]), (pin,))
 
@@ -106,17 +84,14 @@ def settings(parameters: Parameters) -> PairSettings:
 @pytest.fixture
 def history(tmp_path: Path) -> History:
     repository = History(tmp_path / "repository")
-    repository.commit("Add reading and writing", {"files.py": FIRST})
-    repository.commit("Call reading by what it does (#12)\n\nSee: #11\n", {"files.py": SECOND})
+    repository.add("Add reading and writing", {"files.py": FIRST})
+    repository.add("Call reading by what it does (#12)\n\nSee: #11\n", {"files.py": SECOND})
     return repository
 
 
-def miner(parameters: Parameters, settings: PairSettings) -> PairMiner:
-    return PairMiner("p", settings, parameters.refactoring, parameters.ingestion, parameters.privacy)
-
-
 def mined(history: History, parameters: Parameters, settings: PairSettings, cache: RowCache) -> pl.DataFrame:
-    return miner(parameters, settings).mine_history(history.source(), history.commits, history.folder.parent, cache)
+    miner = PairMiner("p", settings, parameters.refactoring, parameters.ingestion, parameters.privacy)
+    return miner.mine_history(history.source(), history.commits, history.folder.parent, cache)
 
 
 def test_a_renamed_function_is_a_pair(history, parameters: Parameters, settings: PairSettings, tmp_path: Path) -> None:
@@ -141,7 +116,7 @@ def test_only_new_commits_are_looked_at_again(history, parameters, settings, tmp
         return real(self, mirror, commits)
 
     monkeypatch.setattr(PairMiner, "mine_pairs", watched)
-    history.commit("Name what is saved better", {"files.py": THIRD})
+    history.add("Name what is saved better", {"files.py": THIRD})
     again = mined(history, parameters, settings, cache)
     assert looked_at == [1]
     assert again.equals(mined(history, parameters, settings, RowCache(tmp_path / "other", "1")))
@@ -153,8 +128,8 @@ def test_private_values_are_taken_out(tmp_path: Path, parameters: Parameters, se
     line = f'    token = "{secret}"\n    send(path, token, "jane.miller@acme-widgets.de")\n'
     first = FIRST.replace("    text = path.read_text()\n", f"    text = path.read_text()\n{line}")
     history = History(tmp_path / "repository")
-    history.commit("Add reading and writing", {"files.py": first})
-    history.commit("Say what it does", {"files.py": first.replace("def load(", "def read_kept(")})
+    history.add("Add reading and writing", {"files.py": first})
+    history.add("Say what it does", {"files.py": first.replace("def load(", "def read_kept(")})
     pairs = mined(history, parameters, settings, RowCache(tmp_path / "cache", "1"))
     assert pairs.height == 1
     text = pairs["before"][0] + pairs["after"][0]
@@ -176,8 +151,8 @@ def test_a_project_without_history_has_no_pairs(tmp_path: Path, parameters: Para
 def test_too_many_refactorings_are_bulk_work(history, parameters, settings: PairSettings, tmp_path: Path) -> None:
     names = [f"value_{n}" for n in range(6)]
     text = "".join(f"def f_{n}({n}):\n    print({n})\n    return {n} * 2\n\n\n" for n in names)
-    history.commit("Add many functions here", {"many.py": text})
-    history.commit("Rename all of them", {"many.py": text.replace("def f_", "def g_")})
+    history.add("Add many functions here", {"many.py": text})
+    history.add("Rename all of them", {"many.py": text.replace("def f_", "def g_")})
     few = settings.model_copy(update={"max_pairs": 5})
     every = mined(history, parameters, settings, RowCache(tmp_path / "one", "1"))
     bound = mined(history, parameters, few, RowCache(tmp_path / "two", "1"))
@@ -187,7 +162,7 @@ def test_too_many_refactorings_are_bulk_work(history, parameters, settings: Pair
 
 
 def test_a_file_gives_pairs_of_its_newest_commits(history, parameters, settings: PairSettings, tmp_path: Path) -> None:
-    last = history.commit("Name what is saved better", {"files.py": THIRD})
+    last = history.add("Name what is saved better", {"files.py": THIRD})
     one_commit_per_path = settings.model_copy(update={"max_commits_per_path": 1})
     pairs = mined(history, parameters, one_commit_per_path, RowCache(tmp_path / "cache", "1"))
     assert set(pairs["commit"]) == {last}
@@ -202,11 +177,11 @@ def test_very_small_and_very_large_units_are_thinned_out(history, parameters, se
 
 
 def test_commits_are_chosen_by_what_they_are(history: History, settings: PairSettings) -> None:
-    history.commit("Bump version to 1.2.3", {"files.py": THIRD})
-    history.commit("Describe how it works", {"README.md": "words"})
-    history.commit("Add a great many files", {f"file_{n}.py": f"x = {n}\n" for n in range(settings.max_files + 1)})
-    git(history.folder, "checkout", "-q", "-b", "side", "HEAD~1")
-    history.commit("Count the characters once more", {"files.py": FIRST})
+    history.add("Bump version to 1.2.3", {"files.py": THIRD})
+    history.add("Describe how it works", {"README.md": "words"})
+    history.add("Add a great many files", {f"file_{n}.py": f"x = {n}\n" for n in range(settings.max_files + 1)})
+    history("checkout", "-q", "-b", "side", "HEAD~1")
+    history.add("Count the characters once more", {"files.py": FIRST})
     selected = select_commits(history.commits, settings)
     assert selected["subject"].to_list() == ["Count the characters once more", "Call reading by what it does (#12)"]
     newest = settings.model_copy(update={"max_commits": 1})
@@ -225,7 +200,7 @@ def test_files_that_are_no_code_of_ours_are_left_out(history, settings: PairSett
         "notes.txt": "words",
         "odd\nname.py": FIRST,
     }
-    commit = history.commit("Move and add some things", files)
+    commit = history.add("Move and add some things", files)
     redactor = PathRedactor(parameters.privacy, project_key("demo", parameters.privacy))
     (contents,) = changed_files(history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, redactor)
     assert history.rows[-1]["commit"] == commit

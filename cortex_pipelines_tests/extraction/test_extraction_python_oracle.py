@@ -1,5 +1,3 @@
-"""Units of Python against the language's own parser, over real files."""
-
 import ast
 from collections import Counter
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Reviews as GitHub, GitLab and mail give them: the remark, its code, and what became of it."""
-
 import json
 import quopri
 from typing import Any

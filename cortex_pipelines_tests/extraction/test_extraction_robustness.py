@@ -1,5 +1,3 @@
-"""No text, however broken, brings extraction down; spans hold for all of them."""
-
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings

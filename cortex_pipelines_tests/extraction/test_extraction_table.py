@@ -1,5 +1,3 @@
-"""The table of units, from files and from folders."""
-
 import os
 from pathlib import Path
 

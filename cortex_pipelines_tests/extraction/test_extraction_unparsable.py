@@ -1,5 +1,3 @@
-"""What no grammar should have to read is told by samples; code is not taken for it."""
-
 import random
 from pathlib import Path
 

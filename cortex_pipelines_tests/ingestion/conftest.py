@@ -1,5 +1,3 @@
-"""Real repositories and limits for the tests of ingestion."""
-
 import os
 import subprocess
 from collections.abc import Callable
@@ -50,13 +48,16 @@ class Repository:
         assert not process.returncode, process.stderr.decode()
         return process.stdout.decode().strip()
 
-    def write(self, files: dict[str, bytes | str]) -> None:
+    def write(self, files: dict[str, bytes | str | None]) -> None:
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def commit(self, files: dict[str, bytes | str] | None = None, message: str = "change") -> str:
+    def commit(self, files: dict[str, bytes | str | None] | None = None, message: str = "change") -> str:
         self.write(files or {})
         self("add", "--all", "--force")
         options = ("--quiet", "--allow-empty", "--cleanup=verbatim", "--allow-empty-message", "--file=-")
@@ -92,8 +93,6 @@ class Tables:
 
 @pytest.fixture
 def take(tmp_path: Path) -> Callable[..., ProjectSource]:
-    """Sources with the pins that are taken of them now."""
-
     def take_sources(*sources: dict[str, str], root: Path = tmp_path, licence: str | None = None) -> ProjectSource:
         project = ProjectSettings.model_validate({"sources": list(sources), "licence": licence})
         return ProjectSource(project, tuple(resolve_pins(project, root, root / CACHE)))

@@ -1,10 +1,12 @@
 """A tracker in SQLite and one behind a paged REST interface, and the examples of the guide."""
 
+import io
 import json
 import re
 import sqlite3
+import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,12 +19,10 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "connectors.md"
 
 
 def examples(language: str) -> list[str]:
-    """The blocks of the guide in a language, as they are written there."""
     return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def declared(number: int) -> dict[str, Any]:
-    """The dlt source in an example of the guide."""
     values = yaml.safe_load(examples("yaml")[number])
     room = values["projects"]["shop"] if "projects" in values else values["coordination"]
     return next(source for source in room["sources"] if "dlt" in source)
@@ -38,13 +38,7 @@ def database(path: Path, *statements: str) -> str:
 
 
 class Forge:
-    """A REST interface whose answers come in pages that a header links.
-
-    Args:
-        pages: Items of each path.
-        size: Items of a page.
-        url: Where it is.
-    """
+    """A REST interface whose answers come in pages of some items of a path, which a header links."""
 
     def __init__(self, pages: dict[str, list[dict[str, Any]]], size: int = 2) -> None:
         self.pages, self.size, self.url = pages, size, ""
@@ -52,7 +46,6 @@ class Forge:
         self.asked: list[tuple[str, str | None]] = []
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer a request with one page."""
         url = urlsplit(request.path)
         self.asked.append((request.path, request.headers.get("Authorization")))
         items = self.pages.get(url.path.lstrip("/"))
@@ -70,24 +63,44 @@ class Forge:
         request.wfile.write(json.dumps(self.answers.get(url.path.lstrip("/"), page)).encode())
 
 
+class Quiet:
+    """A handler that says nothing of the requests."""
+
+    def log_message(self, *words: Any) -> None: ...
+
+
+@contextmanager
+def served(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests on a port of this machine; gives its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @contextmanager
 def serving(forge: Forge) -> Iterator[Forge]:
-    """Serve it on a port of this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             forge.answer(self)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    forge.url = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(Handler) as address:
+        forge.url = f"{address}/"
         yield forge
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+def tar(*members: tuple[str, bytes] | tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=form, errors="surrogateescape") as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member, io.BytesIO(b"\0" * member.size))
+                continue
+            info = tarfile.TarInfo(member[0])
+            info.size = len(member[1])
+            archive.addfile(info, io.BytesIO(member[1]))
+    return packed.getvalue()

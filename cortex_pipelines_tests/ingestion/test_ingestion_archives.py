@@ -18,25 +18,13 @@ from hypothesis import strategies as st
 from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_path_reason
 from cortex_pipelines.ingestion.readers.files import read_archive
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines_tests.ingestion.connected import tar
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 Member = tuple[str, bytes]
 IN_ONE_FOLDER = hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=2 * PROPERTY_STEPS
 )
-
-
-def tar(*members: Member | tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=form, errors="surrogateescape") as archive:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                archive.addfile(member, io.BytesIO(b"\0" * member.size))
-                continue
-            info = tarfile.TarInfo(member[0])
-            info.size = len(member[1])
-            archive.addfile(info, io.BytesIO(member[1]))
-    return packed.getvalue()
 
 
 def zipped(*members: Member | tuple[zipfile.ZipInfo, bytes]) -> bytes:
@@ -55,8 +43,6 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 @pytest.fixture
 def unpack(tmp_path: Path, read: Any) -> Callable[..., Any]:
-    """Read an archive with these bytes as a source."""
-
     def read_bytes(content: bytes, **limits: int) -> Any:
         (tmp_path / "code").write_bytes(content)
         return read({"archive": "code"}, **limits)

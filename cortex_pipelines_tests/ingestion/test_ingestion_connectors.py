@@ -1,5 +1,3 @@
-"""Tables that dlt reads: pinned by content, read from a snapshot, private values taken out."""
-
 import json
 import socket
 from collections.abc import Callable
@@ -55,7 +53,6 @@ def with_changes(source: dict[str, Any], changes: dict[str, Any]) -> dict[str, A
 
 @pytest.fixture
 def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The database of the guide's example."""
     path = tmp_path / "tracker.db"
     monkeypatch.setenv("TRACKER_URL", database(path, examples("sql")[0]))
     return path
@@ -63,20 +60,13 @@ def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def forge(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The interface of the guide's example."""
     with serving(Forge({"pulls/comments": COMMENTS, "issues": ISSUES})) as served:
         monkeypatch.setenv("FORGE_URL", served.url)
         monkeypatch.setenv("FORGE_TOKEN", TOKEN)
         yield served
 
 
-@pytest.fixture
-def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
-
-
 def stored_text(root: Path) -> str:
-    """All snapshots."""
     return "".join(path.read_text() for path in sorted((root / SNAPSHOTS).glob("*")))
 
 
@@ -161,8 +151,8 @@ def test_what_is_pinned_is_read_when_its_places_are_gone(tmp_path, tracker, monk
     assert len(read_pinned(source).texts) == 2 + 1 + len(COMMENTS) + len(ISSUES)
 
 
-@pytest.mark.usefixtures("one_attempt")
 def test_an_interface_that_is_gone_is_a_sentence(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -192,8 +182,6 @@ def test_a_database_that_is_not_there_is_said_and_not_made(tmp_path: Path, monke
 
 @pytest.fixture
 def tickets(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> Callable[..., Any]:
-    """Take the issues of a table ``tickets`` that statements make."""
-
     def pins(statements: str, **columns: str) -> Any:
         monkeypatch.setenv("TRACKER_URL", database(tmp_path / "other.db", statements))
         return take({**SQL, "tables": {"tickets": {"rows": "issues", "columns": columns}}}).pins

@@ -1,5 +1,3 @@
-"""What somebody puts into a repository or an archive to do harm."""
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""What was read once is not read again, and nobody can tell from the result."""
-
 import io
 from pathlib import Path
 from typing import Any

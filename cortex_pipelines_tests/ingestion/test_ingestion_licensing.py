@@ -1,5 +1,3 @@
-"""Which licence each file of a project has, and whether it may be trained on."""
-
 from typing import Any
 
 import polars as pl

@@ -1,5 +1,3 @@
-"""When each line was written, against `git blame` and by cases."""
-
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +30,6 @@ def commit(repository: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def days(tmp_path: Path, take: Any, privacy: Any) -> Callable[..., Days]:
-    """Day of each line by path."""
-
     def read(settings: Any = privacy, cache: RowCache | None = None) -> Days:
         cache = cache or RowCache(tmp_path / "rows", "1")
         return by_line(line_times.line_times(take(GIT), "demo", tmp_path, settings, cache))

@@ -1,5 +1,3 @@
-"""``cortex logs``: nothing of a folder of logs goes unmentioned."""
-
 import json
 from pathlib import Path
 

@@ -1,13 +1,10 @@
 import base64
 import gzip
 import hashlib
-import io
 import json
 import shutil
-import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from pydantic import ValidationError
 
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import NpmSource, parse_source
+from cortex_pipelines_tests.ingestion.connected import Quiet, served, tar
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
 DEMO = {"npm": "demo-lib@1.0.0"}
@@ -26,13 +24,8 @@ def tarball(version: str, **files: str) -> bytes:
     trap = "node -e \"require('fs').writeFileSync('sprung', '')\""
     scripts = dict.fromkeys(("preinstall", "install", "prepare", "prepack", "postpack"), trap)
     manifest = json.dumps({"name": "demo-lib", "version": version, "scripts": scripts})
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, text in {"package.json": manifest, **files}.items():
-            info = tarfile.TarInfo(f"package/{name}")
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return gzip.compress(packed.getvalue(), mtime=0)
+    members = {"package.json": manifest, **files}.items()
+    return gzip.compress(tar(*((f"package/{name}", text.encode()) for name, text in members)), mtime=0)
 
 
 def integrity(data: bytes) -> str:
@@ -40,8 +33,6 @@ def integrity(data: bytes) -> str:
 
 
 class Registry:
-    """A registry in memory: what it answers, by path."""
-
     def __init__(self, address: str) -> None:
         self.address = address
         self.pages: dict[str, bytes] = {}
@@ -63,29 +54,22 @@ class Registry:
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Registry]:
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            page = served.pages.get(self.path)
+            page = known.pages.get(self.path)
             self.send_response(200 if page is not None else 404)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(page or b"{}")
 
-        def log_message(self, *words: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as running:
-        served = Registry(f"http://127.0.0.1:{running.server_port}")
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        monkeypatch.setenv("npm_config_registry", served.address)
+    with served(Answer) as address:
+        known = Registry(address)
+        monkeypatch.setenv("npm_config_registry", address)
         monkeypatch.setenv("npm_config_userconfig", str(tmp_path / "no-npmrc"))
         monkeypatch.setenv("npm_config_fetch_retries", "0")
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.delenv(name, raising=False)
-        yield served
-        running.shutdown()
-        thread.join()
+        yield known
 
 
 def test_a_version_is_found_pinned_and_read_without_running_it(tmp_path, registry, take: Any, read_pinned: Any) -> None:

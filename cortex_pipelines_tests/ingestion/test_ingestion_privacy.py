@@ -1,5 +1,3 @@
-"""Nothing private leaves ingestion: texts and messages are redacted, authors are pseudonyms."""
-
 from typing import Any
 
 import pytest

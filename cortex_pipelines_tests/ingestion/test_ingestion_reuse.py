@@ -1,5 +1,3 @@
-"""What REUSE says of a file's licence, by its path."""
-
 import re
 from typing import Any
 

@@ -1,13 +1,10 @@
 import gzip
 import hashlib
-import io
 import logging
 import shutil
-import tarfile
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import SdistSource
 from cortex_pipelines.ingestion.readers.packages import fetch_sdist, pip_options
+from cortex_pipelines_tests.ingestion.connected import Quiet, served, tar
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -24,13 +22,8 @@ DEMO = {"pypi": "demo-lib==1.0"}
 
 
 def sdist(version: str, top: str = "demo_lib-{}/", **files: str) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, text in {"setup.py": "raise SystemExit('was run')\n", **files}.items():
-            info = tarfile.TarInfo(top.format(version) + name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return gzip.compress(packed.getvalue(), mtime=0)
+    members = {"setup.py": "raise SystemExit('was run')\n", **files}.items()
+    return gzip.compress(tar(*((top.format(version) + name, text.encode()) for name, text in members)), mtime=0)
 
 
 class Index:
@@ -156,7 +149,7 @@ def test_a_folder_of_files_serves_where_no_index_may_be_asked(tmp_path: Path, pi
     assert list(read(DEMO).texts) == ["setup.py"]
 
 
-class Grumpy(SimpleHTTPRequestHandler):
+class Grumpy(Quiet, SimpleHTTPRequestHandler):
     """An index that forbids one package and redirects another."""
 
     def do_GET(self) -> None:
@@ -169,18 +162,11 @@ class Grumpy(SimpleHTTPRequestHandler):
         else:
             super().do_GET()
 
-    def log_message(self, *words: Any) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Grumpy, directory=str(tmp_path / "index"))) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with served(partial(Grumpy, directory=str(tmp_path / "index"))) as address:
+        yield address
 
 
 def test_an_index_is_followed_where_it_sends(index: Index, pip: pytest.MonkeyPatch, server: str, read: Any) -> None:

@@ -1,5 +1,3 @@
-"""Tables of decisions, outcomes, features and metrics: nothing lost, nothing from the future."""
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

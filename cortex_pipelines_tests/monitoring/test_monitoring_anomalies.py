@@ -1,8 +1,4 @@
-"""Unusual windows: found where something was put in, silent where there is too little to know.
-
-Series that a generator drew are used to state properties; no figure from them is evidence. The one
-test with real measurements uses some that come with scikit-learn.
-"""
+"""Series that a generator drew state properties; no figure from them is evidence. One test has real measurements."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,3 @@
-"""Any table of measurements: what is unusual stands out, and alarms keep their rate."""
-
 import csv
 import io
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""What moved since a champion was trained: found where something did, silent where nothing did."""
-
 import json
 import random
 from collections.abc import Sequence
@@ -47,19 +45,14 @@ def settings() -> RoutingSettings:
 
 
 def encode(texts: Sequence[str]) -> np.ndarray:
-    """Stands for the sentence encoder: which words are in a text."""
     vocabulary = [word for words in TOPICS.values() for word in words]
     rows = np.array([[word in text for word in vocabulary] for text in texts], dtype=float) + 0.01
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def _empty_splits() -> dict[str, list[dict[str, Any]]]:
-    return {split: [] for split in SPLITS}
-
-
 def write_tasks(folder: Path, count: int, topics: Sequence[str] = ("security", "cicd")) -> Path:
     """A data set whose first tasks do not depend on how many follow."""
-    draw, splits = random.Random(0), _empty_splits()
+    draw, splits = random.Random(0), {split: list[dict[str, Any]]() for split in SPLITS}
     for number in range(count):
         topic = topics[number % len(topics)] if number >= 150 else ("security", "cicd")[number % 2]
         words = " and ".join(draw.sample(TOPICS[topic], 3))

@@ -1,5 +1,3 @@
-"""When a model is trained again, and what is said of it."""
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

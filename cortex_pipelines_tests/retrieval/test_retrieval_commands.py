@@ -1,5 +1,3 @@
-"""The two commands, as people and programs call them."""
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Packed context: what is shown for a task within a budget, and what it says of itself."""
-
 import json
 from pathlib import Path
 
@@ -37,7 +35,6 @@ def source_of(folder: Path) -> ContextSource:
 
 
 def shown_lines(excerpt: Excerpt) -> dict[int, str]:
-    """The lines of a piece by their numbers."""
     lines, number = {}, excerpt.start_line
     for line in excerpt.text.split("\n"):
         if line.startswith("… "):
@@ -51,7 +48,6 @@ def shown_lines(excerpt: Excerpt) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> ContextSource:
-    """Contexts of this package's own search."""
     out = tmp_path_factory.mktemp("own") / "index"
     index_folder(PACKAGE / "retrieval", out, PARAMETERS, "none")
     return index_context(out, PARAMETERS)

@@ -1,5 +1,3 @@
-"""The graph of code: what calls, imports, inherits, tests, configures and changes with what."""
-
 import json
 import random
 import shutil

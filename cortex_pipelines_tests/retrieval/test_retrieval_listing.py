@@ -1,5 +1,3 @@
-"""What of a folder is listed, what is left out and counted, and of which commit it is."""
-
 import os
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +15,6 @@ CODE = "def alpha():\n    return 1\n"
 
 
 def committed(folder: Path) -> str:
-    """Commit all of a folder in a repository of its own; gives the commit."""
     person = ("-c", "user.name=a", "-c", "user.email=a@example.com")
     git = ["git", "-C", str(folder), *person, "-c", "advice.addEmbeddedRepo=false"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):

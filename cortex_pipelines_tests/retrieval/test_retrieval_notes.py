@@ -1,5 +1,3 @@
-"""The memory of a project: nothing acknowledged is lost, nothing forgotten is left."""
-
 import os
 import random
 import signal

@@ -1,5 +1,3 @@
-"""Memories of a project on the command line, in contexts, as a cache, and forgotten."""
-
 import json
 import shutil
 from collections.abc import Callable
@@ -54,7 +52,6 @@ def name(root: Path) -> str:
 
 
 def write_logs(root: Path, *attempts: tuple[str, str, str, bool | None]) -> None:
-    """Task, text, master and success of each."""
     features, outcomes = [], []
     for number, (task, text, master, success) in enumerate(attempts):
         decided_at = datetime(2026, 1, 1 + number, tzinfo=UTC)
@@ -175,7 +172,6 @@ def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The searchers that are opened."""
     opened: list[str] = []
     make: Callable[..., Any] = project_index.open_project_searcher
 

@@ -1,5 +1,3 @@
-"""Search over what a project has made: its index follows the versions of the outputs."""
-
 import json
 import shutil
 from collections.abc import Sequence

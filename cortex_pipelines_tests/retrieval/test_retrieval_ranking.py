@@ -1,5 +1,3 @@
-"""Ranking: what a query names exactly comes first, by meaning in large collections too; vectors of levels."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,36 +25,12 @@ from cortex_pipelines_tests.parameters import load_cases
 CASES = load_cases(__file__)
 
 LIMITS = reading_limits(load_parameters())
-FILES = {
-    "wrappers.py": (
-        "class Request:\n    pass\n\n\n"
-        "class Response:\n"
-        '    """What is sent, with a mimetype that differs from that of its base."""\n\n'
-        "    default_mimetype = 'text/html'\n    json_module = json\n    autocorrect = False\n\n"
-        "    def max_cookie_size(self):\n        return current_app.config['MAX_COOKIE_SIZE']\n"
-    ),
-    "app.py": (
-        "class App:\n"
-        "    def make_response(self, response):\n"
-        "        response = response.response(response)\n        return response\n\n"
-        "    def evolve(self, evolved):\n        return evolved.evolve(self.evolve)\n"
-    ),
-    "make.py": (
-        "def evolve(inst, **changes):\n"
-        + "".join(f"    field_{n} = changes.pop('a{n}', inst.a{n})\n" for n in range(30))
-        + "    return inst\n"
-    ),
-    "make.pyi": "def evolve(inst, **changes): ...\n\n\ndef only_declared(inst): ...\n",
-    "camelCase.js": "var made = require('./made');\nvar camelCase = made((word) => word);\n",
-    "words.js": "function words(camelCase) { return camelCase(camelCase); }\n",
-    "camel.md": "# camelCase\n\ncamelCase is camelCase, and not snake_case.\n",
-}
 
 
 @pytest.fixture(scope="module")
 def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     folder = tmp_path_factory.mktemp("code")
-    for name, text in FILES.items():
+    for name, text in CASES["FILES"].items():
         (folder / name).write_text(text)
     return Searcher(build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS)
 

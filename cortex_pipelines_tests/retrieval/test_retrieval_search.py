@@ -1,5 +1,3 @@
-"""The library below the commands: terms, documents, ranking, damage."""
-
 import contextlib
 import os
 import random

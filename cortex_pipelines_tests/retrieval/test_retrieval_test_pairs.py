@@ -1,5 +1,3 @@
-"""Tests are paired with what they call, by resolved names, and with nothing else."""
-
 import pytest
 
 from cortex_pipelines.retrieval.graph.build import code_graph

@@ -33,10 +33,6 @@ def finished_run(root: Path, version: str, **tags: str) -> str:
     return str(run.info.run_id)
 
 
-def delete(root: Path, number: str) -> None:
-    store.open_client(root).delete_experiment(number)
-
-
 def delete_for_good(root: Path, number: str) -> None:
     client: Any = store.open_client(root)
     client.delete_experiment(number)
@@ -46,21 +42,22 @@ def delete_for_good(root: Path, number: str) -> None:
     records._hard_delete_experiment(number)
 
 
-def rename(root: Path, number: str) -> None:
-    store.open_client(root).rename_experiment(number, "another name")
-
-
 def create_in_the_page(root: Path, number: str) -> None:
-    rename(root, number)
+    store.open_client(root).rename_experiment(number, "another name")
     store.open_client(root).create_experiment(NAME, artifact_location="mlflow-artifacts:/7")
 
 
 @pytest.mark.parametrize(
     ("tidy", "notice", "is_same", "finds_run"),
     [
-        (delete, f"the experiment {NAME} had been deleted; it is restored", True, True),
+        (
+            lambda root, number: store.open_client(root).delete_experiment(number),
+            f"the experiment {NAME} had been deleted; it is restored",
+            True,
+            True,
+        ),
         (delete_for_good, "", None, False),  # SQLite may give its id away again
-        (rename, "", False, True),
+        (lambda root, number: store.open_client(root).rename_experiment(number, "another name"), "", False, True),
         (create_in_the_page, f"it is now called {NAME} (2)", False, True),
     ],
 )

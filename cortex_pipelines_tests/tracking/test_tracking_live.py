@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 
@@ -25,7 +24,6 @@ from cortex_pipelines.tracking.store import connect, database_uri, open_client
 from cortex_pipelines.tracking.training_metrics import LiveMetrics, live_metrics, record_curves
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.project import Stage
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.versioning.toy import Workbench
@@ -33,14 +31,8 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 ROOT = Path(__file__).parents[2]
 
 
-def run_tracked(bench: Workbench, name: str, partition: str) -> dg.ExecuteInProcessResult:
-    return dg.materialize(
-        build_assets(bench.project(), MlflowTracker()),
-        selection=[name],
-        partition_key=partition,
-        instance=bench.instance(),
-        raise_on_error=False,
-    )
+def run_tracked(bench: Workbench, name: str, partition: str) -> bool:
+    return bench.run([name], partition, MlflowTracker())
 
 
 def all_runs(bench: Workbench) -> list[Any]:
@@ -59,14 +51,14 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(bench, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(materialise, "_write_tables", broken)
-        assert not run_tracked(bench, "words", "a").success
+        assert not run_tracked(bench, "words", "a")
     assert messages == ["RUNNING"]
     (failed,) = all_runs(bench)
     assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "ValueError: no such word in ./toy")
     assert "dvc_md5" not in failed.data.tags
     assert not list((bench.root / ".mlflow" / "going").iterdir())
 
-    assert run_tracked(bench, "words", "a").success
+    assert run_tracked(bench, "words", "a")
     run_found = find_run(bench.root, "words", "a", bench.lock()["words@a"]["outs"][0]["md5"])
     assert run_found[0] != failed.info.run_id
     tags = run_found[1]
@@ -75,7 +67,7 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(bench, monkeyp
     assert tags["mlflow.source.git.repoURL"] == "https://example.org/team/code.git"
     assert tags["mlflow.source.name"] == "cortex run words --project a"
     assert "mlflow.user" not in tags
-    assert run_tracked(bench, "words", "a").success
+    assert run_tracked(bench, "words", "a")
     assert len(all_runs(bench)) == 2, "what is unchanged has no run of its own"
 
 
@@ -173,7 +165,7 @@ def test_a_server_that_is_gone_does_not_end_a_training(tmp_path: Path, caplog: p
 
 def test_data_sets_have_schema_and_profile(bench: Workbench) -> None:
     for stage in (("words", "a"), ("loud", "a")):
-        assert run_tracked(bench, *stage).success
+        assert run_tracked(bench, *stage)
     run_found = find_run(bench.root, "loud", "a", bench.lock()["loud@a"]["outs"][0]["md5"])
     inputs = open_client(bench.root).get_run(run_found[0]).inputs.dataset_inputs
     assert {dataset_input.dataset.name for dataset_input in inputs} == {"words", "loud"}

@@ -51,7 +51,8 @@ def test_all_modules_that_a_listed_folder_holds_count() -> None:
 
 
 def test_every_data_file_of_the_package_is_read_by_a_module() -> None:
-    referenced = {path for file in FOLDER.rglob("*.py") for path in data_files(_module(file))}
+    modules = [".".join(file.relative_to(FOLDER.parent).with_suffix("").parts) for file in FOLDER.rglob("*.py")]
+    referenced = {path for module in modules for path in data_files(module)}
     idle = {
         path.relative_to(FOLDER).as_posix()
         for path in FOLDER.rglob("*")
@@ -61,10 +62,6 @@ def test_every_data_file_of_the_package_is_read_by_a_module() -> None:
         and not any(path == other or other in path.parents for other in referenced)
     }
     assert idle == set()
-
-
-def _module(file: Path) -> str:
-    return ".".join(file.relative_to(FOLDER.parent).with_suffix("").parts)
 
 
 @pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.name)

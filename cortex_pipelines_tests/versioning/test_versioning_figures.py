@@ -1,5 +1,4 @@
 import json
-from typing import Any
 
 import pytest
 
@@ -11,10 +10,6 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench, toy_parameters
 
 METRICS = "data/digest/digest.json"
-
-
-def one_word_more(values: dict[str, Any]) -> None:
-    values["projects"]["a"].append("three")
 
 
 def with_figures(bench: Workbench, figures: dict[str, AssetMetrics]) -> Project:
@@ -30,7 +25,7 @@ def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     bench.commit()
     metrics = json.loads(bench.dvc("metrics", "show", "--json"))
     assert metrics[""]["data"][METRICS]["data"] == {"total": 4, "code": "", "suffix": "!"}
-    bench.edit("sources.lock", one_word_more)
+    bench.edit("sources.lock", lambda values: values["projects"]["a"].append("three"))
     bench.repro()
     assert json.loads(bench.dvc("metrics", "diff", "--json"))[METRICS]["total"] == {"old": 4, "new": 5, "diff": 1}
     (point,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]

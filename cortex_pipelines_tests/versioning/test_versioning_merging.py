@@ -40,32 +40,14 @@ def note(bench: Workbench, project: str, *words: str) -> None:
     bench.edit("sources.lock", lambda lock: lock["projects"].update({project: list(words)}))
 
 
-def suffix(text: str) -> Callable[[Values], None]:
-    return lambda params: params["loudness"].update(suffix=text)
-
-
-def first(bench: Workbench) -> None:
-    note(bench, "a", "three")
-
-
-def second_elsewhere(bench: Workbench) -> None:
-    note(bench, "b", "four")
-
-
-def second_alike(bench: Workbench) -> None:
-    note(bench, "a", "four")
-
-
-def second_same(bench: Workbench) -> None:
-    note(bench, "a", "three")
-
-
-def second_code(bench: Workbench) -> None:
-    (bench.root / "toy" / "loud.py").write_text("x")
-
-
-Second = Callable[[Workbench], None]
-Branches = Callable[[Second], Workbench]
+SECOND: dict[str, Callable[[Workbench], object]] = {
+    "elsewhere": lambda bench: note(bench, "b", "four"),
+    "alike": lambda bench: note(bench, "a", "four"),
+    "same": lambda bench: note(bench, "a", "three"),
+    "code": lambda bench: (bench.root / "toy" / "loud.py").write_text("x"),
+}
+"""What the second branch does."""
+Branches = Callable[[str], Workbench]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +57,7 @@ def _begun(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     run_all(bench)
     bench.commit()
     bench.git("checkout", "-q", "-b", "other")
-    first(bench)
+    note(bench, "a", "three")
     run_all(bench)
     bench.commit()
     bench.checkout("main")
@@ -90,9 +72,9 @@ def bench(_begun: Workbench, tmp_path: Path) -> Workbench:
 @pytest.fixture(scope="module")
 def _branched(_begun: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Branches:
     @cache
-    def make(second: Second) -> Workbench:
+    def make(second: str) -> Workbench:
         bench = copied(_begun, tmp_path_factory.mktemp("branched") / "p")
-        second(bench)
+        SECOND[second](bench)
         run_all(bench)
         bench.commit()
         return bench
@@ -128,15 +110,9 @@ GIT = {"merge": ("merge", "--no-edit", "other"), "rebase": ("rebase", "other"), 
 
 @pytest.mark.parametrize(
     ("how", "second"),
-    [
-        ("merge", second_elsewhere),
-        ("merge", second_alike),
-        ("merge", second_same),
-        ("rebase", second_code),
-        ("cherry-pick", second_elsewhere),
-    ],
+    [("merge", "elsewhere"), ("merge", "alike"), ("merge", "same"), ("rebase", "code"), ("cherry-pick", "elsewhere")],
 )
-def test_the_driver_joins_what_both_branches_ran(branched: Branches, tmp_path: Path, how: str, second: Second) -> None:
+def test_the_driver_joins_what_both_branches_ran(branched: Branches, tmp_path: Path, how: str, second: str) -> None:
     bench = branched(second)
     assert git_merge.set_driver(bench.root)
     bench.git(*GIT[how])
@@ -149,7 +125,7 @@ def test_the_driver_joins_what_both_branches_ran(branched: Branches, tmp_path: P
     ("style", "from_index"), [("merge", True), ("merge", False), ("diff3", False), ("zdiff3", False)]
 )
 def test_resolve_joins_afterwards_what_git_left_in_conflict(branched, tmp_path, style: str, from_index: bool) -> None:
-    bench = branched(second_alike)
+    bench = branched("alike")
     bench.git("config", "merge.conflictStyle", style)
     attempt(bench, *GIT["merge"])
     assert {conflict.file for conflict in find_conflicts(bench.root)} >= {"dvc.lock"}
@@ -165,8 +141,10 @@ def test_resolve_joins_afterwards_what_git_left_in_conflict(branched, tmp_path, 
 
 
 def test_resolve_takes_the_entry_that_fits_the_merged_inputs(branched: Branches) -> None:
-    bench = branched(second_alike)
-    theirs = read_yaml_of(bench, "other")["words@a"]
+    bench = branched("alike")
+    path = bench.root / ".cortex" / "shown.yaml"
+    path.write_text(bench.git("show", "other:dvc.lock") + "\n")
+    theirs = read_yaml(path)["stages"]["words@a"]
     attempt(bench, *GIT["merge"])
     bench.git("checkout", "--theirs", "sources.lock")
     bench.git("add", "sources.lock")
@@ -174,18 +152,12 @@ def test_resolve_takes_the_entry_that_fits_the_merged_inputs(branched: Branches)
     assert bench.lock()["words@a"] == theirs
 
 
-def read_yaml_of(bench: Workbench, revision: str) -> Values:
-    path = bench.root / ".cortex" / "shown.yaml"
-    path.write_text(bench.git("show", f"{revision}:dvc.lock") + "\n")
-    return dict(read_yaml(path)["stages"])
-
-
 def test_params_in_conflict_are_left_to_a_person(bench: Workbench) -> None:
     bench.git("checkout", "-q", "-b", "else")
-    bench.edit("params.yaml", suffix("a"))
+    bench.edit("params.yaml", lambda params: params["loudness"].update(suffix="a"))
     bench.commit()
     bench.git("checkout", "-q", "main")
-    bench.edit("params.yaml", suffix("b"))
+    bench.edit("params.yaml", lambda params: params["loudness"].update(suffix="b"))
     bench.commit()
     attempt(bench, "merge", "else")
     before = (bench.root / "params.yaml").read_bytes()
@@ -204,7 +176,7 @@ def test_a_driver_whose_program_is_gone_is_set_up_again(bench: Workbench) -> Non
 
 def test_a_driver_that_cannot_run_leaves_the_markers_of_git(branched: Branches) -> None:
     """Otherwise git would keep ours without a word."""
-    bench = branched(second_alike)
+    bench = branched("alike")
     assert git_merge.set_driver(bench.root)
     command = bench.git("config", "merge.cortex.driver").partition(" ||")[2]
     bench.git("config", "merge.cortex.driver", f"/gone/cortex ||{command}")
@@ -371,7 +343,7 @@ def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -
 
 
 def test_a_joined_lock_is_written_as_dvc_writes_it(branched: Branches) -> None:
-    bench = branched(second_elsewhere)
+    bench = branched("elsewhere")
     assert git_merge.set_driver(bench.root)
     bench.git(*GIT["merge"])
     assert (bench.root / "dvc.lock").read_text() == yaml_text(read_yaml(bench.root / "dvc.lock"))

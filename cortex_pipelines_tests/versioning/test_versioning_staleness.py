@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -20,7 +19,8 @@ class EventLog:
         self.instance = self.bench.instance()
 
     def tell(self, name: str, partition: str | None, **tags: str) -> int:
-        event = dg.AssetMaterialization(name, partition=partition, tags=tags and unmangled(tags))
+        inputs = {"dagster/" + key.replace("__", "/"): value for key, value in tags.items() if key != "plain"}
+        event = dg.AssetMaterialization(name, partition=partition, tags=tags and OWN | inputs)
         self.instance.report_runless_asset_event(event)
         return self.instance.get_latest_data_version_record(dg.AssetKey(name), partition_key=partition).storage_id
 
@@ -34,10 +34,6 @@ class EventLog:
         assert reported == staleness.snapshot().status(name, partition)
         assert reported[0] == self.bench.ui_status(self.project)(name, partition)
         return reported
-
-
-def unmangled(tags: Mapping[str, str]) -> dict[str, str]:
-    return OWN | {"dagster/" + key.replace("__", "/"): value for key, value in tags.items() if key != "plain"}
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from cortex_pipelines.settings import ProjectName, Settings
 from cortex_pipelines.versioning import VersionedAsset, snapshot
 from cortex_pipelines.versioning.asset import versioned_asset
 from cortex_pipelines.versioning.content import content_md5, value_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, build_assets
 from cortex_pipelines.versioning.dagster.instance import follow_projects, open_instance
 from cortex_pipelines.versioning.dagster.staleness import Staleness
 from cortex_pipelines.versioning.dvc import stages
@@ -228,11 +228,11 @@ class Workbench:
         project = self.project()
         return sync(project, self.instance(), self.staleness(project), **kwargs)
 
-    def run(self, names: list[str], partition: str | None) -> bool:
+    def run(self, names: list[str], partition: str | None, tracker: Tracker | None = None) -> bool:
         project = self.project()
         follow_projects(self.instance(), project)
         result = dg.materialize(
-            build_assets(project, NoTracker()),
+            build_assets(project, tracker or NoTracker()),
             selection=names,
             partition_key=partition,
             instance=self.instance(),
@@ -336,7 +336,6 @@ def begin_dvc(root: Path) -> None:
 
 
 def begin_made(root: Path, projects: tuple[str, ...]) -> Workbench:
-    """A toy project with these projects, all made and committed."""
     from dvc.repo import Repo, lock_repo
     from dvc.stage.serialize import to_single_stage_lockfile
 

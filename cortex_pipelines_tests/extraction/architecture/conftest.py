@@ -19,7 +19,6 @@ _UNITS = ("kind", "name", "qualified_name", "start_byte", "end_byte", "start_lin
 
 
 def parsing_limits() -> ExtractionSettings:
-    """Section ``extraction`` of the project's own parameters."""
     return ExtractionSettings(**_PARAMETERS["extraction"])
 
 
@@ -58,8 +57,6 @@ def parsing() -> ExtractionSettings:
 
 @pytest.fixture(scope="session")
 def extract_facts(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> FactExtractor:
-    """The facts of a project given as paths and texts."""
-
     def facts(texts: dict[str, str], cache: RowCache | None = None) -> pl.DataFrame:
         files = files_frame(texts)
         return architecture_facts(files, units_frame(files), architecture, parsing, cache, "example")

@@ -1,5 +1,3 @@
-"""Routes, tables, imports, APIs, deployment, services and modules of small projects, with the lines that state them."""
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Hostile files state what can be made out of them, or nothing; nothing crashes, nothing explodes."""
-
 import random
 from collections.abc import Callable
 from pathlib import Path

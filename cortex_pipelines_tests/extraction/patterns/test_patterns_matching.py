@@ -1,5 +1,3 @@
-"""Patterns as people write them, and what is found by them."""
-
 from typing import Any
 
 import pytest

@@ -1,5 +1,3 @@
-"""Patterns that are proposed from what recurs in history and code."""
-
 from datetime import UTC, datetime
 
 import polars as pl

@@ -1,5 +1,3 @@
-"""Which files are patterns, and what is said of those that are not quite."""
-
 import re
 from pathlib import Path
 

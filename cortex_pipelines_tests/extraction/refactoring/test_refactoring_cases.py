@@ -1,5 +1,3 @@
-"""What is a refactoring of which purity, what must not be mistaken for one, and what is hostile."""
-
 import random
 from pathlib import Path
 from typing import Any

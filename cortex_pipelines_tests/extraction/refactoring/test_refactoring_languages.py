@@ -1,5 +1,3 @@
-"""Every type of refactoring, done to code in every language, is found: it and nothing else."""
-
 from dataclasses import dataclass
 from pathlib import Path
 
