@@ -39,15 +39,12 @@ def test_a_unit_is_read_where_it_stands_by_the_grammar_of_its_file() -> None:
     assert rename_locals(code, "typescript", "function", "a.ts", 1) is None
 
 
-PROGRAM = TABLES["PROGRAM"]
-
-
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_a_renamed_program_does_the_same(tmp_path: Path) -> None:
-    result = rename_locals(PROGRAM.strip(), "javascript", "function", "", 5)
+    result = rename_locals(TABLES["PROGRAM"].strip(), "javascript", "function", "", 5)
     assert len(result.renames) >= 5
     outputs = []
-    for code in (PROGRAM, result.code):
+    for code in (TABLES["PROGRAM"], result.code):
         script = tmp_path / "program.js"
         script.write_text(code + "\nconsole.log(f([3, 1, 4, 1, 5]));\n")
         outputs.append(subprocess.run(["node", str(script)], capture_output=True, text=True, check=True).stdout)

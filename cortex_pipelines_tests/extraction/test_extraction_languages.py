@@ -27,11 +27,10 @@ def outlined(path: str, settings) -> dict:
 def test_units_with_names_lines_and_exact_spans(path: str, settings) -> None:
     case = OUTLINES[path]
     units = file_units(case["code"], case["language"], path, settings)
-    extracted = [
+    assert [
         f"{unit.kind} {unit.qualified_name.replace(', ', ',')} {unit.start_line} {unit.name_line} {unit.end_line}"
         for unit in units
-    ]
-    assert extracted == case["units"]
+    ] == case["units"]
     data = case["code"].encode()
     for unit in units:
         assert not unit.has_error
@@ -91,8 +90,7 @@ def test_names_of_what_takes_a_value_apart(language: str, path: str, settings) -
 
 def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
     units = file_units(CASES["GAPS"], "typescript", "a.d.ts", settings)
-    lines = [(unit.kind, unit.name, unit.name_line, unit.end_line) for unit in units]
-    assert lines == [
+    assert [(unit.kind, unit.name, unit.name_line, unit.end_line) for unit in units] == [
         *(("constant", "_default", 1, 3), ("function", "default", 4, 6), ("interface", "Factory", 7, 12)),
         *(("variable", "Shared", 13, 13), ("function", "load", 14, 14)),
     ]

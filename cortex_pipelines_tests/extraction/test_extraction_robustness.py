@@ -14,7 +14,6 @@ LIMITS = ExtractionSettings(
     max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_repeated_bytes=2_000, chunk_bytes=100
 )
 LANGUAGES = sorted({grammar.language for grammar in GRAMMARS})
-SAMPLE = CASES["SAMPLE"]
 PIECES = ["{", "}", "(", ")", "def f", "class A", ":\n ", "func", "fn x", "=>", "'", '"', "/*", "//"]
 
 
@@ -33,11 +32,11 @@ def check(data: bytes, language: str) -> None:
     assert len(codes) == len(units)
 
 
-POSITIONS = st.integers(0, 2 * len(SAMPLE))
+POSITIONS = st.integers(0, 2 * len(CASES["SAMPLE"]))
 TEXTS = {
     "any text": st.text(max_size=200),
     "a heap of tokens": st.lists(st.sampled_from(PIECES), max_size=60).map(" ".join),
-    "code cut anywhere": st.tuples(POSITIONS, POSITIONS).map(lambda cut: (SAMPLE * 2)[min(cut) : max(cut)]),
+    "code cut anywhere": st.tuples(POSITIONS, POSITIONS).map(lambda cut: (CASES["SAMPLE"] * 2)[min(cut) : max(cut)]),
 }
 
 

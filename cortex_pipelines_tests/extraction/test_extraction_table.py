@@ -33,8 +33,7 @@ FILES = files(
 def test_the_table_keeps_its_contract_and_the_facts_of_the_file(settings) -> None:
     units = extract_units(FILES, settings)
     assert units.schema == CODE_UNITS.schema
-    unit_rows = units.sort("path", "start_byte").select("path", "kind", "name", "generated").rows()
-    assert unit_rows == [
+    assert units.sort("path", "start_byte").select("path", "kind", "name", "generated").rows() == [
         *(("a.go", "function", "F", False), ("a_gen.py", "class", "A", True), ("a_gen.py", "constant", "X", True)),
         *(("b.py", "import", "os", False), ("b.py", "function", "f", False)),
     ]
@@ -107,8 +106,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_with_paths_relative_to_it_or_a_file(folder: Path, settings) -> None:
-    units = extract_path(folder, settings).units
-    assert units.select("path", "qualified_name", "language").rows() == [
+    assert extract_path(folder, settings).units.select("path", "qualified_name", "language").rows() == [
         *(("latin.py", "lost", "python"), ("sub/a.py", "f", "python"), ("sub/a.py", "f.B", "python")),
         *(("tool", "main", "python"), ("z.ts", "g", "typescript")),
     ]

@@ -135,9 +135,8 @@ def read_pinned(tmp_path: Path, settings: IngestionSettings, cache: RowCache) ->
 @pytest.fixture
 def history(tmp_path: Path, take: Any, privacy: Any, cache: Any) -> Any:
     def read(*sources: dict[str, str]) -> pl.DataFrame:
-        tables = repository_commits(
+        return repository_commits(
             take(*(sources or [{"git": "repository", "ref": "main"}])), "demo", tmp_path, privacy, cache
-        )
-        return tables["commits"]
+        )["commits"]
 
     return read

@@ -62,8 +62,7 @@ def test_what_is_no_text_is_left_out_with_a_reason(plain: Make, read: Any) -> No
         }
     )
     tables = read({"directory": "plain"})
-    assert list(tables.texts) == ["a.py"]
-    assert tables.reasons == CASES["what_is_no_text_is_left_out_with_a_reason"]
+    assert (list(tables.texts), tables.reasons) == (["a.py"], CASES["what_is_no_text_is_left_out_with_a_reason"])
     assert tables.skipped.filter(path="latin.py")["detail"].to_list() == ["not UTF-8 at byte 31"]
 
 
@@ -79,8 +78,7 @@ def test_several_sources_keep_their_files_apart(tmp_path: Path, repository: Any,
     repository.commit({"a.py": "a = 1\n"})
     plain({"a.py": b"a = 2\n", "link": b""})
     tables = read({"git": "repository", "ref": "main"}, {"directory": "plain"})
-    pairs = list(tables.files.select("source", "path", "text").iter_rows())
-    assert pairs == [
+    assert list(tables.files.select("source", "path", "text").iter_rows()) == [
         ("directory:plain", "a.py", "a = 2\n"),
         ("directory:plain", "link", ""),
         ("git:repository", "a.py", "a = 1\n"),

@@ -76,10 +76,9 @@ def test_records_of_one_attempt_find_each_other_by_id_or_else_by_text(tmp_path: 
 
 def test_a_propensity_is_a_probability_or_nothing(tmp_path: Path) -> None:
     logged = [0.25, 1, 0, 1.5, -1, "0.5", None]
-    tables = tables_of(
+    assert tables_of(
         tmp_path, *({"task_id": f"t{n}", "routed_to": "x", "propensity": p} for n, p in enumerate(logged))
-    )
-    assert tables["decisions"].sort("task_id")["propensity"].to_list() == [0.25, 1.0, None, None, None, None, None]
+    )["decisions"].sort("task_id")["propensity"].to_list() == [0.25, 1.0, None, None, None, None, None]
 
 
 def test_an_outcome_was_known_when_it_was_written_and_decided_before(tmp_path: Path) -> None:
@@ -173,12 +172,11 @@ def history(*rows: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_counters_become_rates_and_a_restart_begins_at_zero(tmp_path: Path) -> None:
     counts = [0, *range(5, 300, 5), 20, *range(30, 300, 10)]
-    tables = tables_of(
+    metrics = tables_of(
         tmp_path,
         *history(*({"total": n, "success_rate": n, "load": 7 - n % 3} for n in counts)),
         name="metrics/fleet-history",
-    )
-    metrics = tables["system_metrics"].sort("occurred_at", "metric")
+    )["system_metrics"].sort("occurred_at", "metric")
     total = metrics.filter(pl.col("metric") == "total")
     assert total["counter"].all()
     assert total["rate"].to_list() == [None, *(0.5 for _ in range(5, 300, 5)), 2.0, *(1.0 for _ in range(30, 300, 10))]

@@ -109,11 +109,10 @@ def test_no_window_reaches_over_the_end_of_a_part() -> None:
 def test_counters_are_looked_at_as_rates_and_gaps_are_filled() -> None:
     metrics = generated(4, workers=1)
     load = pl.col("metric") == "load"
-    counters = metrics.with_columns(
+    gap = metrics.with_columns(
         pl.when(load).then(pl.lit(value=True)).otherwise("counter").alias("counter"),
         pl.when(load & (pl.col("byte_offset") != 0)).then(2.5).otherwise("rate").alias("rate"),
-    )
-    gap = counters.filter((pl.col("metric") != "memory") | (pl.col("byte_offset") != 20))
+    ).filter((pl.col("metric") != "memory") | (pl.col("byte_offset") != 20))
     ((series,),) = all_series(gap, 0.5)
     assert (series.metrics, series.values[:, 0].tolist()) == (("load", "memory"), [2.5] * 4)
     assert series.values[2, 1] == series.values[1, 1]

@@ -194,12 +194,11 @@ def test_a_model_rests_with_what_is_made_of_it_and_says_why(bench: Workbench, de
     assert result.success
     assert sorted(decisions) == [("loud-a", "nightly"), ("loud-b", "nightly")]
     assert materialised(result) == {"words[a]", "words[b]", "loud[b]", "tally", "digest", "page[b]"}
-    observations = {
+    assert {
         event.step_key: event.asset_observation_data.asset_observation.metadata["retraining"].value
         for event in result.all_events
         if event.event_type_value == "ASSET_OBSERVATION"
-    }
-    assert observations == dict.fromkeys(("loud[a]", "page[a]"), "rest: so it is told")
+    } == dict.fromkeys(("loud[a]", "page[a]"), "rest: so it is told")
     assert bench.staleness().stale("loud", "a")  # it is not hidden that it is behind
     first, second = last_decisions(bench.root)
     assert first.startswith("loud-a: rest: so it is told (nightly, ")

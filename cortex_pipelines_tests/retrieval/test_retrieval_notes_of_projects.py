@@ -80,7 +80,6 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert entry["author"] == open_notes(root, name).pseudonym("ANNA ")
     history = cortex("memory", "search", "prices", "--history", *of).stdout
     assert f"decision, superseded by {new}: prices are cut to cents" in history
-
     cortex("memory", "add", "round?", "--kind", "exchange", "--answer", "half up", *of)
     visit = cortex("memory", "show", *of)
     assert "half up" in visit.stdout
@@ -88,7 +87,6 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert "since" not in visit.stderr
     write(root, name, CODE + "\n", "price.py")
     assert ": repository_files, search_documents changed, 0 entries of others" in cortex("memory", "show", *of).stderr
-
     assert "nothing is kept about that" in cortex("memory", "search", "prices", "--kind", "summary", *of).stderr
     cortex("memory", "forget", old, "--project", name)
     assert b"prices are cut" not in stored(root)

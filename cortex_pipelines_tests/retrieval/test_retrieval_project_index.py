@@ -230,9 +230,8 @@ def tables() -> dict[str, pl.DataFrame]:
     names = ("source", "path", "text", "language")
     rows = [dict(zip(names, file, strict=True)) | columns for file in FILES]
     units = {"source": "git:../shop", "path": "shop/order.py", "qualified_name": "apply_voucher"}
-    frame = pl.DataFrame(rows, schema_overrides={"licence": pl.String, "author": pl.String})
     return build_search_tables(
-        frame,
+        pl.DataFrame(rows, schema_overrides={"licence": pl.String, "author": pl.String}),
         pl.DataFrame([units | {"start_line": 1, "category": "other", "cyclomatic": 1}]),
         REPOSITORY_COMMITS.empty(),
         PARAMETERS.extraction,

@@ -31,8 +31,7 @@ def test_patterns_are_found_below_folders_of_that_name_alone() -> None:
         "patterns/four.yaml": "- " + GOOD.format(name="four").replace("\n", "\n  ").rstrip(),
         "patterns/service.yaml": "name: web\nports: [80]\n",
     }
-    entries = read_patterns(files(texts))
-    assert [(entry.path, entry.pattern and entry.pattern.name) for entry in entries] == [
+    assert [(entry.path, entry.pattern and entry.pattern.name) for entry in read_patterns(files(texts))] == [
         ("docs/patterns/http/one.yaml", "one"),
         ("patterns/four.yaml", "four"),
     ]

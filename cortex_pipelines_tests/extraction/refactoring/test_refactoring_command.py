@@ -61,9 +61,7 @@ def test_a_commit_as_json_and_as_a_table(repository: Repository) -> None:
     assert "pure" in table.stdout
 
 
-def test_a_bare_repository_and_a_work_tree(
-    repository: Repository, tmp_path: Path, settings: RefactoringSettings
-) -> None:
+def test_a_bare_repository_and_a_work_tree(repository, tmp_path: Path, settings: RefactoringSettings) -> None:
     commit = repository.commit({"shapes/area.py": AFTER})
     bare, tree = tmp_path / "bare", tmp_path / "tree"
     repository("clone", "-q", "--bare", str(repository.folder), str(bare))

@@ -89,8 +89,7 @@ def test_renamed_variable(sample: Sample, settings: RefactoringSettings) -> None
 @LANGUAGES
 def test_several_renames_at_once(sample: Sample, settings: RefactoringSettings) -> None:
     words = ("amount", "due"), ("price", "cost"), ("discount", "reduction"), ("total(", "owed(")
-    refactorings = _detected(sample.before(), _replaced(sample, *words), settings)
-    assert sorted(_keys(refactorings)) == [
+    assert sorted(_keys(_detected(sample.before(), _replaced(sample, *words), settings))) == [
         ("Rename Method", "total", "owed", "Basket", "Basket"),
         ("Rename Parameter", "discount", "reduction", "total", "owed"),
         ("Rename Variable", "amount", "due", "total", "owed"),
