@@ -1,5 +1,8 @@
 import ast
+import shutil
+import subprocess
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +21,7 @@ from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS, load_cases, sections
 
-TABLES = load_cases(__file__)
+CASES = load_cases(__file__)
 
 
 def variables_of(code: str) -> list[LocalVariable]:
@@ -40,7 +43,7 @@ def test_names_change_wherever_they_are_used_and_the_layout_stays() -> None:
 
 
 def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
-    code = TABLES["no_new_name_makes_a_text_look_like_a_secret"]
+    code = CASES["no_new_name_makes_a_text_look_like_a_secret"]
     new_names = set()
     privacy = PrivacySettings.model_validate(sections()["privacy"])
     for seed in range(400):
@@ -50,12 +53,12 @@ def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
     assert len(new_names) > 30
 
 
-@pytest.mark.parametrize("code", TABLES["left_alone"].values(), ids=TABLES["left_alone"])
+@pytest.mark.parametrize("code", CASES["left_alone"].values(), ids=CASES["left_alone"])
 def test_is_left_alone(code: str) -> None:
     assert rename_locals(code, "python", "function", "", 1) is None
 
 
-@pytest.mark.parametrize(("code", "names"), TABLES["renamed"].values(), ids=TABLES["renamed"])
+@pytest.mark.parametrize(("code", "names"), CASES["renamed"].values(), ids=CASES["renamed"])
 def test_renames_what_is_local(code: str, names: list[str]) -> None:
     result = rename_locals(textwrap.dedent(code), "python", "function", "", 7)
     assert sorted({old for old, _ in result.renames} if result else ()) == names
@@ -83,13 +86,13 @@ def test_names_keep_their_style_and_depend_on_the_seed() -> None:
     assert len({result.code for result in codes if result}) > 1
 
 
-@pytest.mark.parametrize(("before", "after"), TABLES["not_equivalent"].values(), ids=TABLES["not_equivalent"])
+@pytest.mark.parametrize(("before", "after"), CASES["not_equivalent"].values(), ids=CASES["not_equivalent"])
 def test_the_check_refuses(before: str, after: str) -> None:
     with pytest.raises(NotEquivalentError):
         check_equivalent(before, after)
 
 
-@pytest.mark.parametrize(("before", "after"), TABLES["equivalent"].values(), ids=TABLES["equivalent"])
+@pytest.mark.parametrize(("before", "after"), CASES["equivalent"].values(), ids=CASES["equivalent"])
 def test_the_check_accepts(before: str, after: str) -> None:
     check_equivalent(before, after)
 
@@ -180,3 +183,43 @@ def test_deep_nesting_stops_nothing() -> None:
     assert rename_locals(code, "python", "function", "", 1) is None
     code = "def f():\n    " + "(" * 3000 + "x" + ")" * 3000 + " = 1\n    return x\n"
     assert rename_locals(code, "python", "function", "", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "names"),
+    [(language, *case) for language, cases in CASES["cases"].items() for case in cases.values()],
+    ids=[f"{language}: {title}" for language, cases in CASES["cases"].items() for title in cases],
+)
+def test_renames_exactly_what_is_sure(language: str, code: str, names: list[str]) -> None:
+    kind = "method" if language == "java" else "function"
+    snippet = parse_unit(code.encode(), language, kind)
+    assert snippet is not None
+    assert sorted({variable.name for variable in locals_of(snippet, kind)}) == names
+    result = rename_locals(code, language, kind, "", 3)
+    assert (result is None) == (not names)
+    if result is not None:
+        assert sorted({old for old, _ in result.renames}) == names
+
+
+def test_a_unit_is_read_where_it_stands_by_the_grammar_of_its_file() -> None:
+    code = "async go(a) {\n    const n = await a;\n    return n;\n  }"
+    result = rename_locals(code, "javascript", "method", "", 1)
+    assert result.renames[0][0] == "n"
+    code = "handle = (a: number) => { const n = a; return n; }"
+    result = rename_locals(code, "typescript", "function", "a.ts", 1)
+    assert result is not None
+    code = "function F() { const n = 1; return <div>{n}</div>; }"
+    assert rename_locals(code, "typescript", "function", "a.tsx", 1) is not None
+    assert rename_locals(code, "typescript", "function", "a.ts", 1) is None
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_a_renamed_program_does_the_same(tmp_path: Path) -> None:
+    result = rename_locals(CASES["PROGRAM"].strip(), "javascript", "function", "", 5)
+    assert len(result.renames) >= 5
+    outputs = []
+    for code in (CASES["PROGRAM"], result.code):
+        script = tmp_path / "program.js"
+        script.write_text(code + "\nconsole.log(f([3, 1, 4, 1, 5]));\n")
+        outputs.append(subprocess.run(["node", str(script)], capture_output=True, text=True, check=True).stdout)
+    assert outputs[0] == outputs[1]

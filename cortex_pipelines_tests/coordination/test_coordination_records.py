@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.coordination import outcome_values
+from cortex_pipelines.coordination.outcome_values import UNKNOWN_EXIT, OutcomeReading, read_outcome
 from cortex_pipelines.coordination.records import (
     DISAGREEMENT,
     UnreadField,
@@ -17,7 +19,7 @@ from cortex_pipelines.coordination.records import (
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
 from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = load_cases(__file__)
+CASES = load_cases(__file__)
 
 ALIASES = {"development-master": "development", "sec": "security"}
 TESTS = [re.compile("^moe-test-"), re.compile("-test$")]
@@ -37,17 +39,17 @@ def test_a_decision_with_drifting_keys() -> None:
 
 
 def test_a_nested_decision_and_a_nested_outcome() -> None:
-    decision = read(TABLES["a_nested_decision"])
+    decision = read(CASES["a_nested_decision"])
     assert (decision["kind"], decision["master"]) == ("decision", "security")
     assert (decision["confidence"], decision["test_row"]) == (0.7, True)
     assert decision["occurred_at"] == datetime(2025, 11, 27, 15, tzinfo=UTC)
-    outcome = read(TABLES["a_nested_outcome"])
+    outcome = read(CASES["a_nested_outcome"])
     assert (outcome["kind"], outcome["task_id"], outcome["text"]) == ("outcome", "t2", "Scan it")
     assert (outcome["success"], outcome["ideal_master"]) == (False, "security")
     assert (outcome["outcome"], outcome["duration_seconds"]) == ("failed", 12.0)
 
 
-@pytest.mark.parametrize(("record", "file", "kind"), TABLES["kinds"])
+@pytest.mark.parametrize(("record", "file", "kind"), CASES["kinds"])
 def test_kinds(record: dict[str, Any], file: str, kind: str) -> None:
     assert kind_of(record, file) == kind
 
@@ -58,7 +60,7 @@ def test_the_same_content_has_one_identity_whatever_its_order() -> None:
     assert read(first)["payload"] == '{"a":1,"b":{"c":2,"d":"\\u00e4"}}'
 
 
-@pytest.mark.parametrize(("outcome", "success"), TABLES["success_by_the_word_of_the_outcome"])
+@pytest.mark.parametrize(("outcome", "success"), CASES["success_by_the_word_of_the_outcome"])
 def test_success_by_the_word_of_the_outcome(outcome: str, success: bool | None) -> None:
     assert read({"routed_to": "x", "outcome": outcome})["success"] is success
 
@@ -66,7 +68,7 @@ def test_success_by_the_word_of_the_outcome(outcome: str, success: bool | None) 
 DONE = {"routed_to": "x"}
 
 
-@pytest.mark.parametrize(("fields", "outcome", "success"), TABLES["success_by_every_field_that_says_it"])
+@pytest.mark.parametrize(("fields", "outcome", "success"), CASES["success_by_every_field_that_says_it"])
 def test_success_by_every_field_that_says_it(fields: dict[str, Any], outcome: str | None, success: bool | None) -> None:
     row = read(DONE | fields)
     assert (row["outcome"], row["success"]) == (outcome, success)
@@ -130,3 +132,46 @@ _keys = st.sampled_from(
 @given(st.dictionaries(_keys, _odd, max_size=8))
 def test_any_record_gives_a_row_that_keeps_the_contract(record: dict[str, Any]) -> None:
     COORDINATION_EVENTS.frame([read(record)])
+
+
+@pytest.mark.parametrize(
+    ("value", "success"), [(value, success) for success, values in CASES["understood"].items() for value in values]
+)
+def test_what_is_understood(value: Any, success: bool | None) -> None:
+    assert read_outcome(value) == OutcomeReading(success)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [(value, getattr(outcome_values, name)) for name, values in CASES["not_understood"].items() for value in values],
+)
+def test_what_is_not_understood_says_why(value: Any, problem: str) -> None:
+    assert read_outcome(value) == OutcomeReading(None, problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "success"), [(0, True), ("0", True), (0.0, True), (1, False), (137, False), ("-9", False), (" 2 ", False)]
+)
+def test_an_exit_code_is_success_at_zero(value: Any, success: bool) -> None:
+    assert read_outcome(value, "exit_code") == OutcomeReading(success)
+
+
+@pytest.mark.parametrize("value", [True, False, "ok", "", 0.5, None, [], float("inf"), float("nan")])
+def test_what_is_not_an_exit_code(value: Any) -> None:
+    assert read_outcome(value, "exit_code") == OutcomeReading(None, UNKNOWN_EXIT)
+
+
+WORDS = st.sampled_from(["completed", "ok", "failed", "errors", "not", "no", "with", "but", "task", "0"])
+
+
+@given(st.lists(WORDS, max_size=5), st.sampled_from([" ", "_", ": ", ", "]))
+def test_words_for_both_never_make_a_success(words: list[str], sign: str) -> None:
+    reading = read_outcome(sign.join(words))
+    denied = {"not", "no", "0"}.intersection(words)
+    if {"failed", "errors"}.intersection(words) and not denied:
+        assert reading.success is not True
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read(text: str) -> None:
+    read_outcome(text)

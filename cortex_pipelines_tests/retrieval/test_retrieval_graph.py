@@ -254,3 +254,17 @@ def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest
     result = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
     assert "no project nowhere; there is:" in result.stderr
     assert project_services(tmp_path).relations("callers", "Base.key", None, first, 3)["versions"] == {first: None}
+
+
+@pytest.mark.parametrize("name", CASES["test_pairs"])
+def test_a_test_is_paired_with_what_it_calls(name: str) -> None:
+    pairs = {(test, unit) for test, unit, _ in edges(CASES["test_pairs"][name]["files"], "tests")}
+    assert pairs == {tuple(pair) for pair in CASES["test_pairs"][name]["pairs"]}
+
+
+def test_the_order_of_files_does_not_matter() -> None:
+    texts = {path: text for case in CASES["test_pairs"].values() for path, text in case["files"].items()}
+    forwards, backwards = (
+        code_graph(tables(dict(order)), ARCHITECTURE, EXTRACTION) for order in (texts.items(), reversed(texts.items()))
+    )
+    assert forwards.equals(backwards)

@@ -1,8 +1,11 @@
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from dvc_objects.fs import MemoryFileSystem
 
-from cortex_pipelines.versioning.dagster.instance import NAME, follow_projects
+from cortex_pipelines.versioning.dagster.instance import NAME, follow_projects, has_own_databases, open_instance
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines_tests.versioning.toy import Workbench, begin_made
 
@@ -41,3 +44,18 @@ def test_what_dvc_says_leaves_nothing_in_its_memory(tmp_path: Path) -> None:
     before = set(store)
     assert not any(view.changed for view in dvc_views(bench.project()))
     assert set(store) <= before
+
+
+def test_another_storage_is_made_ready_as_the_first_was(tmp_path: Path) -> None:
+    open_instance(tmp_path)
+    assert has_own_databases(tmp_path)
+    home, other_folder = tmp_path / ".dagster", tmp_path / "elsewhere"
+    ready, settings = home / ".initialised", home / "dagster.yaml"
+    os.utime(ready, (1, 1))
+    with settings.open("a") as file:
+        file.write(f"storage:\n  sqlite:\n    base_dir: {other_folder}\n")
+    open_instance(tmp_path)
+    assert not has_own_databases(tmp_path)
+    assert ready.stat().st_mtime_ns >= settings.stat().st_mtime_ns, "said only once it is made"
+    with closing(sqlite3.connect(other_folder / "schedules" / "schedules.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
