@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from cortex_pipelines.cli.main import main
 
 
-def cortex(*words: str, status: int = 0) -> Result:
+def cortex(*words: object, status: int = 0, typed: str | None = None) -> Result:
     """What a command prints; it has to end with this status."""
-    result = CliRunner().invoke(main, words)
+    result = CliRunner().invoke(main, [str(word) for word in words], input=typed)
     assert result.exit_code == status, result.output
     return result
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from click.testing import CliRunner
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.assets import coordination_tables
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
@@ -37,6 +35,7 @@ from cortex_pipelines.serving.http.answers import add_error_handlers
 from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines_tests.command import cortex
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
@@ -289,8 +288,7 @@ def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: py
         lines.append({"timestamp": when, "total_checked": total, "healthy": total, "missed": 0})
     file = new / "heartbeat-history.jsonl"
     file.write_text("\n".join(json.dumps(line) for line in lines))
-    result = CliRunner().invoke(main, ["anomalies", str(file)])
-    assert result.exit_code == 0, result.output
+    result = cortex("anomalies", str(file))
     summary, *alerts = [json.loads(line) for line in result.stdout.splitlines()]
     assert (summary["model_version"], summary["windows"]) == (content_md5(out), 7)
     assert summary["alerts"] == len(alerts) > 0
@@ -309,11 +307,10 @@ def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: py
     assert "metrics/heartbeat-history.jsonl" in unknown.json()["error"]["message"]
 
     file.rename(new / "other.jsonl")
-    result = CliRunner().invoke(main, ["anomalies", str(new / "other.jsonl")])
-    assert result.exit_code == 1
+    result = cortex("anomalies", str(new / "other.jsonl"), status=1)
     assert "--log: metrics/heartbeat-history.jsonl" in result.output
     (out / "detectors.json").write_text("{}")
-    result = CliRunner().invoke(main, ["anomalies", str(file)])
+    result = cortex("anomalies", str(file), status=1)
     assert "changed since it was made" in result.output
 
 

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.monitoring.anomalies.table_scores import raise_alarms, score_series
+from cortex_pipelines_tests.command import cortex
 
 RECORDS, LEARNT = 1500, 225
 
@@ -146,8 +145,7 @@ def table(folder: Path, columns: dict[str, Any], separator: str = ",") -> Path:
 
 def scored(path: Path, *options: str) -> tuple[list[dict[str, str]], str]:
     out = path.with_name("scores.csv")
-    result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(out), *options])
-    assert result.exit_code == 0, result.output
+    result = cortex("anomalies", "score", str(path), "--out", str(out), *options)
     return list(csv.DictReader(io.StringIO(out.read_text()))), result.stderr
 
 
@@ -175,9 +173,7 @@ def test_a_table_is_not_overwritten_by_its_scores(tmp_path: Path) -> None:
     path = table(tmp_path, {"timestamp": range(400), "x": range(400)})
     link, before = tmp_path / "link.csv", path.read_bytes()
     link.symlink_to(path)
-    result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(link)])
-    assert result.exit_code == 1
-    assert "is the table itself" in result.stderr
+    assert "is the table itself" in cortex("anomalies", "score", str(path), "--out", str(link), status=1).stderr
     assert path.read_bytes() == before
 
 
@@ -200,9 +196,7 @@ def test_gaps_constants_and_enormous_values_are_scored(tmp_path: Path) -> None:
 )
 def test_what_is_no_such_table_is_a_sentence(tmp_path: Path, columns: dict[str, Any], problem: str) -> None:
     path, out = table(tmp_path, columns), tmp_path / "out.csv"
-    result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(out)])
-    assert result.exit_code == 1
-    assert problem in result.stderr
+    assert problem in cortex("anomalies", "score", str(path), "--out", str(out), status=1).stderr
     assert not out.exists()
     missing = ["anomalies", "score", str(tmp_path / "none.csv"), "--out", str(out)]
-    assert "no such file" in CliRunner().invoke(main, missing).stderr
+    assert "no such file" in cortex(*missing, status=1).stderr

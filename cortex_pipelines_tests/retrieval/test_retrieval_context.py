@@ -2,15 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import cortex_pipelines
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.retrieval.context import Excerpt, approximate_tokens
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.open_index import index_folder
 from cortex_pipelines.serving.project_services import ContextSource, index_context
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -174,13 +173,9 @@ def test_an_issue_of_5000_words_and_one_like_nothing(package: ContextSource) -> 
     assert "by words alone: the index was made without an encoder" in nothing.notice
 
 
-def cortex(*arguments: object, typed: str | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=typed)
-
-
 def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
     folder, out = write(tmp_path / "code", clock=CLOCK), tmp_path / "out"
-    assert cortex("index", folder, "--out", out, "--encoder", "none").exit_code == 0
+    cortex("index", folder, "--out", out, "--encoder", "none")
     text = cortex("context", "parse durations", "--index", out)
     assert text.stdout == f"clock.py:1-24 (file clock.py)\n{CLOCK}"
     assert "tokens: approximation" in text.stderr
@@ -206,8 +201,6 @@ def test_what_cannot_be_answered_is_a_sentence(tmp_path: Path) -> None:
         ("parse", "--tokens", 50): "a budget of 50 tokens",
     }
     for arguments, words in sentences.items():
-        result = cortex("context", *arguments, "--index", out)
-        assert result.exit_code == 1
-        assert words in result.stderr
-    assert "no index is in" in cortex("context", "a", "--index", tmp_path / "none").stderr
-    assert cortex("context", "a", "--index", out, "--project", "x").exit_code == 2
+        assert words in cortex("context", *arguments, "--index", out, status=1).stderr
+    assert "no index is in" in cortex("context", "a", "--index", tmp_path / "none", status=1).stderr
+    cortex("context", "a", "--index", out, "--project", "x", status=2)

@@ -6,10 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -21,6 +19,7 @@ from cortex_pipelines.retrieval.graph.references import expression, plain_type
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parameters import load_cases, sections
 
@@ -205,24 +204,22 @@ def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
     for path, text in PYTHON.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    run = CliRunner()
     index = ["index", str(folder), "--out", str(out), "--encoder", "none"]
-    assert run.invoke(main, index).exit_code == 0
-    result = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out)])
-    assert result.exit_code == 0, result.stderr
+    cortex(*index)
+    result = cortex("graph", "callers", "rounded", "--index", str(out))
     line = "shop/prices.py:9-11  Price.total  calls shop/prices.py:rounded, line 11 [scope]"
     assert result.stdout.startswith("shop/prices.py:rounded has 3 callers: 2 in product code (2 public), 1 in tests.")
     assert line in result.stdout.splitlines()
     (graph_folder,) = out.glob("graph-*")
     (folder / "shop" / "more.py").write_text("from shop.prices import rounded\n\nrounded(1)\n")
-    result = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out), "--json"])
+    result = cortex("graph", "callers", "rounded", "--index", str(out), "--json")
     assert "shop/more.py" in {step["path"] for step in json.loads(result.stdout)["steps"]}
     assert graph_folder not in out.glob("graph-*")
-    result = run.invoke(main, ["graph", "path", "run", "--index", str(out)])
+    result = cortex("graph", "path", "run", "--index", str(out), status=2)
     assert "path needs two names" in result.stderr
-    result = run.invoke(main, ["graph", "callers", "x", "--index", str(out), "--project", "shop"])
+    result = cortex("graph", "callers", "x", "--index", str(out), "--project", "shop", status=2)
     assert "not both" in result.stderr
-    assert run.invoke(main, index).exit_code == 0, "leftover graphs do not hinder"
+    cortex(*index)  # leftover graphs do not hinder
 
 
 def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,15 +240,14 @@ def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest
             folder.mkdir(parents=True)
             frame.write_parquet(folder / f"{table}.parquet")
     ask = ["graph", "callers", "Base.key", "--json"]
-    result = CliRunner().invoke(main, [*ask, "--project", first])
-    assert result.exit_code == 0, result.stderr
+    result = cortex(*ask, "--project", first)
     assert json.loads(result.stdout)["of"] == ["shop/base.py:Base.key"]
-    result = CliRunner().invoke(main, ask)
+    result = cortex(*ask, status=1)
     assert f"type one of {min(project.partitions)}/shop/base.py:Base.key" in result.stderr
     ask[2] = f"{first}/shop/base.py:Base.key"
-    (step,) = json.loads(CliRunner().invoke(main, ask).stdout)["steps"]
+    (step,) = json.loads(cortex(*ask).stdout)["steps"]
     assert step["path"] == f"{first}/shop/base.py"
-    result = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
+    result = cortex(*ask, "--project", "nowhere", status=1)
     assert "no project nowhere; there is:" in result.stderr
     assert project_services(tmp_path).relations("callers", "Base.key", None, first, 3)["versions"] == {first: None}
 

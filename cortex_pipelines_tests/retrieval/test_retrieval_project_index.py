@@ -6,12 +6,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from click.testing import CliRunner
 
 import cortex_pipelines
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.retrieval import open_index, project_index
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
@@ -25,6 +23,7 @@ from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.retrieval.searchedproject import WHEN, embed, encode, save, write
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,40 +44,37 @@ def test_one_project_and_all_of_them(project: Path) -> None:
     names = open_project(project).partitions
     hits = cortex_pipelines.search_code("send a message", folder=project)
     assert {hit.path for hit in hits} == {f"{name}/queue.py" for name in names}
-    result = CliRunner().invoke(main, ["search", "send a message", "--project", names[0], "--json"])
-    assert result.exit_code == 0, result.stderr
+    result = cortex("search", "send a message", "--project", names[0], "--json")
     assert f'"commit": "rev-{names[0]}"' in result.stdout
     assert '"path": "queue.py"' in result.stdout
     for command in ("search", "context"):
-        done = CliRunner().invoke(main, [command, "send", "--project", "nowhere"])
-        assert "no project nowhere; there is:" in done.stderr
+        assert "no project nowhere; there is:" in cortex(command, "send", "--project", "nowhere", status=1).stderr
 
 
 def test_the_prompt_of_a_worker_by_the_project_s_own_template(project: Path) -> None:
     ask = ["context", "send a message", "--project", open_project(project).partitions[0]]
-    packaged = CliRunner().invoke(main, [*ask, "--prompt"])
+    packaged = cortex(*ask, "--prompt")
     assert packaged.stdout.startswith("send a message\n\nNotes on tasks like this one")
     assert SEND in packaged.stdout
     (project / "prompts").mkdir()
     (project / "prompts" / "worker.jinja").write_text("Do {{ task }}.\n")
-    prompt_run = CliRunner().invoke(main, [*ask, "--prompt"])
+    prompt_run = cortex(*ask, "--prompt")
     assert prompt_run.stdout == "Do send a message.\n"
     assert prompt_run.stderr.splitlines()[-1].startswith("worker@")
     assert prompt_run.stderr != packaged.stderr
-    assert CliRunner().invoke(main, [*ask, "--prompt", "--json"]).exit_code == 2
+    cortex(*ask, "--prompt", "--json", status=2)
 
 
 def test_context_of_one_project_and_of_all(project: Path) -> None:
     names = open_project(project).partitions
     ask = ["context", "send a message"]
-    result = CliRunner().invoke(main, [*ask, "--project", names[0], "--json"])
-    assert result.exit_code == 0, result.stderr
+    result = cortex(*ask, "--project", names[0], "--json")
     answer = json.loads(result.stdout)
     (excerpt,) = answer["pieces"]
     assert (excerpt["path"], excerpt["text"]) == ("queue.py", SEND.strip())
     assert excerpt["commit"] == f"rev-{names[0]}"
     assert answer["counted_by"].startswith("approximation"), "the base is not unpacked here"
-    result = CliRunner().invoke(main, [*ask, "--json"])
+    result = cortex(*ask, "--json")
     assert set(json.loads(result.stdout)["files"]) == {f"{name}/queue.py" for name in names}
 
 
@@ -138,8 +134,7 @@ def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(project: Pa
 
 def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None:
     name = open_project(project).partitions[0]
-    result = CliRunner().invoke(main, ["search", "send a message", "--project", name])
-    assert result.exit_code == 0
+    result = cortex("search", "send a message", "--project", name)
     assert "send_message" in result.stdout
     assert f"searched by words alone: {name}; `cortex run code_embeddings" in result.stderr
     services = project_services(project)
@@ -162,13 +157,12 @@ def test_filters_by_what_the_tables_say(project: Path) -> None:
     for options in (
         *("--category messaging", "--licence MIT", "--no-tests", "--min-complexity 3", "--since 2026-03-01"),
     ):
-        assert '"send_message"' in CliRunner().invoke(main, [*ask, *options.split()]).stdout, options
+        assert '"send_message"' in cortex(*ask, *options.split()).stdout, options
     for options in (
         *("--category parsing", "--licence ISC", "--author nobody", "--tests", "--min-complexity 4"),
         "--since 2026-03-02",
     ):
-        result = CliRunner().invoke(main, [*ask, *options.split()])
-        assert result.exit_code == 1, options
+        result = cortex(*ask, *options.split(), status=1)
         assert f"nothing that is indexed passes {options}" in result.stderr
         assert "the categories messaging and the licences MIT" in result.stderr
     assert searcher.search("send", filters=Filters(category="messaging"))[0].path == "queue.py"
@@ -178,17 +172,16 @@ def test_folders_and_commits_are_found_too(project: Path) -> None:
     names = open_project(project).partitions
     for name in names:
         embed(project, name, RowCache(project / "rows", "1"))
-    result = CliRunner().invoke(main, ["search", "send a message", "--by", "folder", "--json"])
+    result = cortex("search", "send a message", "--by", "folder", "--json")
     assert {row["path"] for row in json.loads(result.stdout)} == set(names)
     assert "queue.py:1 send_message" in json.loads(result.stdout)[0]["why"]
-    result = CliRunner().invoke(main, ["search", "letters", "--history", "--json"])
-    assert result.exit_code == 0, result.stderr
+    result = cortex("search", "letters", "--history", "--json")
     first = json.loads(result.stdout)[0]
     assert (first["subject"], first["date"]) == ("Send letters", WHEN.isoformat())
     assert first["paths"] == [f"{first['commit'].split('/')[0]}/queue.py"]
-    result = CliRunner().invoke(main, ["search", "letters", "--history", "--project", names[0]])
+    result = cortex("search", "letters", "--history", "--project", names[0])
     assert "c0ffee  2026-03-01" in result.stdout
-    result = CliRunner().invoke(main, ["search", "letters", "--history", "--by", "file"])
+    result = cortex("search", "letters", "--history", "--by", "file", status=2)
     assert "--history takes QUERY" in result.stderr
 
 
@@ -197,20 +190,19 @@ def test_an_index_is_rebuilt_and_restored_with_the_same_answers(project: Path) -
     name, index_folder = opened.partitions[0], opened.state / "search"
     embed(project, name, RowCache(project / "rows", "1"))
     ask = ["search", "post a message", "--project", name, "--json"]
-    first = CliRunner().invoke(main, ask).stdout
+    first = cortex(*ask).stdout
     assert json.loads(first)
     shutil.copytree(index_folder, project / "backup")
-    result = CliRunner().invoke(main, ["index", "--rebuild", "--project", name])
-    assert "1 places in 1 files, with vectors" in result.stderr
-    assert CliRunner().invoke(main, ask).stdout == first
+    assert "1 places in 1 files, with vectors" in cortex("index", "--rebuild", "--project", name).stderr
+    assert cortex(*ask).stdout == first
     shutil.rmtree(index_folder)
     shutil.copytree(project / "backup", index_folder)
-    assert CliRunner().invoke(main, ask).stdout == first
+    assert cortex(*ask).stdout == first
     for torn in index_folder.rglob("vectors.npy"):
         torn.write_bytes(torn.read_bytes()[:-3])
-    assert CliRunner().invoke(main, ask).stdout == first, "a damaged index is made again"
-    assert "--rebuild takes no PATH" in CliRunner().invoke(main, ["index", "x", "--rebuild"]).stderr
-    assert "give PATH and --out" in CliRunner().invoke(main, ["index", "x"]).stderr
+    assert cortex(*ask).stdout == first, "a damaged index is made again"
+    assert "--rebuild takes no PATH" in cortex("index", "x", "--rebuild", status=2).stderr
+    assert "give PATH and --out" in cortex("index", "x", status=2).stderr
 
 
 PARAMETERS = load_parameters()

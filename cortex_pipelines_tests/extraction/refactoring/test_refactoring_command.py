@@ -2,13 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.extraction.refactoring.refactoring import CONTRACT
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
 from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.ingestion.conftest import Repository
 
 BEFORE = """
@@ -27,10 +26,6 @@ def repository(tmp_path: Path) -> Repository:
     return repository
 
 
-def _run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["refactorings", *arguments])
-
-
 def test_two_folders_as_json(tmp_path: Path) -> None:
     for name, text in (("before", BEFORE), ("after", AFTER)):
         folder = tmp_path / name
@@ -40,8 +35,7 @@ def test_two_folders_as_json(tmp_path: Path) -> None:
         (folder / "notes.txt").write_text(name)
         (folder / "link.py").symlink_to("area.py")
         (folder / "tool").write_text("#!/usr/bin/env python\n" + text)
-    result = _run(str(tmp_path / "before"), str(tmp_path / "after"), "--json")
-    assert result.exit_code == 0
+    result = cortex("refactorings", tmp_path / "before", tmp_path / "after", "--json")
     rows = json.loads(result.stdout)
     assert ([row["path_after"] for row in rows], tuple(rows[0])) == (["area.py", "tool"], CONTRACT)
     assert list(rows[0].values()) == [
@@ -53,10 +47,10 @@ def test_two_folders_as_json(tmp_path: Path) -> None:
 
 def test_a_commit_as_json_and_as_a_table(repository: Repository) -> None:
     commit = repository.commit({"shapes/area.py": AFTER, "README.md": "# Forms\n"})
-    rows = json.loads(_run(str(repository.folder), "--commit", commit, "--json").stdout)
+    rows = json.loads(cortex("refactorings", repository.folder, "--commit", commit, "--json").stdout)
     assert [(row["type"], row["name_after"]) for row in rows] == [("Rename Variable", "result")]
-    assert json.loads(_run(str(repository.folder), "--commit", "HEAD~1", "--json").stdout) == []
-    table = _run(str(repository.folder), "--commit", commit[:10])
+    assert json.loads(cortex("refactorings", repository.folder, "--commit", "HEAD~1", "--json").stdout) == []
+    table = cortex("refactorings", repository.folder, "--commit", commit[:10])
     assert "Rename Variable" in table.stdout
     assert "pure" in table.stdout
 
@@ -74,7 +68,7 @@ def test_a_moved_file_is_followed_through_a_commit(repository: Repository) -> No
     moved_code = "\n\ndef edge(shape):\n    total = sum(shape.sides)\n    return total\n"
     repository.commit({"shapes/area.py": BEFORE + moved_code})
     commit = repository.commit({"shapes/area.py": None, "forms/area.py": AFTER + moved_code})
-    rows = json.loads(_run(str(repository.folder), "--commit", commit, "--json").stdout)
+    rows = json.loads(cortex("refactorings", repository.folder, "--commit", commit, "--json").stdout)
     assert [(row["type"], row["path_before"], row["path_after"]) for row in rows] == [
         ("Rename Variable", "shapes/area.py", "forms/area.py")
     ]
@@ -113,11 +107,10 @@ def test_errors_say_what_to_do(repository: Repository, tmp_path: Path, settings:
         commit_versions(tmp_path, "HEAD", settings)
     with pytest.raises(NotADirectoryError, match="give two folders"):
         folder_version(tmp_path / "nothing", settings)
-    assert _run(str(repository.folder)).exit_code == 2
-    assert _run(str(repository.folder), str(repository.folder), "--commit", "HEAD").exit_code == 2
-    failed = _run(str(tmp_path / "none"), str(tmp_path / "none"))
-    assert failed.exit_code == 1
-    assert "not a folder" in failed.stderr
+    cortex("refactorings", repository.folder, status=2)
+    cortex("refactorings", repository.folder, repository.folder, "--commit", "HEAD", status=2)
+    none = tmp_path / "none"
+    assert "not a folder" in cortex("refactorings", none, none, status=1).stderr
 
 
 def test_no_configuration_of_the_repository_runs(repository: Repository, tmp_path: Path) -> None:
@@ -125,5 +118,5 @@ def test_no_configuration_of_the_repository_runs(repository: Repository, tmp_pat
     trap = tmp_path / "ran"
     for key in ("diff.evil.command", "diff.evil.textconv", "core.fsmonitor", "diff.external"):
         repository("config", key, f"touch {trap}")
-    assert len(json.loads(_run(str(repository.folder), "--commit", commit, "--json").stdout)) == 1
+    assert len(json.loads(cortex("refactorings", repository.folder, "--commit", commit, "--json").stdout)) == 1
     assert not trap.exists()
