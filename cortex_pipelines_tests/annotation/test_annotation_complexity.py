@@ -5,8 +5,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.complexity.treewalk import walk
@@ -69,7 +68,7 @@ def test_parameters_without_the_receiver(language: str, code: str, name: str, co
 
 
 @given(st.integers(1, 12))
-@hypothesis_settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
     lines = ["def f():", *("  " * level + "if a:" for level in range(1, depth + 1))]
     complexity = measures("python", "\n".join([*lines, "  " * (depth + 1) + "pass"]))["f"]
@@ -78,7 +77,7 @@ def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
 
 
 @given(st.sampled_from(sorted(CASES["CLASSIFY"])), st.data())
-@hypothesis_settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_cut_code_is_measured_too(language: str, data: st.DataObject) -> None:
     text = CASES["CLASSIFY"][language]
     start = data.draw(st.integers(0, len(text)))

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.annotate import MissingFileError, annotate
@@ -16,9 +15,7 @@ from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines_tests.annotation.conftest import read_texts
 from cortex_pipelines_tests.parameters import EXTRACTION, load_cases
 
-CASES = load_cases(__file__)
-
-SOURCES = CASES["SOURCES"]
+SOURCES = load_cases(__file__)["SOURCES"]
 
 
 def test_the_tables_do_not_depend_on_the_order_of_rows(settings) -> None:
@@ -117,7 +114,7 @@ def test_only_changed_files_are_read(settings, tmp_path, monkeypatch) -> None:
     st.sampled_from(("", "{" * 500, "(" * 500, "if a {" * 200, "\x00", "😀", "# x = 1\n" * 50)),
     st.integers(0, 200),
 )
-@hypothesis_settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_hostile_files_get_rows_that_keep_the_contract(settings, path, text, more, cut) -> None:
     units, files = read_texts({path: text[:cut] + more + text[cut:]})
     annotations = annotate(units, files, settings, EXTRACTION)

@@ -16,7 +16,7 @@ from cortex_pipelines.augmentation.mutation.operator import Operator
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.parameters import ROOT, load_cases
 
 TABLES = load_cases(__file__)
 SAMPLES: dict[str, str] = TABLES["samples"]
@@ -26,7 +26,6 @@ SAMPLES["typescript"] = (
     .replace("let total = a - b", "let total: number = a - b")
 )
 
-ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
 EXTRACTION, SETTINGS = PARAMETERS.extraction, PARAMETERS.augmentation
 FAMILIES = {"operator", "literal", "identifier", "control_flow", "removal"}

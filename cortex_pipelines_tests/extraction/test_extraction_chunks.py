@@ -3,8 +3,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -99,7 +98,7 @@ def test_what_has_no_border_stays_whole() -> None:
 
 
 @given(st.lists(st.sampled_from(["if a {", "}", "x(1);", "[", "]", "'ü',", "f(", ")"]), max_size=200))
-@hypothesis_settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_broken_code_has_parts_in_order(words: list[str]) -> None:
     for language, path in (("go", "a.go"), ("javascript", "a.js")):
         list(chunked("function f() {" + " ".join(words), language, path))

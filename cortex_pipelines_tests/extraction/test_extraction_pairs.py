@@ -21,11 +21,10 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines_tests.ingestion.conftest import Repository
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.parameters import ROOT, load_cases
 
 CASES = load_cases(__file__)
 
-ROOT = Path(__file__).parents[2]
 
 FIRST = CASES["FIRST"]
 SECOND = FIRST.replace("def load(", "def read_kept(")

@@ -7,8 +7,6 @@ import pytest
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
-
 STDLIB = Path(ast.__file__).parent
 MODULES = sorted(path for path in STDLIB.glob("*.py") if path.stat().st_size < 60_000)[:60]
 PACKAGES = sorted(path for name in ("asyncio", "json", "email") for path in STDLIB.glob(f"{name}/*.py"))
@@ -130,7 +128,7 @@ def test_declarations_are_those_of_the_own_parser(settings) -> None:
 
 
 def test_documentation_is_not_implementation(settings) -> None:
-    source = CASES["documentation_is_not_implementation"]
+    source = load_cases(__file__)["documentation_is_not_implementation"]
     first, second = file_units(source, "python", "a.py", settings)
     assert first.signature == "async def größe( a, b: int = 1, ) -> int:"
     assert first.docstring == "Über alles.\n\nMehr:\n    Indented."

@@ -71,6 +71,19 @@ def repository(tmp_path: Path) -> Repository:
 
 
 @pytest.fixture
+def plain(tmp_path: Path) -> Callable[[dict[str, bytes | str]], None]:
+    """Files of a folder ``plain``."""
+
+    def write(files: dict[str, bytes | str]) -> None:
+        for name, data in files.items():
+            path = tmp_path / "plain" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    return write
+
+
+@pytest.fixture
 def settings() -> IngestionSettings:
     return IngestionSettings(**LIMITS)
 

@@ -11,8 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_path_reason
@@ -22,7 +21,7 @@ from cortex_pipelines_tests.ingestion.connected import tar
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 Member = tuple[str, bytes]
-IN_ONE_FOLDER = hypothesis_settings(
+IN_ONE_FOLDER = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=2 * PROPERTY_STEPS
 )
 

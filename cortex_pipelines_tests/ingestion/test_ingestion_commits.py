@@ -1,6 +1,5 @@
 import io
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,9 +93,8 @@ def test_impossible_times_are_brought_into_range(repository: Any, history: Any, 
     assert datetime(1970, 1, 1, tzinfo=UTC) <= moment <= datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def test_sources_without_history_give_no_rows(tmp_path: Path, history: Any) -> None:
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain/a.py").write_text("a = 1\n")
+def test_sources_without_history_give_no_rows(plain, history: Any) -> None:
+    plain({"a.py": "a = 1\n"})
     frame = history({"directory": "plain"})
     assert (frame.height, frame.columns[:2]) == (0, ["source", "commit"])
 

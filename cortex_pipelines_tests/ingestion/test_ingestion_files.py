@@ -1,14 +1,12 @@
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import SourceError, blob_id
@@ -21,21 +19,8 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-Make = Callable[[dict[str, bytes]], None]
 
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Make:
-    def make(files: dict[str, bytes]) -> None:
-        for name, data in files.items():
-            path = tmp_path / "plain" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-
-    return make
-
-
-def test_text_is_kept_byte_for_byte(plain: Make, read: Any) -> None:
+def test_text_is_kept_byte_for_byte(plain: Any, read: Any) -> None:
     files = {
         "bom.py": b"\xef\xbb\xbfx = 1\n",
         "crlf.py": b"x = 1\r\ny = 2\r",
@@ -50,7 +35,7 @@ def test_text_is_kept_byte_for_byte(plain: Make, read: Any) -> None:
     }
 
 
-def test_what_is_no_text_is_left_out_with_a_reason(plain: Make, read: Any) -> None:
+def test_what_is_no_text_is_left_out_with_a_reason(plain: Any, read: Any) -> None:
     plain(
         {
             "a.py": b"a = 1\n",
@@ -67,14 +52,14 @@ def test_what_is_no_text_is_left_out_with_a_reason(plain: Make, read: Any) -> No
 
 
 @pytest.mark.parametrize("files", [{}, {"image.png": b"\0"}])
-def test_a_project_without_text_is_refused(tmp_path: Path, plain: Make, read: Any, files: dict[str, bytes]) -> None:
+def test_a_project_without_text_is_refused(tmp_path: Path, plain: Any, read: Any, files: dict[str, bytes]) -> None:
     (tmp_path / "plain").mkdir()
     plain(files)
     with pytest.raises(SourceError, match=r"demo.*no text file.*(empty|1 binary).*cortex update"):
         read({"directory": "plain"})
 
 
-def test_several_sources_keep_their_files_apart(tmp_path: Path, repository: Any, plain: Make, read: Any) -> None:
+def test_several_sources_keep_their_files_apart(tmp_path: Path, repository: Any, plain: Any, read: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
     plain({"a.py": b"a = 2\n", "link": b""})
     tables = read({"git": "repository", "ref": "main"}, {"directory": "plain"})
@@ -99,7 +84,7 @@ def test_compiled_copies_of_a_packages_own_scripts_are_told(source: str, path: s
     assert compiled_copies([source, path]) == ({path} if expected else set())
 
 
-def test_compiled_copies_are_kept_and_not_trained_on(plain: Make, read: Any) -> None:
+def test_compiled_copies_are_kept_and_not_trained_on(plain: Any, read: Any) -> None:
     plain({"src/api.ts": b"export const api = 1;\n", "dist/api.js": b"exports.api = 1;\n"})
     files = read({"directory": "plain"}, licence="MIT").files
     marks = {row["path"]: (row["generated"], row["trainable"]) for row in files.to_dicts()}
@@ -144,7 +129,7 @@ TREES = st.dictionaries(
 )
 
 
-@hypothesis_settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=TREES)
 def test_git_directory_and_archive_of_a_tree_hold_the_same(tmp_path_factory, take, read_pinned: Any, files) -> None:
     root = tmp_path_factory.mktemp("tree")

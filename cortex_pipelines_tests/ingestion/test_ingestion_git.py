@@ -11,8 +11,6 @@ from cortex_pipelines.ingestion.git.command import stream
 from cortex_pipelines.ingestion.git.history import walk_history
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
-
 GIT = {"git": "repository", "ref": "main"}
 
 
@@ -175,7 +173,7 @@ def test_a_damaged_mirror_is_an_error_not_a_shorter_table(tmp_path, repository, 
         read_pinned(pinned)
 
 
-@pytest.mark.parametrize(("source", "words"), CASES["what_cannot_be_taken_is_said"])
+@pytest.mark.parametrize(("source", "words"), load_cases(__file__)["what_cannot_be_taken_is_said"])
 def test_what_cannot_be_taken_is_said(tmp_path: Path, repository: Any, take: Any, source, words: str) -> None:
     repository.commit({"a.py": "a = 1\n"})
     (tmp_path / "plain").mkdir()

@@ -2,8 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import File, SourceError
@@ -13,8 +12,6 @@ from cortex_pipelines.ingestion.git import command
 from cortex_pipelines.ingestion.licences.detect import stated_licences
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines_tests.parameters import load_cases
-
-CASES = load_cases(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 EXECUTED = (
@@ -138,22 +135,19 @@ def test_folders_without_end_and_without_files_are_cut_off(repository: Any, read
         read(GIT, max_files=50)
 
 
-def test_a_project_has_a_limit_of_its_own(tmp_path: Path, repository: Any, read: Any) -> None:
+def test_a_project_has_a_limit_of_its_own(plain, repository: Any, read: Any) -> None:
     repository.commit({"a.py": "x" * 100, "b.py": "x" * 100})
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain/c.py").write_text("x" * 100)
+    plain({"c.py": "x" * 100})
     tables = read(GIT, {"directory": "plain"}, max_project_bytes=250)
     assert (list(tables.texts), tables.reasons) == (["a.py", "b.py"], {"c.py": "project_too_large"})
     assert tables.skipped["detail"].item() == "this and all later entries: ingestion.max_project_bytes is 250"
 
 
-IN_ONE_FOLDER = hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
-)
+IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
 @IN_ONE_FOLDER
-@given(name=st.sampled_from(CASES["MANIFESTS"]), data=st.binary(max_size=200))
+@given(name=st.sampled_from(load_cases(__file__)["MANIFESTS"]), data=st.binary(max_size=200))
 def test_random_bytes_are_a_row_or_left_out(settings: Any, privacy: Any, name: str, data: bytes) -> None:
     row = content_of(File(name, data), settings, privacy, b"key")
     assert (row["text"] is None) is (row["reason"] is not None)

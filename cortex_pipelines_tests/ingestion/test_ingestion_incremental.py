@@ -70,10 +70,9 @@ def test_only_changed_files_of_a_folder_are_made_again(tmp_path, take, read_pinn
     assert_equal_tables(again, read({"directory": "plain"}))
 
 
-def test_the_same_file_in_two_sources_is_made_once(tmp_path: Path, repository: Any, read: Any, converted_paths) -> None:
+def test_the_same_file_in_two_sources_is_made_once(plain, repository: Any, read: Any, converted_paths) -> None:
     repository.commit({"a.py": "a = 1\n", "b.py": "b = 1\n"})
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain/a.py").write_text("a = 1\n")
+    plain({"a.py": "a = 1\n"})
     tables = read(GIT, {"directory": "plain"})
     assert sorted(converted_paths) == ["a.py", "b.py"]
     assert tables.files.select("source", "path").rows() == [

@@ -40,10 +40,9 @@ def test_what_a_folder_says_is_put_together(repository: Any, read: Any, files: d
     assert list(licences(read(GIT))["a.py"]) == expected
 
 
-def test_silent_files_may_be_trained_on_where_params_say_so(tmp_path: Any, repository: Any, read: Any) -> None:
+def test_silent_files_may_be_trained_on_where_params_say_so(plain, repository: Any, read: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain/b.py").write_text("b = 1\n")
+    plain({"b.py": "b = 1\n"})
     entries = (GIT, {"directory": "plain"})
     assert licences(read(*entries)) == {"a.py": (None, True), "b.py": (None, False)}
     assert not read(*entries, trainable_without_licence=()).files["trainable"].any()

@@ -150,11 +150,8 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
     assert read_notebook(json.dumps({"cells": cells})).text == "# %% [1]\nx = '?'\n"
 
 
-def test_a_notebook_is_a_row_with_its_code_as_text(tmp_path: Any, read: Any) -> None:
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain/a.ipynb").write_text(notebook("a = 1"))
-    (tmp_path / "plain/b.ipynb").write_text("{}}")
-    (tmp_path / "plain/c.ipynb").write_text(notebook("c = 1" + " " * 150_000))
+def test_a_notebook_is_a_row_with_its_code_as_text(plain, read: Any) -> None:
+    plain({"a.ipynb": notebook("a = 1"), "b.ipynb": "{}}", "c.ipynb": notebook("c = 1" + " " * 150_000)})
     tables = read({"directory": "plain"})
     assert tables.texts["a.ipynb"] == "# %% [1]\na = 1\n"
     assert tables.files.select("path", "language", "notebook").rows() == [

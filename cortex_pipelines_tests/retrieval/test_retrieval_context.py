@@ -12,12 +12,10 @@ from cortex_pipelines.serving.project_services import ContextSource, index_conte
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
-
 PARAMETERS = load_parameters()
 PACKAGE = Path(cortex_pipelines.__file__).parent
 
-CLOCK = CASES["CLOCK"]
+CLOCK = load_cases(__file__)["CLOCK"]
 
 
 def write(folder: Path, **files: str) -> Path:

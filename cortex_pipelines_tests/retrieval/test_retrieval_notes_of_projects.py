@@ -23,12 +23,9 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
 from cortex_pipelines.serving.project_services import open_notes, project_context, project_services
 from cortex_pipelines_tests.command import cortex
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.parameters import ROOT, load_cases
 from cortex_pipelines_tests.retrieval.searchedproject import embed, encode, write
 
-CASES = load_cases(__file__)
-
-REPOSITORY = Path(__file__).parents[2]
 CODE = "def round_price(price):\n    '''Round a price to cents.'''\n    return round(price, 2)\n"
 ADDRESS = "@".join(("lena.brandt", "ledgerworks.de"))  # made up
 TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
@@ -36,7 +33,7 @@ TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.setattr(open_index, "open_encoder", lambda _: PinnedEncoder("model", encode))
     monkeypatch.setattr(project_notes, "_encoder", lambda params: (None, ""))
     monkeypatch.chdir(tmp_path)
@@ -96,7 +93,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert "nothing is kept about that" in cortex("memory", "search", "prices", *of).stderr
 
 
-@pytest.mark.parametrize(("words", "sentence"), CASES["what_is_asked_wrongly_gets_a_sentence"])
+@pytest.mark.parametrize(("words", "sentence"), load_cases(__file__)["what_is_asked_wrongly_gets_a_sentence"])
 def test_what_is_asked_wrongly_gets_a_sentence(name: str, words: tuple[str, ...], sentence: str) -> None:
     result = CliRunner().invoke(main, ["memory", *[name if word == "NAME" else word for word in words]])
     assert result.exit_code in (1, 2)

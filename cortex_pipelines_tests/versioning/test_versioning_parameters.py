@@ -12,10 +12,8 @@ from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file, settings_in
 from cortex_pipelines.versioning.project import ProjectError, Stage, read_yaml, write_yaml
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.parameters import ROOT, load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
-
-ROOT = Path(__file__).parents[2]
 
 
 def stale(bench: Workbench) -> set[str]:

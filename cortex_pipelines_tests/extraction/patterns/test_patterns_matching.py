@@ -15,17 +15,13 @@ def pattern(language: str, counter_example: str | None, example: str, **more: An
     return parse_pattern({**fields, "example": example, "counter_example": counter_example})
 
 
-def lines(language: str, counter_example: str, example: str, text: str) -> list[int]:
-    checks = PatternChecks([pattern(language, counter_example, example)])
-    return [match.line for match in checks.find_matches(text, language)]
-
-
 @pytest.mark.parametrize(
     ("language", "counter_example", "example", "text", "expected_lines"),
     CASES["a_counter_example_is_found_where_it_stands"],
 )
 def test_a_counter_example_is_found_where_it_stands(language, counter_example, example, text, expected_lines) -> None:
-    assert lines(language, counter_example, example, text) == expected_lines
+    checks = PatternChecks([pattern(language, counter_example, example)])
+    assert [match.line for match in checks.find_matches(text, language)] == expected_lines
 
 
 @pytest.mark.parametrize(

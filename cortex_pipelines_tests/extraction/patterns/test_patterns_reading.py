@@ -14,9 +14,7 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
 from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
-
-GOOD = CASES["GOOD"]
+GOOD = load_cases(__file__)["GOOD"]
 
 
 def files(texts: dict[str, str], source: str = "directory:shop") -> pl.DataFrame:
