@@ -5,7 +5,7 @@ version at hand to those of the pinned one, in segments; a line is dated by the 
 On a linear history this is `git blame -w`, without one process a file; what a merge brought is dated by the merge.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -61,52 +61,63 @@ def line_times(
 
 
 def _read(source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache) -> pl.DataFrame:
-    mirrors = git_mirrors(source, project, root)
     redactor = PathRedactor(privacy, project_key(project, privacy))
+    rows = []
+    for label, (mirror, revision) in git_mirrors(source, project, root).items():
 
-    def is_listed(label: str, path: str) -> bool:
-        names = {path, redactor(path)}
-        return not path.endswith(_NOTEBOOK) and not any(is_forgotten(privacy, project, label, name) for name in names)
+        def public_name(path: str | None, label: str = label) -> str | None:
+            """Path without private names; None if the file is not listed."""
+            if path is None or path.endswith(_NOTEBOOK):
+                return None
+            names = {path, redactor(path)}
+            is_hidden = any(is_forgotten(privacy, project, label, name) for name in names)
+            return None if is_hidden else redactor(path)
 
-    rows = [
-        {"source": label, "path": redactor(path), "first_line": first, "last_line": end - 1, "committed_at": time}
-        for label, (mirror, revision) in mirrors.items()
-        for path, runs in _dated(_history(mirror, revision, f"{project}/{label}", cache)).items()
-        if is_listed(label, path)
-        for first, end, time in _joined(runs)
-    ]
+        changes = _history(mirror, revision, f"{project}/{label}", cache, public_name)
+        rows += [
+            {"source": label, "path": path, "first_line": first, "last_line": end - 1, "committed_at": time}
+            for path, runs in _dated(changes).items()
+            for first, end, time in _joined(runs)
+        ]
     return LINE_TIMES.frame(rows)
 
 
-def _history(mirror: Path, revision: str, name: str, cache: RowCache) -> pl.DataFrame:
+PublicName = Callable[[str | None], str | None]
+
+
+def _history(mirror: Path, revision: str, name: str, cache: RowCache, public_name: PublicName) -> pl.DataFrame:
     """Changed files, commits from the newest; what a commit changed stays, so only new commits are read."""
     cut = commits_without_parents(mirror)
     commits = first_parent_commits(mirror, revision, _MOST_COMMITS)
     keys = pl.Series("cache_key", [f"{commit}{'^' * (commit in cut)}" for commit in commits], pl.String)
+
+    def compute(missing: pl.Series) -> pl.DataFrame:
+        return frame_of(_change_rows(mirror, missing.to_list(), public_name), _SCHEMA)
+
     try:
-        rows = cache.rows(
-            f"line_times/{name}", keys, lambda missing: frame_of(_change_rows(mirror, missing.to_list()), _SCHEMA)
-        )
+        rows = cache.rows(f"line_times/{name}", keys, compute)
     except ExhaustedError:
         return pl.DataFrame(schema=_SCHEMA)
     return rows if rows["hunks"].list.len().sum() <= 4 * _MOST_HUNKS else rows.clear()
 
 
-def _change_rows(mirror: Path, keys: list[str]) -> Iterator[dict[str, Any]]:
+def _change_rows(mirror: Path, keys: list[str], public_name: PublicName) -> Iterator[dict[str, Any]]:
     key_of, hunks = {key.removesuffix("^"): key for key in keys}, 0
     for commit, seconds, changes in line_changes(mirror, key_of) if keys else ():
         hunks += sum(len(change.hunks) for change in changes)
         if hunks > _MOST_HUNKS:
             raise ExhaustedError("the history has more hunks than any real one")
         for change in changes:
-            yield {
-                "cache_key": key_of[commit],
-                "committed_at": commit_time(seconds),
-                "path": change.path,
-                "old_path": change.old_path,
-                "binary": change.binary,
-                "hunks": [number for hunk in change.hunks for number in hunk],
-            }
+            path, old_path = public_name(change.path), public_name(change.old_path)
+            if path is not None or old_path is not None:
+                yield {
+                    "cache_key": key_of[commit],
+                    "committed_at": commit_time(seconds),
+                    "path": path,
+                    "old_path": old_path,
+                    "binary": change.binary,
+                    "hunks": [number for hunk in change.hunks for number in hunk],
+                }
 
 
 def _dated(changes: pl.DataFrame) -> dict[str, list[tuple[int, int, datetime]]]:
