@@ -18,8 +18,8 @@ _FEWEST_ROWS = 10
 """A language with fewer rows in train would reduce all others to less than two hundred."""
 _MARGIN = 1.1
 """For what rounding and variants of other languages take of a language's least share."""
-_TOLERANCE = 0.03
-"""Share of the rows that may be missing where a stratum has too few."""
+HELD_OUT_TOLERANCE = 0.03
+"""Share of a held-out split's rows that may be missing where a stratum has too few."""
 FEWEST_HELD_OUT = 200
 """A split of fewer rows takes all it can get, as near to the mix as it comes."""
 
@@ -90,9 +90,17 @@ def most_variants(train: pl.DataFrame, taught_languages: Collection[str], settin
 
 
 def sample(
-    rows: pl.DataFrame, mix: Mix, limit: int | None, split: str, settings: DatasetSettings, fewest: int = 0
+    rows: pl.DataFrame,
+    mix: Mix,
+    limit: int | None,
+    split: str,
+    settings: DatasetSettings,
+    fewest: int = 0,
+    tolerance: float = 0.0,
 ) -> pl.DataFrame:
     """Sample rows by the mix: as many as it allows or at least ``fewest``, at most ``limit``.
+
+    A share ``tolerance`` of them may be missing in strata with too few.
 
     The rows of a stratum are chosen by the hash of their ids, in train together with their weight: priority sampling
     (Duffield, Lund and Thorup 2007), in which only one division depends on the machine's floats.
@@ -111,7 +119,7 @@ def sample(
     )
     sizes = {(language, test): size for language, test, size in ranked.group_by("language", "test").len().iter_rows()}
     all_strata = {stratum: mix.get(stratum, 0.0) for stratum in sorted(mix.keys() | sizes.keys())}
-    quotas = _row_quotas(all_strata, sizes, limit, fewest)
+    quotas = _row_quotas(all_strata, sizes, limit, fewest, tolerance)
     schema = {"language": pl.String, "test": pl.Boolean, "quota": pl.Int64}
     of_strata = pl.DataFrame([(*stratum, quota) for stratum, quota in quotas.items()], schema=schema, orient="row")
     with_quota = ranked.join(of_strata, on=["language", "test"], how="left", nulls_equal=True, maintain_order="left")
@@ -141,13 +149,13 @@ def _language_quotas(
 
 
 def _row_quotas(
-    mix: Mix, sizes: Mapping[tuple[str, bool], int], limit: int | None, fewest: int
+    mix: Mix, sizes: Mapping[tuple[str, bool], int], limit: int | None, fewest: int, tolerance: float
 ) -> dict[tuple[str, bool], int]:
     """Rows of each stratum for the largest sample in which few are missing."""
 
     def fits(size: int) -> bool:
         missing = fsum(max(0.0, share * size - sizes.get(stratum, 0)) for stratum, share in mix.items())
-        return size <= fewest or missing <= _TOLERANCE * size + 1e-9
+        return size <= fewest or missing <= tolerance * size + 1e-6
 
     low, high = 0, sum(sizes.get(stratum, 0) for stratum in mix)
     high = high if limit is None else max(min(limit, high), 0)

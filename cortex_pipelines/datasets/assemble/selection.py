@@ -13,7 +13,7 @@ import polars as pl
 from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
 from cortex_pipelines.datasets.dedup.shingles import all_shingles
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs, tokenised_texts
-from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, most_variants, sample, target_mix
+from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, HELD_OUT_TOLERANCE, most_variants, sample, target_mix
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.rowcache import RowCache
@@ -97,7 +97,8 @@ def select_rows(
         of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
         of_split_mix = target_mix(of_kinds, rules.taught_languages, settings) if step == "train" else mix
         fewest = limit or 0 if step == "variants" else FEWEST_HELD_OUT
-        sampled = sample(of_kinds, of_split_mix, limit, split, settings, fewest)
+        tolerance = HELD_OUT_TOLERANCE if split != "train" else 0.0
+        sampled = sample(of_kinds, of_split_mix, limit, split, settings, fewest, tolerance)
         left_out.append(_left_out(_without(usable, sampled), "sample"))
         return sampled
 
@@ -126,7 +127,7 @@ def _shows_held_out(
 ) -> pl.Series:
     """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
     answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
-    shown = pl.concat_str("prompt", *(["suffix"] if "suffix" in rows.columns else []), "completion", separator="\n")
+    shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []))
     sets = all_shingles(rows.select(shown).to_series().to_list(), _HELD_OUT_TOKENS)
     fingerprints = fingerprints_of(list(dict.fromkeys(answers)), _HELD_OUT_TOKENS)
     indices = set(matches(sets, fingerprints, _HELD_OUT_SHARE))
