@@ -9,7 +9,8 @@ trainings.
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
@@ -27,7 +28,6 @@ from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.adapters.data.packing import TokenisedExample
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.conditions import TokenNgrams
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
@@ -48,6 +48,71 @@ _TOKEN = re.compile(r"\w+|[^\S\n]+|\n|[^\w\s]")
 _HEAD = ("trainings", "bits a byte", "saved", "a training", "an hour", "regret")
 
 Tree = dict[str, str]
+_CONTEXT = 4
+_MOST_TOKENS = 500_000
+Context = tuple[int, ...]
+Counts = dict[Context, dict[int, int]]
+
+
+@dataclass(frozen=True)
+class TokenNgrams:
+    """Interpolated n-grams of tokens, smoothed after Witten and Bell (1991), with a cache of the prompt.
+
+    Code repeats itself locally, so counts over the project and the preceding text predict it well (Hellendoorn and
+    Devanbu, FSE 2017).
+    """
+
+    counts: Counts
+    totals: dict[Context, int]
+    vocabulary: int
+
+    @classmethod
+    def fit(cls, texts: Iterable[Sequence[int]], vocabulary: int) -> "TokenNgrams":
+        counts: Counts = defaultdict(dict)
+        token_count = 0
+        for text in texts:
+            for position in range(len(text)):
+                _count(counts, text, position)
+            token_count += len(text)
+            if token_count >= _MOST_TOKENS:
+                break
+        totals = {context: sum(following.values()) for context, following in counts.items()}
+        return cls(dict(counts), totals, vocabulary)
+
+    def nats(self, example: TokenisedExample) -> np.ndarray:
+        """Negative log probability of each token of a completion, counting the tokens before it, too."""
+        text = example.ids[: example.prompt_tokens + example.text_tokens]
+        local_counts: Counts = defaultdict(dict)
+        context_totals: Counter[Context] = Counter()
+        costs = []
+        for position, token in enumerate(text):
+            if position >= example.prompt_tokens:
+                costs.append(-log(self._probability(local_counts, context_totals, text[:position], token)))
+            context_totals.update(_count(local_counts, text, position))
+        return np.array(costs)
+
+    def _probability(
+        self, local_counts: Counts, context_totals: Counter[Context], before: Sequence[int], token: int
+    ) -> float:
+        chance = 1 / self.vocabulary
+        for size in range(min(_CONTEXT, len(before)) + 1):
+            context = tuple(before[len(before) - size :])
+            total = self.totals.get(context, 0) + context_totals[context]
+            if not total:
+                break  # no longer context was seen either
+            following, local = self.counts.get(context, {}), local_counts.get(context, {})
+            kinds = len(following) + sum(other not in following for other in local)
+            count = following.get(token, 0) + local.get(token, 0)
+            chance = (count + kinds * chance) / (total + kinds)
+        return chance
+
+
+def _count(counts: Counts, text: Sequence[int], position: int) -> list[Context]:
+    contexts = [tuple(text[position - size : position]) for size in range(min(_CONTEXT, position) + 1)]
+    for context in contexts:
+        following = counts[context]
+        following[text[position]] = following.get(text[position], 0) + 1
+    return contexts
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,10 @@ def _measure_in_process(work: Workspace, target: str, *arguments: object) -> tup
 
 def _write_modules(folder: Path, megabytes: float) -> int:
     folder.mkdir(parents=True)
-    texts = [MODULE.format(number=number) for number in range(round(megabytes))]
-    for number, text in enumerate(texts):
-        (folder / f"module{number:02}.py").write_text(text)
-    return sum(map(len, texts))
+    paths = sorted((CHECKOUT / "cortex_pipelines" / "statistics").glob("[a-z]*.py"))
+    for path in paths:
+        (folder / path.name).write_text(path.read_text())
+    return sum(path.stat().st_size for path in paths)
 
 
 @pytest.mark.slow

@@ -181,7 +181,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 def test_all_commands_are_there() -> None:
     names = (
-        "add anomalies audit backup context dictionary doctor drift dvc-yaml experiment export extract "
+        "add anomalies audit backup card context dictionary doctor drift dvc-yaml experiment export extract "
         "feedback forget graph index init keys lineage logs mcp memory merge-driver mutate off-policy params "
         "patterns predict predict-batch promote prompts refactorings releases remove reproduce resolve "
         "restore retrain review rollback route router run scan search serve status study suggest summary sync "

@@ -177,10 +177,15 @@ def refactoring_tables(
             smell_candidates(project.units, fixes, settings),
             pair_candidates(pairs, files, project.splits, benchmarks, settings),
             review_candidates(reviews, files, project.splits, benchmarks, settings),
+        ]
+    )
+    # a pattern names what is to be written, and need not be the project's own code
+    own_changes = pl.concat(
+        [
+            _judged(own_changes, project, cache),
             pattern_candidates(patterns, files, project.splits, benchmarks, settings),
         ]
     )
-    own_changes = _judged(own_changes, project, cache)
     injected = error_candidates(project.units, errors, settings, commits)
     if commits >= _MUCH_HISTORY:
         injected = _bounded(injected, own_changes, settings.seed)

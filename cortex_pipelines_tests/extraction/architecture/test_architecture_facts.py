@@ -75,9 +75,9 @@ def test_a_table_and_its_columns_name_their_exact_lines(extract_facts: FactExtra
 
 
 @pytest.mark.parametrize(("text", "documented"), CASES["a_model_is_documented_under_its_own_name"])
-def test_a_model_is_documented_under_its_own_name(triples: Triples, text: str, documented: tuple[str, ...]) -> None:
+def test_a_model_is_documented_under_its_own_name(triples: Triples, text: str, documented: list[str]) -> None:
     columns = ("subject", "object", "description", "description_source")
-    assert triples({"m.py": text}, "schema", *columns, relation="model") == {documented}
+    assert triples({"m.py": text}, "schema", *columns, relation="model") == {tuple(documented)}
 
 
 def test_an_import_names_its_exact_lines(triples: Triples) -> None:
