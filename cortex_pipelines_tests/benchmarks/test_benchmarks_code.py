@@ -39,6 +39,15 @@ def _measure_in_process(work: Workspace, target: str, *arguments: object) -> tup
 
 def _write_modules(folder: Path, megabytes: float) -> int:
     folder.mkdir(parents=True)
+    texts = [MODULE.format(number=number) for number in range(round(megabytes))]
+    for number, text in enumerate(texts):
+        (folder / f"module{number:02}.py").write_text(text)
+    return sum(map(len, texts))
+
+
+def _write_code(folder: Path, megabytes: float) -> int:
+    """Functions that are told apart, so that splits can be made of them."""
+    folder.mkdir(parents=True)
     paths = sorted((CHECKOUT / "cortex_pipelines" / "statistics").glob("[a-z]*.py"))
     for path in paths:
         (folder / path.name).write_text(path.read_text())
@@ -47,7 +56,7 @@ def _write_modules(folder: Path, megabytes: float) -> int:
 
 @pytest.mark.slow
 def test_stages_are_measured_and_a_change_gives_equal_bytes(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_data, "write_packages", _write_modules)
+    monkeypatch.setattr(code_data, "write_packages", _write_code)
     timings = {timing.what: timing for timing in code_data.measure(work, 1, 24)}
     assert list(timings)[: len(DATA_STAGES)] == list(DATA_STAGES)
     assert all(timings[stage].unit == "MB" for stage in DATA_STAGES)
