@@ -205,7 +205,8 @@ def _run_plan(bubblewrap: list[str], plan: Mapping[str, object], limits: Resourc
                 plan_file.close()  # without a plan, or with half of it, nothing is run
                 block.close()
                 if first is not None and process.poll() is None:
-                    os.kill(first, signal.SIGKILL)  # bubblewrap waits for it, and it for all others to end
+                    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                        os.kill(first, signal.SIGKILL)  # bubblewrap waits for it, and it for all others to end
                 status = process.wait()
                 if watch is not None:
                     stopped = stopped or ("memory" if watch.exceeded() else None)
