@@ -1,7 +1,7 @@
 """Train a judged recipe once more on the rows of all splits, for the weights that are served.
 
 A verdict needs rows that the training did not see; once it is given, they are the newest code and worth learning.
-Nothing is chosen anew: the steps grow with the rows, and end at the share of the schedule at which the judged weights
+Nothing is chosen again: the steps grow with the rows, and end at the share of the schedule at which the judged weights
 were the best by validation.
 """
 
@@ -50,7 +50,7 @@ def _for_all_rows(settings: AdapterSettings, inputs: TrainingInputs) -> AdapterS
     tokens = settings.max_tokens * sum(rows.values()) // max(1, rows["train"])
     search = settings.search.model_copy(update={"trials": 0})
     changes = {"max_tokens": tokens, "validation_tokens": 0, "patience": None, "search": search}
-    # without validation there is no loss of the base to measure divergence by: a first step of easy rows looks like one
+    # without validation the base's loss is missing, and a first step of easy rows would look like divergence
     return settings.model_copy(update=changes | {"divergence_factor": None})
 
 

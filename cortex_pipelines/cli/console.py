@@ -48,7 +48,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(head: Sequence[Any], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their columns (names, or columns of rich); nothing if there are none."""
+    """Print rows under their columns (names, or columns of rich); nothing without rows."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -174,7 +174,7 @@ class RecordRedactor:
         redactions = [Redaction(r.category, r.rule, r.severity, r.placeholder) for r in redacted.redactions]
 
         def redact_word(word: re.Match[str]) -> str:
-            # a longer word is no name, and the scan of the text has seen it
+            # a longer word is not a name, and the scan of the text has seen it
             is_name = len(word[0]) <= _LONGEST_NAME and "://" not in word[0] and not PLACEHOLDER.search(word[0])
             return self._text(word[0], "", redactions) if is_name else word[0]
 

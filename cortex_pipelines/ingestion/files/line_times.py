@@ -69,9 +69,9 @@ def _read(source: ProjectSource, project: str, root: Path, privacy: PrivacySetti
             """Path without private names; None if the file is not listed."""
             if path is None or path.endswith(_NOTEBOOK):
                 return None
-            names = {path, redactor(path)}
-            is_hidden = any(is_forgotten(privacy, project, label, name) for name in names)
-            return None if is_hidden else redactor(path)
+            name = redactor(path)
+            is_hidden = any(is_forgotten(privacy, project, label, listed) for listed in {path, name})
+            return None if is_hidden else name
 
         changes = _history(mirror, revision, f"{project}/{label}", cache, public_name)
         rows += [

@@ -9,7 +9,7 @@ from cortex_pipelines.ingestion.git.command import run_git, stream
 
 _DIFF = (
     *("log", "--no-walk=unsorted", "--stdin", "--diff-merges=first-parent", "--format=%x00%H %ct", "--patch"),
-    # -w: what only indents anew writes nothing
+    # -w: a change of indentation alone writes nothing
     *("-w", "-M50%", "-l1000", "--unified=0", "--diff-algorithm=myers", "--indent-heuristic"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--no-show-signature", "--no-notes", "--no-mailmap", "--ignore-submodules=all"),

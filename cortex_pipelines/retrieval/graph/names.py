@@ -76,7 +76,7 @@ class SymbolTable:
         self._unit_starts: dict[str, tuple[list[int], list[int]]] = {}
         self._packages = packages
         definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
-        calls = tests.join(units, on="unit_id", how="anti").with_columns(  # it("…", …) is no unit
+        calls = tests.join(units, on="unit_id", how="anti").with_columns(  # it("…", …) is not a unit
             kind=pl.lit("test"), qualified_name="name", signature=pl.lit(""), context=pl.lit(""),
             body_start_byte="start_byte",
         )  # fmt: skip
