@@ -27,13 +27,13 @@ from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.schemas.datasets import UNIT_SPLITS
 from cortex_pipelines.schemas.extraction import CODE_UNITS, REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _FILES = "repository_files"
-_DEFINED = ("function", "method", "class", "struct", "trait", "interface", "enum")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def proposed_patterns(project: Project, name: str, settings: DatasetSettings, mi
                for pair in pairs.iter_rows(named=True)]  # fmt: skip
     files = REPOSITORY_FILES.read(_output_folder(project, _FILES, name)).filter("trainable")
     units = CODE_UNITS.read(_output_folder(project, "code_units", name), "kind", "name")
-    names = units.filter(pl.col("kind").is_in(_DEFINED))["name"]
+    names = units.filter(pl.col("kind").is_in(DEFINITIONS))["name"]
     code = files.filter(~may_hold_patterns())
     return [
         *propose_from_history(pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support),

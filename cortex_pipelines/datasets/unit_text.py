@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS, LANGUAGES
 
 LINE_COMMENTS = {"python": "#"} | dict.fromkeys(LANGUAGES[1:], "//")
 
@@ -114,7 +114,7 @@ def _beginnings(
     units: pl.DataFrame, texts: Mapping[FileKey, bytes], max_bytes: int
 ) -> list[tuple[str, str, list[str]]]:
     """Lines of each file up to its last import before the first definition, without a licence."""
-    is_definition = pl.col("kind").is_in(_KINDS)
+    is_definition = pl.col("kind").is_in(DEFINITIONS)
     first_definition = pl.col("start_byte").filter(is_definition).min().fill_null(pl.col("end_byte").max())
     is_first = (pl.col("kind") == "import") & (pl.col("start_byte") < pl.col("first_definition"))
     ends = (
@@ -164,7 +164,6 @@ def _indent(text: bytes, start: int) -> str:
     return "" if before.strip() else before.decode("utf-8", "replace")
 
 
-_KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 _CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
 _SELF = ("self", "cls", "this", "Self", "super")
 _HIDDEN = ("function", "method")  # a longer constant that is held out is told by its text
@@ -207,7 +206,7 @@ class RepositoryContext:
     @cached_property
     def _definitions(self) -> list[ReferableDefinition]:
         rows = self._units.filter(
-            pl.col("kind").is_in(_KINDS) & (pl.col("signature") != "") & pl.col("split").is_not_null()
+            pl.col("kind").is_in(DEFINITIONS) & (pl.col("signature") != "") & pl.col("split").is_not_null()
         ).sort("source", "path", "start_byte", "unit_id")
         columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
         visible = rows.select(*columns, "context", "split").iter_rows()

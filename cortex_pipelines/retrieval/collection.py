@@ -21,7 +21,8 @@ from cortex_pipelines.retrieval.bm25f import (
     term_statistics,
 )
 from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
-from cortex_pipelines.retrieval.vectors import UNITS, text_number
+from cortex_pipelines.retrieval.vectors import text_number
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.words import normalise_name
 
 Encode = Callable[[Sequence[str]], Floats]  # texts to vectors of length 1, one a row
@@ -188,7 +189,7 @@ class Collection:
     @cached_property
     def documents_by_name(self) -> dict[str, list[int]]:
         numbers_by_name: dict[str, list[int]] = {}
-        units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
+        units = self.documents.with_row_index().filter(pl.col("kind").is_in(DEFINITIONS))
         for number, name in units.select("index", "name").iter_rows():
             numbers_by_name.setdefault(normalise_name(name.rpartition(".")[2]), []).append(number)
         return numbers_by_name

@@ -17,7 +17,8 @@ from cortex_pipelines.retrieval.notes.note import Note
 from cortex_pipelines.retrieval.notes.related import SimilarTask
 from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, parse_query
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
-from cortex_pipelines.retrieval.vectors import ISSUE, UNITS
+from cortex_pipelines.retrieval.vectors import ISSUE
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 
 LEAST_BUDGET = 200  # tokens below which hardly a function fits
 BUDGET = 4_000  # default budget in tokens
@@ -194,7 +195,7 @@ class _ContextPacker:
             if self._remaining < LEAST_BUDGET // 10:
                 break
             kinds = file.part.collection.documents["kind"]
-            document = next((number for number, _ in file.documents if kinds[number] in (*UNITS, ISSUE)), None)
+            document = next((number for number, _ in file.documents if kinds[number] in (*DEFINITIONS, ISSUE)), None)
             source = self._open(file)
             if file.path in self._shown_lines or source is None or document is None:
                 continue

@@ -26,12 +26,13 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.retrieval.listing import UNREADABLE, HeadCommit, ListedFile
-from cortex_pipelines.retrieval.vectors import COMMIT, ISSUE, UNITS, encoder_text
+from cortex_pipelines.retrieval.vectors import COMMIT, ISSUE, encoder_text
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.syntax.grammars import PARSED
 
 FIELDS = ("path", "name", "signature", "documentation", "body")  # parts of a document that are weighted each for itself
 
-KINDS = (*UNITS, "file", "section", ISSUE)
+KINDS = (*DEFINITIONS, "file", "section", ISSUE)
 """Kinds of document: units, what of a file is in no unit, parts of other files, and issues."""
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text"})
@@ -187,7 +188,7 @@ def embedded_text(document: Document, file: FileText) -> str:
     Empty for tests, prose and constants: they are found by their words.
     """
     is_section = document.kind == "section" and file.language not in NOT_CODE
-    if file.is_test or not (document.kind in (*UNITS, COMMIT) or is_section):
+    if file.is_test or not (document.kind in (*DEFINITIONS, COMMIT) or is_section):
         return ""
     *_, documentation, body = document.texts
     return encoder_text(document.kind, document.name, documentation, body)
@@ -229,7 +230,7 @@ def _outermost(units: Sequence[Unit]) -> Iterator[tuple[Unit, int]]:
     outer_units: list[Unit] = []
     function_end = 0
     for unit in units:
-        if unit.kind not in UNITS or unit.start_byte < function_end:
+        if unit.kind not in DEFINITIONS or unit.start_byte < function_end:
             continue
         if unit.kind in ("function", "method"):
             function_end = unit.end_byte

@@ -9,7 +9,8 @@ from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
-from cortex_pipelines.retrieval.vectors import ISSUE, UNITS
+from cortex_pipelines.retrieval.vectors import ISSUE
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.syntax.grammars import PARSED
 
 _FUNCTIONS = ("function", "method")
@@ -53,7 +54,7 @@ class ExcerptSource:
         units = attempt(lambda: file_units(self._text, language, path, self._settings))
         if isinstance(units, SkipReason):
             return {}
-        return {(u.qualified_name, u.start_line): u for u in units if u.kind in UNITS}
+        return {(u.qualified_name, u.start_line): u for u in units if u.kind in DEFINITIONS}
 
     def relocate(self, location: DocumentLocation) -> DocumentLocation | None:
         """The document's location in the changed file; None if unknown."""
@@ -75,7 +76,7 @@ class ExcerptSource:
         covered = {
             number
             for other in self._locations
-            if other.kind in UNITS
+            if other.kind in DEFINITIONS
             for number in range(other.start_line, other.end_line + 1)
         }
         return self._trim_blanks(number for number in numbers if number not in covered)
@@ -87,7 +88,7 @@ class ExcerptSource:
         inner = [
             other
             for other in self._locations
-            if other.kind in UNITS
+            if other.kind in DEFINITIONS
             and location.start_line <= other.start_line
             and other.end_line <= location.end_line
             and other != location
@@ -104,7 +105,7 @@ class ExcerptSource:
 
     def signature_lines(self, location: DocumentLocation) -> list[int]:
         """The signature of a unit with its parameters, and the first sentence of its documentation; else the title."""
-        if location.kind not in UNITS:
+        if location.kind not in DEFINITIONS:
             return self.full_lines(location)[:1]
         first = last = self._name_line(location)
         end, opened = min(location.end_line, len(self.lines)), 0

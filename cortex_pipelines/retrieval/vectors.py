@@ -17,6 +17,7 @@ import polars as pl
 
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 
 Halves = npt.NDArray[np.float16]
 
@@ -73,7 +74,6 @@ def vectors_of(rows: pl.DataFrame) -> Halves:
     return flat.astype(np.float16).reshape(rows.height, -1)
 
 
-UNITS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 """Kinds of document that are units of code."""
 COMMIT = "commit"  # kind of a document that is a commit: its subject, its message, the paths that it changed
 ISSUE = "issue"  # kind of a document that is an issue: its title and its text
@@ -88,7 +88,7 @@ def encoder_text(kind: str, name: str, documentation: str, body: str) -> str:
     """
     if kind == COMMIT:
         return f"{name}\n{documentation}"[:_CHARACTERS]
-    if kind in UNITS:
+    if kind in DEFINITIONS:
         return f"{name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_CHARACTERS]}"
     return body[:_CHARACTERS]
 

@@ -2,7 +2,8 @@
 
 LANGUAGES = ("python", "javascript", "typescript", "java", "go", "rust")
 
-UNIT_KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum", "import", "variable", "constant")
+DEFINITIONS = ("function", "method", "class", "struct", "trait", "interface", "enum")
+UNIT_KINDS = (*DEFINITIONS, "import", "variable", "constant")
 
 SPLITS = ("train", "validation", "test")
 

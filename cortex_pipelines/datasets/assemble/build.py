@@ -47,7 +47,7 @@ Tables = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class ProjectUnits:
-    units: pl.DataFrame  # units that may become examples (`units.prepared_units`), with `redactions` and `weight`
+    units: pl.DataFrame  # units that may become examples (`eligible_units`), with `redactions` and `weight`
     # UNIT_SPLITS: each unit's split, or why it is left out; with `language`, `category`, `cyclomatic` and whether it
     # is `documented`
     splits: pl.DataFrame

@@ -83,7 +83,7 @@ def select_rows(
     limits = {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}
     selected: dict[str, pl.DataFrame] = {}
 
-    def select(split: str, of_split: pl.DataFrame, limit: int | None, step: str) -> pl.DataFrame:
+    def select(split: str, of_split: pl.DataFrame, limit: int | None, variants: bool = False) -> pl.DataFrame:
         """Rows that may stand in a split, sampled; the others are left out."""
         others = [frame for other, frame in selected.items() if other != split]
         distinct = of_split
@@ -92,20 +92,21 @@ def select_rows(
             duplicates = near_duplicate_pairs(distinct, held_out, _stream(columns), settings, tokenised=True)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         left_out.append(_left_out(_without(of_split, distinct), "near_duplicate_elsewhere"))
-        usable = distinct.filter(~_shows_held_out(distinct, others, rules, settings)) if split == "train" else distinct
+        usable = distinct.filter(~_shows_held_out(distinct, others, rules)) if split == "train" else distinct
         left_out.append(_left_out(_without(distinct, usable), "shows_held_out"))
         of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
-        of_split_mix = target_mix(of_kinds, rules.taught_languages, settings) if step == "train" else mix
-        fewest = limit or 0 if step == "variants" else FEWEST_HELD_OUT
+        of_originals = split == "train" and not variants
+        of_split_mix = target_mix(of_kinds, rules.taught_languages, settings) if of_originals else mix
+        fewest = (limit or 0) if variants else FEWEST_HELD_OUT
         tolerance = HELD_OUT_TOLERANCE if split != "train" else 0.0
         sampled = sample(of_kinds, of_split_mix, limit, split, settings, fewest, tolerance)
         left_out.append(_left_out(_without(usable, sampled), "sample"))
         return sampled
 
     for split in reversed(SPLITS):
-        selected[split] = select(split, originals.filter(pl.col("split") == split), limits[split], split)
+        selected[split] = select(split, originals.filter(pl.col("split") == split), limits[split])
     most = most_variants(selected["train"], rules.taught_languages, settings)
-    variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, "variants")
+    variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, variants=True)
     selected["train"] = pl.concat([selected["train"], variants])
     return RowSelection(selected, pl.concat(left_out, how="diagonal"))
 
@@ -122,9 +123,7 @@ _HELD_OUT_TOKENS = 5
 _HELD_OUT_SHARE = 0.7
 
 
-def _shows_held_out(
-    rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules, settings: DatasetSettings
-) -> pl.Series:
+def _shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules) -> pl.Series:
     """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
     answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
     shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []))
@@ -142,6 +141,7 @@ def _stream(columns: tuple[str, ...]) -> str:
 def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings) -> None:
     """Check that no near-duplicates cross the splits of a finished data set.
 
+    Independent of the selection: token streams are made of the rows as they are, not taken from it or from a cache.
     Raises DatasetError: a near-duplicate crosses the splits.
     """
     for columns in texts:

@@ -17,13 +17,13 @@ from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering, small
 from cortex_pipelines.datasets.dedup.token_stream import languages_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.extraction.test_cases import is_test
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 
 _SPLIT_COUNT = 3
 _LARGE_FILE = 0.05
 """Share of the product's units from which a file must be in train with some of them."""
-_FEWEST_HELD_OUT, _MOST_OF_FEW = 60, 0.25
+_FEWEST_FUNCTIONS, _MOST_OF_FEW = 60, 0.25
 """A small project holds out a larger share, up to a quarter, to have so many functions to judge by."""
-_NESTING = ("function", "method", "class", "struct", "trait", "interface", "enum")
 
 
 class DatasetError(ValueError):
@@ -132,7 +132,7 @@ def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> di
     splits: dict[str, str] = {}
     functions = sum(group.candidates for group in groups)
     for split, share in (("test", settings.test_share), ("validation", settings.validation_share)):
-        share = max(share, min(_MOST_OF_FEW, _FEWEST_HELD_OUT / functions))
+        share = max(share, min(_MOST_OF_FEW, _FEWEST_FUNCTIONS / functions))
         # train, and validation after test, need a candidate too
         most = len([group for group in with_candidates if group.name not in splits]) - (2 if split == "test" else 1)
         missing = 0.0
@@ -177,7 +177,7 @@ def _nesting_groups(rows: pl.DataFrame, settings: DatasetSettings) -> list[str]:
             file, outer_end = (source, path), 0
         if start >= outer_end:
             outer = unit
-            if kind in _NESTING and end - start <= settings.max_prompt_bytes:
+            if kind in DEFINITIONS and end - start <= settings.max_prompt_bytes:
                 outer_end = end
         keys.append(outer)
     return keys

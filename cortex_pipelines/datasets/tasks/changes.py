@@ -112,7 +112,7 @@ def licences_by_file(files: pl.DataFrame) -> dict[FileKey, tuple[str | None, boo
 
 
 def splits_by_file(splits: pl.DataFrame, settings: DatasetSettings) -> dict[FileKey, tuple[str, str]]:
-    """Split, by hash, of each file with units: for what is no unit, such as a change that was made to the file.
+    """Split, by hash, of each file with units: for what is not a unit, such as a change of the file.
 
     Its units are divided; what shows one that is held out leaves train by its text.
     """

@@ -20,11 +20,10 @@ from cortex_pipelines.datasets.unit_text import prompt_about_unit
 from cortex_pipelines.extraction.documentation import docstring_text
 from cortex_pipelines.rowcache import RowCache, unit_rows
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_DATASET, DOCUMENTATION_REQUEST
+from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.words import unseparated_words
 
 NAME = "documentation_dataset"
-KINDS = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum")
-"""Kinds of units with an example."""
 
 _COLUMNS = (
     *("unit_id", "kind", "name", "code", "docstring", "language", "path", "context", "indent"),
@@ -60,8 +59,8 @@ _FILLERS = frozenset(
 
 def documentation_tables(project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None) -> Tables:
     """Tables of the documentation data set; without docstrings, the manifest says so."""
-    documented = pl.col("kind").is_in(KINDS) & pl.col("documented")
-    documented_units = project.units.filter(pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null())
+    documented = pl.col("kind").is_in(DEFINITIONS) & pl.col("documented")
+    documented_units = project.units.filter(pl.col("kind").is_in(DEFINITIONS) & pl.col("docstring").is_not_null())
     candidates = documentation_candidates(documented_units, settings, cache).with_columns(
         pl.lit("original").alias("origin")
     )

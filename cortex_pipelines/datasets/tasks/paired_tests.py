@@ -35,8 +35,8 @@ _NOTHING = (
     "(relation tests of code_graph)."
 )
 _MEANING = (
-    "The test case that is closest to each unit, on the side of its own file; the unit that is "
-    "shown is in train or on the same side."
+    "The test case that is closest to each unit, in the split of the test; the unit that is shown is in train or in "
+    "the same split."
 )
 _PAIRED = pl.Schema(dict.fromkeys(("unit_id", "test_id", "prompt", "completion", "not_made"), _S))
 _UNIT_FIELDS = ("unit_id", "language", "kind", "category", "cyclomatic", "weight")
@@ -51,7 +51,7 @@ class TestCase:
     path: str
     language: str
     code: str
-    split: str | None  # split of its file; None if unknown
+    split: str
     exclusion: str | None  # reason for excluding it, or None
 
 
@@ -101,7 +101,7 @@ def _locate_cases(
     in_files = _left_join(cases.sort("unit_id"), files, "source", "path")
     clusters = splits.select("unit_id", "cluster", "cluster_size", "left_out")
     located = _left_join(_left_join(in_files, clusters, "unit_id"), cluster_splits(splits), "unit_id")
-    # a case that is no unit, such as a call of `it`, stands in no other data set
+    # a case that is not a unit, such as a call of `it`, stands in no other data set
     by_hash = pl.Series("by_hash", [split_by_hash(test_id, settings) for test_id in located["unit_id"]], dtype=_S)
     reason = pl.lit("test case: ") + by_hash + pl.lit(" by hash")
     return located.with_columns(pl.coalesce("split", by_hash), pl.coalesce("split_reason", reason))
