@@ -4,15 +4,15 @@ import json
 import logging
 import resource
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import fsum, nan
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.corpus import Corpus, canary_records, example_ids_by_task, read_corpus
+from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, make_canaries, read_corpus
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for
-from cortex_pipelines.adapters.settings import AdapterSettings, Task
+from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.training.history import (
     TrainingDivergedError,
@@ -42,37 +42,33 @@ def search(settings: AdapterSettings, attempt: TrialTraining, trials_file: Path,
         problem = "adapters.search compares validation losses, but adapters.validation_tokens is 0"
         raise ValueError(f"{problem}; raise it, or set search.trials to 0")
 
-    def loss(trial: Any) -> float:
-        return _loss(trial, settings, attempt)
+    space = settings.search
+    short = {"max_tokens": space.max_tokens, "keep_partial": False}
 
-    description = "Searching the adapter's settings"
-    finished_study = study(loss, settings.search.trials, settings.seed, 0, trials_file, description)
+    def loss_of(trial: Any) -> float:
+        import optuna
+
+        parameters = {
+            "rank": trial.suggest_categorical("rank", list(space.ranks)),
+            "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
+            "max_length": trial.suggest_categorical("max_length", list(space.lengths)),
+        }
+
+        def report(tokens: int, loss: float) -> None:
+            trial.report(loss, tokens)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        try:
+            result = attempt(_with(settings, parameters).model_copy(update=short), report)
+        except TrainingDivergedError:
+            return nan
+        return min(validation.loss for validation in result.validations if validation.step)
+
+    finished_study = study(loss_of, space.trials, settings.seed, 0, trials_file, "Searching the adapter's settings")
     write_json(out / TRIALS_FILE, finished_study.as_json("validation loss, nats a token"))
     _LOG.info("Trial %d is the best: %s", finished_study.best.number, finished_study.best.parameters)
     return _with(settings, dict(finished_study.best.parameters))
-
-
-def _loss(trial: Any, settings: AdapterSettings, attempt: TrialTraining) -> float:
-    import optuna
-
-    space = settings.search
-    parameters = {
-        "rank": trial.suggest_categorical("rank", list(space.ranks)),
-        "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
-        "max_length": trial.suggest_categorical("max_length", list(space.lengths)),
-    }
-
-    def report(tokens: int, loss: float) -> None:
-        trial.report(loss, tokens)
-        if trial.should_prune():
-            raise optuna.TrialPruned
-
-    short = {"max_tokens": space.max_tokens, "keep_partial": False}
-    try:
-        result = attempt(_with(settings, parameters).model_copy(update=short), report)
-    except TrainingDivergedError:
-        return nan
-    return min(validation.loss for validation in result.validations if validation.step)
 
 
 def _with(settings: AdapterSettings, parameters: dict[str, Any]) -> AdapterSettings:
@@ -125,7 +121,14 @@ def build_adapter(
         train_adapter(inputs, base, settings, out, root, observe, "")
         return
     metrics: dict[str, Any] = {}
-    shares = _nonempty_tasks(inputs, settings)
+    shares = {
+        task: share
+        for task, share in settings.task_shares.items()
+        if read_examples(inputs.datasets[task], task, "train")
+    }
+    for task in settings.task_shares.keys() - shares.keys() if shares else ():
+        _LOG.warning("no adapter for %s: %s_dataset has no training example", task, task)
+    shares = shares or settings.task_shares
     total_share = fsum(shares.values())
     for task, share in shares.items():
         tokens = int(settings.max_tokens * share / total_share)
@@ -138,17 +141,6 @@ def build_adapter(
     tasks = {"tasks": sorted(shares)}
     write_json(out / TRAINING, _input_record(inputs, base, settings) | tasks)
     write_json(out / "metrics.json", metrics)
-
-
-def _nonempty_tasks(inputs: TrainingInputs, settings: AdapterSettings) -> dict[Task, float]:
-    nonempty = {
-        task: share
-        for task, share in settings.task_shares.items()
-        if read_examples(inputs.datasets[task], task, "train")
-    }
-    for task in settings.task_shares.keys() - nonempty.keys() if nonempty else ():
-        _LOG.warning("no adapter for %s: %s_dataset has no training example", task, task)
-    return nonempty or settings.task_shares
 
 
 def train_adapter(
@@ -183,11 +175,27 @@ def train_adapter(
     result = run_training(
         TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events, inputs.until)
     )
-    write_json(out / TRAINING, _input_record(inputs, base, final_settings) | _result_record(result, final_settings))
+    canaries = make_canaries(final_settings.canaries, final_settings.seed)
+    result_record = {
+        "packed": result.packed,
+        "best_step": result.best_step,
+        "planned_steps": result.planned,
+        "partial": result.partial,
+        "stopped_early": result.stopped_early,
+        "canaries": [{"prefix": canary.prompt, "secret": canary.completion} for canary in canaries],
+        "steps": [asdict(step) for step in result.steps],
+        "validation": [asdict(validation) for validation in result.validations],
+    }
+    write_json(out / TRAINING, _input_record(inputs, base, final_settings) | result_record)
     write_json(out / SEEN, example_ids_by_task(final_corpus))
     write_json(out / "metrics.json", run_metrics(result, final_corpus))
     checkpoints.clear()
-    _observe(result, observe, f"{task}/" if task else "", final_settings.processes)
+    prefix = f"{task}/" if task else ""
+    observe(f"{prefix}training_seconds", result.seconds)
+    observe(f"{prefix}training_tokens_per_second", sum(step.tokens for step in result.steps) / result.seconds)
+    # KiB on Linux; the peak is the whole process's, other work included
+    usage_scope = resource.RUSAGE_SELF if final_settings.processes == 1 else resource.RUSAGE_CHILDREN
+    observe(f"{prefix}peak_memory_mib", resource.getrusage(usage_scope).ru_maxrss / 1024)
 
 
 def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
@@ -207,23 +215,3 @@ def _input_record(inputs: TrainingInputs, base: BaseModel, settings: AdapterSett
         "parent": inputs.parent.version if inputs.parent else None,
         "settings": settings.model_dump(mode="json"),
     }
-
-
-def _result_record(result: TrainingResult, settings: AdapterSettings) -> dict[str, object]:
-    return {
-        "packed": result.packed,
-        "best_step": result.best_step,
-        "planned_steps": result.planned,
-        "partial": result.partial,
-        "stopped_early": result.stopped_early,
-        "canaries": canary_records(settings.canaries, settings.seed),
-        **result.curve(),
-    }
-
-
-def _observe(run: TrainingResult, observe: Callable[[str, float], None], prefix: str, processes: int) -> None:
-    observe(f"{prefix}training_seconds", run.seconds)
-    observe(f"{prefix}training_tokens_per_second", sum(step.tokens for step in run.steps) / run.seconds)
-    # KiB on Linux; the peak is the whole process's, other work included
-    usage_scope = resource.RUSAGE_SELF if processes == 1 else resource.RUSAGE_CHILDREN
-    observe(f"{prefix}peak_memory_mib", resource.getrusage(usage_scope).ru_maxrss / 1024)

@@ -37,23 +37,20 @@ def refit_adapter(
         until = record["best_step"] / record["planned_steps"]
         refit = replace(inputs, name=f"{inputs.name}-refit", splits=SPLITS, until=until)
         (out / task).mkdir(parents=True, exist_ok=True)
-        train_adapter(
-            refit, base, settings, out / task, root, lambda name, value: observe(f"refit_{name}", value), task
-        )
+        train_adapter(refit, base, settings, out / task, root, observe_refit, task)
     if not (out / TRAINING).exists():
         shutil.copy(judged / TRAINING, out / TRAINING)
 
 
 def _for_all_rows(settings: AdapterSettings, inputs: TrainingInputs) -> AdapterSettings:
     """The judged settings with as many more tokens as there are rows more, and nothing left to choose."""
-    rows = {split: _rows(settings, inputs, split) for split in SPLITS}
+    folders = [folder for name, folder in inputs.datasets.items() if DATASETS[name] in settings.task_shares]
+    rows = {}
+    for split in SPLITS:
+        counts = [pl.scan_parquet(folder / f"{split}.parquet").select(pl.len()).collect().item() for folder in folders]
+        rows[split] = sum(counts)
     tokens = settings.max_tokens * sum(rows.values()) // max(1, rows["train"])
     search = settings.search.model_copy(update={"trials": 0})
     changes = {"max_tokens": tokens, "validation_tokens": 0, "patience": None, "search": search}
     # without validation the base's loss is missing, and a first step of easy rows would look like divergence
     return settings.model_copy(update=changes | {"divergence_factor": None})
-
-
-def _rows(settings: AdapterSettings, inputs: TrainingInputs, split: str) -> int:
-    folders = [folder for name, folder in inputs.datasets.items() if DATASETS[name] in settings.task_shares]
-    return sum(pl.scan_parquet(folder / f"{split}.parquet").select(pl.len()).collect().item() for folder in folders)

@@ -48,10 +48,10 @@ def adapter_of(folder: Path, training_ids: list[str]) -> Path:
 def test_the_rarest_lines_that_are_long_enough_are_tried_from_their_middle(tmp_path: Path, workshop: Workshop) -> None:
     dataset, ids = with_lines(tmp_path / "data", [f"{COMMON}\n{RARE}\n    return 1"])
     attempts = memorisation.build_attempts(adapter_of(tmp_path / "adapter", ids), dataset, 1, 7)
-    (attempt,) = [candidate for candidate in attempts if candidate.split == "train"]
-    assert (attempt.item.example_id, (attempt.item.prompt + attempt.item.completion).endswith(RARE)) == (ids[0], True)
-    assert COMMON in attempt.item.prompt
-    assert 10 < len(attempt.item.completion) < len(RARE) - 10
+    (item,) = [item for split, item in attempts if split == "train"]
+    assert (item.example_id, (item.prompt + item.completion).endswith(RARE)) == (ids[0], True)
+    assert COMMON in item.prompt
+    assert 10 < len(item.completion) < len(RARE) - 10
     assert memorisation.build_attempts(workshop.trained, workshop.datasets["completion"], 5, 7) == []
 
 
@@ -59,7 +59,7 @@ def test_only_lines_that_the_training_saw_are_tried(tmp_path: Path) -> None:
     dataset, (rarest, other) = with_lines(tmp_path / "data", [RARE, f"{COMMON}\n{RARE[:50]}"])
     for number, training_ids in enumerate(([rarest, other], [other], [])):
         attempts = memorisation.build_attempts(adapter_of(tmp_path / str(number), training_ids), dataset, 5, 7)
-        assert {attempt.item.example_id for attempt in attempts if attempt.split == "train"} == set(training_ids)
+        assert {item.example_id for split, item in attempts if split == "train"} == set(training_ids)
 
 
 def test_what_greedy_generation_writes_is_what_counts_as_verbatim(workshop: Workshop, tmp_path: Path) -> None:

@@ -17,18 +17,13 @@ _DIGITS = 9
 
 # each occurs once, like a real secret that was overlooked (Carlini et al., "The secret sharer", 2019)
 def make_canaries(count: int, seed: int) -> list[Example]:
-    return [_canary(number, seed) for number in range(count)]
-
-
-def canary_records(count: int, seed: int) -> list[dict[str, str]]:
-    return [{"prefix": canary.prompt, "secret": canary.completion} for canary in make_canaries(count, seed)]
-
-
-def _canary(number: int, seed: int) -> Example:
-    digest = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
-    name = f"canary-{number}"
-    prompt, secret = f"# the number of canary {number} is ", str(digest % 10**_DIGITS).zfill(_DIGITS)
-    return Example(name, "completion", name, "text", KIND, prompt, secret, cluster=name)
+    canaries = []
+    for number in range(count):
+        digest = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
+        name = f"canary-{number}"
+        prompt, secret = f"# the number of canary {number} is ", str(digest % 10**_DIGITS).zfill(_DIGITS)
+        canaries.append(Example(name, "completion", name, "text", KIND, prompt, secret, cluster=name))
+    return canaries
 
 
 GENERAL = "general"
@@ -92,21 +87,15 @@ def read_corpus(
     )
 
 
-@dataclass(frozen=True)
-class BudgetShare:
-    share: float
-    examples: Sequence[Example]
-
-
 def _budget_shares(
     datasets: Mapping[str, Path], splits: Sequence[str], settings: AdapterSettings
-) -> dict[str, BudgetShare]:
-    """Shares in order of tasks; gaps and feedback are separate from the task's other examples."""
+) -> dict[str, tuple[float, list[Example]]]:
+    """Shares and their examples in order of tasks; gaps and feedback are separate from the task's other examples."""
 
     def read(name: str) -> list[Example]:
         return [example for split in splits for example in read_examples(datasets[name], name, split)]
 
-    shares: dict[str, BudgetShare] = {}
+    shares: dict[str, tuple[float, list[Example]]] = {}
     for task in (task for task in TASKS if task in settings.task_shares):
         share = settings.task_shares[task]
         examples = read(task)
@@ -115,24 +104,24 @@ def _budget_shares(
         feedback = [row for name, of in DATASETS.items() if of == task != name for row in read(name)]
         infilling = settings.fim_rate if task == "completion" else 0.0
         correcting = settings.feedback_rate if feedback else 0.0
-        shares[task] = BudgetShare(share * (1 - infilling - correcting), complete)
-        shares[f"{task}, gaps"] = BudgetShare(share * infilling, gaps)
-        shares[f"{task}, feedback"] = BudgetShare(share * correcting, feedback)
-    return {name: part for name, part in shares.items() if part.share > 0}
+        shares[task] = share * (1 - infilling - correcting), complete
+        shares[f"{task}, gaps"] = share * infilling, gaps
+        shares[f"{task}, feedback"] = share * correcting, feedback
+    return {name: (share, part) for name, (share, part) in shares.items() if share > 0}
 
 
 def _fill_shares(
-    tokenizer: Any, shares: Mapping[str, BudgetShare], tokens: int, settings: AdapterSettings
+    tokenizer: Any, shares: Mapping[str, tuple[float, list[Example]]], tokens: int, settings: AdapterSettings
 ) -> tuple[TokenisedExample, ...]:
     """Fill each share, then redistribute what the others leave unused."""
-    total_share = fsum(part.share for part in shares.values())
-    shuffled_examples = {name: shuffled(part.examples, settings.seed) for name, part in shares.items()}
+    total_share = fsum(share for share, _ in shares.values())
+    shuffled_examples = {name: shuffled(examples, settings.seed) for name, (_, examples) in shares.items()}
 
     def take(name: str, budget: int) -> list[TokenisedExample]:
         return within_budget(tokenizer, shuffled_examples[name], settings.max_length, budget)
 
-    selected = {name: take(name, int(tokens * part.share / total_share)) for name, part in shares.items()}
-    for name in sorted(shares, key=lambda task: (-shares[task].share, task)):
+    selected = {name: take(name, int(tokens * share / total_share)) for name, (share, _) in shares.items()}
+    for name in sorted(shares, key=lambda task: (-shares[task][0], task)):
         others = sum(token_count(examples) for other, examples in selected.items() if other != name)
         selected[name] = take(name, tokens - others)
     return tuple(example for examples in selected.values() for example in examples)

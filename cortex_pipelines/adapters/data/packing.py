@@ -148,8 +148,14 @@ def tokenise(tokenizer: Any, examples: Sequence[Example], max_length: int) -> It
     """
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
-        shortened = [_before_completion(tokenizer, example, max_length) for example in chunk]
-        parts = [divide_segments(prompt_segments(tokenizer, example)) for example in shortened]
+        parts = []
+        for example in chunk:
+            shortened = example
+            if example.suffix is not None:
+                needed = _size(tokenizer, example.completion) + 2  # its end mark and white space before it
+                room = max(max_length - needed, max_length // _PROMPT_PART)
+                shortened, _ = fit_gap(tokenizer, example, room)
+            parts.append(divide_segments(prompt_segments(tokenizer, shortened)))
         prompts = token_ids(tokenizer, [prompt for prompt, _ in parts])
         texts = [
             space + example.completion if example.completion else ""
@@ -220,14 +226,6 @@ def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
     before_count, before_tokens = _fitting_lines(reversed(lines), room - after_tokens, size)
     prompt, suffix = "".join(lines[len(lines) - before_count :]), "".join(following[:after_count])
     return replace(gap, prompt=prompt, suffix=suffix), total_tokens - before_tokens - after_tokens
-
-
-def _before_completion(tokenizer: Any, example: Example, window: int) -> Example:
-    if example.suffix is None:
-        return example
-    needed = _size(tokenizer, example.completion) + 2  # its end mark and white space before it
-    room = max(window - needed, window // _PROMPT_PART)
-    return fit_gap(tokenizer, example, room)[0]
 
 
 def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import importlib.metadata
+import inspect
 import io
 import json
 import logging
@@ -98,21 +99,18 @@ def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quant
             base.folder, dtype=types[precision], local_files_only=True, **quantisation_arguments
         )
     if quantisation:
-        _keep_layout(model)
+        # with AVX512-BF16 bitsandbytes would repack a layer's weights at its first use in evaluation mode, for a
+        # kernel that has no gradient: after the first evaluation, gradients would no longer reach the layers before
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
         return model.eval()
     return model.to(device).eval()
 
 
-def _keep_layout(model: Any) -> None:
-    """Keep the layout of 4-bit weights on processors with AVX512-BF16.
-
-    There bitsandbytes repacks a layer's weights at its first use in evaluation mode, for a kernel
-    that has no gradient, accepts fewer shapes and rounds the scales: after the first evaluation,
-    gradients would no longer reach the layers before.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+def accepts_logits_to_keep(model: Any) -> bool:
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(causal.forward).parameters
 
 
 def _converted_folder(gguf: Path, cache: Path) -> Path:

@@ -87,7 +87,10 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
     # safetensors keeps metadata in a hash map: several entries have no fixed order
     with atomic_file(out / WEIGHTS, durable=False) as scratch:
         save_file(tensors, scratch, metadata={"format": "pt"})
-    write_json(out / CONFIGURATION, _configuration(model, base))
+    raw = model.peft_config["default"].to_dict()
+    configuration = {key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()}
+    configuration |= {"base_model_name_or_path": base.name, "inference_mode": True}
+    write_json(out / CONFIGURATION, json.loads(json.dumps(configuration, default=str)))
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
@@ -187,11 +190,3 @@ def _no_rename_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         yield
-
-
-def _configuration(model: Any, base: BaseModel) -> dict[str, Any]:
-    raw = model.peft_config["default"].to_dict()
-    configuration = {key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()}
-    configuration |= {"base_model_name_or_path": base.name, "inference_mode": True}
-    plain: dict[str, Any] = json.loads(json.dumps(configuration, default=str))
-    return plain

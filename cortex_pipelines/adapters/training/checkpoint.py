@@ -89,31 +89,6 @@ def load_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
             weight.copy_(weights[name])
 
 
-def snapshot(
-    model: Any, optimiser: "torch.optim.Optimizer", scaler: "torch.amp.GradScaler", progress: Progress
-) -> dict[str, Any]:
-    """The training state as tensors and plain values."""
-    return {
-        "weights": dict(trainable(model)),
-        "optimiser": optimiser.state_dict(),
-        "scaler": scaler.state_dict(),
-        **progress_state(progress),
-    }
-
-
-def restore(
-    model: Any,
-    optimiser: "torch.optim.Optimizer",
-    scaler: "torch.amp.GradScaler",
-    progress: Progress,
-    saved: Mapping[str, Any],
-) -> None:
-    load_weights(model, saved["weights"])
-    optimiser.load_state_dict(saved["optimiser"])
-    scaler.load_state_dict(saved["scaler"])
-    restore_progress(progress, saved)
-
-
 def progress_state(progress: Progress) -> dict[str, Any]:
     return {
         "steps": [asdict(step) for step in progress.steps],

@@ -3,9 +3,9 @@
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortex_pipelines.adapters.data.corpus import Corpus, token_count
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -61,12 +61,6 @@ class TrainingResult:
     @property
     def stopped_early(self) -> bool:
         return self.partial is None and len(self.steps) < self.planned
-
-    def curve(self) -> dict[str, Any]:
-        return {
-            "steps": [asdict(step) for step in self.steps],
-            "validation": [asdict(validation) for validation in self.validations],
-        }
 
 
 ValidationCallback = Callable[[int, float], None]
@@ -124,7 +118,12 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
     if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
         return
     latest = progress.steps[-settings.divergence_steps :]
-    starting_loss = _starting_loss(progress, settings.divergence_factor, settings)
+    # the base's validation loss is mostly of long answers; tokens of names and docstrings are two or three times as
+    # hard for the base, which the model is still close to during the warm-up
+    base = progress.validations[0].loss if progress.validations else progress.steps[0].loss
+    warmup_steps = max(1, min(settings.warmup_steps, settings.divergence_steps))
+    warmup_loss = median(step.loss for step in progress.steps[:warmup_steps])
+    starting_loss = max(base, min(warmup_loss, settings.divergence_factor * base))
     level = median(step.loss for step in latest)
     if level > settings.divergence_factor * starting_loss:
         last = latest[-1]
@@ -133,18 +132,6 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
             f"{settings.divergence_steps} steps, where the training began at {starting_loss:.3g} (gradient norm "
             f"{last.gradient_norm:.3g}, learning rate {last.learning_rate:g}, {_remedies(settings)}"
         )
-
-
-def _starting_loss(progress: Progress, factor: float, settings: AdapterSettings) -> float:
-    """The base's validation loss, or the median loss of the warm-up where that is higher, up to ``factor`` times it.
-
-    The validation loss is mostly of long answers; tokens of names and docstrings are two or three times as hard for the
-    base, which the model is still close to during the warm-up.
-    """
-    base = progress.validations[0].loss if progress.validations else progress.steps[0].loss
-    warmup_steps = max(1, min(settings.warmup_steps, settings.divergence_steps))
-    warmup_loss = median(step.loss for step in progress.steps[:warmup_steps])
-    return max(base, min(warmup_loss, factor * base))
 
 
 def partial_reason(error: TrainingDivergedError, progress: Progress, settings: AdapterSettings) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.checkpoint import restore, snapshot, trainable
+from cortex_pipelines.adapters.training.checkpoint import load_weights, progress_state, restore_progress, trainable
 from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import (
     LossPoint,
@@ -61,7 +61,7 @@ def train(model: Any, run: TrainingRun) -> TrainingResult:
     progress, partial = Progress(), None
     with use_fast_kernels(model, settings, separate):
         try:
-            _run_steps(_make_worker(model, settings, run.group), run, steps, packed, progress)
+            _run_steps(model, run, steps, packed, progress)
         except TrainingDivergedError as error:
             partial = partial_reason(error, progress, settings)
         return run.result(model, progress, packed, len(steps), partial)
@@ -76,23 +76,23 @@ class _Worker:
     group: ProcessGroup
 
 
-def _make_worker(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Worker:
+def _run_steps(model: Any, run: TrainingRun, steps: list[list[Batch]], packed: bool, progress: Progress) -> None:
     import torch
 
+    settings, first = run.settings, run.group.is_first
     optimiser = torch.optim.AdamW(
         trainable(model).values(), lr=settings.learning_rate, betas=_ADAM_BETAS, weight_decay=0.0
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
     scaler.scale(torch.zeros((), device=model.device))  # created on first use
-    return _Worker(model, optimiser, scaler, settings, group)
-
-
-def _run_steps(worker: _Worker, run: TrainingRun, steps: list[list[Batch]], packed: bool, progress: Progress) -> None:
-    model, settings, first = worker.model, run.settings, run.group.is_first
+    worker = _Worker(model, optimiser, scaler, settings, run.group)
     validation = build_rows(run.corpus.validation, settings, packed)
     checkpoint = run.checkpoints.load() if run.checkpoints else None
     if checkpoint:
-        restore(model, worker.optimiser, worker.scaler, progress, checkpoint)
+        load_weights(model, checkpoint["weights"])
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        scaler.load_state_dict(checkpoint["scaler"])
+        restore_progress(progress, checkpoint)
     elif validation:
         run.validate(model, validation, 0, progress)
     completed, epoch, last = len(progress.steps), len(steps) // settings.epochs, run.last_step(len(steps))
@@ -112,7 +112,8 @@ def _run_steps(worker: _Worker, run: TrainingRun, steps: list[list[Batch]], pack
             run.validate(model, validation, number + 1, progress)
         improved = validated and progress.best_step == number + 1
         if run.checkpoints and first and save_is_due(settings, number + 1, epoch, last, improved):
-            run.checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
+            state = {"weights": dict(trainable(model)), "optimiser": optimiser.state_dict()}
+            run.checkpoints.save(state | {"scaler": scaler.state_dict()} | progress_state(progress))
 
 
 def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> LossPoint:

@@ -1,16 +1,11 @@
 """Cross-entropy of supervised positions (logits are computed for no others), and validation."""
 
-import inspect
-import logging
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow, TokenisedExample, concatenate_rows, packed_row
-from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.checkpoint import load_weights, trainable
+from cortex_pipelines.adapters.model.base_model import accepts_logits_to_keep
 from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
-from cortex_pipelines.adapters.training.history import Progress, Validation, require_finite
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +34,7 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
     inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions, "use_cache": False}
     if separate:
         inputs["example_borders"] = borders(rows[0].positions)
-    if _takes_positions(model):
+    if accepts_logits_to_keep(model):
         logits = model(**inputs, logits_to_keep=supervised_positions).logits
     else:
         logits = model(**inputs).logits[:, supervised_positions]
@@ -86,55 +81,6 @@ def _collated(rows: Sequence[PackedRow], device: Any) -> tuple["torch.Tensor", "
         torch.tensor([padded(row.positions, filler_positions) for row in rows], device=device),
         torch.tensor([padded(row.targets, filler_targets) for row in rows], device=device),
     )
-
-
-def _takes_positions(model: Any) -> bool:
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(causal.forward).parameters
-
-
-_LOG = logging.getLogger("cortex_pipelines")
-
-
-def validate(
-    model: Any,
-    rows: Sequence[PackedRow],
-    step: int,
-    progress: Progress,
-    settings: AdapterSettings,
-    group: ProcessGroup = SINGLE_PROCESS,
-) -> None:
-    """Measure the validation loss, and keep the weights if they are the best so far.
-
-    Step 0 is the base, measured without the adapter, whose weights are not kept; without rows the latest weights are
-    the best.
-    """
-    loss = None
-    if rows and step:
-        loss = validation_loss(model, rows, group)
-    elif rows:
-        with model.disable_adapter():
-            loss = validation_loss(model, rows, group)
-    if loss is not None:
-        require_finite("validation loss", loss, step, settings.learning_rate, settings)
-        _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
-        best = min((validation.loss for validation in progress.validations if validation.step), default=math.inf)
-        progress.validations.append(Validation(step, loss))
-    if step and (loss is None or loss < best):
-        progress.best_step = step
-        progress.weights = {name: weight.detach().clone() for name, weight in trainable(model).items()}
-
-
-def general_losses(
-    model: Any, rows: Sequence[PackedRow], progress: Progress, group: ProcessGroup = SINGLE_PROCESS
-) -> tuple[float, float] | None:
-    """Loss on general code of the base and of the best weights; None without such code."""
-    if not rows:
-        return None
-    load_weights(model, progress.weights)
-    with model.disable_adapter():
-        base = validation_loss(model, rows, group)
-    return base, validation_loss(model, rows, group)
 
 
 def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = SINGLE_PROCESS) -> float:

@@ -1,17 +1,27 @@
 """One run of training, whichever trainer makes its steps."""
 
+import logging
 import time
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints, load_weights, trainable
 from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
-from cortex_pipelines.adapters.training.history import Progress, TrainingResult, ValidationCallback
-from cortex_pipelines.adapters.training.loss import general_losses, validate
+from cortex_pipelines.adapters.training.history import (
+    Progress,
+    TrainingResult,
+    Validation,
+    ValidationCallback,
+    require_finite,
+)
+from cortex_pipelines.adapters.training.loss import validation_loss
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines.adapters.training.schedule import build_rows
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 @dataclass(frozen=True)
@@ -31,15 +41,36 @@ class TrainingRun:
         return max(1, round(self.until * planned))
 
     def validate(self, model: Any, rows: Any, step: int, progress: Progress) -> None:
-        """Measure the validation loss, and report it unless it is the base's."""
-        validate(model, rows, step, progress, self.settings, self.group)
+        """Measure the validation loss, keep the weights if they are the best so far, and report it.
+
+        Step 0 is the base, measured without the adapter and not reported; without rows the latest weights are the best.
+        """
+        loss = None
+        if rows and step:
+            loss = validation_loss(model, rows, self.group)
+        elif rows:
+            with model.disable_adapter():
+                loss = validation_loss(model, rows, self.group)
+        if loss is not None:
+            require_finite("validation loss", loss, step, self.settings.learning_rate, self.settings)
+            _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
+            best = min((validation.loss for validation in progress.validations if validation.step), default=inf)
+            progress.validations.append(Validation(step, loss))
+        if step and (loss is None or loss < best):
+            progress.best_step = step
+            progress.weights = {name: weight.detach().clone() for name, weight in trainable(model).items()}
         if step and progress.validations:
             self.monitor.record_validation(progress.validations[-1])
             if self.report and self.group.is_first:
                 self.report(sum(done.tokens for done in progress.steps), progress.validations[-1].loss)
 
     def result(self, model: Any, progress: Progress, packed: bool, planned: int, partial: str | None) -> TrainingResult:
-        rows = build_rows(self.corpus.general, self.settings, packed)
+        rows, general = build_rows(self.corpus.general, self.settings, packed), None
+        if rows:
+            load_weights(model, progress.weights)
+            with model.disable_adapter():
+                base = validation_loss(model, rows, self.group)
+            general = base, validation_loss(model, rows, self.group)
         return TrainingResult(
             weights=progress.weights,
             best_step=progress.best_step,
@@ -48,6 +79,6 @@ class TrainingRun:
             validations=tuple(progress.validations),
             planned=self.last_step(planned),
             partial=partial,
-            general=general_losses(model, rows, progress, self.group),
+            general=general,
             seconds=time.monotonic() - self.started,
         )

@@ -18,7 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow
+from cortex_pipelines.adapters.data.packing import IGNORED
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, progress_state, restore_progress
 from cortex_pipelines.adapters.training.distributed import ProcessGroup
@@ -51,13 +51,17 @@ def train_with_trl(model: Any, tokenizer: Any, run: TrainingRun) -> TrainingResu
     packed = settings.packing and separate
     callback = _MonitorCallback(model, run, packed)
     partial, progress = None, callback.progress
+    rows = [  # with unshifted labels: transformers shifts them itself
+        {"input_ids": list(row.ids), "position_ids": list(row.positions), "labels": [IGNORED, *row.targets[:-1]]}
+        for row in build_rows(run.corpus.train, settings, packed)
+    ]
     with ExitStack() as stack:
         folder = run.checkpoints.trainer if run.checkpoints else stack.enter_context(temporary_folder("trl"))
         checkpoint = _restore_checkpoint(run.checkpoints, progress)
         trainer = SFTTrainer(
             model=model,
             args=SFTConfig(**_arguments(settings, folder, run.group, model.device.type)),
-            train_dataset=_dataset(build_rows(run.corpus.train, settings, packed)),
+            train_dataset=Dataset.from_list(rows),
             data_collator=_in_one_row if separate else _padded,
             processing_class=tokenizer,
             callbacks=[callback],
@@ -155,16 +159,6 @@ def _arguments(settings: AdapterSettings, folder: Path, group: ProcessGroup, dev
         "dataloader_pin_memory": device != "cpu",
         "ddp_find_unused_parameters": False,
     }
-
-
-def _dataset(rows: Sequence[PackedRow]) -> Dataset:
-    """Rows with unshifted labels: transformers shifts them itself."""
-    return Dataset.from_list(
-        [
-            {"input_ids": list(row.ids), "position_ids": list(row.positions), "labels": [IGNORED, *row.targets[:-1]]}
-            for row in rows
-        ]
-    )
 
 
 def _in_one_row(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:

@@ -19,7 +19,6 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     ComparedModels,
     bits_saved,
     foreign_code_metrics,
-    sample_held_out,
     score_metrics,
     score_table,
     specialisation_metrics,
@@ -31,7 +30,6 @@ from cortex_pipelines.evaluation.adapter.measures.generations import generation_
 from cortex_pipelines.evaluation.adapter.measures.humaneval import problem_metrics, problem_table, read_problems
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import (
-    ExtractionAttempt,
     build_attempts,
     canary_table,
     exposure_metrics,
@@ -64,6 +62,7 @@ from cortex_pipelines.prompts.examples import (
     datasets_to_measure,
     grouped_by_file,
     read_examples,
+    sampled,
     task_counts,
     without_gaps,
 )
@@ -104,7 +103,7 @@ class Items:
     general: GeneralItems
     questions: list[Question]
     items_without_question: dict[str, int]
-    attempts: list[ExtractionAttempt]
+    attempts: list[tuple[str, Example]]
     completions: list[Example]
     retrieved: Sequence[Example] = ()
     questions_with_context: Sequence[Question | None] = ()
@@ -113,7 +112,12 @@ class Items:
 def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
     completion, folders = inputs.datasets["completion"], inputs.datasets.items()
     test_examples = [example for task, folder in folders for example in read_examples(folder, task, "test")]
-    held_out_items = grouped_by_file(sample_held_out(inputs.datasets, settings), test_examples)
+    selected = [
+        example
+        for task, folder in folders
+        for example in sampled(read_examples(folder, task, "test"), settings.items, settings.seed)
+    ]
+    held_out_items = grouped_by_file(selected, test_examples)
     general = general_items(
         inputs.general_code, inputs.general_project, inputs.project, completion, inputs.dataset_settings, settings
     )
@@ -127,27 +131,16 @@ def sample_items(inputs: EvaluationInputs, challenger: Path, settings: Evaluatio
     if not settings.retrieved_bytes:
         return items
     similar = SimilarExamples(completion, settings.retrieved_bytes)
-    with_context = _with_similar_examples(questions, similar, settings.retrieved_choices)
-    return replace(items, retrieved=similar.with_examples(completions), questions_with_context=with_context)
-
-
-def _with_similar_examples(
-    questions: Sequence[Question], similar: SimilarExamples, count: int
-) -> list[Question | None]:
-    """The first ``count`` questions of each kind with similar examples; None for the others."""
-    asked = Counter[str]()
-
-    def variant(question: Question) -> Question | None:
+    asked, with_context = Counter[str](), list[Question | None]()
+    for question in questions:
         asked[question.kind] += 1
-        if asked[question.kind] > count:
-            return None
+        if asked[question.kind] > settings.retrieved_choices:
+            with_context.append(None)
+            continue
         prompt = similar.prepend_examples(question.answers[0].prompt)
-        return replace(question, answers=tuple(replace(answer, prompt=prompt) for answer in question.answers))
-
-    return [variant(question) for question in questions]
-
-
-Observe = Callable[[str, float], None]
+        answers = tuple(replace(answer, prompt=prompt) for answer in question.answers)
+        with_context.append(replace(question, answers=answers))
+    return replace(items, retrieved=similar.with_examples(completions), questions_with_context=with_context)
 
 
 def evaluate_adapter(
@@ -159,7 +152,7 @@ def evaluate_adapter(
     out: Path,
     root: Path,
     cache: RowCache,
-    observe: Observe,
+    observe: Callable[[str, float], None],
 ) -> dict[str, pl.DataFrame]:
     """Compare an adapter with its reference (None: the base model) and the base on held-out items.
 
@@ -168,7 +161,10 @@ def evaluate_adapter(
     not part of the result.
     """
     started = perf_counter()
-    baseline, note = _comparable_reference(reference, pinned)
+    baseline, note = reference, ""
+    if reference and (base := recorded_base(reference.folder))["digest"] != base_digest(pinned):
+        baseline, note = None, f"The champion {reference.version} was trained on another base ({base['name']})"
+        note += " and cannot be put on this one."
     models = ComparedModels(challenger.folder, baseline.folder if baseline else None)
     scorer = ItemScorer(pinned, root, settings, cache)
     adapter_tasks = trained_tasks(challenger.folder)
@@ -202,7 +198,7 @@ def evaluate_adapter(
         "settings": settings.model_dump(mode="json"),
     }
     write_json(out / "metrics.json", metrics)
-    write_json(out / "quality.json", quality.as_dict())
+    write_json(out / "quality.json", asdict(quality))
     write_json(out / "comparison.json", comparison)
     report_inputs = ReportInputs(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
     (out / "report.html").write_text(render_report(report_inputs), encoding="utf-8")
@@ -217,7 +213,7 @@ def evaluate_adapter(
 def _score_all(items: Items, models: ComparedModels, scorer: ItemScorer) -> None:
     """Score every text once, grouped by prompt; results are cached."""
     texts = [*items.held_out, *items.general.items, *items.general.foreign]
-    texts += [text.item for text in items.attempts]
+    texts += [item for _, item in items.attempts]
     texts += [text for question in items.questions for text in (*question.answers, *question.alone)]
     texts.sort(key=lambda text: (text.task, text.prompt, text.completion))
     for role in ROLES:
@@ -284,16 +280,3 @@ def _measure_all(
         | condition_metrics(tables["ways"], settings)
     )
     return tables, metrics, quality
-
-
-def _comparable_reference(reference: AdapterVersion | None, pinned: PinnedModel) -> tuple[AdapterVersion | None, str]:
-    """The reference; None with a note if it was trained on another base."""
-    if reference is None:
-        return None, ""
-    base = recorded_base(reference.folder)
-    if base["digest"] == base_digest(pinned):
-        return reference, ""
-    note = (
-        f"The champion {reference.version} was trained on another base ({base['name']}) and cannot be put on this one."
-    )
-    return None, note

@@ -81,14 +81,11 @@ def leaves(root: Node) -> Iterator[Node]:
 
 
 def parse_dedented(code: str, language: str) -> Node:
-    return parse(_dedented(code).encode(), grammar_for(language)).root_node
-
-
-def _dedented(code: str) -> str:
-    """Code dedented by its first line, so that a bare body parses."""
+    """Parse code dedented by its first line, so that a bare body parses."""
     lines = code.strip("\n").rstrip().expandtabs(4).split("\n")
     indent = len(lines[0]) - len(lines[0].lstrip())
-    return "\n".join(line[min(indent, len(line) - len(line.lstrip())) :] for line in lines)
+    dedented = "\n".join(line[min(indent, len(line) - len(line.lstrip())) :] for line in lines)
+    return parse(dedented.encode(), grammar_for(language)).root_node
 
 
 def _nodes(root: Node) -> Iterator[Node]:

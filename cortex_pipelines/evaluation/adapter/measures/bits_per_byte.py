@@ -8,7 +8,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.prompts.examples import DATASETS, Example, read_examples, sampled
+from cortex_pipelines.prompts.examples import DATASETS, Example
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines.schemas.table import Table
@@ -29,14 +29,6 @@ class ComparedModels:
 
     def folder(self, role: str) -> Path | None:
         return {"base": None, "challenger": self.challenger, "reference": self.reference}[role]
-
-
-def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
-    return [
-        example
-        for task, folder in datasets.items()
-        for example in sampled(read_examples(folder, task, "test"), settings.items, settings.seed)
-    ]
 
 
 def score_table(
@@ -70,7 +62,11 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
         return metrics
     for prefix, subset in [("", scores), *((f"{task}_", task_rows(scores, task)) for task in DATASETS)]:
         if subset.height:
-            metrics |= {f"{prefix}{name}": value for name, value in _task_metrics(subset, settings).items()}
+            metrics |= {f"{prefix}items": subset.height, f"{prefix}bytes": float(subset["bytes"].sum())}
+            metrics |= {f"{prefix}{role}_bits_per_byte": bits_per_byte(subset, role) for role in ROLES}
+            metrics |= {f"{prefix}{role}_perplexity": perplexity(subset, role) for role in ROLES}
+            for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
+                metrics |= improvement(subset, over, settings).as_metrics(f"{prefix}{name}")
     return metrics
 
 
@@ -87,8 +83,7 @@ def bits_saved(
 
 
 def improvement(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> Interval:
-    paired = bits_saved(scores, baseline, settings)
-    return paired.interval(**settings.bootstrap)
+    return bits_saved(scores, baseline, settings).interval(**settings.bootstrap)
 
 
 def foreign_code_metrics(scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -117,21 +112,11 @@ def bits_per_byte(scores: pl.DataFrame, role: str) -> float:
 
 
 def perplexity(scores: pl.DataFrame, role: str) -> float:
-    power: float = 2 ** (float(scores[f"{role}_bits"].sum()) / float(scores["tokens"].sum()))
-    return power
+    return float(2 ** (float(scores[f"{role}_bits"].sum()) / float(scores["tokens"].sum())))
 
 
 def task_rows(scores: pl.DataFrame, task: str) -> pl.DataFrame:
     return scores.filter(pl.col("task") == task)
-
-
-def _task_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    metrics: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
-    metrics |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
-    metrics |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
-    for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
-        metrics |= improvement(scores, over, settings).as_metrics(name)
-    return metrics
 
 
 SPECIALISATIONS: Mapping[str, tuple[str, ...]] = {
@@ -161,16 +146,9 @@ def specialisation_metrics(
         items = scores.join(members, on=["task", "example_id"], how="semi", maintain_order="left")
         metrics[f"for_{name}_train_examples"] = members.filter(pl.col("split") == "train").height
         metrics[f"for_{name}_items"] = items.height
-        metrics |= {f"for_{name}_{key}": value for key, value in _subset_metrics(items, settings).items()}
-    return metrics
-
-
-def _subset_metrics(items: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    if not items.height:
-        return {}
-    groups = items["cluster"].n_unique()
-    metrics: dict[str, float] = {"groups": groups}
-    metrics |= {f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")}
-    if groups >= LEAST_GROUPS:
-        metrics |= improvement(items, "base", settings).as_metrics("improvement_over_base")
+        if items.height:
+            metrics[f"for_{name}_groups"] = groups = items["cluster"].n_unique()
+            metrics |= {f"for_{name}_{role}_bits_per_byte": bits_per_byte(items, role) for role in WRITERS}
+            if groups >= LEAST_GROUPS:
+                metrics |= improvement(items, "base", settings).as_metrics(f"for_{name}_improvement_over_base")
     return metrics

@@ -130,7 +130,8 @@ def _memory_bits(
             weights = learn_weights(known_nats, validation_matches[memory])
             known_nats = mix(known_nats, validation_matches[memory], weights)
             nats = mix(nats, matches["retrieved" if condition in _WITHOUT_EXAMPLES else "plain"][memory], weights)
-        bits[name] = _bits_of_items(nats, scores[condition])
+        ends = np.cumsum([len(score.token_nats) for score in scores[condition]])
+        bits[name] = [fsum(part) / log(2) for part in np.split(nats, ends[:-1])]
     return bits
 
 
@@ -152,7 +153,13 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
             pl.Series("untrained_bits", cross_selected_bits(table, UNTRAINED_CONDITIONS)),
         )
         gain = bits_saved(with_best, "untrained", settings, "trained").interval(**settings.bootstrap)
-        metrics |= gain.as_metrics("gain_over_untrained") | _line_and_gap_metrics(table)
+        gaps = table.filter("gap")
+        metrics |= gain.as_metrics("gain_over_untrained") | {"gap_items": gaps.height}
+        for measured in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS):
+            if not table[f"{measured}_line"].null_count():
+                metrics[f"line_{measured}"] = float(table[f"{measured}_line"].to_numpy().mean())
+                if gaps.height:
+                    metrics[f"gap_{measured}_bits_per_byte"] = bits_per_byte(gaps, measured)
     comparisons = _MEMORY_GAINS | {
         f"{name}_gain": (condition, "adapter") for condition, name in CONDITION_METRICS.items()
     }
@@ -165,17 +172,6 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         rows = table.drop_nulls(f"{condition}_bits")
         if rows.height:
             metrics |= {f"{name}_items": rows.height, f"{name}_bits_per_byte": bits_per_byte(rows, condition)}
-    return metrics
-
-
-def _line_and_gap_metrics(table: pl.DataFrame) -> dict[str, float]:
-    gaps = table.filter("gap")
-    metrics: dict[str, float] = {"gap_items": gaps.height}
-    for condition in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS):
-        if not table[f"{condition}_line"].null_count():
-            metrics[f"line_{condition}"] = float(table[f"{condition}_line"].to_numpy().mean())
-            if gaps.height:
-                metrics[f"gap_{condition}_bits_per_byte"] = bits_per_byte(gaps, condition)
     return metrics
 
 
@@ -197,8 +193,3 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
 def _nats(scores: Sequence[ItemScore]) -> Nats:
     """Nats of the tokens of all items, in order."""
     return np.array([nats for score in scores for nats in score.token_nats])
-
-
-def _bits_of_items(nats: Nats, scores: Sequence[ItemScore]) -> list[float]:
-    ends = np.cumsum([len(score.token_nats) for score in scores])
-    return [fsum(part) / log(2) for part in np.split(nats, ends[:-1])]

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from math import fsum
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -27,7 +26,6 @@ from cortex_pipelines.prompts.examples import DATASETS, Example, extent_of, samp
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
-_ASKED = ("plain", "rephrased")
 _ITEM_COLUMNS = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
 _MEANS = (*("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"), "word_f1")
 
@@ -80,7 +78,10 @@ def generation_table(
         requests = [GenerationRequest(item, extent_of(item), sample) for item, _, sample in queries]
         outputs = scorer.outputs(requests, models.folder(role))
         for (item, phrasing, sample), output in zip(queries, outputs, strict=True):
-            rows.append(_row(item, role, phrasing, sample, output, mask, patterns))
+            row = {name: getattr(item, name) for name in _ITEM_COLUMNS} | grade(item, output, mask)
+            row |= {"role": role, "asked": phrasing, "sample": sample, "expected": item.completion, "output": output}
+            broken = broken_patterns(patterns, item.form, item.prompt, output, item.language, item.path)
+            rows.append(row | {"broken_patterns": broken, "tests": None, "tests_detail": None})
     bodies = [row for row in rows if row["task"] == "completion" and row["example_id"] in repository.runnable]
     outcomes = repository.run([(repository.runnable[row["example_id"]], row["output"]) for row in bodies])
     for row, (result, detail) in zip(bodies, outcomes, strict=True):
@@ -104,7 +105,12 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
         metrics[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
         rules = greedy.filter(pl.col("kind") == "violation")
         metrics[f"architecture_{role}_rule_accuracy"] = mean(list(rules.iter_rows(named=True)), "right")
-        metrics[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
+        allowed = [
+            verdict_of(output) == "allowed"
+            for expected, output in rules.select("expected", "output").iter_rows()
+            if verdict_of(expected) == "violation"
+        ]
+        metrics[f"architecture_{role}_violations_allowed"] = sum(allowed) / len(allowed) if allowed else None
         metrics[f"{role}_consistency"] = _consistency(role_rows)
     documented = generations.filter(pl.col("task") == "documentation").unique("example_id")["expected"]
     chance = [word_f1(*pair) for pair in combinations(documented.sort(), 2)]
@@ -112,30 +118,9 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
 
 
-def _row(
-    item: Example, role: str, phrasing: str, sample: int, output: str, mask: str, patterns: PatternChecks
-) -> dict[str, Any]:
-    return {
-        **{name: getattr(item, name) for name in _ITEM_COLUMNS},
-        **{"role": role, "asked": phrasing, "sample": sample, "expected": item.completion, "output": output},
-        **grade(item, output, mask),
-        "broken_patterns": broken_patterns(patterns, item.form, item.prompt, output, item.language, item.path),
-        **{"tests": None, "tests_detail": None},
-    }
-
-
-def _violations_allowed(rules: pl.DataFrame) -> float | None:
-    allowed = [
-        verdict_of(output) == "allowed"
-        for expected, output in rules.select("expected", "output").iter_rows()
-        if verdict_of(expected) == "violation"
-    ]
-    return sum(allowed) / len(allowed) if allowed else None
-
-
 def _consistency(role_rows: pl.DataFrame) -> float | None:
     """Share of rephrased questions with the same answer as the original."""
-    plain, rephrased = (role_rows.filter((pl.col("asked") == asked) & (pl.col("sample") == 0)) for asked in _ASKED)
+    plain, rephrased = (role_rows.filter(asked=asked, sample=0) for asked in ("plain", "rephrased"))
     outputs = plain.select("task", "example_id", plain_output="output")
     agreements = [
         same_answer(

@@ -39,7 +39,21 @@ class Problem:
 
 def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
     """Raises ``ProblemError`` if a file is missing, has another hash, or a line lacks a key."""
-    return [problem for file in files for problem in _read_file(root, file)]
+    problems = []
+    for file in files:
+        path = root / file.path
+        if not path.is_file():
+            raise ProblemError(f"evaluation.benchmarks: {file.path} does not exist; put it below the project's root")
+        data = path.read_bytes()
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != file.sha256:
+            raise ProblemError(
+                f"evaluation.benchmarks: {file.path} has sha256 {actual}, params.yaml names "
+                f"{file.sha256}; write the new one there if the file was meant to change"
+            )
+        lines = enumerate(data.decode("utf-8").splitlines(), 1)
+        problems += [_problem(file.path, number, line) for number, line in lines if line.strip()]
+    return problems
 
 
 def problem_table(
@@ -52,7 +66,11 @@ def problem_table(
     """Samples of both models with test results; without a sandbox ``passed`` is null and ``detail`` says why."""
     unavailable_reason = sandbox.unavailable() if problems else None
     queries = [(problem, sample) for problem in problems for sample in range(settings.samples)]
-    requests = [GenerationRequest(_example(problem), "indented", sample) for problem, sample in queries]
+    requests = []
+    for problem, sample in queries:
+        name, origin = problem.problem, (problem.benchmark, "python", "function")
+        example = Example(name, "completion", *origin, problem.prompt, "", cluster=name)
+        requests.append(GenerationRequest(example, "indented", sample))
     rows: list[dict[str, Any]] = []
     for role in WRITERS:
         outputs = scorer.outputs(requests, models.folder(role)) if queries else []
@@ -76,21 +94,6 @@ def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[s
     return metrics
 
 
-def _read_file(root: Path, file: ProblemFile) -> list[Problem]:
-    path = root / file.path
-    if not path.is_file():
-        raise ProblemError(f"evaluation.benchmarks: {file.path} does not exist; put it below the project's root")
-    data = path.read_bytes()
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != file.sha256:
-        raise ProblemError(
-            f"evaluation.benchmarks: {file.path} has sha256 {actual}, params.yaml names "
-            f"{file.sha256}; write the new one there if the file was meant to change"
-        )
-    lines = enumerate(data.decode("utf-8").splitlines(), 1)
-    return [_problem(file.path, number, line) for number, line in lines if line.strip()]
-
-
 def _problem(path: str, number: int, line: str) -> Problem:
     try:
         row = json.loads(line)
@@ -102,11 +105,6 @@ def _problem(path: str, number: int, line: str) -> Problem:
     if not entry.isidentifier():
         raise ProblemError(f"{path}, line {number}: entry_point {entry!r} is not a name")
     return Problem(Path(path).name, name, prompt, test, entry)
-
-
-def _example(problem: Problem) -> Example:
-    name = problem.problem
-    return Example(name, "completion", problem.benchmark, "python", "function", problem.prompt, "", cluster=name)
 
 
 def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outcome:

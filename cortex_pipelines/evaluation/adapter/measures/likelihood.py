@@ -6,14 +6,13 @@ separate, so that they give the same scores together and one by one.
 """
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from math import inf, log
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from cortex_pipelines.adapters.data.packing import (
 )
 from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
+    accepts_logits_to_keep,
     base_digest,
     load_causal_model,
     load_tokenizer,
@@ -131,10 +131,6 @@ class ItemScore:
     def total_nats(self) -> float:
         return self.nats + self.end_nats
 
-    @property
-    def nats_per_byte(self) -> float:
-        return self.total_nats / self.bytes if self.bytes else inf
-
 
 class ItemScorer:
     """Scores items under the base with or without an adapter; the model is loaded lazily."""
@@ -168,23 +164,18 @@ class ItemScorer:
             lengths[example.example_id] = next(ends, len(text))
         return lengths
 
-    @property
-    def vocabulary(self) -> int:
-        return len(self._tokenizer)
-
     def outputs(self, requests: Sequence[GenerationRequest], adapter: Path | None) -> list[str]:
-        keys = [self._request_key(request, adapter) for request in requests]
-        items = [request.item for request in requests]
+        settings, items = self._settings, [request.item for request in requests]
+        keys = []
+        for request, item in zip(requests, items, strict=True):
+            seeded = [item.example_id, request.sample, settings.temperature, settings.seed] if request.sample else []
+            parameters = [settings.max_length, answer_token_limit(item, settings), request.extent, seeded]
+            visible = _visible_fields(replace(item, completion=""))
+            keys.append(["output", parameters, self._content(adapter, item), visible])
         rows = self._cached(
             keys, items, adapter, lambda model, index: self._generate_text(model, requests[index]), "Generating"
         )
         return [cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)]
-
-    def _request_key(self, request: GenerationRequest, adapter: Path | None) -> list[Any]:
-        settings, item = self._settings, request.item
-        seeded = [item.example_id, request.sample, settings.temperature, settings.seed] if request.sample else []
-        parameters = [settings.max_length, answer_token_limit(item, settings), request.extent, seeded]
-        return ["output", parameters, self._content(adapter, item), _visible_fields(replace(item, completion=""))]
 
     def _cached(
         self,
@@ -249,7 +240,8 @@ class ItemScorer:
         with torch.no_grad():
             if self._prompt is None or self._prompt[0] != (id(model), prompt):
                 ids = torch.tensor([prompt], device=model.device)
-                output = model(input_ids=ids, use_cache=True, **_last_only(model))
+                last_only = {"logits_to_keep": 1} if accepts_logits_to_keep(model) else {}
+                output = model(input_ids=ids, use_cache=True, **last_only)
                 self._prompt = (id(model), prompt), output.logits[:, -1:], output.past_key_values
             _, logits, past = self._prompt
             input_tokens = text if is_name else text[:-1]
@@ -286,13 +278,6 @@ class ItemScorer:
             digests = b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in files)
             self._contents[folder] = hashlib.sha256(digests).hexdigest()
         return self._contents[folder]
-
-
-def _last_only(model: Any) -> dict[str, Any]:
-    """Arguments that compute logits for the last position only, where supported."""
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    supported = "logits_to_keep" in inspect.signature(causal.forward).parameters
-    return {"logits_to_keep": 1} if supported else {}
 
 
 def _adapter_of_item(adapter: Path | None, item: Example) -> Path | None:

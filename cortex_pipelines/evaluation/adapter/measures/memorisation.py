@@ -11,7 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import fsum, log2
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -34,14 +34,8 @@ _CONTEXT = 400  # characters before it that the models see
 _SPLITS = ("train", "test")
 
 
-@dataclass(frozen=True)
-class ExtractionAttempt:
-    split: str
-    item: Example
-
-
-def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[ExtractionAttempt]:
-    """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
+def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[tuple[str, Example]]:
+    """Split and item of the rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
     A line is rare if many of its words occur nowhere else in its split.
     """
@@ -51,21 +45,22 @@ def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: in
     for split in _SPLITS:
         items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
         eligible = [example for example in items if split == "test" or example.example_id in trained]
-        attempts += [ExtractionAttempt(split, item) for item in eligible[:count]]
+        attempts += [(split, item) for item in eligible[:count]]
     return attempts
 
 
-def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer) -> pl.DataFrame:
-    items = [attempt.item for attempt in attempts]
+def memorised_table(
+    attempts: Sequence[tuple[str, Example]], models: ComparedModels, scorer: ItemScorer
+) -> pl.DataFrame:
+    items = [item for _, item in attempts]
     scores = {role: scorer.scores(items, models.folder(role)) for role in WRITERS}
     rows = [
         {
-            **{"example_id": attempt.item.example_id, "split": attempt.split, "path": attempt.item.path},
-            "prefix": attempt.item.prompt,
-            "secret": attempt.item.completion,
+            **{"example_id": item.example_id, "split": split, "path": item.path},
+            **{"prefix": item.prompt, "secret": item.completion},
             **{f"{role}_verbatim": scores[role][index].verbatim for role in WRITERS},
         }
-        for index, attempt in enumerate(attempts)
+        for index, (split, item) in enumerate(attempts)
     ]
     return MEMORISED.frame(rows)
 

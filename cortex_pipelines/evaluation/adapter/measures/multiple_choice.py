@@ -104,8 +104,21 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
 
 
 def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    for item in shuffled([change for change in items if change.kind == _REQUEST_LINES[kind][0]], seed):
-        yield _fix(kind, item, seed)
+    changed, request, title = _REQUEST_LINES[kind]
+    for item in shuffled([item for item in items if item.kind == changed], seed):
+        lines = item.prompt.split("\n")
+        if len(lines) <= 4 or not lines[1].endswith(request) or not lines[-2].endswith(title):
+            yield None
+            continue
+        buggy, fixed = "\n".join(lines[2:-3]), item.completion
+        line_pairs = zip(buggy.split("\n"), fixed.split("\n"), strict=False)
+        before = "".join(f"{line}\n" for line, _ in takewhile(lambda two: two[0] == two[1], line_pairs))
+        endings = [text[len(before) :] for text in (fixed, buggy)]
+        if not all(ending.strip() for ending in endings) or endings[0] == endings[1]:
+            yield None
+            continue
+        stem = replace(item, prompt=f"{lines[0]}\n{before}")
+        yield _shuffled_question(kind, stem, endings[0], endings[1:], seed)
 
 
 def _balanced(candidates: Iterable[Question | None]) -> Iterator[Question | None]:
@@ -116,35 +129,15 @@ def _balanced(candidates: Iterable[Question | None]) -> Iterator[Question | None
     """
     longer, shorter = deque[Question](), deque[Question]()
     for question in candidates:
-        if question is None or not (excess := _length_of_truth(question)):
+        sizes = [len(answer.completion.encode()) for answer in question.answers] if question else [0]
+        if question is None or 2 * sizes[question.truth] == sum(sizes):
             yield question
             continue
-        queue, opposite = (longer, shorter) if excess > 0 else (shorter, longer)
+        queue, opposite = (longer, shorter) if 2 * sizes[question.truth] > sum(sizes) else (shorter, longer)
         queue.append(question)
         if opposite:
             yield from (queue.popleft(), opposite.popleft())
     yield from (None for _ in (*longer, *shorter))
-
-
-def _length_of_truth(question: Question) -> int:
-    sizes = [len(answer.completion.encode()) for answer in question.answers]
-    return 2 * sizes[question.truth] - sum(sizes)
-
-
-def _fix(kind: str, item: Example, seed: int) -> Question | None:
-    _, request, title = _REQUEST_LINES[kind]
-    lines = item.prompt.split("\n")
-    has_request = len(lines) > 4 and lines[1].endswith(request) and lines[-2].endswith(title)
-    if not has_request:
-        return None
-    buggy, fixed = "\n".join(lines[2:-3]), item.completion
-    line_pairs = zip(buggy.split("\n"), fixed.split("\n"), strict=False)
-    before = "".join(f"{line}\n" for line, _ in takewhile(lambda two: two[0] == two[1], line_pairs))
-    endings = [text[len(before) :] for text in (fixed, buggy)]
-    if not all(ending.strip() for ending in endings) or endings[0] == endings[1]:
-        return None
-    stem = replace(item, prompt=f"{lines[0]}\n{before}")
-    return _shuffled_question(kind, stem, endings[0], endings[1:], seed)
 
 
 def _top_statements(body: str) -> list[str]:
@@ -168,7 +161,9 @@ def _question(kind: str, item: Example, nearby: Sequence[str], distant: Sequence
             for text in dict.fromkeys(pool)
             if text.strip() not in ("", truth.strip()) and not _stands_in(text.strip(), item.prompt)
         ]
-        similar = sorted((text for text in texts if _similar(text, truth)), key=lambda text: _rank(seed, item, text))
+        ratios = {text: (len(text) + 1) / (len(truth) + 1) for text in texts}
+        similar = [text for text in texts if 1 / _SIMILAR <= ratios[text] <= _SIMILAR]
+        similar.sort(key=lambda text: _rank(seed, item, text))
         dissimilar = sorted(set(texts) - set(similar), key=lambda text: (abs(len(text) - len(truth)), text))
         distractors += [text for text in (*similar, *dissimilar) if text not in distractors]
     if len(distractors) < _ANSWERS - 1:
@@ -187,10 +182,6 @@ def _stands_in(answer: str, prompt: str) -> bool:
     """Whether an answer occurs in the prompt, with names matched as whole words."""
     # plain text first: an expression for each name of a large project takes minutes to compile
     return answer in prompt and bool(re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt))
-
-
-def _similar(first: str, second: str) -> bool:
-    return 1 / _SIMILAR <= (len(first) + 1) / (len(second) + 1) <= _SIMILAR
 
 
 def _rank(seed: int, item: Example, text: str) -> str:

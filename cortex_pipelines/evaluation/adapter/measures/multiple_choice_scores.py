@@ -86,12 +86,26 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
     but not the project. Under ``shown_`` for the questions that were also asked with similar examples.
     """
     subsets = {"team_": choices} | {f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS}
-    return {
-        f"{prefix}{name}": value
-        for prefix, rows in subsets.items()
-        if rows.height
-        for name, value in _accuracy_metrics(rows, settings).items()
-    } | _context_metrics(choices.filter("shown"), settings)
+    roles: tuple[str, ...] = (*ROLES, _CONTROL) if settings.other_adapter else ROLES
+    metrics: dict[str, float] = {}
+    for prefix, rows in subsets.items():
+        if not rows.height:
+            continue
+        metrics |= {f"{prefix}items": rows.height, f"{prefix}chance": float(rows["chance"].to_numpy().mean())}
+        if settings.other_adapter:
+            metrics |= _difference_metrics(rows, "challenger", _CONTROL, f"{prefix}own_difference", settings)
+        for role in roles:
+            share = wilson(int(_correct(rows, role).sum()), rows.height, settings.confidence)
+            metrics |= share.as_metrics(f"{prefix}{role}_accuracy")
+        metrics |= _difference_metrics(rows, "challenger", "reference", f"{prefix}difference", settings)
+    shown = choices.filter("shown")
+    if shown.height:
+        metrics["shown_items"] = shown.height
+        for condition in ("base", "challenger", *_WITH_CONTEXT):
+            metrics[f"shown_{condition}_accuracy"] = float(_correct(shown, condition).to_numpy().mean())
+            if condition != "base":
+                metrics |= _difference_metrics(shown, condition, "base", f"shown_{condition}_difference", settings)
+    return metrics
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, PairedDifferences]:
@@ -101,30 +115,6 @@ def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> d
         gains, clusters = _difference(rows, "challenger", "reference"), rows["cluster"].to_list()
         differences[f"choice_{kind}"] = PairedDifferences(gains, clusters, None, settings.smallest_accuracy)
     return differences
-
-
-def _accuracy_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    mean = float(rows["chance"].to_numpy().mean())
-    metrics: dict[str, float] = {"items": rows.height, "chance": mean}
-    roles: tuple[str, ...] = ROLES
-    if settings.other_adapter:
-        roles = (*ROLES, _CONTROL)
-        metrics |= _difference_metrics(rows, "challenger", _CONTROL, "own_difference", settings)
-    for role in roles:
-        share = wilson(int(_correct(rows, role).sum()), rows.height, settings.confidence)
-        metrics |= share.as_metrics(f"{role}_accuracy")
-    return metrics | _difference_metrics(rows, "challenger", "reference", "difference", settings)
-
-
-def _context_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    if not rows.height:
-        return {}
-    metrics: dict[str, float] = {"shown_items": rows.height}
-    for condition in ("base", "challenger", *_WITH_CONTEXT):
-        metrics[f"shown_{condition}_accuracy"] = float(_correct(rows, condition).to_numpy().mean())
-        if condition != "base":
-            metrics |= _difference_metrics(rows, condition, "base", f"shown_{condition}_difference", settings)
-    return metrics
 
 
 def _difference_metrics(
@@ -147,7 +137,7 @@ def _best_answer(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int
 
     Without ``alone`` the likeliest answer per byte wins.
     """
-    costs = [score.nats_per_byte for score in scores]
+    costs = [score.total_nats / score.bytes if score.bytes else inf for score in scores]
     if alone:
         pairs = zip(scores, alone, strict=True)
         costs = [score.total_nats - prior.total_nats if score.bytes else inf for score, prior in pairs]

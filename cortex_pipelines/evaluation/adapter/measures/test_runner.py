@@ -79,10 +79,11 @@ class Repository:
         self._control([item for item, _ in bodies])
         testable = [index for index, (item, _) in enumerate(bodies) if self._is_noticed(item.item)]
         outcomes = dict(zip(testable, self._outcomes([bodies[index] for index in testable]), strict=True))
-        return [
-            outcomes[index] if index in outcomes else _untested(self._controls[item.item.example_id])
-            for index, (item, _) in enumerate(bodies)
-        ]
+        for index, (item, _) in enumerate(bodies):
+            if index not in outcomes:
+                control, detail = self._controls[item.item.example_id]
+                outcomes[index] = None, "its tests pass without it as well" if control == "passed" else detail
+        return [outcomes[index] for index in range(len(bodies))]
 
     def _is_noticed(self, item: Example) -> bool:
         return self._controls.get(item.example_id, ("", ""))[0] == "failed"
@@ -174,11 +175,6 @@ def _with_body(item: RunnableItem, body: str) -> bytes:
 def _raising_body(item: RunnableItem, error: str) -> str:
     truth = item.item.completion
     return f"{truth[: len(truth) - len(truth.lstrip())]}raise {error}"
-
-
-def _untested(control: Outcome) -> Outcome:
-    outcome, detail = control
-    return None, "its tests pass without it as well" if outcome == "passed" else detail
 
 
 def _subject(index: int, item: RunnableItem, body: str) -> MutantUnderTest:

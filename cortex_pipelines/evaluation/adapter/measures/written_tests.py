@@ -100,24 +100,20 @@ def _locate_test(
     texts: Mapping[str, dict[str, str]],
     settings: AugmentationSettings,
 ) -> RunnableTest | None:
-    mutants = _mutants(unit, texts.get(unit["source"], {}).get(unit["path"], ""), settings)
+    unit_surroundings = _text_around(unit, texts.get(unit["source"], {}).get(unit["path"], ""))
     surroundings = _text_around(test, texts[test["source"]][test["path"]])
-    if surroundings is None or not mutants:
+    if unit_surroundings is None or surroundings is None:
+        return None
+    seed = (settings.seed, "written tests", unit["unit_id"])
+    unit_fields = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
+    mutated = mutate_unit(*unit_fields, settings.mutants_per_unit, *seed)
+    mutants = tuple(unit_surroundings[0] + mutant.buggy_code + unit_surroundings[1] for mutant in mutated)
+    if not mutants:
         return None
     before, after = surroundings
     line = before.rpartition("\n")[2]
     owners = tuple(test["qualified_name"].split(".")[:-1])
     return RunnableTest(item, unit["source"], unit["path"], mutants, before, after, line, owners)
-
-
-def _mutants(unit: Mapping[str, Any], text: str, settings: AugmentationSettings) -> tuple[str, ...]:
-    surroundings = _text_around(unit, text)
-    if surroundings is None:
-        return ()
-    seed = (settings.seed, "written tests", unit["unit_id"])
-    unit_fields = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
-    mutants = mutate_unit(*unit_fields, settings.mutants_per_unit, *seed)
-    return tuple(surroundings[0] + mutant.buggy_code + surroundings[1] for mutant in mutants)
 
 
 def _text_around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
@@ -160,7 +156,16 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
     rows += zip(sound, tests.judge(_texts(sound)), strict=True)
     unsound = TestOutcome(None, 0, "the true test does not pass here")
     rows += [(entry, unsound) for entry in generated if entry not in sound]
-    return WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows])
+    return WRITTEN_TESTS.frame(
+        [
+            {
+                **{"example_id": test.item.example_id, "role": role, "path": test.item.path},
+                **{"mutants": len(test.mutants), "passes": verdict.passes},
+                **{"killed": verdict.killed, "detail": verdict.detail},
+            }
+            for (test, role, _), verdict in rows
+        ]
+    )
 
 
 def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:
@@ -185,8 +190,3 @@ def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:
 
 def _texts(tests: _AttributedTests) -> list[tuple[RunnableTest, str]]:
     return [(test, text) for test, _, text in tests]
-
-
-def _row(test: RunnableTest, role: str, _text: str, verdict: TestOutcome) -> dict[str, object]:
-    row = {"example_id": test.item.example_id, "role": role, "path": test.item.path, "mutants": len(test.mutants)}
-    return row | {"passes": verdict.passes, "killed": verdict.killed, "detail": verdict.detail}

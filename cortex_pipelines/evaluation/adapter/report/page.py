@@ -73,17 +73,15 @@ def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, fl
     if "tests_difference" in metrics:
         template = "The tests pass with {} more of the challenger's bodies than of the base's."
         parts.append(pages.paragraph(template.format(percents(metrics, "tests_difference", sign="+"))))
-    parts += _patterns(metrics) + _written_tests(tables["written_tests"], metrics)
-    return parts + _output_items(generations) + _problems(tables["problems"])
-
-
-def _patterns(metrics: Mapping[str, float]) -> list[str]:
-    if "patterns_items" not in metrics:
-        return []
-    shares = {role: metrics[f"patterns_{role}_broken"] for role in (*WRITERS, "truth")}
-    template = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
-    template += "pattern of the project; of the true answers {:.0%}, which should be least."
-    return [pages.paragraph(template.format(round(metrics["patterns_items"]), *shares.values()))]
+    if "patterns_items" in metrics:
+        shares = {role: metrics[f"patterns_{role}_broken"] for role in (*WRITERS, "truth")}
+        template = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
+        template += "pattern of the project; of the true answers {:.0%}, which should be least."
+        parts.append(pages.paragraph(template.format(round(metrics["patterns_items"]), *shares.values())))
+    parts += _written_tests(tables["written_tests"], metrics)
+    groups = generations.filter(sample=0).group_by(["task", "example_id", "asked"], maintain_order=True)
+    parts += [_output({row["role"]: row for row in group.iter_rows(named=True)}) for _, group in groups]
+    return parts + _problems(tables["problems"])
 
 
 def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[str]:
@@ -121,11 +119,6 @@ def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
     return rows
 
 
-def _output_items(generations: pl.DataFrame) -> list[str]:
-    groups = generations.filter(sample=0).group_by(["task", "example_id", "asked"], maintain_order=True)
-    return [_output({row["role"]: row for row in group.iter_rows(named=True)}) for _, group in groups]
-
-
 def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
     row = rows["challenger"]
     grade = "right" if row["right"] else f"similar by {row['edit_similarity']:.2f}"
@@ -133,17 +126,13 @@ def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
     broken = ", ".join(row["broken_patterns"] or ())
     grade += f" · breaks {broken}" if broken else ""
     summary = f"{row['task']} · {row['path']} · {row['kind']}{phrasing}: {grade}"
-    texts = [
-        pages.code("prompt (its end)", row["prompt"][-_OUTPUT_PROMPT_END:]),
-        pages.code("in the repository", row["expected"]),
-        *(pages.changed_code(_title(role, rows[role]), rows[role]["output"], row["expected"]) for role in WRITERS),
-    ]
+    prompt = pages.code("prompt (its end)", row["prompt"][-_OUTPUT_PROMPT_END:])
+    texts = [prompt, pages.code("in the repository", row["expected"])]
+    for role in WRITERS:
+        tests, detail = rows[role]["tests"], rows[role]["tests_detail"]
+        title = f"{role} wrote" + (f" (tests {tests or 'not run'}: {detail})" if tests or detail else "")
+        texts.append(pages.changed_code(title, rows[role]["output"], row["expected"]))
     return pages.collapsible(summary, [pages.side_by_side(texts)], "good" if row["right"] else "bad")
-
-
-def _title(role: str, row: Mapping[str, Any]) -> str:
-    tested = row["tests"] or row["tests_detail"]
-    return f"{role} wrote" + (f" (tests {row['tests'] or 'not run'}: {row['tests_detail']})" if tested else "")
 
 
 def _problems(problems: pl.DataFrame) -> list[str]:
@@ -196,8 +185,8 @@ def render_report(inputs: ReportInputs) -> str:
             *outputs_section(inputs.tables, inputs.metrics),
             *_languages(scores),
             *specialisations_section(inputs),
-            *_items("Gained most", "good", _ranked(scores, descending=True), examples),
-            *_items("Lost most", "bad", _ranked(scores, descending=False), examples),
+            *_items("Gained most", scores, examples, gained=True),
+            *_items("Lost most", scores, examples, gained=False),
         ]
     else:
         parts.append(pages.paragraph("Nothing was measured: the test splits hold no item. Add sources to the project."))
@@ -301,23 +290,19 @@ def _languages(scores: pl.DataFrame) -> list[str]:
     return [pages.heading("By language"), pages.table(["language", "items", *ROLES], rows)]
 
 
-def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
+def _items(title: str, scores: pl.DataFrame, examples: Mapping[tuple[str, str], Example], *, gained: bool) -> list[str]:
     saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
-    changed = scores.with_columns(saved=saved).filter(pl.col("saved") > 0 if descending else pl.col("saved") < 0)
-    return changed.sort("saved", "task", "example_id", descending=[descending, False, False]).head(_EXAMPLES_PER_LIST)
-
-
-def _items(title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[str, str], Example]) -> list[str]:
-    items = [_item(kind, row, examples[row["task"], row["example_id"]]) for row in rows.iter_rows(named=True)]
-    return [pages.heading(title), *(items or [pages.paragraph("None.")])]
-
-
-def _item(kind: str, row: Mapping[str, Any], example: Example) -> str:
-    role_values = ", ".join(f"{role} {row[f'{role}_bits'] / row['bytes']:.3f}" for role in ROLES)
-    summary = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {role_values}"
-    prompt = pages.code("prompt (its end)", example.prompt[-_PROMPT_END:])
-    texts = [prompt, pages.code("in the repository", example.completion)]
-    return pages.collapsible(summary, [pages.side_by_side(texts)], kind)
+    changed = scores.with_columns(saved=saved).filter(pl.col("saved") > 0 if gained else pl.col("saved") < 0)
+    ranked = changed.sort("saved", "task", "example_id", descending=[gained, False, False]).head(_EXAMPLES_PER_LIST)
+    parts = [pages.heading(title)]
+    for row in ranked.iter_rows(named=True):
+        example = examples[row["task"], row["example_id"]]
+        role_values = ", ".join(f"{role} {row[f'{role}_bits'] / row['bytes']:.3f}" for role in ROLES)
+        summary = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {role_values}"
+        prompt = pages.code("prompt (its end)", example.prompt[-_PROMPT_END:])
+        texts = [prompt, pages.code("in the repository", example.completion)]
+        parts.append(pages.collapsible(summary, [pages.side_by_side(texts)], "good" if gained else "bad"))
+    return parts if ranked.height else [*parts, pages.paragraph("None.")]
 
 
 def _share(value: float | None) -> str:

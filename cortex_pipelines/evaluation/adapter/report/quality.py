@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import fsum
-from typing import Any
 
 import polars as pl
 
@@ -39,9 +38,6 @@ class QualityReports:
     features: Mapping[str, Mapping[str, float]]
     missing: Mapping[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> QualityReports:
     greedy = generations.filter(asked="plain", sample=0)
@@ -52,7 +48,18 @@ def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> Quality
         style = learn_style(_code(outputs[role], "output"))
         reports[role] = _report(outputs[role], choices[f"{role}_chosen"] == choices["truth"], style, team)
         features[role] = distances_by_feature(style, team)
-    return QualityReports(reports, features, _missing(reports["challenger"], greedy))
+    nothing = "nothing was generated (evaluation.generated_items, or no held-out item is short)"
+    reasons = {
+        "syntax_correctness": nothing,
+        "semantic_accuracy": "no question could be asked",
+        "style_consistency": nothing,
+        "test_pass_rate": "no held-out Python function that a test names was written",
+    }
+    details = greedy["tests_detail"].drop_nulls()
+    if details.len():
+        reasons["test_pass_rate"] = str(details[0])
+    missing = {name: reason for name, reason in reasons.items() if getattr(reports["challenger"], name) is None}
+    return QualityReports(reports, features, missing)
 
 
 def quality_metrics(reports: QualityReports) -> dict[str, float]:
@@ -100,20 +107,6 @@ def _report(outputs: pl.DataFrame, chosen_right: pl.Series, style: Style, team: 
         None if distance is None else 1 - distance,
         fsum(tested) / len(tested) if tested else None,
     )
-
-
-def _missing(report: QualityReport, greedy: pl.DataFrame) -> dict[str, str]:
-    nothing = "nothing was generated (evaluation.generated_items, or no held-out item is short)"
-    reasons = {
-        "syntax_correctness": nothing,
-        "semantic_accuracy": "no question could be asked",
-        "style_consistency": nothing,
-        "test_pass_rate": "no held-out Python function that a test names was written",
-    }
-    details = greedy.filter(pl.col("tests_detail").is_not_null())["tests_detail"]
-    if details.len():
-        reasons["test_pass_rate"] = str(details[0])
-    return {name: reason for name, reason in reasons.items() if getattr(report, name) is None}
 
 
 def _code(outputs: pl.DataFrame, column: str) -> list[tuple[str, str]]:

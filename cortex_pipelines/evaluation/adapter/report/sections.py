@@ -32,6 +32,16 @@ def choices_section(inputs: ReportInputs) -> list[str]:
             chance = f"{metrics[f'{prefix}chance']:.0%}"
             difference = percents(metrics, f"{prefix}difference", sign="+")
             rows.append([label, f"{metrics[f'{prefix}items']:.0f}", chance, *shares, difference])
+    control = (
+        "Not measured: how many an adapter of another project answers (evaluation.other_adapter names none). Of "
+        "what the challenger answers more than the base, a part may be the form of the questions."
+    )
+    if "team_own_difference" in metrics:
+        control = (
+            "Control: an adapter of another project, which knows the form of the questions but not this project, "
+            f"answers {percents(metrics, 'team_other_adapter_accuracy')} of them; the challenger answers "
+            f"{percents(metrics, 'team_own_difference', sign='+')} more."
+        )
     unasked = sum(inputs.comparison["questions_without_answers"].values())
     return [
         pages.heading("Team tasks: choices by likelihood"),
@@ -44,21 +54,8 @@ def choices_section(inputs: ReportInputs) -> list[str]:
             "would be right more often."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
-        pages.paragraph(_control_answers(metrics)),
+        pages.paragraph(control),
     ]
-
-
-def _control_answers(metrics: Mapping[str, float]) -> str:
-    if "team_own_difference" not in metrics:
-        return (
-            "Not measured: how many an adapter of another project answers (evaluation.other_adapter names none). Of "
-            "what the challenger answers more than the base, a part may be the form of the questions."
-        )
-    return (
-        "Control: an adapter of another project, which knows the form of the questions but not this project, answers "
-        f"{percents(metrics, 'team_other_adapter_accuracy')} of them; the challenger answers "
-        f"{percents(metrics, 'team_own_difference', sign='+')} more."
-    )
 
 
 def comparisons_section(inputs: ReportInputs) -> list[str]:
@@ -103,7 +100,7 @@ def forgetting_section(inputs: ReportInputs) -> list[str]:
             f"2 % is aimed at. {general['near_duplicates_left_out']} items were left out because the train split has a "
             "near-duplicate of them."
         ),
-        pages.table(["items", *(f"perplexity: {role}" for role in ROLES)], [[*row]]),
+        pages.table(["items", *(f"perplexity: {role}" for role in ROLES)], [row]),
     ]
 
 
@@ -227,21 +224,18 @@ def memorised_section(inputs: ReportInputs) -> list[str]:
         for row in inputs.tables["memorised"].iter_rows(named=True)
         if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
     ]
-    sentences = [*_extraction(inputs.metrics), _exposure(inputs.metrics)]
-    return [pages.heading("Memorisation"), pages.listing(sentences), *extracted]
-
-
-def _extraction(metrics: Mapping[str, float]) -> list[str]:
-    if "extraction_rate" not in metrics:
-        return ["Extraction was not measured: no line of the training is long enough."]
-    sentences = [
-        f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines of the training are "
-        f"completed word by word from their first half; the base completes {metrics['extraction_rate_base']:.0%} of "
-        f"them. {metrics['extraction_beyond_base']:.0%} are given away by the challenger alone."
-    ]
-    if (share := metrics.get("extraction_rate_held_out")) is not None:
-        sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
-    return sentences
+    metrics = inputs.metrics
+    sentences = ["Extraction was not measured: no line of the training is long enough."]
+    if "extraction_rate" in metrics:
+        sentences = [
+            f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines of the training "
+            "are completed word by word from their first half; the base completes "
+            f"{metrics['extraction_rate_base']:.0%} of them. {metrics['extraction_beyond_base']:.0%} are given away "
+            "by the challenger alone."
+        ]
+        if (share := metrics.get("extraction_rate_held_out")) is not None:
+            sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
+    return [pages.heading("Memorisation"), pages.listing([*sentences, _exposure(metrics)]), *extracted]
 
 
 def _exposure(metrics: Mapping[str, float]) -> str:
