@@ -49,7 +49,16 @@ def annotate(
     extracted from. ``cache``: rows of unchanged files; None recomputes all. Raises MissingFileError: a unit's file is
     missing or has another version.
     """
-    texts = _texts(units, files)
+    texts: dict[FileKey, str] = {}
+    file_keys = units.select(*_FILE).unique().sort(_FILE)
+    with_texts = file_keys.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
+    for source, path, blob, text in with_texts.iter_rows():
+        if text is None:
+            raise MissingFileError(
+                f"{path} of {source}, version {blob}: has units but is not among the files; "
+                "run `cortex run repository_files code_units`"
+            )
+        texts[source, path, blob] = text
     facts = _facts(units, texts, settings, project, cache)
     agreed = cached_agreement(settings, extraction, cache)
     scores = facts["category_score"].unique().drop_nulls()
@@ -59,20 +68,6 @@ def annotate(
     )
     annotated = units.join(confident, on="unit_id")
     return Annotations(ANNOTATED_UNITS.conform(annotated), _findings(annotated, agreed), agreed)
-
-
-def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
-    file_keys = units.select(*_FILE).unique().sort(_FILE)
-    with_texts = file_keys.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
-    texts: dict[FileKey, str] = {}
-    for source, path, blob, text in with_texts.iter_rows():
-        if text is None:
-            raise MissingFileError(
-                f"{path} of {source}, version {blob}: has units but is not among the files; "
-                "run `cortex run repository_files code_units`"
-            )
-        texts[source, path, blob] = text
-    return texts
 
 
 def _facts(

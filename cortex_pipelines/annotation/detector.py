@@ -26,7 +26,6 @@ class Evidence:
 @dataclass(frozen=True)
 class FileContext:
     language: str  # language as tables call it
-    path: str
     settings: AnnotationSettings
 
 

@@ -3,10 +3,9 @@
 import logging
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,9 @@ class Halstead:
         vocabulary = self.distinct_operators + self.distinct_operands
         if vocabulary < 2:
             return 0.0
-        exact = _CONTEXT.multiply(Decimal(self.operators + self.operands), _log2(vocabulary))
+        bits = _CONTEXT.divide(_CONTEXT.ln(Decimal(vocabulary)), _CONTEXT.ln(Decimal(2)))
+        exact = _CONTEXT.multiply(Decimal(self.operators + self.operands), bits)
         return float(exact.quantize(_DIGITS, context=_CONTEXT))
-
-
-@cache
-def _log2(number: int) -> Decimal:
-    return _CONTEXT.divide(_CONTEXT.ln(Decimal(number)), _CONTEXT.ln(Decimal(2)))
 
 
 @dataclass(frozen=True)
@@ -124,71 +119,62 @@ class SizeMetrics:
     lines: int  # number of non-blank lines
 
 
-class FileReading:
-    """Evidence and complexity of a file, from one parse.
-
-    ``units``: its units, rows of ``CODE_UNITS``.
-    """
-
-    def __init__(
-        self,
-        tree: Tree,
-        data: bytes,
-        grammar: Grammar,
-        units: Sequence[dict[str, Any]],
-        settings: AnnotationSettings,
-        labels: frozenset[str] = frozenset(LABELS),
-    ) -> None:
-        by_type = detectors_of(grammar.language, labels)
-        offsets = {unit[column] for unit in units for column in ("start_byte", "body_start_byte")} - {None}
-        self._walk = walk(tree, data, grammar.language, offsets, by_type)
-        self._starts = [step.start for step in self._walk.steps]
+def read_file(
+    tree: Tree,
+    data: bytes,
+    grammar: Grammar,
+    units: Sequence[dict[str, Any]],
+    settings: AnnotationSettings,
+    labels: frozenset[str] = frozenset(LABELS),
+) -> tuple[list[Evidence], list[SizeMetrics]]:
+    """Evidence in a file, in order, and the size of each of its units (rows of ``CODE_UNITS``), from one parse."""
+    by_type = detectors_of(grammar.language, labels)
+    offsets = {unit[column] for unit in units for column in ("start_byte", "body_start_byte")} - {None}
+    walked = walk(tree, data, grammar.language, offsets, by_type)
+    try:
+        marks, parameters = marks_of(tree.root_node, grammar, walked.depth)
+    except TooManyStepsError as error:
         path = units[0]["path"] if units else ""
-        try:
-            marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
-        except TooManyStepsError as error:
-            _LOG.warning("%s: the query for labels and parameters is left out: %s", path, error)
-            marks, self._parameters = set(), []
-        context = FileContext(grammar.language, path, settings)
-        for node_type in sorted(self._walk.visits):
-            for detector in by_type.get(node_type, ()):
-                marks.update(detector.find(self._walk.visits[node_type], context))
-        self._settings = settings
-        methods = Counter(
-            unit["qualified_name"].removesuffix(unit["name"]).rstrip(".") for unit in units if unit["kind"] == "method"
-        )
-        self.figures = [self._figures(unit, methods[unit["qualified_name"]]) for unit in units]
-        for unit, figures in zip(units, self.figures, strict=True):
-            marks.update(self._past_limits(unit, figures))
-        self.evidence = sorted(marks)
-
-    def _figures(self, unit: dict[str, Any], methods: int) -> SizeMetrics:
+        _LOG.warning("%s: the query for labels and parameters is left out: %s", path, error)
+        marks, parameters = set(), []
+    context = FileContext(grammar.language, settings)
+    for node_type, visits in walked.visits.items():
+        for detector in by_type.get(node_type, ()):
+            marks.update(detector.find(visits, context))
+    methods = Counter(
+        unit["qualified_name"].removesuffix(unit["name"]).rstrip(".") for unit in units if unit["kind"] == "method"
+    )
+    step_starts, sizes = [step.start for step in walked.steps], []
+    for unit in units:
         start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
-        head = end if body is None else body
-        function = unit["kind"] in _FUNCTIONS
-        parameters = bisect_left(self._parameters, head) - bisect_left(self._parameters, start)
-        return SizeMetrics(
-            complexity=complexity_of(self._walk, start, end, body, self._starts),
-            parameters=parameters if function else 0,
-            methods=0 if function else methods,
+        is_function, head_end = unit["kind"] in _FUNCTIONS, end if body is None else body
+        declared = bisect_left(parameters, head_end) - bisect_left(parameters, start)
+        size = SizeMetrics(
+            complexity=complexity_of(walked, start, end, body, step_starts),
+            parameters=declared if is_function else 0,
+            methods=0 if is_function else methods[unit["qualified_name"]],
             lines=sum(1 for line in unit["code"].split("\n") if line.strip()),
         )
+        sizes.append(size)
+        marks.update(_past_limits(unit, size, settings))
+    return sorted(marks), sizes
 
-    def _past_limits(self, unit: dict[str, Any], figures: SizeMetrics) -> Iterable[Evidence]:
-        settings, complexity = self._settings, figures.complexity
-        start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
-        if unit["kind"] not in _FUNCTIONS:
-            if figures.methods > settings.max_methods:
-                yield Evidence(start, end, "god-class")
-            return
-        if figures.lines > settings.max_lines:
-            yield Evidence(start, end, "long-method")
-        if figures.parameters > settings.max_parameters:
-            yield Evidence(start, end if body is None else body, "long-parameter-list")
-        if complexity.nesting > settings.max_nesting and complexity.deepest is not None:
-            yield Evidence(*complexity.deepest, "deep-nesting")
-        if complexity.cyclomatic > settings.max_cyclomatic or complexity.cognitive > settings.max_cognitive:
-            yield Evidence(start, end, "complex-method")
+
+def _past_limits(unit: dict[str, Any], size: SizeMetrics, settings: AnnotationSettings) -> Iterator[Evidence]:
+    complexity = size.complexity
+    start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
+    if unit["kind"] not in _FUNCTIONS:
+        if size.methods > settings.max_methods:
+            yield Evidence(start, end, "god-class")
+        return
+    if size.lines > settings.max_lines:
+        yield Evidence(start, end, "long-method")
+    if size.parameters > settings.max_parameters:
+        yield Evidence(start, end if body is None else body, "long-parameter-list")
+    if complexity.nesting > settings.max_nesting and complexity.deepest is not None:
+        yield Evidence(*complexity.deepest, "deep-nesting")
+    if complexity.cyclomatic > settings.max_cyclomatic or complexity.cognitive > settings.max_cognitive:
+        yield Evidence(start, end, "complex-method")
 
 
 def owners(

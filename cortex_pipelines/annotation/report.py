@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from cortex_pipelines.annotation.annotate import Annotations
-from cortex_pipelines.annotation.evaluation.agreement import Agreement, ConfusionCounts
+from cortex_pipelines.annotation.evaluation.agreement import ConfusionCounts
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.pages import code, collapsible, heading, page, paragraph, table
 
@@ -46,7 +46,8 @@ def annotation_metrics(annotations: Annotations) -> dict[str, float]:
 
 def annotation_report(annotations: Annotations, project: str) -> str:
     """Render the report; the same rows give the same bytes."""
-    units, findings = annotations.units, annotations.findings
+    units, findings, agreed = annotations.units, annotations.findings, annotations.agreement
+    rates = ("", "cases", "precision", "recall", "kappa")
     parts = [
         paragraph(f"{units.height:,} units, {findings.height:,} findings."),
         heading("Units"),
@@ -60,7 +61,11 @@ def annotation_report(annotations: Annotations, project: str) -> str:
         *_examples(units, findings),
         heading("Agreement with the hand-labelled sample"),
         paragraph(_NOTE, warning=True),
-        *_agreement(annotations.agreement),
+        paragraph(f"{agreed.cases} units; the category is the person's in {agreed.right}."),
+        table(rates, _counts(agreed.categories)),
+        table(rates, _counts(agreed.labels)),
+        paragraph("Confidence of a category by the evidence for it."),
+        table(("evidence from", "confidence"), [(f"{start:.2f}", f"{rate:.2f}") for start, rate in agreed.bands]),
     ]
     return page(f"What is known of {project}", parts)
 
@@ -114,18 +119,6 @@ def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
             cut = text if len(text) <= _EXAMPLE_CHARS else text[:_EXAMPLE_CHARS] + " …"
             examples.append(code(f"{row['qualified_name']} · {row['path']}:{row['start_line']}", cut))
         yield collapsible(f"{label} ({group.height:,}): {LABELS[label].explanation}", examples)
-
-
-def _agreement(agreed: Agreement) -> list[str]:
-    head = ("", "cases", "precision", "recall", "kappa")
-    bands = [(f"{start:.2f}", f"{rate:.2f}") for start, rate in agreed.bands]
-    return [
-        paragraph(f"{agreed.cases} units; the category is the person's in {agreed.right}."),
-        table(head, _counts(agreed.categories)),
-        table(head, _counts(agreed.labels)),
-        paragraph("Confidence of a category by the evidence for it."),
-        table(("evidence from", "confidence"), bands),
-    ]
 
 
 def _counts(counts: dict[str, ConfusionCounts]) -> list[Sequence[str]]:

@@ -35,8 +35,7 @@ class AnnotationSettings(Settings):
     """Thresholds of the code smells and weights of the quality score."""
 
     max_lines: Count
-    """Maximum number of non-blank lines of a function; above it is long (pylint,
-    max-statements)."""
+    """Maximum number of non-blank lines of a function; above it is long (pylint, max-statements)."""
     max_parameters: Count
     """Maximum number of parameters of a function, without the receiver (pylint, max-args)."""
     max_cyclomatic: Count

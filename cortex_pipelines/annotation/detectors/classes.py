@@ -64,30 +64,25 @@ def class_patterns(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]
     if visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
         return
     model = ClassModel(visit.node, context.language)
-    for label, node in _patterns(model):
-        yield evidence(label, node)
-
-
-def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
     names = list(model.methods)
     fluent = [method for name, method in model.methods.items() if _returns_itself(method, model)]
     finish = next((method for name, method in model.methods.items() if name.startswith("build")), None)
     if len(fluent) >= 2 and (finish is not None or model.name.endswith("Builder")):
-        yield "builder", finish or fluent[-1]
+        yield evidence("builder", finish or fluent[-1])
     notifying = [name for name in names if _NOTIFY.match(name)]
     subscribing = [name for name in names if _SUBSCRIBE.match(name)]
     if notifying and subscribing:
-        yield "observer", model.methods[notifying[0]]
+        yield evidence("observer", model.methods[notifying[0]])
     visits = [name for name in names if _VISIT.match(name)]
     if len(visits) >= 2:
-        yield "visitor", model.methods[visits[0]]
+        yield evidence("visitor", model.methods[visits[0]])
     stored = [name for name in names if _STORE.match(name)]
     if len(stored) >= 2 and re.search(r"(Repository|Repo|Dao|DAO|Store|Storage)$", model.name):
-        yield "repository", model.methods[stored[0]]
+        yield evidence("repository", model.methods[stored[0]])
     if "execute" in names and re.search(r"(Command|Action|Task|Operation)$", model.name):
-        yield "command", model.methods["execute"]
+        yield evidence("command", model.methods["execute"])
     if {"next", "hasNext"} <= set(names) or {"__next__", "__iter__"} <= set(names):
-        yield "iterator", model.methods["next" if "next" in names else "__next__"]
+        yield evidence("iterator", model.methods["next" if "next" in names else "__next__"])
     for label, pattern_node in (
         ("dependency-injection", _injected(model)),
         ("singleton", _single(model)),
@@ -97,7 +92,7 @@ def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
         ("decorator", _wrapping(model)),
     ):
         if pattern_node is not None:
-            yield label, pattern_node
+            yield evidence(label, pattern_node)
 
 
 def _returns_itself(method: Node, model: ClassModel) -> bool:
@@ -218,8 +213,16 @@ def data_class(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     name_node, model = child(visit.node, "name"), ClassModel(visit.node, context.language)
     if name_node is None or model.ancestors:
         return
-    only_accesses = all(name in CONSTRUCTORS or _is_access(method, name) for name, method in model.methods.items())
-    if only_accesses and _kept_values(model) >= 2:
+    if not all(name in CONSTRUCTORS or _is_access(method, name) for name, method in model.methods.items()):
+        return
+    values = sum("field" in member.type for member in model.members)
+    if model.constructor is not None and model.language != "java":
+        inside = statements(child(model.constructor, "body"))
+        assigning = re.compile(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?")
+        plain = sum(assigning.fullmatch(normalized_text(bare(statement))) is not None for statement in inside)
+        relevant = sum(not normalized_text(statement).startswith(('"', "super")) for statement in inside)
+        values = 0 if plain < relevant else plain + values
+    if values >= 2:
         yield evidence("data-class", name_node)
 
 
@@ -231,15 +234,3 @@ def _is_access(method: Node, name: str) -> bool:
         r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?", normalized_text(bare(inside[0]))
     )
     return bool(plain and (_ACCESS.match(name) or normalized_text(method)[:3] in ("get", "set")))
-
-
-def _kept_values(model: ClassModel) -> int:
-    fields = [member for member in model.members if "field" in member.type]
-    maker = model.constructor
-    if maker is None or model.language == "java":
-        return len(fields)
-    inside = statements(child(maker, "body"))
-    assigning = re.compile(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?")
-    plain = sum(assigning.fullmatch(normalized_text(bare(statement))) is not None for statement in inside)
-    relevant = sum(not normalized_text(statement).startswith(('"', "super")) for statement in inside)
-    return 0 if plain < relevant else plain + len(fields)

@@ -24,11 +24,9 @@ _TRUTHS = frozenset({"true", "false"})
 
 def _is_head(visit: NodeVisit) -> bool:
     parent = visit.parent
-    if parent is None or parent.type == "else_clause":
-        return parent is None
-    if parent.type == visit.node.type:
-        return child(parent, "alternative") != visit.node
-    return True
+    if parent is None or parent.type != visit.node.type:
+        return parent is None or parent.type != "else_clause"
+    return child(parent, "alternative") != visit.node
 
 
 def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None]]:
@@ -81,7 +79,17 @@ def needless_branches(visit: NodeVisit, context: FileContext) -> Iterator[Eviden
     branches = list(_chain(visit.node, context.language))
     bodies = [statements(body) for _, body in branches]
     has_else = branches[-1][0] is None
-    if len(branches) == 1 and _is_lone_if(bodies[0], visit.node, context.language):
+    inner = bare(bodies[0][0]) if len(branches) == len(bodies[0]) == 1 else None
+    if (
+        inner is not None
+        and inner.type == visit.node.type
+        and len(list(_chain(inner, context.language))) == 1
+        # an initialiser of Go, or a pattern of Rust, cannot be joined by `&&`
+        and all(
+            child(branch, "initializer") is None and "let " not in normalized_text(child(branch, "condition"))[:5]
+            for branch in (visit.node, inner)
+        )
+    ):
         yield evidence("collapsible-if", visit.node)
     if len(branches) != 2 or not has_else:
         return
@@ -89,19 +97,6 @@ def needless_branches(visit: NodeVisit, context: FileContext) -> Iterator[Eviden
         yield evidence("redundant-boolean", visit.node)
     elif context.language != "rust" and bodies[0] and leaves(bodies[0][-1]) and branches[1][1] is not None:
         yield evidence("else-after-return", branches[1][1])
-
-
-def _is_lone_if(body: list[Node], outer: Node, language: str) -> bool:
-    inner = bare(body[0]) if len(body) == 1 else None
-    if inner is None or inner.type != outer.type:
-        return False
-    plain = len(list(_chain(inner, language))) == 1
-    # an initialiser of Go, or a pattern of Rust, cannot be joined by `&&`
-    simple = all(
-        child(branch, "initializer") is None and "let " not in normalized_text(child(branch, "condition"))[:5]
-        for branch in (outer, inner)
-    )
-    return plain and simple
 
 
 def _returned_truth(body: list[Node]) -> str | None:
@@ -181,7 +176,12 @@ _MAX_HANDLER_BYTES = 4000
 @detector("broad-except", "bare-except", python="except_clause", java="catch_clause")
 def broad_handler(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     """A handler that catches every exception and does not re-raise it."""
-    caught = _caught(visit.node)
+    if visit.node.type == "except_clause":
+        caught = child(visit.node, "value")
+        if caught is not None and caught.type == "as_pattern":
+            caught = caught.named_children[0]
+    else:
+        caught = next(descendants(visit.node, {"catch_type"}), None)
     if caught is not None and normalized_text(caught) not in _BROAD:
         return
     body = child(visit.node, "body") or visit.node.named_children[-1]
@@ -191,12 +191,3 @@ def broad_handler(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
             yield evidence("broad-except", caught)
         elif visit.node.type == "except_clause":
             yield evidence("bare-except", visit.node)
-
-
-def _caught(handler: Node) -> Node | None:
-    if handler.type == "except_clause":
-        value = child(handler, "value")
-        if value is not None and value.type == "as_pattern":
-            value = value.named_children[0]
-        return value
-    return next(descendants(handler, {"catch_type"}), None)

@@ -42,19 +42,16 @@ def boolean_flag(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     name, body = text(child(node, "name")), child(node, "body")
     if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or name.startswith(_STATED):
         return
-    flags = {name_of(parameter): parameter for parameter in parameters_of(node) if _is_flag(parameter)}
+    flags = {}
+    for parameter in parameters_of(node):
+        value, kind = child(parameter, "value", "right"), child(parameter, "type")
+        if text(value) in _TRUE if kind is None else normalized_text(kind) in _BOOLEAN:
+            flags[name_of(parameter)] = parameter
     branches = descendants(body, IFS[context.language], FUNCTIONS[context.language]) if flags else ()
     conditions = {normalized_text(child(branch, "condition")).strip("() !").removeprefix("not ") for branch in branches}
     for flag, parameter in flags.items():
         if flag and flag in conditions:
             yield evidence("boolean-flag", parameter)
-
-
-def _is_flag(parameter: Node) -> bool:
-    value, kind = child(parameter, "value", "right"), child(parameter, "type")
-    if kind is not None:
-        return normalized_text(kind) in _BOOLEAN
-    return text(value) in _TRUE
 
 
 _ACCESSES = {

@@ -34,21 +34,10 @@ def loop_costs(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     function = visit.function
     if not visit.loops or function is None or not _may_cost(visit.node):
         return
-    if function.end_byte - function.start_byte <= _MAX_FUNCTION_BYTES:
-        yield from _costs(visit.node, dict(_kinds(function, context.language)), context.language)
-
-
-def _may_cost(node: Node) -> bool:
-    """Quick check whether types of the names involved need to be known."""
-    if node.type == "comparison_operator":
-        return any(part.type in ("in", "not in") for part in node.children)
-    if node.type in ("call_expression", "method_invocation"):
-        return _owner_and_name(node)[1] in _SEARCHES
-    right = child(node, "right")
-    return right is not None and right.type not in _PLAIN_VALUES
-
-
-def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidence]:
+    if function.end_byte - function.start_byte > _MAX_FUNCTION_BYTES:
+        return
+    node, language = visit.node, context.language
+    kinds = dict(_kinds(function, language))
     if node.type == "comparison_operator":
         operands = node.named_children
         operators = node.children_by_field_name("operators")
@@ -61,11 +50,21 @@ def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidenc
         owner, name = _owner_and_name(node)
         if name in _SEARCHES and kinds.get(owner) == "list" and language != "rust":
             yield evidence("list-membership-in-loop", node)
-    elif language in ("python", "java", "go") and _grows_text(node, kinds, language):
+    elif language in ("python", "java", "go") and _grows_text(node, kinds):
         yield evidence("string-concat-in-loop", node)
 
 
-def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
+def _may_cost(node: Node) -> bool:
+    """Quick check whether types of the names involved need to be known."""
+    if node.type == "comparison_operator":
+        return any(part.type in ("in", "not in") for part in node.children)
+    if node.type in ("call_expression", "method_invocation"):
+        return _owner_and_name(node)[1] in _SEARCHES
+    right = child(node, "right")
+    return right is not None and right.type not in _PLAIN_VALUES
+
+
+def _grows_text(node: Node, kinds: dict[str, str]) -> bool:
     left, right = child(node, "left"), child(node, "right")
     if left is None or right is None:
         return False

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from tree_sitter import Tree
 
 from cortex_pipelines.annotation.detector import Evidence
-from cortex_pipelines.annotation.evidence import FileReading
-from cortex_pipelines.annotation.fixes.fixer import Fixer, NotFixableError, SmellInstance, applied
-from cortex_pipelines.annotation.fixes.fixers import blocks, python
+from cortex_pipelines.annotation.evidence import read_file
+from cortex_pipelines.annotation.fixes.fixer import NotFixableError, SmellInstance, applied
+from cortex_pipelines.annotation.fixes.fixers import FIXERS, PYTHON_FIXERS
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import Grammar, grammar_for, parse
 
-_FIXERS: dict[str, tuple[Fixer, str]] = {**blocks.FIXERS, **python.FIXERS}
 # What has to stand around a unit for it to be a file: nothing, or the type that its method is in.
 _FRAMES = {
     "python": ((b"", b""),),
@@ -47,39 +46,38 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
     """
     grammar = grammar_for(language, path)
     for before, after in _FRAMES[grammar.language]:
-        data, frame = before + code.encode(errors="replace") + after, (len(before), len(after))
+        data = before + code.encode(errors="replace") + after
         tree = parse(data, grammar)
         if not tree.root_node.has_error:
             break
     else:
         return []
+    unit_start, unit_end = len(before), len(data) - len(after)
     smells = _evidence(tree, data, grammar)
     fixes = []
     for evidence in smells:
-        fix = _fix(evidence, data, frame, tree, grammar)
-        if fix is not None and _is_verified(evidence, smells, fix, grammar):
+        fixer, remedy = FIXERS[evidence.label]
+        if evidence.label in PYTHON_FIXERS and grammar.language != "python":
+            continue
+        try:
+            edits = fixer(SmellInstance(data, grammar.language, tree, evidence))
+        except NotFixableError:
+            continue
+        if not edits or not all(unit_start <= start <= end <= unit_end for start, end, _ in edits):
+            continue
+        fixed = applied(data, edits)
+        if _is_verified(evidence, smells, fixed, grammar):
             label = LABELS[evidence.label]
-            says = f"{label.explanation} {_FIXERS[evidence.label][1]}"
-            fixed = fix[frame[0] : len(fix) - frame[1]].decode(errors="replace")
-            fixes.append(SmellFix(evidence.label, str(label.purpose), code, fixed, says))
+            unit = fixed[unit_start : len(fixed) - len(after)].decode(errors="replace")
+            explanation = f"{label.explanation} {remedy}"
+            fixes.append(SmellFix(evidence.label, str(label.purpose), code, unit, explanation))
     return fixes
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
     no_limits = AnnotationSettings.model_construct()
-    reading = FileReading(tree, data, grammar, (), no_limits, frozenset(_FIXERS))
-    return [evidence for evidence in reading.evidence if evidence.label in _FIXERS]
-
-
-def _fix(evidence: Evidence, data: bytes, frame: tuple[int, int], tree: Tree, grammar: Grammar) -> bytes | None:
-    if evidence.label in python.FIXERS and grammar.language != "python":
-        return None
-    try:
-        edits = _FIXERS[evidence.label][0](SmellInstance(data, grammar.language, tree, evidence))
-    except NotFixableError:
-        return None
-    inside = all(frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits)
-    return applied(data, edits) if edits and inside else None
+    evidence, _ = read_file(tree, data, grammar, (), no_limits, frozenset(FIXERS))
+    return [item for item in evidence if item.label in FIXERS]
 
 
 def _is_verified(evidence: Evidence, smells: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.detector import Evidence
-from cortex_pipelines.annotation.evidence import FileReading, SizeMetrics, owners
+from cortex_pipelines.annotation.evidence import owners, read_file
 from cortex_pipelines.annotation.labels.categories import categorise
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS, first_sentence, words_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -113,21 +113,32 @@ def label_units(units: pl.DataFrame, texts: Mapping[FileKey, str], settings: Ann
 
 
 def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSettings) -> list[dict[str, Any]]:
-    language, data = units[0]["language"], text.encode()
-    grammar = grammar_for(language, units[0]["path"])
-    reading = FileReading(parse(data, grammar), data, grammar, units, settings)
-    imports = [unit["name"] for unit in units if unit["kind"] == "import"]
-    findings, labels = _findings(units, reading.evidence, data)
-    return [
-        {
-            "imports": "\n".join(imports),
-            **_unit_facts(unit, data, figures),
-            "patterns": sorted(labels[unit["unit_id"]]),
-            "smell_count": sum(LABELS[label].kind != "pattern" for label in labels[unit["unit_id"]]),
-            "findings": findings[unit["unit_id"]],
+    data, grammar = text.encode(), grammar_for(units[0]["language"], units[0]["path"])
+    evidence, sizes = read_file(parse(data, grammar), data, grammar, units, settings)
+    imports = "\n".join(unit["name"] for unit in units if unit["kind"] == "import")
+    findings, labels = _findings(units, evidence, data)
+    facts = []
+    for unit, size in zip(units, sizes, strict=True):
+        unit_id, name, complexity = unit["unit_id"], unit["name"], size.complexity
+        head_end = unit["end_byte"] if unit["body_start_byte"] is None else unit["body_start_byte"]
+        row = {
+            "unit_id": unit_id,
+            "imports": imports,
+            "words": words_of(name),
+            "said": words_of(first_sentence(unit["docstring"])) if unit["docstring"] else "",
+            "place": words_of(f"{unit['path']} {unit['qualified_name'].removesuffix(name)}"),
+            "head": data[unit["start_byte"] : head_end].decode(errors="replace"),
+            **{measure: getattr(complexity, measure) for measure in ("cyclomatic", "cognitive", "nesting")},
+            "parameters": size.parameters,
+            "lines": size.lines,
+            **asdict(complexity.halstead),
+            "halstead_volume": complexity.halstead.volume,
+            "patterns": sorted(labels[unit_id]),
+            "smell_count": sum(LABELS[label].kind != "pattern" for label in labels[unit_id]),
+            "findings": findings[unit_id],
         }
-        for unit, figures in zip(units, reading.figures, strict=True)
-    ]
+        facts.append(row)
+    return facts
 
 
 def _findings(
@@ -152,21 +163,3 @@ def _findings(
         span = {"start_byte": item.start, "end_byte": end, "start_line": start_line, "end_line": end_line}
         findings[unit["unit_id"]].append({"label": item.label, **span})
     return findings, labels
-
-
-def _unit_facts(unit: dict[str, Any], data: bytes, figures: SizeMetrics) -> dict[str, Any]:
-    start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
-    name, docstring, complexity = unit["name"], unit["docstring"], figures.complexity
-    enclosing = unit["qualified_name"].removesuffix(name)
-    return {
-        "unit_id": unit["unit_id"],
-        "words": words_of(name),
-        "said": words_of(first_sentence(docstring)) if docstring else "",
-        "place": words_of(f"{unit['path']} {enclosing}"),
-        "head": data[start : end if body is None else body].decode(errors="replace"),
-        **{name: getattr(complexity, name) for name in ("cyclomatic", "cognitive", "nesting")},
-        "parameters": figures.parameters,
-        "lines": figures.lines,
-        **asdict(complexity.halstead),
-        "halstead_volume": complexity.halstead.volume,
-    }
