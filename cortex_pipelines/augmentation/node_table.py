@@ -17,10 +17,9 @@ def split_words(text: str) -> frozenset[str]:
 
 
 FUNCTIONS = split_words(
-    "function_definition function_declaration generator_function_declaration function_expression "
-    "generator_function arrow_function method_definition method_declaration "
-    "constructor_declaration function_item func_literal lambda lambda_expression "
-    "closure_expression"
+    "function_definition function_declaration generator_function_declaration function_expression generator_function "
+    "arrow_function method_definition method_declaration constructor_declaration function_item func_literal lambda "
+    "lambda_expression closure_expression"
 )
 BLOCKS = split_words(
     "block statement_block statement_list module program constructor_body "

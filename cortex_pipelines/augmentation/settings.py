@@ -28,8 +28,7 @@ class AugmentationSettings(Settings):
     renamed_variants: NonNegativeInt
     """Variants with renamed local variables per function or method; 0 turns renaming off."""
     rewrites_per_unit: NonNegativeInt
-    """Maximum number of equivalent variants (comments, layout) per function or method; 0 turns them
-    off."""
+    """Maximum number of equivalent variants (comments, layout) per function or method; 0 turns them off."""
     mutants_per_unit: NonNegativeInt
     """Maximum number of mutants per function or method, with one injected bug each, drawn by
     operator weight (frequency of real one-line fixes); 0 turns injection off."""

@@ -1,7 +1,6 @@
 """Compliance report: private data found, redactions, and licences of training data.
 
-Published data is scanned again: a report that only repeats the settings would not describe the
-data.
+Published data is scanned again: a report that only repeats the settings would not describe the data.
 """
 
 import hashlib
@@ -35,13 +34,12 @@ def check_compliance(
     """The privacy and licence report of a project.
 
     Returns:
-        Plain values, in a fixed order: ``project``; ``compliant``: published data has no private
-        values left, and each trainable file has a licence; ``problems`` (reasons, in words);
-        ``left`` (remaining values by category, rule and severity); ``found`` (redacted values,
-        likewise); ``action`` (treatment of each category); ``files`` (counts;
-        ``trainable_without_licence`` rest on ``ingestion.trainable_without_licence`` alone);
-        ``licences`` (files and bytes by licence, and whether they may be trained on); ``left_out``
-        (files by reason); ``places`` (each placeholder, by file).
+        Plain values, in a fixed order: ``project``; ``compliant``: published data has no private values left, and each
+        trainable file has a licence; ``problems`` (reasons, in words); ``left`` (remaining values by category, rule and
+        severity); ``found`` (redacted values, likewise); ``action`` (treatment of each category); ``files`` (counts;
+        ``trainable_without_licence`` rest on ``ingestion.trainable_without_licence`` alone); ``licences`` (files and
+        bytes by licence, and whether they may be trained on); ``left_out`` (files by reason); ``places`` (each
+        placeholder, by file).
     """
     remaining = _count_remaining(files, commits, project, settings, cache)
     without_licence = files.filter(pl.col("trainable") & pl.col("licence").is_null()).height

@@ -1,10 +1,9 @@
 """Keyed pseudonyms: consistent within a project and irreversible.
 
-A pseudonym is a truncated HMAC, not encryption and not anonymity: anyone with the key can test
-whether a guessed value is behind it. The key comes from the salt in ``params.yaml`` and the
-project's name, so that outputs are a function of what is checked in; a team that publishes its
-parameters and fears guesses sets a salt of its own and keeps it out of what it publishes. Equal
-values in two projects get different pseudonyms.
+A pseudonym is a truncated HMAC, not encryption and not anonymity: anyone with the key can test whether a guessed value
+is behind it. The key comes from the salt in ``params.yaml`` and the project's name, so that outputs are a function of
+what is checked in; a team that publishes its parameters and fears guesses sets a salt of its own and keeps it out of
+what it publishes. Equal values in two projects get different pseudonyms.
 """
 
 import hashlib

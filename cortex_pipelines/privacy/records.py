@@ -1,7 +1,6 @@
 """Redact free-form records (nested JSON: logs, feedback, prompts, reviews).
 
-All code that stores or trains on records of people or programs calls `redact_record` first, and
-keeps only its result.
+All code that stores or trains on records of people or programs calls `redact_record` first, and keeps only its result.
 """
 
 import re
@@ -84,11 +83,10 @@ class _Key:
 def redact_record(record: Any, settings: PrivacySettings, key: bytes) -> RedactedRecord:
     """Replace private values in a record, in keys as well as values, with placeholders.
 
-    Called by all code that stores or trains on external records: log readers, feedback, prompts,
-    notes, reviews. Equal values get equal placeholders, so records stay joinable by ids; ids and
-    names without private parts stay unchanged. A member is also judged by its key: the value of
-    ``password`` is always a secret, and the value of ``created_by`` a person unless it is a
-    program. Redaction is idempotent. The key is `logs_key` for records outside of projects.
+    Called by all code that stores or trains on external records: log readers, feedback, prompts, notes, reviews. Equal
+    values get equal placeholders, so records stay joinable by ids; ids and names without private parts stay unchanged.
+    A member is also judged by its key: the value of ``password`` is always a secret, and the value of ``created_by`` a
+    person unless it is a program. Redaction is idempotent. The key is `logs_key` for records outside of projects.
     """
     return RecordRedactor(settings, key)(record)
 

@@ -239,9 +239,8 @@ def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
 def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) -> list[Mutant]:
     """At most ``limit`` mutants, drawn by weight without replacement, in source order.
 
-    An operator is drawn by its weight, then one of its positions: the mix of bugs follows the
-    weights however many identifiers there are per operator sign. An operator is drawn again only
-    after all others.
+    An operator is drawn by its weight, then one of its positions: the mix of bugs follows the weights however many
+    identifiers there are per operator sign. An operator is drawn again only after all others.
     """
     lottery = _WeightedSampler(units, seed)
     mutants: dict[tuple[int, str], Mutant] = {}

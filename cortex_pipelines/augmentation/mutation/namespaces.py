@@ -16,29 +16,26 @@ from cortex_pipelines.augmentation.node_table import NodeTable, split_words
 
 # Where an identifier is the value of a variable and nothing else.
 _USES = split_words(
-    "argument_list arguments binary_operator binary_expression comparison_operator "
-    "boolean_operator not_operator unary_operator unary_expression return_statement subscript "
-    "subscript_expression index_expression attribute member_expression selector_expression "
-    "field_expression field_access list tuple array expression_list if_statement while_statement "
-    "parenthesized_expression conditional_expression ternary_expression for_statement "
-    "for_in_statement enhanced_for_statement range_clause for_expression return_expression "
-    "keyword_argument pair assignment variable_declarator assignment_expression let_declaration "
-    "augmented_assignment array_access method_invocation slice slice_expression "
-    "reference_expression interpolation if_expression cast_expression type_cast_expression "
-    "literal_element await await_expression yield throw_statement assert_statement "
-    "for_in_clause compound_assignment_expr augmented_assignment_expression elif_clause "
-    "tuple_expression array_expression template_substitution"
+    "argument_list arguments binary_operator binary_expression comparison_operator boolean_operator not_operator "
+    "unary_operator unary_expression return_statement subscript subscript_expression index_expression attribute "
+    "member_expression selector_expression field_expression field_access list tuple array expression_list if_statement "
+    "while_statement parenthesized_expression conditional_expression ternary_expression for_statement for_in_statement "
+    "enhanced_for_statement range_clause for_expression return_expression keyword_argument pair assignment "
+    "variable_declarator assignment_expression let_declaration augmented_assignment array_access method_invocation "
+    "slice slice_expression reference_expression interpolation if_expression cast_expression type_cast_expression "
+    "literal_element await await_expression yield throw_statement assert_statement for_in_clause "
+    "compound_assignment_expr augmented_assignment_expression elif_clause tuple_expression array_expression "
+    "template_substitution"
 )
 _NOT_USED_AT = split_words("left name attribute property field pattern function key label type alternative parameters")
 _OPERATIONS = split_words("binary_operator binary_expression boolean_operator augmented_assignment")
 _BINDERS = split_words(
-    "parameters lambda_parameters formal_parameters formal_parameter parameter "
-    "parameter_declaration default_parameter typed_parameter typed_default_parameter "
-    "required_parameter optional_parameter assignment_pattern rest_pattern closure_parameters "
-    "list_splat_pattern dictionary_splat_pattern tuple_pattern pattern_list variable_declarator "
-    "let_declaration for_statement for_in_statement enhanced_for_statement for_expression "
-    "var_spec assignment as_pattern_target array_pattern for_in_clause named_expression "
-    "catch_clause catch_formal_parameter resource expression_list arrow_function"
+    "parameters lambda_parameters formal_parameters formal_parameter parameter parameter_declaration default_parameter "
+    "typed_parameter typed_default_parameter required_parameter optional_parameter assignment_pattern rest_pattern "
+    "closure_parameters list_splat_pattern dictionary_splat_pattern tuple_pattern pattern_list variable_declarator "
+    "let_declaration for_statement for_in_statement enhanced_for_statement for_expression var_spec assignment "
+    "as_pattern_target array_pattern for_in_clause named_expression catch_clause catch_formal_parameter resource "
+    "expression_list arrow_function"
 )
 _BOUND_AT = split_words("left name pattern parameter parameters")
 _LOOPS = split_words("for_statement for_in_statement enhanced_for_statement for_expression range_clause")

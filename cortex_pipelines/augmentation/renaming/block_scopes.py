@@ -92,13 +92,12 @@ _JAVASCRIPT = BlockLanguage(
     hoisted=True,
     other_names=split_words("property_identifier private_property_identifier statement_identifier"),
     fixed=split_words(
-        "formal_parameters required_parameter.pattern optional_parameter.pattern rest_pattern "
-        "arrow_function.parameter catch_clause.parameter assignment_pattern.left object_pattern "
-        "pair_pattern.value function_declaration.name function_expression.name "
-        "generator_function.name generator_function_declaration.name class_declaration.name "
-        "class.name import_specifier import_clause namespace_import export_specifier "
-        "jsx_opening_element.name jsx_closing_element.name jsx_self_closing_element.name "
-        "type_predicate enum_declaration internal_module nested_identifier"
+        "formal_parameters required_parameter.pattern optional_parameter.pattern rest_pattern arrow_function.parameter "
+        "catch_clause.parameter assignment_pattern.left object_pattern pair_pattern.value function_declaration.name "
+        "function_expression.name generator_function.name generator_function_declaration.name class_declaration.name "
+        "class.name import_specifier import_clause namespace_import export_specifier jsx_opening_element.name "
+        "jsx_closing_element.name jsx_self_closing_element.name type_predicate enum_declaration internal_module "
+        "nested_identifier"
     ),
     forbidden=split_words("eval with_statement"),
 )
@@ -162,12 +161,11 @@ _RUST = BlockLanguage(
     hoisted=False,
     other_names=split_words("field_identifier"),
     fixed=split_words(
-        "parameter closure_parameters match_pattern tuple_struct_pattern captured_pattern "
-        "or_pattern slice_pattern ref_pattern reference_pattern range_pattern struct_pattern "
-        "field_pattern let_condition.pattern shorthand_field_initializer scoped_identifier "
-        "scoped_use_list use_list use_declaration use_as_clause function_item const_item.name "
-        "static_item.name macro_invocation.macro token_tree label lifetime const_parameter "
-        "generic_pattern remaining_field_pattern extern_crate_declaration mod_item"
+        "parameter closure_parameters match_pattern tuple_struct_pattern captured_pattern or_pattern slice_pattern "
+        "ref_pattern reference_pattern range_pattern struct_pattern field_pattern let_condition.pattern "
+        "shorthand_field_initializer scoped_identifier scoped_use_list use_list use_declaration use_as_clause "
+        "function_item const_item.name static_item.name macro_invocation.macro token_tree label lifetime "
+        "const_parameter generic_pattern remaining_field_pattern extern_crate_declaration mod_item"
     ),
     # A macro may take a name apart, build one, or find it in a format string: `{name}`.
     opaque=split_words("macro_invocation attribute_item inner_attribute_item macro_definition"),

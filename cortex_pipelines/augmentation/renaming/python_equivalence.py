@@ -1,8 +1,7 @@
 """Check that two versions of Python code differ in names of local variables alone.
 
-Independent of the code that renames, and of the interpreter's byte code, which differs from version
-to version: each variable is replaced by its scope and its number in order of appearance, and then
-the syntax trees have to be equal.
+Independent of the code that renames, and of the interpreter's byte code, which differs from version to version: each
+variable is replaced by its scope and its number in order of appearance, and then the syntax trees have to be equal.
 """
 
 import ast

@@ -22,8 +22,7 @@ class LocalVariable:
     places: tuple[tuple[int, int], ...]
 
 
-# What can see a local variable by its name at run time: where one of these words is used,
-# nothing is renamed.
+# What can see a local variable by its name at run time: where one of these words is used, nothing is renamed.
 _SEES_NAMES = split_words("locals vars eval exec dir query sql currentframe _getframe f_locals f_back")
 _COMPREHENSIONS = split_words("list_comprehension set_comprehension dictionary_comprehension generator_expression")
 _TARGETS = split_words(

@@ -1,10 +1,9 @@
 """The seccomp filter: system calls that are refused in the sandbox.
 
-The filter is closed: another architecture or calling convention ends the process, and a call newer
-than ``_NEWEST`` is one that the kernel does not have (ENOSYS), as is ``clone3``, whose flags a
-filter cannot see; libraries then take the older call. Assembled here because the bindings of
-libseccomp need a library that not every machine has; the tests compare the numbers with the
-kernel's headers.
+The filter is closed: another architecture or calling convention ends the process, and a call newer than ``_NEWEST`` is
+one that the kernel does not have (ENOSYS), as is ``clone3``, whose flags a filter cannot see; libraries then take the
+older call. Assembled here because the bindings of libseccomp need a library that not every machine has; the tests
+compare the numbers with the kernel's headers.
 """
 
 import csv

@@ -1,9 +1,8 @@
 """The Python that runs a project's tests: this one, or one with the project's own dependencies.
 
-The packages of an environment are pinned by version and hash in a file whose own hash stands in
-``params.yaml``, so what runs is a function of the parameters. It is made once by uv, from wheels
-alone: building a source distribution would run code outside of the sandbox. Only the sandbox ever
-starts its Python.
+The packages of an environment are pinned by version and hash in a file whose own hash stands in ``params.yaml``, so
+what runs is a function of the parameters. It is made once by uv, from wheels alone: building a source distribution
+would run code outside of the sandbox. Only the sandbox ever starts its Python.
 """
 
 import configparser

@@ -1,9 +1,8 @@
 """Run tests on mutants inside the sandbox; standard library only.
 
-Reads ``jobs.json`` beside it and prints a line of JSON for each answer, as soon as it has it, so
-that running out of time costs only what was not reached. The project lies in ``project/``. Every
-trial is a fork of this process, which has imported pytest and nothing of the project: starting
-Python again for each mutant would cost more than most tests do.
+Reads ``jobs.json`` beside it and prints a line of JSON for each answer, as soon as it has it, so that running out of
+time costs only what was not reached. The project lies in ``project/``. Every trial is a fork of this process, which has
+imported pytest and nothing of the project: starting Python again for each mutant would cost more than most tests do.
 """
 
 import contextlib

@@ -23,9 +23,8 @@ _BEGINS = re.compile(
 _ENDS = re.compile(r"[\"']?[ \t]*[,;]?[ \t]*(?:(?:#|;|//|<!--)[^\n]{0,200})?(?:\r?\n|$)")
 _COMMAND = re.compile(r"[ \t]+[a-z][\w./-]{1,30}(?:[ \t]+[\w./'\"-]|\s*$)")
 _ADDRESS = re.compile(
-    r"""(?ix)(?<![\w-])(?:host(?:[ _-]?name)?|server|data[ ]source|address|endpoint|database|db|
-    db_?name|initial[ ]catalog|port|remote_?(?:path|dir)|protocol)["']?(?:[ \t]*[:=]|>)[ \t]*
-    ["']?(?![\s"'<,{\[(|]) | ://"""
+    r"""(?ix)(?<![\w-])(?:host(?:[ _-]?name)?|server|data[ ]source|address|endpoint|database|db| db_?name|initial[
+    ]catalog|port|remote_?(?:path|dir)|protocol)["']?(?:[ \t]*[:=]|>)[ \t]* ["']?(?![\s"'<,{\[(|]) | ://"""
 )
 _FLUSH = re.compile(r"[;&,\"'`)]*(?:\s|\Z)")
 _DEFINES = re.compile(r"(?:#[ ]?define[ \t]+|\bset[qf]?[ \t]*\(?[ \t]*|\(def[a-z]*[ \t]+|(?<!\w):).?\Z")

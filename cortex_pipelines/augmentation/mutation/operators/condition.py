@@ -63,9 +63,8 @@ class NegatedCondition(Operator):
 
 
 _NEED_NO_BRACKETS = split_words(
-    "identifier call attribute subscript call_expression member_expression method_invocation "
-    "field_access selector_expression field_expression index_expression true false "
-    "subscript_expression array_access"
+    "identifier call attribute subscript call_expression member_expression method_invocation field_access "
+    "selector_expression field_expression index_expression true false subscript_expression array_access"
 )
 
 

@@ -81,8 +81,7 @@ def _end(text: str, position: int) -> int:
 _MAX_BYTES = 4_000_000
 _NEAR = 4
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-# What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the
-# default in a tag of Go.
+# What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the default in a tag of Go.
 _FALLBACKS = (
     re.compile(r"\$\{\s*(?P<name>[\w.-]{1,80})\s*:[-=?]?\s*(?P<value>[^\s{}]{1,400})\}"),
     re.compile(r"(?P<name>[\w.-]{1,80})['\"\])}]{0,4}\s*\?:\s*'(?P<value>[^'\n]{1,400})'"),

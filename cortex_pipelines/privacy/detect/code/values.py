@@ -43,9 +43,8 @@ _LANGUAGES = {
     }.items()
     for ending in endings.split()
 }
-# What follows a quote, or begins the line after one, up to a blank or the next quote: words have
-# neither digits nor signs, and random letters are at least ten. Code between two literals begins
-# and ends with punctuation.
+# What follows a quote, or begins the line after one, up to a blank or the next quote: words have neither digits nor
+# signs, and random letters are at least ten. Code between two literals begins and ends with punctuation.
 _CANDIDATE = re.compile(
     r"""["'`](?:\\?\r?\n[ \t]*)?(?:(?:Bearer|Basic|Token|Key)[ ])?
     (?![,;:)\]}+?=|&.](?:[^\s"'`]{0,400}+(?<=[=:(\[,+?&|;{}!<>])["'`]|[^\s"'`]{0,400}+\s))

@@ -11,8 +11,7 @@ from cortex_pipelines.privacy.detect.text.wording import word_set
 _USER = re.compile(r"(?<![\w.+%/-])[A-Za-z0-9][\w.+%-]{0,63}$", re.ASCII)
 _AUTHORITY = re.compile(r"://[^\s/]*$")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,18}(?![\w(@:]|-\w)", re.ASCII)
-# Country codes have two letters; longer endings are only those that addresses have in practice,
-# as `a@b.shape` is code.
+# Country codes have two letters; longer endings are only those that addresses have in practice, as `a@b.shape` is code.
 _ENDINGS = word_set(
     "com org net edu gov mil int info biz name pro coop aero museum jobs mobi travel tel cat asia app dev xyz online "
     "site tech store cloud email live company page blog work works team systems solutions software digital agency "

@@ -79,8 +79,7 @@ def _suggests(key: str) -> bool:
 class NestedKeys:
     """Turns the events of a parser into settings with joined keys.
 
-    Events are `open`, `scalar` and `close`, in the order of the text; in a mapping every other
-    scalar is a key.
+    Events are `open`, `scalar` and `close`, in the order of the text; in a mapping every other scalar is a key.
     """
 
     def __init__(self, prefix: str = "") -> None:

@@ -152,8 +152,7 @@ _EXTRA = re.compile(
 def settings_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
     """Values of a file of settings with their names; of other files fallbacks of variables.
 
-    A malformed file yields the settings before the fault. The path's name tells the format where
-    the text does not.
+    A malformed file yields the settings before the fault. The path's name tells the format where the text does not.
     """
     if not (indexed.could_assign_secrets or indexed.has_hidden_names):
         return

@@ -7,8 +7,7 @@ from cortex_pipelines.privacy.detect.settings.format import Setting
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText, backslashes_resolved
 
 _INI_LINE = re.compile(
-    r"""(?mx)
-    ^[ \t]*\[(?P<section>[^\]\n]{1,200})\][^\n]*$
+    r"""(?mx) ^[ \t]*\[(?P<section>[^\]\n]{1,200})\][^\n]*$
   | ^[ \t]*(?:[+!~-][ \t]?)?(?P<key>(?:[\w@./:-]|[ ](?=[\w ]{1,30}[=:]))[^=:\[\]\n"'<>{}()]{0,79}?)
     [ \t]*(?:=|:(?!//))[ \t]*(?P<value>[^\n]*(?:\n[ \t]+[^\s=:;\#][^\n=:]*$)*)
   | ^[ \t]*(?P<directive>[A-Za-z][\w.-]{1,60})[ \t]+
@@ -60,8 +59,7 @@ def read_properties(text: MappedText) -> Iterator[Setting]:
 
 
 _VARIABLE = re.compile(
-    r"""(?mx)
-    ^[ \t]*(?:export[ \t]+|set[ \t]+|SET[ \t]+)?(?P<key>[A-Za-z_][\w.-]*+)[ \t]*[=:][ \t]*
+    r"""(?mx) ^[ \t]*(?:export[ \t]+|set[ \t]+|SET[ \t]+)?(?P<key>[A-Za-z_][\w.-]*+)[ \t]*[=:][ \t]*
     (?:"(?P<double>(?:[^"\\]|\\.|\\\n)*+)" | '(?P<single>[^']*+)' | (?P<bare>[^\n]*+))
     """
 )
