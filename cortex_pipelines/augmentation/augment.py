@@ -1,7 +1,6 @@
 """Build the augmentation tables of a project's units."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -18,21 +17,8 @@ from cortex_pipelines.schemas.table import Table
 Row = dict[str, Any]
 
 
-def renamed_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    return (_renamed(unit, settings) for unit in units)
-
-
-def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    return (_rewritten(unit, settings) for unit in units)
-
-
-def injected_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    return (_injected(unit, settings) for unit in units)
-
-
-def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
-    rows: list[Row] = []
-    seen_codes = set()
+def renamed_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
+    rows, seen_codes = [], set()
     context = (unit["language"], unit["kind"], unit["path"])
     for variant in range(settings.renamed_variants):
         seed = (settings.seed, unit["unit_id"], variant)
@@ -47,7 +33,7 @@ def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
     return rows
 
 
-def _rewritten(unit: Row, settings: AugmentationSettings) -> list[Row]:
+def rewritten_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
     context = (unit["language"], unit["kind"], unit["path"])
     variants = rewritten(unit["code"], *context, settings.rewrites_per_unit, settings.seed, unit["unit_id"])
     return [
@@ -57,35 +43,23 @@ def _rewritten(unit: Row, settings: AugmentationSettings) -> list[Row]:
     ]
 
 
-def _injected(unit: Row, settings: AugmentationSettings) -> list[Row]:
+def injected_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
     if not settings.mutants_per_unit:
         return []
-    mutants = mutate_unit(
-        unit["code"],
-        unit["language"],
-        unit["kind"],
-        unit["path"],
-        unit["name"],
-        settings.mutants_per_unit,
-        settings.seed,
-        unit["unit_id"],
-    )
-    return [
-        _unit_columns(unit)
-        | {"mutant_id": _mutant_id(unit["unit_id"], mutant.operator, mutant.buggy_code)}
-        | {"operator": mutant.operator, "error_type": mutant.error_type}
-        | {"buggy_code": mutant.buggy_code, "fixed_code": mutant.fixed_code}
-        | {"explanation": mutant.explanation, "verification": list(mutant.verification)}
-        for mutant in mutants
-    ]
+    context = (unit["language"], unit["kind"], unit["path"], unit["name"])
+    mutants = mutate_unit(unit["code"], *context, settings.mutants_per_unit, settings.seed, unit["unit_id"])
+    columns = ("operator", "error_type", "buggy_code", "fixed_code", "explanation")
+    rows = []
+    for mutant in mutants:
+        identity = "\x1f".join((unit["unit_id"], mutant.operator, mutant.buggy_code))
+        row = {"mutant_id": hashlib.sha256(identity.encode()).hexdigest()[:32]}
+        row |= {column: getattr(mutant, column) for column in columns}
+        rows.append(_unit_columns(unit) | row | {"verification": list(mutant.verification)})
+    return rows
 
 
 def _unit_columns(unit: Row) -> Row:
     return {"unit_id": unit["unit_id"], "language": unit["language"]}
-
-
-def _mutant_id(*parts: str) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 _KINDS = ("function", "method")

@@ -40,23 +40,20 @@ class NodeTable:
         self._above: list[int] = []
         self._fields: list[str] = []
         self.notes: dict[str, dict[int, Any]] = {}
-        self._walk()
-        self._place = {node.id: index for index, node in enumerate(self.nodes)}
-
-    def _walk(self) -> None:
-        cursor, ancestors = self.snippet.tree.walk(), [-1]
-        while True:
+        self._place: dict[int, int] = {}
+        cursor, ancestors = snippet.tree.walk(), [-1]
+        while ancestors:
             node = cursor.node
             if node is not None:
+                self._place[node.id] = len(self.nodes)
                 self.nodes.append(node)
                 self._above.append(ancestors[-1])
                 self._fields.append(cursor.field_name or "")
             if cursor.goto_first_child():
                 ancestors.append(len(self.nodes) - 1)
                 continue
-            while not cursor.goto_next_sibling():
-                if not cursor.goto_parent():
-                    return
+            while ancestors and not cursor.goto_next_sibling():
+                cursor.goto_parent()
                 ancestors.pop()
 
     def parent(self, node: Node) -> Node | None:
@@ -149,16 +146,12 @@ def own_indent(view: NodeTable) -> str | None:
     prefix_indent = view.snippet.prefix.rpartition(b"\n")[2].decode()
     if prefix_indent:
         return prefix_indent
-    indents = (_indent_before(node.start_byte, view.text) for node in view.by_type.get("block", ()))
-    blocks = [indent for indent in indents if indent]
+    starts = [node.start_byte for node in view.by_type.get("block", ())]
+    margins = [view.text[view.text.rfind(b"\n", 0, start) + 1 : start].decode() for start in starts]
+    blocks = [margin for margin in margins if margin and not margin.strip()]
     if not blocks:
         return None
     body = blocks[0]
     nested = [indent for indent in blocks if indent.startswith(body) and indent != body]
     level = min(map(len, nested), default=0) - len(body)
     return body[: len(body) - level] if 0 < level <= len(body) else None
-
-
-def _indent_before(offset: int, text: bytes) -> str:
-    before = text[text.rfind(b"\n", 0, offset) + 1 : offset]
-    return "" if before.strip() else before.decode()

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ from cortex_pipelines.settings import Settings
 
 S = TypeVar("S", bound=Settings)
 Row = dict[str, Any]
-Work = Callable[[Sequence[Row], S], Iterator[list[Row]]]
-"""What makes rows of units: a list for each unit, in their order."""
+Work = Callable[[Row, S], list[Row]]
+"""What makes rows of a unit."""
 _WORTH_A_PROCESS = 2000  # starting one takes as long as a few hundred units
 _MOST_PROCESSES = 8
 _START = f"from {__name__} import serve; serve()"
@@ -30,7 +30,7 @@ def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -
     """Apply ``work``, a module-level function of JSON values, to the units in several processes, in order."""
     processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1)
     if processes == 1:
-        return list(chain.from_iterable(track_all(work(units, settings), len(units), doing)))
+        return list(chain.from_iterable(track_all((work(unit, settings) for unit in units), len(units), doing)))
     size = -(-len(units) // processes)  # ids are hashes: the shares are as long as each other
     shares = [units[start : start + size] for start in range(0, len(units), size)]
     with ThreadPoolExecutor(processes) as pool:
@@ -68,11 +68,8 @@ def _run_subprocess(work: Work[S], share: Sequence[Row], settings: S) -> list[Ro
 
 def serve() -> None:
     task = json.loads(sys.stdin.buffer.read())
-    work, kind = (_import_name(*task[name]) for name in ("work", "settings"))
+    names = (task["work"], task["settings"])
+    work, kind = (getattr(importlib.import_module(module), name) for module, name in names)
     settings = kind(**task["values"])
-    rows = list(chain.from_iterable(work(task["units"], settings)))
+    rows = list(chain.from_iterable(work(unit, settings) for unit in task["units"]))
     sys.stdout.buffer.write(json.dumps(rows).encode())
-
-
-def _import_name(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)

@@ -39,27 +39,22 @@ class Snippet:
         text = self.prefix + code + self.suffix
         tree = self.tree.copy()
         start_byte = len(self.prefix) + start
-        new_end = start_byte + len(replacement)
+        row, column = self._point(start_byte)
+        rows, last = replacement.count(b"\n"), replacement.rpartition(b"\n")[2]
         tree.edit(
             start_byte=start_byte,
             old_end_byte=len(self.prefix) + end,
-            new_end_byte=new_end,
-            start_point=self._point(start_byte),
+            new_end_byte=start_byte + len(replacement),
+            start_point=(row, column),
             old_end_point=self._point(len(self.prefix) + end),
-            new_end_point=self._moved_point(start_byte, replacement),
+            new_end_point=(row + rows, len(last) if rows else column + len(last)),
         )
-        grammar = grammar_for(self.language, self.path)
-        tree = parse(text, grammar, tree)
+        tree = parse(text, grammar_for(self.language, self.path), tree)
         return Snippet(code, self.language, self.path, self.prefix, self.suffix, tree)
 
     def _point(self, offset: int) -> tuple[int, int]:
         row = bisect_right(self._lines, offset) - 1
         return row, offset - self._lines[row]
-
-    def _moved_point(self, offset: int, inserted: bytes) -> tuple[int, int]:
-        row, column = self._point(offset)
-        rows, last = inserted.count(b"\n"), inserted.rpartition(b"\n")[2]
-        return row + rows, len(last) if rows else column + len(last)
 
     @cached_property
     def _lines(self) -> list[int]:
@@ -110,12 +105,10 @@ class Snippet:
                 yield node.type, text[node.start_byte : node.end_byte]
 
 
-def walk(root: Node, skip: frozenset[str] = frozenset()) -> Iterator[Node]:
+def walk(root: Node) -> Iterator[Node]:
     stack = [root]
     while stack:
         node = stack.pop()
-        if node.type in skip:
-            continue
         yield node
         if node.child_count:
             stack.extend(reversed(node.children))

@@ -89,7 +89,7 @@ def test_a_cache_changes_nothing_but_the_work(tmp_path: Path, monkeypatch: pytes
 
     def record_units(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
         unit_ids.extend(unit_row["unit_id"] for unit_row in units)
-        return [row for rows in work(units, rest[0]) for row in rows]
+        return [row for unit_row in units for row in work(unit_row, rest[0])]
 
     monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", record_units)
     again = augment(changed, SETTINGS, "shop", cache)

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from tree_sitter import Node
-
-from cortex_pipelines.augmentation.mutation.inject import Mutant, MutatedUnit, Site, all_mutants, sampled, sites
+from cortex_pipelines.augmentation.mutation.inject import Mutant, MutatedUnit, Site, sampled, sites
 from cortex_pipelines.augmentation.node_table import NodeTable, split_words
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.settings import AugmentationSettings
@@ -26,19 +24,22 @@ def mutate_code(
     """Mutants of a whole file in order, drawn by weight up to ``limit``; none of units above the maximum length."""
     data = code.encode() if isinstance(code, str) else code
     view = NodeTable(parse_file(data, language, path))
-    pairs = _assign_to_units(view, _units(view, path, extraction), settings.max_unit_bytes)
-    if limit is None:
-        return sorted(all_mutants(pairs), key=lambda mutant: (mutant.start_byte, -mutant.end_byte))
-    return sampled(list(pairs), limit, settings.seed)
-
-
-def _units(view: NodeTable, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
     spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
-    for unit in file_units(view.text, view.language, path, extraction):
-        if unit.kind in _KINDS:
-            spans.append((unit.start_byte, unit.end_byte, unit.name))
+    for part in file_units(view.text, language, path, extraction):
+        if part.kind in _KINDS:
+            spans.append((part.start_byte, part.end_byte, part.name))
     # of two with one span the named one counts
-    return sorted(spans, key=lambda span: (span[0], -span[1], span[2]))
+    spans.sort(key=lambda span: (span[0], -span[1], span[2]))
+    pairs = _assign_to_units(view, spans, settings.max_unit_bytes)
+    if limit is None:
+        mutants: dict[tuple[int, str], Mutant] = {}
+        for unit, (operator, node) in pairs:
+            for change in operator.edits_at(node, unit.view):
+                mutant = unit.mutant(operator, change)
+                if mutant is not None:
+                    mutants.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
+        return sorted(mutants.values(), key=lambda mutant: (mutant.start_byte, -mutant.end_byte))
+    return sampled(list(pairs), limit, settings.seed)
 
 
 def _assign_to_units(
@@ -53,16 +54,10 @@ def _assign_to_units(
             while enclosing and enclosing[-1].end <= start:
                 enclosing.pop()
             enclosing.append(MutatedUnit(view, start, end, name, _python(view, start, end)))
-        holding = _innermost(enclosing, node)
+        around = (unit for unit in reversed(enclosing) if unit.start <= node.start_byte and node.end_byte <= unit.end)
+        holding = next(around, None)
         if holding is not None and holding.end - holding.start <= longest:
             yield holding, (operator, node)
-
-
-def _innermost(enclosing: list[MutatedUnit], node: Node) -> MutatedUnit | None:
-    for unit in reversed(enclosing):
-        if unit.start <= node.start_byte and node.end_byte <= unit.end:
-            return unit
-    return None
 
 
 def _python(view: NodeTable, start: int, end: int) -> PythonUnit | None:

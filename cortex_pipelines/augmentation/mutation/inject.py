@@ -2,10 +2,10 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, count
 
 from tree_sitter import Node
 
@@ -15,7 +15,7 @@ from cortex_pipelines.augmentation.node_table import BLOCKS, NodeTable, split_wo
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+from cortex_pipelines.augmentation.snippets import parse_unit
 
 _JUMPS = split_words("return_statement raise_statement continue_statement break_statement throw_statement")
 _NEUTRAL = re.compile(r"^.*[\w)\]]\s*(?:[-+|^]\s*0(?:\.0*)?|(?:\*\*?|//?|%)\s*1(?:\.0*)?|(?:<<|>>)\s*0)$", re.DOTALL)
@@ -68,21 +68,15 @@ def _closes_at_end(text: str) -> bool:
 
 def _in_inert_code(change: TextEdit, view: NodeTable) -> bool:
     notes = view.notes.setdefault("inert", {})
-    if not notes:
-        notes[0] = _inert(view)
+    if not notes:  # spans where edits have no effect at run time, outermost only, in order
+        outer: list[tuple[int, int]] = []
+        for start, end in sorted(span for node in view.nodes for span in _inert_at(node, view)):
+            if not outer or end > outer[-1][1]:
+                outer.append((start, end))
+        notes[0] = outer
     spans: list[tuple[int, int]] = notes[0]
     index = bisect_right(spans, (change.start, len(view.text) + 1)) - 1
     return index >= 0 and change.end <= spans[index][1]
-
-
-def _inert(view: NodeTable) -> list[tuple[int, int]]:
-    """Spans where edits have no effect at run time, outermost only, in order."""
-    spans = [span for node in view.nodes for span in _inert_at(node, view)]
-    outer: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if not outer or end > outer[-1][1]:
-            outer.append((start, end))
-    return outer
 
 
 def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
@@ -176,13 +170,17 @@ class MutatedUnit:
         if is_equivalent(operator.name, change, self.view):
             return None
         differs = self.python.does_something_else(buggy) if self.python is not None else None
-        if differs is False or not _sound(snippet, start, end, replacement):
+        if differs is False:
+            return None
+        # the change adds no syntax error, changes the tree and can be undone
+        other, removed = snippet.with_change(start, end, replacement), snippet.code[start:end]
+        restored = other.code[:start] + removed + other.code[start + len(replacement) :]
+        if other.errors > snippet.errors or restored != snippet.code or snippet.same_tree(other, start):
             return None
         try:
             fixed_text, buggy_text = fixed.decode(), buggy.decode()
         except UnicodeDecodeError:
             return None
-        removed = snippet.code[start:end]
         # removed text may begin with a line break
         code_start = start + len(removed) - len(removed.lstrip())
         line = snippet.code.count(b"\n", self.start, code_start) + 1
@@ -191,14 +189,6 @@ class MutatedUnit:
         span = (self.start, self.end)
         names = (operator.name, operator.error_type)
         return Mutant(*names, *span, fixed_text, buggy_text, explanation, differs)
-
-
-def _sound(snippet: Snippet, start: int, end: int, replacement: bytes) -> bool:
-    """Whether the change adds no syntax error, changes the tree and can be undone."""
-    other = snippet.with_change(start, end, replacement)
-    stop = start + len(replacement)
-    restored = other.code[:start] + snippet.code[start:end] + other.code[stop:]
-    return other.errors <= snippet.errors and restored == snippet.code and not snippet.same_tree(other, start)
 
 
 def mutate_unit(code: str, language: str, kind: str, path: str, name: str, limit: int, *seed: object) -> list[Mutant]:
@@ -226,69 +216,43 @@ def sites(view: NodeTable) -> Iterator[Site]:
                 yield operator, node
 
 
-def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
-    seen_mutants: set[tuple[int, str]] = set()
-    for unit, (operator, node) in units:
-        for change in operator.edits_at(node, unit.view):
-            mutant = unit.mutant(operator, change)
-            if mutant is not None and (mutant.start_byte, mutant.buggy_code) not in seen_mutants:
-                seen_mutants.add((mutant.start_byte, mutant.buggy_code))
-                yield mutant
-
-
 def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) -> list[Mutant]:
     """At most ``limit`` mutants, drawn by weight without replacement, in source order.
 
     An operator is drawn by its weight, then one of its positions: the mix of bugs follows the weights however many
     identifiers there are per operator sign. An operator is drawn again only after all others.
     """
-    lottery = _WeightedSampler(units, seed)
+    by_name = {operator.name: operator for _, (operator, _) in units}
+    places: dict[str, list[tuple[MutatedUnit, Node | TextEdit]]] = {}
+    for unit, (operator, node) in units:
+        places.setdefault(operator.name, []).append((unit, node))
+    numbers = (draw(*seed, number) for number in count(1))
     mutants: dict[tuple[int, str], Mutant] = {}
-    while len(mutants) < limit and (mutant := lottery.next()) is not None:
-        mutants.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
+    waiting: list[str] = []
+    while places and len(mutants) < limit:
+        waiting = waiting or sorted(places)
+        weights = list(accumulate(by_name[name].weight for name in waiting))
+        name = waiting.pop(bisect_right(weights, next(numbers) % weights[-1]))
+        mutant = _draw_mutant(by_name[name], places[name], numbers)
+        if mutant is None:
+            del places[name]
+        else:
+            mutants.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
     return sorted(mutants.values(), key=lambda mutant: (mutant.start_byte, mutant.end_byte, mutant.buggy_code))
 
 
-class _WeightedSampler:
-    def __init__(self, units: list[tuple[MutatedUnit, Site]], seed: tuple[object, ...]) -> None:
-        self._operators = {operator.name: operator for _, (operator, _) in units}
-        self._places: dict[str, list[tuple[MutatedUnit, Node | TextEdit]]] = {}
-        for unit, (operator, node) in units:
-            self._places.setdefault(operator.name, []).append((unit, node))
-        self._waiting = sorted(self._places)
-        self._seed = seed
-        self._drawn = 0
-
-    def next(self) -> Mutant | None:
-        while self._places:
-            self._waiting = self._waiting or sorted(self._places)
-            name = self._operator()
-            self._waiting.remove(name)
-            mutant = self._draw_from(name)
+def _draw_mutant(
+    operator: Operator, candidates: list[tuple[MutatedUnit, Node | TextEdit]], numbers: Iterator[int]
+) -> Mutant | None:
+    """A mutant of one of the candidates, which it takes out; a node gives place to the edits at it."""
+    while candidates:
+        ticket = next(numbers) % len(candidates)
+        candidates[ticket], candidates[-1] = candidates[-1], candidates[ticket]
+        unit, candidate = candidates.pop()
+        if isinstance(candidate, TextEdit):
+            mutant = unit.mutant(operator, candidate)
             if mutant is not None:
                 return mutant
-            del self._places[name]
-        return None
-
-    def _below(self, limit: int) -> int:
-        self._drawn += 1
-        return draw(*self._seed, self._drawn) % limit
-
-    def _operator(self) -> str:
-        weights = [self._operators[name].weight for name in self._waiting]
-        ticket = self._below(sum(weights))
-        return self._waiting[bisect_right(list(accumulate(weights)), ticket)]
-
-    def _draw_from(self, name: str) -> Mutant | None:
-        operator, candidates = self._operators[name], self._places[name]
-        while candidates:
-            ticket = self._below(len(candidates))
-            candidates[ticket], candidates[-1] = candidates[-1], candidates[ticket]
-            unit, candidate = candidates.pop()
-            if isinstance(candidate, TextEdit):
-                mutant = unit.mutant(operator, candidate)
-                if mutant is not None:
-                    return mutant
-            else:
-                candidates += [(unit, change) for change in operator.edits_at(candidate, unit.view)]
-        return None
+        else:
+            candidates += [(unit, change) for change in operator.edits_at(candidate, unit.view)]
+    return None

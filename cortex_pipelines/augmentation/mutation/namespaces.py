@@ -5,7 +5,7 @@ of any size takes time linear in its length.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
@@ -99,20 +99,44 @@ def others_before(name: str, node: Node, view: NodeTable, most: int) -> list[str
 
 def other_callees(call: Node, view: NodeTable) -> list[str]:
     """Other functions called the same way in the function, nearest first."""
-    shape = call_shape(call, view)
-    if shape is None:
-        return []
-    callees = _by_shape(call, view, call.type, _calls).get(shape[1:], _NamePositions())
-    return _nearest_names(callees, call.start_byte, shape[0])
+    return _others_of_shape(call, view, _call_shape)
 
 
 def other_attributes(node: Node, view: NodeTable) -> list[str]:
+    return _others_of_shape(node, view, _attribute_shape)
+
+
+_Shape: TypeAlias = tuple[str, str, int]
+
+
+def _others_of_shape(node: Node, view: NodeTable, shape_of: Callable[[Node, NodeTable], _Shape | None]) -> list[str]:
+    """Names that stand in the function where the node's name stands in it, nearest first."""
+    shape = shape_of(node, view)
+    if shape is None:
+        return []
+    home = view.home(node)
+    notes: dict[int, dict[tuple[str, int], _NamePositions]] = view.notes.setdefault(node.type, {})
+    if home.id not in notes:
+        notes[home.id] = {}
+        for candidate in view.descendants(home):
+            other = shape_of(candidate, view) if candidate.type == node.type else None
+            if other is not None:
+                notes[home.id].setdefault(other[1:], _NamePositions()).add(candidate.start_byte, other[0])
+    positions = notes[home.id].get(shape[1:], _NamePositions())
+    middle = bisect_left(positions.places, node.start_byte)
+    span = range(max(0, middle - _LOOK_AROUND), min(len(positions.places), middle + _LOOK_AROUND))
+    nearest = sorted(span, key=lambda index: (abs(positions.places[index] - node.start_byte), index))
+    return list(dict.fromkeys(positions.names[index] for index in nearest if positions.names[index] != shape[0]))
+
+
+def _attribute_shape(node: Node, view: NodeTable) -> _Shape | None:
+    if not is_pair(node) or view.field(node) == "function":
+        return None
     owner, name = node.named_children
-    attributes = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _NamePositions())
-    return _nearest_names(attributes, node.start_byte, view.code(name))
+    return view.code(name), view.code(owner), 0
 
 
-def call_shape(call: Node, view: NodeTable) -> tuple[str, str, int] | None:
+def _call_shape(call: Node, view: NodeTable) -> _Shape | None:
     """Callee name, receiver text and number of arguments of a call."""
     arguments = call.child_by_field_name("arguments")
     function = call.child_by_field_name("function")
@@ -135,13 +159,6 @@ def call_shape(call: Node, view: NodeTable) -> tuple[str, str, int] | None:
 
 def is_pair(node: Node) -> bool:
     return node.named_child_count == 2 and not node.named_children[1].child_count
-
-
-def _nearest_names(names: _NamePositions, position: int, but: str) -> list[str]:
-    middle = bisect_left(names.places, position)
-    span = range(max(0, middle - _LOOK_AROUND), min(len(names.places), middle + _LOOK_AROUND))
-    nearest = sorted(span, key=lambda index: (abs(names.places[index] - position), index))
-    return list(dict.fromkeys(names.names[index] for index in nearest if names.names[index] != but))
 
 
 def _bound(node: Node, view: NodeTable) -> _NamePositions:
@@ -201,34 +218,3 @@ def is_bound(node: Node, view: NodeTable) -> bool:
     if parent.type in _ALWAYS_BOUND:
         return True
     return field in _BOUND_AT or (field == "" and parent.type.endswith(("parameters", "pattern")))
-
-
-_Shape: TypeAlias = tuple[str | int, ...]
-_Finder: TypeAlias = Callable[[Iterable[Node], NodeTable], Iterator[tuple[int, str, _Shape]]]
-
-
-def _by_shape(node: Node, view: NodeTable, kind: str, find: _Finder) -> dict[_Shape, _NamePositions]:
-    home = view.home(node)
-    notes = view.notes.setdefault(kind, {})
-    if home.id not in notes:
-        by_shape: dict[_Shape, _NamePositions] = {}
-        of_kind = (candidate for candidate in view.descendants(home) if candidate.type == kind)
-        for position, name, shape in find(of_kind, view):
-            by_shape.setdefault(shape, _NamePositions()).add(position, name)
-        notes[home.id] = by_shape
-    shapes: dict[_Shape, _NamePositions] = notes[home.id]
-    return shapes
-
-
-def _calls(nodes: Iterable[Node], view: NodeTable) -> Iterator[tuple[int, str, _Shape]]:
-    for node in nodes:
-        shape = call_shape(node, view)
-        if shape is not None:
-            yield node.start_byte, shape[0], shape[1:]
-
-
-def _attributes(nodes: Iterable[Node], view: NodeTable) -> Iterator[tuple[int, str, _Shape]]:
-    for node in nodes:
-        if is_pair(node) and view.field(node) != "function":
-            owner, name = node.named_children
-            yield node.start_byte, view.code(name), (view.code(owner),)

@@ -36,7 +36,7 @@ class Operator(ABC):
     """Family of the mistake."""
     places: ClassVar[Mapping[str, frozenset[str]]]
     """Language to node types on which the operator works; its keys are the languages claimed."""
-    weight: ClassVar[int]
+    weight: ClassVar[int] = 1
     """How often it is drawn against the others that a unit has a place for, however many places there are. The order
     is that of one-line fixes in the history of requests, cobra, ky and ripgrep: of 511 that an operator can undo, 287
     change a variable, 126 a function, 32 a conversion, 29 an attribute and 37 anything else."""
@@ -79,13 +79,9 @@ def replace_span(view: NodeTable, quoted_node: Node, start: int, end: int, repla
     old = view.between(start, end)
     right = head + old + tail
     if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
-        head, tail = _quoted_context(head, tail)
+        room = _LONGEST_QUOTE // 3
+        head, tail = head.rpartition("\n")[2][-room:].lstrip(), tail.partition("\n")[0][:room].rstrip()
     return TextEdit(start, end, replacement, head + old + tail, head + replacement + tail, old, replacement)
-
-
-def _quoted_context(head: str, tail: str) -> tuple[str, str]:
-    room = _LONGEST_QUOTE // 3
-    return head.rpartition("\n")[2][-room:].lstrip(), tail.partition("\n")[0][:room].rstrip()
 
 
 def replace_quoting_around(view: NodeTable, node: Node, replacement: str) -> TextEdit:

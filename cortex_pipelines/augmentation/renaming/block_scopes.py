@@ -203,7 +203,11 @@ def block_locals(snippet: Snippet) -> list[LocalVariable]:
         name = text_of(node)
         if node.type in language.other_names or roles[node.id] in language.ignored:
             continue
-        if node.type != "identifier" or _is_fixed(node, language, roles):
+        parent = node.parent
+        if node.type != "identifier" or parent is None:
+            fixed.add(name)
+            continue
+        if {parent.type, roles[node.id], f"{roles[parent.id]}>{parent.type}"} & language.fixed:
             fixed.add(name)
             continue
         occurrences.setdefault(name, []).append(node)
@@ -238,14 +242,6 @@ def _roles(root: Node) -> _Roles:
             parents.pop()
 
 
-def _is_fixed(node: Node, language: BlockLanguage, roles: _Roles) -> bool:
-    parent = node.parent
-    if parent is None:
-        return True
-    contexts = {parent.type, roles[node.id], f"{roles[parent.id]}>{parent.type}"}
-    return not contexts.isdisjoint(language.fixed)
-
-
 def _declared_scope(node: Node, language: BlockLanguage, roles: _Roles) -> _Scope | None:
     top = node
     while top.parent is not None and top.parent.type in language.patterns:
@@ -253,18 +249,13 @@ def _declared_scope(node: Node, language: BlockLanguage, roles: _Roles) -> _Scop
     form = top.parent
     if form is None:
         return None
-    role = roles[top.id]
+    holder = form.parent.type if form.parent is not None else ""
     for declaration in language.declarations:
-        if role == f"{declaration.parent}.{declaration.name}" and _declares(form, declaration):
+        has_token = not declaration.token or any(part.type in declaration.token for part in form.children)
+        is_inside = not declaration.within or holder in declaration.within
+        if roles[top.id] == f"{declaration.parent}.{declaration.name}" and has_token and is_inside:
             return _scope_of(node, form, declaration, language)
     return None
-
-
-def _declares(form: Node, declaration: Declaration) -> bool:
-    if declaration.token and not any(part.type in declaration.token for part in form.children):
-        return False
-    holder = form.parent.type if form.parent is not None else ""
-    return not declaration.within or holder in declaration.within
 
 
 def _scope_of(name: Node, form: Node, declaration: Declaration, language: BlockLanguage) -> _Scope | None:

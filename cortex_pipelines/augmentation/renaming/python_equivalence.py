@@ -80,14 +80,10 @@ def _numbered(tree: ast.Module) -> str:
             setattr(node, attribute, f"{kept} local {number}")
     for node in ast.walk(tree):
         if isinstance(node, ast.Nonlocal):
-            node.names = [str(numbers.get((owner.number, name), name)) for name, owner in _owners(node, scopes)]
+            owners = [scopes[node].owner(name) or scopes[node] for name in node.names]
+            pairs = zip(owners, node.names, strict=True)
+            node.names = [str(numbers.get((owner.number, name), name)) for owner, name in pairs]
     return ast.dump(tree)
-
-
-def _owners(node: ast.Nonlocal, scopes: dict[ast.AST, _Scope]) -> Iterator[tuple[str, _Scope]]:
-    for name in node.names:
-        owner = scopes[node].owner(name)
-        yield name, owner or scopes[node]
 
 
 def _visit(

@@ -87,33 +87,22 @@ def python_locals(snippet: Snippet) -> list[LocalVariable]:
     if any(text_of(node) in _SEES_NAMES for node in identifiers):
         return []
     names = _Names()
-    _collect(snippet.tree.root_node, names)
+    stack = [(snippet.tree.root_node, _Scope("module", None))]
+    while stack:
+        stack.extend(_enter(*stack.pop(), names))
     occurrences: dict[tuple[int, str], list[Node]] = {}
     for name, node, scope in names.uses:
         owner = scope.owner_of(name)
-        if owner is not None and _renameable(name, owner) and name not in names.pinned:
+        if owner is None or owner.kind not in ("function", "lambda", "comprehension"):
+            continue
+        # names that begin with two underscores are mangled inside a class
+        is_plain = not name.startswith("__") and name.strip("_") != ""
+        if is_plain and name not in owner.fixed and name not in names.pinned:
             occurrences.setdefault((id(owner), name), []).append(node)
     return [
         LocalVariable(name, tuple(sorted({snippet.span(node) for node in nodes})))
         for (_, name), nodes in occurrences.items()
     ]
-
-
-def _renameable(name: str, owner: _Scope) -> bool:
-    # Names that begin with two underscores are mangled inside a class.
-    return (
-        owner.kind in ("function", "lambda", "comprehension")
-        and name not in owner.fixed
-        and not name.startswith("__")
-        and name.strip("_") != ""
-    )
-
-
-def _collect(root: Node, names: _Names) -> None:
-    stack = [(root, _Scope("module", None))]
-    while stack:
-        node, scope = stack.pop()
-        stack.extend(_enter(node, scope, names))
 
 
 def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:
@@ -134,7 +123,11 @@ def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Sc
         yield from _parts(node, scope, skip=("name",))
         for target in node.children_by_field_name("name"):
             yield from _bind_targets(target, scope.for_walrus(), names)
-    elif kind == "assignment" and _only_annotates(node):
+    elif kind == "assignment" and (
+        (annotated := node.child_by_field_name("left")) is not None
+        and annotated.type != "identifier"
+        and node.child_by_field_name("right") is None
+    ):  # ``(x): int`` does not make x local, unlike ``x: int``
         yield from ((part, scope) for part in node.named_children)
     elif kind in ("assignment", "augmented_assignment", "for_statement", "for_in_clause"):
         yield from _parts(node, scope, skip=("left",))
@@ -151,13 +144,6 @@ def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Sc
         if kind == "interpolation" and any(child.type == "=" for child in node.children):
             names.pinned.update(text_of(n) for n in walk(node) if n.type == "identifier")
         yield from ((child, scope) for child in node.named_children)
-
-
-def _only_annotates(assignment: Node) -> bool:
-    """Whether the node is ``(x): int``, which does not make x local, unlike ``x: int``."""
-    target = assignment.child_by_field_name("left")
-    has_value = assignment.child_by_field_name("right") is not None
-    return not has_value and target is not None and target.type != "identifier"
 
 
 def _parts(node: Node, scope: _Scope, skip: tuple[str, ...]) -> Iterator[tuple[Node, _Scope]]:

@@ -74,15 +74,12 @@ def _candidates(old: str, language: str, seed: tuple[object, ...]) -> Iterator[s
             words.insert(0, choose(_FIRST, *seed, old, attempt, "first"))
         if attempt >= 100:
             words.append(f"n{attempt}")
-        yield _styled(words, old, language)
-
-
-def _styled(words: list[str], old: str, language: str) -> str:
-    if old.isupper() and len(old) > 1:
-        return "_".join(words).upper()
-    if language in _SNAKE:
-        return "_".join(words)
-    return words[0] + "".join(word.capitalize() for word in words[1:])
+        if old.isupper() and len(old) > 1:
+            yield "_".join(words).upper()
+        elif language in _SNAKE:
+            yield "_".join(words)
+        else:
+            yield words[0] + "".join(word.capitalize() for word in words[1:])
 
 
 def _is_sound(snippet: Snippet, changed: bytes) -> bool:

@@ -32,7 +32,6 @@ def branches(node: Node) -> tuple[Node, Node] | None:
 class SwappedBranches(Operator):
     name = "swapped_branches"
     error_type = _FAMILY
-    weight = 1
     places = _IF
     explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
 
@@ -64,7 +63,6 @@ def _first_line(block: str) -> str:
 class MissingBreak(Operator):
     name = "missing_break"
     error_type = _FAMILY
-    weight = 1
     places = on(javascript="break_statement", typescript="break_statement", java="break_statement")
     explanation = "{right} lacks its {old} and runs on into the next case; put it back."
 
@@ -86,7 +84,6 @@ _CASES = split_words("switch_case switch_default switch_block_statement_group")
 class MissingReturn(Operator):
     name = "missing_return"
     error_type = _FAMILY
-    weight = 1
     places = on(python="return_statement", javascript="return_statement", typescript="return_statement")
     explanation = "{new} is calculated and not returned; write {right}."
 

@@ -74,7 +74,6 @@ class ArgumentSwap(Operator):
 class KeywordSwap(Operator):
     name = "keyword_swap"
     error_type = _FAMILY
-    weight = 1
     places = on(python="argument_list", javascript="object", typescript="object", rust="field_initializer_list")
     explanation = "{wrong} gives two names each other's value; write {right}."
 
@@ -101,76 +100,35 @@ _PLAIN = split_words(
 )
 
 
+def _exchanged(pairs: str) -> dict[str, tuple[str, ...]]:
+    return swapping(*((first, second) for first, _, second in (pair.partition("/") for pair in pairs.split())))
+
+
 # Pairs that take the same arguments and give the same type.
 _PAIRS = {
-    "python": swapping(
-        ("startswith", "endswith"),
-        ("lower", "upper"),
-        ("lstrip", "rstrip"),
-        ("split", "rsplit"),
-        ("partition", "rpartition"),
-        ("find", "rfind"),
-        ("ljust", "rjust"),
-        ("removeprefix", "removesuffix"),
-        ("append", "extend"),
-        ("min", "max"),
-        ("any", "all"),
-        ("keys", "values"),
-        ("add", "discard"),
-        ("encode", "decode"),
+    "python": _exchanged(
+        "startswith/endswith lower/upper lstrip/rstrip split/rsplit partition/rpartition find/rfind ljust/rjust "
+        "removeprefix/removesuffix append/extend min/max any/all keys/values add/discard encode/decode"
     )
     | {"strip": ("lstrip", "rstrip"), "items": ("keys",)},
-    "javascript": swapping(
-        ("startsWith", "endsWith"),
-        ("toLowerCase", "toUpperCase"),
-        ("trimStart", "trimEnd"),
-        ("indexOf", "lastIndexOf"),
-        ("padStart", "padEnd"),
-        ("push", "unshift"),
-        ("pop", "shift"),
-        ("some", "every"),
-        ("min", "max"),
-        ("floor", "ceil"),
-        ("keys", "values"),
-        ("filter", "map"),
+    "javascript": _exchanged(
+        "startsWith/endsWith toLowerCase/toUpperCase trimStart/trimEnd indexOf/lastIndexOf padStart/padEnd "
+        "push/unshift pop/shift some/every min/max floor/ceil keys/values filter/map"
     )
     | {"trim": ("trimStart", "trimEnd"), "slice": ("splice",)},
-    "java": swapping(
-        ("startsWith", "endsWith"),
-        ("toLowerCase", "toUpperCase"),
-        ("indexOf", "lastIndexOf"),
-        ("min", "max"),
-        ("anyMatch", "allMatch"),
-        ("floor", "ceil"),
-        ("addFirst", "addLast"),
-        ("containsKey", "containsValue"),
-        ("keySet", "values"),
+    "java": _exchanged(
+        "startsWith/endsWith toLowerCase/toUpperCase indexOf/lastIndexOf min/max anyMatch/allMatch floor/ceil "
+        "addFirst/addLast containsKey/containsValue keySet/values"
     )
     | {"equals": ("equalsIgnoreCase",), "put": ("putIfAbsent",)},
-    "go": swapping(
-        ("HasPrefix", "HasSuffix"),
-        ("ToLower", "ToUpper"),
-        ("TrimLeft", "TrimRight"),
-        ("TrimPrefix", "TrimSuffix"),
-        ("Index", "LastIndex"),
-        ("Min", "Max"),
-        ("Floor", "Ceil"),
-        ("Lock", "RLock"),
+    "go": _exchanged(
+        "HasPrefix/HasSuffix ToLower/ToUpper TrimLeft/TrimRight TrimPrefix/TrimSuffix Index/LastIndex Min/Max "
+        "Floor/Ceil Lock/RLock"
     )
     | {"TrimSpace": ("ToLower",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
-    "rust": swapping(
-        ("starts_with", "ends_with"),
-        ("to_lowercase", "to_uppercase"),
-        ("trim_start", "trim_end"),
-        ("find", "rfind"),
-        ("min", "max"),
-        ("any", "all"),
-        ("first", "last"),
-        ("is_some", "is_none"),
-        ("is_ok", "is_err"),
-        ("push_back", "push_front"),
-        ("pop_back", "pop_front"),
-        ("keys", "values"),
+    "rust": _exchanged(
+        "starts_with/ends_with to_lowercase/to_uppercase trim_start/trim_end find/rfind min/max any/all first/last "
+        "is_some/is_none is_ok/is_err push_back/push_front pop_back/pop_front keys/values"
     )
     | {"trim": ("trim_start", "trim_end")},
 }
@@ -264,7 +222,6 @@ class LostReceiver(Operator):
 
     name = "lost_receiver"
     error_type = _FAMILY
-    weight = 1
     places = on(
         python="attribute",
         javascript="member_expression",

@@ -31,7 +31,6 @@ _CONDITIONS = everywhere(
 class BooleanConnective(TokenSwap):
     name = "boolean_connective"
     error_type = _OPERATOR
-    weight = 1
     places = _BOOLEAN
     swaps = swapping(("and", "or"), ("&&", "||"))
     explanation = "{wrong} joins its conditions by {new} where {old} is meant; write {right}."
@@ -43,7 +42,6 @@ class BooleanConnective(TokenSwap):
 class NegatedCondition(Operator):
     name = "negated_condition"
     error_type = _OPERATOR
-    weight = 1
     places = _CONDITIONS
     explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
 
@@ -92,7 +90,6 @@ def _flippable(node: Node) -> bool:
 class RemovedNegation(Operator):
     name = "removed_negation"
     error_type = _OPERATOR
-    weight = 1
     places = everywhere("unary_expression", python="not_operator unary_operator")
     explanation = "{wrong} lacks the {old} before it; write {right}."
 
@@ -108,7 +105,6 @@ class RemovedNegation(Operator):
 class SwappedTernary(Operator):
     name = "swapped_ternary"
     error_type = _CONTROL
-    weight = 1
     places = on(
         python="conditional_expression",
         javascript="ternary_expression",

@@ -34,7 +34,6 @@ _ORDERED = ("-", "/", "//", "%", "**", "<<", ">>")
 class Arithmetic(TokenSwap):
     name = "arithmetic"
     error_type = _FAMILY
-    weight = 1
     places = _BINARY
     swaps = swapping(("+", "-"), ("*", "/")) | {"//": ("*",), "%": ("*",)}
     explanation = "{wrong} calculates with {new} where {old} is meant; write {right}."
@@ -46,7 +45,6 @@ class Arithmetic(TokenSwap):
 class Bitwise(TokenSwap):
     name = "bitwise"
     error_type = _FAMILY
-    weight = 1
     places = _BINARY
     swaps = swapping(("&", "|"), ("<<", ">>")) | {"^": ("&",)}
     explanation = "{wrong} combines the bits by {new} where {old} is meant; write {right}."
@@ -55,7 +53,6 @@ class Bitwise(TokenSwap):
 class AugmentedAssignment(TokenSwap):
     name = "augmented_assignment"
     error_type = _FAMILY
-    weight = 1
     places = _ASSIGNMENT
     swaps = swapping(("+=", "-="), ("*=", "/="), ("|=", "&="), ("<<=", ">>="))
     explanation = "{wrong} updates the value by {new} where {old} is meant; write {right}."
@@ -67,7 +64,6 @@ class AugmentedAssignment(TokenSwap):
 class LostAccumulation(Operator):
     name = "lost_accumulation"
     error_type = _FAMILY
-    weight = 1
     places = _ASSIGNMENT
     explanation = "{wrong} forgets the value that was there; {old} adds to it: write {right}."
 
@@ -80,7 +76,6 @@ class LostAccumulation(Operator):
 class WrongStep(TokenSwap):
     name = "wrong_step"
     error_type = _FAMILY
-    weight = 1
     places = on(
         javascript="update_expression",
         typescript="update_expression",
@@ -94,7 +89,6 @@ class WrongStep(TokenSwap):
 class OperandSwap(Operator):
     name = "operand_swap"
     error_type = _FAMILY
-    weight = 1
     places = _BINARY
     explanation = "{wrong} has its operands the wrong way round; write {right}."
 
@@ -113,7 +107,6 @@ class OperandSwap(Operator):
 class BrokenChain(Operator):
     name = "broken_chain"
     error_type = _FAMILY
-    weight = 1
     places = everywhere("binary_expression", python="binary_operator comparison_operator")
     explanation = "{wrong} lacks {old}; write {right}."
 
@@ -150,7 +143,6 @@ class Comparison(TokenSwap):
 class Boundary(TokenSwap):
     name = "boundary"
     error_type = _FAMILY
-    weight = 1
     places = _COMPARISON
     swaps = swapping(("<", "<="), (">", ">="))
     explanation = "{wrong} decides the case of equality wrongly; put {old} for {new}: {right}."
@@ -161,7 +153,6 @@ class WrongSameness(TokenSwap):
 
     name = "wrong_sameness"
     error_type = _FAMILY
-    weight = 1
     places = on(python="comparison_operator", javascript="binary_expression", typescript="binary_expression")
     swaps: ClassVar = {"==": ("is",), "!=": ("is not",), "===": ("==",), "!==": ("!=",)}
     explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
@@ -183,7 +174,6 @@ _SELF_EVIDENT = split_words(
 class SwappedComparison(Operator):
     name = "swapped_comparison"
     error_type = _FAMILY
-    weight = 1
     places = _COMPARISON
     explanation = "{wrong} compares {new}, the sides exchanged; write {right}."
 

@@ -22,7 +22,6 @@ _RETURNS = split_words("return_statement return_expression")
 class OffByOne(Operator):
     name = "off_by_one"
     error_type = _FAMILY
-    weight = 1
     places = on(
         python="integer",
         javascript="number",
@@ -42,7 +41,6 @@ class OffByOne(Operator):
 class FlippedBoolean(Operator):
     name = "flipped_boolean"
     error_type = _FAMILY
-    weight = 1
     places = everywhere("true false", rust="boolean_literal")
     explanation = "{wrong} has {new} where {old} is meant; write {right}."
 

@@ -31,7 +31,6 @@ def in_loop(node: Node, view: NodeTable) -> Node | None:
 class BreakContinue(Operator):
     name = "break_continue"
     error_type = _FAMILY
-    weight = 1
     places = everywhere("break_statement continue_statement", rust="break_expression continue_expression")
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
@@ -49,7 +48,6 @@ class BreakContinue(Operator):
 class RemovedLoop(Operator):
     name = "removed_loop"
     error_type = _FAMILY
-    weight = 1
     places = everywhere("while_statement", javascript="while_statement", go="for_statement", rust="while_expression")
     explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
 
@@ -78,7 +76,6 @@ _LABELS = split_words("labeled_statement label")
 class EarlyReturn(Operator):
     name = "early_return"
     error_type = _FAMILY
-    weight = 1
     places = everywhere("return_statement", rust="return_expression")
     explanation = "{right} stands in the loop and ends it in its first pass; move it behind the loop."
 

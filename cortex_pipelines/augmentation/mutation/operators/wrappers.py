@@ -19,7 +19,6 @@ def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
 class RemovedAwait(Operator):
     name = "removed_await"
     error_type = _FAMILY
-    weight = 1
     places = on(python="await", javascript="await_expression", typescript="await_expression", rust="await_expression")
     explanation = "{wrong} is not waited for; write {right}."
 
@@ -32,7 +31,6 @@ class RemovedAwait(Operator):
 class RemovedOptionalChain(Operator):
     name = "removed_optional_chain"
     error_type = _FAMILY
-    weight = 1
     places = on(
         javascript="member_expression call_expression subscript_expression",
         typescript="member_expression call_expression subscript_expression",
@@ -49,7 +47,6 @@ class RemovedOptionalChain(Operator):
 class RemovedErrorPropagation(Operator):
     name = "removed_error_propagation"
     error_type = _FAMILY
-    weight = 1
     places = on(rust="try_expression")
     explanation = "an error is not passed on by {wrong}; write {right}."
 
@@ -71,7 +68,7 @@ class RemovedConversion(Operator):
         if name is None or arguments is None or view.parent_type(node) == "expression_statement":
             return
         parts = [part for part in arguments.named_children if part.type not in COMMENTS]
-        text = view.code(name)
+        text, is_cleaner = view.code(name), view.code(name) in _CLEANERS[view.language]
         receiver = node.child_by_field_name("object")
         function = node.child_by_field_name("function")
         if function is not None and function.id != name.id:
@@ -79,14 +76,10 @@ class RemovedConversion(Operator):
         if receiver is None and len(parts) == 1 and text in _CONVERTERS[view.language]:
             if parts[0].type in _VALUES:
                 yield _naming(unwrapped(node, parts[0], view), text)
-        elif receiver is not None and not parts and text in _CLEANERS[view.language]:
+        elif receiver is not None and not parts and is_cleaner:
             yield _naming(unwrapped(node, receiver, view), text)
-        elif receiver is not None and len(parts) == 1 and _is_go_cleaner(receiver, text, view):
+        elif view.language == "go" and is_cleaner and len(parts) == 1 and receiver and view.code(receiver) == "strings":
             yield _naming(unwrapped(node, parts[0], view), text)
-
-
-def _is_go_cleaner(receiver: Node, name: str, view: NodeTable) -> bool:
-    return view.language == "go" and view.code(receiver) == "strings" and name in _CLEANERS["go"]
 
 
 def _naming(change: TextEdit, name: str) -> TextEdit:

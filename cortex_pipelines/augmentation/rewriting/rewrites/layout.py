@@ -31,13 +31,10 @@ class OneArgumentALine(Rewrite):
                     indent = own_indent(view) or ""
                 if any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node)):
                     continue
-                yield from self._broken(parts, f"\n{indent}        ", view)
-
-    def _broken(self, parts: list[Node], gap: str, view: NodeTable) -> Iterator[Edit]:
-        for part in parts:
-            before = len(view.text[: part.start_byte].rstrip())
-            if view.text[before - 1 : before] in (b"(", b","):
-                yield Edit(before, part.start_byte, gap)
+                for part in parts:
+                    before = len(view.text[: part.start_byte].rstrip())
+                    if view.text[before - 1 : before] in (b"(", b","):
+                        yield Edit(before, part.start_byte, f"\n{indent}        ")
 
 
 # What a tool reads: the comment is a part of the program for someone.
@@ -47,7 +44,6 @@ _DIRECTIVE = re.compile(
     r"webpack|@__PURE__|#__PURE__|NOSONAR|NOPMD|CHECKSTYLE|c8 )|/[/*][*!/])",
     re.IGNORECASE,
 )
-_LINE = {"python": "#"}
 
 
 def _plain_comments(view: NodeTable) -> Iterator[Node]:
@@ -93,7 +89,7 @@ class CommentsRestyled(Rewrite):
                 plain = "\n" not in words and view.text[end : end + 1] == b"\n"
                 new = f"// {_recased(words)}" if plain and words else f"/* {_recased(words)} */"
             else:
-                mark = _LINE.get(view.language, "//")
+                mark = "#" if view.language == "python" else "//"
                 words = text[len(mark) :].strip()
                 safe = view.language != "python" and "*/" not in words and words
                 new = f"/* {_recased(words)} */" if safe else f"{mark} {_recased(words)}".rstrip()
