@@ -12,7 +12,8 @@ import polars as pl
 from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, clean_message, select_commits
 from cortex_pipelines.extraction.pairs.purposes import purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
-from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
+from cortex_pipelines.extraction.refactoring.detection import detect
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.git.repository import open_revision

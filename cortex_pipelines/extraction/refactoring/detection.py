@@ -12,12 +12,7 @@ from cortex_pipelines.extraction.refactoring.inner_changes import (
 )
 from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, OBJECT, Function, Type
 from cortex_pipelines.extraction.refactoring.purity import Purity
-from cortex_pipelines.extraction.refactoring.refactoring import (
-    DetectedChange,
-    Refactoring,
-    describe_function,
-    describe_move,
-)
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring, refactoring_of
 from cortex_pipelines.extraction.refactoring.renames import MappedFunction
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.unit_pairing import (
@@ -39,12 +34,19 @@ class ChangeFinder:
         self._containers_after = set(pairing.containers.values())
         self._names: dict[int, dict[str, str]] = {}
 
-    def all(self) -> Iterator[DetectedChange]:
+    def all(self) -> Iterator[Refactoring]:
         pairing = self._pairing
         mapped_functions: list[MappedFunction] = [
             (old, new, pairing.statement_map(old, new)) for old, new in [*pairing.functions, *pairing.moved]
         ]
-        by_container = _functions_by_container(mapped_functions)
+        # the functions in each container, at any depth; what a file holds is in its module
+        by_container: dict[Container, list[MappedFunction]] = defaultdict(list)
+        for mapped in mapped_functions:
+            path, enclosing = outer_container(mapped[0])
+            if mapped[0].name:
+                by_container[path, ("",)].append(mapped)
+                for length in range(1, len(enclosing) + 1):
+                    by_container[path, enclosing[:length]].append(mapped)
         local_renames = {
             id(old): find_local_renames(old, new, statement_map, by_container.get(inner_container(old), ()))
             for old, new, statement_map in mapped_functions
@@ -56,49 +58,45 @@ class ChangeFinder:
         for pair in pairing.types:
             yield from self._type(*pair)
         for extraction in find_extractions(pairing.added.values(), mapped_functions, self._settings):
-            yield from self._extracted(extraction)
+            yield self._extraction(extraction)
+            yield from renamed_in_extraction(extraction, self._purity)
         reversed_functions = [(new, old, statement_map.reversed()) for old, new, statement_map in mapped_functions]
         for extraction in find_extractions(pairing.removed.values(), reversed_functions, self._settings):
-            yield self._inlined(extraction)
+            yield self._extraction(extraction, is_inlined=True)
 
-    def _type(self, old: Type, new: Type) -> Iterator[DetectedChange]:
-        is_moved, is_renamed = old.location.path != new.location.path, old.name != new.name
-        if old.kind != OBJECT and (is_moved or is_renamed):
-            verb = _change_verb(is_moved, is_renamed)
-            yield _unit_change(f"{verb} Class", verb, old, new, (old.name, new.name), self._same_type(old, new))
-
-    def _same_type(self, old: Type, new: Type) -> bool:
-        if self._purity.unpaired([*old.methods, *new.methods]):
-            return False
+    def _type(self, old: Type, new: Type) -> Iterator[Refactoring]:
+        is_moved = old.location.path != new.location.path
+        if old.kind == OBJECT or not (is_moved or old.name != new.name):
+            return
         stayed = (self._pairing.in_place.get(id(method)) for method in old.methods)
-        unchanged = (pair is not None and self._purity.function(*pair, self._names[id(pair[0])]) for pair in stayed)
-        return self._purity.statements(old.statements, new.statements) and all(unchanged)
+        is_pure = (
+            not self._purity.unpaired([*old.methods, *new.methods])
+            and self._purity.statements(old.statements, new.statements)
+            and all(pair is not None and self._purity.function(*pair, self._names[id(pair[0])]) for pair in stayed)
+        )
+        yield _unit_change("Class", "Move" if is_moved else "", old, new, (old.name, new.name), is_pure)
 
-    def _function(self, old: Function, new: Function) -> Iterator[DetectedChange]:
+    def _function(self, old: Function, new: Function) -> Iterator[Refactoring]:
         # what is assigned to a function's prototype is not inside of it
         holder_moved = not old.location.enclosing_function and outer_container(old) in self._moved_containers
         is_moved = id(new) in self._moved_ids or holder_moved
-        # what it is assigned to is a part of a function's name
-        names = old.full_name, new.full_name
-        if not is_moved and (_same_name(old, new) or _are_constructors(old, new)):
+        named_as_class = (old.name, new.name) == (old.location.owner, new.location.owner)
+        are_constructors = old.name != new.name and old.constructed_class == new.constructed_class
+        if not is_moved and (_same_name(old, new) or named_as_class or are_constructors):
             return
         is_nested = old.location.enclosing_function or new.location.enclosing_function
         if is_moved and is_nested and not self._moved_alone(old, new):
             return
-        verb = _change_verb(is_moved, names[0] != names[1])
-        if verb == "Move":
-            verb = self._direction(old, new)
+        move = "Move" if is_moved else ""
+        if is_moved and old.location.owner and new.location.owner:
+            owners_before = {old.location.owner, self._owner_after(old)}
+            if not owners_before.isdisjoint(self._pairing.base_types(new.location.owner)):
+                move = "Push Down"
+            elif new.location.owner in self._pairing.base_types(old.location.owner):
+                move = "Pull Up"
         is_pure = self._purity.function(old, new, self._names[id(old)])
-        yield _unit_change(f"{verb} Method", verb, old, new, names, is_pure)
-
-    def _direction(self, old: Function, new: Function) -> str:
-        if old.location.owner and new.location.owner:
-            owner = self._owner_after(old)
-            if not {old.location.owner, owner}.isdisjoint(self._pairing.base_types(new.location.owner)):
-                return "Push Down"
-            if new.location.owner in self._pairing.base_types(old.location.owner):
-                return "Pull Up"
-        return "Move"
+        # what it is assigned to is a part of a function's name
+        yield _unit_change("Method", move, old, new, (old.full_name, new.full_name), is_pure)
 
     def _moved_alone(self, old: Function, new: Function) -> bool:
         """Whether a function itself left or entered a function that is in both versions, not its enclosing code."""
@@ -118,30 +116,30 @@ class ChangeFinder:
         _, enclosing = self._pairing.container_after(outer_container(old))
         return enclosing[-1] if enclosing and old.location.owner else old.location.owner
 
-    def _extracted(self, extraction: ExtractedFunction) -> Iterator[DetectedChange]:
-        leaves_container = _is_nested(extraction) or not self._same_container(extraction.origin, extraction.extracted)
-        yield DetectedChange(
-            "Extract And Move Method" if leaves_container else "Extract Method",
-            (None, extraction.extracted.name),
-            (extraction.origin.name or None, extraction.caller.name or None),
-            (extraction.origin.location, extraction.extracted.location),
-            f"{describe_function(extraction.extracted)} was extracted from {describe_function(extraction.origin)}",
-            self._purity.extraction(extraction, self._names[id(extraction.origin)]),
-            codes=_extraction_codes(extraction),
-        )
-        yield from renamed_in_extraction(extraction, self._purity)
-
-    def _inlined(self, extraction: ExtractedFunction) -> DetectedChange:
-        leaves_container = not self._same_container(extraction.extracted, extraction.origin)
-        return DetectedChange(
-            "Move And Inline Method" if leaves_container else "Inline Method",
-            (extraction.extracted.name, None),
-            (extraction.caller.name or None, extraction.origin.name or None),
-            (extraction.extracted.location, extraction.origin.location),
-            f"{describe_function(extraction.extracted)} was inlined into {describe_function(extraction.origin)}",
-            self._purity.extraction(extraction, {}),
-            codes=_extraction_codes(extraction)[::-1],
-        )
+    def _extraction(self, extraction: ExtractedFunction, *, is_inlined: bool = False) -> Refactoring:
+        """An extraction, or an inlining, whose versions ``extraction`` holds in reverse."""
+        origin, caller, extracted = extraction.origin, extraction.caller, extraction.extracted
+        code, extracted_code = caller.location.code, extracted.location.code
+        if extracted_code not in code:
+            code = f"{code}\n\n{extracted_code}"
+        names, containers = (None, extracted.name), (origin.name or None, caller.name or None)
+        locations, codes = (origin.location, extracted.location), (origin.location.code, code)
+        if is_inlined:
+            sentence = f"{extracted.title} was inlined into {origin.title}"
+            is_pure = self._purity.extraction(extraction, {})
+            type_ = "Inline Method" if self._same_container(extracted, origin) else "Move And Inline Method"
+            return refactoring_of(
+                type_, names[::-1], containers[::-1], locations[::-1], sentence, is_pure, codes=codes[::-1]
+            )
+        sentence = f"{extracted.title} was extracted from {origin.title}"
+        is_pure = self._purity.extraction(extraction, self._names[id(origin)])
+        outer, inner = caller.location, extracted.location
+        inner_names = inner.enclosing_names[len(outer.enclosing_names) :]  # one line may hold several
+        is_inside = outer.start_line <= inner.start_line and inner.end_line <= outer.end_line
+        is_nested = caller.name in inner_names and outer.path == inner.path and is_inside
+        stays = not is_nested and self._same_container(origin, extracted)
+        type_ = "Extract Method" if stays else "Extract And Move Method"
+        return refactoring_of(type_, names, containers, locations, sentence, is_pure, codes=codes)
 
     def _same_container(self, old: Function, new: Function) -> bool:
         path, _ = self._pairing.container_after(outer_container(old))
@@ -149,12 +147,18 @@ class ChangeFinder:
 
 
 def _unit_change(
-    kind: str, verb: str, old: Function | Type, new: Function | Type, names: tuple[str, str], is_pure: bool
-) -> DetectedChange:
+    unit: str, move: str, old: Function | Type, new: Function | Type, names: tuple[str, str], is_pure: bool
+) -> Refactoring:
+    """A unit moved (``move`` says how, empty if it was not), renamed or both."""
     locations = (old.location, new.location)
+    changes = [f"was renamed to {names[1]}"] if names[0] != names[1] else []
+    if move:
+        places = [f"{place.owner} in {place.path}" if place.owner else place.path for place in locations]
+        changes.append(f"moved from {places[0]} to {places[1]}")
+    verb = "Move And Rename" if len(changes) > 1 else move or "Rename"
+    sentence = f"the {old.kind} {names[0]} {' and '.join(changes)}"
     owners = (old.location.owner, new.location.owner)
-    sentence = describe_move(verb, old.kind, names, locations)
-    return DetectedChange(kind, (old.name, new.name), owners, locations, sentence, is_pure)
+    return refactoring_of(f"{verb} {unit}", (old.name, new.name), owners, locations, sentence, is_pure)
 
 
 def _enclosing_function(function: Function) -> Container:
@@ -165,18 +169,6 @@ def _enclosing_function(function: Function) -> Container:
     return path, tuple(names)
 
 
-def _functions_by_container(functions: list[MappedFunction]) -> dict[Container, list[MappedFunction]]:
-    """The functions in each container, at any depth; what a file holds is in its module."""
-    by_container: dict[Container, list[MappedFunction]] = defaultdict(list)
-    for pair in functions:
-        path, enclosing = outer_container(pair[0])
-        if pair[0].name:
-            by_container[path, ("",)].append(pair)
-            for length in range(1, len(enclosing) + 1):
-                by_container[path, enclosing[:length]].append(pair)
-    return by_container
-
-
 def _same_name(old: Function, new: Function) -> bool:
     old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
     if old.full_name == new.full_name == MODULE_EXPORT:
@@ -184,27 +176,6 @@ def _same_name(old: Function, new: Function) -> bool:
     # of paths of one length, only a holder was renamed
     one_length = len(old_parts) == len(new_parts)
     return old.name == new.name and (one_length or old_parts[0] != new_parts[0])
-
-
-def _is_nested(extraction: ExtractedFunction) -> bool:
-    outer, inner = extraction.caller.location, extraction.extracted.location
-    is_inside = outer.start_line <= inner.start_line and inner.end_line <= outer.end_line
-    names = inner.enclosing_names[len(outer.enclosing_names) :]  # one line may hold several
-    return extraction.caller.name in names and outer.path == inner.path and is_inside
-
-
-def _are_constructors(old: Function, new: Function) -> bool:
-    named_as_class = (old.name, new.name) == (old.location.owner, new.location.owner)
-    return named_as_class or (old.name != new.name and old.constructed_class == new.constructed_class)
-
-
-def _change_verb(is_moved: bool, is_renamed: bool) -> str:
-    if is_moved and is_renamed:
-        return "Move And Rename"
-    return "Move" if is_moved else "Rename"
-
-
-__all__ = ["Refactoring", "detect"]
 
 
 def detect(before: Mapping[str, str], after: Mapping[str, str], settings: RefactoringSettings) -> list[Refactoring]:
@@ -225,16 +196,10 @@ def detect(before: Mapping[str, str], after: Mapping[str, str], settings: Refact
     pairing = Pairing(files)
     pair_types(pairing, settings)
     pair_functions(pairing, settings)
-    return sorted({change.row() for change in ChangeFinder(pairing, settings).all()}, key=_order)
+    return sorted(set(ChangeFinder(pairing, settings).all()), key=_order)
 
 
 def _order(r: Refactoring) -> tuple[str | int, ...]:
     names = (r.name_before, r.name_after, r.container_before, r.container_after)
     location = (r.path_after, r.line_after, r.type, r.path_before, r.line_before)
     return (*location, *(name or "" for name in names), r.description)
-
-
-def _extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:
-    caller, extracted = extraction.caller.location.code, extraction.extracted.location.code
-    code_after = caller if extracted in caller else f"{caller}\n\n{extracted}"
-    return extraction.origin.location.code, code_after

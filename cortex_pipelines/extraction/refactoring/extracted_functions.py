@@ -48,7 +48,11 @@ def find_extractions(
         pending_names += sorted(passed_names)
         tried_ids: set[int] = set()
         while pending_names:
-            for function in _callable_candidates(by_name.get(pending_names.pop(), []), caller):
+            namesakes = by_name.get(pending_names.pop(), [])
+            # those of the caller's file if any; members of a nameless object are called only there
+            same_file = [function for function in namesakes if function.location.path == caller.location.path]
+            elsewhere = (other for other in namesakes if other.location.enclosing_names[-1:] != (NAMELESS,))
+            for function in same_file or elsewhere:
                 if id(function) in tried_ids:
                     continue
                 tried_ids.add(id(function))
@@ -58,12 +62,6 @@ def find_extractions(
                     # the extracted function may have been split again
                     pending_names += sorted(function.calls)
     return extractions
-
-
-def _callable_candidates(functions: list[Function], caller: Function) -> list[Function]:
-    """Functions of the caller's file if any; members of a nameless object are called only there."""
-    same_file = [function for function in functions if function.location.path == caller.location.path]
-    return same_file or [candidate for candidate in functions if candidate.location.enclosing_names[-1:] != (NAMELESS,)]
 
 
 def _names_passed_as_functions(names: Collection[str], origin: Function, caller: Function) -> set[str]:
@@ -98,30 +96,20 @@ def _map_to_extracted(
     statement_map = map_statements(
         select_statements(origin.statements, candidates), function.statements, _MIN_SIMILARITY
     )
-    _map_expressions(statement_map)
-    return statement_map
-
-
-def _map_expressions(statement_map: StatementMap) -> None:
-    """Map a returned expression to the statement it was part of."""
+    # a returned expression is mapped to the statement it was part of
     for new in statement_map.unmapped_after():
-        expression = _expression(statement_map.after[new])
-        if expression is None:
+        returned = statement_map.after[new]
+        if not returned.kind.startswith("return") or returned.weight < 2:
             continue
         for old, statement in enumerate(statement_map.before):
-            if old not in statement_map.pairs and _contains_expression(statement, *expression):
+            if old not in statement_map.pairs and _contains(statement, returned.texts[1:], returned.marks[1:]):
                 statement_map.pairs[old] = new
                 statement_map.similarities[old] = 1.0
                 break
+    return statement_map
 
 
-def _expression(statement: Statement) -> tuple[tuple[str, ...], str] | None:
-    if not statement.kind.startswith("return") or statement.weight < 2:
-        return None
-    return statement.texts[1:], statement.marks[1:]
-
-
-def _contains_expression(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
+def _contains(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
     size = len(texts)
     for start in range(len(statement.texts) - size + 1):
         if statement.marks[start : start + size] == marks and all(

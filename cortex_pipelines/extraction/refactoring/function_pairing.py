@@ -6,7 +6,12 @@ from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
 
-from cortex_pipelines.extraction.refactoring.mapping import dice_similarity, name_similarity, parameter_similarity
+from cortex_pipelines.extraction.refactoring.mapping import (
+    dice_similarity,
+    name_similarity,
+    one_to_one,
+    parameter_similarity,
+)
 from cortex_pipelines.extraction.refactoring.model import Function
 from cortex_pipelines.extraction.refactoring.renames import replaced_calls
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
@@ -23,7 +28,14 @@ def pair_moved(pairing: Pairing, calls: Counter[tuple[str, str]], settings: Refa
     scored = []
     for old, new in _moved_candidates(pairing, calls):
         body = pairing.body_similarity(old, new)
-        if body >= _move_threshold(old, new, settings, calls[old.name, new.name]):
+        is_small = min(old.weight, new.weight) <= settings.small_body
+        if old.name == new.name:
+            threshold = settings.least_move + 0.25 * is_small
+        else:
+            # if container, name and parameters differ, a replaced call is not enough
+            is_replaced = calls[old.name, new.name] > 0 and parameter_similarity(old, new) > 0
+            threshold = 2.0 if is_small else settings.least_move_and_rename - CALLED * is_replaced
+        if body >= threshold:
             depth = len(old.location.enclosing_names)
             score = body + 0.3 * (old.name == new.name) + 0.1 * parameter_similarity(old, new)
             sort_position = old.location.path, old.location.line, new.location.line
@@ -32,26 +44,14 @@ def pair_moved(pairing: Pairing, calls: Counter[tuple[str, str]], settings: Refa
     for _, level in groupby(scored, key=lambda item: item[0]):
         for *_, old, new in level:
             if id(old) in pairing.removed and id(new) in pairing.added:
-                pairing.pair_functions(old, new, is_move=not _seems_moved(pairing, old, new))
+                # a syntax error, or its class becoming a function, only makes it seem moved
+                same_file = pairing.containers.get((old.location.path, ())) == (new.location.path, ())
+                if old.name == new.name:
+                    stays = not {old.location.path, new.location.path}.isdisjoint(pairing.paths_with_errors)
+                else:
+                    stays = old.constructed_class == new.constructed_class
+                pairing.pair_functions(old, new, is_move=not (same_file and stays))
         pair_unmoved(pairing)
-
-
-def _move_threshold(old: Function, new: Function, settings: RefactoringSettings, calls: int) -> float:
-    small = min(old.weight, new.weight) <= settings.small_body
-    if old.name == new.name:
-        return settings.least_move + 0.25 * small
-    # if container, name and parameters differ, a replaced call is not enough
-    replaced = calls and parameter_similarity(old, new)
-    return 2.0 if small else settings.least_move_and_rename - CALLED * bool(replaced)
-
-
-def _seems_moved(pairing: Pairing, old: Function, new: Function) -> bool:
-    """Whether a function seems moved by a syntax error, or by its class becoming one."""
-    paths = {old.location.path, new.location.path}
-    same_file = pairing.containers.get((old.location.path, ())) == (new.location.path, ())
-    if old.name != new.name:
-        return same_file and old.constructed_class == new.constructed_class
-    return same_file and not paths.isdisjoint(pairing.paths_with_errors)
 
 
 def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iterable[tuple[Function, Function]]:
@@ -114,11 +114,15 @@ def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
             score = _rename_score(pairing, old, new, settings, calls[old.name, new.name])
         if score > 0:
             scored.append((-score, abs(old.location.line - new.location.line), old, new))
-    paired_ids: set[int] = set()
-    for *_, old, new in sorted(scored, key=lambda item: item[:2]):
-        if paired_ids.isdisjoint((id(old), id(new))):
-            paired_ids |= {id(old), id(new)}
-            _rename(pairing, old, new, before.get(id(new)))
+    for old, new in one_to_one((old, new) for *_, old, new in sorted(scored, key=lambda item: item[:2])):
+        origin = before.get(id(new))
+        if pairing.in_place.get(id(old), (old, None))[1] is new:
+            continue
+        if id(old) in pairing.in_place:
+            pairing.unpair_functions(old)
+        if origin is not None and id(origin) in pairing.in_place and id(new) not in pairing.added:
+            pairing.unpair_functions(origin)
+        pairing.pair_functions(old, new)
 
 
 def _renamed_candidates(
@@ -203,16 +207,6 @@ def _took_name(pairing: Pairing, old: Function, new: Function, caller_pair: tupl
     return pairing.body_similarity(old, new) >= _SAME_BODY and parameter_similarity(old, new) == 1
 
 
-def _rename(pairing: Pairing, old: Function, new: Function, origin: Function | None) -> None:
-    if pairing.in_place.get(id(old), (old, None))[1] is new:
-        return
-    if id(old) in pairing.in_place:
-        pairing.unpair_functions(old)
-    if origin is not None and id(origin) in pairing.in_place and id(new) not in pairing.added:
-        pairing.unpair_functions(origin)
-    pairing.pair_functions(old, new)
-
-
 def _score(pairing: Pairing, old: Function, new: Function) -> float:
     name = name_similarity(old.name, new.name)
     body = pairing.body_similarity(old, new)
@@ -236,14 +230,11 @@ def _rename_score(pairing: Pairing, old: Function, new: Function, settings: Refa
     if not old.statements and not new.statements:
         is_match = (name >= 0.5 or calls > 0) and parameter_similarity(old, new) == 1
         return _score(pairing, old, new) if is_match else 0.0
-    threshold = _rename_threshold(old, new, name, settings, calls)
-    return _score(pairing, old, new) if pairing.body_similarity(old, new) >= threshold else 0.0
-
-
-def _rename_threshold(old: Function, new: Function, name: float, settings: RefactoringSettings, calls: int) -> float:
     threshold = settings.least_rename
     if calls:
-        return 0.0 if calls >= _MANY_CALLS and name >= 0.5 else threshold - CALLED
-    if min(old.weight, new.weight) <= settings.small_body and name < 0.34:
-        return 0.8 if len(old.parameters) > 1 and parameter_similarity(old, new) == 1 else 1.0
-    return threshold - 0.15 if name >= 0.5 else threshold
+        threshold = 0.0 if calls >= _MANY_CALLS and name >= 0.5 else threshold - CALLED
+    elif min(old.weight, new.weight) <= settings.small_body and name < 0.34:
+        threshold = 0.8 if len(old.parameters) > 1 and parameter_similarity(old, new) == 1 else 1.0
+    elif name >= 0.5:
+        threshold -= 0.15
+    return _score(pairing, old, new) if pairing.body_similarity(old, new) >= threshold else 0.0

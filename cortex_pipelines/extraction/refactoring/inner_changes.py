@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
-from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity
+from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity, one_to_one
 from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function, Parameter, identifier_words
 from cortex_pipelines.extraction.refactoring.purity import Purity
-from cortex_pipelines.extraction.refactoring.refactoring import DetectedChange, Pair, describe_function
+from cortex_pipelines.extraction.refactoring.refactoring import Pair, Refactoring, refactoring_of
 from cortex_pipelines.extraction.refactoring.renames import (
     OWN_PARAMETER,
     MappedFunction,
@@ -17,7 +17,6 @@ from cortex_pipelines.extraction.refactoring.renames import (
     collect_rename_proof,
     function_bindings,
     renamed_names,
-    type_of_rename,
 )
 from cortex_pipelines.extraction.refactoring.syntax import ASSIGNMENTS
 
@@ -82,27 +81,24 @@ def _pair_remaining(
 ) -> list[tuple[Parameter, Parameter]]:
     scored = []
     one_sided = min(len(removed), len(added)) == 1
-    used_names = _texts_used(old_function), _texts_used(new_function)
+    used_names = [
+        {text for statement in function.statements for text in statement.texts}
+        for function in (old_function, new_function)
+    ]
     for parameter in removed:
         for partner in added:
             # a variadic parameter is never a new name of a single one
             if parameter.variadic_marker != partner.variadic_marker or not _types_agree(parameter.type, partner.type):
                 continue
             name = name_similarity(parameter.name, partner.name)
-            same_position = one_sided and _has_same_position(
-                old_function, new_function, parameter, partner, len(removed) == len(added)
-            )
-            is_unused = parameter.name not in used_names[0] or partner.name not in used_names[1]
+            start = old_function.parameters.index(parameter), new_function.parameters.index(partner)
+            end = start[0] - len(old_function.parameters), start[1] - len(new_function.parameters)
             single = len(removed) == len(added) == 1
+            same_position = one_sided and (start[0] == start[1] or (single and end[0] == end[1]))
+            is_unused = parameter.name not in used_names[0] or partner.name not in used_names[1]
             if same_position or ((is_unused or single) and name >= _MIN_NAME_SIMILARITY):
                 scored.append((-name - same_position, parameter.name, partner.name, parameter, partner))
-    pairs: dict[str, tuple[Parameter, Parameter]] = {}
-    paired_names: set[str] = set()
-    for *_, parameter, partner in sorted(scored, key=lambda item: item[:3]):
-        if parameter.name not in pairs and partner.name not in paired_names:
-            pairs[parameter.name] = parameter, partner
-            paired_names.add(partner.name)
-    return list(pairs.values())
+    return one_to_one((parameter, partner) for *_, parameter, partner in sorted(scored, key=lambda item: item[:3]))
 
 
 def _types_agree(first: str, second: str) -> bool:
@@ -111,18 +107,6 @@ def _types_agree(first: str, second: str) -> bool:
     if not short or short == long:
         return True
     return long.startswith(f"{short} |") or long.endswith(f"| {short}") or f"| {short} |" in long
-
-
-def _texts_used(function: Function) -> set[str]:
-    return {text for statement in function.statements for text in statement.texts}
-
-
-def _has_same_position(
-    old_function: Function, new_function: Function, parameter: Parameter, partner: Parameter, single: bool
-) -> bool:
-    old_position, new_position = (old_function.parameters.index(parameter), new_function.parameters.index(partner))
-    from_end = old_position - len(old_function.parameters) == new_position - len(new_function.parameters)
-    return old_position == new_position or (single and from_end)
 
 
 @dataclass(frozen=True)
@@ -163,7 +147,7 @@ def find_local_renames(
 
 def inner_changes(
     old: Function, new: Function, statement_map: StatementMap, local_renames: LocalRenames, purity: Purity
-) -> Iterator[DetectedChange]:
+) -> Iterator[Refactoring]:
     is_pure = purity.body(old, new, local_renames.names) and purity.parameters(old, new, local_renames.names)
     yield from _variables(old, new, local_renames.renames, statement_map, is_pure)
     if old.name:
@@ -178,9 +162,9 @@ def _assigned(function: Function) -> set[str]:
 
 def _variables(
     old: Function, new: Function, renames: list[RenamedVariable], statement_map: StatementMap, is_pure: bool
-) -> Iterator[DetectedChange]:
+) -> Iterator[Refactoring]:
     for renamed in renames:
-        kind = type_of_rename(renamed)
+        kind = renamed.type
         if kind == "Rename Parameter" and OWN_PARAMETER in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
         if (
@@ -189,33 +173,31 @@ def _variables(
             and any(line.line == renamed.line_before and line.parent < 0 for line in statement_map.before)
         ):
             kind = "Rename Attribute"
-        word = "parameter" if kind == "Rename Parameter" else "variable"
-        yield DetectedChange(
+        yield refactoring_of(
             kind,
             (renamed.before, renamed.after),
             (old.name or None, new.name or None),
             (old.location, new.location),
-            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in {describe_function(new)}",
+            f"{_CAUSE[kind].format(renamed.before, renamed.after)} in {new.title}",
             is_pure,
             (renamed.line_before, renamed.line_after),
         )
 
 
 _CAUSE = {
-    "Rename Variable": "the {} {} was renamed to {}",
-    "Rename Parameter": "the {} {} was renamed to {}",
-    "Rename Attribute": "the global {} {} was renamed to {}",
-    "Parameterize Variable": "the {} {} became the parameter {}",
-    "Localize Parameter": "the parameter {1} became the {0} {2}",
+    "Rename Variable": "the variable {} was renamed to {}",
+    "Rename Parameter": "the parameter {} was renamed to {}",
+    "Rename Attribute": "the global variable {} was renamed to {}",
+    "Parameterize Variable": "the variable {} became the parameter {}",
+    "Localize Parameter": "the parameter {} became the variable {}",
 }
 
 
-def _parameters(old: Function, new: Function, signature: Signature, is_pure: bool) -> Iterator[DetectedChange]:
-    title = describe_function(new)
+def _parameters(old: Function, new: Function, signature: Signature, is_pure: bool) -> Iterator[Refactoring]:
+    title, locations = new.title, (old.location, new.location)
 
-    def change(kind: str, names: Pair, sentence: str, lines: tuple[int, int] | None = None) -> DetectedChange:
-        locations = (old.location, new.location)
-        return DetectedChange(f"{kind} Parameter", names, (old.name, new.name), locations, sentence, is_pure, lines)
+    def change(kind: str, names: Pair, sentence: str, lines: tuple[int, int] | None = None) -> Refactoring:
+        return refactoring_of(f"{kind} Parameter", names, (old.name, new.name), locations, sentence, is_pure, lines)
 
     for before, after in signature.renamed:
         sentence = f"the parameter {before.name} of {title} was renamed to {after.name}"
@@ -232,29 +214,24 @@ def _parameters(old: Function, new: Function, signature: Signature, is_pure: boo
         sentence = f"the parameter {before.name} of {title} became {part}"
         yield change("Split", (before.name, part), sentence, (before.line, parts[0].line))
     if signature.reordered:
-        lists = _parameter_list(old), _parameter_list(new)
-        yield change("Reorder", lists, f"the parameters of {title} were put into another order")
+        before_names, after_names = (", ".join(each.name for each in unit.parameters) for unit in (old, new))
+        yield change("Reorder", (before_names, after_names), f"the parameters of {title} were put into another order")
 
 
-def _parameter_list(function: Function) -> str:
-    return ", ".join(parameter.name for parameter in function.parameters)
-
-
-def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[DetectedChange]:
+def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[Refactoring]:
     """Variables, and parameters handed on, renamed in a function that was extracted from their code."""
     old_names, new_names = (function_bindings(extraction.origin), function_bindings(extraction.extracted))
     for renamed in renamed_names(old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True):
-        kind = type_of_rename(renamed)
+        kind = renamed.type
         if kind in ("Rename Variable", "Rename Parameter"):
-            word = "variable" if kind == "Rename Variable" else "parameter"
-            yield DetectedChange(
+            yield refactoring_of(
                 kind,
                 (renamed.before, renamed.after),
                 (extraction.origin.name or None, extraction.extracted.name),
                 (extraction.origin.location, extraction.extracted.location),
-                f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in"
-                f" {describe_function(extraction.extracted)}, which was extracted from"
-                f" {describe_function(extraction.origin)}",
+                f"{_CAUSE[kind].format(renamed.before, renamed.after)} in"
+                f" {extraction.extracted.title}, which was extracted from"
+                f" {extraction.origin.title}",
                 purity.extraction(extraction, {renamed.before: renamed.after}),
                 (renamed.line_before, renamed.line_after),
             )

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import product
 from math import fsum
+from typing import TypeVar
 
 from cortex_pipelines.extraction.refactoring.model import Function, Statement, Type, identifier_words
 
@@ -21,6 +23,20 @@ _SUBWORD_FACTOR = 0.9  # names of the same words are a little less than the same
 _OTHER_KIND_PENALTY = 0.1  # a return is less likely to have been an assignment
 MIN_SIMILARITY = 0.55  # a similar statement shares about half of its words
 _MIN_SIMILARITY_IN_PLACE = 0.4  # where its neighbours suggest the same statement
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def one_to_one(ranked: Iterable[tuple[A, B]]) -> list[tuple[A, B]]:
+    """The pairs of which no earlier one has a side, best first."""
+    pairs: dict[A, B] = {}
+    taken: set[B] = set()
+    for old, new in ranked:
+        if old not in pairs and new not in taken:
+            pairs[old] = new
+            taken.add(new)
+    return list(pairs.items())
 
 
 @dataclass
@@ -147,22 +163,20 @@ def _map_moved(statement_map: StatementMap) -> None:
 
 
 def _map_similar(statement_map: StatementMap, gaps: _Gaps, min_similarity: float) -> None:
+    unmapped_before, unmapped_after = statement_map.unmapped_before(), statement_map.unmapped_after()
+    if len(unmapped_before) * len(unmapped_after) <= _MAX_PAIRS:
+        candidates: Iterable[tuple[int, int]] = product(unmapped_before, unmapped_after)
+    else:
+        candidates = _nearby_candidates(unmapped_before, unmapped_after, gaps)
     scored = []
-    for old, new in _candidates(statement_map, gaps):
+    for old, new in candidates:
+        if not _comparable(statement_map.before[old], statement_map.after[new]):
+            continue
         similarity = statement_similarity(statement_map.before[old], statement_map.after[new])
         if similarity >= min_similarity:
             bonus = 0.1 * (gaps[0][old] == gaps[1][new]) + 0.1 * _same_parent(statement_map, old, new)
             scored.append((-similarity - bonus, abs(old - new), old, new, similarity))
     _pair_best(statement_map, sorted(scored))
-
-
-def _candidates(statement_map: StatementMap, gaps: _Gaps) -> Iterable[tuple[int, int]]:
-    unmapped_before, unmapped_after = (statement_map.unmapped_before(), statement_map.unmapped_after())
-    if len(unmapped_before) * len(unmapped_after) <= _MAX_PAIRS:
-        pairs = [(old, new) for old in unmapped_before for new in unmapped_after]
-    else:
-        pairs = list(_nearby_candidates(unmapped_before, unmapped_after, gaps))
-    return [(a, b) for a, b in pairs if _comparable(statement_map.before[a], statement_map.after[b])]
 
 
 def _nearby_candidates(unmapped_before: list[int], unmapped_after: list[int], gaps: _Gaps) -> Iterable[tuple[int, int]]:
@@ -179,9 +193,7 @@ def _nearby_candidates(unmapped_before: list[int], unmapped_after: list[int], ga
 
 
 def _comparable(old: Statement, new: Statement) -> bool:
-    if bool(old.children) != bool(new.children):
-        return False
-    return not old.children or old.kind == new.kind
+    return old.kind == new.kind if old.children and new.children else not old.children and not new.children
 
 
 def _map_enclosing(statement_map: StatementMap) -> None:
@@ -204,24 +216,20 @@ def _map_in_place(statement_map: StatementMap) -> None:
     scored = []
     after = set(statement_map.unmapped_after())
     for old in statement_map.unmapped_before():
-        for new in _neighbours(statement_map, old):
+        # statements next to the counterparts of this one's neighbours
+        candidates = []
+        if old - 1 in statement_map.pairs:
+            candidates.append(statement_map.pairs[old - 1] + 1)
+        if old + 1 in statement_map.pairs:
+            candidates.append(statement_map.pairs[old + 1] - 1)
+        if not candidates and old == 0:
+            candidates.append(0)
+        for new in candidates:
             if new in after and _comparable(statement_map.before[old], statement_map.after[new]):
                 similarity = statement_similarity(statement_map.before[old], statement_map.after[new])
                 if similarity >= _MIN_SIMILARITY_IN_PLACE:
                     scored.append((-similarity, abs(old - new), old, new, similarity))
     _pair_best(statement_map, sorted(set(scored)))
-
-
-def _neighbours(statement_map: StatementMap, old: int) -> list[int]:
-    """Statements next to the counterparts of this statement's neighbours."""
-    candidates = []
-    if old - 1 in statement_map.pairs:
-        candidates.append(statement_map.pairs[old - 1] + 1)
-    if old + 1 in statement_map.pairs:
-        candidates.append(statement_map.pairs[old + 1] - 1)
-    if not candidates and old == 0:
-        candidates.append(0)
-    return [index for index in candidates if 0 <= index < len(statement_map.after)]
 
 
 def _pair_best(statement_map: StatementMap, scored: list[tuple[float, int, int, int, float]]) -> None:

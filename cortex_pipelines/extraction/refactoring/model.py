@@ -161,6 +161,10 @@ class Function:
         return frozenset(indices)
 
     @property
+    def title(self) -> str:
+        return f"the {self.kind} {self.name}" if self.name else "the module"
+
+    @property
     def constructed_class(self) -> str:
         """The class that ``new`` makes with it: its own, or in JavaScript that of its name."""
         owner = self.location.owner or ""

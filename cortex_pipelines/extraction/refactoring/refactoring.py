@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.refactoring.model import Function, UnitLocation
+from cortex_pipelines.extraction.refactoring.model import UnitLocation
 
 CONTRACT = (
     *("type", "name_before", "name_after", "container_before", "container_after"),
@@ -49,44 +49,20 @@ class Refactoring:
 Pair = tuple[str | None, str | None]
 
 
-@dataclass(frozen=True)
-class DetectedChange:
-    """A detected change; ``lines`` and ``codes`` if they are not those of its units."""
-
-    type: str
-    names: Pair
-    containers: Pair
-    locations: tuple[UnitLocation, UnitLocation]
-    sentence: str
-    pure: bool
-    lines: tuple[int, int] | None = None
-    codes: tuple[str, str] | None = None
-
-    def row(self) -> Refactoring:
-        old, new = self.locations
-        lines = self.lines or (old.line, new.line)
-        codes = self.codes or (old.code, new.code)
-        sentence = f"{self.sentence[:1].upper()}{self.sentence[1:]}."
-        purity = "pure" if self.pure else "mixed"
-        return Refactoring(
-            self.type, *self.names, *self.containers, old.path, new.path, *lines, sentence, purity, new.language,
-            *codes, old.start_line, old.end_line, new.start_line, new.end_line,
-        )  # fmt: skip
-
-
-def describe_move(verb: str, kind: str, names: tuple[str, str], locations: tuple[UnitLocation, UnitLocation]) -> str:
+def refactoring_of(
+    type_: str,
+    names: Pair,
+    containers: Pair,
+    locations: tuple[UnitLocation, UnitLocation],
+    sentence: str,
+    is_pure: bool,
+    lines: tuple[int, int] | None = None,
+    codes: tuple[str, str] | None = None,
+) -> Refactoring:
+    """A refactoring; ``lines`` and ``codes`` if they are not those of its units."""
     old, new = locations
-    parts = []
-    if names[0] != names[1]:
-        parts.append(f"was renamed to {names[1]}")
-    if verb != "Rename":
-        parts.append(f"moved from {_container_name(old)} to {_container_name(new)}")
-    return f"the {kind} {names[0]} {' and '.join(parts)}"
-
-
-def _container_name(location: UnitLocation) -> str:
-    return f"{location.owner} in {location.path}" if location.owner else location.path
-
-
-def describe_function(function: Function) -> str:
-    return f"the {function.kind} {function.name}" if function.name else "the module"
+    return Refactoring(
+        type_, *names, *containers, old.path, new.path, *(lines or (old.line, new.line)),
+        f"{sentence[:1].upper()}{sentence[1:]}.", "pure" if is_pure else "mixed", new.language,
+        *(codes or (old.code, new.code)), old.start_line, old.end_line, new.start_line, new.end_line,
+    )  # fmt: skip

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from functools import cached_property
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity
 from cortex_pipelines.extraction.refactoring.model import PARAMETER, VARIABLE, Function, Statement
@@ -30,6 +29,16 @@ class RenamedVariable:
     kind_after: str
     line_before: int
     line_after: int
+
+    @property
+    def type(self) -> str:
+        kinds = self.kind_before, self.kind_after
+        if kinds == (VARIABLE, OWN_PARAMETER):
+            return "Parameterize Variable"
+        if kinds == (OWN_PARAMETER, VARIABLE):
+            return "Localize Parameter"
+        is_parameter = OWN_PARAMETER in kinds or kinds == (PARAMETER, PARAMETER)
+        return "Rename Parameter" if is_parameter else "Rename Variable"
 
 
 Bindings = dict[str, tuple[str, int]]
@@ -58,19 +67,13 @@ class RenameProof:
     pair_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     declared_pairs: set[tuple[str, str]] = field(default_factory=set)
 
-    @cached_property
-    def before(self) -> Counter[str]:
-        return self._counts(0)
-
-    @cached_property
-    def after(self) -> Counter[str]:
-        return self._counts(1)
-
-    def _counts(self, position: int) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for pair, count in self.pair_counts.items():
-            counts[pair[position]] += count
-        return counts
+    def totals(self) -> tuple[Counter[str], Counter[str]]:
+        """How often each name before and after takes part."""
+        before, after = Counter[str](), Counter[str]()
+        for (old, new), count in self.pair_counts.items():
+            before[old] += count
+            after[new] += count
+        return before, after
 
 
 def collect_rename_proof(statement_map: StatementMap, inner: Iterable[MappedFunction] = ()) -> RenameProof:
@@ -136,18 +139,13 @@ def replaced_calls(statement_map: StatementMap) -> Iterator[tuple[str, str]]:
         old, new = statement_map.before[index], statement_map.after[position]
         if old.texts == new.texts:
             continue
-        for a, b in _callees(old, new):
-            if old.texts[a] != new.texts[b] and old.marks[a] in "ip":
+        tokens = set(align_tokens(old, new))
+        matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
+        tokens |= {(a_end - 1, b_end - 1) for op, _, a_end, _, b_end in matcher.get_opcodes() if op == "replace"}
+        for a, b in tokens:
+            are_called = old.texts[a + 1 : a + 2] == ("(",) == new.texts[b + 1 : b + 2]
+            if are_called and old.texts[a] != new.texts[b] and old.marks[a] in "ip":
                 yield old.texts[a], new.texts[b]
-
-
-def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
-    pairs = set(align_tokens(old, new))
-    matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
-    for op, _, a_end, _, b_end in matcher.get_opcodes():
-        if op == "replace":
-            pairs.add((a_end - 1, b_end - 1))
-    return {(a, b) for a, b in pairs if old.texts[a + 1 : a + 2] == ("(",) == new.texts[b + 1 : b + 2]}
 
 
 def function_bindings(function: Function) -> Bindings:
@@ -181,6 +179,7 @@ def renamed_names(
     Several names may become one if ``merged``, as where copies of code become one function.
     """
     scored = []
+    totals_before, totals_after = proof.totals()
     for (old, new), strength in sorted(proof.strengths.items()):
         if old not in before or new not in after or not _is_free(before, after, proof, old, new):
             continue
@@ -188,8 +187,8 @@ def renamed_names(
         count = proof.pair_counts[old, new]
         allows_many = merged or new == "_"
         # that of a variable it takes over stays the same
-        competing = proof.after[new] - proof.pair_counts[new, new] * _takes_over(before, after, old, new)
-        share = count / max(proof.before[old], 1 if allows_many else competing)
+        competing = totals_after[new] - proof.pair_counts[new, new] * _takes_over(before, after, old, new)
+        share = count / max(totals_before[old], 1 if allows_many else competing)
         kinds = before[old][0], after[new][0]
         if kinds == (OWN_PARAMETER, VARIABLE) and name_similarity(old, new) < _MIN_NAME_SIMILARITY:
             continue  # removed, and replaced by something else
@@ -243,14 +242,3 @@ def _takes_over(before: Bindings, after: Bindings, old: str, new: str) -> bool:
 def _same_position(before: Bindings, after: Bindings, old: str, new: str) -> bool:
     kinds = before[old][0], after[new][0]
     return kinds == (OWN_PARAMETER, OWN_PARAMETER) and list(before).index(old) == list(after).index(new)
-
-
-def type_of_rename(renamed: RenamedVariable) -> str:
-    kinds = renamed.kind_before, renamed.kind_after
-    if kinds == (VARIABLE, OWN_PARAMETER):
-        return "Parameterize Variable"
-    if kinds == (OWN_PARAMETER, VARIABLE):
-        return "Localize Parameter"
-    if OWN_PARAMETER in kinds or kinds == (PARAMETER, PARAMETER):
-        return "Rename Parameter"
-    return "Rename Variable"

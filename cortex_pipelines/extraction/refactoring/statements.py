@@ -63,7 +63,24 @@ class StatementReader:
             index = self._begin("return_statement", body, -1)
             self._tokens[index].append(("return", "o", body.start_byte))
             self._walk(body, index)
-        return self._finish()
+        for index, statement in enumerate(self._statements):
+            tokens = self._tokens[index]
+            if len(tokens) > _MAX_TOKENS:
+                overflow = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
+                digest = blake2b(overflow.encode(errors="replace"), digest_size=16).hexdigest()
+                tokens[_MAX_TOKENS:] = [(digest, "l", tokens[_MAX_TOKENS][2])]
+            if tokens and tokens[-1][0] in (",", ":"):
+                tokens.pop()
+            statement.texts = tuple(text for text, _, _ in tokens)
+            statement.marks = "".join(mark for _, mark, _ in tokens)
+            statement.declarations = tuple(
+                (position, self._declarations[start])
+                for position, (text, _, start) in enumerate(tokens)
+                if start in self._declarations and not (text[:1].isupper() and "match" in statement.kind)
+            )
+            if statement.parent >= 0:
+                self._statements[statement.parent].children.append(index)
+        return self._statements
 
     def _begin(self, kind: str, node: Node, parent: int) -> int:
         self._statements.append(Statement(kind, node.start_point[0] + 1, parent))
@@ -82,20 +99,18 @@ class StatementReader:
                 declared = [child for child in node.children if child.type == LISTS[node.type]]
                 open_nodes += [(child, node, statement_index, True) for child in reversed(declared)]
                 continue
-            if starts and not _says_nothing(node):
+            if starts:
+                if _says_nothing(node):
+                    continue
                 statement_index = self._begin(node.type, node, statement_index)
-            elif starts:
-                continue
             if node.type in LITERALS and not any(child.type in INTERPOLATIONS for child in node.named_children):
                 self._add(node, parent, statement_index)
             elif node.child_count:
                 fields, kind = DECLARING.get(node.type, ((), ""))
                 for binder in (child for field in fields for child in node.children_by_field_name(field)):
                     self._declarations |= {name.start_byte: kind for name in bound_names(binder)}
-                in_block = node.type in BLOCKS
-                open_nodes += [
-                    (child, node, statement_index, _starts(child, node, in_block)) for child in reversed(node.children)
-                ]
+                children = reversed(node.children)
+                open_nodes += [(child, node, statement_index, _starts(child, node)) for child in children]
             else:
                 self._add(node, parent, statement_index)
 
@@ -107,35 +122,17 @@ class StatementReader:
         last = tokens[-1][0] if tokens else ""
         if last == "," and text in _CLOSERS:
             tokens.pop()
-        tokens.append((text, _mark(node, parent, last), node.start_byte))
-
-    def _finish(self) -> list[Statement]:
-        for index, statement in enumerate(self._statements):
-            tokens = _shorten(self._tokens[index])
-            if tokens and tokens[-1][0] in (",", ":"):
-                tokens.pop()
-            statement.texts = tuple(text for text, _, _ in tokens)
-            statement.marks = "".join(mark for _, mark, _ in tokens)
-            statement.declarations = tuple(
-                (position, self._declarations[start])
-                for position, (text, _, start) in enumerate(tokens)
-                if start in self._declarations and not (text[:1].isupper() and "match" in statement.kind)
-            )
-            if statement.parent >= 0:
-                self._statements[statement.parent].children.append(index)
-        return self._statements
+        mark = "l" if node.type in LITERALS else "o"
+        if node.type in PROPERTIES:
+            mark = "p"
+        elif node.type in IDENTIFIERS:
+            is_keyword_name = parent.type == "keyword_argument" and parent.children[0] == node
+            mark = "p" if last in DOTS or is_keyword_name else "i"
+        tokens.append((text, mark, node.start_byte))
 
 
-def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    if len(tokens) <= _MAX_TOKENS:
-        return tokens
-    overflow = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
-    digest = blake2b(overflow.encode(errors="replace"), digest_size=16).hexdigest()
-    return [*tokens[:_MAX_TOKENS], (digest, "l", tokens[_MAX_TOKENS][2])]
-
-
-def _starts(child: Node, parent: Node, in_block: bool) -> bool:
-    if in_block and child.is_named:
+def _starts(child: Node, parent: Node) -> bool:
+    if child.is_named and parent.type in BLOCKS:
         return child.type not in BLOCKS
     if child.type in CLAUSES or (parent.type in CLAUSES and child.type in DECLARATIONS):
         return True
@@ -148,14 +145,3 @@ def _says_nothing(node: Node) -> bool:
         return True
     inner = node.named_children
     return node.type == "expression_statement" and len(inner) == 1 and inner[0].type in _STRINGS
-
-
-def _mark(node: Node, parent: Node, last: str) -> str:
-    if node.type in PROPERTIES:
-        return "p"
-    if node.type in IDENTIFIERS:
-        if last in DOTS:
-            return "p"
-        is_keyword_name = parent.type == "keyword_argument" and parent.children[0] == node
-        return "p" if is_keyword_name else "i"
-    return "l" if node.type in LITERALS else "o"

@@ -11,6 +11,7 @@ from cortex_pipelines.extraction.refactoring.mapping import (
     dice_similarity,
     map_statements,
     name_similarity,
+    one_to_one,
     parameter_similarity,
     type_similarity,
 )
@@ -123,42 +124,40 @@ _MAX_SHARING_TYPES = 30  # a word that more types share is ignored
 
 
 def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
-    removed = {id(kind): kind for file, _ in pairing.files if file for kind in file.types}
-    added = {id(kind): kind for _, file in pairing.files if file for kind in file.types}
-    removed_paths = {old.path for old, new in pairing.files if old and not new}
-    added_paths = {new.path for old, new in pairing.files if new and not old}
+    removed = [kind for file, _ in pairing.files if file for kind in file.types]
+    added = [kind for _, file in pairing.files if file for kind in file.types]
+    by_container = grouped(added, lambda new: (outer_container(new), new.name))
     weak_pairs = []
-    for old, new in _namesakes(pairing, list(removed.values()), list(added.values())):
+    for old in sorted(removed, key=lambda kind: len(kind.location.enclosing_names)):
+        namesakes = by_container[pairing.container_after(outer_container(old)), old.name]
+        if not namesakes:
+            continue
+        new = namesakes.pop(0)
         if type_similarity(old, new) >= _WEAK_SIMILARITY:
-            _pair(pairing, old, new, removed, added)
+            pairing.pair_types(old, new)
         else:
             weak_pairs.append((old, new))
-    doubtful_ids = {id(kind) for pair in weak_pairs for kind in pair}
+    paired = {kind for pair in pairing.types for kind in pair}
+    doubtful = {kind for pair in weak_pairs for kind in pair}
+    removed_paths = {old.path for old, new in pairing.files if old and not new}
+    added_paths = {new.path for old, new in pairing.files if new and not old}
     scored = []
-    for old, new in _type_candidates(list(removed.values()), list(added.values())):
+    for old, new in _type_candidates([k for k in removed if k not in paired], [k for k in added if k not in paired]):
         same_container = pairing.container_after(outer_container(old)) == outer_container(new)
         similarity = type_similarity(old, new)
-        if similarity < _TYPE_TAKEOVER_SIMILARITY and not doubtful_ids.isdisjoint((id(old), id(new))):
+        if similarity < _TYPE_TAKEOVER_SIMILARITY and not doubtful.isdisjoint((old, new)):
             continue
         file_replaced = old.location.path in removed_paths and new.location.path in added_paths
-        if similarity >= _type_threshold(old, new, same_container or file_replaced, settings):
+        threshold = settings.least_rename if same_container or file_replaced else settings.least_move_and_rename
+        if similarity >= (settings.least_move if old.name == new.name else threshold):
             # namesakes inside of renamed functions are told apart by their files
             same_file_bonus = 0.1 * (pairing.containers.get((old.location.path, ())) == (new.location.path, ()))
             score = similarity + 0.2 * name_similarity(old.name, new.name) + 0.2 * same_container + same_file_bonus
             scored.append((-score, old.location.path, old.location.line, new.location.line, old, new))
     ranked = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
     # a type that was not renamed kept its name
-    for old, new in [*ranked, *weak_pairs]:
-        if id(old) in removed and id(new) in added:
-            _pair(pairing, old, new, removed, added)
-
-
-def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    by_container = grouped(added, lambda new: (outer_container(new), new.name))
-    for old in sorted(removed, key=lambda kind: len(kind.location.enclosing_names)):
-        candidates = by_container[pairing.container_after(outer_container(old)), old.name]
-        if candidates:
-            yield old, candidates.pop(0)
+    for old, new in one_to_one([*ranked, *weak_pairs]):
+        pairing.pair_types(old, new)
 
 
 def _type_candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
@@ -182,18 +181,6 @@ def _index_words(kind: Type) -> set[str]:
     return {kind.name, kind.location.path, *(method.name for method in kind.methods)}
 
 
-def _type_threshold(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
-    if old.name == new.name:
-        return settings.least_move
-    # where it was, or from a file that is gone to one that is new
-    return settings.least_rename if expected else settings.least_move_and_rename
-
-
-def _pair(pairing: Pairing, old: Type, new: Type, removed: dict[int, Type], added: dict[int, Type]) -> None:
-    pairing.pair_types(old, new)
-    del removed[id(old)], added[id(new)]
-
-
 _MAX_OVERLOADS = 50
 
 
@@ -212,7 +199,7 @@ def _overloads(
         return list(zip(old_functions, new_functions, strict=False))
     scored = sorted(
         (
-            -(_types(old) == _types(new) and old.has_body == new.has_body)
+            -([p.type for p in old.parameters] == [p.type for p in new.parameters] and old.has_body == new.has_body)
             - parameter_similarity(old, new)
             - pairing.body_similarity(old, new),
             abs(old_index - new_index),
@@ -222,17 +209,8 @@ def _overloads(
         for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
         for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
     )
-    pairs: dict[int, int] = {}
-    taken_indices: set[int] = set()
-    for _, _, old_number, new_number in scored:
-        if old_number not in pairs and new_number not in taken_indices:
-            pairs[old_number] = new_number
-            taken_indices.add(new_number)
-    return [(old_functions[old_number], new_functions[new_number]) for old_number, new_number in pairs.items()]
-
-
-def _types(function: Function) -> tuple[str, ...]:
-    return tuple(parameter.type for parameter in function.parameters)
+    pairs = one_to_one((old, new) for _, _, old, new in scored)
+    return [(old_functions[old], new_functions[new]) for old, new in pairs]
 
 
 _MIN_FILE_SIMILARITY = 0.5  # as git's rename detection
@@ -247,7 +225,7 @@ def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
     lines_before = {path: _lines(text) for path, text in before.items()}
     lines_after = {path: _lines(text) for path, text in after.items()}
     same_path_similarity = {
-        path: _line_similarity(lines_before[path], lines_after[path]) for path in before if path in after
+        path: dice_similarity(lines_before[path], lines_after[path]) for path in before if path in after
     }
     confident_paths = {path for path, similarity in same_path_similarity.items() if similarity >= _MIN_FILE_SIMILARITY}
     scored = [
@@ -263,22 +241,12 @@ def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
         for path, similar in same_path_similarity.items()
         if path not in confident_paths
     ]
-    pairs = {path: path for path in confident_paths}
-    paired_after = set(confident_paths)
-    for _, old, new in sorted(scored):
-        if old not in pairs and new not in paired_after:
-            pairs[old] = new
-            paired_after.add(new)
-    return sorted(pairs.items())
+    paired = one_to_one((old, new) for _, old, new in sorted(scored))
+    return sorted([*paired, *((path, path) for path in confident_paths)])
 
 
 def _lines(text: str) -> Counter[str]:
     return Counter(line for line in map(str.strip, text.split("\n")) if len(line) > 2)
-
-
-def _line_similarity(old: Counter[str], new: Counter[str]) -> float:
-    total = old.total() + new.total()
-    return 2 * (old & new).total() / total if total else 1.0
 
 
 def _similar_files(
@@ -296,10 +264,9 @@ def _similar_files(
             if len(sharing) <= _MAX_LINE_FILES:
                 shared.update(sharing)
         for candidate, _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0]))[:10]:
-            similarity = _line_similarity(lines, after[candidate])
-            threshold = (
-                _MIN_FILE_SIMILARITY_SAME_NAME if basename(path) == basename(candidate) else _MIN_FILE_SIMILARITY
-            )
+            similarity = dice_similarity(lines, after[candidate])
+            same_name = basename(path) == basename(candidate)
+            threshold = _MIN_FILE_SIMILARITY_SAME_NAME if same_name else _MIN_FILE_SIMILARITY
             if similarity >= threshold and candidate != path:
                 pairs.append((path, candidate, similarity))
     return pairs

@@ -82,7 +82,8 @@ class _Reader:
             scopes.append(self._enter(file, definition, scopes))
         if self._language == "typescript":
             _drop_overloads(file)
-        file.functions.append(self._module(root))
+        location = UnitLocation(self._path, self._language, (), None, None, 1, 1, root.end_point[0] + 1, "")
+        file.functions.append(Function("", "module", location, (), self._statements.read(root), True, (), ""))
         return file
 
     def _enter(
@@ -101,7 +102,10 @@ class _Reader:
         elif name and kind in TYPES and definition.role == "definition":
             new_type = self._type(definition, name, scopes)
             file.types.append(new_type)
-        names = (*self._holders(definition), name) if self._contains(definition, name) else ()
+        is_container = name != "" and kind != "test"
+        if kind in FUNCTIONS:
+            is_container = self._full_name(definition, name) not in ("", MODULE_EXPORT)
+        names = (*self._holders(definition), name) if is_container else ()
         return _EnclosingDefinition(definition.node.end_byte, names, kind, new_type)
 
     def _object(self, file: ParsedFile, member: Function) -> Type | None:
@@ -128,11 +132,6 @@ class _Reader:
             unnamed = stem if default or definition.kind in TYPES else MODULE_EXPORT
             return self._inner_name(definition) or unnamed
         return text[1:-1] if text[:1] in ("'", '"', "`") else text
-
-    def _contains(self, definition: Definition, name: str) -> bool:
-        if definition.kind in FUNCTIONS:
-            return self._full_name(definition, name) not in ("", MODULE_EXPORT)
-        return name != "" and definition.kind != "test"
 
     def _inner_name(self, definition: Definition) -> str:
         """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
@@ -182,19 +181,16 @@ class _Reader:
             for group in node.children_by_field_name(field):
                 single = field == "parameter" or group.type == "identifier"
                 for child in [group] if single else group.named_children:
-                    parameters += self._read_parameters(child)
+                    kind = self._spaced(child.child_by_field_name("type"))
+                    default = self._spaced(child.child_by_field_name("value") or child.child_by_field_name("right"))
+                    match = _FORM.match(self._text(child))
+                    parameters += [
+                        Parameter(self._text(name), kind, default, match[0] if match else "", name.start_point[0] + 1)
+                        for name in bound_names(child)
+                    ]
         if parameters and parameters[0].name in RECEIVERS:
             parameters = parameters[1:]
         return tuple(parameters)
-
-    def _read_parameters(self, node: Node) -> list[Parameter]:
-        kind = self._spaced(node.child_by_field_name("type"))
-        default = self._spaced(node.child_by_field_name("value") or node.child_by_field_name("right"))
-        match = _FORM.match(self._text(node))
-        marker = match[0] if match else ""
-        return [
-            Parameter(self._text(name), kind, default, marker, name.start_point[0] + 1) for name in bound_names(node)
-        ]
 
     def _type(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Type:
         body = definition.first("body")
@@ -225,7 +221,7 @@ class _Reader:
         prototype = definition.first("_prototype")
         if prototype is not None:
             return [self._last_name(prototype.parent)]
-        names = []
+        names: list[str] = []
         node = _enclosing_object(definition.node)
         while node is not None and node.parent is not None:
             names.append(self._holder(node.parent))
@@ -244,10 +240,6 @@ class _Reader:
 
     def _last_name(self, node: Node | None) -> str:
         return self._text(node).removesuffix(".prototype").rpartition(".")[2].strip("'\"`")
-
-    def _module(self, root: Node) -> Function:
-        location = UnitLocation(self._path, self._language, (), None, None, 1, 1, root.end_point[0] + 1, "")
-        return Function("", "module", location, (), self._statements.read(root), True, (), "")
 
     def _text(self, node: Node | None) -> str:
         return self._data[node.start_byte : node.end_byte].decode(errors="replace") if node is not None else ""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
+from cortex_pipelines.extraction.refactoring.detection import detect
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines_tests.parameters import load_cases, sections
 

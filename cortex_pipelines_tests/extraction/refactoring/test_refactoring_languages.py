@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
+from cortex_pipelines.extraction.refactoring.detection import detect
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 # Types named in the contract; other types may come with these.
