@@ -67,7 +67,10 @@ class _Splitter:
         pending = [_Span(node, start, end, 0, (), ())]
         while pending:
             span = pending.pop()
-            if span.node is None or span.end - span.start <= self.limit or not _is_divisible(span):
+            kind = span.node.type if span.node else ""
+            # a border inside a string or comment is meaningless
+            is_divisible = span.depth < _MAX_DEPTH and "string" not in kind and "comment" not in kind
+            if span.node is None or span.end - span.start <= self.limit or not is_divisible:
                 finished.append(span)
             else:
                 pending += reversed(self._divide(span.node, span))
@@ -142,12 +145,6 @@ class _Splitter:
 
     def _text(self, start: int, end: int) -> bytes:
         return self.data[start : min(end, start + _MAX_HEAD)]
-
-
-def _is_divisible(span: _Span) -> bool:
-    kind = span.node.type if span.node else ""
-    # a border inside a string or comment is meaningless
-    return span.depth < _MAX_DEPTH and "string" not in kind and "comment" not in kind
 
 
 def _children_between(node: Node, start: int, end: int) -> list[Node]:

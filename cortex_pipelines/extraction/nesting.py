@@ -4,18 +4,17 @@ Nothing here recurses: a file may nest as deeply as its size allows. Extents are
 bytes only, so a file with a million comments costs no more than its length.
 """
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.chunks import Chunk, split_unit
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
-from cortex_pipelines.extraction.outline import DECLARATIONS, Definition, Outline, constants, defined_names, name_text
+from cortex_pipelines.extraction.outline import DECLARATIONS, Definition, Outline, defined_names, name_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
-
-T = TypeVar("T")
 
 _BLANK = b" \t\r\n\x0c"
 
@@ -162,7 +161,10 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
         if next_start >= end and (definition.role == "scope" or is_local):
             continue  # no unit, and nothing is inside
         kind, names = _kind(definition, scopes), defined_names(data, definition, settings)
-        parent, header = _parent_scope(data, definition, scopes), _header(file, definition)
+        parent, header = scopes[-1] if scopes else _MODULE_SCOPE, _header(file, definition)
+        receiver = definition.first("receiver")
+        if receiver is not None:  # the type that a method names belongs to its path
+            parent = parent._replace(path=f"{parent.path}{name_text(data, receiver)}.")
         if definition.role != "scope" and len(scopes) <= settings.max_nesting and not is_local:
             for unit in _units(file, definition, kind, names, header, parent):
                 units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)
@@ -170,13 +172,6 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
         name = names[0][0] if names and kind != "test" else ""
         scopes.append(_scope(end, kind, name, header, parent, len(scopes), settings))
     return list(units.values())
-
-
-def _parent_scope(data: bytes, definition: Definition, scopes: list[_EnclosingScope]) -> _EnclosingScope:
-    """The enclosing definition; the type that a method names belongs to its path."""
-    innermost = scopes[-1] if scopes else _MODULE_SCOPE
-    receiver = definition.first("receiver")
-    return innermost._replace(path=f"{innermost.path}{name_text(data, receiver)}.") if receiver else innermost
 
 
 def _scope(
@@ -201,10 +196,7 @@ def _kind(definition: Definition, scopes: list[_EnclosingScope]) -> str:
 
 
 def _nearest(scopes: list[_EnclosingScope]) -> str | None:
-    for unit in reversed(scopes):
-        if unit.kind not in DECLARATIONS:
-            return unit.kind
-    return None
+    return next((unit.kind for unit in reversed(scopes) if unit.kind not in DECLARATIONS), None)
 
 
 def _units(
@@ -222,11 +214,11 @@ def _units(
     code = data[start:end].decode(errors="replace")
     # a table of numbers is not worth splitting
     chunks = [] if kind in DECLARATIONS else split_unit(data, widest, start, end, file.settings)
-    constant = constants(definition.settings.get("constant", "")) if kind == "variable" else None
+    constant = definition.settings.get("constant") if kind == "variable" else None
     line_node = definition.node if kind == "import" else definition.first("keyword")
     return [
         Unit(
-            "constant" if constant and constant.match(name) else kind, name, parent.path + name, start, end,
+            "constant" if constant and re.match(constant, name) else kind, name, parent.path + name, start, end,
             start_line, end_line, (line_node or node).start_point[0] + 1, "" if kind == "import" else header,
             docstring, code, body_start, parent.context, widest.has_error, chunks,
         )
@@ -264,6 +256,6 @@ def _header(file: _File, definition: Definition) -> str:
     return " ".join(text.decode(errors="replace").split()).rstrip("; ")
 
 
-def _between(items: list[tuple[int, T]], start: int, end: int) -> list[tuple[int, T]]:
+def _between(items: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
     first = bisect_left(items, (start,))
     return items[first : bisect_left(items, (end,), first)]

@@ -21,7 +21,6 @@ The captures of ``queries/<language>.scm``:
 name of ``var a, b, c`` would wait for the value.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -92,18 +91,25 @@ class Outline:
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     result = Outline()
     grouped: list[int] = []
-    settings, doc_words = _settings(grammar), _doc_words(grammar)
+    settings = _settings(grammar)
+    doc_words = [tuple(pattern["doc"].encode().split(b" ")) if "doc" in pattern else () for pattern in settings]
     for pattern, captures in matches(grammar, root, _QUERIES):
         if "comment" in captures:
-            _add_comment(result, captures["comment"][0], data, doc_words[pattern])
+            start, end = captures["comment"][0].start_byte, captures["comment"][0].end_byte
+            # a line comment of Rust holds the end of its line
+            if data[end - 1 : end] == b"\n":
+                end -= 1
+            result.comments[end] = start
+            if data.startswith(doc_words[pattern], start):
+                result.docs[end] = start
         elif "wrapper" in captures:
             result.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
         elif "grouped" in captures:
             grouped.append(captures["grouped"][0].id)
         elif "attribute" in captures:
-            _add_spans(result.attributes, captures["attribute"])
+            result.attributes |= {node.end_byte: node.start_byte for node in captures["attribute"]}
         elif "trailing" in captures:
-            _add_spans(result.trailing, captures["trailing"])
+            result.trailing |= {node.end_byte: node.start_byte for node in captures["trailing"]}
         elif "documented" in captures:
             result.documented[captures["documented"][0].id] = captures
         else:
@@ -134,27 +140,6 @@ def _settings(grammar: Grammar) -> list[dict[str, str]]:
     return pattern_settings(grammar, _QUERIES)
 
 
-@cache
-def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
-    words = [settings.get("doc") for settings in _settings(grammar)]
-    return [() if setting is None else tuple(setting.encode().split(b" ")) for setting in words]
-
-
-def _add_comment(file_outline: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
-    start, end = node.start_byte, node.end_byte
-    # a line comment of Rust holds the end of its line
-    if data[end - 1 : end] == b"\n":
-        end -= 1
-    file_outline.comments[end] = start
-    if data.startswith(doc_words, start):
-        file_outline.docs[end] = start
-
-
-def _add_spans(ends: dict[int, int], nodes: list[Node]) -> None:
-    for node in nodes:
-        ends[node.end_byte] = node.start_byte
-
-
 def _add_definition(file_outline: Outline, pattern: int, captures: Captures, settings: dict[str, str]) -> None:
     capture = next(name for name in captures if name in _DEFINITION_CAPTURES)
     node = captures.pop(capture)[0]
@@ -172,12 +157,6 @@ def _add_definition(file_outline: Outline, pattern: int, captures: Captures, set
 
 DECLARATIONS = frozenset({"variable", "constant"})
 """Kinds whose definitions may introduce several names."""
-
-
-@cache
-def constants(names: str) -> re.Pattern[str] | None:
-    """Names that are constants by their spelling; None where spelling does not decide."""
-    return re.compile(names) if names else None
 
 
 def defined_names(data: bytes, definition: Definition, settings: ExtractionSettings) -> list[tuple[str, Node]]:

@@ -24,6 +24,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -101,15 +102,16 @@ def file_units(text: str | bytes, language: str, path: str, settings: Extraction
     return [unit for unit in units if unit.kind != "test"]
 
 
-def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
-    return extract(files, settings).units
-
-
 def extract(
     files: pl.DataFrame, settings: ExtractionSettings, project: str = "", cache: RowCache | None = None
 ) -> Extraction:
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED))).sort("source", "path")
-    keyed = parsed_files.with_columns(_keys(parsed_files))
+    columns = [parsed_files[name] for name in (*_CACHED_FILE_COLUMNS, "text")]
+    keys = [
+        blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
+        for parts in zip(*columns, strict=True)
+    ]
+    keyed = parsed_files.with_columns(pl.Series(_KEY, keys, dtype=pl.String))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         return _rows(keyed.filter(pl.col(_KEY).is_in(keys.to_list())), settings)
@@ -128,15 +130,6 @@ def extract(
     )
 
 
-def _keys(files: pl.DataFrame) -> pl.Series:
-    columns = [files[name] for name in (*_CACHED_FILE_COLUMNS, "text")]
-    hashes = [
-        blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
-        for parts in zip(*columns, strict=True)
-    ]
-    return pl.Series(_KEY, hashes, dtype=pl.String)
-
-
 def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _REASON_COLUMNS}
     unparsed: list[tuple[str, ...]] = []
@@ -144,31 +137,23 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
     with _garbage_collection_off():
         for *file_values, text in track(list(rows), "Extracting units"):
             _, source, path, blob, language = file_values
-            units, skip_reason = _read(text, language, path, settings)
+            outcome = attempt(partial(read_code, text, language, path, settings))
+            units, skip_reason = ([], outcome) if isinstance(outcome, SkipReason) else outcome
             if skip_reason:
                 unparsed.append((*file_values, *skip_reason))
             for name, value in zip((_KEY, *_CACHED_FILE_COLUMNS), file_values, strict=True):
                 columns[name] += [value] * len(units)
             columns["unit_id"] += [unit_id(source, path, blob, unit) for unit in units]
-            _add_units(columns, units)
+            for name, values in zip(Unit._fields, zip(*units, strict=True), strict=False):
+                if name != "chunks":
+                    columns[name] += values
+            for index, name in enumerate(_CHUNKS):
+                columns[name] += [[chunk[index] for chunk in unit.chunks] or None for unit in units]
     schema = {name: _SCHEMA[name] for name in columns}
     unit_rows = pl.DataFrame(columns, schema=schema).with_columns(pl.col(list(_CHUNKS)).fill_null([]))
     reasons = {name: _SCHEMA[name] for name in (_KEY, *_CACHED_FILE_COLUMNS, *_REASON_COLUMNS)}
     unparsed_rows = pl.DataFrame(unparsed, schema=reasons, orient="row")
     return pl.concat([unit_rows, unparsed_rows], how="diagonal").select(list(_SCHEMA))
-
-
-def _read(text: str, language: str, path: str, settings: ExtractionSettings) -> tuple[list[Unit], SkipReason | None]:
-    outcome = attempt(lambda: read_code(text, language, path, settings))
-    return ([], outcome) if isinstance(outcome, SkipReason) else outcome
-
-
-def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
-    for name, values in zip(Unit._fields, zip(*units, strict=True), strict=False):
-        if name != "chunks":
-            columns[name] += values
-    for index, name in enumerate(_CHUNKS):
-        columns[name] += [[chunk[index] for chunk in unit.chunks] or None for unit in units]
 
 
 @contextmanager

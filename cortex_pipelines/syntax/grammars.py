@@ -6,6 +6,7 @@ A language is a line here. Folders of queries hold ``<language>.scm``; a line
 
 import importlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -35,7 +36,6 @@ _USING = re.compile(rb"using(?=[ ]?[:,?)])")
 # may document the next definition. A quote might end a string that only looks like comments.
 _COMMENT_LINES = re.compile(rb"(?:^[ \t]*#[^\n\"']*\n)+", re.MULTILINE)
 _MAX_COMMENTS = 500
-_NOT_BLANK = re.compile(rb"[^\s]")
 
 
 def parseable_text(data: bytes, language: str) -> bytes:
@@ -54,7 +54,7 @@ def _last_comments(match: re.Match[bytes]) -> bytes:
     if match[0].count(b"\n") <= _MAX_COMMENTS:
         return match[0]
     lines = match[0].splitlines(keepends=True)
-    blank = (_NOT_BLANK.sub(b" ", line) for line in lines[:-_MAX_COMMENTS])
+    blank = (re.sub(rb"\S", b" ", line) for line in lines[:-_MAX_COMMENTS])
     return b"".join([*blank, *lines[-_MAX_COMMENTS:]])
 
 
@@ -179,34 +179,6 @@ class TooManyStepsError(OverflowError):
     """The parser or a query takes more steps than any real code needs."""
 
 
-class _StepCounter:
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self._is_parsed = False
-        self.operations = self.bytes = 0
-        self._max_operations = len(text) * _OPERATIONS_PER_BYTE + _OPERATIONS
-        self._max_bytes = len(text) * _BYTES_PER_BYTE + _BYTES
-
-    @property
-    def are_too_many(self) -> bool:
-        return self.operations > self._max_operations or self.bytes > self._max_bytes
-
-    def read_chunk(self, offset: int, _: object) -> bytes:
-        chunk = self._text[offset : offset + _COUNTED_READ_BYTES]
-        if self._is_parsed:
-            return chunk
-        self.bytes += len(chunk)
-        # the text ends for the parser, which will ask `stop` before long
-        return b"" if self.are_too_many else chunk
-
-    def finish(self) -> None:
-        self._is_parsed = True
-
-    def stop(self, _: int, __: bool) -> bool:
-        self.operations += _OPERATIONS_PER_REPORT
-        return self.are_too_many
-
-
 class ParseCost(NamedTuple):
     tree: Tree
     operations: int
@@ -222,15 +194,36 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     Raises:
         TooManyStepsError: the parser was stopped.
     """
-    counter = _StepCounter(parseable_text(data, grammar.language))
+    text = parseable_text(data, grammar.language)
+    max_operations, max_bytes = len(text) * _OPERATIONS_PER_BYTE + _OPERATIONS, len(text) * _BYTES_PER_BYTE + _BYTES
+    operations = read_bytes = 0
+    is_parsed = False
+
+    def are_too_many() -> bool:
+        return operations > max_operations or read_bytes > max_bytes
+
+    def read_chunk(offset: int, _: object) -> bytes:
+        nonlocal read_bytes
+        chunk = text[offset : offset + _COUNTED_READ_BYTES]
+        if is_parsed:
+            return chunk
+        read_bytes += len(chunk)
+        # the text ends for the parser, which will ask `stop` before long
+        return b"" if are_too_many() else chunk
+
+    def stop(_: int, __: bool) -> bool:
+        nonlocal operations
+        operations += _OPERATIONS_PER_REPORT
+        return are_too_many()
+
     try:
-        tree = Parser(_language(grammar)).parse(counter.read_chunk, progress_callback=counter.stop)
+        tree = Parser(_language(grammar)).parse(read_chunk, progress_callback=stop)
     except ValueError as error:
-        if not counter.are_too_many:
+        if not are_too_many():
             raise
-        raise TooManyStepsError(f"more than {counter.operations} operations, or {counter.bytes} bytes read") from error
-    counter.finish()
-    return ParseCost(tree, counter.operations, counter.bytes)
+        raise TooManyStepsError(f"more than {operations} operations, or {read_bytes} bytes read") from error
+    is_parsed = True
+    return ParseCost(tree, operations, read_bytes)
 
 
 def weighed(data: bytes, grammar: Grammar) -> int:
@@ -255,14 +248,12 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
     """
     if root.has_error and _is_garbage(root):
         return []
-    cursor = _cursor(grammar, queries)
-    return _complete(cursor, cursor.matches(root))
+    return _queried(grammar, queries, lambda cursor: cursor.matches(root))
 
 
 def captures(grammar: Grammar, root: Node, queries: Path) -> dict[str, list[Node]]:
     """Nodes under a node by capture name of a query; faster than ``matches``, with the same error."""
-    cursor = _cursor(grammar, queries)
-    return _complete(cursor, cursor.captures(root))
+    return _queried(grammar, queries, lambda cursor: cursor.captures(root))
 
 
 def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
@@ -272,13 +263,10 @@ def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
     return [{key: value or "" for key, value in pattern.items()} for pattern in settings]
 
 
-def _cursor(grammar: Grammar, queries: Path) -> QueryCursor:
+def _queried(grammar: Grammar, queries: Path, run: Callable[[QueryCursor], T]) -> T:
     cursor = QueryCursor(_query(grammar, queries), match_limit=_MATCH_LIMIT)
     cursor.set_max_start_depth(_MAX_DEPTH)
-    return cursor
-
-
-def _complete(cursor: QueryCursor, nodes: T) -> T:
+    nodes = run(cursor)
     if cursor.did_exceed_match_limit:
         raise TooManyStepsError(f"more than {_MATCH_LIMIT} matches of a query begun at once")
     return nodes

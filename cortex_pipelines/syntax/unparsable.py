@@ -40,9 +40,12 @@ def bracket_cost(data: bytes) -> int:
             new_line = True
         elif token == b"#":
             comments += depth > 0
-            position = _end_of_line(data, position)
+            line_end = data.find(b"\n", position)
+            position = len(data) if line_end < 0 else line_end
         else:
-            lines += depth > 0 and new_line and _begins_element(last, token)
+            if depth > 0 and new_line and not (last in _STRINGS and token in _STRINGS):
+                # neither side of the line end joins the two
+                lines += not _GOES_ON.search(last) and not _CONTINUES.match(token)
             if token in _STRINGS:
                 position = _end_of_string(data, position, token)
             depth = max(depth + (token in _OPENING) - (token in _CLOSING), 0)
@@ -50,18 +53,6 @@ def bracket_cost(data: bytes) -> int:
                 work, comments, lines = work + comments * lines, 0, 0
             last, new_line = token, False
     return work + comments * lines
-
-
-def _begins_element(last: bytes, token: bytes) -> bool:
-    """Whether a new element starts here: neither side of the line end joins the two."""
-    if last in _STRINGS and token in _STRINGS:
-        return False
-    return not _GOES_ON.search(last) and not _CONTINUES.match(token)
-
-
-def _end_of_line(data: bytes, start: int) -> int:
-    end = data.find(b"\n", start)
-    return len(data) if end < 0 else end
 
 
 def _end_of_string(data: bytes, start: int, quote: bytes) -> int:
@@ -109,24 +100,18 @@ _MAX_WEIGHED_IN_ALL = 1_000
 def skip_reason(data: bytes, grammar: Grammar, max_bytes: int) -> SkipReason | None:
     if len(data) > max_bytes:
         return SkipReason("too_large", f"{len(data)} bytes, at most {max_bytes}")
-    reason = _garbage_reason(data, grammar) if len(data) > _SMALL_FILE else None
-    if reason is None and is_ambiguous(data, grammar):
+    if len(data) > _SMALL_FILE:
+        samples = [_levels_and_errors(data, start, grammar) for start in range(0, len(data), _SAMPLE_INTERVAL)]
+        if max(levels for levels, _ in samples) > _MAX_LEVELS:
+            return SkipReason("too_deep", f"more than {_MAX_LEVELS} levels in {_SAMPLE_BYTES} bytes")
+        is_bad = [errors > _MAX_ERRORS for _, errors in samples]
+        if len(data) > _LARGE_FILE and is_bad[0] and sum(is_bad) > _MAX_BAD_SHARE * len(is_bad):
+            return SkipReason("garbage", f"{sum(is_bad)} of {len(is_bad)} samples are no {grammar.language}")
+        if is_unreadable(data, grammar):
+            return SkipReason("unreadable", "its comments would send the parser back thousands of times")
+    if is_ambiguous(data, grammar):
         limits = f"{_MAX_WEIGHED} readings of {_SAMPLE_BYTES} bytes, or {_MAX_WEIGHED_IN_ALL} of all"
         return SkipReason("ambiguous", f"more than {limits}")
-    return reason
-
-
-def _garbage_reason(data: bytes, grammar: Grammar) -> SkipReason | None:
-    samples = [_sample(data, start, grammar) for start in range(0, len(data), _SAMPLE_INTERVAL)]
-    deepest = max(levels for levels, _ in samples)
-    if deepest > _MAX_LEVELS:
-        return SkipReason("too_deep", f"more than {_MAX_LEVELS} levels in {_SAMPLE_BYTES} bytes")
-    has_many_errors = [errors > _MAX_ERRORS for _, errors in samples]
-    if len(data) > _LARGE_FILE and has_many_errors[0] and sum(has_many_errors) > _MAX_BAD_SHARE * len(has_many_errors):
-        detail = f"{sum(has_many_errors)} of {len(has_many_errors)} samples are no {grammar.language}"
-        return SkipReason("garbage", detail)
-    if is_unreadable(data, grammar):
-        return SkipReason("unreadable", "its comments would send the parser back thousands of times")
     return None
 
 
@@ -152,11 +137,7 @@ def is_ambiguous(data: bytes, grammar: Grammar) -> bool:
             return True
         else:
             start += _WINDOW_STEP
-    return _is_ambiguous_in_all(data, grammar)
-
-
-def _is_ambiguous_in_all(data: bytes, grammar: Grammar) -> bool:
-    """Whether the spans between brackets, each parsed alone, are ambiguous in sum."""
+    # the spans between brackets, each parsed alone, in sum
     if data.count(b"<") + data.count(b">") <= _MANY_ANGLES:
         return False
     positions = [bracket.start() for bracket in _BRACKET.finditer(data)]
@@ -178,13 +159,11 @@ def is_unreadable(data: bytes, grammar: Grammar) -> bool:
     return comments > _MIN_COMMENTS and count_reads(data, grammar, _MAX_READS) > _MAX_READS
 
 
-def _sample(data: bytes, position: int, grammar: Grammar) -> tuple[int, int]:
+def _levels_and_errors(data: bytes, position: int, grammar: Grammar) -> tuple[int, int]:
+    """The deepest level and the errors of a sample."""
     end = data.find(b"\n", position, position + _SAMPLE_BYTES)
     start = end + 1 if position and end >= 0 else position
-    return _levels_and_errors(parse(data[start : start + _SAMPLE_BYTES], grammar).root_node)
-
-
-def _levels_and_errors(root: Node) -> tuple[int, int]:
+    root = parse(data[start : start + _SAMPLE_BYTES], grammar).root_node
     # code that ends where the sample does has closed all that it opened
     return (_levels(root), _errors(root)) if root.has_error else (0, 0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines_tests.parameters import EXTRACTION, load_cases
@@ -26,7 +26,7 @@ def read_texts(texts: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         for path, text in texts.items()
     ]
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
-    return extract_units(files, EXTRACTION), files
+    return extract(files, EXTRACTION).units, files
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits, project_units
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.unit_splits import split_units
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.table import Column
@@ -79,7 +79,7 @@ def files_frame(texts: dict[str, str]) -> pl.DataFrame:
 
 def annotated(files: pl.DataFrame) -> pl.DataFrame:
     """Units of the files, with annotations that say nothing."""
-    units = extract_units(files, ExtractionSettings(**section("extraction")))
+    units = extract(files, ExtractionSettings(**section("extraction"))).units
     missing = [column for column in ANNOTATED_UNITS.columns if column.name not in units.columns]
     return ANNOTATED_UNITS.conform(units.with_columns(_plain(column).alias(column.name) for column in missing))
 

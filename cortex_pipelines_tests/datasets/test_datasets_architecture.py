@@ -23,7 +23,7 @@ from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, Data
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, UNIT_SPLITS
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS
@@ -94,7 +94,7 @@ def _frame(texts: dict[str, str]) -> pl.DataFrame:
 def _units(files: pl.DataFrame) -> pl.DataFrame:
     missing = {name: dtype for name, dtype in REPOSITORY_FILES.schema.items() if name not in files.columns}
     whole = files.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in missing.items())
-    return extract_units(whole, ExtractionSettings(**_PARAMETERS["extraction"])).select(UNIT_COLUMNS)
+    return extract(whole, ExtractionSettings(**_PARAMETERS["extraction"])).units.select(UNIT_COLUMNS)
 
 
 def _facts(files: pl.DataFrame) -> pl.DataFrame:

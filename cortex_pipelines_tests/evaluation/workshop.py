@@ -14,7 +14,7 @@ from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
@@ -70,7 +70,7 @@ class Workshop:
         for name in ("files", "units"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         frame.write_parquet(folder / "files" / "files.parquet")
-        units = extract_units(frame, PARAMETERS.extraction)
+        units = extract(frame, PARAMETERS.extraction).units
         units.write_parquet(folder / "units" / "units.parquet")
         return folder / "files", folder / "units"
 

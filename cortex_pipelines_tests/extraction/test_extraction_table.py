@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.code import extract as command
 from cortex_pipelines.extraction.assets import code_units
 from cortex_pipelines.extraction.folder import extract_path
-from cortex_pipelines.extraction.units import extract, extract_units, read_code
+from cortex_pipelines.extraction.units import extract, read_code
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
@@ -31,7 +31,7 @@ FILES = files(
 
 
 def test_the_table_keeps_its_contract_and_the_facts_of_the_file(settings) -> None:
-    units = extract_units(FILES, settings)
+    units = extract(FILES, settings).units
     assert units.schema == CODE_UNITS.schema
     assert units.sort("path", "start_byte").select("path", "kind", "name", "generated").rows() == [
         *(("a.go", "function", "F", False), ("a_gen.py", "class", "A", True), ("a_gen.py", "constant", "X", True)),
@@ -39,12 +39,12 @@ def test_the_table_keeps_its_contract_and_the_facts_of_the_file(settings) -> Non
     ]
     # the order of files does not matter
     for seed in range(5):
-        assert extract_units(FILES.sample(fraction=1, shuffle=True, seed=seed), settings).equals(units)
+        assert extract(FILES.sample(fraction=1, shuffle=True, seed=seed), settings).units.equals(units)
     # an identifier is of one unit, and changes with its file
     assert units["unit_id"].n_unique() == units.height
-    other = extract_units(FILES.with_columns(pl.lit("f" * 40).alias("blob")), settings)
+    other = extract(FILES.with_columns(pl.lit("f" * 40).alias("blob")), settings).units
     assert not set(units["unit_id"]) & set(other["unit_id"])
-    assert extract_units(REPOSITORY_FILES.empty(), settings).equals(CODE_UNITS.empty())
+    assert extract(REPOSITORY_FILES.empty(), settings).units.equals(CODE_UNITS.empty())
 
 
 def test_the_asset_reads_what_ingestion_wrote(settings, tmp_path: Path) -> None:
