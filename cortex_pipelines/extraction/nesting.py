@@ -54,19 +54,6 @@ def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outli
         end = comment_start
 
 
-def doc_comments(data: bytes, end: int, file_outline: Outline) -> bytes:
-    """Consecutive doc comments that end at a byte."""
-    start: int | None = file_outline.docs[end]
-    first = end
-    while start is not None:
-        first = start
-        comment_end = _end_before(data, first)
-        start = file_outline.docs.get(comment_end) if comment_end is not None else None
-        if start is not None and not _begins_line(data, start):
-            break
-    return data[first:end]
-
-
 def remove_spans(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:
     segments, position = [], start
     for cut_start, cut_end in cuts:
@@ -238,8 +225,13 @@ def _documentation(file: _File, definition: Definition, doc_end: int | None) -> 
     start = body.start_byte if body else None
     if doc_end is None:
         return None, start
-    comments = doc_comments(file.data, doc_end, file.outline)
-    return comment_text(comments.decode(errors="replace")), start
+    # consecutive doc comments
+    first, comment_start = doc_end, file.outline.docs.get(doc_end)
+    while comment_start is not None and (first == doc_end or _begins_line(file.data, comment_start)):
+        first = comment_start
+        comment_end = _end_before(file.data, first)
+        comment_start = file.outline.docs.get(comment_end) if comment_end is not None else None
+    return comment_text(file.data[first:doc_end].decode(errors="replace")), start
 
 
 def _header(file: _File, definition: Definition) -> str:

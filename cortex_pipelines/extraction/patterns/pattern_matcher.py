@@ -8,7 +8,7 @@ language, and only the node that it becomes there is searched for.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from ast_grep_py import Config, SgNode, SgRoot
 
@@ -133,10 +133,12 @@ def _rule(code: str, language: str, key: str) -> Rule:
         if _root(surroundings.format(fill_metavariables(code, language)), language).find(kind="ERROR"):
             continue
         before, after = surroundings.format("\0").split("\0")
-        nodes = _nodes(_without_metavariables(before + code + after, language), len(before), len(before + code))
-        row = [_Node(node.kind(), code[_span(node)[0] - len(before) :][: _length(node)])
-               for node in nodes]  # fmt: skip
-        if row and all(_is_first(before, node, after, language) for node in row):
+        context = _without_metavariables(before + code + after, language)
+        row = []
+        for node in _nodes(context, len(before), len(before + code)):
+            start, end = _span(node)
+            row.append((node.kind(), code[start - len(before) : end - len(before)]))
+        if row and all(_is_first(kind, before, text, after, language) for kind, text in row):
             rule = _sequence_rule(before, row, after)
             if rule is None:
                 raise too_general
@@ -153,25 +155,20 @@ def _surroundings(code: str, language: str) -> Sequence[str]:
     return contexts[2:] if language == "java" and _MEMBER.match(code) else contexts
 
 
-class _Node(NamedTuple):
-    kind: str
-    text: str
-
-
-def _is_first(before: str, node: _Node, after: str, language: str) -> bool:
+def _is_first(kind: str, before: str, text: str, after: str, language: str) -> bool:
     """Whether ast-grep finds the node by its kind, and not one of its surroundings."""
-    match = _without_metavariables(before + node.text + after, language).find(kind=node.kind)
+    match = _without_metavariables(before + text + after, language).find(kind=kind)
     return match is not None and _span(match)[0] == len(before)
 
 
-def _sequence_rule(before: str, row: Sequence[_Node], after: str) -> Rule | None:
+def _sequence_rule(before: str, row: Sequence[tuple[str, str]], after: str) -> Rule | None:
     rule: Rule | None = None
     stop_by = "neighbor"
-    for node in reversed(row):
-        if _ELLIPSIS.fullmatch(node.text.rstrip(";")):
+    for kind, text in reversed(row):
+        if _ELLIPSIS.fullmatch(text.rstrip(";")):
             stop_by = "end"
             continue
-        node_rule: Rule = {"pattern": {"context": before + node.text + after, "selector": node.kind}}
+        node_rule: Rule = {"pattern": {"context": before + text + after, "selector": kind}}
         if rule is not None:
             node_rule["precedes"] = {**rule, "stopBy": stop_by}
         rule, stop_by = node_rule, "neighbor"
@@ -185,7 +182,7 @@ def _without_metavariables(context: str, language: str) -> SgNode:
 def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
     node = root
     while True:
-        inner = [child for child in node.children() if _holds(child, start, end)]
+        inner = [child for child in node.children() if _span(child)[0] <= start and end <= _span(child)[1]]
         if not inner:
             break
         node = inner[0]
@@ -206,19 +203,9 @@ def _innermost(node: SgNode) -> SgNode:
     return node
 
 
-def _holds(node: SgNode, start: int, end: int) -> bool:
-    first, last = _span(node)
-    return first <= start and end <= last
-
-
 def _span(node: SgNode) -> tuple[int, int]:
     node_range = node.range()
     return node_range.start.index, node_range.end.index
-
-
-def _length(node: SgNode) -> int:
-    first, last = _span(node)
-    return last - first
 
 
 def _root(text: str, language: str) -> SgNode:

@@ -99,7 +99,12 @@ def propose_from_code(
     project_names, candidates = frozenset(own_names), []
     for language in sorted(set(files["language"].drop_nulls()) & PARSED):
         language_files = files.filter(pl.col("language") == language).sort("source", "path")
-        for group in _groups(list(_statements(language_files, language)), min_occurrences):
+        rows = [
+            (path, _template_pair(node))
+            for path, text in language_files.select("path", "text").iter_rows()
+            for node in find_statements(text, language, path)
+        ]
+        for group in _groups(rows, min_occurrences):
             names = [name for name in group.names if name in project_names]
             if len(names) >= _MIN_NAMES and any(group.variables):
                 when = f"Wherever {' and '.join(names)} are used together."
@@ -178,12 +183,6 @@ def _groups(rows: Sequence[_TemplatePair], min_occurrences: int) -> list[Recurri
     )
     exact_keys = {(group.names, group.occurrences) for group in exact}
     return exact + [group for group in generalised if (group.names, group.occurrences) not in exact_keys]
-
-
-def _statements(files: pl.DataFrame, language: str) -> Iterator[_TemplatePair]:
-    for path, text in files.select("path", "text").iter_rows():
-        for node in find_statements(text, language, path):
-            yield path, _template_pair(node)
 
 
 def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[_TemplatePair]:

@@ -77,7 +77,8 @@ def find_statements(text: str, language: str, path: str = "") -> list[Node]:
     while pending:
         node = pending.pop()
         pending += reversed(node.named_children)
-        if _is_statement(node):
+        is_statement = node.type.endswith("_statement") and not node.type.startswith(_NOT_STATEMENTS)
+        if is_statement or node.type in _DECLARATIONS:
             result.append(node)
     return result
 
@@ -104,19 +105,16 @@ def find_edits(old: Node, new: Node) -> Iterator[tuple[Node, Node]]:
 
 def statement_template(node: Node, whole_arguments: bool) -> StatementTemplate | None:
     """A statement as tokens; None if it is long, broken or has comments."""
-    raw = (node.text or b"").decode(errors="replace")
-    leaves = list(_leaves(node, whole_arguments))
-    if node.has_error or not 2 <= len(leaves) <= _MAX_TOKENS or None in leaves:
+    found = list(_leaves(node, whole_arguments))
+    leaves = [leaf for leaf in found if leaf is not None]
+    if node.has_error or len(leaves) < len(found) or not 2 <= len(leaves) <= _MAX_TOKENS:
         return None
-    tokens, offset, data = [], 0, node.text or b""
-    for leaf in leaves:
-        assert leaf is not None  # nosec B101: looked at above
-        kind, start, end = leaf
-        before = data[: start - node.start_byte].decode(errors="replace")
+    tokens, data = [], node.text or b""
+    for kind, start, end in leaves:
+        offset = len(data[: start - node.start_byte].decode(errors="replace"))
         word = data[start - node.start_byte : end - node.start_byte].decode(errors="replace")
-        offset = len(before)
         tokens.append(StatementToken(kind, word, offset, offset + len(word)))
-    return StatementTemplate(raw, tuple(tokens), node.start_point.column)
+    return StatementTemplate(data.decode(errors="replace"), tuple(tokens), node.start_point.column)
 
 
 def recurring_groups(rows: Iterable[_Member], min_occurrences: int) -> Iterator[RecurringGroup]:
@@ -140,7 +138,9 @@ def _frequency_groups(members: Sequence[_Member], min_occurrences: int) -> Itera
     groups: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
     for number, row in enumerate(values):
         key = tuple(
-            _frequent_text(token, occurrences, min_occurrences)
+            token.text
+            if token.kind in ("name", "literal") and len(occurrences[token.text]) >= min_occurrences
+            else None
             for token, occurrences in zip(row, occurrences_by_text, strict=True)
         )
         groups[key].append(number)
@@ -148,11 +148,6 @@ def _frequency_groups(members: Sequence[_Member], min_occurrences: int) -> Itera
         numbers = groups[key]
         if len({members[number][0] for number in numbers}) >= min_occurrences:
             yield _group([members[number] for number in numbers], key)
-
-
-def _frequent_text(token: StatementToken, occurrences: Mapping[str, set[str]], min_occurrences: int) -> str | None:
-    frequent = token.kind in ("name", "literal") and len(occurrences[token.text]) >= min_occurrences
-    return token.text if frequent else None
 
 
 def _variable_tokens(templates: Sequence[StatementTemplate]) -> list[StatementToken]:
@@ -200,12 +195,6 @@ def _render(template: StatementTemplate, words: Sequence[str]) -> str:
     return re.sub(rf"\n[ \t]{{0,{template.indent}}}", "\n", "".join(parts))
 
 
-def _is_statement(node: Node) -> bool:
-    if node.type in _DECLARATIONS:
-        return True
-    return node.type.endswith("_statement") and not node.type.startswith(_NOT_STATEMENTS)
-
-
 def _leaves(node: Node, whole_arguments: bool) -> Iterator[tuple[Kind, int, int] | None]:
     """Tokens below a node; None for a comment."""
     for child in node.children:
@@ -219,15 +208,11 @@ def _leaves(node: Node, whole_arguments: bool) -> Iterator[tuple[Kind, int, int]
         elif "identifier" in child.type and not child.children:
             yield ("name", *span)
         elif whole_arguments and child.type in _ARGUMENTS and child.named_children:
-            yield from _arguments(child)
+            first, last = child.children[0], child.children[-1]
+            yield "fixed", first.start_byte, first.end_byte
+            yield "arguments", first.end_byte, last.start_byte
+            yield "fixed", last.start_byte, last.end_byte
         elif child.children:
             yield from _leaves(child, whole_arguments)
         elif child.end_byte > child.start_byte:
             yield ("fixed", *span)
-
-
-def _arguments(node: Node) -> Iterator[tuple[Kind, int, int]]:
-    first, last = node.children[0], node.children[-1]
-    yield "fixed", first.start_byte, first.end_byte
-    yield "arguments", first.end_byte, last.start_byte
-    yield "fixed", last.start_byte, last.end_byte

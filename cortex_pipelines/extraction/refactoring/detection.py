@@ -69,10 +69,8 @@ class ChangeFinder:
         if old.kind == OBJECT or not (is_moved or old.name != new.name):
             return
         stayed = (self._pairing.in_place.get(id(method)) for method in old.methods)
-        is_pure = (
-            not self._purity.unpaired([*old.methods, *new.methods])
-            and self._purity.statements(old.statements, new.statements)
-            and all(pair is not None and self._purity.function(*pair, self._names[id(pair[0])]) for pair in stayed)
+        is_pure = self._purity.fields(old, new) and all(
+            pair is not None and self._purity.function(*pair, self._names[id(pair[0])]) for pair in stayed
         )
         yield _unit_change("Class", "Move" if is_moved else "", old, new, (old.name, new.name), is_pure)
 
@@ -90,9 +88,9 @@ class ChangeFinder:
         move = "Move" if is_moved else ""
         if is_moved and old.location.owner and new.location.owner:
             owners_before = {old.location.owner, self._owner_after(old)}
-            if not owners_before.isdisjoint(self._pairing.base_types(new.location.owner)):
+            if not owners_before.isdisjoint(self._pairing.base_types[new.location.owner]):
                 move = "Push Down"
-            elif new.location.owner in self._pairing.base_types(old.location.owner):
+            elif new.location.owner in self._pairing.base_types[old.location.owner]:
                 move = "Pull Up"
         is_pure = self._purity.function(old, new, self._names[id(old)])
         # what it is assigned to is a part of a function's name

@@ -9,9 +9,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
-from cortex_pipelines.extraction.refactoring.model import NAMELESS, Function, Statement, select_statements
+from cortex_pipelines.extraction.refactoring.model import (
+    FUNCTION_MARKS,
+    NAMELESS,
+    Function,
+    Statement,
+    select_statements,
+)
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
 
 _MIN_SIMILARITY = 0.4  # values became parameters, so less of a statement stays the same
 

@@ -13,12 +13,11 @@ from cortex_pipelines.extraction.refactoring.renames import (
     MappedFunction,
     RenamedVariable,
     bindings_in,
-    callback_maps,
     collect_rename_proof,
     function_bindings,
     renamed_names,
 )
-from cortex_pipelines.extraction.refactoring.syntax import ASSIGNMENTS
+from cortex_pipelines.extraction.refactoring.statements import ASSIGNMENTS
 
 _MIN_NAME_SIMILARITY = 0.6
 
@@ -133,7 +132,11 @@ def find_local_renames(
     if inner or statement_map.changed:
         renames = renamed_names(before, after, collect_rename_proof(statement_map, inner))
     reported_pairs = {(renamed.before, renamed.after) for renamed in renames}
-    for scope in callback_maps(statement_map) if statement_map.changed else ():
+    for index, position in statement_map.pairs.items() if statement_map.changed else ():
+        # statements with functions without a name are scopes of their own
+        if not statement_map.before[index].has_function or not statement_map.after[position].has_function:
+            continue
+        scope = statement_map.submap(index)
         names = [
             {name: (kind, line) for name, kind, line in bindings_in(version)} for version in (scope.before, scope.after)
         ]

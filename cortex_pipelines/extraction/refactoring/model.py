@@ -5,10 +5,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
-
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NAME = re.compile(r"[A-Z]\w*")
+
+FUNCTION_MARKS = frozenset({"function", "=>", "->", "func"})
+"""Tokens of a function without a name that holds statements."""
 
 VARIABLE, PARAMETER = "variable", "parameter"
 OBJECT = "object"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
-from cortex_pipelines.extraction.refactoring.model import Function, Statement
+from cortex_pipelines.extraction.refactoring.model import Function, Statement, Type
 from cortex_pipelines.extraction.refactoring.unit_pairing import Pairing
 
 Names = Mapping[str, str]
@@ -45,12 +45,11 @@ class Purity:
             and self.body(old, new, names)
         )
 
-    def unpaired(self, functions: list[Function]) -> bool:
-        return any(id(function) in self._unpaired_ids for function in functions)
-
-    def statements(self, before: list[Statement], after: list[Statement]) -> bool:
-        renamed = [self._renamed(statement, self._names) for statement in before]
-        return renamed == [statement.texts for statement in after]
+    def fields(self, old: Type, new: Type) -> bool:
+        """Whether a type is the same, up to the bodies of its methods."""
+        is_paired = self._unpaired_ids.isdisjoint(id(method) for method in (*old.methods, *new.methods))
+        before = [self._renamed(statement, self._names) for statement in old.statements]
+        return is_paired and before == [statement.texts for statement in new.statements]
 
     def extraction(self, extraction: ExtractedFunction, names: Names) -> bool:
         """Whether the new function does what was removed; extracted values may have become parameters."""

@@ -161,14 +161,6 @@ def bindings_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int
             yield statement.texts[position], kind, statement.line
 
 
-def callback_maps(statement_map: StatementMap) -> Iterator[StatementMap]:
-    """The parts of a map that are scopes of their own: statements with functions without a name."""
-    for index, position in statement_map.pairs.items():
-        old, new = statement_map.before[index], statement_map.after[position]
-        if old.has_function and new.has_function:
-            yield statement_map.submap(index)
-
-
 def renamed_names(
     before: Bindings, after: Bindings, proof: RenameProof, *, merged: bool = False
 ) -> list[RenamedVariable]:

@@ -50,9 +50,9 @@ class Pairing:
                 self.containers[old.path, ()] = new.path, ()
         parsed_files = [file for pair in self.files for file in pair if file is not None]
         self.paths_with_errors = {file.path for file in parsed_files if file.has_error}
-        self._base_types: dict[str, set[str]] = defaultdict(set)
+        self.base_types: dict[str, set[str]] = defaultdict(set)
         for kind in (kind for file in parsed_files for kind in file.types):
-            self._base_types[kind.name] |= kind.parents
+            self.base_types[kind.name] |= kind.parents
 
     @property
     def functions(self) -> list[tuple[Function, Function]]:
@@ -77,9 +77,6 @@ class Pairing:
             if moved_to is not None:
                 return moved_to[0], moved_to[1] + enclosing[length:]
         return container
-
-    def base_types(self, name: str) -> set[str]:
-        return self._base_types.get(name, set())
 
     def pair_types(self, old: Type, new: Type) -> None:
         self.types.append((old, new))

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason
+from cortex_pipelines.extraction.nesting import remove_spans
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     MODULE_EXPORT,
@@ -18,8 +19,7 @@ from cortex_pipelines.extraction.refactoring.model import (
     Type,
     UnitLocation,
 )
-from cortex_pipelines.extraction.refactoring.statements import StatementReader, bound_names
-from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
+from cortex_pipelines.extraction.refactoring.statements import FUNCTIONS, RECEIVERS, TYPES, StatementReader, bound_names
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
 from cortex_pipelines.syntax.unparsable import syntax_tree
@@ -100,7 +100,11 @@ class _Reader:
             if owner is not None:
                 owner.methods.append(function)
         elif name and kind in TYPES and definition.role == "definition":
-            new_type = self._type(definition, name, scopes)
+            body = definition.first("body")
+            statements = self._statements.read(body) if body is not None else []
+            end = body.start_byte if body is not None else definition.node.end_byte
+            header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
+            new_type = Type(name, kind, self._location(definition, scopes), tuple(header), statements)
             file.types.append(new_type)
         is_container = name != "" and kind != "test"
         if kind in FUNCTIONS:
@@ -151,12 +155,8 @@ class _Reader:
         end = body.start_byte if body is not None else widest.end_byte
         excluded = [callable_node.child_by_field_name(field) for field in ("parameters", "parameter")]
         excluded.append(definition.first("name"))
-        parts, position = [], widest.start_byte
-        for cut in sorted((cut for cut in excluded if cut), key=lambda cut: cut.start_byte):
-            if position <= cut.start_byte <= end:
-                parts.append(self._data[position : cut.start_byte])
-                position = cut.end_byte
-        text = b" ".join([*parts, self._data[position:end]]).decode(errors="replace")
+        cuts = sorted((node.start_byte, node.end_byte) for node in excluded if node)
+        text = remove_spans(self._data, widest.start_byte, end, cuts).decode(errors="replace")
         return tuple(_TOKEN.findall(text))
 
     def _full_name(self, definition: Definition, name: str) -> str:
@@ -191,13 +191,6 @@ class _Reader:
         if parameters and parameters[0].name in RECEIVERS:
             parameters = parameters[1:]
         return tuple(parameters)
-
-    def _type(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Type:
-        body = definition.first("body")
-        statements = self._statements.read(body) if body is not None else []
-        end = body.start_byte if body is not None else definition.node.end_byte
-        header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
-        return Type(name, definition.kind, self._location(definition, scopes), tuple(header), statements)
 
     def _location(self, definition: Definition, scopes: list[_EnclosingDefinition]) -> UnitLocation:
         widest = self._outline.widest(definition.node)

@@ -1,6 +1,5 @@
 """The two versions to compare: folders, or a commit and its first parent."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +12,9 @@ from cortex_pipelines.syntax.grammars import PARSED
 
 Version = dict[str, str]
 """Text by path, with forward slashes."""
+
+_Blobs = list[tuple[bytes, str]]
+"""Names of blobs, with their paths."""
 
 _FILE_MODES = frozenset({b"100644", b"100755"})
 
@@ -48,10 +50,15 @@ def commit_versions(repository: Path, commit: str, settings: RefactoringSettings
     parents = run_git(git, "rev-list", "--parents", "--max-count=1", revision).split()[1:]
     before: Version = {}
     after: Version = {}
-    if parents:
-        changes = list(_changed_blobs(git, parents[0], revision))
-        _read(git, [(old, path, before) for old, _, path in changes if old], settings)
-        _read(git, [(new, path, after) for _, new, path in changes if new], settings)
+    changed = _changed_blobs(git, parents[0], revision) if parents else ([], [])
+    for blobs, version in zip(changed, (before, after), strict=True):
+        with stream(git, "cat-file", "--batch") as (ask, answer):
+            for blob, path in blobs:
+                ask.write(blob + b"\n")
+                ask.flush()
+                data = _blob(answer, settings.max_file_bytes)
+                if data is not None:
+                    _add(version, path, data)
     return before, after
 
 
@@ -66,28 +73,19 @@ def _git_folder(repository: Path) -> Path:
     return git_folder
 
 
-def _changed_blobs(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, str]]:
+def _changed_blobs(git: Path, parent: str, revision: str) -> tuple[_Blobs, _Blobs]:
+    """The changed files that may be code, before and after."""
+    before, after = _Blobs(), _Blobs()
     options = ("-r", "-z", "--raw", "--no-renames", "--no-ext-diff")
     with stream(git, "diff-tree", *options, parent, revision) as (_, answer):
         tokens = records(answer)
         for facts, path in zip(tokens, tokens, strict=False):
             old_mode, new_mode, old, new, _ = facts.lstrip(b":").split(b" ")
             name = path.decode("utf-8", "replace")
-            if _may_be_code(name):
-                blobs = (
-                    blob.decode() if mode in _FILE_MODES else "" for mode, blob in ((old_mode, old), (new_mode, new))
-                )
-                yield next(blobs), next(blobs), name
-
-
-def _read(git: Path, blobs: list[tuple[str, str, Version]], settings: RefactoringSettings) -> None:
-    with stream(git, "cat-file", "--batch") as (ask, answer):
-        for blob, path, version in blobs:
-            ask.write(blob.encode() + b"\n")
-            ask.flush()
-            data = _blob(answer, settings.max_file_bytes)
-            if data is not None:
-                _add(version, path, data)
+            for blobs, mode, blob in ((before, old_mode, old), (after, new_mode, new)):
+                if mode in _FILE_MODES and _may_be_code(name):
+                    blobs.append((blob, name))
+    return before, after
 
 
 def _blob(answer: IO[bytes], max_bytes: int) -> bytes | None:

@@ -20,6 +20,7 @@ from cortex_pipelines.extraction.reviews.review import (
     suggestions_of,
 )
 
+_DAMAGED = Review("", "", "", "", DAMAGED)
 _MAX_DEPTH = 40
 _MAX_DAMAGED = 100
 _VALUE = re.compile(r"[^\s\ufeff]")
@@ -45,7 +46,7 @@ def read_export(text: str) -> list[Review]:
             reviews += _reviews_in(value, {}, "", 0)
         except (ValueError, RecursionError):
             damaged += 1
-            reviews.append(_damaged())
+            reviews.append(_DAMAGED)
             line = text.find("\n", position)
             end = line if line >= 0 else len(text)
         position = _next_value(text, end)
@@ -57,18 +58,16 @@ def _next_value(text: str, position: int) -> int:
     return match.start() if match else len(text)
 
 
-def _damaged() -> Review:
-    return Review("", "", "", "", DAMAGED)
-
-
 def _reviews_in(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterator[Review]:
     if depth > _MAX_DEPTH:
-        yield _damaged()
+        yield _DAMAGED
     elif isinstance(value, list):
         for item in value:
             yield from _reviews_in(item, patches, head, depth + 1)
     elif isinstance(value, dict):
-        patches = {**patches, **_patches(value)}
+        files = (item for key in ("files", "changes", "diffs") for item in _items(value, key))
+        diffs = ((_text(item, "filename", "new_path"), _text(item, "patch", "diff")) for item in files)
+        patches = {**patches, **{path: diff for path, diff in diffs if path and diff}}
         head = _text(_dict(value, "diff_refs"), "head_sha") or head
         if _text(value, "diff_hunk", "diffHunk") and _text(value, "path") and "body" in value:
             yield from _github(value, patches)
@@ -91,15 +90,6 @@ def _thread_comments(thread: Mapping[str, Any]) -> Any:
         {"replyTo": number > 0, **thread_fields, **{name: field for name, field in node.items() if field is not None}}
         for number, node in enumerate(nodes)
     ]
-
-
-def _patches(request: Mapping[str, Any]) -> dict[str, str]:
-    files = [item for key in ("files", "changes", "diffs") for item in _items(request, key)]
-    return {
-        path: patch
-        for item in files
-        if (path := _text(item, "filename", "new_path")) and (patch := _text(item, "patch", "diff"))
-    }
 
 
 def _github(comment: Mapping[str, Any], patches: Mapping[str, str]) -> Iterator[Review]:

@@ -38,7 +38,10 @@ def is_mailbox(path: str, text: str) -> bool:
 
 
 def read_mailbox(text: str) -> list[Review]:
-    messages = [message_from_string(part) for part in _messages(text)]
+    postmarks = list(_POSTMARK.finditer(text))
+    starts = [mark.end() for mark in postmarks] or [0]
+    ends = [mark.start() for mark in postmarks[1:]] + [len(text)]
+    messages = [message_from_string(text[start:end]) for start, end in zip(starts, ends, strict=True)]
     patches: dict[str, _Patch] = {}
     for message in messages:
         patch = _patch_of(message)
@@ -48,16 +51,10 @@ def read_mailbox(text: str) -> list[Review]:
     for message in messages:
         patch = patches.get(_id(message, "In-Reply-To"))
         if patch is not None and _id(message, "Message-ID") not in patches:
-            reviews += _remarks(_body(message), patch, _next_version(patch, patches))
+            newer = [each for each in patches.values() if each.title == patch.title and each.version > patch.version]
+            next_patch = min(newer, key=lambda other: other.version, default=None)
+            reviews += _remarks(_body(message), patch, next_patch)
     return reviews
-
-
-def _messages(text: str) -> Iterator[str]:
-    postmarks = list(_POSTMARK.finditer(text))
-    starts = [mark.end() for mark in postmarks] or [0]
-    ends = [mark.start() for mark in postmarks[1:]] + [len(text)]
-    for start, end in zip(starts, ends, strict=True):
-        yield text[start:end]
 
 
 def _id(message: Message, header: str) -> str:
@@ -65,22 +62,19 @@ def _id(message: Message, header: str) -> str:
 
 
 def _body(message: Message) -> str:
-    for part in message.walk():
-        if part.get_content_type() == "text/plain":
-            return _plain(part).replace("\r\n", "\n")
-    return ""
-
-
-def _plain(part: Message) -> str:
-    """Text of a part; unencoded text was already decoded with the file, whatever a header says."""
+    part = next((part for part in message.walk() if part.get_content_type() == "text/plain"), None)
+    if part is None:
+        return ""
     if str(part.get("Content-Transfer-Encoding", "")).strip().lower() not in _ENCODED:
-        return str(part.get_payload())
+        # unencoded text was already decoded with the file, whatever a header says
+        return str(part.get_payload()).replace("\r\n", "\n")
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
     try:
-        return data.decode(part.get_content_charset("utf-8"), "replace")
+        text = data.decode(part.get_content_charset("utf-8"), "replace")
     except LookupError:  # no such character set
-        return data.decode("utf-8", "replace")
+        text = data.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
 
 
 def _patch_of(message: Message) -> _Patch | None:
@@ -97,11 +91,6 @@ def _patch_of(message: Message) -> _Patch | None:
         for mark, end in zip(file_headers, ends, strict=True)
     }
     return _Patch(match[2], int(version[1]) if version else 1, files)
-
-
-def _next_version(patch: _Patch, patches: dict[str, _Patch]) -> _Patch | None:
-    newer = [other for other in patches.values() if other.title == patch.title and other.version > patch.version]
-    return min(newer, key=lambda other: other.version, default=None)
 
 
 def _remarks(body: str, patch: _Patch, next_patch: _Patch | None) -> Iterator[Review]:
@@ -135,16 +124,12 @@ def _remark(
     if not added or not text.strip():
         return
     for path, lines in patch.files.items():
-        start = _find([line.rstrip() for line in lines], added)
+        stripped, size = [line.rstrip() for line in lines], len(added)
+        starts = range(len(lines) - size + 1)
+        start = next((start for start in starts if stripped[start : start + size] == added), None)
         if start is None:
             continue
         after = next_patch.files.get(path, []) if next_patch else []
-        before, code_after = changed_later(lines, start, start + len(added), after) or (added, None)
+        before, code_after = changed_later(lines, start, start + size, after) or (added, None)
         yield review_of(path, before, text, code_after)
         return
-
-
-def _find(lines: Sequence[str], block: Sequence[str]) -> int | None:
-    size = len(block)
-    starts = range(len(lines) - size + 1)
-    return next((start for start in starts if list(lines[start : start + size]) == list(block)), None)
