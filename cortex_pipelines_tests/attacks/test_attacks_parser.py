@@ -9,7 +9,7 @@ import pytest
 from cortex_pipelines.annotation.labels.labelling import label_units
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.damage import CAUSES, SkipReason
-from cortex_pipelines.extraction.architecture.collect import facts_in_file
+from cortex_pipelines.extraction.architecture.build import facts_in_file
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract, read_code

@@ -1,18 +1,33 @@
 """Build the architecture facts of a project from its files and units."""
 
 import hashlib
+import importlib
 import logging
+import pkgutil
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.collect import collect_facts
-from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, SKIPPED_FILE, normalise_path
+from cortex_pipelines.damage import SkipReason, attempt
+from cortex_pipelines.extraction.architecture import readers
+from cortex_pipelines.extraction.architecture.facts import (
+    CONFIG,
+    FACT_COLUMNS,
+    IMPORT,
+    MOUNT,
+    NAME,
+    SKIPPED_FILE,
+    Fact,
+    normalise_path,
+    row_of,
+)
 from cortex_pipelines.extraction.architecture.mounts import Mounts
-from cortex_pipelines.extraction.architecture.resolvers import ImportResolver
+from cortex_pipelines.extraction.architecture.resolvers import import_targets
 from cortex_pipelines.extraction.architecture.resolvers.index import (
     EXTERNAL,
     INTERNAL,
@@ -22,57 +37,25 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     parsed_detail,
 )
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.architecture.sourcefile import READERS, Reader, SourceFile, rows_by_file
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 
-_DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
-_MAX_DECLARED = 40
 UNIT_COLUMNS = (*("path", "kind", "name", "qualified_name", "start_line", "docstring"), *("start_byte", "end_byte"))
 """Columns of CODE_UNITS that the documentation is read from."""
-
-
-class UnitDocstrings:
-    def __init__(self, units: pl.DataFrame) -> None:
-        self._documented: dict[tuple[str, str], tuple[int, str]] = {}
-        self._declared: dict[str, dict[str, None]] = {}
-        ordered_units = units.sort("path", "start_byte", "end_byte", descending=[False, False, True])
-        for path, kind, name, qualified, line, docstring, *_ in ordered_units.select(UNIT_COLUMNS).iter_rows():
-            if docstring and kind != "import":
-                self._documented.setdefault((path, qualified), (line, docstring))
-                self._documented.setdefault((path, name), (line, docstring))
-            if kind in _DECLARED and name == qualified:
-                self._declared.setdefault(path, {}).setdefault(name)
-
-    def declared(self, path: str) -> list[str]:
-        """Top-level functions and types of a file that are not private by name, in order."""
-        names = [name for name in self._declared.get(path, ()) if not name.startswith("_")]
-        return names[:_MAX_DECLARED]
-
-    def docstring_at(self, path: str, subject: str, line: int) -> str | None:
-        documented = self._documented.get((path, subject))
-        return documented[1] if documented and documented[0] == line else None
-
-    def handler_docstring(self, path: str, handler: str, imports: Mapping[str, list[ImportTarget]]) -> str | None:
-        """Documentation of a handler: in its file, or where an import finds it."""
-        local = self._documented.get((path, handler))
-        if local:
-            return local[1]
-        words = handler.replace("::", ".").split(".")
-        for target in imports.get(path, ()):
-            if target.scope == INTERNAL and target.local == words[0]:
-                name = words[-1] if len(words) > 1 else target.name or target.local
-                documented = self._documented.get((target.object, name))
-                return documented[1] if documented else None
-        return None
-
-
 FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 """Columns of REPOSITORY_FILES that facts are read from."""
 
-Row = dict[str, Any]
-_LOG = logging.getLogger(__name__)
+_DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
+_MAX_DECLARED = 40
+_IDENTITY = ("source", "path", "start_line", "end_line", "fact", "subject", "relation", "object")
 _TAG = re.compile(r"(?:^|\s)[@\\:](?=[a-z]+\b)")  # @param, \\brief, :param
+_LOG = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Docstrings = dict[tuple[str, str], tuple[int, str]]
+"""First line and documentation of units by path and name."""
 
 
 def architecture_facts(
@@ -84,59 +67,85 @@ def architecture_facts(
     project: str = "",
 ) -> pl.DataFrame:
     """Imports, routes, APIs, schemas, deployment and services of a project: rows of ``ARCHITECTURE_FACTS``."""
-    file_facts = collect_facts(files, settings, parsing, cache, project)
-    by_source: dict[str, list[Row]] = defaultdict(list)
-    for row in file_facts.iter_rows(named=True):
-        by_source[row["source"]].append(row)
+    facts: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in collect_facts(files, settings, parsing, cache, project).iter_rows(named=True):
+        facts[row["source"]][row["fact"]].append(row)
         if row["fact"] == SKIPPED_FILE:
             location = f"{row['path']} of {row['source']}"
             _LOG.warning("%s: skipped, no architecture facts: %s", location, row["object"])
     rows: list[Row] = []
     for (source,), source_files in files.sort("source", "path").group_by("source", maintain_order=True):
-        notes = UnitDocstrings(units.filter(pl.col("source") == source))
-        resolved = _resolve_source(by_source[str(source)], source_files, notes)
+        languages = dict(source_files.select("path", "language").iter_rows())
+        resolved = _resolve_source(facts[str(source)], languages, units.filter(pl.col("source") == source))
         texts = dict(source_files.select("path", "text").iter_rows())
-        rows += _identified(resolved, texts, str(source), settings)
+        rows += _identified(resolved, texts, str(source), settings.max_evidence_chars)
     return ARCHITECTURE_FACTS.frame(rows)
 
 
-def _resolve_source(rows: list[Row], files: pl.DataFrame, notes: UnitDocstrings) -> list[Row]:
-    kinds: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        kinds[row["fact"]].append(row)
-    languages = dict(files.select("path", "language").iter_rows())
+def collect_facts(
+    files: pl.DataFrame,
+    settings: ArchitectureSettings,
+    parsing: ExtractionSettings,
+    cache: RowCache | None,
+    project: str,
+) -> pl.DataFrame:
+    """Facts of single files by source, path and reader: ``FACT_COLUMNS`` with ``source`` and ``path``.
+
+    Each file is read separately, so that unchanged files come from the cache.
+    """
+
+    def read(path: str, language: str | None, text: str) -> Iterator[tuple[Any, ...]]:
+        facts = attempt(lambda: list(facts_in_file(SourceFile(path, language, text, settings, parsing))))
+        if isinstance(facts, SkipReason):
+            facts = [row_of(Fact(1, 1, SKIPPED_FILE, path, "set-aside", facts.detail))]
+        return (tuple(fact.values()) for fact in facts)
+
+    return rows_by_file(files.filter(~pl.col("generated")), FACT_COLUMNS, read, cache, f"architecture/{project}")
+
+
+def facts_in_file(file: SourceFile) -> Iterator[Row]:
+    if len(file.text) <= file.settings.max_file_bytes:
+        facts = (fact for applies_to, reader in _readers() if applies_to(file) for fact in reader(file))
+        yield from map(row_of, islice(facts, file.settings.max_facts_per_file))
+
+
+@cache
+def _readers() -> tuple[tuple[Callable[[SourceFile], bool], Reader], ...]:
+    """What ``readers/`` registers, by name."""
+    for module in pkgutil.iter_modules(readers.__path__):
+        importlib.import_module(f"{readers.__name__}.{module.name}")
+    return tuple(reader for _, reader in sorted(READERS.items()))
+
+
+def _resolve_source(kinds: dict[str, list[Row]], languages: Mapping[str, str | None], units: pl.DataFrame) -> list[Row]:
+    docstrings, declared = _documentation(units)
     kinds["service"] = _services(kinds["service"])
-    index = _index(kinds, frozenset(languages))
-    resolver = ImportResolver(index, languages)
-    imports = {
-        (row["path"], number): resolver.targets(row["path"], row["object"], dict(detail))
-        for number, row in enumerate(kinds[IMPORT])
-        for detail in [parsed_detail(row["detail"])]
-    }
-    by_path: dict[str, list[ImportTarget]] = defaultdict(list)
-    for (path, _), targets in imports.items():
-        by_path[path] += targets
-    mounts = Mounts(kinds["route"] + kinds[MOUNT], by_path, resolver)
-    facts = [
-        *({**row, "subject": row["path"], "object": ", ".join(notes.declared(row["path"]))} for row in kinds["module"]),
-        *_imports(kinds[IMPORT], imports),
-        *_crossings(kinds[IMPORT], imports, index),
-        *(
-            route
-            for row in _with_frameworks(kinds["route"], kinds[MOUNT], languages)
-            for route in _routes(row, mounts, notes, by_path)
-        ),
-        *_needs(kinds["service-dependency"], index),
+    index = _index(kinds, languages)
+    imports = [
+        (row, import_targets(index, row["path"], row["object"], parsed_detail(row["detail"]))) for row in kinds[IMPORT]
     ]
+    by_path: dict[str, list[ImportTarget]] = defaultdict(list)
+    for row, targets in imports:
+        by_path[row["path"]] += targets
+    facts = [
+        {**row, "subject": row["path"], "object": ", ".join(declared.get(row["path"], ()))} for row in kinds["module"]
+    ]
+    facts += _imports(imports)
+    facts += _crossings(imports, index)
+    facts += _routes(kinds["route"], kinds[MOUNT], index, docstrings, by_path)
+    names = {package.name for package in index.packages}
+    for row in kinds["service-dependency"]:
+        importer = index.package_of(row["path"])
+        subject = row["subject"] or (importer.name if importer else row["path"].rpartition("/")[0] or ".")
+        facts.append({**row, "subject": subject, "scope": INTERNAL if row["object"] in names else EXTERNAL})
     rewritten_kinds = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, SKIPPED_FILE}
     facts += [row for kind in sorted(kinds.keys() - rewritten_kinds) for row in kinds[kind]]
     for row in facts:
         if row["description"] is None:
             # a model describes its table, and is documented under its own name
-            names = (row["subject"], row["object"])
-            row["description"] = next(
-                filter(None, (notes.docstring_at(row["path"], n, row["start_line"]) for n in names)), None
-            )
+            documented = (docstrings.get((row["path"], row[name]), (0, "")) for name in ("subject", "object"))
+            texts = (text for line, text in documented if line == row["start_line"])
+            row["description"] = next(texts, None)
             row["description_source"] = "docstring" if row["description"] else None
         package = index.package_of(row["path"])
         row["boundary"] = package.name if package else None
@@ -144,56 +153,61 @@ def _resolve_source(rows: list[Row], files: pl.DataFrame, notes: UnitDocstrings)
     return facts
 
 
+def _documentation(units: pl.DataFrame) -> tuple[Docstrings, dict[str, list[str]]]:
+    """What units are for; and top-level functions and types of files that are not private by name, in order."""
+    docstrings: Docstrings = {}
+    declared: dict[str, list[str]] = defaultdict(list)
+    ordered_units = units.sort("path", "start_byte", "end_byte", descending=[False, False, True])
+    for path, kind, name, qualified, line, docstring, *_ in ordered_units.select(UNIT_COLUMNS).iter_rows():
+        if docstring and kind != "import":
+            docstrings.setdefault((path, qualified), (line, docstring))
+            docstrings.setdefault((path, name), (line, docstring))
+        if kind in _DECLARED and name == qualified and not name.startswith("_"):
+            declared[path].append(name)
+    return docstrings, {path: list(dict.fromkeys(names))[:_MAX_DECLARED] for path, names in declared.items()}
+
+
 def _services(rows: list[Row]) -> list[Row]:
     """One package per folder and format; a manifest replaces a guess."""
     services: dict[tuple[str, str], Row] = {}
-    declared = {row["object"] for row in rows if not parsed_detail(row["detail"]).get("guessed")}
-    for row in rows:
-        if not parsed_detail(row["detail"]).get("guessed") or row["object"] not in declared:
+    guessed = [bool(parsed_detail(row["detail"]).get("guessed")) for row in rows]
+    declared = {row["object"] for row, is_guess in zip(rows, guessed, strict=True) if not is_guess}
+    for row, is_guess in zip(rows, guessed, strict=True):
+        if not is_guess or row["object"] not in declared:
             services.setdefault((row["object"], row["technology"]), row)
     return list(services.values())
 
 
-def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> SourceIndex:
+def _index(kinds: Mapping[str, list[Row]], languages: Mapping[str, str | None]) -> SourceIndex:
     needs: dict[str, list[str]] = defaultdict(list)
     for row in kinds["service-dependency"]:
         needs[row["path"]].append(row["object"])
-    packages = [
-        SourcePackage(
-            row["subject"], row["object"], row["technology"],
-            {**parsed_detail(row["detail"]), "needs": needs[row["path"]]},
-        )
-        for row in kinds["service"]
-        if row["relation"] == "rooted-at"
-    ]  # fmt: skip
+    packages = []
+    for row in kinds["service"]:
+        details = {**parsed_detail(row["detail"]), "needs": needs[row["path"]]}
+        packages.append(SourcePackage(row["subject"], row["object"], row["technology"], details))
     aliases: dict[str, Mapping[str, Any]] = {}
     for row in kinds[CONFIG]:
         aliases.setdefault(row["subject"], parsed_detail(row["detail"]))
-    names = {row["path"]: row["object"] for row in kinds[NAME]}
-    return SourceIndex(paths, packages, aliases, names)
+    return SourceIndex(languages, packages, aliases, {row["path"]: row["object"] for row in kinds[NAME]})
 
 
-def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]]) -> Iterator[Row]:
-    for number, row in enumerate(rows):
-        unique_targets = dict.fromkeys((t.object, t.scope) for t in imports[row["path"], number])
-        for target, scope in unique_targets:
+def _imports(imports: list[tuple[Row, list[ImportTarget]]]) -> Iterator[Row]:
+    for row, targets in imports:
+        for target, scope in dict.fromkeys((t.object, t.scope) for t in targets):
             if target != row["path"]:
-                yield {**row, "fact": "module-dependency", "subject": row["path"],
-                       "object": target, "scope": scope}  # fmt: skip
+                yield {**row, "fact": "module-dependency", "subject": row["path"], "object": target, "scope": scope}
 
 
-def _crossings(
-    rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]], index: SourceIndex
-) -> Iterator[Row]:
+def _crossings(imports: list[tuple[Row, list[ImportTarget]]], index: SourceIndex) -> Iterator[Row]:
+    """Dependencies between packages of the source, at the first import that shows them in a file."""
     crossed = set()
-    for number, row in enumerate(rows):
+    for row, targets in imports:
         importer = index.package_of(row["path"])
-        for target in imports[row["path"], number]:
-            if target.scope != INTERNAL or importer is None:
-                continue
+        for target in targets if importer is not None else ():
             is_folder = target.object in index.folders
             imported = index.package_of(f"{target.object}/x" if is_folder else target.object)
-            if imported is None or importer.root == imported.root:
+            if target.scope != INTERNAL or importer is None or imported is None or importer.root == imported.root:
                 continue
             if (row["path"], imported.root) not in crossed:
                 crossed.add((row["path"], imported.root))
@@ -201,64 +215,60 @@ def _crossings(
                        "object": imported.name, "scope": INTERNAL}  # fmt: skip
 
 
-def _needs(rows: list[Row], index: SourceIndex) -> Iterator[Row]:
-    names = {package.name for package in index.packages}
-    for row in rows:
-        importer = index.package_of(row["path"])
-        subject = row["subject"] or (importer.name if importer else row["path"].rpartition("/")[0] or ".")
-        scope = INTERNAL if row["object"] in names else EXTERNAL
-        yield {**row, "subject": subject, "scope": scope}
-
-
-def _with_frameworks(routes: list[Row], mounts: list[Row], languages: Mapping[str, str | None]) -> Iterator[Row]:
-    """Give routes of unknown framework the only framework of their language in the source."""
+def _routes(
+    routes: list[Row],
+    mounts: list[Row],
+    index: SourceIndex,
+    docstrings: Docstrings,
+    imports: Mapping[str, list[ImportTarget]],
+) -> Iterator[Row]:
+    """Routes with their full paths; those of unknown framework get the only one of their language in the source."""
     frameworks: dict[str | None, set[str]] = defaultdict(set)
     for row in (*routes, *mounts):
         if row["technology"]:
-            frameworks[languages[row["path"]]].add(row["technology"])
+            frameworks[index.languages[row["path"]]].add(row["technology"])
+    prefixes_of = Mounts(routes + mounts, imports, index).prefixes
     for row in routes:
-        candidates = frameworks[languages[row["path"]]]
-        yield {**row, "technology": row["technology"] or (min(candidates) if len(candidates) == 1 else None)}
+        candidates = frameworks[index.languages[row["path"]]]
+        technology = row["technology"] or (min(candidates) if len(candidates) == 1 else None)
+        detail = parsed_detail(row["detail"])
+        description = row["description"] or _handler_docstring(docstrings, row["path"], row["object"], imports)
+        source = row["description_source"] or ("docstring" if description else None)
+        for prefix in prefixes_of(row["path"], detail["router"]):
+            path = normalise_path(f"{prefix}/{detail['path']}" if detail["path"] else prefix)
+            yield {**row, "subject": f"{detail['method']} {path}", "technology": technology,
+                   "description": description, "description_source": source}  # fmt: skip
 
 
-def _routes(
-    row: Row, mounts: Mounts, notes: UnitDocstrings, imports: Mapping[str, list[ImportTarget]]
-) -> Iterator[Row]:
-    detail = parsed_detail(row["detail"])
-    description = row["description"] or notes.handler_docstring(row["path"], row["object"], imports)
-    source = row["description_source"] or ("docstring" if description else None)
-    for prefix in mounts.prefixes(row["path"], detail["router"]):
-        path = normalise_path(f"{prefix}/{detail['path']}" if detail["path"] else prefix)
-        yield {**row, "subject": f"{detail['method']} {path}", "description": description,
-               "description_source": source}  # fmt: skip
+def _handler_docstring(
+    docstrings: Docstrings, path: str, handler: str, imports: Mapping[str, list[ImportTarget]]
+) -> str | None:
+    """Documentation of a handler: in its file, or where an import finds it."""
+    location = (path, handler)
+    if location not in docstrings:
+        words = handler.replace("::", ".").split(".")
+        targets = (t for t in imports.get(path, ()) if t.scope == INTERNAL and t.local == words[0])
+        target = next(targets, None)
+        if target is not None:
+            location = (target.object, words[-1] if len(words) > 1 else target.name or target.local)
+    return docstrings[location][1] if location in docstrings else None
 
 
-def _identified(
-    rows: list[Row], texts: Mapping[str, str], source: str, settings: ArchitectureSettings
-) -> Iterator[Row]:
+def _identified(rows: list[Row], texts: Mapping[str, str], source: str, max_chars: int) -> Iterator[Row]:
     lines: dict[str, list[str]] = {}
     fact_ids = set()
-    max_chars, names = settings.max_evidence_chars, list(ARCHITECTURE_FACTS.schema)
     for row in sorted(rows, key=lambda row: row["path"]):
         path = row["path"]
         if path not in lines:
             lines = {path: texts[path].split("\n")}
-        row = {"scope": None, **row, "source": source}
-        description = row["description"]
-        row["description"] = _summary(description)[:max_chars] or None
-        row["description_source"] = row["description_source"] if row["description"] else None
-        parts = [row[name] for name in _IDENTITY]
-        identity = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+        words = _TAG.split(row["description"] or "", maxsplit=1)[0].split()
+        summary = " ".join(words)[:max_chars] if sum(word[:1].isalpha() for word in words) > 1 else None
+        row = {"scope": None, **row, "source": source, "description": summary}
+        row["description_source"] = row["description_source"] if summary else None
+        parts = [str(row[name]) for name in _IDENTITY]
+        identity = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
         if identity not in fact_ids:
             fact_ids.add(identity)
             evidence = "\n".join(lines[path][row["start_line"] - 1 : row["end_line"]])[:max_chars]
             row |= {"fact_id": identity, "evidence": evidence}
-            yield {name: row[name] for name in names}
-
-
-def _summary(doc: str | None) -> str:
-    words = _TAG.split(doc or "", maxsplit=1)[0].split()
-    return " ".join(words) if sum(word[:1].isalpha() for word in words) > 1 else ""
-
-
-_IDENTITY = ("source", "path", "start_line", "end_line", "fact", "subject", "relation", "object")
+            yield {name: row[name] for name in ARCHITECTURE_FACTS.schema}

@@ -1,8 +1,9 @@
 """Architecture facts as read from one file, before they are resolved within their project."""
 
 import json
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import polars as pl
 from tree_sitter import Node
@@ -51,7 +52,7 @@ def detail(**values: Any) -> str:
     return encodable(json.dumps(values, sort_keys=True, ensure_ascii=False))
 
 
-def row(fact: Fact) -> dict[str, Any]:
+def row_of(fact: Fact) -> dict[str, Any]:
     """The fields of a fact by name, with all text encodable as UTF-8; no source of no description."""
     values = ((name, getattr(fact, name)) for name in FACT_COLUMNS)
     fields = {name: encodable(value) if isinstance(value, str) else value for name, value in values}
@@ -84,17 +85,11 @@ def route(
 def mount(
     node: Node, router: str, prefix: str, target: str, *, replaces: bool = False, technology: str | None = None
 ) -> Fact:
-    """A mount: ``target``'s routes answer below ``router``'s prefix.
+    """A mount: ``target``'s routes answer below ``prefix`` of ``router`` (empty: the target's own prefix).
 
-    Args:
-        node: Evidence.
-        router: Name of the outer router; empty for a prefix of ``target`` itself.
-        prefix: Path that comes before.
-        target: Name of a router of this file, or of what an import names; after ``module`` the
-            module that holds it, after ``returned`` or ``parameter`` a function that makes it or
-            fills the one it is given.
-        technology: Framework, if the file shows it.
-        replaces: The prefix replaces the target's own (Flask).
+    ``target`` is a router of this file, or what an import names; after ``module`` the module that
+    holds it, after ``returned`` or ``parameter`` a function that makes it or fills the one it is
+    given. With ``replaces``, the prefix replaces the target's own (Flask).
     """
     details = detail(router=router, replaces=replaces)
     return Fact(*lines_of(node), MOUNT, prefix, "mounts", target, technology, detail=details)
@@ -108,39 +103,28 @@ def normalise_path(path: str) -> str:
     return plain
 
 
-@dataclass(frozen=True)
-class ColumnDefinition:
+class ColumnDefinition(NamedTuple):
     """A column; ``references`` is the table or model that it refers to."""
 
     name: str
     type: str
-    start_line: int
-    end_line: int
+    lines: tuple[int, int]
     references: str = ""
 
 
-@dataclass(frozen=True)
-class TableDefinition:
+def table_facts(
+    name: str,
+    kind: str,
+    technology: str,
+    lines: tuple[int, int],
+    columns: Iterable[ColumnDefinition],
+    comment: str | None = None,
+    model: str = "",
+) -> Iterator[Fact]:
     """A table, view, model or enum; ``model`` is the class, whose name may not be the table's."""
-
-    name: str
-    kind: str
-    technology: str
-    start_line: int
-    end_line: int
-    columns: list[ColumnDefinition] = field(default_factory=list)
-    comment: str | None = None
-    model: str = ""
-
-
-def table_facts(table: TableDefinition) -> list[Fact]:
-    lines, name, technology = (table.start_line, table.end_line), table.name, table.technology
-    model = table.model or name
-    facts = [Fact(*lines, "schema", name, table.kind, model, technology, table.comment, "comment")]
-    for column in table.columns:
-        lines = (column.start_line, column.end_line)
+    yield Fact(*lines, "schema", name, kind, model or name, technology, comment, "comment")
+    for column in columns:
         declaration = f"{column.name} {' '.join(column.type.split())}".strip()
-        facts.append(Fact(*lines, "schema", name, "column", declaration, technology))
+        yield Fact(*column.lines, "schema", name, "column", declaration, technology)
         if column.references:
-            facts.append(Fact(*lines, "schema", name, "references", column.references, technology))
-    return facts
+            yield Fact(*column.lines, "schema", name, "references", column.references, technology)

@@ -3,8 +3,9 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from posixpath import basename, dirname
 from typing import Any
@@ -44,6 +45,8 @@ class SourceFile:
     text: str
     settings: ArchitectureSettings
     parsing: ExtractionSettings
+    chains: dict[int, Node] = field(default_factory=dict)
+    """The outermost call of each call chain that the query matched."""
 
     @cached_property
     def name(self) -> str:
@@ -75,11 +78,6 @@ class SourceFile:
         return [captures[kind][0] for captures in self.captures.get(kind, ())[:_MAX_CAPTURES]]
 
     @cached_property
-    def chains(self) -> dict[int, Node]:
-        """The outermost call of each call chain that the query matched."""
-        return {}
-
-    @cached_property
     def yaml(self) -> list[Yaml]:
         """The documents of a YAML or JSON file, up to the first error."""
         return documents(self.text, self.settings)
@@ -91,20 +89,19 @@ class SourceFile:
         return next((number for number, line in numbered if regex.search(line)), after)
 
     def comment_above(self, line: int) -> str | None:
-        block: list[str] = []
-        for line_above in self._upwards(line - 2):
-            block.append(line_above)
-        if not block:
-            return None
-        full_text = "\n".join(reversed(block))
-        comment = comment_text(_HASHES.sub("", full_text))
+        above = self.lines[max(line - 1 - _MAX_COMMENT_LINES, 0) : line - 1]
+        block = list(takewhile(_COMMENT.match, reversed(above)))
+        comment = comment_text(_HASHES.sub("", "\n".join(reversed(block))))
         return comment if comment and not NOT_DESCRIPTIVE.search(comment) else None
 
-    def _upwards(self, index: int) -> Iterator[str]:
-        for number in range(index, max(index - _MAX_COMMENT_LINES, -1), -1):
-            if not _COMMENT.match(self.lines[number]):
-                return
-            yield self.lines[number]
+
+def numbered_matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, re.Match[str]]]:
+    """The matches in a text with the lines that they begin on."""
+    line, offset = 1, 0
+    for match in pattern.finditer(text):
+        line += text.count("\n", offset, match.start())
+        offset = match.start()
+        yield line, match
 
 
 Reader = Callable[[SourceFile], Iterator[Fact]]
@@ -144,7 +141,5 @@ def rows_by_file(
         return pl.DataFrame(rows, {"cache_key": pl.String, **schema}, orient="row")
 
     computed = compute(keyed["cache_key"]) if cache is None else cache.rows(name, keyed["cache_key"], compute)
-    columns = ["cache_key", *schema]
-    locations = keyed.select("source", "path", "cache_key")
-    rows = locations.join(computed.select(columns), on="cache_key", how="inner", maintain_order="left_right")
-    return rows.drop("cache_key")
+    locations, computed = keyed.select("source", "path", "cache_key"), computed.select("cache_key", *schema)
+    return locations.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop("cache_key")

@@ -1,7 +1,5 @@
 """Queries on syntax trees that several languages share."""
 
-from collections.abc import Iterator
-
 from tree_sitter import Node
 
 _STRINGS = frozenset(
@@ -61,48 +59,37 @@ def head_end(node: Node) -> int:
     return last_line(before) if before is not None else first_line(body)
 
 
-def string_value(node: Node | None) -> str | None:
+def string_value(node: Node | None, depth: int = 0) -> str | None:
     """Text of a string literal, interpolations in braces; None for another node."""
-    return _string_text(node, _MAX_NESTING)
-
-
-def _string_text(node: Node | None, max_depth: int) -> str | None:
-    if node is None or not max_depth:
+    if node is None or depth >= _MAX_NESTING:
         return None
     if node.type == "parenthesized_expression" and node.named_child_count == 1:
-        return _string_text(first_named_child(node), max_depth - 1)
+        return string_value(first_named_child(node), depth + 1)
     if node.type in ("binary_expression", "binary_operator"):
-        return _concatenated(node, max_depth - 1)
+        operands = (node.child_by_field_name("left"), node.child_by_field_name("right"))
+        if child_text(node, "operator") != "+" or None in operands:
+            return None
+        values = [string_value(operand, depth + 1) for operand in operands]
+        if values == [None, None]:
+            return None
+        pairs = zip(operands, values, strict=True)
+        return "".join(f"{{{text(operand)}}}" if value is None else value for operand, value in pairs)
     if node.type not in _STRINGS:
         return None
     if node.type == "concatenated_string":
-        return "".join(_string_text(part, max_depth - 1) or "" for part in node.named_children)
+        return "".join(string_value(part, depth + 1) or "" for part in node.named_children)
     if node.type in ("raw_string_literal", "interpreted_string_literal"):
         raw = text(node)
         return raw[raw.find('"') + 1 : raw.rfind('"')] if '"' in raw else raw.strip("`")
-    return "".join(_string_fragments(node))
-
-
-def _concatenated(node: Node, max_depth: int) -> str | None:
-    operands = (node.child_by_field_name("left"), node.child_by_field_name("right"))
-    if child_text(node, "operator") != "+" or None in operands:
-        return None
-    values = [_string_text(operand, max_depth) for operand in operands]
-    if values == [None, None]:
-        return None
-    return "".join(
-        f"{{{text(operand)}}}" if value is None else value for operand, value in zip(operands, values, strict=True)
-    )
-
-
-def _string_fragments(node: Node) -> Iterator[str]:
+    fragments = []
     for part in node.named_children:
         if part.type in _INTERPOLATIONS:
-            yield "{" + text(first_named_child(part)) + "}"
+            fragments.append("{" + text(first_named_child(part)) + "}")
         elif part.type in ("string_content", "string_fragment", "multiline_string_fragment"):
-            yield text(part)
+            fragments.append(text(part))
         elif part.type == "escape_sequence":
-            yield text(part)[1:]
+            fragments.append(text(part)[1:])
+    return "".join(fragments)
 
 
 def strings_in(node: Node | None) -> list[str]:
@@ -127,16 +114,6 @@ def keyword(arguments: Node | None, *names: str) -> Node | None:
     for argument in named_children(arguments):
         if argument.type == "keyword_argument" and name_of(argument) in names:
             return argument.child_by_field_name("value")
-    return None
-
-
-def option(node: Node | None, *names: str) -> Node | None:
-    """Value under the first of some keys in an object literal (JavaScript)."""
-    for pair in named_children(node) if node is not None and node.type == "object" else ():
-        if pair.type == "pair":
-            key = pair.child_by_field_name("key")
-            if (string_value(key) or text(key)) in names:
-                return pair.child_by_field_name("value")
     return None
 
 
@@ -171,31 +148,3 @@ def top_of_chain(node: Node, links: frozenset[str], tops: dict[int, Node]) -> No
 def short_text(node: Node | None, max_bytes: int = 200) -> str:
     """Source text of a node; empty if it is too long to be a name."""
     return text(node) if node is not None and node.end_byte - node.start_byte <= max_bytes else ""
-
-
-def class_decorators(node: Node) -> list[Node]:
-    """The decorators of a TypeScript class; before ``export`` they belong to the statement around it."""
-    outer = node.parent
-    holders = [outer, node] if outer is not None and outer.type == "export_statement" else [node]
-    return [part for holder in holders for part in holder.children if part.type == "decorator"]
-
-
-def decorated_members(node: Node) -> Iterator[tuple[Node, list[Node]]]:
-    """The members of a class with their decorators, which the grammar puts before or inside."""
-    pending: list[Node] = []
-    for member in named_children(child(node, "body")):
-        if member.type == "decorator":
-            pending.append(member)
-        elif member.type != "comment":
-            yield member, pending + [part for part in member.children if part.type == "decorator"]
-            pending = []
-
-
-def decorator_name(decorator: Node) -> str:
-    inner = first_named_child(decorator)
-    return text(child(inner, "function") or inner).rsplit(".", 1)[-1]
-
-
-def decorator_arguments(decorator: Node) -> list[Node]:
-    inner = first_named_child(decorator)
-    return arguments_of(inner) if inner is not None and inner.type == "call_expression" else []

@@ -6,22 +6,12 @@ error are kept. Helm templates are read with their actions blanked out.
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, Event, MappingStartEvent, NodeEvent, ScalarEvent
 
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 
@@ -92,33 +82,38 @@ def documents(text: str, settings: ArchitectureSettings) -> list[Yaml]:
     if "{{" in text:
         text = _ACTION.sub(_placeholder, _ACTION_LINE.sub("", text))
     roots: list[Yaml] = []
+    open_nodes: list[tuple[Yaml, list[Yaml]]] = []  # node, keys that wait for a value
+    count = 0
     with suppress(*_PARSE_ERRORS):  # nodes before the error are kept
-        _build(YAML(typ="safe", pure=True).parse(text), roots, settings.max_yaml_depth)
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if isinstance(event, CollectionEndEvent):
+                open_nodes.pop()
+            if not isinstance(event, NodeEvent):
+                continue
+            count += 1
+            if count > _MAX_NODES or len(open_nodes) >= settings.max_yaml_depth:
+                break
+            node = _node(event)
+            parent, pending_keys = open_nodes[-1] if open_nodes else (None, [])
+            if parent is None:
+                roots.append(node)
+            elif parent.is_list:
+                parent.items.append(node)
+            elif pending_keys:
+                key = pending_keys.pop()
+                parent.entries.append((key.value, key, node))
+            else:
+                pending_keys.append(node)
+            for outer, _ in open_nodes:
+                outer.end_line = max(outer.end_line, node.end_line)
+            if node.is_map or node.is_list:
+                open_nodes.append((node, []))
     return roots
 
 
 def _placeholder(action: re.Match[str]) -> str:
     inner = re.sub(r"[^\w.]+", "_", action[0]).strip("_")
     return f"__{inner}__"
-
-
-def _build(events: Iterator[Event], roots: list[Yaml], max_depth: int) -> None:
-    open_nodes: list[tuple[Yaml, list[Yaml]]] = []  # node, keys that wait for a value
-    nodes = 0
-    for event in events:
-        if isinstance(event, DocumentStartEvent):
-            open_nodes = []
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-            if open_nodes:
-                open_nodes.pop()
-        elif isinstance(event, ScalarEvent | AliasEvent | MappingStartEvent | SequenceStartEvent):
-            nodes += 1
-            if nodes > _MAX_NODES or len(open_nodes) >= max_depth:
-                return
-            node = _node(event)
-            _attach(node, open_nodes, roots)
-            if node.is_map or node.is_list:
-                open_nodes.append((node, []))
 
 
 def _node(event: Event) -> Yaml:
@@ -129,21 +124,5 @@ def _node(event: Event) -> Yaml:
         return Yaml(start, end, f"*{event.anchor}")
     if isinstance(event, ScalarEvent):
         return Yaml(start, end, event.value)
-    return Yaml(start, start, is_map=isinstance(event, MappingStartEvent),
-                is_list=isinstance(event, SequenceStartEvent))  # fmt: skip
-
-
-def _attach(node: Yaml, open_nodes: list[tuple[Yaml, list[Yaml]]], roots: list[Yaml]) -> None:
-    if not open_nodes:
-        roots.append(node)
-        return
-    parent, pending_keys = open_nodes[-1]
-    if parent.is_list:
-        parent.items.append(node)
-    elif pending_keys:
-        key = pending_keys.pop()
-        parent.entries.append((key.value, key, node))
-    else:
-        pending_keys.append(node)
-    for outer, _ in open_nodes:
-        outer.end_line = max(outer.end_line, node.end_line)
+    is_map = isinstance(event, MappingStartEvent)
+    return Yaml(start, start, is_map=is_map, is_list=not is_map)

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.architecture.collect import collect_facts, facts_in_file
+from cortex_pipelines.extraction.architecture.build import collect_facts, facts_in_file
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import METHODS, Fact
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
-from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader, numbered_matches
 
 _GRAPHQL = re.compile(
     r'(?P<doc>"""(?:.*?)(?:"""|\Z)|"(?:[^"\\\n]|\\.)*")|(?P<comment>\#[^\n]*)'
@@ -21,7 +20,7 @@ _ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscriptio
 def graphql_api(file: SourceFile) -> Iterator[Fact]:
     """Each type with its fields; fields of the root types as operations."""
     kind, name, start, doc, depth = "", "", 0, "", 0
-    for line, match in _numbered(_GRAPHQL, file.text):
+    for line, match in numbered_matches(_GRAPHQL, file.text):
         if match["doc"]:
             doc = " ".join(match["doc"].strip('"').split())
         elif match["kind"] and not depth:
@@ -38,7 +37,7 @@ def graphql_api(file: SourceFile) -> Iterator[Fact]:
                 yield Fact(start, line, "api", name, relation, name, "graphql", description, "summary")
                 name = ""
         elif match["field"] and depth == 1 and name:
-            lines = (_line_of(match, "field", line), line + match[0].rstrip().count("\n"))
+            lines = (line, line + match[0].rstrip().count("\n"))
             subject, relation, target = name, "field", f"{match['field']} {match['gives'].strip()}"
             if name in _ROOTS:
                 parameters = " ".join((match["given"] or "").split())
@@ -46,19 +45,6 @@ def graphql_api(file: SourceFile) -> Iterator[Fact]:
                 target = f"{parameters} -> {match['gives'].strip()}".strip()
             yield Fact(*lines, "api", subject, relation, target, "graphql", doc, "summary")
             doc = ""
-
-
-def _numbered(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, re.Match[str]]]:
-    """The matches in a text with the lines that they begin on."""
-    line, offset = 1, 0
-    for match in pattern.finditer(text):
-        line += text.count("\n", offset, match.start())
-        offset = match.start()
-        yield line, match
-
-
-def _line_of(match: re.Match[str], group: str, line: int) -> int:
-    return line + match[0][: match.start(group) - match.start()].count("\n")
 
 
 _OPENAPI = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE)
@@ -79,16 +65,12 @@ def openapi(file: SourceFile) -> Iterator[Fact]:
                     lines = (key.start_line, operation.end_line)
                     yield Fact(*lines, "api", subject, "operation", identifier, "openapi", description, "summary")
         for name, key, schema in (*document.children("components", "schemas"), *document.children("definitions")):
-            yield from _schema(name, key, schema)
-
-
-def _schema(name: str, key: Yaml, schema: Yaml) -> Iterator[Fact]:
-    lines, kind, description = (key.start_line, schema.end_line), schema.scalar("type"), schema.scalar("description")
-    yield Fact(*lines, "api", name, "message", kind, "openapi", description, "summary")
-    for field_name, key_node, value in schema.children("properties"):
-        kind = value.scalar("type") or value.scalar("$ref").rsplit("/", 1)[-1]
-        lines, declaration = (key_node.start_line, value.end_line), f"{field_name} {kind}".strip()
-        yield Fact(*lines, "api", name, "field", declaration, "openapi")
+            lines, description = (key.start_line, schema.end_line), schema.scalar("description")
+            yield Fact(*lines, "api", name, "message", schema.scalar("type"), "openapi", description, "summary")
+            for field_name, field_key, field in schema.children("properties"):
+                kind = field.scalar("type") or field.scalar("$ref").rsplit("/", 1)[-1]
+                lines, declaration = (field_key.start_line, field.end_line), f"{field_name} {kind}".strip()
+                yield Fact(*lines, "api", name, "field", declaration, "openapi")
 
 
 _MAX_DEPTH = 64
@@ -108,7 +90,7 @@ _PROTO = re.compile(
 @fact_reader(lambda file: file.name.endswith(".proto"))
 def proto_api(file: SourceFile) -> Iterator[Fact]:
     open_blocks: list[tuple[str, str, int]] = []
-    for line, match in _numbered(_PROTO, file.text):
+    for line, match in numbered_matches(_PROTO, file.text):
         if match["hidden"]:
             continue
         if len(open_blocks) > _MAX_DEPTH:
@@ -126,13 +108,8 @@ def proto_api(file: SourceFile) -> Iterator[Fact]:
                 yield Fact(start, line, "api", subject, kind, subject, "proto", comment, "comment")
         elif match["rpc"]:
             lines, subject = (line, line + match[0].count("\n")), ".".join([*outer, match["rpc"]])
-            signature = f"{_single_spaced(match['given'])} -> {_single_spaced(match['gives'])}"
+            signature = " ".join([*match["given"].split(), "->", *match["gives"].split()])
             yield Fact(*lines, "api", subject, "rpc", signature, "proto", file.comment_above(line), "comment")
         elif match["field"] and outer and open_blocks[-1][0] in ("message", "oneof"):
-            field_line = _line_of(match, "field", line)
-            kind, name = _single_spaced(match["field"]).rsplit(" ", 1)
-            yield Fact(field_line, field_line, "api", ".".join(outer), "field", f"{name} {kind}", "proto")
-
-
-def _single_spaced(words: str) -> str:
-    return " ".join(words.split())
+            *field_type, name = match["field"].split()
+            yield Fact(line, line, "api", ".".join(outer), "field", " ".join([name, *field_type]), "proto")

@@ -16,53 +16,43 @@ _COMPOSE_LISTS = {
 }
 
 
+def _deployed(node: Yaml, subject: str, relation: str, value: str, technology: str) -> Fact:
+    return Fact(*node.lines, "deployment", subject, relation, value, technology)
+
+
 @fact_reader(lambda file: bool(_COMPOSE_NAME.search(file.name)))
 def compose(file: SourceFile) -> Iterator[Fact]:
     for document in file.yaml:
         for name, key, service in document.children("services"):
-            lines = (key.start_line, service.end_line)
-            image = service.scalar("image") or f"build {_build_context(file, service)}"
+            context = service.scalar("build", "context") or service.scalar("build") or "."
+            folder = join_path(file.folder, context)
+            context = context if folder is None else folder or "."
+            lines, image = (key.start_line, service.end_line), service.scalar("image") or f"build {context}"
             comment = file.comment_above(key.start_line)
             yield Fact(*lines, "deployment", name, "service", image, "compose", comment, "comment")
-            yield from _service_properties(file, name, service)
-
-
-def _build_context(file: SourceFile, service: Yaml) -> str:
-    context = service.scalar("build", "context") or service.scalar("build") or "."
-    folder = join_path(file.folder, context)
-    return context if folder is None else folder or "."
-
-
-def _service_properties(file: SourceFile, name: str, service: Yaml) -> Iterator[Fact]:
-    for key, key_node, value in service.entries:
-        lines = (key_node.start_line, max(value.end_line, key_node.start_line))
-        if key == "image":
-            yield Fact(*lines, "deployment", name, "image", value.value, "compose")
-        elif key == "build":
-            yield Fact(*lines, "deployment", name, "built-from", _build_context(file, service), "compose")
-        elif key in _COMPOSE_LISTS:
-            for item in _compose_items(value):
-                # only names of environment variables: values may be secret
-                text = item.value.partition("=")[0] if key == "environment" else item.value
-                lines = (item.start_line, max(item.end_line, item.start_line))
-                yield Fact(*lines, "deployment", name, _COMPOSE_LISTS[key], text, "compose")
-        elif key in ("command", "entrypoint"):
-            command = " ".join([item.value for item in value.items] or [value.value])[:500]
-            yield Fact(*lines, "deployment", name, "command", command, "compose")
+            for entry, entry_key, value in service.entries:
+                node = Yaml(entry_key.start_line, value.end_line)
+                if entry == "image":
+                    yield _deployed(node, name, "image", value.value, "compose")
+                elif entry == "build":
+                    yield _deployed(node, name, "built-from", context, "compose")
+                elif entry in ("command", "entrypoint"):
+                    command = " ".join([item.value for item in value.items] or [value.value])[:500]
+                    yield _deployed(node, name, "command", command, "compose")
+                for item in _compose_items(value) if entry in _COMPOSE_LISTS else ():
+                    # only names of environment variables: values may be secret
+                    text = item.value.partition("=")[0] if entry == "environment" else item.value
+                    yield _deployed(item, name, _COMPOSE_LISTS[entry], text, "compose")
 
 
 def _compose_items(value: Yaml) -> Iterator[Yaml]:
     """Scalars of a list or keys of a mapping; for the long syntax, the main field."""
-    if value.is_map:
-        for name, key, inner in value.entries:
-            yield Yaml(key.start_line, inner.end_line, name)
+    for name, key, inner in value.entries:
+        yield Yaml(key.start_line, inner.end_line, name)
     for item in value.items:
-        if item.is_map:
-            parts = [item.scalar("published"), item.scalar("target") or item.scalar("source")]
-            text = ":".join(part for part in parts if part)
-            yield from [Yaml(item.start_line, item.end_line, text)] if text else []
-        elif item.value:
-            yield item
+        parts = [item.scalar("published"), item.scalar("target") or item.scalar("source")]
+        text = ":".join(part for part in parts if part) if item.is_map else item.value
+        yield from [Yaml(item.start_line, item.end_line, text)] if text else []
 
 
 _DOCKERFILE = re.compile(r"(?i)^(dockerfile|containerfile)([._-].+)?$|\.(dockerfile|containerfile)$")
@@ -81,34 +71,30 @@ _RELATIONS = {
 
 @fact_reader(lambda file: bool(_DOCKERFILE.search(file.name)) and not file.name.endswith((".md", ".py", ".go", ".ts")))
 def dockerfiles(file: SourceFile) -> Iterator[Fact]:
-    stage, number = file.path, 0
     if file.folder:  # a folder with its own image is deployed separately
         names = [part for part in file.folder.split("/") if part not in _GENERIC_FOLDERS] or [file.folder]
         guess = detail(guessed=True)
         yield Fact(1, 1, "service", names[-1], "rooted-at", file.folder, "dockerfile", detail=guess)
-    stages: set[str] = set()
+    stage, stages = file.path, list[str]()
     first, last, base = 0, 0, ""
-    for start, end, word, value in _instructions(file.lines):
+    for first_line, last, word, value in _instructions(file.lines):
+        relation, values, comment = _RELATIONS.get(word, ""), list[str](), None
         match = _FROM.match(value) if word == "FROM" else None
-        last = end
         if match:
-            number += 1
-            stage = f"{file.path}#{match[2] or number}"
-            relation = "stage" if match[1] in stages else "image"
-            stages |= {match[2]} if match[2] else set()
-            first, base = first or start, match[1]
-            yield _image_fact(start, end, stage, relation, match[1], file.comment_above(start))
+            relation, values = "stage" if match[1] in stages else "image", [match[1]]
+            stages.append(match[2] or "")
+            stage = f"{file.path}#{match[2] or len(stages)}"
+            first, base = first or first_line, match[1]
+            comment = file.comment_above(first_line)
         elif word == "COPY" and (copied := _COPY_SOURCE.search(value)):
-            yield _image_fact(start, end, stage, "stage" if copied[1] in stages else "image", copied[1])
-        elif word in _RELATIONS and number:
-            for part in _instruction_values(word, value):
-                yield _image_fact(start, end, stage, _RELATIONS[word], part)
+            relation, values = "stage" if copied[1] in stages else "image", [copied[1]]
+        elif relation and stages:
+            values = _instruction_values(word, value)
+        for part in values:
+            yield Fact(first_line, last, "deployment", stage, relation, part[:500], "dockerfile", comment, "comment")
     if first:
-        yield _image_fact(first, last, file.path, "builds", base, file.comment_above(first))
-
-
-def _image_fact(start: int, end: int, stage: str, relation: str, value: str, comment: str | None = None) -> Fact:
-    return Fact(start, end, "deployment", stage, relation, value[:500], "dockerfile", comment, "comment")
+        comment = file.comment_above(first)
+        yield Fact(first, last, "deployment", file.path, "builds", base[:500], "dockerfile", comment, "comment")
 
 
 def _instruction_values(word: str, value: str) -> list[str]:
@@ -132,7 +118,7 @@ def _instructions(lines: list[str]) -> Iterator[tuple[int, int, str, str]]:
         while index < len(lines):
             line = lines[index].rstrip()
             index += 1
-            if line.lstrip().startswith("#") or (parts and not line.strip()):
+            if line.lstrip().startswith("#") or (parts and not line):
                 if not parts:
                     break
                 continue
@@ -162,11 +148,14 @@ _POD_SPECS = (("spec",), ("spec", "template", "spec"), ("spec", "jobTemplate", "
 def kubernetes(file: SourceFile) -> Iterator[Fact]:
     """Each object with its images, ports and references; a chart with its dependencies."""
     for document in file.yaml:
-        if file.name == "Chart.yaml":
-            yield from _chart(document)
-        else:
+        if file.name != "Chart.yaml":
             for manifest in document.list("items") if document.scalar("kind") == "List" else [document]:
                 yield from _object(file, manifest)
+        elif name := document.scalar("name"):
+            chart, version, description = f"Chart/{name}", document.scalar("version"), document.scalar("description")
+            yield Fact(*document.lines, "deployment", chart, "object", version, "helm", description, "summary")
+            for needed in document.list("dependencies"):
+                yield _deployed(needed, chart, "depends-on", needed.scalar("name"), "helm")
 
 
 def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
@@ -176,49 +165,26 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
     subject = f"{kind}/{name or '?'}"
     description = node.scalar("metadata", "annotations", "description") or file.comment_above(node.start_line)
     yield Fact(*node.lines, "deployment", subject, "object", version, "kubernetes", description, "comment")
-    for spec_path in _POD_SPECS:
-        yield from _pod(subject, node.get(*spec_path))
+    shown: list[tuple[Yaml | None, str, str]] = []
+    for path in _POD_SPECS:
+        for container in (*node.list(*path, "containers"), *node.list(*path, "initContainers")):
+            shown.append((container.get("image"), "image", container.scalar("image")))
+            shown += [(p.get("containerPort"), "port", p.scalar("containerPort")) for p in container.list("ports")]
+            shown += [(entry, "environment", entry.scalar("name")) for entry in container.list("env")]
     for port in node.list("spec", "ports"):
-        if port.scalar("port"):
-            target = port.scalar("targetPort")
-            yield _object_fact(port, subject, "port", port.scalar("port") + (f":{target}" if target else ""))
+        number, target = port.scalar("port"), port.scalar("targetPort")
+        shown.append((port, "port", f"{number}:{target}" if number and target else number))
     for label, key, value in node.children("spec", "selector"):
-        if value.value:
-            lines = (key.start_line, value.end_line)
-            yield Fact(*lines, "deployment", subject, "selects", f"{label}={value.value}", "kubernetes")
+        lines = Yaml(key.start_line, value.end_line)
+        shown.append((lines, "selects", f"{label}={value.value}" if value.value else ""))
     for rule in node.list("spec", "rules"):
-        for path in rule.list("http", "paths"):
-            service = path.scalar("backend", "service", "name") or path.scalar("backend", "serviceName")
-            if service:
-                backend = f"{rule.scalar('host')}{path.scalar('path') or '/'} -> {service}"
-                yield _object_fact(path, subject, "routes-to", backend)
-
-
-def _pod(subject: str, spec: Yaml | None) -> Iterator[Fact]:
-    for container in (*spec.list("containers"), *spec.list("initContainers")) if spec is not None else ():
-        image = container.get("image")
-        if image is not None and image.value:
-            yield _object_fact(image, subject, "image", image.value)
-        for port in container.list("ports"):
-            number = port.get("containerPort")
-            if number is not None:
-                yield _object_fact(number, subject, "port", number.value)
-        for entry in container.list("env"):
-            if entry.scalar("name"):
-                yield _object_fact(entry, subject, "environment", entry.scalar("name"))
-
-
-def _chart(document: Yaml) -> Iterator[Fact]:
-    name, version = document.scalar("name"), document.scalar("version")
-    if name:
-        subject, description = f"Chart/{name}", document.scalar("description")
-        yield Fact(*document.lines, "deployment", subject, "object", version, "helm", description, "summary")
-        for needed in document.list("dependencies"):
-            yield Fact(*needed.lines, "deployment", subject, "depends-on", needed.scalar("name"), "helm")
-
-
-def _object_fact(node: Yaml, subject: str, relation: str, value: str) -> Fact:
-    return Fact(*node.lines, "deployment", subject, relation, value, "kubernetes")
+        for route in rule.list("http", "paths"):
+            service = route.scalar("backend", "service", "name") or route.scalar("backend", "serviceName")
+            backend = f"{rule.scalar('host')}{route.scalar('path') or '/'} -> {service}" if service else ""
+            shown.append((route, "routes-to", backend))
+    for evidence, relation, text in shown:
+        if evidence is not None and text:
+            yield _deployed(evidence, subject, relation, text, "kubernetes")
 
 
 _PATHS = {
@@ -245,54 +211,42 @@ def ci(file: SourceFile) -> Iterator[Fact]:
     """Triggers, jobs, runners, job dependencies and actions."""
     kind = str(_kind(file.path))
     for document in file.yaml[:1]:
-        match kind:
-            case "github-actions":
-                name = document.scalar("name") or file.name
-                # YAML 1.1 reads the key `on` as true; here keys are texts
-                for event in document.strings("on"):
-                    yield _fact(event, name, "trigger", event.value, kind)
-                yield from _jobs(file, name, kind, document.children("jobs"))
-            case "gitlab-ci":
-                jobs = [e for e in document.entries if e[0] not in _NOT_JOBS and e[2].is_map]
-                yield from _jobs(file, file.path, kind, jobs)
-            case "circleci":
-                yield from _jobs(file, file.path, kind, document.children("jobs"))
-            case "azure-pipelines":
-                named_jobs = [(j.scalar("job") or "job", j, j) for j in document.list("jobs")]
-                yield from _jobs(file, file.path, kind, named_jobs)
-            case _:
-                yield Fact(1, document.end_line, "deployment", file.path, "job", "build", kind)
+        workflow, jobs = file.path, document.children("jobs")
+        if kind == "github-actions":
+            workflow = document.scalar("name") or file.name
+            # YAML 1.1 reads the key `on` as true; here keys are texts
+            for event in document.strings("on"):
+                yield _deployed(event, workflow, "trigger", event.value, kind)
+        elif kind == "gitlab-ci":
+            jobs = [entry for entry in document.entries if entry[0] not in _NOT_JOBS and entry[2].is_map]
+        elif kind == "azure-pipelines":
+            jobs = [(job.scalar("job") or "job", job, job) for job in document.list("jobs")]
+        elif kind != "circleci":
+            jobs = []
+            yield Fact(1, document.end_line, "deployment", file.path, "job", "build", kind)
+        for name, key, job in jobs:
+            subject, title = f"{workflow}/{name}", job.scalar("name") or job.scalar("stage") or name
+            lines, comment = (key.start_line, job.end_line), file.comment_above(key.start_line)
+            yield Fact(*lines, "deployment", subject, "job", title, kind, comment, "comment")
+            for node, relation, value in _job_parts(job):
+                yield _deployed(node, subject, relation, value, kind)
 
 
-def _jobs(file: SourceFile, workflow: str, kind: str, jobs: list[tuple[str, Yaml, Yaml]]) -> Iterator[Fact]:
-    for name, key, job in jobs:
-        subject, lines = f"{workflow}/{name}", (key.start_line, job.end_line)
-        title = job.scalar("name") or job.scalar("stage") or name
-        comment = file.comment_above(key.start_line)
-        yield Fact(*lines, "deployment", subject, "job", title, kind, comment, "comment")
-        executors = [image for item in job.list("docker") if (image := item.get("image")) is not None]
-        for relation, nodes in (
-            ("runs-on", [*job.strings("runs-on"), *job.strings("image"), *executors]),
-            ("needs", [*job.strings("needs"), *job.strings("dependsOn")]),
-            ("service", job.strings("services")),
-        ):
-            for node in nodes:
-                yield _fact(node, subject, relation, node.value, kind)
-        for step in job.list("steps"):
-            if step.scalar("uses"):
-                yield _fact(step, subject, "uses", step.scalar("uses"), kind)
-            elif step.scalar("run"):
-                yield _fact(step, subject, "runs", _first_command(step.scalar("run")), kind)
-        for line in job.strings("script"):
-            yield _fact(line, subject, "runs", _first_command(line.value), kind)
-
-
-def _first_command(script: str) -> str:
-    return next(filter(None, map(str.strip, script.splitlines())), "")[:200]
-
-
-def _fact(node: Yaml, subject: str, relation: str, value: str, kind: str) -> Fact:
-    return Fact(*node.lines, "deployment", subject, relation, value, kind)
+def _job_parts(job: Yaml) -> Iterator[tuple[Yaml, str, str]]:
+    executors = [image for item in job.list("docker") if (image := item.get("image")) is not None]
+    for relation, nodes in (
+        ("runs-on", [*job.strings("runs-on"), *job.strings("image"), *executors]),
+        ("needs", [*job.strings("needs"), *job.strings("dependsOn")]),
+        ("service", job.strings("services")),
+    ):
+        for node in nodes:
+            yield node, relation, node.value
+    steps = [(step, step.scalar("uses"), step.scalar("run")) for step in job.list("steps")]
+    for node, action, script in (*steps, *((line, "", line.value) for line in job.strings("script"))):
+        if action:
+            yield node, "uses", action
+        elif script:
+            yield node, "runs", next(filter(None, map(str.strip, script.splitlines())), "")[:200]
 
 
 _BLOCK = re.compile(r"^(resource|module|data|provider|variable|output)\s+\"([^\"]+)\"(?:\s+\"([^\"]+)\")?\s*\{")

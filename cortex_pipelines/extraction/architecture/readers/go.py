@@ -5,15 +5,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.facts import (
-    METHODS,
-    ColumnDefinition,
-    Fact,
-    TableDefinition,
-    mount,
-    route,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.facts import METHODS, ColumnDefinition, Fact, mount, route, table_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
@@ -39,8 +31,7 @@ _RETURNED_NAME = re.compile(r'return\s+["`]([^"`]+)["`]')
 def go_models(file: SourceFile) -> Iterator[Fact]:
     names = {}  # func (User) TableName() string { return "users" }
     for node in file.nodes("tablename"):
-        match = _RETURNED_NAME.search(child_text(node, "body"))
-        if match:
+        if match := _RETURNED_NAME.search(child_text(node, "body")):
             names[child_text(node, "receiver").strip("()").split(" ")[-1].lstrip("*")] = match[1]
     structs = {name_of(node) for node in file.nodes("struct")}
     for node in file.nodes("struct"):
@@ -49,7 +40,7 @@ def go_models(file: SourceFile) -> Iterator[Fact]:
         if technology is not None or model in names:
             name, technology = names.get(model, model), technology or "gorm"
             comment = file.comment_above(first_line(node))
-            yield from table_facts(TableDefinition(name, "model", technology, *lines_of(node), columns, comment, model))
+            yield from table_facts(name, "model", technology, lines_of(node), columns, comment, model)
 
 
 def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnDefinition], str | None]:
@@ -67,18 +58,14 @@ def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnDefinition], str
         if match and match[2] == "-":
             continue
         name = name_of(member) or kind.rsplit(".", 1)[-1]
-        if match:
-            name = _tag_column(match[1], match[2]) or name
+        if match and match[1] == "gorm":
+            column = _COLUMN.search(match[2])
+            name = column[1] if column else name
+        elif match and match[1] != "xorm":
+            name = match[2].split(",")[0].strip() or name
         target = kind.lstrip("[]*")
-        columns.append(ColumnDefinition(name, kind, *lines_of(member), target if target in structs else ""))
+        columns.append(ColumnDefinition(name, kind, lines_of(member), target if target in structs else ""))
     return columns, technology
-
-
-def _tag_column(kind: str, tag: str) -> str | None:
-    if kind == "gorm":
-        match = _COLUMN.search(tag)
-        return match[1] if match else None
-    return tag.split(",")[0].strip() if kind != "xorm" else None
 
 
 _FRAMEWORKS = {
@@ -117,49 +104,38 @@ def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterato
     if operand is None or (len(args) < 2 and verb != "Group"):
         return
     symbol, prefix = _symbol(operand)
+    path = string_value(args[0]) if args else None
+    comment = file.comment_above(first_line(call))
     if verb in ("Group", "Route"):  # r.Route("/x", func(r chi.Router) { … }): mounts the routes of the function
         if args and args[-1].type == "func_literal":
-            inner, names = string_value(args[0]) or "", _parameters(args[-1])
-            yield mount(call, symbol, prefix + inner, f"{args[-1].start_byte}:{names[0]}" if names else "")
+            names = _parameters(args[-1])
+            yield mount(call, symbol, prefix + (path or ""), f"{args[-1].start_byte}:{names[0]}" if names else "")
     elif verb == "Mount":
-        path, target = string_value(args[0]), args[1]
         if path is not None:
+            target = args[1]
             returns = "returned " + child_text(target, "function")
             name = returns if target.type == "call_expression" else _scoped(target, text(target))
             yield mount(call, symbol, path, name)
     elif verb in ("HandleFunc", "Handle"):
-        yield from _handle_facts(file, call, symbol, args, technology)
+        # mux.HandleFunc("GET /x", h), and r.HandleFunc("/x", h).Methods("GET") of gorilla
+        handler = args[1]
+        if path in METHODS and len(args) > 2:  # r.Handle("GET", "/x", h) of gin
+            path, handler = f"{path} {string_value(args[1])}", args[-1]
+        if path is None or "/" not in path:
+            return
+        verb, space, rest = path.partition(" ")
+        path = rest.strip() if space else path
+        path = path if path.startswith(("/", "{")) else "/" + path.partition("/")[2]  # host/path
+        router = "" if symbol.endswith(":http") else symbol
+        for method in [verb] if space else _methods_of(call) or ["ANY"]:
+            yield route(call, method, path, _handler(handler), technology, router=router, description=comment)
     else:
-        method, path, handler = _method_route(verb, args)
+        method = verb if verb in METHODS else _TITLES.get(verb, "")
+        if verb in ("Method", "MethodFunc", "Add") and len(args) > 2:
+            method, path = path or text(args[0]).rsplit(".Method", 1)[-1].upper(), string_value(args[1])
         is_client = text(operand) in _CLIENTS and verb in _TITLES
         if method and path is not None and (path.startswith(("/", "*")) or path == "") and not is_client:
-            comment = file.comment_above(first_line(call))
-            yield route(call, method, prefix + path, _handler(handler), technology, router=symbol, description=comment)
-
-
-def _method_route(verb: str, args: list[Node]) -> tuple[str, str | None, Node]:
-    if verb not in METHODS and verb in ("Method", "MethodFunc", "Add") and len(args) > 2:
-        method = string_value(args[0]) or text(args[0]).rsplit(".Method", 1)[-1].upper()
-        return method, string_value(args[1]), args[-1]
-    return verb if verb in METHODS else _TITLES.get(verb, ""), string_value(args[0]), args[-1]
-
-
-def _handle_facts(
-    file: SourceFile, call: Node, symbol: str, args: list[Node], technology: str | None
-) -> Iterator[Fact]:
-    """`mux.HandleFunc("GET /x", h)`, and `r.HandleFunc("/x", h).Methods("GET")` of gorilla."""
-    router = "" if symbol.endswith(":http") else symbol
-    pattern, handler = string_value(args[0]), args[1]
-    if pattern in METHODS and len(args) > 2:  # r.Handle("GET", "/x", h) of gin
-        pattern, handler = f"{pattern} {string_value(args[1])}", args[-1]
-    if pattern is None or "/" not in pattern:
-        return
-    verb, space, path = pattern.partition(" ")
-    path = path.strip() if space else pattern
-    path = path if path.startswith(("/", "{")) else "/" + path.partition("/")[2]  # host/path
-    comment = file.comment_above(first_line(call))
-    for method in [verb] if space else _methods_of(call) or ["ANY"]:
-        yield route(call, method, path, _handler(handler), technology, router=router, description=comment)
+            yield route(call, method, prefix + path, _handler(args[-1]), technology, router=symbol, description=comment)
 
 
 def _methods_of(call: Node) -> list[str]:
@@ -214,7 +190,6 @@ def _handler(node: Node) -> str:
         return "(inline)"
     if node.type == "call_expression":  # http.HandlerFunc(h), h.Users(), middleware(h)
         args = arguments_of(node)
-        if args and args[-1].type in ("identifier", "selector_expression"):
-            return text(args[-1])
-        return child_text(node, "function")
+        is_wrapper = bool(args) and args[-1].type in ("identifier", "selector_expression")
+        return text(args[-1]) if is_wrapper else child_text(node, "function")
     return " ".join(text(node).split())[:200]

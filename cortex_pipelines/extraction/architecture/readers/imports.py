@@ -10,6 +10,7 @@ from cortex_pipelines.extraction.architecture.facts import IMPORT, NAME, Fact, d
 from cortex_pipelines.extraction.architecture.sourcefile import NOT_DESCRIPTIVE, SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
+    child,
     child_text,
     enclosing,
     lines_of,
@@ -26,8 +27,9 @@ _TOP_LINES = 200
 _DOCSTRING = re.compile(
     r"(?:[ \t]*(?:#[^\n]*)?\n)*[rRuU]?(\"\"\".*?\"\"\"|'''.*?'''|\"[^\"\n]*\"|'[^'\n]*')", re.DOTALL
 )
-_COMMENT = re.compile(r"((?:[ \t]*//[^\n]*\n)+|/\*.*?\*/[ \t]*\n?)", re.DOTALL)
-_BLANK = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*")
+# after blank lines
+_COMMENT = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*+((?:[ \t]*//[^\n]*\n)+|/\*.*?\*/[ \t]*\n?)", re.DOTALL)
+_AFTER_COMMENT = ("\n", "import", "'use", '"use', "const ")
 _INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
 
 
@@ -63,8 +65,7 @@ def javascript_imports(file: SourceFile) -> Iterator[Fact]:
     """One import, re-export or ``require`` per module, with its local names."""
     for node in file.nodes("import"):
         if node.type == "call_expression":
-            arguments = arguments_of(node)
-            module, names = string_value(arguments[0]) if arguments else None, _required_names(node)
+            module, names = string_value(next(iter(arguments_of(node)), None)), _required_names(node)
         else:
             source = node.child_by_field_name("source")
             module = string_value(source or next((c for c in node.children if c.type == "string"), None))
@@ -84,7 +85,7 @@ def _imported_names(node: Node) -> list[tuple[str, str]]:
             names.append(("default", text(part)))
         elif part.type == "namespace_import":
             names += [("*", text(name)) for name in part.named_children[-1:]]
-        elif part is not None and part.type in ("named_imports", "export_clause"):
+        elif part.type in ("named_imports", "export_clause"):
             names += [(name_of(name), child_text(name, "alias") or name_of(name)) for name in part.named_children]
     return names
 
@@ -95,19 +96,18 @@ def _required_names(node: Node) -> list[tuple[str, str]]:
         member, outer = child_text(outer, "property"), outer.parent
     if outer is None or outer.type != "variable_declarator":
         return []
-    name = outer.child_by_field_name("name")
-    if name is not None and name.type == "object_pattern":
-        # names in a member are not names of the module
-        return [] if member else [_destructured(part) for part in name.named_children]
-    return [(member or "default", text(name))]
-
-
-def _destructured(part: Node) -> tuple[str, str]:
-    if part.type == "pair_pattern":
-        return child_text(part, "key"), child_text(part, "value")
-    if part.type == "object_assignment_pattern":
-        part = part.child_by_field_name("left") or part
-    return text(part), text(part)
+    pattern = outer.child_by_field_name("name")
+    if pattern is None or pattern.type != "object_pattern":
+        return [(member or "default", text(pattern))]
+    names = []
+    for part in pattern.named_children if not member else ():  # names in a member are not names of the module
+        if part.type == "pair_pattern":
+            names.append((child_text(part, "key"), child_text(part, "value")))
+        else:
+            has_default = part.type == "object_assignment_pattern"
+            name = text((child(part, "left") if has_default else None) or part)
+            names.append((name, name))
+    return names
 
 
 @fact_reader(lambda file: file.language == "python")
@@ -178,35 +178,29 @@ def _use_paths(node: Node | None, prefix: str, level: int) -> Iterator[tuple[str
 def modules(file: SourceFile) -> Iterator[Fact]:
     """The module; its declarations are filled in from its units."""
     top = "\n".join(file.lines[:_TOP_LINES]) + "\n"
-    description, last, kind = _leading_docstring(top) if file.language == "python" else _leading_comment(file, top)
+    description, last, kind = None, 1, ""
+    match = _DOCSTRING.match(top) if file.language == "python" else _leading_comment(file, top)
+    if match and file.language == "python":
+        description, last, kind = docstring_text(match[1]), top.count("\n", 0, match.end()) + 1, "docstring"
+    elif match:
+        description = comment_text(_INNER.sub("//", match[1]).rstrip())
+        last, kind = top.count("\n", 0, match.end()) or 1, "comment"
     yield Fact(1, last, "module", "", "declares", "", file.language, description, kind)
 
 
-def _leading_docstring(top: str) -> tuple[str | None, int, str]:
-    match = _DOCSTRING.match(top)
-    if match is None:
-        return None, 1, ""
-    return docstring_text(match[1]), top.count("\n", 0, match.end()) + 1, "docstring"
-
-
-def _leading_comment(file: SourceFile, top: str) -> tuple[str | None, int, str]:
+def _leading_comment(file: SourceFile, top: str) -> re.Match[str] | None:
+    """The first comment that describes the file."""
     offset = 0
-    while True:
-        blank = _BLANK.match(top, offset)
-        offset = blank.end() if blank else offset
-        match = _COMMENT.match(top, offset)
-        if match is None:
-            return None, 1, ""
-        if not NOT_DESCRIPTIVE.search(match[1]) and _describes_file(file, top, match):
-            plain = _INNER.sub("//", match[1])
-            return comment_text(plain.rstrip()), top.count("\n", 0, match.end()) or 1, "comment"
+    while match := _COMMENT.match(top, offset):
+        if not NOT_DESCRIPTIVE.search(match[1]):
+            following = top[match.end() :]
+            if file.language == "rust":
+                is_about_file = match[1].lstrip().startswith(("//!", "/*!"))
+            elif file.language in ("go", "java"):
+                is_about_file = following.lstrip().startswith("package")
+            else:
+                is_about_file = following.startswith(_AFTER_COMMENT) or not following.strip()
+            if is_about_file:
+                return match
         offset = match.end()
-
-
-def _describes_file(file: SourceFile, top: str, match: re.Match[str]) -> bool:
-    following = top[match.end() :]
-    if file.language == "rust":
-        return match[1].lstrip().startswith(("//!", "/*!"))
-    if file.language in ("go", "java"):
-        return following.lstrip().startswith("package")
-    return following.startswith(("\n", "import", "'use", '"use', "const ")) or not following.strip()
+    return None

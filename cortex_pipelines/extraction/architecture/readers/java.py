@@ -1,17 +1,11 @@
 """Read Java: routes of Spring, JAX-RS and Micronaut, entities of JPA and Spring Data."""
 
+import re
 from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.facts import (
-    METHODS,
-    ColumnDefinition,
-    Fact,
-    TableDefinition,
-    route,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.facts import METHODS, ColumnDefinition, Fact, route, table_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     child,
@@ -75,14 +69,12 @@ def java_models(file: SourceFile) -> Iterator[Fact]:
         technology = next((kind for name, kind in _ENTITIES.items() if name in annotations), None)
         if technology is None:
             continue
-        table_names = _texts(_element(annotations.get("Table"), "name", "value")) or _texts(
-            _element(annotations.get("Document"), "collection", "value")
-        )
+        table_names = _texts(_element(annotations.get("Table"), "name", "value"))
+        table_names = table_names or _texts(_element(annotations.get("Document"), "collection", "value"))
         model = name_of(node)
-        name = table_names[0] if table_names and table_names[0] else model
+        name = next(iter(table_names), "") or model
         comment = file.comment_above(first_line(node))
-        table = TableDefinition(name, "model", technology, *lines_of(node), list(_columns(node)), comment, model)
-        yield from table_facts(table)
+        yield from table_facts(name, "model", technology, lines_of(node), _columns(node), comment, model)
 
 
 def _columns(node: Node) -> Iterator[ColumnDefinition]:
@@ -96,7 +88,7 @@ def _columns(node: Node) -> Iterator[ColumnDefinition]:
         is_link = any(name in annotations for name in _LINKS)
         link = kind.rsplit("<", 1)[-1].split(",")[-1].strip("> ") if is_link else ""
         name = column_names[0] if column_names else name_of(child(member, "declarator"))
-        yield ColumnDefinition(name, kind, *lines_of(member), link)
+        yield ColumnDefinition(name, kind, lines_of(member), link)
 
 
 _SPRING = {"GetMapping": "GET", "PostMapping": "POST", "PutMapping": "PUT",
@@ -110,47 +102,36 @@ _CLIENTS = frozenset({"FeignClient", "Client", "RegisterRestClient", "HttpExchan
 def java_routes(file: SourceFile) -> Iterator[Fact]:
     for node in file.nodes("class"):
         class_annotations = _annotations(node)
-        if not _CLIENTS.intersection(class_annotations):
-            for method in _members(node, "method_declaration"):
-                annotations = _annotations(method)
-                for verb, path, technology in (
-                    *_spring(file, class_annotations, annotations),
-                    *_jax(class_annotations, annotations),
-                ):
-                    summary = string_value(_element(annotations.get("Operation"), "summary", "description"))
-                    yield route(
-                        method, verb, path.rstrip("/") or "/", f"{name_of(node)}.{name_of(method)}", technology,
-                        end_line=head_end(method), description=summary or file.comment_above(first_line(method)),
-                        description_source="summary" if summary else "comment",
-                    )  # fmt: skip
+        if _CLIENTS.intersection(class_annotations):
+            continue
+        for method in _members(node, "method_declaration"):
+            annotations = _annotations(method)
+            summary = string_value(_element(annotations.get("Operation"), "summary", "description"))
+            for verb, path, technology in _paths(file, class_annotations, annotations):
+                yield route(
+                    method, verb, path.rstrip("/") or "/", f"{name_of(node)}.{name_of(method)}", technology,
+                    end_line=head_end(method), description=summary or file.comment_above(first_line(method)),
+                    description_source="summary" if summary else "comment",
+                )  # fmt: skip
 
 
-def _spring(
+def _paths(
     file: SourceFile, class_annotations: dict[str, Node], annotations: dict[str, Node]
 ) -> Iterator[tuple[str, str, str]]:
+    """Method of HTTP, path and framework of each route of a method of a class."""
     prefixes = _texts(_element(class_annotations.get("RequestMapping"), "value", "path")) or [""]
     verbs, technology = _SPRING, "spring"
     if "Controller" in class_annotations and "micronaut" in file.text:
         prefixes = _texts(_element(class_annotations["Controller"], "value")) or [""]
         verbs, technology = _MICRONAUT, "micronaut"
-    for name, verb in verbs.items():
-        if name in annotations:
-            for path in _texts(_element(annotations[name], "value", "path", "uri")) or [""]:
-                for http_method in [verb] if verb else _methods(annotations[name]):
-                    for prefix in prefixes:
-                        yield http_method, f"{prefix}/{path}", technology
-
-
-def _methods(annotation: Node) -> list[str]:
-    value = text(_element(annotation, "method"))
-    constants = value.replace("{", " ").replace("}", " ").replace(",", " ").split()
-    return [name.rsplit(".", 1)[-1] for name in constants] or ["ANY"]
-
-
-def _jax(class_annotations: dict[str, Node], annotations: dict[str, Node]) -> Iterator[tuple[str, str, str]]:
-    verb = next((name for name in annotations if name in METHODS), None)
-    if verb is not None and ("Path" in class_annotations or "Path" in annotations):
-        prefix, path = (
-            (_texts(_element(names.get("Path"), "value")) or [""])[0] for names in (class_annotations, annotations)
-        )
-        yield verb, f"{prefix}/{path}", "jax-rs"
+    for name in [name for name in verbs if name in annotations]:
+        constants = re.sub(r"[{},]", " ", text(_element(annotations[name], "method"))).split()
+        methods = [constant.rsplit(".", 1)[-1] for constant in constants] or ["ANY"]
+        for path in _texts(_element(annotations[name], "value", "path", "uri")) or [""]:
+            for http_method in [verbs[name]] if verbs[name] else methods:
+                for prefix in prefixes:
+                    yield http_method, f"{prefix}/{path}", technology
+    http_method = next((name for name in annotations if name in METHODS), "")
+    if http_method and ("Path" in class_annotations or "Path" in annotations):
+        paths = [_texts(_element(names.get("Path"), "value")) or [""] for names in (class_annotations, annotations)]
+        yield http_method, f"{paths[0][0]}/{paths[1][0]}", "jax-rs"

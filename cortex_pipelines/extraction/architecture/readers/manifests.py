@@ -10,7 +10,7 @@ from posixpath import basename
 from typing import Any
 
 from cortex_pipelines.extraction.architecture.facts import CONFIG, Fact, detail
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader, numbered_matches
 from cortex_pipelines.extraction.architecture.syntax import first_line, keyword, lines_of, string_value, strings_in
 
 _MAX_DEPENDENCIES = 1000  # each is searched for in the whole manifest
@@ -87,13 +87,9 @@ _GRADLE_DEPENDENCY = re.compile(
 _GRADLE_NAME = re.compile(r"^\s*rootProject\.name\s*=\s*[\"']([^\"']+)")
 
 
-@fact_reader(lambda file: file.name == "pom.xml" or file.name.endswith((".gradle", ".gradle.kts")))
-def jvm_manifests(file: SourceFile) -> Iterator[Fact]:
-    """The module of Maven or Gradle and its dependencies as ``group:artifact``."""
-    yield from _pom(file) if file.name == "pom.xml" else _gradle(file)
-
-
-def _pom(file: SourceFile) -> Iterator[Fact]:
+@fact_reader(lambda file: file.name == "pom.xml")
+def maven_manifests(file: SourceFile) -> Iterator[Fact]:
+    """The module and its dependencies as ``group:artifact``."""
     name, description, name_line = "", "", 1
     dependencies: list[tuple[int, int, str]] = []
     group, artifact, start = "", "", 1
@@ -123,10 +119,7 @@ def _xml_elements(text: str) -> Iterator[tuple[str, int, str]]:
     """
     blank = _XML_HIDDEN.sub(lambda match: "\n" * match[0].count("\n"), text)
     path: list[str] = []
-    line, offset = 1, 0
-    for match in _XML_TAG.finditer(blank):
-        line += blank.count("\n", offset, match.start())
-        offset = match.start()
+    for line, match in numbered_matches(_XML_TAG, blank):
         closing, tag, attributes, value = match.groups()
         if closing:
             if path and path[-1] == tag:
@@ -141,7 +134,9 @@ def _xml_elements(text: str) -> Iterator[tuple[str, int, str]]:
                 path.pop()
 
 
-def _gradle(file: SourceFile) -> Iterator[Fact]:
+@fact_reader(lambda file: file.name.endswith((".gradle", ".gradle.kts")))
+def gradle_manifests(file: SourceFile) -> Iterator[Fact]:
+    """The module and its dependencies as ``group:artifact`` or the project's own."""
     name = file.folder.rsplit("/", 1)[-1]
     if file.name.startswith("build.") and name:
         guess = detail(guessed=True)
@@ -163,42 +158,42 @@ _TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
 _NPM_DEPENDENCIES = ("dependencies", "peerDependencies", "optionalDependencies", "devDependencies")
 
 
-@fact_reader(lambda file: file.name == "package.json" or bool(_TSCONFIG.match(file.name)))
-def npm_manifests(file: SourceFile) -> Iterator[Fact]:
-    """The package and its dependencies, or the base folder and path aliases of TypeScript."""
+def _json(file: SourceFile) -> dict[str, Any] | None:
+    """The object in a file of JSON with comments and trailing commas; None without one."""
     try:
         plain = _JSON_COMMENTS.sub(lambda match: match[1] or " ", file.text)
         data = json.loads(_TRAILING_COMMA.sub(lambda match: match[1] or "", plain))
     except (ValueError, RecursionError):
-        return
-    if not isinstance(data, dict):
-        return
-    if file.name != "package.json":
-        yield from _aliases(file, data)
+        return None
+    return data if isinstance(data, dict) else None
+
+
+@fact_reader(lambda file: file.name == "package.json")
+def npm_manifests(file: SourceFile) -> Iterator[Fact]:
+    data = _json(file)
+    if data is None:
         return
     name = data["name"] if _is_text(data.get("name")) else file.folder.rsplit("/", 1)[-1]
     needs = [need for key in _NPM_DEPENDENCIES for need in _table(data, key)]
     entry = [data[key] for key in ("source", "types", "module", "main") if _is_text(data.get(key))]
-    details = detail(entry=entry, imports=_subpaths(_table(data, "imports")))
+    imports: dict[str, str] = {}
+    for key, target in _table(data, "imports").items():
+        path = next(filter(_is_text, target.values() if isinstance(target, dict) else [target]), None)
+        imports |= {key: path} if path else {}
+    details = detail(entry=entry, imports=imports)
     if name:
         yield from _package(file, name, "npm", r'^\s*[{]?\s*"name"\s*:', data.get("description"), needs, details)
 
 
-def _aliases(file: SourceFile, data: dict[str, Any]) -> Iterator[Fact]:
-    options = _table(data, "compilerOptions")
+@fact_reader(lambda file: bool(_TSCONFIG.match(file.name)))
+def typescript_aliases(file: SourceFile) -> Iterator[Fact]:
+    """The base folder and path aliases of imports."""
+    options = _table(_json(file), "compilerOptions")
     base, paths = options.get("baseUrl"), _table(options, "paths")
     aliases = {key: [v for v in value if _is_text(v)] for key, value in paths.items() if isinstance(value, list)}
     if aliases or _is_text(base):
         details = detail(base=base if _is_text(base) else None, paths=aliases)
         yield Fact(1, len(file.lines), CONFIG, file.folder, "aliases", base or "", "typescript", detail=details)
-
-
-def _subpaths(imports: dict[str, Any]) -> dict[str, str]:
-    targets = {
-        key: next((t for t in target.values() if _is_text(t)), None) if isinstance(target, dict) else target
-        for key, target in imports.items()
-    }
-    return {key: target for key, target in targets.items() if isinstance(target, str) and target}
 
 
 def _is_text(value: Any) -> bool:
@@ -207,26 +202,18 @@ def _is_text(value: Any) -> bool:
 
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENTS = re.compile(r"(^|[-_.])(requirements|constraints)([-_.].*)?\.txt$|^requirements/")
-_PYTHON_MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
-@fact_reader(lambda file: file.name in _PYTHON_MANIFESTS or bool(_REQUIREMENTS.search(file.name)))
-def python_manifests(file: SourceFile) -> Iterator[Fact]:
-    match file.name:
-        case "setup.py":
-            yield from _setup_calls(file)
-        case "pyproject.toml":
-            yield from _pyproject(file)
-        case "setup.cfg":
-            yield from _setup_cfg(file)
-        case _:
-            for number, line in enumerate(file.lines, 1):
-                match = _REQUIREMENT_NAME.match(line)
-                if match and not line.lstrip().startswith("-"):
-                    yield Fact(number, number, "service-dependency", "", "depends-on", match[1], "pip")
+@fact_reader(lambda file: bool(_REQUIREMENTS.search(file.name)))
+def requirements_files(file: SourceFile) -> Iterator[Fact]:
+    for number, line in enumerate(file.lines, 1):
+        match = _REQUIREMENT_NAME.match(line)
+        if match and not line.lstrip().startswith("-"):
+            yield Fact(number, number, "service-dependency", "", "depends-on", match[1], "pip")
 
 
-def _pyproject(file: SourceFile) -> Iterator[Fact]:
+@fact_reader(lambda file: file.name == "pyproject.toml")
+def pyproject_manifests(file: SourceFile) -> Iterator[Fact]:
     data = _toml(file)
     project, poetry = _table(data, "project"), _table(data, "tool", "poetry")
     lists = [project.get("dependencies"), *_table(project, "optional-dependencies").values()]
@@ -239,7 +226,8 @@ def _pyproject(file: SourceFile) -> Iterator[Fact]:
         yield from _package(file, name, "pyproject", r"^\s*name\s*=", description, names)
 
 
-def _setup_cfg(file: SourceFile) -> Iterator[Fact]:
+@fact_reader(lambda file: file.name == "setup.cfg")
+def setup_cfg_manifests(file: SourceFile) -> Iterator[Fact]:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(file.text)
@@ -252,7 +240,8 @@ def _setup_cfg(file: SourceFile) -> Iterator[Fact]:
         yield from _package(file, name, "setuptools", r"^\s*name\s*[=:]", description, needs)
 
 
-def _setup_calls(file: SourceFile) -> Iterator[Fact]:
+@fact_reader(lambda file: file.name == "setup.py")
+def python_install_scripts(file: SourceFile) -> Iterator[Fact]:
     for call in file.nodes("setup"):
         arguments = call.child_by_field_name("arguments")
         name, description = (string_value(keyword(arguments, key)) for key in ("name", "description"))

@@ -5,15 +5,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.facts import (
-    METHODS,
-    ColumnDefinition,
-    Fact,
-    TableDefinition,
-    mount,
-    route,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.facts import METHODS, ColumnDefinition, Fact, mount, route, table_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
@@ -47,25 +39,21 @@ def rust_models(file: SourceFile) -> Iterator[Fact]:
         opening = code.find("{")
         match = _TABLE.match(code, opening + 1) if opening >= 0 else None
         if match is not None:
-            columns = [
-                ColumnDefinition(column[1], column[2].strip(), line, line)
-                for column in _COLUMN.finditer(code, match.end())
-                for line in [start + code.count("\n", 0, column.start(1))]
-            ]
+            columns = []
+            for column in _COLUMN.finditer(code, match.end()):
+                line = start + code.count("\n", 0, column.start(1))
+                columns.append(ColumnDefinition(column[1], column[2].strip(), (line, line)))
             comment = file.comment_above(start)
-            yield from table_facts(
-                TableDefinition(match[1], "table", "diesel", start, last_line(node), columns, comment)
-            )
+            yield from table_facts(match[1], "table", "diesel", lines_of(node), columns, comment)
     for node in file.nodes("attribute"):
         match, struct = _SEA.search(text(node)), node.next_named_sibling
         if match and struct is not None and struct.type == "struct_item":
             fields = [
-                ColumnDefinition(name_of(member), child_text(member, "type"), *lines_of(member))
+                ColumnDefinition(name_of(member), child_text(member, "type"), lines_of(member))
                 for member in named_children(child(struct, "body"))
                 if member.type == "field_declaration"
             ]
-            lines = (first_line(node), last_line(struct))
-            yield from table_facts(TableDefinition(match[1], "model", "sea-orm", *lines, fields))
+            yield from table_facts(match[1], "model", "sea-orm", (first_line(node), last_line(struct)), fields)
 
 
 _FRAMEWORKS = {
@@ -97,18 +85,17 @@ def rust_routes(file: SourceFile) -> Iterator[Fact]:
 def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> Iterator[Fact]:
     name = text(first_named_child(first_named_child(node))).rsplit("::", 1)[-1]
     path = _PATH.search(text(node))
-    if path is None or (name.upper() not in METHODS and name != "route"):
-        return
     function = node.next_named_sibling
     for _ in range(16):
-        if function is None or function.type not in ("attribute_item", "line_comment"):
-            break
-        function = function.next_named_sibling
-    if function is None or function.type != "function_item":
+        if function is not None and function.type in ("attribute_item", "line_comment"):
+            function = function.next_named_sibling
+    if function is None or function.type != "function_item" or path is None:
         return
-    methods = _METHOD.findall(text(node)) if name == "route" else [name]
+    methods = [name] if name.upper() in METHODS else []
+    if name == "route":
+        methods = _METHOD.findall(text(node)) or ["ANY"]
     handler, comment = name_of(function), file.comment_above(first_line(node))
-    for method in methods or ["ANY"]:
+    for method in methods:
         yield route(
             node, method.upper(), path[1], handler, technology, router=handler,
             end_line=head_end(function), description=comment,
@@ -117,30 +104,30 @@ def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> I
 
 def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
     function, args = call.child_by_field_name("function"), arguments_of(call)
+    if not args:
+        return
     verb, symbol, base = child_text(function, "field"), _symbol(file, call), _scope(child(function, "value"))
-    path = string_value(args[0]) if args else None
+    first, second, path = args[0], args[1] if len(args) > 1 else None, string_value(args[0])
     line = first_line(call.child_by_field_name("arguments") or call)  # where its own part of its chain starts
-    if verb in ("route", "at") and path is not None and (len(args) > 1 or verb == "at"):
-        for method, handler in _HANDLER.findall(text(args[1] if len(args) > 1 else call.parent)[:2000]):
+    if verb in ("route", "at") and path is not None and (second is not None or verb == "at"):
+        for method, handler in _HANDLER.findall(text(second or call.parent)[:2000]):
             yield route(
                 call, method.upper(), base + path, "(inline)" if handler == "|" else handler, technology,
                 router=symbol, start_line=line, description=file.comment_above(line),
             )  # fmt: skip
-    elif verb == "route" and len(args) == 1:  # web::resource("/x").route(web::get().to(h))
-        for method, handler in _HANDLER.findall(text(args[0])[:2000]):
+    elif verb == "route" and second is None:  # web::resource("/x").route(web::get().to(h))
+        for method, handler in _HANDLER.findall(text(first)[:2000]):
             yield route(call, method.upper(), base, handler, technology, router=symbol, start_line=line)
-    elif verb in ("nest", "nest_service") and path is not None and len(args) > 1:
-        yield from _nested_mount(call, symbol, path, args[1])
-    elif verb == "merge" and args:
-        yield from _nested_mount(call, symbol, "", args[0])
-    elif verb == "configure" and args and args[0].type in _NAMES:
-        yield mount(call, symbol, base, "returned " + text(args[0]))
-    elif verb == "service" and args and args[0].type == "call_expression":
-        yield mount(call, symbol, base, _argument(args[0]))
-    elif verb == "service" and args and args[0].type in _NAMES:
-        yield mount(call, symbol, base, text(args[0]))
-    elif verb == "mount" and path is not None and len(args) > 1:
-        for route_list in _ROUTES.findall(text(args[1])):
+    elif verb in ("nest", "nest_service") and path is not None and second is not None:
+        yield from _nested_mount(call, symbol, path, second)
+    elif verb == "merge":
+        yield from _nested_mount(call, symbol, "", first)
+    elif verb == "configure" and first.type in _NAMES:
+        yield mount(call, symbol, base, "returned " + text(first))
+    elif verb == "service" and first.type in ("call_expression", *_NAMES):
+        yield mount(call, symbol, base, text(first) if first.type in _NAMES else _argument(first))
+    elif verb == "mount" and path is not None and second is not None:
+        for route_list in _ROUTES.findall(text(second)):
             for name in filter(None, map(str.strip, route_list.split(","))):
                 yield mount(call, symbol, path, name)
 
@@ -158,7 +145,7 @@ def _nested_mount(call: Node, symbol: str, path: str, target: Node) -> Iterator[
             return
         expression = function.child_by_field_name("value")
     if expression is not None and expression.type == "identifier":
-        yield mount(call, symbol, path, f"{_function(call)}:{short_text(expression)}")
+        yield mount(call, symbol, path, f"{name_of(enclosing(call, 'function_item'))}:{short_text(expression)}")
 
 
 def _argument(node: Node) -> str:
@@ -173,11 +160,8 @@ def _symbol(file: SourceFile, call: Node) -> str:
     if outer is not None and outer.type == "arguments":
         return _argument(top)
     is_bound = outer is not None and outer.type == "let_declaration"
-    return f"{_function(top)}:{child_text(outer, 'pattern').removeprefix('mut ') if is_bound else ''}"
-
-
-def _function(node: Node) -> str:
-    return name_of(enclosing(node, "function_item"))
+    variable = child_text(outer, "pattern").removeprefix("mut ") if is_bound else ""
+    return f"{name_of(enclosing(top, 'function_item'))}:{variable}"
 
 
 def _scope(node: Node | None) -> str:

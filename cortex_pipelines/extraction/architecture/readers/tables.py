@@ -6,8 +6,9 @@ SQL is read token by token, statement by statement: a statement that is broken o
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
-from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, TableDefinition, table_facts
+from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, table_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 
 _MODEL = re.compile(r"\s*(model|enum|view|type)\s+(\w+)\s*\{")
@@ -21,26 +22,23 @@ _SCALARS = frozenset(
 @fact_reader(lambda file: file.name.endswith(".prisma"))
 def prisma_models(file: SourceFile) -> Iterator[Fact]:
     start, kind, model = 0, "", ""
+    name, columns = "", list[ColumnDefinition]()
     for number, line in enumerate(file.lines, 1):
-        match = _MODEL.match(line)
-        if match:
+        if match := _MODEL.match(line):
             start, kind, model = number, match[1], match[2]
+            name, columns = "", []
         elif start and line.strip().startswith("}"):
-            body = file.lines[start : number - 1]
-            columns = [] if kind == "enum" else list(_prisma_columns(body, start + 1))
-            name = next((m[1] for line in body if (m := _MAP.search(line))), model)
             kind = "model" if kind == "type" else kind
             comment = file.comment_above(start)
-            yield from table_facts(TableDefinition(name, kind, "prisma", start, number, columns, comment, model))
+            yield from table_facts(name or model, kind, "prisma", (start, number), columns, comment, model)
             start = 0
-
-
-def _prisma_columns(body: list[str], start: int) -> Iterator[ColumnDefinition]:
-    for number, line in enumerate(body, start):
-        match = _FIELD.match(line.split("//")[0])
-        if match:
-            target = match[2] if match[2] not in _SCALARS and "@relation" in match[4] else ""
-            yield ColumnDefinition(match[1], match[2] + (match[3] or ""), number, number, target)
+        elif start:
+            if table := _MAP.search(line):
+                name = name or table[1]
+            field = _FIELD.match(line.split("//")[0])
+            if field and kind != "enum":
+                target = field[2] if field[2] not in _SCALARS and "@relation" in field[4] else ""
+                columns.append(ColumnDefinition(field[1], field[2] + (field[3] or ""), (number, number), target))
 
 
 _TOKEN = re.compile(
@@ -55,6 +53,7 @@ _CONSTRAINTS = frozenset(
     {"PRIMARY", "FOREIGN", "UNIQUE", "CONSTRAINT", "CHECK", "KEY", "INDEX", "FULLTEXT", "SPATIAL"}
     | {"EXCLUDE", "LIKE", "PERIOD", "PARTITION"}
 )
+_ALSO_COLUMNS = ("KEY", "INDEX", "LIKE", "PERIOD", "PARTITION")  # `key VARCHAR(10)`
 _END_OF_TYPE = frozenset(
     {"NOT", "NULL", "DEFAULT", "PRIMARY", "UNIQUE", "REFERENCES", "CHECK", "CONSTRAINT", "COMMENT"}
     | {"AUTO_INCREMENT", "AUTOINCREMENT", "COLLATE", "GENERATED", "IDENTITY", "ON", "ENCODE", "AS"}
@@ -89,46 +88,40 @@ def sql_tables(file: SourceFile) -> Iterator[Fact]:
         if "CREATE" in words[:1] and "TABLE" in words:
             yield from _created_table(file, tokens, words.index("TABLE"))
         elif "CREATE" in words[:1] and "VIEW" in words:
-            name, _ = _qualified_name(tokens, _after_options(tokens, words.index("VIEW") + 1))
+            name, _ = _qualified_name(tokens, words.index("VIEW") + 1)
             if name:
                 lines, comment = (first, tokens[-1].last_line), file.comment_above(first)
                 yield Fact(*lines, "schema", name, "view", name, "sql", comment, "comment")
         elif words[:2] == ["ALTER", "TABLE"]:
-            name, index = _qualified_name(tokens, _after_options(tokens, 2))
+            name, index = _qualified_name(tokens, 2)
             for start, end, target in _references(tokens[index:]) if name else ():
                 yield Fact(min(start, first), end, "schema", name, "references", target, "sql")
 
 
 def _statements(text: str) -> Iterator[list[_Token]]:
+    """Split at semicolons, and where a statement begins without one before it (after ``GO``, or forgotten)."""
     tokens: list[_Token] = []
     depth, line = 0, 1
     for match in _TOKEN.finditer(text):
-        value, kind = match[0], str(match.lastgroup)
-        kind = "body" if match["body"] is not None else kind
+        value, kind = match[0], "body" if match["body"] is not None else str(match.lastgroup)
         first = line
         line += value.count("\n")
         if kind in ("space", "comment"):
             continue
         depth += (value == "(") - (value == ")")
-        if value == ";" and kind == "sign":
+        is_closed = bool(tokens) and (tokens[-1].text == ")" or tokens[-1].upper == "GO")
+        begins = kind == "word" and value.upper() in ("CREATE", "ALTER", "INSERT", "DROP", "GO")
+        ends = kind == "sign" and value == ";"
+        if ends or (begins and is_closed and depth <= 0):
             yield from [tokens] if 0 < len(tokens) < _MAX_TOKENS else []
             tokens, depth = [], 0
-        elif kind == "word" and depth <= 0 and _begins(value, tokens):
-            yield tokens
-            tokens, depth = [_Token(kind, value, first, line)], 0
-        elif len(tokens) < _MAX_TOKENS:
+        if not ends and len(tokens) < _MAX_TOKENS:
             tokens.append(_Token(kind, value, first, line))
     yield from [tokens] if 0 < len(tokens) < _MAX_TOKENS else []
 
 
-def _begins(word: str, tokens: list[_Token]) -> bool:
-    """Whether a statement starts here without a preceding semicolon (``GO``, or forgotten)."""
-    closed = bool(tokens) and (tokens[-1].text == ")" or tokens[-1].upper == "GO")
-    return closed and word.upper() in ("CREATE", "ALTER", "INSERT", "DROP", "GO")
-
-
 def _created_table(file: SourceFile, tokens: list[_Token], keyword_index: int) -> Iterator[Fact]:
-    name, index = _qualified_name(tokens, _after_options(tokens, keyword_index + 1))
+    name, index = _qualified_name(tokens, keyword_index + 1)
     if not name:
         return
     opening = next((n for n in range(index, len(tokens)) if tokens[n].text == "("), None)
@@ -136,32 +129,23 @@ def _created_table(file: SourceFile, tokens: list[_Token], keyword_index: int) -
     foreign: list[tuple[int, int, str]] = []
     if opening is not None and not any(t.upper in ("AS", "LIKE") for t in tokens[index:opening]):
         for part in _parts(tokens, opening):
-            if part[0].upper in _CONSTRAINTS and len(part) > 1 and not _is_column(part):
+            is_constraint = part[0].upper in _CONSTRAINTS and len(part) > 1
+            if is_constraint and part[0].upper in _ALSO_COLUMNS and part[1].upper not in ("(", "", "FOR"):
+                is_constraint = len(part) > 3 or (len(part) == 3 and part[2].text == "(")
+            if is_constraint:
                 foreign += _references(part)
             elif part[0].kind in ("word", "quoted"):
                 columns.append(_column_definition(part))
-    first, last = tokens[0].line, tokens[-1].last_line
-    comment = file.comment_above(first)
-    yield from table_facts(TableDefinition(name, "table", "sql", first, last, columns, comment))
+    lines = (tokens[0].line, tokens[-1].last_line)
+    yield from table_facts(name, "table", "sql", lines, columns, file.comment_above(lines[0]))
     for start, end, target in foreign:
         yield Fact(start, end, "schema", name, "references", target, "sql")
 
 
-def _is_column(part: list[_Token]) -> bool:
-    """Whether a would-be constraint is a column of that name (`key VARCHAR(10)`)."""
-    if part[0].upper not in ("KEY", "INDEX", "LIKE", "PERIOD", "PARTITION") or part[1].upper in ("(", "", "FOR"):
-        return False
-    return len(part) == 2 or (len(part) == 3 and part[2].text != "(")
-
-
-def _after_options(tokens: list[_Token], index: int) -> int:
-    while index < len(tokens) and tokens[index].upper in ("IF", "NOT", "EXISTS", "ONLY"):
-        index += 1
-    return index
-
-
 def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
-    """A name with its schema, and the position after it."""
+    """A name with its schema, after such options as ``IF NOT EXISTS``, and the position after it."""
+    while position < len(tokens) and tokens[position].upper in ("IF", "NOT", "EXISTS", "ONLY"):
+        position += 1
     words: list[str] = []
     while position < len(tokens) and tokens[position].kind in ("word", "quoted"):
         words.append(tokens[position].name)
@@ -190,19 +174,15 @@ def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
 
 def _column_definition(part: list[_Token]) -> ColumnDefinition:
     kind: list[str] = []
-    for token in part[1:]:
-        if token.upper in _END_OF_TYPE:
-            break
+    for token in takewhile(lambda token: token.upper not in _END_OF_TYPE, part[1:]):
         glue = token.text in "().,[]:" or (kind and kind[-1] in "(.")
         kind.append(token.text if glue or not kind else " " + token.text)
     target = next((name for _, _, name in _references(part)), "")
     type_text = "".join(kind).replace("( ", "(")[:200]
-    return ColumnDefinition(part[0].name, type_text, part[0].line, part[-1].last_line, target)
+    return ColumnDefinition(part[0].name, type_text, (part[0].line, part[-1].last_line), target)
 
 
 def _references(part: list[_Token]) -> list[tuple[int, int, str]]:
-    for index, token in enumerate(part):
-        if token.upper == "REFERENCES":
-            name, _ = _qualified_name(part, index + 1)
-            return [(part[0].line, part[-1].last_line, name)] if name else []
-    return []
+    index = next((index for index, token in enumerate(part, 1) if token.upper == "REFERENCES"), len(part))
+    name, _ = _qualified_name(part, index)
+    return [(part[0].line, part[-1].last_line, name)] if name else []

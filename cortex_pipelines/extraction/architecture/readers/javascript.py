@@ -1,25 +1,23 @@
-"""Read JavaScript and TypeScript routes: registered by calls, by decorators (NestJS) or by paths (Next.js)."""
+"""Read JavaScript and TypeScript: routes registered by calls, decorators (NestJS) or paths (Next.js), and models."""
 
 import re
 from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.facts import METHODS, Fact, mount, route
+from cortex_pipelines.extraction.architecture.facts import METHODS, ColumnDefinition, Fact, mount, route, table_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child,
     child_text,
-    class_decorators,
-    decorated_members,
-    decorator_arguments,
-    decorator_name,
     first_line,
     first_named_child,
     head_end,
+    last_line,
+    lines_of,
     name_of,
-    option,
+    named_children,
     short_text,
     string_value,
     strings_in,
@@ -27,6 +25,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     top_of_chain,
 )
 
+_LANGUAGES = ("javascript", "typescript")
 _VERBS = {method.lower() for method in METHODS} | {"all", "del"}
 _FRAMEWORKS = {
     **{"express": "express", "Router": "express", "fastify": "fastify", "Fastify": "fastify"},
@@ -34,7 +33,7 @@ _FRAMEWORKS = {
     **{"restify": "restify", "polka": "polka", "restana": "restana"},
 }
 _FACTORIES = ("Router", "createServer", "basePath")
-_LINKS = frozenset({"call_expression", "member_expression", "parenthesized_expression"})
+_CHAIN_LINKS = frozenset({"call_expression", "member_expression", "parenthesized_expression"})
 _MAX_CHAIN = 1_000
 _IMPORTED = re.compile(r"""(?:from|require\()\s*['"](express|fastify|hono|koa-router|@koa/router|restify|polka)['"/]""")
 # Parameters and imports that are called so are routers; `axios` and `http` are clients.
@@ -46,7 +45,7 @@ _HANDLERS = frozenset(
 )
 
 
-@fact_reader(lambda file: file.language in ("javascript", "typescript"))
+@fact_reader(lambda file: file.language in _LANGUAGES)
 def javascript_routes(file: SourceFile) -> Iterator[Fact]:
     routers = {}
     for node in file.nodes("assigned"):
@@ -60,9 +59,14 @@ def javascript_routes(file: SourceFile) -> Iterator[Fact]:
         if function is None:
             continue
         verb = child_text(function, "property")
-        base, path = _receiver(function.child_by_field_name("object"))
-        symbol = base if base is not None else _symbol_of_chain(file, call)
-        is_router = symbol in routers or base is None
+        symbol, path = _receiver(function.child_by_field_name("object"))
+        is_router = symbol in routers or symbol is None
+        if symbol is None:  # a chain: the variable that holds its router, or the router is exported
+            outer = top_of_chain(call, _CHAIN_LINKS, file.chains).parent
+            if outer is not None and outer.type == "variable_declarator":
+                symbol = name_of(outer)
+            elif outer is not None and outer.type in ("export_statement", "assignment_expression"):
+                symbol = "default"
         if symbol is None or not (is_router or _RECEIVER.match(symbol)):
             continue
         technology = routers.get(symbol) or guess
@@ -77,16 +81,15 @@ def javascript_routes(file: SourceFile) -> Iterator[Fact]:
             yield mount(node, "default", "", name)
 
 
-def _created_framework(value: Node | None) -> str | None:
-    expression = value
+def _created_framework(expression: Node | None) -> str | None:
     for _ in range(_MAX_CHAIN):
         if expression is None or expression.type not in ("call_expression", "new_expression"):
             return None
         constructor = expression.child_by_field_name("function") or expression.child_by_field_name("constructor")
         name = short_text(constructor)
+        if name in ("http.createServer", "https.createServer", "net.createServer"):
+            return None
         if name in _FRAMEWORKS or name.rsplit(".", 1)[-1] in _FACTORIES:
-            if name in ("http.createServer", "https.createServer", "net.createServer"):
-                return None
             return _FRAMEWORKS.get(name) or _FRAMEWORKS.get(name.split(".")[0], "express")
         expression = child(constructor, "object")
     return None
@@ -97,7 +100,7 @@ def _receiver(node: Node | None) -> tuple[str | None, str | None]:
     path = None
     for _ in range(_MAX_CHAIN):
         if node is None:
-            return "", None
+            break
         if node.type in ("identifier", "member_expression", "this"):
             return short_text(node), path
         function = node.child_by_field_name("function")
@@ -105,19 +108,9 @@ def _receiver(node: Node | None) -> tuple[str | None, str | None]:
         if function is None or function.type != "member_expression" or is_factory:
             return (None if _created_framework(node) else ""), path
         if child_text(function, "property") == "route" and path is None:
-            args = arguments_of(node)
-            path = string_value(args[0]) if args else None
+            path = string_value(next(iter(arguments_of(node)), None))
         node = function.child_by_field_name("object")
     return "", None
-
-
-def _symbol_of_chain(file: SourceFile, call: Node) -> str | None:
-    """Variable that holds a chained router; ``default`` if it is exported."""
-    outer = top_of_chain(call, _LINKS, file.chains).parent
-    if outer is not None and outer.type == "variable_declarator":
-        return name_of(outer)
-    exported = outer is not None and outer.type in ("export_statement", "assignment_expression")
-    return "default" if exported else None
 
 
 def _route_facts(
@@ -163,7 +156,7 @@ def _mount_facts(call: Node, verb: str, symbol: str, technology: str | None) -> 
     prefix = string_value(args[0]) if args else None
     targets = args if prefix is None else args[1:]
     if verb == "register":  # fastify: register(routes, { prefix: '/users' })
-        prefix = string_value(option(args[1], "prefix")) if len(args) > 1 else ""
+        prefix = string_value(_option(args[1], "prefix")) if len(args) > 1 else ""
         targets = args[:1]
     for target in targets:
         name = ""
@@ -180,49 +173,80 @@ def _mount_facts(call: Node, verb: str, symbol: str, technology: str | None) -> 
             yield mount(call, symbol, prefix or "", name, technology=technology)
 
 
+def _option(node: Node | None, *names: str) -> Node | None:
+    """Value under the first of some keys in an object literal."""
+    for pair in named_children(node) if node is not None and node.type == "object" else ():
+        if pair.type == "pair":
+            key = pair.child_by_field_name("key")
+            if (string_value(key) or text(key)) in names:
+                return pair.child_by_field_name("value")
+    return None
+
+
 _CONTROLLERS = ("Controller", "JsonController", "RestController")
 _DECORATORS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete": "DELETE",
                "Head": "HEAD", "Options": "OPTIONS", "All": "ANY", "Sse": "GET"}  # fmt: skip
 
 
-@fact_reader(lambda file: file.language in ("typescript", "javascript") and "Controller(" in file.text)
+@fact_reader(lambda file: file.language in _LANGUAGES and "Controller(" in file.text)
 def nest_routes(file: SourceFile) -> Iterator[Fact]:
     technology = "nestjs" if "@nestjs/" in file.text else None
     for node in file.nodes("class"):
-        for decorator in class_decorators(node):
-            if decorator_name(decorator) in _CONTROLLERS:
-                for prefix in _decorator_paths(decorator):
-                    yield from _member_routes(file, node, prefix, technology)
+        controllers = [args for name, args, _ in _class_decorators(node) if name in _CONTROLLERS]
+        for prefix in [path for args in controllers for path in _decorator_paths(args)]:
+            yield from _member_routes(file, node, prefix, technology)
 
 
 def _member_routes(file: SourceFile, node: Node, prefix: str, technology: str | None) -> Iterator[Fact]:
-    for member, decorators in decorated_members(node):
-        for decorator in decorators:
-            method = _DECORATORS.get(decorator_name(decorator))
-            for path in _decorator_paths(decorator) if method else ():
-                summary = _operation_summary(decorators)
+    for member, decorators in _decorated_members(node):
+        operations = [args for name, args, _ in decorators if name == "ApiOperation"]
+        options = next(iter(operations[0]), None) if operations else None
+        summary = string_value(_option(options, "summary", "description"))
+        comment_line = min((first_line(decorator) for _, _, decorator in decorators), default=0)
+        for name, args, decorator in decorators:
+            for path in _decorator_paths(args) if name in _DECORATORS else ():
                 yield route(
-                    min([decorator, member], key=first_line), str(method), f"{prefix}/{path}".rstrip("/"),
+                    min([decorator, member], key=first_line), _DECORATORS[name], f"{prefix}/{path}".rstrip("/"),
                     f"{name_of(node)}.{name_of(member)}", technology, end_line=head_end(member),
-                    description=summary or file.comment_above(min(map(first_line, decorators))),
+                    description=summary or file.comment_above(comment_line),
                     description_source="summary" if summary else "comment",
                 )  # fmt: skip
 
 
-def _decorator_paths(decorator: Node) -> list[str]:
-    args = decorator_arguments(decorator)
+def _decorator_paths(args: list[Node]) -> list[str]:
     if not args:
         return [""]
-    value = option(args[0], "path") if args[0].type == "object" else args[0]
+    value = _option(args[0], "path") if args[0].type == "object" else args[0]
     return strings_in(value) or [""]
 
 
-def _operation_summary(decorators: list[Node]) -> str | None:
-    for decorator in decorators:
-        if decorator_name(decorator) == "ApiOperation":
-            args = decorator_arguments(decorator)
-            return string_value(option(args[0] if args else None, "summary", "description"))
-    return None
+Decorator = tuple[str, list[Node], Node]
+"""Name, arguments and node."""
+
+
+def _class_decorators(node: Node) -> list[Decorator]:
+    """The decorators of a TypeScript class; before ``export`` they belong to the statement around it."""
+    outer = node.parent
+    holders = [outer, node] if outer is not None and outer.type == "export_statement" else [node]
+    return [_decorator(part) for holder in holders for part in holder.children if part.type == "decorator"]
+
+
+def _decorated_members(node: Node) -> Iterator[tuple[Node, list[Decorator]]]:
+    """The members of a class with their decorators, which the grammar puts before or inside."""
+    pending: list[Node] = []
+    for member in named_children(child(node, "body")):
+        if member.type == "decorator":
+            pending.append(member)
+        elif member.type != "comment":
+            inside = [part for part in member.children if part.type == "decorator"]
+            yield member, [_decorator(part) for part in pending + inside]
+            pending = []
+
+
+def _decorator(node: Node) -> Decorator:
+    inner = first_named_child(node)
+    args = arguments_of(inner) if inner is not None and inner.type == "call_expression" else []
+    return text(child(inner, "function") or inner).rsplit(".", 1)[-1], args, node
 
 
 _APP = re.compile(r"(?:^|/)app/(.*?)/?route\.[jt]sx?$")
@@ -231,7 +255,7 @@ _GROUP = re.compile(r"\([^/()]*\)/?|@[^/]+/?")
 _PARAMETER = re.compile(r"\[+(?:\.\.\.)?(\w+)\]+")
 
 
-@fact_reader(lambda file: file.language in ("javascript", "typescript"))
+@fact_reader(lambda file: file.language in _LANGUAGES)
 def next_routes(file: SourceFile) -> Iterator[Fact]:
     """A route for each exported handler, where Next.js looks for them."""
     app = _APP.search(file.path)
@@ -251,3 +275,68 @@ def next_routes(file: SourceFile) -> Iterator[Fact]:
         elif "default" in text(node)[:24]:
             handler = name or text(declared)[:40].split("(")[0]
             yield route(node, "ANY", path, handler, "nextjs", end_line=head_end(declared))
+
+
+_LINKS = (*("ManyToOne", "OneToOne", "OneToMany", "ManyToMany"), *("BelongsTo", "HasMany", "HasOne", "BelongsToMany"))
+_DECORATED = ("typeorm", "mikro-orm", "sequelize", "mongoose")
+_MAPPERS = (*_DECORATED, "drizzle", "schema(")
+
+
+@fact_reader(lambda file: file.language in _LANGUAGES and any(mark in file.text.lower() for mark in _MAPPERS))
+def javascript_models(file: SourceFile) -> Iterator[Fact]:
+    """Models of TypeORM, MikroORM, Sequelize, Mongoose and Drizzle."""
+    mapper = next((mapper for mapper in _DECORATED if mapper in file.text.lower()), "typeorm")
+    for node in file.nodes("class"):
+        yield from _entity(file, node, mapper)
+    for node in file.nodes("call"):  # sequelize.define('User', {…}) and User.init({…}, {…})
+        function, args = node.child_by_field_name("function"), arguments_of(node)
+        verb, objects = child_text(function, "property"), [argument for argument in args if argument.type == "object"]
+        if verb in ("define", "init") and objects and "sequelize" in file.text.lower():
+            model = string_value(args[0]) if verb == "define" else child_text(function, "object")
+            table = string_value(_option(objects[1], "tableName")) if len(objects) > 1 else None
+            if model:
+                yield from _document(file, node, objects[0], table or model, model, "sequelize")
+    for node in file.nodes("new"):  # const UserSchema = new Schema({…})
+        args, outer = arguments_of(node), node.parent
+        if args and args[0].type == "object" and "mongoose" in file.text:
+            variable = name_of(outer) if outer is not None and outer.type == "variable_declarator" else ""
+            name = variable[: -len("schema")] if variable.lower().endswith("schema") else variable
+            if name:
+                yield from _document(file, outer or node, args[0], name, name, "mongoose")
+    for node in file.nodes("build"):  # export const users = pgTable('users', {…})
+        args = arguments_of(node)
+        name = string_value(args[0]) or "" if args else ""
+        if name and len(args) > 1 and args[1].type == "object":
+            yield from _document(file, node, args[1], name, name, "drizzle")
+
+
+def _entity(file: SourceFile, node: Node, mapper: str) -> Iterator[Fact]:
+    by_name = {name: (args, decorator) for name, args, decorator in _class_decorators(node)}
+    entity = by_name.get("Entity") or by_name.get("Table") or by_name.get("Schema")
+    if entity is None:
+        return
+    args, decorator = entity
+    options = next((arg for arg in args if arg.type == "object"), None)
+    names = _option(options, "name", "tableName", "collection")
+    table_name = (string_value(args[0]) if args else None) or string_value(names)
+    columns = []
+    for member, decorators in _decorated_members(node):
+        if decorators and member.type != "method_definition":
+            linked = [text(args[0]) for name, args, _ in decorators if name in _LINKS and args]
+            lines = (first_line(decorators[0][2]), last_line(member))
+            kind, link = child_text(member, "type").lstrip(": "), linked[0].split("=>")[-1].strip() if linked else ""
+            columns.append(ColumnDefinition(name_of(member), kind, lines, link))
+    model, lines = name_of(node), (first_line(decorator), last_line(node))
+    yield from table_facts(table_name or model, "model", mapper, lines, columns, file.comment_above(lines[0]), model)
+
+
+def _document(file: SourceFile, node: Node, fields: Node, name: str, model: str, technology: str) -> Iterator[Fact]:
+    columns = []
+    for pair in fields.named_children:
+        if pair.type == "pair":
+            key, value = pair.child_by_field_name("key"), pair.child_by_field_name("value")
+            kind = " ".join(text(_option(value, "type") or value).split())[:80]
+            link = string_value(_option(value, "ref")) or ""
+            columns.append(ColumnDefinition(string_value(key) or text(key), kind, lines_of(pair), link))
+    comment = file.comment_above(first_line(node))
+    yield from table_facts(name, "model", technology, lines_of(node), columns, comment, model)
