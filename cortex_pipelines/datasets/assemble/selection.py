@@ -20,10 +20,12 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
-ORIGINAL, RENAMED, REWRITTEN = "original", "renamed", "rewritten:"
-"""Values of ``origin``; the last is a prefix of the kind of rewrite."""
+ORIGINAL, RENAMED, REWRITTEN, INJECTED = "original", "renamed", "rewritten:", "injected_error"
+"""Values of ``origin``; the third is a prefix of the kind of rewrite."""
 Texts = Sequence[tuple[str, ...]]
 """Columns compared across splits; those of a tuple are joined."""
+_FEWEST_CHANGES = 60
+"""Rows of a held-out split below which injected errors fill it up."""
 _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
 
 
@@ -57,6 +59,7 @@ class RowRules:
 
     taught_languages: frozenset[str] = frozenset()  # with enough units for a share of their own
     held_out: tuple[str, ...] = ()  # bodies of validation and test units, and their documentation
+    max_injected_share: float = 1.0  # of train: errors put in on purpose, among the project's own changes
 
 
 def select_rows(
@@ -77,14 +80,17 @@ def select_rows(
     rows = candidates.filter(first)
     rows = rows.with_columns(tokenised_texts(rows, name, columns, cache).alias(_stream(columns)) for columns in texts)
     originals = rows.filter(~is_variant())
+    is_bounded = (pl.col("origin") == INJECTED) & pl.lit(rules.max_injected_share < 1)
     kind_caps = settings.max_by_kind.get(name, {})
     of_train = _cap_by_kind(originals.filter(pl.col("split") == "train"), kind_caps, "train", settings)
     mix = target_mix(of_train, rules.taught_languages, settings)
     limits = {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}
     selected: dict[str, pl.DataFrame] = {}
 
-    def select(split: str, of_split: pl.DataFrame, limit: int | None, variants: bool = False) -> pl.DataFrame:
-        """Rows that may stand in a split, sampled; the others are left out."""
+    def select(
+        split: str, of_split: pl.DataFrame, limit: int | None, added: bool = False, reason: str = "sample"
+    ) -> pl.DataFrame:
+        """Rows that may stand in a split, sampled; the others are left out. ``added``: to rows selected before."""
         others = [frame for other, frame in selected.items() if other != split]
         distinct = of_split
         for columns in texts if others and not of_split.is_empty() else ():
@@ -95,20 +101,34 @@ def select_rows(
         usable = distinct.filter(~_shows_held_out(distinct, others, rules)) if split == "train" else distinct
         left_out.append(_left_out(_without(distinct, usable), "shows_held_out"))
         of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
-        of_originals = split == "train" and not variants
+        of_originals = split == "train" and not added
         of_split_mix = target_mix(of_kinds, rules.taught_languages, settings) if of_originals else mix
-        fewest = (limit or 0) if variants else FEWEST_HELD_OUT
+        fewest = (limit or 0) if added else FEWEST_HELD_OUT
         tolerance = HELD_OUT_TOLERANCE if split != "train" else 0.0
         sampled = sample(of_kinds, of_split_mix, limit, split, settings, fewest, tolerance)
-        left_out.append(_left_out(_without(usable, sampled), "sample"))
+        left_out.append(_left_out(_without(usable, sampled), reason))
         return sampled
 
     for split in reversed(SPLITS):
-        selected[split] = select(split, originals.filter(pl.col("split") == split), limits[split])
+        of_split = originals.filter(pl.col("split") == split)
+        selected[split] = select(split, of_split.filter(~is_bounded), limits[split])
+        injected = of_split.filter(is_bounded)
+        if injected.height:
+            most = _most_injected(selected[split].height, split, limits[split], rules)
+            injected = select(split, injected, most, added=True, reason="injected_share")
+            selected[split] = pl.concat([selected[split], injected])
     most = most_variants(selected["train"], rules.taught_languages, settings)
-    variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, variants=True)
+    variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, added=True)
     selected["train"] = pl.concat([selected["train"], variants])
     return RowSelection(selected, pl.concat(left_out, how="diagonal"))
+
+
+def _most_injected(own_changes: int, split: str, limit: int | None, rules: RowRules) -> int:
+    """Injected errors beside so many own changes; a held-out split takes as many more as it needs to judge by."""
+    most = int(own_changes * rules.max_injected_share / (1 - rules.max_injected_share))
+    if split != "train":
+        most = max(most, _FEWEST_CHANGES - own_changes)
+    return most if limit is None else max(min(most, limit - own_changes), 0)
 
 
 def _left_out(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
@@ -187,7 +207,7 @@ ROW_FILTERS = (
         "near_duplicate_elsewhere",
         "shows_held_out",
     ),
-    *("sample",),
+    *("sample", "injected_share"),
 )
 """Filters of candidates whose unit passed ``FILTERS``, in order."""
 

@@ -46,7 +46,7 @@ def _task_rows(
 ) -> Iterator[dict[str, Any]]:
     counts = dict(manifest.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
     unknowable = sum(count for reason, count in counts.items() if reason and reason.startswith("unanswerable"))
-    answerable = counts.get(None, 0) + counts.get("sample", 0) + counts.get("shows_held_out", 0)
+    answerable = sum(counts.get(reason, 0) for reason in (None, "sample", "injected_share", "shows_held_out"))
     for split, frame in tables.items():
         columns = strata(frame)
         row = {

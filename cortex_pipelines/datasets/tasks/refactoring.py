@@ -7,15 +7,16 @@ pattern is guidance, not code to hold out, so it is always in train.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import PurePosixPath
 
 import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
-from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.answerable import CHANGE, follows
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables, judged_rows
+from cortex_pipelines.datasets.assemble.selection import INJECTED
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import (
@@ -60,7 +61,7 @@ def error_candidates(
         pl.lit("This code has an error.").alias("request"),
         pl.lit("The code put right:").alias("title"),
         pl.lit("error" if commits >= _MUCH_HISTORY else "repair").alias("kind"),
-        pl.lit("injected_error").alias("origin"),
+        pl.lit(INJECTED).alias("origin"),
         pl.lit("correctness").alias("purpose"),
     )
     return _unit_candidates(units, changes, settings)
@@ -187,11 +188,10 @@ def refactoring_tables(
         ]
     )
     injected = error_candidates(project.units, errors, settings, commits)
-    if commits >= _MUCH_HISTORY:
-        injected = _bounded(injected, own_changes, settings.seed)
+    rules = replace(project.rules, max_injected_share=_SHARE_OF_ERRORS) if commits >= _MUCH_HISTORY else project.rules
     candidates = pl.concat([own_changes, injected])
     # units are excluded per derived candidate, and most have nothing to fix
-    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache, rules=project.rules)
+    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache, rules=rules)
 
 
 def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None) -> pl.DataFrame:
@@ -204,21 +204,6 @@ def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None
         for origin, reason, prompt, answer in texts
     ]
     return judged.drop("code", "suffix").with_columns(pl.Series("not_made", reasons, dtype=pl.String))
-
-
-def _bounded(injected: pl.DataFrame, own_changes: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Injected errors, in each split fewer than the project's own changes; drawn by hash."""
-    is_usable = pl.col("not_made").is_null()
-    ratio = _SHARE_OF_ERRORS / (1 - _SHARE_OF_ERRORS)
-    limits = {
-        split: int(count * ratio) for split, count in own_changes.filter(is_usable)["split"].value_counts().iter_rows()
-    }
-    ranks = [draw(seed, "injected", *row) for row in injected.select("unit_id", "explanation").iter_rows()]
-    ranked = injected.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64)).sort("rank")
-    limit = pl.col("split").replace_strict(limits, default=0, return_dtype=pl.Int64)
-    is_over = is_usable & (is_usable.cum_sum().over("split") > limit)
-    reason = pl.when(is_over).then(pl.lit("injected_share")).otherwise("not_made")
-    return ranked.with_columns(reason.alias("not_made")).drop("rank")
 
 
 _KINDS = ("function", "method", "class")
