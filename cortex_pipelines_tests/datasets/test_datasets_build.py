@@ -286,7 +286,7 @@ def test_rows_are_compared_by_tokens_and_stay_as_they_are(settings: DatasetSetti
 def test_refactoring_rows_say_what_is_wrong_and_are_of_trainable_code(tables: dict[str, Tables]) -> None:
     rows = pl.concat([tables["refactoring_dataset"][split] for split in SPLITS])
     by_origin = {row["origin"]: row for row in rows.iter_rows(named=True)}
-    error = by_origin["injected_error"]
+    error = by_origin["repair"]
     assert error["kind"] == "repair"
     assert error["error_type"] == "operator"
     assert "<" in error["prompt"]
@@ -425,7 +425,7 @@ def test_the_assets_read_folders_and_give_every_table(data: SimpleNamespace, tmp
     privacy = PrivacySettings.model_validate(sections()["privacy"])
     first = (annotated, augmented, history, commits, read, splits, data.settings, privacy)
     data_set = refactoring_dataset(*first, "project", tmp_path, out, cache)
-    assert data_set["test"].filter(pl.col("origin") == "injected_error").height > 0
+    assert data_set["test"].filter(pl.col("origin") == "repair").height > 0
     again = refactoring_dataset(*first, "project", tmp_path, out, cache)
     assert all(again[name].equals(data_set[name]) for name in data_set)
 

@@ -60,6 +60,9 @@ class ProjectUnits:
         return ProjectWords(self.texts.values())
 
 
+_GAP_ATTEMPTS, _HELD_OUT_GAPS = 4, 2
+
+
 def completion_tables(
     project: ProjectUnits,
     renamed: pl.DataFrame,
@@ -72,27 +75,45 @@ def completion_tables(
     statements = statement_candidates(units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, cache)
     completions = {"bodies": completion_candidates(functions, settings, cache), "statements": statements}
     complete_statements = statements.filter(pl.col("completion").is_not_null())
-    gap_units = {"functions": functions, "statements": complete_statements}
-    gaps = {
-        group: infilling_candidates(
-            draw_for_infilling(group_units, settings),
-            project.context,
-            project.texts,
-            settings,
-            cache and cache.scoped(group),
-        )
-        for group, group_units in gap_units.items()
-    }
     no_suffix = pl.lit("").alias("suffix")
     originals = {
-        **{f"{group} after": _label(rows, ORIGINAL, "completion", no_suffix) for group, rows in completions.items()},
-        **{f"{group} around": _label(rows, ORIGINAL, "fim") for group, rows in gaps.items()},
+        f"{group} after": _label(rows, ORIGINAL, "completion", no_suffix) for group, rows in completions.items()
     }
+    originals["statements around"] = _gaps(draw_for_infilling(complete_statements, settings), project, settings, cache)
     judged = {group: judged_rows(rows, project, cache and cache.scoped(group)) for group, rows in originals.items()}
+    judged["functions around"] = _gaps_of_functions(
+        draw_for_infilling(functions, settings), project, settings, cache and cache.scoped("functions")
+    )
     variants = gap_variants(judged["functions around"], variant_codes(renamed, rewritten))
     candidates = pl.concat([*judged.values(), variants], how="diagonal")
     kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
     return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds, project.rules)
+
+
+def _gaps(
+    units: pl.DataFrame, project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None, attempt: int = 0
+) -> pl.DataFrame:
+    rows = infilling_candidates(units, project.context, project.texts, settings, cache, attempt)
+    return _label(rows, ORIGINAL, "fim")
+
+
+def _gaps_of_functions(
+    functions: pl.DataFrame, project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None
+) -> pl.DataFrame:
+    """A gap of each function whose answer can be known, of held-out ones two; where none is, why not."""
+    made, pending = [], functions
+    for attempt in range(_GAP_ATTEMPTS):
+        scope = cache and cache.scoped(f"gap {attempt}")
+        rows = judged_rows(_gaps(pending, project, settings, scope, attempt), project, scope)
+        usable = rows.filter(pl.col("not_made").is_null())
+        made.append(usable)
+        counts = pl.concat(made).group_by("unit_id").len("gaps")
+        wanted = pl.when(pl.col("split") == "train").then(1).otherwise(_HELD_OUT_GAPS)
+        with_counts = pending.select("unit_id", "split").join(counts, on="unit_id", how="left")
+        lacking = with_counts.filter(pl.col("gaps").fill_null(0) < wanted)["unit_id"]
+        pending = pending.filter(pl.col("unit_id").is_in(lacking.implode()))
+    without = rows.join(pl.concat(made), on="unit_id", how="anti", maintain_order="left")
+    return pl.concat([*made, without]).unique(["unit_id", "completion", "suffix"], keep="first", maintain_order=True)
 
 
 def naming_tables(

@@ -56,8 +56,11 @@ def infilling_candidates(
     texts: dict[FileKey, bytes],
     settings: DatasetSettings,
     cache: RowCache | None = None,
+    attempt: int = 0,
 ) -> pl.DataFrame:
     """Units with ``prompt``, ``completion`` and ``suffix``, or an exclusion reason.
+
+    Each ``attempt`` draws other gaps of functions.
 
     ``units``: functions and methods with their layout and ``split``; or imports and declarations with ``prompt`` and
     ``completion`` of ``statement_candidates``.
@@ -65,7 +68,8 @@ def infilling_candidates(
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [
-            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings) for unit in batch.iter_rows(named=True)
+            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings, attempt)
+            for unit in batch.iter_rows(named=True)
         ]
         return pl.DataFrame(rows, schema={**CANDIDATE_COLUMNS, "suffix": pl.String}, orient="row")
 
@@ -84,14 +88,14 @@ def _context_lines(units: pl.DataFrame, context: RepositoryContext, cache: RowCa
     return pl.Series(_CONTEXT_LINES, lines, dtype=pl.List(pl.String))
 
 
-def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _GapRow:
+def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings, attempt: int) -> _GapRow:
     following = code_after(text[: unit.get("visible_until")], unit["end_byte"], settings.max_suffix_bytes)
     if unit["kind"] in STATEMENTS:
         gap = (unit["prompt"], unit["completion"], following)
     else:
         parts = unit_parts(unit)
         lines = parts.body.split("\n") if parts else []
-        span = statement_span(lines, settings, unit["unit_id"])
+        span = statement_span(lines, settings, unit["unit_id"], *([attempt] if attempt else []))
         if parts is None or span is None:
             return None, None, "no_gap", ""
         gap = _gap_in_body(unit, parts, lines, span, settings, following)

@@ -45,14 +45,14 @@ FixesByUnit = Mapping[str, Sequence[SmellFix]]
 _FIX = ("smell", "purpose", "before", "after", "explanation")
 
 
-_MUCH_HISTORY = 200
-"""Commits from which a project's own changes lead, and injected errors are at most as many; elsewhere they are called
-``repair``, a kind of which a mix takes little."""
+_MUCH_HISTORY, _MANY_CHANGES = 200, 50
+"""Commits, and changes of train that can be known, from which these lead and injected errors are at most as many;
+elsewhere errors are called ``repair``, of which training takes little (``adapters.task_shares``)."""
 _SHARE_OF_ERRORS = 0.45
 
 
 def error_candidates(
-    units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings, commits: int = 0
+    units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings, much_history: bool = False
 ) -> pl.DataFrame:
     changes = errors.select(
         *("unit_id", "error_type", "explanation"),
@@ -60,8 +60,8 @@ def error_candidates(
         pl.col("fixed_code").alias("after"),
         pl.lit("This code has an error.").alias("request"),
         pl.lit("The code put right:").alias("title"),
-        pl.lit("error" if commits >= _MUCH_HISTORY else "repair").alias("kind"),
-        pl.lit(INJECTED).alias("origin"),
+        pl.lit("error" if much_history else "repair").alias("kind"),
+        pl.lit(INJECTED if much_history else "repair").alias("origin"),
         pl.lit("correctness").alias("purpose"),
     )
     return _unit_candidates(units, changes, settings)
@@ -187,8 +187,10 @@ def refactoring_tables(
             pattern_candidates(patterns, files, project.splits, benchmarks, settings),
         ]
     )
-    injected = error_candidates(project.units, errors, settings, commits)
-    rules = replace(project.rules, max_injected_share=_SHARE_OF_ERRORS) if commits >= _MUCH_HISTORY else project.rules
+    to_learn = own_changes.filter(pl.col("not_made").is_null(), split="train")
+    much_history = commits >= _MUCH_HISTORY and to_learn.height >= _MANY_CHANGES
+    rules = replace(project.rules, max_injected_share=_SHARE_OF_ERRORS) if much_history else project.rules
+    injected = error_candidates(project.units, errors, settings, much_history)
     candidates = pl.concat([own_changes, injected])
     # units are excluded per derived candidate, and most have nothing to fix
     return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache, rules=rules)

@@ -31,10 +31,10 @@ _SIMILAR = 2.0  # times as long or as short
 _SHORTEST = 10  # characters of a statement worth asking for
 _CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
 _REQUEST_LINES = {
-    "fix": ("error", "This code has an error.", "The code put right:"),
-    "correction": (CORRECTION, CORRECTION_REQUEST, CORRECTION_TITLE),
+    "fix": (("error", "repair"), "This code has an error.", "The code put right:"),
+    "correction": ((CORRECTION,), CORRECTION_REQUEST, CORRECTION_TITLE),
 }
-"""Kind of example, and the lines around the code before."""
+"""Kinds of examples, and the lines around the code before."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
 
 
 def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    changed, request, title = _REQUEST_LINES[kind]
-    for item in shuffled([item for item in items if item.kind == changed], seed):
+    kinds, request, title = _REQUEST_LINES[kind]
+    for item in shuffled([item for item in items if item.kind in kinds], seed):
         lines = item.prompt.split("\n")
         if len(lines) <= 4 or not lines[1].endswith(request) or not lines[-2].endswith(title):
             yield None
