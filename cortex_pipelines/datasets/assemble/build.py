@@ -60,7 +60,7 @@ class ProjectUnits:
         return ProjectWords(self.texts.values())
 
 
-_GAP_ATTEMPTS, _HELD_OUT_GAPS = 4, 2
+_GAP_ATTEMPTS, _HELD_OUT_GAPS = 6, 3
 
 
 def completion_tables(
