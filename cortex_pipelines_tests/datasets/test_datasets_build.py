@@ -273,6 +273,35 @@ def test_a_row_that_shows_a_held_out_answer_leaves_train(settings: DatasetSettin
     assert [selected[split].height for split in SPLITS] == [1, 3, 3]
 
 
+def test_a_function_gives_a_gap_in_train_and_more_where_it_is_held_out(
+    tables: dict[str, Tables], data: SimpleNamespace
+) -> None:
+    rows = pl.concat([tables["completion_dataset"][split].with_columns(split=pl.lit(split)) for split in SPLITS])
+    gaps = rows.filter(pl.col("task") == "fim", pl.col("origin") == "original")
+    gaps = gaps.filter(pl.col("kind").is_in(["function", "method"]))
+    counts = gaps.group_by("unit_id", "split").len()
+    assert counts.filter(split="train")["len"].max() == 1
+    assert 1 < counts.filter(pl.col("split") != "train")["len"].max() <= 3
+    assert gaps.select("unit_id", "completion", "suffix").is_unique().all()
+
+
+def test_injected_errors_are_bounded_in_train_and_fill_up_what_is_held_out(settings: DatasetSettings) -> None:
+    sizes = {"train": (55, 200), "validation": (0, 200), "test": (100, 200)}  # own changes, errors
+    rows = [
+        _candidates(split, {("python", f"{origin}.py"): size}).with_columns(
+            pl.lit(origin).alias("origin"), (origin + pl.col("example_id")).alias("example_id")
+        )
+        for split, counts in sizes.items()
+        for origin, size in zip(("history", "injected_error"), counts, strict=True)
+    ]
+    selected = _select(pl.concat(rows), settings, RowRules(max_injected_share=0.45), max_test=None)
+    errors = {split: (frame["origin"] == "injected_error").sum() for split, frame in selected.items()}
+    assert errors == {"train": 45, "validation": 60, "test": 82}
+    assert {split: selected[split].height - errors[split] for split in SPLITS} == {
+        split: own for split, (own, _) in sizes.items()
+    }
+
+
 def test_rows_are_compared_by_tokens_and_stay_as_they_are(settings: DatasetSettings) -> None:
     rows = pl.concat([_candidates(split, {("python", "a.py"): 3}) for split in SPLITS])
     texts = pl.col("example_id") + " = 'a text'  # a comment\n"

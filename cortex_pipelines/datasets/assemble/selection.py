@@ -125,7 +125,7 @@ def select_rows(
 
 def _most_injected(own_changes: int, split: str, limit: int | None, rules: RowRules) -> int:
     """Injected errors beside so many own changes; a held-out split takes as many more as it needs to judge by."""
-    most = int(own_changes * rules.max_injected_share / (1 - rules.max_injected_share))
+    most = round(own_changes * rules.max_injected_share / (1 - rules.max_injected_share))
     if split != "train":
         most = max(most, _FEWEST_CHANGES - own_changes)
     return most if limit is None else max(min(most, limit - own_changes), 0)
