@@ -16,7 +16,7 @@ from cortex_pipelines.coordination.logs import (
 )
 from cortex_pipelines.coordination.tables.decisions import decisions, outcomes
 from cortex_pipelines.coordination.tables.features import features
-from cortex_pipelines.coordination.tables.metrics import system_metrics, worker_metrics
+from cortex_pipelines.coordination.tables.metrics import worker_and_system_metrics
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.privacy.compliance import check_logs
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -38,12 +38,13 @@ def build_tables(
 ) -> dict[str, pl.DataFrame]:
     """Tables ``schemas.COORDINATION_TABLES`` by name. Keyword rules, and events without a master, are in none."""
     decision_rows, outcome_rows = decisions(events, aliases), outcomes(events)
+    workers, system = worker_and_system_metrics(events, settings)
     return {
         DECISIONS.name: decision_rows,
         OUTCOMES.name: outcome_rows,
         FEATURES.name: features(decision_rows, outcome_rows, settings),
-        WORKER_METRICS.name: worker_metrics(events, settings),
-        SYSTEM_METRICS.name: system_metrics(events, settings),
+        WORKER_METRICS.name: workers,
+        SYSTEM_METRICS.name: system,
     }
 
 

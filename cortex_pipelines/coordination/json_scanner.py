@@ -115,7 +115,11 @@ def _object(data: bytes, text: str, start: int, boundary: int) -> ByteSpan:
     raw = data[start:end]
     try:
         if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
-            _check_depth(raw)
+            depth = 0
+            for token in _STRUCTURE.finditer(raw.decode("latin-1")):
+                depth += (token.group() in "{[") - (token.group() in "}]")
+                if depth > MAX_DEPTH:
+                    raise RecursionError
         # The first pass took bytes for characters, which only ASCII forgives.
         parsed = value if raw.isascii() else json.loads(raw.decode("utf-8"))
         json.dumps(parsed, allow_nan=False)
@@ -132,14 +136,6 @@ def _error_reason(error: Exception) -> str:
     if isinstance(error, _NotJsonError):
         return f"not JSON: {error}"
     return "not JSON: a number is out of range"
-
-
-def _check_depth(raw: bytes) -> None:
-    depth = 0
-    for token in _STRUCTURE.finditer(raw.decode("latin-1")):
-        depth += (token.group() in "{[") - (token.group() in "}]")
-        if depth > MAX_DEPTH:
-            raise RecursionError
 
 
 def _broken_span(text: str, start: int, boundary: int, error: json.JSONDecodeError) -> ByteSpan:

@@ -22,24 +22,6 @@ from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.settings import Regex, Row, Settings, Text
 
-
-def connector_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
-    """Each table of a pinned snapshot as a log, one record a line, with its name."""
-    lines: dict[str, list[str]] = {name: [] for name in sorted(source.tables)}
-    for table, row in snapshot_rows(source, sha256, root):
-        record: Mapping[str, Any] = row
-        for value in (row.get("success"), row.get("outcome")):
-            success = read_outcome(value).success
-            if success is not None:
-                outcome = row.get("outcome") or (value if isinstance(value, str) else None)
-                read = {**row, "outcome": outcome, "success": success}
-                record = {name: field for name, field in read.items() if field is not None}
-                break
-        lines[table].append(canonical(record) + "\n")
-    for table, table_lines in lines.items():
-        yield f"dlt/{source.dlt}/{table}.jsonl", "".join(table_lines).encode("ascii")
-
-
 LOG_ENDINGS = (".jsonl", ".ndjson")
 RULES_FILE = "routing-patterns.json"
 """The keyword rules stand beside the logs; pinned and read with them, they have a version too."""
@@ -147,7 +129,7 @@ def read_logs(
 
 
 def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[str, bytes]]:
-    """The outcomes that dlt read when the logs were pinned, as logs."""
+    """The outcomes that dlt read when the logs were pinned: each table as a log, one record a line, with its name."""
     pins = {item["dlt"]: item for item in source.pin.get("sources", ())}
     for dlt_source in source.settings.sources:
         pin = pins.get(dlt_source.dlt, {})
@@ -156,7 +138,19 @@ def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[st
                 f"coordination logs: sources.lock has no pin for {dlt_source.label} as in "
                 "params.yaml; run `cortex update`"
             )
-        yield from connector_logs(dlt_source, pin["sha256"], root)
+        lines: dict[str, list[str]] = {name: [] for name in sorted(dlt_source.tables)}
+        for table, row in snapshot_rows(dlt_source, pin["sha256"], root):
+            record: Mapping[str, Any] = row
+            for value in (row.get("success"), row.get("outcome")):
+                success = read_outcome(value).success
+                if success is not None:
+                    outcome = row.get("outcome") or (value if isinstance(value, str) else None)
+                    read = {**row, "outcome": outcome, "success": success}
+                    record = {name: field for name, field in read.items() if field is not None}
+                    break
+            lines[table].append(canonical(record) + "\n")
+        for table, table_lines in lines.items():
+            yield f"dlt/{dlt_source.dlt}/{table}.jsonl", "".join(table_lines).encode("ascii")
 
 
 def _pinned_bytes(folder: Path, name: str, item: Mapping[str, Any]) -> bytes:

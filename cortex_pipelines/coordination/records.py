@@ -116,7 +116,12 @@ def time_assumption(record: Mapping[str, Any]) -> str | None:
 
 
 def unread_fields(record: Mapping[str, Any], kind: str) -> list[UnreadField]:
-    unread = list(_unread_times(record))
+    unread = []
+    for field, value in _scalars(record, TIME) if _time(record) is None else ():
+        try:
+            read_timestamp(value)
+        except TimestampError as error:
+            unread.append(UnreadField(field, _shortened(value), str(error)))
     return unread if kind in _WITHOUT_OUTCOME else [*unread, *_unread_outcomes(record)]
 
 
@@ -127,16 +132,6 @@ def _time(record: Mapping[str, Any]) -> Timestamp | None:
         except TimestampError:
             continue
     return None
-
-
-def _unread_times(record: Mapping[str, Any]) -> Iterator[UnreadField]:
-    if _time(record) is not None:
-        return
-    for field, value in _scalars(record, TIME):
-        try:
-            read_timestamp(value)
-        except TimestampError as error:
-            yield UnreadField(field, _shortened(value), str(error))
 
 
 def _master(record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str, str]) -> str | None:

@@ -1,6 +1,5 @@
 """Assets of monitoring: drift since each champion was trained, and anomalies of workers' metrics."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -11,6 +10,7 @@ import polars as pl
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.embeddings.encoder import sentence_part
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.monitoring.anomalies.detect import anomaly_report, fit_and_score
 from cortex_pipelines.monitoring.anomalies.detector_store import save_detectors
 from cortex_pipelines.monitoring.code_drift import (
@@ -164,8 +164,7 @@ def _champion(version: str) -> str:
 
 
 def _write(out: Path, of: str, figures: Mapping[str, float], parts: Iterable[str]) -> None:
-    text = json.dumps(figures, indent=2, sort_keys=True) + "\n"
-    (out / "metrics.json").write_text(text, encoding="utf-8")
+    write_json(out / "metrics.json", figures)
     (out / "report.html").write_text(page(f"{_TITLE}: {of}", parts), encoding="utf-8")
 
 
@@ -199,7 +198,7 @@ def worker_anomalies(
         # with more anomalies in their latest windows than the false alarm rate allows
         "alarmed_logs": float(shares.filter(pl.col("alert") > anomalies.alarm_share).height),
     }
-    (out / "metrics.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "metrics.json", figures)
     report = anomaly_report(tables, anomalies.alarm_share, coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
     observe("watch_seconds", monotonic() - began)

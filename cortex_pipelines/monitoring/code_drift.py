@@ -125,7 +125,13 @@ def summarise_interactions(
         figures["errors_since"] = 1 - retained["value"]
         if retained["high"] is not None:
             figures["errors_since_low"] = 1 - retained["high"]
-    shares = _shares(project_rows)
+    shown_rows = project_rows.filter(pl.col("shown"), pl.col("characters") > 0)
+    # an accepted completion that was not checked again counts as the mean of those that were, so that editors which
+    # never check change nothing; none counts if no accepted completion was checked
+    looked_at = pl.when(_ACCEPTED).then(_RETAINED / pl.col("characters"))
+    share = pl.when(_ACCEPTED).then(looked_at.fill_null(looked_at.mean())).otherwise(0)
+    shares = shown_rows.select("first_at", share=share)
+    shares = shares.clear() if shares["share"].has_nulls() else shares
     stream = detect_changes(shares["share"].to_list())
     figures["worse"] = float(any(change.since < change.before for change in stream[-1:]))
     parts += [
@@ -133,20 +139,6 @@ def summarise_interactions(
         stream_table(stream, shares["first_at"].to_list()),
     ]
     return figures, parts
-
-
-def _shares(rows: pl.DataFrame) -> pl.DataFrame:
-    """Time and share of retained characters of each completion shown, in order.
-
-    An accepted completion that was not checked again counts as the mean of those that were, so that
-    editors which never check change nothing. Empty if no accepted completion was checked.
-    """
-    shown_rows = rows.filter(pl.col("shown"), pl.col("characters") > 0)
-    looked_at = pl.when(_ACCEPTED).then(_RETAINED / pl.col("characters"))
-    shares = shown_rows.select(
-        "first_at", share=pl.when(_ACCEPTED).then(looked_at.fill_null(looked_at.mean())).otherwise(0)
-    )
-    return shares.clear() if shares["share"].has_nulls() else shares
 
 
 def _day(moment: Any) -> str:

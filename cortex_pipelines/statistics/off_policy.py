@@ -61,7 +61,15 @@ def evaluate_policy(
 
     Raises ValueError: the sequences differ in length, or a reward or probability is out of range.
     """
-    _check(logged, target_policy)
+    lengths = {len(part) for part in (*vars(logged).values(), target_policy)}
+    if len(lengths) != 1:
+        raise ValueError(f"evaluate_policy: parts of different lengths {sorted(lengths)}")
+    if any(not 0 <= reward <= 1 for reward in logged.rewards):
+        raise ValueError("evaluate_policy: a reward is not between 0 and 1")
+    if any(p is not None and not 0 < p <= 1 for p in logged.propensities):
+        raise ValueError("evaluate_policy: a propensity is not above 0 and at most 1")
+    if any(min(w.values(), default=0) < 0 or fsum(w.values()) > 1 + 1e-9 for w in target_policy):
+        raise ValueError("evaluate_policy: wanted probabilities are negative or add up to above 1")
     items = len(logged.actions)
     if items < support.min_items:
         return Refusal(f"{items} decisions with a known outcome; at least {support.min_items} are needed", items, None)
@@ -128,18 +136,6 @@ def _estimate(
         snips=interval(lambda n: (n @ (weights * rewards)) / np.maximum(n @ weights, 1e-12)),
         doubly_robust=interval(lambda n: (n @ robust) / n.sum(axis=1)),
     )
-
-
-def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> None:
-    lengths = {len(part) for part in (*vars(logged).values(), target_policy)}
-    if len(lengths) != 1:
-        raise ValueError(f"evaluate_policy: parts of different lengths {sorted(lengths)}")
-    if any(not 0 <= reward <= 1 for reward in logged.rewards):
-        raise ValueError("evaluate_policy: a reward is not between 0 and 1")
-    if any(p is not None and not 0 < p <= 1 for p in logged.propensities):
-        raise ValueError("evaluate_policy: a propensity is not above 0 and at most 1")
-    if any(min(w.values(), default=0) < 0 or fsum(w.values()) > 1 + 1e-9 for w in target_policy):
-        raise ValueError("evaluate_policy: wanted probabilities are negative or add up to above 1")
 
 
 def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -18,24 +18,27 @@ _OF_WORKERS, _OF_SYSTEM = ("worker_metric", "evaluation"), ("system_metric",)  #
 NOTHING = "record"  # metric of a record that has no field but its time
 
 
-def worker_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    return WORKER_METRICS.conform(_metrics(events, _OF_WORKERS, _is_counter(settings)))
-
-
-def system_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    return SYSTEM_METRICS.conform(_metrics(events, _OF_SYSTEM, _is_counter(settings)))
+def worker_and_system_metrics(events: pl.DataFrame, settings: LogTableSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Frames of ``WORKER_METRICS`` and ``SYSTEM_METRICS``."""
+    value, step = pl.col("value"), pl.col("step")
+    is_integral = ((value >= 0) & (value == value.floor())).all()
+    gauge = pl.lit("|".join(f"(?:{rule})" for rule in settings.gauges) or "$^")
+    drops = (step < 0).sum() / pl.max_horizontal(step.count(), 1)
+    is_counter = (
+        is_integral
+        & (value.count() >= _FEWEST)
+        & (value.max() > value.min())
+        & (drops <= settings.counter_drops)
+        & ~pl.col("metric").first().str.contains(gauge)
+    )
+    workers, system = (_metrics(events, kinds, is_counter) for kinds in (_OF_WORKERS, _OF_SYSTEM))
+    return WORKER_METRICS.conform(workers), SYSTEM_METRICS.conform(system)
 
 
 def metrics_with_counters(events: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:
     """Metrics of workers and system; ``counters`` only ever add up, which a few records say too little to tell."""
     is_counter = pl.col("metric").first().is_in(list(counters))
     return WORKER_METRICS.conform(_metrics(events, (*_OF_WORKERS, *_OF_SYSTEM), is_counter))
-
-
-def _metrics(events: pl.DataFrame, kinds: Sequence[str], is_counter: pl.Expr) -> pl.DataFrame:
-    rows = [row for event in events.filter(pl.col("kind").is_in(kinds)).iter_rows(named=True) for row in _rows(event)]
-    schema = {name: WORKER_METRICS.schema[name] for name in _MADE}
-    return _with_rates(pl.DataFrame(rows, schema=schema, orient="row"), is_counter)
 
 
 _MADE = ("event_id", "file", "byte_offset", "worker", "occurred_at", "metric", "value", "label")
@@ -61,11 +64,13 @@ def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(by_metric.values()) or [shared | {"metric": NOTHING, "value": None, "label": None}]
 
 
-def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
+def _metrics(events: pl.DataFrame, kinds: Sequence[str], is_counter: pl.Expr) -> pl.DataFrame:
     """Rows with ``counter`` and, for counters, the rate per second since the previous value.
 
     A decreasing value is a counter that was reset to zero, so the value itself is the rise.
     """
+    made = [row for event in events.filter(pl.col("kind").is_in(kinds)).iter_rows(named=True) for row in _rows(event)]
+    rows = pl.DataFrame(made, schema={name: WORKER_METRICS.schema[name] for name in _MADE}, orient="row")
     timed = rows.filter(pl.col("value").is_not_null() & pl.col("occurred_at").is_not_null())
     before = pl.col("value", "occurred_at").shift(1).over(_SERIES, order_by=["occurred_at", "byte_offset"])
     steps = timed.with_columns(before.name.suffix("_before")).with_columns(
@@ -81,17 +86,3 @@ def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     )
     with_rates = rows.join(rated, on=["event_id", "metric"], how="left")
     return with_rates.with_columns(pl.col("counter").fill_null(value=False))
-
-
-def _is_counter(settings: LogTableSettings) -> pl.Expr:
-    value, step = pl.col("value"), pl.col("step")
-    is_integral = ((value >= 0) & (value == value.floor())).all()
-    gauge = pl.lit("|".join(f"(?:{rule})" for rule in settings.gauges) or "$^")
-    drops = (step < 0).sum() / pl.max_horizontal(step.count(), 1)
-    return (
-        is_integral
-        & (value.count() >= _FEWEST)
-        & (value.max() > value.min())
-        & (drops <= settings.counter_drops)
-        & ~pl.col("metric").first().str.contains(gauge)
-    )

@@ -42,23 +42,12 @@ class TableError(ValueError):
     pass
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Anomaly scores of records; those of the learnt part are distances from the other learnt windows.
-
-    From ``calibrated`` on, scores compare with later ones: the windows before it were what they were
-    compared with, as for later records.
-    """
-
-    values: Doubles
-    calibrated: int
-
-
-def score_series(values: np.ndarray, learnt: int) -> Scores:
-    """Scores of a series' records, each from itself and its past.
+def score_series(values: np.ndarray, learnt: int) -> tuple[Doubles, int]:
+    """Scores of a series' records, each from itself and its past; and the record from which on they compare.
 
     ``values`` are of shape (records, metrics), in time order and without gaps; the ``learnt`` first ones are usual.
-    Raises TableError: too few records are learnt from.
+    Scores before the returned record are distances from the other learnt windows, which those after it are compared
+    with as later records are. Raises TableError: too few records are learnt from.
     """
     if learnt < _LEAST_LEARNT:
         raise TableError(
@@ -79,7 +68,7 @@ def score_series(values: np.ndarray, learnt: int) -> Scores:
                 logs = np.log(distances + floor)
                 low, centre, high = np.percentile(logs[calibrated:learnt], [16, 50, 84])
                 parts.append((logs - centre) / max((high - low) / 2, _LEAST_SPREAD))
-    return Scores(np.mean(parts, axis=0), calibrated)
+    return np.mean(parts, axis=0), calibrated
 
 
 def _distances(scaled: Floats, length: int, calibrated: int, learnt: int) -> tuple[Doubles, Doubles]:
@@ -182,15 +171,14 @@ def score_table(path: Path, fit_share: float, out: Path) -> ScoringSummary:
             columns[name] = _filled(numbers[order], learnt)
     if not columns:
         raise TableError(f"{path} has no column of numbers besides {TIME}; it has {', '.join(frame.columns)}")
-    scores = score_series(np.column_stack(list(columns.values())), learnt)
+    scores, began = score_series(np.column_stack(list(columns.values())), learnt)
     alarms = np.zeros(frame.height, dtype=bool)
-    began = scores.calibrated
-    alarms[began:] = raise_alarms(scores.values[began:], learnt - began)
+    alarms[began:] = raise_alarms(scores[began:], learnt - began)
     original_order = np.argsort(order, kind="stable")
     lines = pl.DataFrame(
         {
             TIME: frame[TIME].fill_null(""),
-            "score": scores.values[original_order].round(6),
+            "score": scores[original_order].round(6),
             "alarm": alarms[original_order].astype(np.int8),
         }
     )

@@ -89,27 +89,19 @@ def routing_audit(
     support = Support(audit.min_items, audit.min_effective)
     estimates = off_policy_table(evaluate_policy(logged, policy, support, evaluation))
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)
-    metrics = _metrics(estimates, groups, audit.min_group, coordination.sample)
+    gaps = {name: largest_gap(groups, name, audit.min_group) for name in ATTRIBUTES}
+    metrics = {
+        "hand_written_sample": float(coordination.sample),
+        "warnings": float(groups["warnings"].list.len().sum()),
+        "off_policy_refused": float(estimates["refused"].null_count() == 0),
+        "off_policy_items": float(estimates["items"][0]),
+    }
+    metrics |= {f"accuracy_gap_{name}": gap for name, gap in gaps.items() if gap is not None}
+    for row in estimates.filter(pl.col("estimate").is_not_null()).iter_rows(named=True):
+        for name, bound in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+            metrics[f"off_policy_{row['estimator']}{name}"] = row[bound]
     write_json(out / "metrics.json", metrics)
     abstained = scores.filter(pl.col("decided_by") == PERSON).height
     report = audit_report(estimates, groups, abstained, deciding_models(decisions), coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
     return {OFF_POLICY.name: estimates, AUDIT_GROUPS.name: groups}
-
-
-def _metrics(estimates: pl.DataFrame, groups: pl.DataFrame, min_group: int, sample: bool) -> dict[str, float]:
-    gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}
-    figures = {
-        "hand_written_sample": float(sample),
-        "warnings": float(groups["warnings"].list.len().sum()),
-        "off_policy_refused": float(estimates["refused"].null_count() == 0),
-        "off_policy_items": float(estimates["items"][0]),
-    }
-    figures |= {f"accuracy_gap_{name}": gap for name, gap in gaps.items() if gap is not None}
-    for row in estimates.filter(pl.col("estimate").is_not_null()).iter_rows(named=True):
-        figures |= {
-            f"off_policy_{row['estimator']}": row["estimate"],
-            f"off_policy_{row['estimator']}_low": row["low"],
-            f"off_policy_{row['estimator']}_high": row["high"],
-        }
-    return figures

@@ -36,7 +36,19 @@ def build_dataset(
         split = split_of(key, settings)
         if task.source == "outcome" or split == "train":
             splits[split].append(_row(task, settings))
-    _require_enough(splits, settings)
+    counts = Counter(row["master"] for rows in splits.values() for row in rows if row["label_source"] == "outcome")
+    counts_text = ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
+    if counts.total() < settings.min_tasks or len(counts) < 2:
+        raise TooFewTasksError(
+            f"coordination logs: {counts.total()} tasks with text, master and known outcome "
+            f"({counts_text}); at least {settings.min_tasks} (routing.min_tasks) over two masters "
+            "are needed. Name a folder with more logs in coordination.logs and run `cortex update`"
+        )
+    if empty := [split for split in SPLITS if not splits[split]]:
+        raise TooFewTasksError(
+            f"coordination logs: none of {counts.total()} tasks is in {', '.join(empty)}; add logs, or set "
+            "larger routing.validation_share and routing.test_share in params.yaml"
+        )
     weak_by_text: dict[str, LabelledTask] = {}
     for project, frame in sorted(commits.items()):
         for weak in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
@@ -89,21 +101,3 @@ def _row(task: LabelledTask, settings: RoutingSettings) -> dict[str, Any]:
     weights = {"outcome": 1.0, "decision": settings.decision_weight, "weak:commit": settings.weak_weight}
     shared = {name: getattr(task, name) for name in ("text", "master", "origin", "occurred_at")}
     return {"example_id": identity, **shared, "label_source": task.source, "weight": weights[task.source]}
-
-
-def _require_enough(splits: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings) -> None:
-    counts = Counter(row["master"] for rows in splits.values() for row in rows if row["label_source"] == "outcome")
-    counts_text = ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
-    total = sum(counts.values())
-    if total < settings.min_tasks or len(counts) < 2:
-        raise TooFewTasksError(
-            f"coordination logs: {total} tasks with text, master and known outcome "
-            f"({counts_text}); at least {settings.min_tasks} (routing.min_tasks) over two masters "
-            "are needed. Name a folder with more logs in coordination.logs and run `cortex update`"
-        )
-    empty = [split for split in SPLITS if not splits[split]]
-    if empty:
-        raise TooFewTasksError(
-            f"coordination logs: none of {total} tasks is in {', '.join(empty)}; add logs, or set "
-            "larger routing.validation_share and routing.test_share in params.yaml"
-        )

@@ -10,9 +10,9 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_fo
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.evaluation.report import routing_report
 from cortex_pipelines.routing.evaluation.scores import (
+    HELD_OUT_REQUESTS,
     area_under_risk,
     coverage_risk,
-    held_out_requests,
     learning_curve,
     routing_metrics,
     scope_metrics,
@@ -20,6 +20,7 @@ from cortex_pipelines.routing.evaluation.scores import (
     tfidf_predictions,
     voter_metrics,
 )
+from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.routing.serving.router import Router, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
@@ -60,7 +61,7 @@ def task_router_evaluation(
         except UnreadableChampionError as error:
             notes.append(f"{error}; the router is compared with the rules instead.")
     train = pl.concat([train, validation])
-    decisions, requests = router.route(texts), held_out_requests()
+    decisions, requests = router.route(texts), read_requests(HELD_OUT_REQUESTS)
     scope_decisions = router.route(requests)
     tfidf_masters = tfidf_predictions(router, train, test, routing)
     scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)

@@ -42,6 +42,17 @@ def routing_report(
         ("Tasks that count as in scope", _span(metrics, "in_scope_kept")),
         ("Area under the ROC curve of the score", f"{metrics.get('scope_auroc', 0):.4f}"),
     ]
+    known_accuracies: list[tuple[str, str]] = []
+    if "known_items" in metrics:
+        rules = _comparison_rows(metrics, "Keyword rules", "rules", "known_baseline", "known_")
+        known_accuracies = [("Router", _span(metrics, "known_challenger")), *rules]
+    counts = scores.group_by("master", "challenger").len().rows()
+    masters = {right for right, _, _ in counts} | {routed_to for _, routed_to, _ in counts if routed_to is not None}
+    examples = []
+    for title, column, right, wrong in (_GAINED, _LOST):
+        found = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort("example_id")
+        rows = found.head(_EXAMPLES).select("text", "master", pl.col(wrong).fill_null("nobody")).rows()
+        examples.append((title, column, rows, found.height))
     return render(
         _TEMPLATE,
         "Task router on held-out tasks",
@@ -49,15 +60,15 @@ def routing_report(
         notes=notes,
         accuracies=_accuracies(metrics),
         known_masters=known_masters,
-        known_accuracies=_known_accuracies(metrics),
+        known_accuracies=known_accuracies,
         scope=scope,
         misrouted=misrouted,
         candidates=[_candidate(step) for step in steps],
         voters=[(words, f"{metrics[name]:.4f}") for name, words in (voters | _FIGURES).items()] if voters else [],
         masters=class_table(scores),
         curve=[(f"{point.tasks}", f"{point.lexical:.3f}", f"{point.semantic:.3f}") for point in curve],
-        confused=_confusion(scores),
-        examples=[_examples(scores, *which) for which in (_GAINED, _LOST)],
+        confused=({(right, routed_to): count for right, routed_to, count in counts}, sorted(masters)),
+        examples=examples,
         **_pictures(scores),
     )
 
@@ -105,13 +116,6 @@ def _accuracies(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     ]
 
 
-def _known_accuracies(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
-    if "known_items" not in metrics:
-        return []
-    rules = _comparison_rows(metrics, "Keyword rules", "rules", "known_baseline", "known_")
-    return [("Router", _span(metrics, "known_challenger")), *rules]
-
-
 def _comparison_rows(
     metrics: Mapping[str, float], title: str, name: str, metric: str, prefix: str
 ) -> list[tuple[str, str]]:
@@ -120,18 +124,6 @@ def _comparison_rows(
         (f"Router minus {name}", _span(metrics, f"{prefix}difference")),
         ("McNemar's exact p", f"{metrics[f'{prefix}mcnemar_p']:.4f}"),
     ]
-
-
-def _confusion(scores: pl.DataFrame) -> tuple[dict[tuple[str, str], int], list[str]]:
-    rows = scores.group_by("master", "challenger").len().rows()
-    masters = {right for right, _, _ in rows} | {routed_to for _, routed_to, _ in rows if routed_to is not None}
-    return {(right, routed_to): count for right, routed_to, count in rows}, sorted(masters)
-
-
-def _examples(scores: pl.DataFrame, title: str, column: str, right: str, wrong: str) -> tuple[Any, ...]:
-    examples = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort("example_id")
-    rows = examples.head(_EXAMPLES).select("text", "master", pl.col(wrong).fill_null("nobody")).rows()
-    return title, column, rows, examples.height
 
 
 def _span(metrics: Mapping[str, float], name: str) -> str:

@@ -14,7 +14,6 @@ from cortex_pipelines.routing.features import FeatureExtractor
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
 from cortex_pipelines.routing.selection.ensemble import combine, expected_calibration_error
-from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
@@ -129,11 +128,7 @@ def recalls(scores: pl.DataFrame) -> dict[str, float]:
     return dict(zip(shares["master"], shares["challenger_right"], strict=True))
 
 
-_REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
-
-
-def held_out_requests() -> list[str]:
-    return read_requests(_REQUESTS)
+HELD_OUT_REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
 
 def scope_metrics(

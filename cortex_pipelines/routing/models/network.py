@@ -20,6 +20,7 @@ _BOTTLENECK = 256
 _MINIBATCH = 128
 _SMOOTHING = 0.05  # label smoothing (Szegedy and others, 2016, use 0.1)
 _UNSEEN = -12.0  # initial logit of a master without tasks
+_DECAYED = ("inward", "outward", "masters")
 
 
 @dataclass(frozen=True)
@@ -48,57 +49,51 @@ class NeuralClassifier(LearntArrays):
 
     @classmethod
     def fit(
-        cls, training: TrainingData, hyperparameters: NeuralSettings, on_epoch: "EpochCallback | None" = None
+        cls,
+        training: TrainingData,
+        hyperparameters: NeuralSettings,
+        on_epoch: Callable[[int, "NeuralClassifier"], None] | None = None,
     ) -> "NeuralClassifier":
         """Deterministic for the same tasks, settings and seed."""
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.settings.seed)
-            return _train(training, hyperparameters, on_epoch)
+            inputs = torch.tensor(training.features.projected)
+            labels, weights = torch.tensor(training.labels), torch.tensor(training.weights)
+            values = _first_weights(inputs, labels, training.masters)
+            decayed = [values[name] for name in _DECAYED]
+            undecayed = [value for name, value in values.items() if name not in _DECAYED]
+            optimiser = torch.optim.AdamW(
+                [
+                    {"params": decayed, "weight_decay": hyperparameters.weight_decay},
+                    {"params": undecayed, "weight_decay": 0.0},
+                ],
+                lr=hyperparameters.learning_rate,
+            )
+            size = min(_MINIBATCH, len(training.labels))
+            total = training.settings.epochs * -(-len(training.labels) // size)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
+
+            def classifier() -> "NeuralClassifier":
+                return cls(**{name: value.detach().numpy().copy() for name, value in values.items()})
+
+            for epoch in range(1, training.settings.epochs + 1):
+                for batch in torch.split(torch.randperm(len(training.labels)), size):
+                    optimiser.zero_grad()
+                    loss = _loss(values, inputs[batch], labels[batch], weights[batch], hyperparameters.dropout)
+                    loss.backward()
+                    optimiser.step()
+                    schedule.step()
+                if on_epoch is not None:
+                    on_epoch(epoch, classifier())
+            return classifier()
 
     def scores(self, features: Features) -> Doubles:
         hidden = np.maximum(features.projected @ self.inward + self.inward_bias, 0.0)
         mixed = features.projected + hidden @ self.outward
         tasks = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-6)
         return log_softmax((self.scale * (tasks @ self.masters.T) + self.bias).astype(np.float64))
-
-
-EpochCallback = Callable[[int, NeuralClassifier], None]
-_DECAYED = ("inward", "outward", "masters")
-
-
-def _train(training: TrainingData, hyperparameters: NeuralSettings, on_epoch: EpochCallback | None) -> NeuralClassifier:
-    import torch
-
-    inputs = torch.tensor(training.features.projected)
-    labels, weights = torch.tensor(training.labels), torch.tensor(training.weights)
-    weights_by_name = _first_weights(inputs, labels, training.masters)
-    undecayed = [value for name, value in weights_by_name.items() if name not in _DECAYED]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [weights_by_name[name] for name in _DECAYED], "weight_decay": hyperparameters.weight_decay},
-            {"params": undecayed, "weight_decay": 0.0},
-        ],
-        lr=hyperparameters.learning_rate,
-    )
-    size = min(_MINIBATCH, len(training.labels))
-    total = training.settings.epochs * -(-len(training.labels) // size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
-
-    def classifier() -> NeuralClassifier:
-        return NeuralClassifier(**{name: value.detach().numpy().copy() for name, value in weights_by_name.items()})
-
-    for epoch in range(1, training.settings.epochs + 1):
-        for indices in torch.split(torch.randperm(len(training.labels)), size):
-            optimiser.zero_grad()
-            loss = _loss(weights_by_name, inputs[indices], labels[indices], weights[indices], hyperparameters.dropout)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        if on_epoch is not None:
-            on_epoch(epoch, classifier())
-    return classifier()
 
 
 def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:

@@ -25,7 +25,10 @@ NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
 _CLASSES: dict[str, type[LearntArrays]] = {
-    **{"lexical": TfidfLogreg, "semantic": EmbeddingLogreg, "kernel": KernelRidge, "neural": NeuralClassifier}
+    "lexical": TfidfLogreg,
+    "semantic": EmbeddingLogreg,
+    "kernel": KernelRidge,
+    "neural": NeuralClassifier,
 }
 _ALWAYS_SAVED = ("retrieval",)  # candidates always saved: they give the evidence and the familiarity
 
@@ -116,10 +119,20 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
         vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
         text = (folder / NEIGHBOURS_FILE).read_text(encoding="utf-8")
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
+        candidates: dict[str, Any] = {}
+        for name in sorted({*config.weights, *_ALWAYS_SAVED}):
+            if name == "retrieval":
+                candidates[name] = KnnClassifier.restore(grouped[name], len(config.masters), config.neighbours)
+            elif name != "rules":
+                candidates[name] = _CLASSES[name].restore(grouped[name])
+            elif rules is None:
+                raise KeyError(RULES_FILE)
+            else:
+                candidates[name] = KeywordRules(rules, config.masters, config.fallback_master)
         return RouterBundle(
             config,
             FeatureExtractor(grouped["extractor"], vocabulary),
-            _candidates(config, grouped, rules),
+            candidates,
             OutOfScopeModel(grouped["scope"]["requests"], *config.scope, config.in_scope),
             [json.loads(line) for line in text.splitlines()],
             rules,
@@ -145,19 +158,3 @@ def load_config(folder: Path) -> RouterConfig:
             f"{path} is not a router configuration of this version ({error}); make it again with "
             "`cortex run task_router` or `cortex router train`, or fetch it with `dvc pull`"
         ) from error
-
-
-def _candidates(
-    config: RouterConfig, grouped: Mapping[str, Mapping[str, Floats]], rules: Rules | None
-) -> dict[str, Any]:
-    candidates: dict[str, Any] = {}
-    for name in sorted({*config.weights, *_ALWAYS_SAVED}):
-        if name == "retrieval":
-            candidates[name] = KnnClassifier.restore(grouped[name], len(config.masters), config.neighbours)
-        elif name != "rules":
-            candidates[name] = _CLASSES[name].restore(grouped[name])
-        elif rules is None:
-            raise KeyError(RULES_FILE)
-        else:
-            candidates[name] = KeywordRules(rules, config.masters, config.fallback_master)
-    return candidates
