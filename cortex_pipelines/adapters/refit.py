@@ -33,24 +33,24 @@ def refit_adapter(
     for folder in sorted(path.parent for path in judged.glob(f"**/{WEIGHTS}")):
         task = "" if folder == judged else folder.name
         record = json.loads((folder / TRAINING).read_text())
-        settings = _for_all_rows(AdapterSettings.model_validate(record["settings"]), inputs)
+        judged_settings = AdapterSettings.model_validate(record["settings"])
+        # as many more tokens as there are rows more, and nothing left to choose
+        names = [name for name in inputs.datasets if DATASETS[name] in judged_settings.task_shares]
+        rows = {}
+        for split in SPLITS:
+            files = [inputs.datasets[name] / f"{split}.parquet" for name in names]
+            rows[split] = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files)
+        changes = {
+            "max_tokens": judged_settings.max_tokens * sum(rows.values()) // max(1, rows["train"]),
+            **{"validation_tokens": 0, "patience": None},
+            "search": judged_settings.search.model_copy(update={"trials": 0}),
+            # without validation the base's loss is missing, and a first step of easy rows would look like divergence
+            "divergence_factor": None,
+        }
+        settings = judged_settings.model_copy(update=changes)
         until = record["best_step"] / record["planned_steps"]
         refit = replace(inputs, name=f"{inputs.name}-refit", splits=SPLITS, until=until)
         (out / task).mkdir(parents=True, exist_ok=True)
         train_adapter(refit, base, settings, out / task, root, observe_refit, task)
     if not (out / TRAINING).exists():
         shutil.copy(judged / TRAINING, out / TRAINING)
-
-
-def _for_all_rows(settings: AdapterSettings, inputs: TrainingInputs) -> AdapterSettings:
-    """The judged settings with as many more tokens as there are rows more, and nothing left to choose."""
-    folders = [folder for name, folder in inputs.datasets.items() if DATASETS[name] in settings.task_shares]
-    rows = {}
-    for split in SPLITS:
-        counts = [pl.scan_parquet(folder / f"{split}.parquet").select(pl.len()).collect().item() for folder in folders]
-        rows[split] = sum(counts)
-    tokens = settings.max_tokens * sum(rows.values()) // max(1, rows["train"])
-    search = settings.search.model_copy(update={"trials": 0})
-    changes = {"max_tokens": tokens, "validation_tokens": 0, "patience": None, "search": search}
-    # without validation the base's loss is missing, and a first step of easy rows would look like divergence
-    return settings.model_copy(update=changes | {"divergence_factor": None})

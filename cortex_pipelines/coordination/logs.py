@@ -120,7 +120,20 @@ def read_logs(
     read = []
     for item in track(list(pin["files"]), "Reading coordination logs"):
         name = names_by_path.get(item["path"], str(item["path"]))
-        read.append(reader.read(name, _pinned_bytes(folder, name, item)))
+        try:
+            with (folder / name).open("rb") as file:
+                data = file.read(int(item["size"]))
+        except OSError as error:
+            raise CoordinationError(
+                f"coordination log {item['path']} cannot be read in {folder} ({error.strerror}); "
+                "run `cortex update` to pin the current logs"
+            ) from error
+        if len(data) != item["size"] or hashlib.sha256(data).hexdigest() != item["sha256"]:
+            raise CoordinationError(
+                f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
+                "was pinned (logs may only grow); run `cortex update` to pin its current content"
+            )
+        read.append(reader.read(name, data))
     read += [reader.read(name, data) for name, data in connected]
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
@@ -151,20 +164,3 @@ def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[st
             lines[table].append(canonical(record) + "\n")
         for table, table_lines in lines.items():
             yield f"dlt/{dlt_source.dlt}/{table}.jsonl", "".join(table_lines).encode("ascii")
-
-
-def _pinned_bytes(folder: Path, name: str, item: Mapping[str, Any]) -> bytes:
-    try:
-        with (folder / name).open("rb") as file:
-            data = file.read(int(item["size"]))
-    except OSError as error:
-        raise CoordinationError(
-            f"coordination log {item['path']} cannot be read in {folder} ({error.strerror}); "
-            "run `cortex update` to pin the current logs"
-        ) from error
-    if len(data) != item["size"] or hashlib.sha256(data).hexdigest() != item["sha256"]:
-        raise CoordinationError(
-            f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
-            "was pinned (logs may only grow); run `cortex update` to pin its current content"
-        )
-    return data

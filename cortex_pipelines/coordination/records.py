@@ -122,7 +122,17 @@ def unread_fields(record: Mapping[str, Any], kind: str) -> list[UnreadField]:
             read_timestamp(value)
         except TimestampError as error:
             unread.append(UnreadField(field, _shortened(value), str(error)))
-    return unread if kind in _WITHOUT_OUTCOME else [*unread, *_unread_outcomes(record)]
+    if kind in _WITHOUT_OUTCOME:
+        return unread
+    _, success = _outcome(record)
+    for field, value, reading in _readings(record):
+        if success is None and reading.problem is not None:
+            unread.append(UnreadField(field, _shortened(value), reading.problem))
+        elif success is None and field in _OUTCOME:
+            break
+        elif field in _OUTCOME and reading.success is (not success):
+            unread.append(UnreadField(field, _shortened(value), DISAGREEMENT))
+    return unread
 
 
 def _time(record: Mapping[str, Any]) -> Timestamp | None:
@@ -150,17 +160,6 @@ def _outcome(record: Mapping[str, Any]) -> tuple[str | None, bool | None]:
         if field in _OUTCOME and reading.problem is None:
             break  # it is open, whatever else is said
     return outcome, None
-
-
-def _unread_outcomes(record: Mapping[str, Any]) -> Iterator[UnreadField]:
-    _, success = _outcome(record)
-    for field, value, reading in _readings(record):
-        if success is None and reading.problem is not None:
-            yield UnreadField(field, _shortened(value), reading.problem)
-        elif success is None and field in _OUTCOME:
-            return
-        elif field in _OUTCOME and reading.success is (not success):
-            yield UnreadField(field, _shortened(value), DISAGREEMENT)
 
 
 def _readings(record: Mapping[str, Any]) -> Iterator[tuple[str, Any, OutcomeReading]]:

@@ -1,7 +1,7 @@
 """What moved between two samples or within a stream, with examples, as parts of a page."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -46,9 +46,16 @@ def compare_with_examples(before: Records, since: Records, encode: Encode) -> tu
         rows.append([feature.name, feature.kind, feature.test or "not compared", chance, drifts, *summaries])
     head = ("column", "kind", "test", "p", "drift", "then", "since")
     parts = [paragraph(_HOW), table(head, rows)]
-    for feature in drift.features:
-        if feature.drift and feature.kind == "text":
-            parts += _least_similar(feature.name, before, since, embedding_of)
+    for name in (feature.name for feature in drift.features if feature.drift and feature.kind == "text"):
+        # texts since then whose nearest text from before is furthest away, of those compared
+        old, new = (
+            sorted({row[name][:CHARACTERS] for row in sample} & embedding_of.keys()) for sample in (before, since)
+        )
+        vectors = [np.stack([embedding_of[text] for text in texts]) for texts in (new, old)]
+        nearest = (vectors[0] @ vectors[1].T).max(axis=1)
+        order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
+        examples = [code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN]) for index in order]
+        parts.append(collapsible(f"{name}: the least like what was there before", examples, "bad"))
     return drift, parts
 
 
@@ -70,16 +77,6 @@ def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[s
     )[:_LEVELS]
     texts = [", ".join(f"{level} {sample_shares.get(level, 0):.0%}" for level in levels) for sample_shares in shares]
     return texts[0], texts[1]
-
-
-def _least_similar(name: str, before: Records, since: Records, embedding_of: dict[str, np.ndarray]) -> Iterator[str]:
-    """Texts since then whose nearest text from before is furthest away, of those compared."""
-    old, new = (sorted({row[name][:CHARACTERS] for row in rows} & embedding_of.keys()) for rows in (before, since))
-    vectors = [np.stack([embedding_of[text] for text in texts]) for texts in (new, old)]
-    nearest = (vectors[0] @ vectors[1].T).max(axis=1)
-    order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
-    examples = [code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN]) for index in order]
-    yield collapsible(f"{name}: the least like what was there before", examples, "bad")
 
 
 _DELTA = 0.002  # of ADWIN (Bifet and Gavaldà 2007): its bound on the chance of a false alarm at a check

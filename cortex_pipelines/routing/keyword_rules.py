@@ -97,10 +97,20 @@ def parse_rules(value: Any, name: str) -> Rules:
         limit = limits.get(key)
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
             raise RulesError(f"{name}: thresholds.{key} must be a number from 0 to 1, is {limit!r}")
-    keywords = {}
+    keywords: dict[str, list[list[Keyword]]] = {}
     for expert in sorted(experts):
         lists = _mapping(experts, expert, name)
-        keywords[expert] = [_patterns(lists, key, f"{name}: experts.{expert}") for key in _LISTS]
+        keywords[expert] = []
+        for key in _LISTS:
+            words = lists.get(key, [])
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise RulesError(f"{name}: experts.{expert}.{key} must be a list of words")
+            stripped = [word.strip() for word in words if word.strip()]
+            # whole words with their regular endings: "add" must not be found in "address"
+            patterns = [
+                Keyword(whole_word(word, _ENDINGS), word.lower() if word.isascii() else "") for word in stripped
+            ]
+            keywords[expert].append(patterns)
     return Rules(keywords, *(float(limits[key]) for key in _THRESHOLDS))
 
 
@@ -109,15 +119,3 @@ def _mapping(value: Any, key: str, name: str) -> Mapping[str, Any]:
     if not isinstance(mapping, Mapping):
         raise RulesError(f"{name}: {key} must be an object of names and values")
     return mapping
-
-
-def _patterns(expert: Mapping[str, Any], key: str, name: str) -> tuple[Keyword, ...]:
-    words = expert.get(key, [])
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise RulesError(f"{name}.{key} must be a list of words")
-    # Whole words with their regular endings: "add" must not be found in "address".
-    return tuple(
-        Keyword(whole_word(word.strip(), _ENDINGS), word.strip().lower() if word.isascii() else "")
-        for word in words
-        if word.strip()
-    )

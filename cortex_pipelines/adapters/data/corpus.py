@@ -57,7 +57,7 @@ def read_corpus(
     """
 
     def sample(splits: Sequence[str], tokens: int) -> tuple[TokenisedExample, ...]:
-        return _fill_shares(tokenizer, _budget_shares(datasets, splits, settings), tokens, settings)
+        return _sample_tasks(tokenizer, datasets, splits, tokens, settings)
 
     def sample_general(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
         if general is None or not tokens:
@@ -87,10 +87,13 @@ def read_corpus(
     )
 
 
-def _budget_shares(
-    datasets: Mapping[str, Path], splits: Sequence[str], settings: AdapterSettings
-) -> dict[str, tuple[float, list[Example]]]:
-    """Shares and their examples in order of tasks; gaps and feedback are separate from the task's other examples."""
+def _sample_tasks(
+    tokenizer: Any, datasets: Mapping[str, Path], splits: Sequence[str], tokens: int, settings: AdapterSettings
+) -> tuple[TokenisedExample, ...]:
+    """Fill each share of a budget, then divide what the others leave unused.
+
+    Gaps and feedback have shares of their own, apart from the task's other examples.
+    """
 
     def read(name: str) -> list[Example]:
         return [example for split in splits for example in read_examples(datasets[name], name, split)]
@@ -107,13 +110,7 @@ def _budget_shares(
         shares[task] = share * (1 - infilling - correcting), complete
         shares[f"{task}, gaps"] = share * infilling, gaps
         shares[f"{task}, feedback"] = share * correcting, feedback
-    return {name: (share, part) for name, (share, part) in shares.items() if share > 0}
-
-
-def _fill_shares(
-    tokenizer: Any, shares: Mapping[str, tuple[float, list[Example]]], tokens: int, settings: AdapterSettings
-) -> tuple[TokenisedExample, ...]:
-    """Fill each share, then redistribute what the others leave unused."""
+    shares = {name: (share, part) for name, (share, part) in shares.items() if share > 0}
     total_share = fsum(share for share, _ in shares.values())
     shuffled_examples = {name: shuffled(examples, settings.seed) for name, (_, examples) in shares.items()}
 

@@ -162,10 +162,18 @@ def tokenise(tokenizer: Any, examples: Sequence[Example], max_length: int) -> It
             for example, (_, space) in zip(chunk, parts, strict=True)
         ]
         completions = continuation_ids(tokenizer, texts)
-        for example, prompt, text, ids in zip(chunk, prompts, texts, completions, strict=True):
-            tokenised = _fit_window(tokenizer, example, prompt, text, ids, max_length)
-            if len(tokenised.ids) > tokenised.prompt_tokens:
-                yield tokenised
+        for example, context, text, completion in zip(chunk, prompts, texts, completions, strict=True):
+            prompt = context or [start_token(tokenizer)]
+            ids, text_bytes = completion, len(text.encode())
+            end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+            limit = max_length - min(len(prompt), max_length // _PROMPT_PART)
+            if len(ids) + len(end) > limit:
+                ids, end = ids[:limit], []
+                text_bytes = len(tokenizer.decode(ids, clean_up_tokenization_spaces=False).encode())
+            prompt = prompt[-(max_length - len(ids) - len(end)) :]
+            if ids or end:
+                identity = (example.example_id, example.task)
+                yield TokenisedExample(*identity, (*prompt, *ids, *end), len(prompt), len(ids), text_bytes)
 
 
 def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRow]:
@@ -241,22 +249,6 @@ def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) 
 def _size(tokenizer: Any, prompt: str | Segments) -> int:
     (ids,) = token_ids(tokenizer, [prompt])
     return len(ids)
-
-
-def _fit_window(
-    tokenizer: Any, example: Example, prompt: list[int], completion: str, ids: list[int], window: int
-) -> TokenisedExample:
-    prompt = prompt or [start_token(tokenizer)]
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    completion_limit = window - min(len(prompt), window // _PROMPT_PART)
-    text, text_bytes = ids, len(completion.encode())
-    if len(ids) + len(end) > completion_limit:
-        text, end = ids[:completion_limit], []
-        text_bytes = len(tokenizer.decode(text, clean_up_tokenization_spaces=False).encode())
-    prompt = prompt[-(window - len(text) - len(end)) :]
-    return TokenisedExample(
-        example.example_id, example.task, (*prompt, *text, *end), len(prompt), len(text), text_bytes
-    )
 
 
 def start_token(tokenizer: Any) -> int:

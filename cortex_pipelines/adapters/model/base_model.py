@@ -69,7 +69,21 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
             "where exactly one is expected; set models.base in params.yaml to a folder with a Hugging Face model or "
             "one GGUF file, then run `cortex update`"
         )
-    return BaseModel(_converted_folder(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest)
+    gguf, cache = gguf_files[0], root / ".cortex" / "cache" / "models"
+    versions = {name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")}
+    with gguf.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    key = hashlib.sha256(json.dumps([content, versions], sort_keys=True).encode()).hexdigest()
+    if not (cache / key).is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / f"{key}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # others wait for the first
+            if not (cache / key).is_dir():
+                with scratch_folder(cache, ".model.") as scratch:
+                    _LOG.info("Converting %s to safetensors (once, about 20 s)", gguf.name)
+                    _convert(gguf, scratch / "model")
+                    publish(scratch / "model", cache / key)
+    return BaseModel(cache / key, name, digest)
 
 
 def load_tokenizer(base: BaseModel) -> Any:
@@ -111,27 +125,6 @@ def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quant
 def accepts_logits_to_keep(model: Any) -> bool:
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(causal.forward).parameters
-
-
-def _converted_folder(gguf: Path, cache: Path) -> Path:
-    """Concurrent callers wait for the first."""
-    versions = {name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")}
-    with gguf.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    key = hashlib.sha256(json.dumps([content, versions], sort_keys=True).encode()).hexdigest()
-    folder = cache / key
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            with scratch_folder(cache, ".model.") as scratch:
-                converted = scratch / "model"
-                _LOG.info("Converting %s to safetensors (once, about 20 s)", gguf.name)
-                _convert(gguf, converted)
-                publish(converted, folder)
-    return folder
 
 
 def _convert(gguf: Path, out: Path) -> None:

@@ -143,7 +143,16 @@ def _worker(rank: int, work: Callable[..., Any], argument: Any, rendezvous: _Ren
         _LOG.addHandler(_LogForwarder(rendezvous))
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
     try:
-        _join(rank, rendezvous)
+        import torch
+        from accelerate import PartialState
+
+        os.environ |= dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
+        os.environ |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(rendezvous.size))
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # else accelerate warns; the work pins its own
+        if sys.platform == "linux":  # a machine may not reach itself by its own name
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        cpu = not torch.cuda.is_available()
+        PartialState(cpu=cpu, init_method=rendezvous.store, rank=rank, world_size=rendezvous.size, timeout=_PATIENCE)
         outcome = work(argument, ProcessGroup(rank, rendezvous.size), partial(rendezvous.send, "report"))
         if rank == 0:
             rendezvous.send("result", outcome)
@@ -159,21 +168,3 @@ class _LogForwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.rendezvous.send("log", record.levelno, record.getMessage())
-
-
-def _join(rank: int, rendezvous: _Rendezvous) -> None:
-    import torch
-    from accelerate import PartialState
-
-    os.environ |= dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
-    os.environ |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(rendezvous.size))
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # else accelerate warns; the work pins its own
-    if sys.platform == "linux":  # a machine may not reach itself by its own name
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    PartialState(
-        cpu=not torch.cuda.is_available(),
-        init_method=rendezvous.store,
-        rank=rank,
-        world_size=rendezvous.size,
-        timeout=_PATIENCE,
-    )

@@ -68,26 +68,24 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
     rows = []
     for event in events.filter(pl.col("master").is_not_null() & kinds).iter_rows(named=True):
         record = json.loads(event["payload"])
-        if event["kind"] != "outcome" or value_at(record, "routing.primary_expert") is not None:
-            rows.append(_decision_row(event, record, aliases))
+        if event["kind"] == "outcome" and value_at(record, "routing.primary_expert") is None:
+            continue
+        raw_scores = next((value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {})
+        scores = {aliases.get(name, name): finite_number(score) for name, score in sorted(raw_scores.items())}
+        scores = {name: score for name, score in sorted(scores.items()) if score is not None}
+        propensity = first_number(record, _PROPENSITY)
+        copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
+        row = {name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")} | {
+            "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
+            "decided_at": decided_at(event),
+            "strategy": first_text(record, _STRATEGY),
+            "propensity": propensity if propensity is not None and 0 < propensity <= 1 else None,
+            "model_version": first_text(record, _MODEL),
+            "scored_masters": list(scores),
+            "scores": list(scores.values()),
+        }
+        rows.append(row)
     return DECISIONS.frame(rows)
-
-
-def _decision_row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
-    raw_scores = next((value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {})
-    scores = {aliases.get(name, name): finite_number(score) for name, score in sorted(raw_scores.items())}
-    scores = {name: score for name, score in sorted(scores.items()) if score is not None}
-    propensity = first_number(record, _PROPENSITY)
-    copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
-    return {name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")} | {
-        "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
-        "decided_at": decided_at(event),
-        "strategy": first_text(record, _STRATEGY),
-        "propensity": propensity if propensity is not None and 0 < propensity <= 1 else None,
-        "model_version": first_text(record, _MODEL),
-        "scored_masters": list(scores),
-        "scores": list(scores.values()),
-    }
 
 
 def decided_at(event: Mapping[str, Any]) -> datetime | None:
@@ -119,24 +117,26 @@ def outcomes(events: pl.DataFrame) -> pl.DataFrame:
     completed = pl.col("kind").is_in(["decision", "event"]) & (
         pl.col("success").is_not_null() | pl.col("outcome").is_not_null() | pl.col("duration_seconds").is_not_null()
     )
-    rows = events.filter(outcome_kinds | completed).iter_rows(named=True)
-    return OUTCOMES.frame([_outcome_row(event, json.loads(event["payload"])) for event in rows])
-
-
-def _outcome_row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    tokens = first_number(record, _TOKENS)
-    copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "outcome", "success")
-    more = ("duration_seconds", "ideal_master", "file", "byte_offset", "test_row")
-    return {name: event[name] for name in (*copied, *more)} | {
-        "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
-        "known_at": known_at(event),
-        "tokens": tokens if tokens is not None and tokens >= 0 else None,
-        "quality": first_number(record, _QUALITY),
-        "complexity": first_text(record, _COMPLEXITY),
-        "complexity_score": first_number(record, _COMPLEXITY_SCORE),
-        "model": first_text(record, ("model",)),
-        "tier": first_text(record, ("tier",)),
-    }
+    copied = (
+        *("event_id", "kind", "task_id", "text", "master", "occurred_at", "outcome", "success"),
+        *("duration_seconds", "ideal_master", "file", "byte_offset", "test_row"),
+    )
+    rows = []
+    for event in events.filter(outcome_kinds | completed).iter_rows(named=True):
+        record = json.loads(event["payload"])
+        tokens = first_number(record, _TOKENS)
+        row = {name: event[name] for name in copied} | {
+            "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
+            "known_at": known_at(event),
+            "tokens": tokens if tokens is not None and tokens >= 0 else None,
+            "quality": first_number(record, _QUALITY),
+            "complexity": first_text(record, _COMPLEXITY),
+            "complexity_score": first_number(record, _COMPLEXITY_SCORE),
+            "model": first_text(record, ("model",)),
+            "tier": first_text(record, ("tier",)),
+        }
+        rows.append(row)
+    return OUTCOMES.frame(rows)
 
 
 def known_at(event: Mapping[str, Any]) -> datetime | None:

@@ -72,7 +72,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
     return {
         "syntax_correct": syntax_correct(item, output, mask),
         "exact_match": output.strip() == expected.strip(),
-        "right": is_correct(item, output),
+        "right": same_answer(item, output, expected),
         "edit_similarity": edit_similarity(output, expected),
         "codebleu": codebleu_without_dataflow(output, expected, item.language) if code else None,
         "subtoken_f1": subtoken_f1(output, expected) if item.task == "naming" else None,
@@ -94,14 +94,8 @@ def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
     return errors[0] <= errors[1]
 
 
-def is_correct(item: Example, output: str) -> bool:
-    """For imports only the verdict counts (``allowed`` or ``violation``), not the reason."""
-    if item.task == "naming":
-        return output.strip() == item.completion.strip()
-    return same_answer(item, output, item.completion)
-
-
 def same_answer(item: Example, first: str, second: str) -> bool:
+    """For imports only the verdict counts (``allowed`` or ``violation``), not the reason."""
     if item.task == "architecture" and item.kind == "violation":
         return verdict_of(first) == verdict_of(second)
     if item.task in ("naming", "architecture", "documentation"):

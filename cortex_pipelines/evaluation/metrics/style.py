@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import fsum
 
-from tree_sitter import Node
-
 from cortex_pipelines.datasets.tasks.naming import style_of
 from cortex_pipelines.evaluation.metrics.codebleu import leaves, parse_dedented
 from cortex_pipelines.syntax.grammars import PARSED
@@ -83,28 +81,19 @@ def _feature_values(code: str, language: str) -> Iterable[tuple[str, str]]:
         if len(indent) > previous_indent:
             yield "indentation", "tab" if "\t" in indent else str(len(indent) - previous_indent)
         previous_indent = len(indent)
-        if kind == "code":
-            yield from _line_features(line)
+        if kind == "comment":
+            continue
+        for before, after in _OPERATORS.findall(line):
+            yield "operators", "spaced" if before and after else "tight"
+        for space in _COMMA.findall(line):
+            yield "commas", "spaced" if space else "tight"
+        if line.rstrip()[-1] not in "{}(,:[":
+            yield "semicolons", "with" if line.rstrip().endswith(";") else "without"
     for node in leaves(parse_dedented(code, language)):
-        yield from _token_features(node)
-
-
-def _line_features(line: str) -> Iterable[tuple[str, str]]:
-    for before, after in _OPERATORS.findall(line):
-        yield "operators", "spaced" if before and after else "tight"
-    for space in _COMMA.findall(line):
-        yield "commas", "spaced" if space else "tight"
-    if line.rstrip()[-1] not in "{}(,:[":
-        yield "semicolons", "with" if line.rstrip().endswith(";") else "without"
-
-
-def _token_features(node: Node) -> Iterable[tuple[str, str]]:
-    text = (node.text or b"").decode(errors="replace")
-    if "identifier" in node.type:
-        style = style_of(text)
-        if style not in ("lower", "other"):  # one word goes with several conventions
-            yield "names", f"{node.type} {style}"
-    elif "string" in node.type:
-        quote = _QUOTED.match(text)
-        if quote:
+        text = (node.text or b"").decode(errors="replace")
+        if "identifier" in node.type:
+            style = style_of(text)
+            if style not in ("lower", "other"):  # one word goes with several conventions
+                yield "names", f"{node.type} {style}"
+        elif "string" in node.type and (quote := _QUOTED.match(text)):
             yield "quotes", quote[1]

@@ -49,11 +49,18 @@ def compare_texts(
     order = random.permutation(len(texts))
     with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
         meaning = embeddings[order].astype(np.float64)
-        parts = (meaning @ meaning.T, _spelling([texts[index] for index in order]))
-        form = _spectral_filter(_neighbours(*parts))
+        spelling = _spelling([texts[index] for index in order])
+        form = _spectral_filter(_neighbours(meaning @ meaning.T, spelling))
         # both sum to 0 over all texts, so that unequal sizes do no harm
         labels = np.where(order < first, -1 / first, 1 / (len(texts) - first))
-        statistics = _statistics(form, labels, permutations, random)
+        parts = []
+        for start in range(0, permutations + 1, _CHUNK):
+            size = min(_CHUNK, permutations + 1 - start)
+            rows = random.permuted(np.tile(labels, (size, 1)), axis=1)
+            if not start:
+                rows[0] = labels
+            parts.append(np.einsum("ij,ij->i", rows @ form, rows))
+        statistics = np.concatenate(parts)
     # in standard deviations; 0 where all are alike, but for rounding
     spread = float(statistics.std())
     varied = spread > 1e-9 * float(np.abs(statistics).max())
@@ -104,17 +111,6 @@ def _spectral_filter(graph: Doubles) -> Doubles:
     form = (vectors * np.clip(values, 0.0, most)) @ vectors.T
     np.fill_diagonal(form, 0.0)
     return np.asarray(form)
-
-
-def _statistics(form: Doubles, labels: Doubles, permutations: int, random: np.random.Generator) -> Doubles:
-    statistics: list[Doubles] = []
-    for start in range(0, permutations + 1, _CHUNK):
-        size = min(_CHUNK, permutations + 1 - start)
-        rows = random.permuted(np.tile(labels, (size, 1)), axis=1)
-        if not start:
-            rows[0] = labels
-        statistics.append(np.einsum("ij,ij->i", rows @ form, rows))
-    return np.concatenate(statistics)
 
 
 LEVEL = 0.01  # chance of any false alarm if nothing has changed

@@ -51,8 +51,18 @@ def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
                 f"evaluation.benchmarks: {file.path} has sha256 {actual}, params.yaml names "
                 f"{file.sha256}; write the new one there if the file was meant to change"
             )
-        lines = enumerate(data.decode("utf-8").splitlines(), 1)
-        problems += [_problem(file.path, number, line) for number, line in lines if line.strip()]
+        for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                name, prompt, test, entry = (str(row[key]) for key in _KEYS)
+            except (ValueError, KeyError, TypeError) as error:
+                expected = f"expected a JSON object with {', '.join(_KEYS)} ({error!r})"
+                raise ProblemError(f"{file.path}, line {number}: {expected}") from error
+            if not entry.isidentifier():
+                raise ProblemError(f"{file.path}, line {number}: entry_point {entry!r} is not a name")
+            problems.append(Problem(path.name, name, prompt, test, entry))
     return problems
 
 
@@ -92,19 +102,6 @@ def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[s
         for name, value in pass_at_k_metrics(results, settings.pass_k).items():
             metrics[f"problems_{role}_{name}"] = value
     return metrics
-
-
-def _problem(path: str, number: int, line: str) -> Problem:
-    try:
-        row = json.loads(line)
-        values = [row[key] for key in _KEYS]
-    except (ValueError, KeyError, TypeError) as error:
-        keys = ", ".join(_KEYS)
-        raise ProblemError(f"{path}, line {number}: expected a JSON object with {keys} ({error!r})") from error
-    name, prompt, test, entry = map(str, values)
-    if not entry.isidentifier():
-        raise ProblemError(f"{path}, line {number}: entry_point {entry!r} is not a name")
-    return Problem(Path(path).name, name, prompt, test, entry)
 
 
 def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outcome:

@@ -147,10 +147,14 @@ class ItemScorer:
         """Log-likelihood of each item's completion; fastest if items with the same prompt are adjacent."""
         window = window or self._settings.max_length
         keys = [["token likelihoods", window, self._content(adapter, item), _visible_fields(item)] for item in items]
-        rows = self._cached(
-            keys, items, adapter, lambda model, index: self._score(model, items[index], window), "Scoring texts"
-        )
-        return [ItemScore(**row) for row in rows]
+
+        def score(model: Any, index: int) -> dict[str, Any]:
+            for example in self.tokenised([items[index]], window):
+                if example.text_bytes:
+                    return asdict(self._score_tokens(model, example))
+            return asdict(ItemScore(0.0, 0, 0, 0))
+
+        return [ItemScore(**row) for row in self._cached(keys, items, adapter, score, "Scoring texts")]
 
     def tokenised(self, items: Sequence[Example], window: int) -> Iterator[TokenisedExample]:
         return tokenise(self._tokenizer, items, window)
@@ -172,9 +176,16 @@ class ItemScorer:
             parameters = [settings.max_length, answer_token_limit(item, settings), request.extent, seeded]
             visible = _visible_fields(replace(item, completion=""))
             keys.append(["output", parameters, self._content(adapter, item), visible])
-        rows = self._cached(
-            keys, items, adapter, lambda model, index: self._generate_text(model, requests[index]), "Generating"
-        )
+
+        def answer(model: Any, index: int) -> dict[str, Any]:
+            prompt_item = replace(items[index], completion=_PLACEHOLDER)
+            text = ""
+            for example in self.tokenised([prompt_item], settings.max_length):
+                prompt = example.ids[: example.prompt_tokens]
+                text = generate(model, self._tokenizer, prompt, requests[index], settings)
+            return {"text": text}
+
+        rows = self._cached(keys, items, adapter, answer, "Generating")
         return [cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)]
 
     def _cached(
@@ -225,12 +236,6 @@ class ItemScorer:
             self._prompt = None
             self._loaded = model.unload()
 
-    def _score(self, model: Any, item: Example, window: int) -> dict[str, Any]:
-        for example in self.tokenised([item], window):
-            if example.text_bytes:
-                return asdict(self._score_tokens(model, example))
-        return asdict(ItemScore(0.0, 0, 0, 0))
-
     def _score_tokens(self, model: Any, example: TokenisedExample) -> ItemScore:
         import torch
 
@@ -260,14 +265,6 @@ class ItemScorer:
             stops = ends_of_name(self._tokenizer, log_probs.shape[1])
             end = -float(log_probs[-1, stops].double().logsumexp(0))
         return ItemScore(float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist())
-
-    def _generate_text(self, model: Any, request: GenerationRequest) -> dict[str, Any]:
-        text = ""
-        prompt_item = replace(request.item, completion=_PLACEHOLDER)
-        for example in self.tokenised([prompt_item], self._settings.max_length):
-            prompt = example.ids[: example.prompt_tokens]
-            text = generate(model, self._tokenizer, prompt, request, self._settings)
-        return {"text": text}
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
         folder = _adapter_of_item(adapter, item)

@@ -43,7 +43,14 @@ class TokenMemory:
     def __init__(self, texts: Iterable[Sequence[int]]) -> None:
         separated = chain([_NOTHING] * _LONGEST, *(chain(text, [_NOTHING]) for text in texts))
         tokens = np.fromiter(separated, np.int64)
-        order = _sorted_by_context(tokens)
+        # positions are sorted by the tokens before them, the nearest first, by doubling the length that is compared
+        rank, length = np.roll(tokens, 1), 1  # the first of all is padding, as is the last
+        while length < _LONGEST:
+            earlier = np.concatenate((np.full(length, _NOTHING), rank[:-length]))
+            pairs = (rank + 1) * (max(len(tokens), int(tokens.max())) + 2) + earlier + 1
+            rank, length = np.unique(pairs, return_inverse=True)[1].astype(np.int64), 2 * length
+        order = np.argsort(rank, kind="stable")
+        order = order[tokens[order] != _NOTHING]
         self._followers = tokens[order]
         self._tokens, self._order = tokens.tolist(), order.tolist()
 
@@ -62,18 +69,6 @@ class TokenMemory:
                 break
             low, high, length = first, end, distance
         return length, self._followers[low:high]
-
-
-def _sorted_by_context(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions sorted by the tokens before them, the nearest first; by doubling the length that is compared."""
-    rank, length = np.roll(tokens, 1), 1  # the first of all is padding, as is the last
-    while length < _LONGEST:
-        earlier = np.concatenate((np.full(length, _NOTHING), rank[:-length]))
-        pairs = (rank + 1) * (max(len(tokens), int(tokens.max())) + 2) + earlier + 1
-        rank, length = np.unique(pairs, return_inverse=True)[1].astype(np.int64), 2 * length
-    order: NDArray[np.int64] = np.argsort(rank, kind="stable")
-    known: NDArray[np.int64] = order[tokens[order] != _NOTHING]
-    return known
 
 
 def match_answers(examples: Iterable[TokenisedExample], memory: TokenMemory | None) -> Matches:

@@ -62,12 +62,20 @@ def _choices(
     scorer: ItemScorer,
     window: int | None,
 ) -> list[int | None]:
+    """Index of the answer to each question whose likelihood the prompt raises most (over its prior); None on a tie.
+
+    Without priors the likeliest answer per byte wins.
+    """
     answers = [question.answers if question else () for question in questions]
-    scores = _by_question(answers, adapter, scorer, window)
-    return [
-        _best_answer(question_scores, alone) if question_scores else None
-        for question_scores, alone in zip(scores, priors, strict=True)
-    ]
+    choices = list[int | None]()
+    for scores, alone in zip(_by_question(answers, adapter, scorer, window), priors, strict=True):
+        costs = [score.total_nats / score.bytes if score.bytes else inf for score in scores]
+        if scores and alone:
+            pairs = zip(scores, alone, strict=True)
+            costs = [score.total_nats - prior.total_nats if score.bytes else inf for score, prior in pairs]
+        best = min(costs, default=inf)
+        choices.append(costs.index(best) if costs.count(best) == 1 else None)
+    return choices
 
 
 def _by_question(
@@ -130,16 +138,3 @@ def _correct(rows: pl.DataFrame, condition: str) -> pl.Series:
 
 def _difference(rows: pl.DataFrame, condition: str, baseline: str) -> list[float]:
     return [float(gain) for gain in _correct(rows, condition) - _correct(rows, baseline)]
-
-
-def _best_answer(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int | None:
-    """Index of the answer whose likelihood the prompt raises most (over ``alone``); None on a tie.
-
-    Without ``alone`` the likeliest answer per byte wins.
-    """
-    costs = [score.total_nats / score.bytes if score.bytes else inf for score in scores]
-    if alone:
-        pairs = zip(scores, alone, strict=True)
-        costs = [score.total_nats - prior.total_nats if score.bytes else inf for score, prior in pairs]
-    best = min(costs)
-    return costs.index(best) if costs.count(best) == 1 else None

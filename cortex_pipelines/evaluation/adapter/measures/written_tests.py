@@ -39,12 +39,18 @@ class RunnableTest:
 
     def with_test(self, name: str, code: str) -> SingleTest | None:
         """None if the code is not a test."""
-        renamed = _renamed(code)
-        if renamed is None:
+        try:
+            body = ast.parse(code).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-        test = renamed.replace("\n", f"\n{self.indent}")
+        functions = (node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        test = next((function for function in functions if function.name.startswith("test")), None)
+        if test is None:
+            return None
+        lines, at = code.split("\n"), test.lineno - 1
+        lines[at] = re.sub(rf"\bdef\s+{re.escape(test.name)}\b", f"def {_NAME}", lines[at], count=1)
         node = "::".join((self.item.path, *self.owners, _NAME))
-        text = self.before + test + self.after
+        text = self.before + f"\n{self.indent}".join(lines) + self.after
         return SingleTest(name, self.path, self.mutants, self.item.path, text, node)
 
 
@@ -87,53 +93,26 @@ def _runnable(
         unit, test = units_by_id.get(unit_id), units_by_id.get(test_id)
         if unit is None or test is None or test["path"] not in files.get(test["source"], {}):
             continue
-        runnable_test = _locate_test(examples[example_id], unit, test, texts, settings)
-        if runnable_test is not None:
-            runnable[example_id] = runnable_test
+        unit_surroundings = _text_around(unit, texts.get(unit["source"], {}).get(unit["path"], ""))
+        surroundings = _text_around(test, texts[test["source"]][test["path"]])
+        if unit_surroundings is None or surroundings is None:
+            continue
+        seed = (settings.seed, "written tests", unit["unit_id"])
+        unit_fields = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
+        mutated = mutate_unit(*unit_fields, settings.mutants_per_unit, *seed)
+        mutants = tuple(unit_surroundings[0] + mutant.buggy_code + unit_surroundings[1] for mutant in mutated)
+        if mutants:
+            indent = surroundings[0].rpartition("\n")[2]
+            owners = tuple(test["qualified_name"].split(".")[:-1])
+            origin = (examples[example_id], unit["source"], unit["path"])
+            runnable[example_id] = RunnableTest(*origin, mutants, *surroundings, indent, owners)
     return runnable
-
-
-def _locate_test(
-    item: Example,
-    unit: Mapping[str, Any],
-    test: Mapping[str, Any],
-    texts: Mapping[str, dict[str, str]],
-    settings: AugmentationSettings,
-) -> RunnableTest | None:
-    unit_surroundings = _text_around(unit, texts.get(unit["source"], {}).get(unit["path"], ""))
-    surroundings = _text_around(test, texts[test["source"]][test["path"]])
-    if unit_surroundings is None or surroundings is None:
-        return None
-    seed = (settings.seed, "written tests", unit["unit_id"])
-    unit_fields = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
-    mutated = mutate_unit(*unit_fields, settings.mutants_per_unit, *seed)
-    mutants = tuple(unit_surroundings[0] + mutant.buggy_code + unit_surroundings[1] for mutant in mutated)
-    if not mutants:
-        return None
-    before, after = surroundings
-    line = before.rpartition("\n")[2]
-    owners = tuple(test["qualified_name"].split(".")[:-1])
-    return RunnableTest(item, unit["source"], unit["path"], mutants, before, after, line, owners)
 
 
 def _text_around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
     data, code = text.encode(), unit["code"].encode()
     start, end = unit["start_byte"], unit["end_byte"]
     return (data[:start].decode(), data[end:].decode()) if data[start:end] == code else None
-
-
-def _renamed(code: str) -> str | None:
-    """The code with its test function renamed; None if it has no test function."""
-    try:
-        body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-            lines, at = code.split("\n"), node.lineno - 1
-            lines[at] = re.sub(rf"\bdef\s+{re.escape(node.name)}\b", f"def {_NAME}", lines[at], count=1)
-            return "\n".join(lines)
-    return None
 
 
 REPOSITORY = "repository"

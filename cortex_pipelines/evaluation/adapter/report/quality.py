@@ -9,7 +9,7 @@ import polars as pl
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.test_runner import pass_at_k_metrics
 from cortex_pipelines.evaluation.metrics.grading import mean
-from cortex_pipelines.evaluation.metrics.style import Style, distances_by_feature, learn_style, style_distance
+from cortex_pipelines.evaluation.metrics.style import distances_by_feature, learn_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
@@ -45,9 +45,19 @@ def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> Quality
     team = learn_style(_code(outputs["base"], "expected"))
     reports, features = {}, {}
     for role in WRITERS:
+        rows = list(outputs[role].iter_rows(named=True))
+        answers = [bool(row["right"]) or row["tests"] == "passed" for row in rows if row["task"] not in _MANY_RIGHT]
+        answers += (choices[f"{role}_chosen"] == choices["truth"]).fill_null(value=False).to_list()
+        tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]
         style = learn_style(_code(outputs[role], "output"))
-        reports[role] = _report(outputs[role], choices[f"{role}_chosen"] == choices["truth"], style, team)
+        distance = style_distance(style, team)
         features[role] = distances_by_feature(style, team)
+        reports[role] = QualityReport(
+            mean(rows, "syntax_correct"),
+            fsum(answers) / len(answers) if answers else None,
+            None if distance is None else 1 - distance,
+            fsum(tested) / len(tested) if tested else None,
+        )
     nothing = "nothing was generated (evaluation.generated_items, or no held-out item is short)"
     reasons = {
         "syntax_correctness": nothing,
@@ -93,20 +103,6 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
         )
         metrics |= difference.as_metrics("tests_difference")
     return metrics
-
-
-def _report(outputs: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style) -> QualityReport:
-    rows = list(outputs.iter_rows(named=True))
-    answers = [bool(row["right"]) or row["tests"] == "passed" for row in rows if row["task"] not in _MANY_RIGHT]
-    answers += [bool(right) for right in chosen_right.fill_null(value=False)]
-    distance = style_distance(style, team)
-    tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]
-    return QualityReport(
-        mean(rows, "syntax_correct"),
-        fsum(answers) / len(answers) if answers else None,
-        None if distance is None else 1 - distance,
-        fsum(tested) / len(tested) if tested else None,
-    )
 
 
 def _code(outputs: pl.DataFrame, column: str) -> list[tuple[str, str]]:

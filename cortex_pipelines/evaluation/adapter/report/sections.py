@@ -123,29 +123,27 @@ def foreign_code_section(inputs: ReportInputs) -> list[str]:
 def specialisations_section(inputs: ReportInputs) -> list[str]:
     head = ["purpose", "training examples", "items", "groups of files", "base", "challenger"]
     head.append("saved over the base, or why it is not known")
+    metrics, rows = inputs.metrics, []
+    for name in SPECIALISATIONS:
+        counts = [metrics.get(f"for_{name}_{count_name}", 0) for count_name in ("train_examples", "items", "groups")]
+        bits = [metrics.get(f"for_{name}_{role}_bits_per_byte") for role in ("base", "challenger")]
+        if f"for_{name}_improvement_over_base" in metrics:
+            gain = interval(metrics, f"for_{name}_improvement_over_base")
+            gain += "" if counts[0] else "; none of its kind was there to train on"
+        elif counts[1]:
+            gain = f"fewer than {LEAST_GROUPS} groups of files show nothing"
+        elif counts[0]:
+            gain = "no such item among those that were scored"
+        else:
+            gain = "the project has none that may be trained on"
+        cells = [f"{count:,.0f}" for count in counts]
+        cells += ["–" if value is None else f"{value:.4f}" for value in bits]
+        rows.append([name, *cells, gain])
     return [
         pages.heading("By purpose"),
         pages.paragraph("Bits per byte of the held-out items of all tasks whose unit is for it."),
-        pages.table(head, [_specialisation_row(inputs.metrics, name) for name in SPECIALISATIONS]),
+        pages.table(head, rows),
     ]
-
-
-def _specialisation_row(metrics: Mapping[str, float], name: str) -> list[str]:
-    counts = [metrics.get(f"for_{name}_{count_name}", 0) for count_name in ("train_examples", "items", "groups")]
-    bits = [
-        f"{metrics[figure]:.4f}" if (figure := f"for_{name}_{role}_bits_per_byte") in metrics else "–"
-        for role in ("base", "challenger")
-    ]
-    if f"for_{name}_improvement_over_base" in metrics:
-        gain = interval(metrics, f"for_{name}_improvement_over_base")
-        gain += "" if counts[0] else "; none of its kind was there to train on"
-    elif counts[1]:
-        gain = f"fewer than {LEAST_GROUPS} groups of files show nothing"
-    elif counts[0]:
-        gain = "no such item among those that were scored"
-    else:
-        gain = "the project has none that may be trained on"
-    return [name, *(f"{count:,.0f}" for count in counts), *bits, gain]
 
 
 def baselines_section(inputs: ReportInputs) -> list[str]:
@@ -235,20 +233,17 @@ def memorised_section(inputs: ReportInputs) -> list[str]:
         ]
         if (share := metrics.get("extraction_rate_held_out")) is not None:
             sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
-    return [pages.heading("Memorisation"), pages.listing([*sentences, _exposure(metrics)]), *extracted]
-
-
-def _exposure(metrics: Mapping[str, float]) -> str:
-    if "canaries" not in metrics:
-        return "Exposure was not measured: training planted no canaries."
-    name = "exposure_by_gain"
-    bounds = _unbroken(f"{metrics[f'{name}_low']:.2f}", f"{metrics[f'{name}_high']:.2f}")
-    return (
-        f"By what the training added, {metrics['canaries']:.0f} planted canaries have {metrics[name]:.2f} {bounds} "
-        f"bits of exposure on average, the most exposed one {metrics[f'{name}_largest']:.2f}; "
-        f"{metrics[f'{name}_unlearnt']:.2f} are expected where nothing was remembered, {metrics[f'{name}_most']:.2f} "
-        "where every canary was learnt."
-    )
+    exposure = "Exposure was not measured: training planted no canaries."
+    if "canaries" in metrics:
+        name = "exposure_by_gain"
+        bounds = _unbroken(f"{metrics[f'{name}_low']:.2f}", f"{metrics[f'{name}_high']:.2f}")
+        exposure = (
+            f"By what the training added, {metrics['canaries']:.0f} planted canaries have {metrics[name]:.2f} {bounds} "
+            f"bits of exposure on average, the most exposed one {metrics[f'{name}_largest']:.2f}; "
+            f"{metrics[f'{name}_unlearnt']:.2f} are expected where nothing was remembered, "
+            f"{metrics[f'{name}_most']:.2f} where every canary was learnt."
+        )
+    return [pages.heading("Memorisation"), pages.listing([*sentences, exposure]), *extracted]
 
 
 def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: int = 0) -> str:
