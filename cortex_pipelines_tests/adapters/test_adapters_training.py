@@ -17,8 +17,7 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.history import TrainingDivergedError, TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.loop import train
-from cortex_pipelines.adapters.training.run import TrainingRun
-from cortex_pipelines.adapters.training.schedule import learning_rate_at
+from cortex_pipelines.adapters.training.run import TrainingRun, learning_rate_at
 from cortex_pipelines.evaluation.adapter.measures.memorisation import planted_canaries
 from cortex_pipelines_tests.adapters.tinymodel import Datasets, pinned, settings, train_adapter, write_datasets
 from cortex_pipelines_tests.messages import refusal

@@ -7,8 +7,12 @@ import pytest
 
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, build_questions
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import choice_metrics, choice_table
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
+    Question,
+    build_questions,
+    choice_metrics,
+    choice_table,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines_tests.adapters.tinymodel import example, numbered_example

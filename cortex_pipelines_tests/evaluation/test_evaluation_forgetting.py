@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.adapter.measures.forgetting import extract_passage, general_items
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import extract_passage, general_items
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel

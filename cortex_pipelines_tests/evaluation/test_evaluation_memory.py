@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.evaluation.adapter.measures.memory import Matches, TokenMemory, learn_weights, match_answers, mix
+from cortex_pipelines.evaluation.adapter.measures.conditions import (
+    Matches,
+    TokenMemory,
+    learn_weights,
+    match_answers,
+    mix,
+)
 
 
 def longest_match(texts: Sequence[Sequence[int]], context: Sequence[int]) -> tuple[int, list[int]]:

@@ -7,15 +7,15 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures import humaneval
+from cortex_pipelines.evaluation.adapter.measures import test_runner
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
-from cortex_pipelines.evaluation.adapter.measures.humaneval import (
+from cortex_pipelines.evaluation.adapter.measures.test_runner import (
     ProblemError,
+    Repository,
     problem_metrics,
     problem_table,
     read_problems,
 )
-from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing
@@ -102,7 +102,7 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(workshop: Workshop, tmp
     problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS)
     models = ComparedModels(workshop.trained, None)
-    with mock.patch.object(humaneval.sandbox, "unavailable", return_value="no sandbox: for a test"):
+    with mock.patch.object(test_runner.sandbox, "unavailable", return_value="no sandbox: for a test"):
         table = problem_table(problems, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
     assert (table["passed"].to_list(), set(table["detail"])) == ([None, None], {"no sandbox: for a test"})
     assert problem_metrics(table, settings) == {}

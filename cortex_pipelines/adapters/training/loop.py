@@ -21,9 +21,9 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
-from cortex_pipelines.adapters.training.run import TrainingRun
-from cortex_pipelines.adapters.training.schedule import (
+from cortex_pipelines.adapters.training.run import (
     Batch,
+    TrainingRun,
     build_rows,
     is_due,
     learning_rate_at,

@@ -33,8 +33,7 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.loss import packing_is_separate
-from cortex_pipelines.adapters.training.run import TrainingRun
-from cortex_pipelines.adapters.training.schedule import build_rows, is_due, save_is_due
+from cortex_pipelines.adapters.training.run import TrainingRun, build_rows, is_due, save_is_due
 from cortex_pipelines.atomic import follow_umask, temporary_folder
 
 _LOG = logging.getLogger("cortex_pipelines")

@@ -17,17 +17,18 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     ROLES,
     ComparedModels,
+    GeneralItems,
     bits_saved,
     foreign_code_metrics,
+    forgetting_metrics,
+    general_items,
     score_metrics,
     score_table,
     specialisation_metrics,
     task_rows,
 )
 from cortex_pipelines.evaluation.adapter.measures.conditions import ConditionInputs, condition_metrics, condition_table
-from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, forgetting_metrics, general_items
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics, generation_table, select_items
-from cortex_pipelines.evaluation.adapter.measures.humaneval import problem_metrics, problem_table, read_problems
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     build_attempts,
@@ -36,13 +37,19 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     memorised_metrics,
     memorised_table,
 )
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, build_questions
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
+    Question,
+    build_questions,
     choice_differences,
     choice_metrics,
     choice_table,
 )
-from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
+from cortex_pipelines.evaluation.adapter.measures.test_runner import (
+    Repository,
+    problem_metrics,
+    problem_table,
+    read_problems,
+)
 from cortex_pipelines.evaluation.adapter.measures.written_tests import (
     WrittenTests,
     written_test_metrics,
