@@ -24,13 +24,11 @@ Floats = npt.NDArray[np.float32]
 
 _CHARACTERS_A_TOKEN = 64  # characters per token to which text is truncated before tokenisation, which bounds its cost
 
-
 PARTS = 4  # pooled parts of an embedding; the first is the embedding proper
 
 _FEWEST_ROWS, _MOST_ROWS = 64, 1024
 """Tokens from which sharing texts among processors pays, and that go through a layer at once: more
 do not stay in a processor's cache."""
-
 
 TILES = ("_is_amx_tile_supported",)
 HALF = (*TILES, "_is_avx512_bf16_supported")

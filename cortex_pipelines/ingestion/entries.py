@@ -91,7 +91,7 @@ def unsafe_path_reason(path: str) -> str | None:
     return None
 
 
-def _folders_of(path: str) -> Iterator[str]:
+def folders_of(path: str) -> Iterator[str]:
     while path := path.rpartition("/")[0]:
         yield path
 
@@ -121,7 +121,7 @@ class SourceLimits:
         if self._entries < self.settings.max_files:
             self._entries += 1
             self._seen.add(path)
-            self._folders.update(_folders_of(path))
+            self._folders.update(folders_of(path))
             self._bytes += size
             return None
         return self.skip(path, "", "", size)
@@ -145,7 +145,7 @@ class SourceLimits:
             return "duplicate", "the source has this path more than once; the first one is kept"
         if path in self._folders:
             return "unsafe_path", "an earlier entry lies below this path, so it is a folder"
-        file = next((folder for folder in _folders_of(path) if folder in self._seen), None)
+        file = next((folder for folder in folders_of(path) if folder in self._seen), None)
         if file is not None:
             return "unsafe_path", f"it lies below {printable(file)}, which is a file"
         return None

@@ -68,9 +68,7 @@ UNIT_WEIGHTS = Bm25fWeights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75
 FILE_WEIGHTS = Bm25fWeights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)
 """Of ``FIELDS``, for documents and for whole files; see docs/guides/search.md."""
 
-
 _FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})  # names of files that stand for their folder
-
 
 _EXACT_LIMIT = 200_000  # documents up to which a query is compared with every vector: 10 ms of one core
 _CANDIDATES = 2_000  # documents of a larger collection that a query is compared with, of each of two kinds
@@ -137,18 +135,15 @@ class Collection:
             return exact
         candidates = np.flatnonzero(eligible)
         if len(candidates) > 2 * _CANDIDATES:
-            nearest = _lowest(np.where(eligible, self._sign_distance(vector), self.vectors.shape[1] + 1))
+            distance = np.zeros(self.documents.height, dtype=np.uint16)
+            for word, signs in zip(_signs(vector[None])[:, 0], self.signs, strict=True):
+                distance += np.bitwise_count(signs ^ word)
+            nearest = _lowest(np.where(eligible, distance, self.vectors.shape[1] + 1))
             highest = _lowest(np.where(eligible, -scores, 0))
             candidates = np.union1d(nearest, highest[eligible[highest]])
         similarities = np.zeros(self.documents.height, dtype=np.float32)
         similarities[candidates] = np.maximum(0, self.vectors[candidates].astype(np.float32) @ vector)
         return similarities
-
-    def _sign_distance(self, vector: Floats) -> npt.NDArray[np.uint16]:
-        distance = np.zeros(self.documents.height, dtype=np.uint16)
-        for word, signs in zip(_signs(vector[None])[:, 0], self.signs, strict=True):
-            distance += np.bitwise_count(signs ^ word)
-        return distance
 
     @cached_property
     def signs(self) -> npt.NDArray[np.uint64]:
@@ -274,35 +269,22 @@ def build_collection(
     """
     in_files = frequencies.in_files()
     statistics = statistics or CollectionStatistics(term_statistics(frequencies.fields), term_statistics(in_files))
-    dense = encode is not None or cached_vectors is not None
-    vectors = _embed(frequencies, encode, cached_vectors, most_embedded) if dense else None
-    collection = Collection(
-        frequencies.documents,
-        frequencies.files,
-        build_postings(frequencies.fields, statistics.of_units, UNIT_WEIGHTS),
-        build_postings(in_files, statistics.of_files, FILE_WEIGHTS),
-        vectors,
-    )
-    return collection, statistics
-
-
-def _embed(
-    frequencies: TermFrequencies, encode: Encode | None, cached_vectors: Vectors | None, limit: int | None
-) -> npt.NDArray[np.float16]:
-    """A vector for each text that is not empty, and zeros for the others."""
-    numbers = frequencies.documents["text"].to_numpy()
-    row_by_number = cached_vectors.rows_by_number if cached_vectors is not None else {}
-    cached_rows = np.array([row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64)
-    missing = [number for number, text in enumerate(frequencies.texts) if text and cached_rows[number] < 0][:limit]
-    new_vectors = encode([frequencies.texts[number] for number in missing] or [""]) if encode is not None else None
-    width = 0 if new_vectors is None else new_vectors.shape[1]
-    width = width if cached_vectors is None else cached_vectors.rows.shape[1]
-    vectors = np.zeros((len(frequencies.texts), width), dtype=np.float16)
-    if new_vectors is not None:
-        vectors[missing] = new_vectors[: len(missing)]
-    if cached_vectors is not None:
-        vectors[cached_rows >= 0] = cached_vectors.rows[cached_rows[cached_rows >= 0]]
-    return vectors
+    vectors = None
+    if encode is not None or cached_vectors is not None:
+        row_by_number = cached_vectors.rows_by_number if cached_vectors is not None else {}
+        numbers = frequencies.documents["text"].to_numpy()
+        rows = np.array([row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64)
+        missing = [n for n, text in enumerate(frequencies.texts) if text and rows[n] < 0][:most_embedded]
+        embedded = encode([frequencies.texts[n] for n in missing] or [""]) if encode is not None else np.zeros((1, 0))
+        width = embedded.shape[1] if cached_vectors is None else cached_vectors.rows.shape[1]
+        vectors = np.zeros((len(rows), width), dtype=np.float16)  # zeros where a text is empty
+        if encode is not None:
+            vectors[missing] = embedded[: len(missing)]
+        if cached_vectors is not None:
+            vectors[rows >= 0] = cached_vectors.rows[rows[rows >= 0]]
+    unit_postings = build_postings(frequencies.fields, statistics.of_units, UNIT_WEIGHTS)
+    file_postings = build_postings(in_files, statistics.of_files, FILE_WEIGHTS)
+    return Collection(frequencies.documents, frequencies.files, unit_postings, file_postings, vectors), statistics
 
 
 def _signs(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

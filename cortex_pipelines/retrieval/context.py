@@ -7,7 +7,7 @@ Measured in docs/guides/search.md.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -181,12 +181,29 @@ class _ContextPacker:
         self._unreadable: list[str] = []
 
     def add_excerpts(self, ranked: Sequence[RankedFile], packing: PackingConfig) -> None:
+        """Of small files all, of others the best documents: in full, else in outline."""
         reserved = min(int(self._budget * packing.signatures), _SIGNATURE_TOKENS * len(ranked))
         self._remaining -= reserved
         for worth, file, document in _rank_documents(ranked, packing):
             if self._remaining < LEAST_BUDGET // 10 or worth < packing.worth:
                 break
-            self._add(file, document, worth, int(self._budget * packing.small))
+            source = self._open(file)
+            location = self._locate(file, document, source) if source is not None else None
+            if source is None or location is None:
+                continue
+            if file.path not in self._shown_lines:
+                lines, name = source.all_lines(), PurePosixPath(file.path).name
+                whole_file = DocumentLocation("file", name, 1, len(source.lines))
+                small = int(self._budget * packing.small)
+                if self._add_lines(file, document, worth, whole_file, lines, "file", small):
+                    continue
+            for lines, kind in (
+                (source.full_lines(location), location.kind),
+                (source.outline_lines(location), "outline"),
+                (source.outline_lines(location, documented=False), "outline"),
+            ):
+                if self._add_lines(file, document, worth, location, lines, kind):
+                    break
         self._remaining += reserved
 
     def add_signatures(self, ranked: Sequence[RankedFile]) -> None:
@@ -209,44 +226,16 @@ class _ContextPacker:
             for key in self._excerpts
             for excerpt in sorted(self._excerpts[key], key=lambda item: (item.start_line, item.end_line))
         )
-        return PackedContext(
-            task,
-            sum(excerpt.tokens for excerpt in excerpts),
-            self._budget,
-            self._counter.name,
-            excerpts,
-            tuple(file.path for file in ranked if file.path in self._excerpts),
-            "; ".join(filter(None, (notice, *self._notices(bool(excerpts))))),
-        )
-
-    def _notices(self, any_excerpt: bool) -> Iterator[str]:
+        notices = [notice] if notice else []
         if self._unreadable:
-            paths = _join_names(self._unreadable)
-            yield f"{paths}: the text is not there any more; make the index again"
+            notices.append(f"{_join_names(self._unreadable)}: the text is not there any more; make the index again")
         if self._duplicates:
-            yield f"near-duplicates left out: {_join_names(self._duplicates)}"
-        if not any_excerpt and not self._unreadable:
-            yield "nothing in the index is like the task"
-
-    def _add(self, file: RankedFile, document: int, score: float, small: int) -> None:
-        source = self._open(file)
-        if source is None:
-            return
-        location = self._locate(file, document, source)
-        if location is None:
-            return
-        if file.path not in self._shown_lines:
-            lines, name = source.all_lines(), PurePosixPath(file.path).name
-            whole_file = DocumentLocation("file", name, 1, len(source.lines))
-            if self._add_lines(file, document, score, whole_file, lines, "file", small):
-                return
-        for lines, kind in (
-            (source.full_lines(location), location.kind),
-            (source.outline_lines(location), "outline"),
-            (source.outline_lines(location, documented=False), "outline"),
-        ):
-            if self._add_lines(file, document, score, location, lines, kind):
-                return
+            notices.append(f"near-duplicates left out: {_join_names(self._duplicates)}")
+        if not excerpts and not self._unreadable:
+            notices.append("nothing in the index is like the task")
+        tokens = sum(excerpt.tokens for excerpt in excerpts)
+        paths = tuple(file.path for file in ranked if file.path in self._excerpts)
+        return PackedContext(task, tokens, self._budget, self._counter.name, excerpts, paths, "; ".join(notices))
 
     def _add_lines(
         self,
@@ -301,9 +290,7 @@ class _ContextPacker:
             text = self._read(file.path)
             if text is None:
                 self._unreadable.append(file.path)
-                self._sources[file.path] = None
-            else:
-                self._sources[file.path] = self._searcher.open_excerpts(file, text)
+            self._sources[file.path] = None if text is None else self._searcher.open_excerpts(file, text)
         return self._sources[file.path]
 
     def _locate(self, file: RankedFile, document: int, source: ExcerptSource) -> DocumentLocation | None:

@@ -107,7 +107,8 @@ def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: R
         content = _read_content(folder, path, file.size, limits)
     documents: tuple[Document, ...] = ()
     if content.notebook:
-        documents = (_file_document(path, content.text, 1, content.lines),)
+        texts = (path, "", "", "", content.text)
+        documents = (Document("file", PurePosixPath(path).name, 1, content.lines, texts),)
     elif not content.left_out:
         documents = tuple(_documents(content.text, path, content.language, limits.extraction))
     blob, left_out = content.blob, content.left_out
@@ -208,62 +209,44 @@ def _documents(text: str, path: str, language: str | None, settings: ExtractionS
 
 def _unit_documents(text: str, path: str, units: Sequence[Unit]) -> Iterator[Document]:
     data = text.encode(errors="replace")
-    outer_units = list(_outermost(units))
+    outer_units: list[Unit] = []  # a function inside of a function belongs to the outer one
+    covered = 0
+    for unit in units:
+        if unit.kind in DEFINITIONS and unit.start_byte >= covered:
+            covered = unit.end_byte if unit.kind in ("function", "method") else covered
+            outer_units.append(unit)
     covered = 0
     uncovered: list[bytes] = []
-    for number, (unit, inner_count) in enumerate(outer_units):
+    for number, unit in enumerate(outer_units, start=1):
         if unit.start_byte >= covered:
             uncovered.append(data[covered : unit.start_byte])
             covered = unit.end_byte
-        inner_units = [other for other, _ in outer_units[number + 1 : number + 1 + inner_count]]
-        own_text = _own_text(data, unit, inner_units)
-        texts = (path, unit.qualified_name, unit.signature, unit.docstring or "", own_text.decode(errors="replace"))
+        parts, position = list[bytes](), unit.start_byte
+        for inner in outer_units[number:]:
+            if inner.start_byte >= unit.end_byte:
+                break
+            if inner.start_byte >= position:
+                parts += (data[position : inner.start_byte], inner.name.encode(errors="replace"))
+                position = inner.end_byte
+        own_text = b"\n".join((*parts, data[position : unit.end_byte])).decode(errors="replace")
+        texts = (path, unit.qualified_name, unit.signature, unit.docstring or "", own_text)
         yield Document(unit.kind, unit.qualified_name, unit.start_line, unit.end_line, texts)
     uncovered.append(data[covered:])
     uncovered_text = b"\n".join(uncovered).decode(errors="replace")
     if len(uncovered_text.split()) > 3:
-        yield _file_document(path, uncovered_text, 1, text.count("\n") + 1)
-
-
-def _outermost(units: Sequence[Unit]) -> Iterator[tuple[Unit, int]]:
-    """Units that are documents, each with how many of those that follow are inside of it."""
-    outer_units: list[Unit] = []
-    function_end = 0
-    for unit in units:
-        if unit.kind not in DEFINITIONS or unit.start_byte < function_end:
-            continue
-        if unit.kind in ("function", "method"):
-            function_end = unit.end_byte
-        outer_units.append(unit)
-    for number, unit in enumerate(outer_units):
-        end = number + 1
-        while end < len(outer_units) and outer_units[end].start_byte < unit.end_byte:
-            end += 1
-        yield unit, end - number - 1
-
-
-def _own_text(data: bytes, unit: Unit, inside: Sequence[Unit]) -> bytes:
-    parts, position = [], unit.start_byte
-    for inner in inside:
-        if inner.start_byte >= position:
-            parts.append(data[position : inner.start_byte])
-            parts.append(inner.name.encode(errors="replace"))
-            position = inner.end_byte
-    parts.append(data[position : unit.end_byte])
-    return b"\n".join(parts)
-
-
-def _file_document(path: str, text: str, first: int, last: int) -> Document:
-    return Document("file", PurePosixPath(path).name, first, last, (path, "", "", "", text))
+        texts = (path, "", "", "", uncovered_text)
+        yield Document("file", PurePosixPath(path).name, 1, text.count("\n") + 1, texts)
 
 
 def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
     lines = text.split("\n")
-    start, heading = 0, ""
+    start = 0
     for end in [*_cuts(lines, prose), len(lines)]:
         part = "\n".join(lines[start:end])
         if part.strip():
-            heading = _title(lines, start) if prose else ""
+            first_lines = lines[start : start + _LEAST_LINES] if prose else []
+            titles = (line for line in first_lines if line.strip() and not _UNDERLINE.match(line))
+            heading = next(titles, "").strip().lstrip("#= ").strip()[:100]
             name = heading or PurePosixPath(path).name
             yield Document("section", name, start + 1, end, (path, heading, "", "", part))
         start = end
@@ -271,24 +254,11 @@ def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
 
 def _cuts(lines: Sequence[str], prose: bool) -> Iterator[int]:
     start = 0
-    for number in range(1, len(lines)):
+    for number, line in enumerate(lines[1:], start=1):
         length = number - start
-        heading = prose and _is_heading(lines, number) and length >= _LEAST_LINES
         blank = not lines[number - 1].strip() and length >= _SECTION_LINES
+        underlined = line.strip() and _UNDERLINE.match("".join(lines[number + 1 : number + 2]))
+        heading = prose and length >= _LEAST_LINES and (_HEADING.match(line) or underlined)
         if heading or blank or length >= 2 * _SECTION_LINES:
             yield number
             start = number
-
-
-def _is_heading(lines: Sequence[str], number: int) -> bool:
-    if _HEADING.match(lines[number]):
-        return True
-    following = lines[number + 1] if number + 1 < len(lines) else ""
-    return bool(lines[number].strip()) and bool(_UNDERLINE.match(following))
-
-
-def _title(lines: Sequence[str], start: int) -> str:
-    for line in lines[start : start + _LEAST_LINES]:
-        if line.strip() and not _UNDERLINE.match(line):
-            return line.strip().lstrip("#= ").strip()[:100]
-    return ""

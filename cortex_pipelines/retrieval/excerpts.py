@@ -1,7 +1,7 @@
 """Excerpts of a file: a document in full, its outline, or its signature."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -116,20 +116,16 @@ class ExcerptSource:
             if last >= min(end, most) or (opened <= 0 and line.endswith(_ENDS)):
                 break
             last += 1
-        return self._trim_blanks({*range(first, last + 1), *self._sentence_lines(location, last)})
-
-    def _sentence_lines(self, location: DocumentLocation, signature_end: int) -> Iterator[int]:
-        """The lines of the first sentence of a unit's documentation, above it or below its signature."""
+        numbers = {*range(first, last + 1)}
         unit = self._units.get((location.name, location.start_line))
-        if unit is None or not (unit.docstring or "").strip():
-            return
-        sentence = _SENTENCE_END.split(str(unit.docstring).strip(), maxsplit=1)[0].split("\n")
-        above = range(location.start_line - 1, max(0, location.start_line - _MOST_ABOVE), -1)
-        below = range(signature_end, min(self._header_end(location) + 1, len(self.lines)) + 1)
-        for start in (*below, *above):
-            if sentence[0].strip() in self.lines[start - 1]:
-                yield from range(start, min(start + min(len(sentence), _MOST_SENTENCE), len(self.lines) + 1))
-                return
+        if unit is not None and (unit.docstring or "").strip():
+            sentence = _SENTENCE_END.split(str(unit.docstring).strip(), maxsplit=1)[0].split("\n")
+            above = range(location.start_line - 1, max(0, location.start_line - _MOST_ABOVE), -1)
+            below = range(last, min(self._header_end(location) + 1, len(self.lines)) + 1)
+            starts = (start for start in (*below, *above) if sentence[0].strip() in self.lines[start - 1])
+            start = next(starts, len(self.lines) + 1)
+            numbers.update(range(start, min(start + min(len(sentence), _MOST_SENTENCE), len(self.lines) + 1)))
+        return self._trim_blanks(numbers)
 
     def render(self, numbers: Sequence[int]) -> str:
         rendered: list[str] = []

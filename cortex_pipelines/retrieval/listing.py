@@ -3,12 +3,13 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pathspec
 
-from cortex_pipelines.ingestion.entries import SourceError, printable, unsafe_path_reason
+from cortex_pipelines.ingestion.entries import SourceError, folders_of, printable, unsafe_path_reason
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.files import MADE_BY_TOOLS, NOT_SOURCES
 
@@ -53,7 +54,11 @@ def list_files(folder: Path) -> Iterator[ListedFile]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no folder is there; give one that exists")
-    yield from sorted(_walk(folder, _tracked(folder)), key=lambda entry: entry.path)
+    tracked = frozenset[str]()  # by git, whatever ``.gitignore`` says
+    if (folder / _REPOSITORY).exists():
+        with suppress(SourceError):
+            tracked = frozenset(run_git(None, "-C", str(folder), "ls-files", "-z").split("\0"))
+    yield from sorted(_walk(folder, tracked), key=lambda entry: entry.path)
 
 
 def head_commit(folder: Path) -> HeadCommit | None:
@@ -71,20 +76,9 @@ def head_commit(folder: Path) -> HeadCommit | None:
     return HeadCommit(commit, blobs)
 
 
-def _tracked(folder: Path) -> frozenset[str]:
-    """Paths that git tracks, whatever ``.gitignore`` says; none outside of a repository."""
-    if not (folder / _REPOSITORY).exists():
-        return frozenset()
-    try:
-        return frozenset(run_git(None, "-C", str(folder), "ls-files", "-z").split("\0"))
-    except SourceError:
-        return frozenset()
-
-
 def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
-    tracked_folders = {
-        parent for path in tracked for parent in _parents(path)
-    }  # a tracked file may lie in an ignored folder
+    # a tracked file may lie in an ignored folder
+    tracked_folders = {parent for path in tracked for parent in folders_of(path)}
     pending: list[tuple[str, tuple[tuple[str, pathspec.GitIgnoreSpec], ...]]] = [("", ())]
     while pending:
         prefix, rules = pending.pop()
@@ -119,11 +113,6 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
                 unsafe = unsafe_path_reason(path)
                 safe_path = printable(path) if unsafe else path
                 yield ListedFile(safe_path, status.st_size, status.st_mtime_ns, unsafe or "")
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def _rules(file: Path) -> pathspec.GitIgnoreSpec:

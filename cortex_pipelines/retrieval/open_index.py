@@ -18,7 +18,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
 )
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import PinnedEncoder
-from cortex_pipelines.retrieval.documents import FileText, ReadingLimits
+from cortex_pipelines.retrieval.documents import ReadingLimits
 from cortex_pipelines.retrieval.index import (
     MANIFEST,
     IndexManifest,
@@ -99,35 +99,27 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
     previous = None
     with suppress(SearchIndexError):
         previous = open_index(out)
-    index, note = _build(files, str(folder.resolve()), params, encoder, previous)
-    save(index, out)
-    reasons = Counter(file.left_out for file in files if file.left_out)
-    return IndexingSummary(
-        len(files) - reasons.total(), index.collection.documents.height, dict(sorted(reasons.items())), note
-    )
-
-
-def _build(
-    files: Sequence[FileText], root: str, params: Parameters, encoder_choice: str, previous: SearchIndex | None
-) -> tuple[SearchIndex, str]:
-    """The index, with a sentence if it goes without the encoder."""
-    encoder, note = None, ""
-    if encoder_choice != WITHOUT:
-        count = sum(len(file.documents) for file in files if not file.is_test)
+    opened, note = None, ""
+    if encoder != WITHOUT:
         try:
-            encoder = open_encoder(params)
+            opened = open_encoder(params)
         except WeightsError as error:
-            if encoder_choice != AUTO:
+            if encoder != AUTO:
                 raise
             note = f"indexed by words alone: {error}"
-        if encoder_choice == AUTO and encoder and count > MOST_EMBEDDED:
-            encoder = None
+        count = sum(len(file.documents) for file in files if not file.is_test)
+        if encoder == AUTO and opened and count > MOST_EMBEDDED:
+            opened = None
             note = (
                 f"indexed by words alone: the encoder would take long for {count:,} places; "
                 "`--encoder sentence` asks for it"
             )
-    manifest = IndexManifest(root, encoder.name if encoder else None)
-    return build_index(files, manifest, encoder.encode if encoder else None, previous), note
+    manifest = IndexManifest(str(folder.resolve()), opened.name if opened else None)
+    index = build_index(files, manifest, opened.encode if opened else None, previous)
+    save(index, out)
+    reasons = Counter(file.left_out for file in files if file.left_out)
+    documents = index.collection.documents.height
+    return IndexingSummary(len(files) - reasons.total(), documents, dict(sorted(reasons.items())), note)
 
 
 def open_searcher(folder: Path, params: Parameters) -> Searcher:
@@ -165,8 +157,14 @@ _SEARCHERS: dict[tuple[Path, int], Searcher] = {}
 
 def read_queries(file: Path) -> list[QueryLine]:
     """The queries of a file of JSON lines, ``{"id", "query"}`` each; ValueError names a line that is not."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise ValueError(f"no file {file}; give one with a query in each line") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     queries = []
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         problem = None
@@ -183,12 +181,3 @@ def read_queries(file: Path) -> list[QueryLine]:
             raise ValueError(f'{file}, line {number}: {problem}; each line is {{"id": ..., "query": "..."}}')
         queries.append(QueryLine(entry["id"], entry["query"]))
     return queries
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise ValueError(f"no file {file}; give one with a query in each line") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 at byte {error.start}; save it as UTF-8") from error

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -148,32 +149,21 @@ def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[Sear
         if unembedded
         else ""
     )
-    try:
+    with suppress(SearchIndexError):  # not made yet, of another format, or damaged: it is made again
         return open_index(version_folder), note
-    except SearchIndexError:
-        pass  # not made yet, of another format, or damaged: it is made again
     with folder_lock(folder):
-        return _build_once(project, names, embedded, asset, version_folder, prefix=name is None), note
-
-
-def _build_once(
-    project: Project, names: Sequence[str], embedded: Sequence[str], asset: str, version_folder: Path, *, prefix: bool
-) -> SearchIndex:
-    """The index in ``version_folder``; built unless another process built it meanwhile."""
-    try:
-        return open_index(version_folder)
-    except SearchIndexError:
-        pass
-    try:
-        index = _build(project, names, embedded, asset, prefix=prefix)
-    except SearchIndexError as error:
-        missing = "no commits" if asset == COMMITS else "no text that can be searched"
-        raise ProjectError(f"{', '.join(names)}: there are {missing}") from error
-    save(index, version_folder)
-    for other in version_folder.parent.iterdir():
-        if other != version_folder:
-            shutil.rmtree(other, ignore_errors=True)
-    return index
+        with suppress(SearchIndexError):  # another process may have made it meanwhile
+            return open_index(version_folder), note
+        try:
+            index = _build(project, names, embedded, asset, prefix=name is None)
+        except SearchIndexError as error:
+            missing = "no commits" if asset == COMMITS else "no text that can be searched"
+            raise ProjectError(f"{', '.join(names)}: there are {missing}") from error
+        save(index, version_folder)
+        for other in folder.iterdir():
+            if other != version_folder:
+                shutil.rmtree(other, ignore_errors=True)
+    return index, note
 
 
 def _build(project: Project, names: Sequence[str], embedded: Sequence[str], asset: str, *, prefix: bool) -> SearchIndex:
@@ -187,10 +177,14 @@ def _build(project: Project, names: Sequence[str], embedded: Sequence[str], asse
             for file in read_searched_files(project.output(TEXTS, name), f"{name}/" if prefix else "")
         )
     files = track(list(files), "Indexing")
-    rows = [_embeddings(project, name, prefix=prefix) for name in embedded]
-    if not rows:
+    if not embedded:
         return build_index(files, IndexManifest("", None), None)
-    embeddings = pl.concat(rows)
+    tables = {name: EMBEDDINGS.read(project.output(VECTORS, name)) for name in embedded}
+    if prefix:
+        for name, rows in tables.items():
+            paths = pl.concat_str(pl.lit(f"{name}/"), pl.col("path")).str.strip_chars_end("/")
+            tables[name] = rows.with_columns(path=paths)
+    embeddings = pl.concat(tables.values())
     # one model speaks for all; what another one has embedded is found by its words
     model = str(embeddings["model"].mode().sort()[0])
     embeddings = embeddings.filter(model=model)
@@ -215,14 +209,6 @@ def _version(project: Project, names: Sequence[str], asset: str) -> str:
             )
         parts.append((name, version, content_md5(project.output(VECTORS, name))))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
-
-
-def _embeddings(project: Project, name: str, *, prefix: bool) -> pl.DataFrame:
-    rows = EMBEDDINGS.read(project.output(VECTORS, name))
-    if not prefix:
-        return rows
-    paths = pl.concat_str(pl.lit(f"{name}/"), pl.col("path")).str.strip_chars_end("/")
-    return rows.with_columns(path=paths)
 
 
 def _commits(project: Project, names: Sequence[str], *, prefix: bool) -> pl.DataFrame:

@@ -12,7 +12,7 @@ prose.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -151,18 +151,13 @@ def parse_query(text: str) -> ParsedQuery:
     identifiers = Counter(word for word in query_words if is_identifier(word))
     for quoted in _QUOTED.findall(text):
         identifiers.update(word for word in split_words(quoted) if len(word) > 2)
-    paths = Counter(_mentions(normalise_name(text)))
+    name_text = normalise_name(text)
+    # the dashes in front are of an option of a command, or a minus
+    mentions = [match.lstrip("-").strip("./\\") for match in _PATH.findall(name_text)] + _DOTTED.findall(name_text)
+    paths = Counter(name for name in mentions if len(name) <= _LONGEST_MENTION and name.count(".") <= _MOST_DOTS)
     weights = _weights(text, query_words, identifiers, long)
     tests = not long and not _TESTS.isdisjoint(weights)
     return ParsedQuery(text, weights, dict(identifiers), dict(paths), long, tests)
-
-
-def _mentions(text: str) -> Iterator[str]:
-    # the dashes in front are of an option of a command, or a minus
-    paths = (match.lstrip("-").strip("./\\") for match in _PATH.findall(text))
-    for mention in (*paths, *_DOTTED.findall(text)):
-        if len(mention) <= _LONGEST_MENTION and mention.count(".") <= _MOST_DOTS:
-            yield mention
 
 
 def _weights(text: str, query_words: list[str], identifiers: Counter[str], long: bool) -> dict[str, float]:

@@ -79,29 +79,21 @@ def score_collection(
         number: weight for term, weight in query.weights.items() if (number := terms.numbers.get(term)) is not None
     }
     units = collection.unit_postings.scores(numbers)
-    return CollectionScores(
-        collection,
-        units,
-        collection.file_postings.scores(numbers),
-        None if vector is None else collection.similarity(vector, eligible, units),
-        _identifier_scores(collection, query),
-        _path_scores(collection, query),
-        _exact_scores(collection, query.text.strip().removesuffix("()")),
-        eligible,
-    )
-
-
-def _identifier_scores(collection: Collection, query: ParsedQuery) -> Floats:
-    """How surely each document is what an identifier of the query names."""
-    scores = np.zeros(collection.documents.height, dtype=np.float32)
-    if not query.names:
-        return scores
-    simple = collection.documents_by_name
+    similarity = None if vector is None else collection.similarity(vector, eligible, units)
+    names = np.zeros(collection.documents.height, dtype=np.float32)  # how surely an identifier names a document
     for name, count in query.names.items():
-        documents = simple.get(name, ())
+        documents = collection.documents_by_name.get(name, ())
         if 0 < len(documents) <= _MOST_NAMED:
-            scores[list(documents)] += (1 + np.log(count)) / len(documents)
-    return scores
+            names[list(documents)] += (1 + np.log(count)) / len(documents)
+    paths = np.zeros(collection.files.height, dtype=np.float32)
+    for mention, count in query.paths.items():
+        endings = (collection.files_by_ending.get(ending, ()) for ending in _path_endings(mention))
+        files = next((files for files in endings if 0 < len(files) <= _MOST_NAMED), ())
+        if files:
+            paths[list(files)] += (1 + np.log(count)) / len(files)
+    exact = _exact_scores(collection, query.text.strip().removesuffix("()"))
+    file_scores = collection.file_postings.scores(numbers)
+    return CollectionScores(collection, units, file_scores, similarity, names, paths, exact, eligible)
 
 
 def _exact_scores(collection: Collection, name: str) -> Floats:
@@ -116,32 +108,15 @@ def _exact_scores(collection: Collection, name: str) -> Floats:
     parts = re.split(r"\.|::", name)
     documents = collection.documents_by_name.get(parts[-1], ())
     for document in documents if len(documents) <= _MOST_NAMED else ():
-        scores[document] = _agreement(parts, normalise_name(collection.names[document]).split("."))
+        defined = normalise_name(collection.names[document]).split(".")
+        shared = 0  # parts that the ends of both names have in common
+        while shared < min(len(parts), len(defined)) and parts[-1 - shared] == defined[-1 - shared]:
+            shared += 1
+        scores[document] = shared / max(len(parts), len(defined))
     if not documents:
         files = collection.files_by_ending.get("/".join(parts).lower(), ())
         module_documents = collection.outside_units & np.isin(collection.file_numbers, list(files))
         scores[module_documents] = 1.0 if len(files) <= _MOST_NAMED else 0.0
-    return scores
-
-
-def _agreement(requested: list[str], defined: list[str]) -> float:
-    """Share of the longer of two dotted names that the ends of both have in common."""
-    shared = 0
-    while shared < min(len(requested), len(defined)) and requested[-1 - shared] == defined[-1 - shared]:
-        shared += 1
-    return shared / max(len(requested), len(defined))
-
-
-def _path_scores(collection: Collection, query: ParsedQuery) -> Floats:
-    scores = np.zeros(collection.files.height, dtype=np.float32)
-    if not query.paths:
-        return scores
-    for mention, count in query.paths.items():
-        for ending in _path_endings(mention):
-            files = collection.files_by_ending.get(ending, ())
-            if 0 < len(files) <= _MOST_NAMED:
-                scores[list(files)] += (1 + np.log(count)) / len(files)
-                break
     return scores
 
 
@@ -176,7 +151,7 @@ def combine_unit_scores(parts: list[CollectionScores], weights: SignalWeights, q
         }
         for part in parts
     ]
-    sums = _fuse(signals, {"units": 1.0, **_signal_weights(weights)})
+    sums = _fuse(signals, weights)
     return [total * _prior(part, weights, query) for total, part in zip(sums, parts, strict=True)]
 
 
@@ -210,30 +185,26 @@ def combine_file_scores(parts: list[CollectionScores], weights: SignalWeights, q
         }
         for part in parts
     ]
-    sums = _fuse(signals, {"units": 1.0, **_signal_weights(weights)})
+    sums = _fuse(signals, weights)
     return [
         total * _max_by_file(_prior(part, weights, query), part.collection)
         for total, part in zip(sums, parts, strict=True)
     ]
 
 
-def _signal_weights(weights: SignalWeights) -> dict[str, float]:
-    return {name: getattr(weights, name) for name in _SIGNALS}
-
-
-def _fuse(signals: list[dict[str, Floats | None]], weights: dict[str, float]) -> list[Floats]:
+def _fuse(signals: list[dict[str, Floats | None]], weights: SignalWeights) -> list[Floats]:
     sizes = [len(part["units"]) for part in signals if part["units"] is not None]
     totals = [np.zeros(size, dtype=np.float32) for size in sizes]
-    for name, weight in weights.items():
+    for name in ("units", *_SIGNALS):
+        weight = 1.0 if name == "units" else getattr(weights, name)
         scores = [part[name] for part in signals]
         present = [array for array in scores if array is not None]
         most = max((float(kind.max(initial=0)) for kind in present), default=0.0)
         if not weight or most <= 0:
             continue
-        scaled = [None if kind is None else kind / most for kind in scores]
-        for total, kind in zip(totals, scaled, strict=True):
+        for total, kind in zip(totals, scores, strict=True):
             if kind is not None:
-                total += np.float32(weight) * kind
+                total += np.float32(weight) * (kind / most)
     return totals
 
 

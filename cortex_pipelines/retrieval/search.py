@@ -57,21 +57,6 @@ class Filters:
     min_complexity: int | None = None
     since: date | None = None
 
-    def document_conditions(self) -> list[pl.Expr]:
-        conditions = [pl.col(name) == value for name in ("kind", "category") if (value := getattr(self, name))]
-        if self.min_complexity is not None:
-            conditions.append(pl.col("complexity") >= self.min_complexity)
-        return conditions
-
-    def file_conditions(self) -> list[pl.Expr]:
-        names = ("language", "licence", "author")
-        conditions = [pl.col(name) == value for name in names if (value := getattr(self, name))]
-        if self.tests is not None:
-            conditions.append(pl.col("is_test") == self.tests)
-        if self.since is not None:
-            conditions.append(pl.col("changed").dt.date() >= self.since)
-        return conditions
-
 
 @dataclass(frozen=True)
 class SearchHit:
@@ -262,8 +247,6 @@ class Searcher:
         A folder is as good as its best file, for what lies in the folders below it a little less.
         """
         files = self.rank_files(parts, query, _FILES_OF_FOLDERS)
-        if not files:
-            return []
         best: dict[str, tuple[float, tuple[int, int, float]]] = {}
         for file in files:
             collection = parts[file[0]].collection
@@ -272,29 +255,22 @@ class Searcher:
                 worth = file[2] / files[0][2] * _DEPTH_DECAY**depth
                 if folder.name and worth > best.get(folder.as_posix(), (0.0, None))[0]:
                     best[folder.as_posix()] = (worth, file)
-        similarities = self._folder_similarities(query, set(best))
-        scores = {path: worth + _FOLDER_SIMILARITY * similarities.get(path, 0.0) for path, (worth, _) in best.items()}
-        ranked = sorted(scores, key=lambda path: (-scores[path], path))[:k]
-        return [
-            self._folder_hit(path, scores[path], parts[best[path][1][0]], best[path][1][1], query) for path in ranked
-        ]
-
-    def _folder_similarities(self, query: ParsedQuery, among: set[str]) -> dict[str, float]:
+        scores = {name: worth for name, (worth, _) in best.items()}
         vector, levels = self._query_vector(query), self.index.levels
-        if vector is None or levels is None:
-            return {}
-        paths = levels.nodes["path"].to_list()
-        rows = [number for number, path in enumerate(paths) if path in among]
-        similarities = np.maximum(0, levels.vectors[rows].astype(np.float32) @ vector)
-        most = max(float(similarities.max(initial=0)), 1e-9)
-        return {paths[row]: float(similarity) / most for row, similarity in zip(rows, similarities, strict=True)}
-
-    def _folder_hit(
-        self, path: str, score: float, part: CollectionScores, document: int, query: ParsedQuery
-    ) -> SearchHit:
-        best = self.describe_hit(part, document, score, query)
-        why = f"{best.path}:{best.start_line} {best.name} ({best.why})"
-        return replace(best, path=path, name=PurePosixPath(path).name, kind="folder", why=why)
+        if vector is not None and levels is not None:
+            names = levels.nodes["path"].to_list()
+            rows = [number for number, name in enumerate(names) if name in best]
+            similarities = np.maximum(0, levels.vectors[rows].astype(np.float32) @ vector)
+            most = max(float(similarities.max(initial=0)), 1e-9)
+            for row, similarity in zip(rows, similarities, strict=True):
+                scores[names[row]] = best[names[row]][0] + _FOLDER_SIMILARITY * (float(similarity) / most)
+        hits = []
+        for name in sorted(scores, key=lambda name: (-scores[name], name))[:k]:
+            _, (part, document, _) = best[name]
+            hit = self.describe_hit(parts[part], document, scores[name], query)
+            why = f"{hit.path}:{hit.start_line} {hit.name} ({hit.why})"
+            hits.append(replace(hit, path=name, name=PurePosixPath(name).name, kind="folder", why=why))
+        return hits
 
     def rank_with_documents(self, query: ParsedQuery, k: int) -> list[RankedFile]:
         parts = self.score_collections(query)
@@ -341,34 +317,26 @@ class Searcher:
         collection = part.collection
         file, kind, name, start, end, *_ = collection.documents.row(document)
         path, commit = (collection.files[column][file] for column in ("path", "commit"))
-        why, stale = self._explain(part, document, file, query), self._is_stale(collection, file)
-        return SearchHit(path, start, end, name, kind, round(float(score), 4), why, commit, stale)
-
-    def _explain(self, part: CollectionScores, document: int, file: int, query: ParsedQuery) -> str:
         reasons = []
         if part.names[document] > 0 or part.exact[document] > 0:
             reasons.append("defines what is named")
         if part.paths[file] > 0:
             reasons.append("its path is named")
-        shared = self._shared_words(part, document, query)
-        if shared:
-            reasons.append(f"words: {', '.join(shared)}")
-        if part.similarity is not None and part.similarity[document] >= 0.3:
-            reasons.append(f"like in meaning ({part.similarity[document]:.2f})")
-        return "; ".join(reasons) or "its file matches"
-
-    def _shared_words(self, part: CollectionScores, document: int, query: ParsedQuery) -> list[str]:
-        """Words of the query that a document has, those first that count most."""
-        worth: dict[str, float] = {}
+        shared: dict[str, float] = {}  # words of the query that the document has
         for word in dict.fromkeys(split_words(query.text)):
             for term in query_terms_of_word(word):
                 number = self.index.terms.numbers.get(term)
                 if term not in query.weights or number is None:
                     continue
-                impact = part.collection.unit_postings.impact(number, document) * query.weights[term]
+                impact = collection.unit_postings.impact(number, document) * query.weights[term]
                 if impact > 0:
-                    worth[word] = worth.get(word, 0.0) + impact
-        return sorted(worth, key=lambda word: -worth[word])[:_SHOWN_WORDS]
+                    shared[word] = shared.get(word, 0.0) + impact
+        if shared:
+            reasons.append(f"words: {', '.join(sorted(shared, key=lambda word: -shared[word])[:_SHOWN_WORDS])}")
+        if part.similarity is not None and part.similarity[document] >= 0.3:
+            reasons.append(f"like in meaning ({part.similarity[document]:.2f})")
+        why, stale = "; ".join(reasons) or "its file matches", self._is_stale(collection, file)
+        return SearchHit(path, start, end, name, kind, round(float(score), 4), why, commit, stale)
 
 
 def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]]:
@@ -384,11 +352,19 @@ def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]
 
 
 def _matching_documents(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
-    documents = _matches(collection.documents, filters.document_conditions())
-    files = _matches(collection.files, filters.file_conditions())
+    conditions = [pl.col(name) == value for name in ("kind", "category") if (value := getattr(filters, name))]
+    if filters.min_complexity is not None:
+        conditions.append(pl.col("complexity") >= filters.min_complexity)
+    documents = _matches(collection.documents, conditions)
+    names = ("language", "licence", "author")
+    conditions = [pl.col(name) == value for name in names if (value := getattr(filters, name))]
+    if filters.tests is not None:
+        conditions.append(pl.col("is_test") == filters.tests)
+    if filters.since is not None:
+        conditions.append(pl.col("changed").dt.date() >= filters.since)
+    files = _matches(collection.files, conditions)
     if filters.path is not None:
-        paths = collection.files["path"]
-        files &= path_pattern(filters.path).match_all(paths).to_numpy()
+        files &= path_pattern(filters.path).match_all(collection.files["path"]).to_numpy()
     return documents & files[collection.file_numbers]
 
 
@@ -401,7 +377,11 @@ def _matches(rows: pl.DataFrame, conditions: Sequence[pl.Expr]) -> npt.NDArray[n
 
 
 def _no_match_message(collection: Collection, filters: Filters) -> str:
-    options = ", ".join(_option(name, value) for name, value in asdict(filters).items() if value is not None)
+    options = []
+    for name, value in asdict(filters).items():
+        if value is not None:
+            option = f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}"
+            options.append(option if isinstance(value, bool) else f"{option} {value}")
     facts = {
         "languages": collection.files["language"],
         "kinds": collection.documents["kind"],
@@ -414,21 +394,9 @@ def _no_match_message(collection: Collection, filters: Filters) -> str:
         if (values := column.drop_nulls().unique().sort().to_list())
     ]
     facts_text = " and the ".join(present) or "files of no known language"
-    return (
-        f"nothing that is indexed passes {options or 'the filters'}; there are the {facts_text}"
-        f"{_case_hint(collection, filters)}"
-    )
-
-
-def _case_hint(collection: Collection, filters: Filters) -> str:
-    """A path that the pattern would match if case did not count, as a hint."""
-    if filters.path is None:
-        return ""
-    paths, pattern = collection.files["path"], path_pattern(filters.path)
-    matches = paths.filter(pattern.match_all(paths, any_case=True) & ~pattern.match_all(paths))
-    return f"; case counts in --path: there is {matches.sort()[0]}" if len(matches) else ""
-
-
-def _option(name: str, value: object) -> str:
-    option = f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}"
-    return option if isinstance(value, bool) else f"{option} {value}"
+    hint = ""
+    if filters.path is not None:
+        paths, pattern = collection.files["path"], path_pattern(filters.path)
+        other_case = paths.filter(pattern.match_all(paths, any_case=True) & ~pattern.match_all(paths)).sort()
+        hint = f"; case counts in --path: there is {other_case[0]}" if len(other_case) else ""
+    return f"nothing that is indexed passes {', '.join(options) or 'the filters'}; there are the {facts_text}{hint}"

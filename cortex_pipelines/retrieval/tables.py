@@ -38,7 +38,17 @@ def build_search_tables(
         location = {"source": source, "path": path}
         facts = {name: getattr(file, name) for name in ("size", "language", "commit", "is_test", "generated")}
         file_rows.append({**location, **facts, "licence": row["licence"], "author": row["author"]})
-        documents += [{**location, **document} for document in _document_rows(file)]
+        for number, document in enumerate(file.documents):
+            embedded = embedded_text(document, file)
+            documents.append(
+                {
+                    **location,
+                    "number": number,
+                    **{name: getattr(document, name) for name in _LOCATION},
+                    **dict(zip(_TEXTS, document.texts[1:], strict=True)),
+                    "embedded": text_number(embedded) if embedded else None,
+                }
+            )
     changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
     labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
         _UNIT, keep="first", maintain_order=True
@@ -52,32 +62,19 @@ def build_search_tables(
     }
 
 
-def _document_rows(file: FileText) -> Iterator[dict[str, Any]]:
-    for number, document in enumerate(file.documents):
-        text = embedded_text(document, file)
-        _, *texts = document.texts
-        yield {
-            "number": number,
-            **{name: getattr(document, name) for name in _LOCATION},
-            **dict(zip(_TEXTS, texts, strict=True)),
-            "embedded": text_number(text) if text else None,
-        }
-
-
 def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
     """The files of the tables in an asset's folder, by path; ``prefix`` stands before each path."""
     rows = SEARCHED_DOCUMENTS.read(folder).sort("path", "source", "number").iter_rows(named=True)
     documents_by_file = {key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))}
     for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):
         path = f"{prefix}{row['path']}"
-        document_rows = documents_by_file.get((row["path"], row["source"]), [])
         facts = {name: row[name] for name in ("language", "commit", "is_test", "generated")}
         origin = {name: row[name] for name in ("licence", "author", "changed")}
-        documents = tuple(_document(path, document) for document in document_rows)
+        documents = tuple(
+            Document(
+                texts=(path, *(document[name] for name in _TEXTS)),
+                **{name: document[name] for name in (*_LOCATION, "category", "complexity")},
+            )
+            for document in documents_by_file.get((row["path"], row["source"]), [])
+        )
         yield FileText(path, row["size"], 0, "", **facts, documents=documents, **origin)
-
-
-def _document(path: str, row: dict[str, Any]) -> Document:
-    texts = (path, *(row[name] for name in _TEXTS))
-    facts = {name: row[name] for name in (*_LOCATION, "category", "complexity")}
-    return Document(texts=texts, **facts)

@@ -40,7 +40,9 @@ def hierarchical_vectors(paths: Sequence[str], rows: Halves) -> HierarchicalVect
     numbers: dict[tuple[str, str], int] = {}
     node_numbers, documents = [], []
     for document in np.flatnonzero(rows.any(axis=1)).tolist():
-        for node in _ancestors(paths[document]):
+        path = paths[document]
+        folders = [("folder", folder.as_posix()) for folder in PurePosixPath(path).parents if folder.name]
+        for node in (("file", path), *folders, ("repository", "")):
             node_numbers.append(numbers.setdefault(node, len(numbers)))
             documents.append(document)
     sums = np.zeros((len(numbers), rows.shape[1]), dtype=np.float64)
@@ -58,14 +60,6 @@ def hierarchical_vectors(paths: Sequence[str], rows: Halves) -> HierarchicalVect
     return HierarchicalVectors(table, (sums / lengths).astype(np.float16))
 
 
-def _ancestors(path: str) -> Iterator[tuple[str, str]]:
-    yield "file", path
-    for folder in PurePosixPath(path).parents:
-        if folder.name:
-            yield "folder", folder.as_posix()
-    yield "repository", ""
-
-
 def vectors_of(rows: pl.DataFrame) -> Halves:
     """The vectors of rows of ``EMBEDDINGS``, shape (rows, width)."""
     if rows.is_empty():
@@ -74,7 +68,6 @@ def vectors_of(rows: pl.DataFrame) -> Halves:
     return flat.astype(np.float16).reshape(rows.height, -1)
 
 
-"""Kinds of document that are units of code."""
 COMMIT = "commit"  # kind of a document that is a commit: its subject, its message, the paths that it changed
 ISSUE = "issue"  # kind of a document that is an issue: its title and its text
 
@@ -135,21 +128,17 @@ def embeddings(
         text = encoder_text(COMMIT, subject, body, "")
         history.append((source, "", commit, 0, None, None, text_number(text)))
         texts[text_number(text)] = text
-    vectors = _vectors(texts, encode, cache, identity)
-    tables = [_text_rows("unit", units, vectors), _text_rows("commit", history, vectors), *_mean_rows(units, vectors)]
-    return pl.concat(tables).with_columns(model=pl.lit(model)).select(list(EMBEDDINGS.schema))
 
-
-def _vectors(texts: Mapping[int, str], encode: Encode, cache: RowCache, identity: str) -> dict[int, Floats]:
     def embed(keys: pl.Series) -> pl.DataFrame:
-        numbers = [int(key) for key in keys]
-        vectors = encode([texts[number] for number in numbers]) if numbers else np.zeros((0, 0))
+        vectors = encode([texts[int(key)] for key in keys]) if len(keys) else np.zeros((0, 0))
         halves = [row.astype(np.float16).tolist() for row in vectors]
         return pl.DataFrame({"cache_key": keys, "vector": halves}, schema=_CACHED)
 
     keys = pl.Series([str(number) for number in sorted(texts)], dtype=pl.String)
     rows = cache.rows(identity, keys, embed)
-    return dict(zip(map(int, rows["cache_key"]), rows["vector"].to_list(), strict=True))
+    vectors = dict(zip(map(int, rows["cache_key"]), rows["vector"].to_list(), strict=True))
+    tables = [_text_rows("unit", units, vectors), _text_rows("commit", history, vectors), *_mean_rows(units, vectors)]
+    return pl.concat(tables).with_columns(model=pl.lit(model)).select(list(EMBEDDINGS.schema))
 
 
 def _text_rows(level: str, rows: Sequence[_Row], vectors: Mapping[int, Any]) -> pl.DataFrame:

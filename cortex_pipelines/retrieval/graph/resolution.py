@@ -43,7 +43,6 @@ _NOTHING = frozenset({"None", "null", "undefined"})
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 _STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
 
-
 _SEVERAL_WORDS = re.compile(r"[^\W_]_+[^\W_]|[a-z][A-Z]")
 _BUILT_IN = frozenset(
     re.findall(
