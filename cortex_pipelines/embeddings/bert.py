@@ -1,8 +1,7 @@
 """Forward pass of a BERT encoder, reduced to what sentence embedding needs.
 
-The general implementation spends more time in Python than in arithmetic on a task of a dozen
-tokens, and reorders each layer's weights for every text; here they are kept in the order in
-which the processor's matrix units read them.
+The general implementation spends more time in Python than in arithmetic on a task of a dozen tokens, and reorders each
+layer's weights for every text; here they are kept in the order in which the processor's matrix units read them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -57,11 +57,10 @@ def machine_precision(precision: str, instructions: Sequence[str] = TILES) -> st
 class SentenceEncoder:
     """A frozen sentence encoder that pools the hidden states of three of its layers.
 
-    A row holds, each at length 1: the mean of the last layer over the tokens (what the model card
-    of all-MiniLM-L6-v2 asks for), of the layers at two thirds and at one third, and the maximum of
-    the last one at half the weight. The earlier layers know words that the last one has forgotten:
-    logistic regression on all of them was right on 0.926 of Banking77's training tasks in five
-    folds, on the last one alone on 0.922.
+    A row holds, each at length 1: the mean of the last layer over the tokens (what the model card of all-MiniLM-L6-v2
+    asks for), of the layers at two thirds and at one third, and the maximum of the last one at half the weight. The
+    earlier layers know words that the last one has forgotten: logistic regression on all of them was right on 0.926 of
+    Banking77's training tasks in five folds, on the last one alone on 0.922.
 
     Raises:
         EncoderError: the folder holds no model that can be loaded.

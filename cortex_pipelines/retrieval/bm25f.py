@@ -1,8 +1,7 @@
 """BM25F (Robertson, Zaragoza, Taylor 2004): BM25 over fields that count differently.
 
-The frequencies of a term in the fields are added up, each divided by the field's relative length
-and weighted, before they saturate once. All of that is computed when the index is made: a query
-only adds up rows.
+The frequencies of a term in the fields are added up, each divided by the field's relative length and weighted, before
+they saturate once. All of that is computed when the index is made: a query only adds up rows.
 """
 
 from collections import Counter

@@ -124,9 +124,8 @@ class Collection:
     def similarity(self, vector: Floats, eligible: npt.NDArray[np.bool_], scores: Floats) -> Floats | None:
         """Cosine of each document to a query, at least 0; None without vectors.
 
-        In a collection of more than ``_EXACT_LIMIT`` documents only the likeliest of those eligible
-        are compared, by the signs of their numbers (Charikar 2002), and those with the highest
-        other scores; the rest have 0.
+        In a collection of more than ``_EXACT_LIMIT`` documents only the likeliest of those eligible are compared, by
+        the signs of their numbers (Charikar 2002), and those with the highest other scores; the rest have 0.
         """
         if self.vectors is None:
             return None

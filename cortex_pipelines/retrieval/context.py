@@ -1,9 +1,8 @@
 """What a model or an agent is shown of a code base for a task, packed into a budget of tokens.
 
-Places are taken in the order of what speaks for them and for their files, whole where they fit,
-else by their signatures. A part of the budget is kept for files that got no place yet: each is
-named by the signature of its best one, so that who has to change several files knows of them all.
-Measured in docs/guides/search.md.
+Places are taken in the order of what speaks for them and for their files, whole where they fit, else by their
+signatures. A part of the budget is kept for files that got no place yet: each is named by the signature of its best
+one, so that who has to change several files knows of them all. Measured in docs/guides/search.md.
 """
 
 import re

@@ -1,9 +1,8 @@
 """A file as the documents that are searched: its functions, methods and types, and what is left.
 
-A function, method or type is a document. A type's own text is what is not in its methods, so that
-nothing counts twice; a function inside of a function belongs to the outer one. What no unit holds
-(imports, constants, statements of the module) is one more document of the file. Files of other
-languages and prose are cut at headings and blank lines.
+A function, method or type is a document. A type's own text is what is not in its methods, so that nothing counts twice;
+a function inside of a function belongs to the outer one. What no unit holds (imports, constants, statements of the
+module) is one more document of the file. Files of other languages and prose are cut at headings and blank lines.
 """
 
 import re

@@ -44,10 +44,9 @@ class HeadCommit:
 def list_files(folder: Path) -> Iterator[ListedFile]:
     """The regular files of a folder that people write, in the order of their paths.
 
-    Left out without a word: version control, virtual environments and caches of tools, links,
-    devices, and what ``.gitignore`` files in the folder name, unless the folder is a git repository
-    that holds it. Files whose names are not safe everywhere and folders that may not be listed are
-    given with the reason in ``left_out``.
+    Left out without a word: version control, virtual environments and caches of tools, links, devices, and what
+    ``.gitignore`` files in the folder name, unless the folder is a git repository that holds it. Files whose names are
+    not safe everywhere and folders that may not be listed are given with the reason in ``left_out``.
 
     Raises:
         FileNotFoundError: the folder does not exist.

@@ -1,13 +1,11 @@
 """Terms of texts, and queries parsed into their terms by weight and what they name exactly.
 
-``getUserByName`` gives the stems of its parts and, as one more term, the whole identifier, so that
-a query that names it exactly finds it first while one that describes it finds it too. A run of a
-script without spaces gives its pairs of characters and, where it is indexed, its single characters,
-so that a query of one finds it.
+``getUserByName`` gives the stems of its parts and, as one more term, the whole identifier, so that a query that names
+it exactly finds it first while one that describes it finds it too. A run of a script without spaces gives its pairs of
+characters and, where it is indexed, its single characters, so that a query of one finds it.
 
-A short query describes or names something. A long one is the text of an issue: its first line says
-what it is about, and what it quotes (identifiers, paths, stack traces) is worth more than its
-prose.
+A short query describes or names something. A long one is the text of an issue: its first line says what it is about,
+and what it quotes (identifiers, paths, stack traces) is worth more than its prose.
 """
 
 import re

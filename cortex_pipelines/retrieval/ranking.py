@@ -1,9 +1,8 @@
 """The order of results: signals of several kinds, each scaled by its maximum, added up.
 
-Signals: BM25F of the document, BM25F of its whole file, similarity of meaning (the encoder), and
-what the query names exactly (identifiers that are defined here, paths). A short query ranks
-documents. The text of an issue ranks files, each shown by its best document, since where to change
-something is asked of files.
+Signals: BM25F of the document, BM25F of its whole file, similarity of meaning (the encoder), and what the query names
+exactly (identifiers that are defined here, paths). A short query ranks documents. The text of an issue ranks files,
+each shown by its best document, since where to change something is asked of files.
 """
 
 import re

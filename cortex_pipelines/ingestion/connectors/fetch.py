@@ -131,8 +131,7 @@ def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], lis
 def _columns_to_load(table: DltTable, available: Sequence[str]) -> list[str] | None:
     """Columns to load from a database; None for all if some are missing, for a complete error.
 
-    Columns that are not needed may hold values that their type does not allow, such as a word for a
-    date in SQLite.
+    Columns that are not needed may hold values that their type does not allow, such as a word for a date in SQLite.
     """
     shape = SHAPES[table.rows]
     names = {value: table.columns.get(value, value) for value in shape.values}

@@ -1,8 +1,7 @@
 """The text files of a project: schemas ``REPOSITORY_FILES`` and ``SKIPPED_FILES``.
 
-Sources are listed first; a file whose path and bytes are unchanged is not read again. Columns that
-depend on the file alone are cached; those that depend on other files (licence, tests, authors) are
-computed each time.
+Sources are listed first; a file whose path and bytes are unchanged is not read again. Columns that depend on the file
+alone are cached; those that depend on other files (licence, tests, authors) are computed each time.
 """
 
 import hashlib

@@ -21,10 +21,9 @@ def compiled_copies(paths: Collection[str]) -> set[str]:
     """Files that are compiled from others of the same source.
 
     A package with ``src/core/api.ts`` may ship ``core/api.js``, ``dist/cjs/core/api.js`` and
-    ``dist/types/core/api.d.ts``: the same code again, in forms too different to be found as
-    near-duplicates. A script is taken for such a copy if its path ends as that of a script in the
-    ``src`` beside it, below nothing else than a folder that compilers write to; and so is all of
-    ``dist``, ``umd`` and ``bundles`` beside such a ``src``.
+    ``dist/types/core/api.d.ts``: the same code again, in forms too different to be found as near-duplicates. A script
+    is taken for such a copy if its path ends as that of a script in the ``src`` beside it, below nothing else than a
+    folder that compilers write to; and so is all of ``dist``, ``umd`` and ``bundles`` beside such a ``src``.
     """
     typed, sources = _sources(paths)
     packages = {package for package, _ in sources}

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.inputtransformer2 import TransformerManager
 
 _MARK = "# "
-# Cell magics whose body is Python all the same; the body of any other is another language's or
-# the text of a file.
+# Cell magics whose body is Python all the same; the body of any other is another language's or the text of a file.
 _PYTHON_BODY = frozenset(
     # IPython's own, then profilers', then those of testing, plotting, clusters and hosted notebooks
     {"time", "timeit", "capture", "prun", "debug", "python", "python3", "code_wrap"}
@@ -39,9 +38,8 @@ def without_magics(cell: str) -> str:
     """A cell of a Python notebook as Python with as many lines.
 
     Returns:
-        The cell itself if it is Python. Otherwise each line that is not has become a comment, or
-        ``pass`` with a comment where a block would be empty. If the rest is not Python either,
-        magics alone are comments.
+        The cell itself if it is Python. Otherwise each line that is not has become a comment, or ``pass`` with a
+        comment where a block would be empty. If the rest is not Python either, magics alone are comments.
     """
     if _parses(cell) or (len(cell) > _LONGEST_CELL and not _HINT.search(cell)):
         return cell

@@ -1,7 +1,6 @@
 """Mirrors of git repositories: resolve refs and fetch pinned history.
 
-A mirror is a bare repository in the cache; nothing is checked out, and it can be deleted at any
-time.
+A mirror is a bare repository in the cache; nothing is checked out, and it can be deleted at any time.
 """
 
 import fcntl

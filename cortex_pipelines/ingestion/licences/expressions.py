@@ -54,9 +54,8 @@ def all_of(expressions: Iterable[str]) -> str | None:
 def permitted(expression: str, allowed: Collection[str]) -> bool:
     """Whether an allow list permits use under an expression.
 
-    Of alternatives one has to be on the list, of licences that hold together all. An exception
-    only adds permissions; "or any later version" counts as the version itself. Names in the list are without "-only",
-    unless that is meant.
+    Of alternatives one has to be on the list, of licences that hold together all. An exception only adds permissions;
+    "or any later version" counts as the version itself. Names in the list are without "-only", unless that is meant.
     """
 
     def value(name: re.Match[str]) -> str:

@@ -35,8 +35,7 @@ LEAST_SHARE = 0.25  # share of the commits of the one that is changed less often
 def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) -> dict[tuple[str, str], int]:
     """Commits that changed both of two files, by the two in the order of their paths.
 
-    Limits as in Zimmermann, Weissgerber, Diehl, Zeller: Mining version histories to guide software
-    changes (2005).
+    Limits as in Zimmermann, Weissgerber, Diehl, Zeller: Mining version histories to guide software changes (2005).
     """
     changed: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()

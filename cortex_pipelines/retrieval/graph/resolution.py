@@ -1,10 +1,9 @@
 """Resolve the names in references: by scope and import, by declared type, else by a unique name.
 
-An expression ``a.b().c`` is followed from its first name on: a variable has the type that it is
-declared with or that its constructor or the annotated result of a function gives it, ``self`` that
-of the class around it; what is imported is looked up in the file that the architecture facts name.
-Nothing is run, and branches are not told apart. Where a name is known to come from outside of the
-source, the search ends: no edge is better than a wrong one.
+An expression ``a.b().c`` is followed from its first name on: a variable has the type that it is declared with or that
+its constructor or the annotated result of a function gives it, ``self`` that of the class around it; what is imported
+is looked up in the file that the architecture facts name. Nothing is run, and branches are not told apart. Where a name
+is known to come from outside of the source, the search ends: no edge is better than a wrong one.
 """
 
 import re
