@@ -157,7 +157,8 @@ class _SourceGraph:
         self._calls()
         self._imports()
         self._configures()
-        self._changes_with()
+        for (first, second), count in changed_together(self._tables.commits["paths"], self._paths).items():
+            self._add("changes_with", GraphNode(first), GraphNode(second), "history", 0, count)
         for (relation, start, end), (resolution, lines, weight) in self._edges.items():
             yield {
                 "relation": relation,
@@ -290,11 +291,6 @@ class _SourceGraph:
                 number = self._symbols.in_file(target, name) if name else -1
                 end = self._unit(number) if number >= 0 else GraphNode(target)
                 self._add("configures", GraphNode(path), end, "path", line)
-
-    def _changes_with(self) -> None:
-        commits: Sequence[Sequence[str]] = self._tables.commits["paths"].to_list()
-        for (first, second), count in changed_together(commits, self._paths).items():
-            self._add("changes_with", GraphNode(first), GraphNode(second), "history", 0, count)
 
     def _unit(self, number: int) -> GraphNode:
         unit: GraphUnit = self._symbols.units[number]

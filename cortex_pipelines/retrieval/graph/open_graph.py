@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,7 @@ _COMMITS = 5_000  # newest commits of a folder that common changes are taken fro
 _UNITS = ("path", "qualified_name", "kind", "start_line", "end_line", "signature")
 _ASSET = "code_graph"
 _TABLES = ("edges", "units", "files")  # tables of a graph that is kept beside an index
+_COMMIT_TYPES = {"source": pl.String(), "paths": pl.List(pl.String)}
 _LOG = logging.getLogger("cortex_pipelines")
 
 
@@ -87,26 +89,21 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
     else:
         edges, units, files = _build_tables(root, sources, params)
         try:
-            _save_graph(graph_folder, (edges, units, files))
+            with scratch_folder(folder, ".graph") as scratch:
+                new_graph = scratch / graph_folder.name
+                new_graph.mkdir()
+                for name, table in zip(_TABLES, (edges, units, files), strict=True):
+                    table.write_parquet(new_graph / f"{name}.parquet")
+                with folder_lock(folder):  # else two at once delete the graphs of each other
+                    if not graph_folder.is_dir():
+                        publish(new_graph, graph_folder)
+                    for other in folder.glob("graph-*"):
+                        if other != graph_folder:
+                            shutil.rmtree(other, ignore_errors=True)
         except OSError as error:
             reason = error.strerror or error
             _LOG.warning("the graph is not kept for the next question, as %s cannot be written: %s", folder, reason)
     return CodeGraph(edges, units, files["path"])
-
-
-def _save_graph(graph_folder: Path, tables: tuple[pl.DataFrame, ...]) -> None:
-    folder = graph_folder.parent
-    with scratch_folder(folder, ".graph") as scratch:
-        new_graph = scratch / graph_folder.name
-        new_graph.mkdir()
-        for name, table in zip(_TABLES, tables, strict=True):
-            table.write_parquet(new_graph / f"{name}.parquet")
-        with folder_lock(folder):  # else two at once delete the graphs of each other
-            if not graph_folder.is_dir():
-                publish(new_graph, graph_folder)
-            for other in folder.glob("graph-*"):
-                if other != graph_folder:
-                    shutil.rmtree(other, ignore_errors=True)
 
 
 def _build_tables(
@@ -141,14 +138,8 @@ def _commits(root: Path) -> pl.DataFrame:
     """Paths that the newest commits changed; empty unless the folder is a repository's root."""
     commits: list[list[str]] = []
     if (root / ".git").exists():
-        try:
-            log = run_git(
-                None, "-C", str(root), "-c", "core.quotePath=false", "log", f"-{_COMMITS}",
-                "--no-merges", "--format=%x00", "--name-only",
-            )  # fmt: skip
-        except SourceError:
-            log = ""  # a repository without a commit, or not this user's
-        commits = [list(filter(None, commit.split("\n"))) for commit in log.split("\0")]
-    return pl.DataFrame(
-        {"source": [""] * len(commits), "paths": commits}, schema={"source": pl.String, "paths": pl.List(pl.String)}
-    )
+        options = (f"-{_COMMITS}", "--no-merges", "--format=%x00", "--name-only")
+        with suppress(SourceError):  # a repository without a commit, or not this user's
+            log = run_git(None, "-C", str(root), "-c", "core.quotePath=false", "log", *options)
+            commits = [list(filter(None, commit.split("\n"))) for commit in log.split("\0")]
+    return pl.DataFrame({"source": [""] * len(commits), "paths": commits}, schema=_COMMIT_TYPES)

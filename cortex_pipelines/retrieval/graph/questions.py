@@ -3,8 +3,9 @@
 import difflib
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from posixpath import dirname
 from typing import Any
 
@@ -23,6 +24,11 @@ _FOLLOWED = {
     "callers": ("calls",),
     "breaks": ("calls", "inherits", "imports", "configures"),
     "tests": ("tests", "calls"),
+}
+_NOTHING = {
+    "callers": "no call of {} is known",
+    "breaks": "nothing is known to rest on {}",
+    "tests": "no test of {} is known",
 }
 
 
@@ -143,7 +149,12 @@ class CodeGraph:
         if question == "breaks":
             steps += self._changed_together(start)
         summary = self._summary(question, start, steps)
-        return GraphAnswer(question, (node_name(start),), summary, tuple(steps), _notice(question, start, steps))
+        unsure = sum(step.resolution == "unique name" for step in steps)
+        notice = f"{unsure} rest on a name that only one place has" if unsure else ""
+        if not steps:
+            nothing = _NOTHING[question].format(node_name(start))
+            notice = f"{nothing}: calls by reflection or of unknown type are not seen"
+        return GraphAnswer(question, (node_name(start),), summary, tuple(steps), notice)
 
     def _summary(self, question: str, start: GraphNode, steps: Iterable[AnswerStep]) -> str:
         """How many places there are, in tests, in product code, and of these how many are public."""
@@ -216,15 +227,13 @@ class CodeGraph:
         yielded = set(pending)
         for name in pending:
             yield name
-            others = [self._type_of(name)] if name.name.rpartition(".")[2] in CONSTRUCTORS else []
+            owner, _, simple_name = name.name.rpartition(".")
+            same_file = self._inside[name.path] if simple_name in CONSTRUCTORS else []
+            others = [node for node in same_file if node.name == owner and node.kind in TYPES][:1]
             if name.kind == "method" and question != "tests":
                 others += [edge.end for edge in self._outgoing.get(name, ()) if edge.relation == "inherits"]
-            pending += [other for other in others if other is not None and other not in yielded]
+            pending += [other for other in others if other not in yielded]
             yielded.update(pending)
-
-    def _type_of(self, method: GraphNode) -> GraphNode | None:
-        owner = method.name.rpartition(".")[0]
-        return next((node for node in self._inside[method.path] if node.name == owner and node.kind in TYPES), None)
 
     def _reaching(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:
         relations = _FOLLOWED[question]
@@ -233,7 +242,7 @@ class CodeGraph:
         queue = deque((node, 1) for node in first)
         while queue:
             node, distance = queue.popleft()
-            for edge in sorted(self._incoming.get(node, ()), key=_edge_order):
+            for edge in sorted(self._incoming.get(node, ()), key=_EDGE_ORDER):
                 if edge.relation not in relations or edge.start in visited:
                     continue
                 visited.add(edge.start)
@@ -272,8 +281,12 @@ class CodeGraph:
         while queue:
             node = queue.popleft()
             if node in ends:
-                return _path_steps(previous_edges, node)
-            for edge in sorted(self._outgoing.get(node, ()), key=_edge_order):
+                edges: list[_Edge] = []
+                while (previous := previous_edges[node]) is not None:
+                    edges.insert(0, previous)
+                    node = previous.start
+                return [_step(edge, edge.start, edge.end, number) for number, edge in enumerate(edges, start=1)]
+            for edge in sorted(self._outgoing.get(node, ()), key=_EDGE_ORDER):
                 if edge.relation != _HISTORY and edge.end not in previous_edges:
                     reached = [other for other in self._run_by(edge.end) if other not in previous_edges]
                     previous_edges |= dict.fromkeys(reached, edge)
@@ -289,6 +302,9 @@ class CodeGraph:
         if node.kind == "method":
             overrides = (edge for edge in self._incoming.get(node, ()) if edge.relation == "inherits")
             yield from sorted(edge.start for edge in overrides)
+
+
+_EDGE_ORDER = attrgetter("relation", "start", "end")
 
 
 def is_public(node: GraphNode, signature: str) -> bool:
@@ -316,34 +332,8 @@ def _first_definitions(nodes: list[GraphNode]) -> list[GraphNode]:
     return list(first_nodes.values())
 
 
-def _edge_order(edge: _Edge) -> tuple[Any, ...]:
-    return (edge.relation, edge.start, edge.end)
-
-
 def _step(edge: _Edge, node: GraphNode, target: GraphNode, distance: int) -> AnswerStep:
     return AnswerStep(
         node.path, node.start_line, node.end_line, node.name, node.kind, edge.relation,
         node_name(target), edge.lines, edge.resolution, distance, edge.weight,
     )  # fmt: skip
-
-
-def _path_steps(previous_edges: dict[GraphNode, _Edge | None], node: GraphNode) -> list[AnswerStep]:
-    edges: list[_Edge] = []
-    while (edge := previous_edges[node]) is not None:
-        edges.append(edge)
-        node = edge.start
-    return [_step(edge, edge.start, edge.end, number) for number, edge in enumerate(reversed(edges), start=1)]
-
-
-_NOTHING: dict[str, Callable[[GraphNode], str]] = {
-    "callers": lambda node: f"no call of {node_name(node)} is known",
-    "breaks": lambda node: f"nothing is known to rest on {node_name(node)}",
-    "tests": lambda node: f"no test of {node_name(node)} is known",
-}
-
-
-def _notice(question: str, start: GraphNode, steps: list[AnswerStep]) -> str:
-    if not steps:
-        return _NOTHING[question](start) + ": calls by reflection or of unknown type are not seen"
-    unsure = sum(step.resolution == "unique name" for step in steps)
-    return f"{unsure} rest on a name that only one place has" if unsure else ""

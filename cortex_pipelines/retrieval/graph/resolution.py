@@ -9,10 +9,12 @@ is known to come from outside of the source, the search ends: no edge is better 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from posixpath import dirname
 from typing import NamedTuple
 
 from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL as INTERNAL
+from cortex_pipelines.ingestion.entries import folders_of
 from cortex_pipelines.retrieval.graph.names import SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
     CALLED,
@@ -124,19 +126,17 @@ class ReferenceResolver:
         self._results: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._resolved: dict[tuple[str, int, str], ResolvedSymbol | None] = {}
         self._in_progress: set[tuple[str, int, str]] = set()
-        self._folders: dict[str, str] = {}
         for path, inside in references.items():
             self._bind(path, [reference for reference in inside if reference.kind == IMPORTED], targets)
-            self._decorate(path, [reference for reference in inside if reference.kind == DECORATOR])
             self._declare(path, inside)
 
     def reset(self) -> None:
         """Clear resolved expressions, after bases became known."""
         self._resolved.clear()
 
-    def _decorate(self, path: str, decorators: Iterable[Reference]) -> None:
-        for reference in decorators:
-            number = self._symbols.unit_at(path, reference.byte)
+    def _declare(self, path: str, references: Sequence[Reference]) -> None:
+        for reference in references:  # decorators first: definitions are looked up by them
+            number = self._symbols.unit_at(path, reference.byte) if reference.kind == DECORATOR else -1
             if number < 0:
                 continue
             if reference.name in _PROPERTIES:
@@ -147,8 +147,6 @@ class ReferenceResolver:
                 self._fixtures[path, self._symbols.units[number].name] = number
             elif reference.name == "register" and reference.about:
                 self.dispatched.append((number, reference))
-
-    def _declare(self, path: str, references: Iterable[Reference]) -> None:
         for reference in references:
             if reference.kind == DEFAULT:
                 self._defaults[path] = reference.about
@@ -208,9 +206,15 @@ class ReferenceResolver:
         """The unit that a call refers to, and how it was resolved; None if it is not known."""
         if reference.about:
             owner = self.evaluate(reference.about, path, enclosing_unit, 0)
-            resolved = self._member(owner, reference.name, 0)
             if owner is None:
-                return self._unique_method(path, reference)
+                # a single word is too often a name of what is not of this source
+                is_telling = _SEVERAL_WORDS.search(reference.name) and reference.name not in _BUILT_IN
+                family = self._symbols.families.get(path)
+                if family is None or family in _TYPED or not is_telling:
+                    return None
+                number = self._symbols.only_method(family, reference.name)
+                return (number, UNIQUE) if number >= 0 else None
+            resolved = self._member(owner, reference.name, 0)
         else:
             resolved = self._bare_name(reference.name, path, enclosing_unit, 0)
         if resolved is None or resolved.symbol.kind != "unit":
@@ -245,24 +249,13 @@ class ReferenceResolver:
         if resolved is None or resolved.symbol.kind != "unit":
             return None
         number = resolved.symbol.number
-        if not self._symbols.units[number].is_type:
-            return None
-        return number, RESOLUTIONS[resolved.rank]
+        return (number, RESOLUTIONS[resolved.rank]) if self._symbols.units[number].is_type else None
 
     def imported_unit(self, binding: ImportBinding) -> int:
         """The unit that an imported name stands for; -1 if it is a module, or not known."""
         resolved = self._resolve_binding(binding, 0)
         symbol = resolved.symbol if resolved else _EXTERNAL
         return symbol.number if symbol.kind == "unit" else -1
-
-    def _unique_method(self, path: str, reference: Reference) -> tuple[int, str] | None:
-        family = self._symbols.families.get(path)
-        if family is None or family in _TYPED or reference.name in _BUILT_IN:
-            return None
-        if not _SEVERAL_WORDS.search(reference.name):
-            return None  # a single word is too often a name of what is not of this source
-        number = self._symbols.only_method(family, reference.name)
-        return (number, UNIQUE) if number >= 0 else None
 
     def evaluate(self, expression: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         """Resolve an expression (as ``references.expression`` gives it, or the name of a type) in its scope."""
@@ -279,7 +272,10 @@ class ReferenceResolver:
 
     def _follow(self, expression: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         parts = expression.split(".")
-        resolved, start = self._dotted_module(parts, path)
+        # the module of ``import a.b.c`` is known by all of its name
+        bindings = self.bindings.get(path, {})
+        start = next((end for end in range(len(parts), 1, -1) if ".".join(parts[:end]) in bindings), 0)
+        resolved = self._resolve_binding(bindings[".".join(parts[:start])], 0) if start else None
         if resolved is None:
             resolved, start = self._first_part(parts[0], path, enclosing_unit, depth), 1
         for part in parts[start:]:
@@ -291,15 +287,6 @@ class ReferenceResolver:
             if part != name or (is_property and resolved and resolved.symbol.kind == "unit"):
                 resolved = self._result(resolved, depth + 1)
         return resolved
-
-    def _dotted_module(self, parts: list[str], path: str) -> tuple[ResolvedSymbol | None, int]:
-        """The module of ``import a.b.c``, which is known by all of its name."""
-        bindings = self.bindings.get(path, {})
-        for end in range(len(parts), 1, -1):
-            binding = bindings.get(".".join(parts[:end]))
-            if binding is not None:
-                return self._resolve_binding(binding, 0), end
-        return None, 0
 
     def _first_part(self, part: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         if part in _SELF_NAMES or part in _SUPER:
@@ -349,11 +336,7 @@ class ReferenceResolver:
 
     def _fixture(self, path: str, name: str) -> int:
         """The fixture of pytest that a parameter of a test is named after; -1 for none."""
-        folder = path
-        places = [path]
-        while folder:
-            folder = dirname(folder)
-            places.append(f"{folder}/conftest.py".lstrip("/"))
+        places = [path, *(f"{folder}/conftest.py" for folder in folders_of(path)), "conftest.py"]
         return next((self._fixtures[place, name] for place in places if (place, name) in self._fixtures), -1)
 
     def _returned(self, number: int, kinds: Sequence[str], depth: int) -> ResolvedSymbol | None:
@@ -395,7 +378,7 @@ class ReferenceResolver:
         number = symbols.in_file(target, name)
         if number < 0 and target not in self._paths:
             number = symbols.in_package(f"go:{target}", name)
-            if number < 0 and (package := self._java_package(target)):
+            if number < 0 and (package := self._java_packages.get(target)):
                 number = symbols.in_package(package, name)
         if number >= 0:
             return ResolvedSymbol(Symbol("unit", number), rank)
@@ -426,12 +409,10 @@ class ReferenceResolver:
                 return resolved
         return None
 
-    def _java_package(self, folder: str) -> str:
-        if not self._folders:
-            for path in sorted(self._symbols.families):
-                if path.endswith(".java"):
-                    self._folders.setdefault(dirname(path), self._symbols.package(path))
-        return self._folders.get(folder, "")
+    @cached_property
+    def _java_packages(self) -> dict[str, str]:
+        paths = [path for path in self._symbols.families if path.endswith(".java")]
+        return {dirname(path): self._symbols.package(path) for path in sorted(paths, reverse=True)}
 
     def _member(self, owner: ResolvedSymbol | None, name: str, depth: int) -> ResolvedSymbol | None:
         if owner is None or depth > 2 * _DEPTH:

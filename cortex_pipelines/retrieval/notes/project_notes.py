@@ -82,9 +82,11 @@ def restore_context(
 
     Nothing has to be saved when they leave: each part was written when it was made.
     """
-    since, number, seen_versions = _last_visit(store, author)
-    changed = [name for name in sorted({*versions, *seen_versions})
-               if seen_versions.get(name) != versions.get(name)]  # fmt: skip
+    with store.database.reading() as db:
+        query = "SELECT at, number, versions FROM snapshots WHERE author = ?"
+        row = None if db is None else db.execute(query, (author,)).fetchone()
+    since, number, seen = (row[0], row[1], json.loads(row[2])) if row else (None, 0, {})
+    changed = [name for name in sorted({*versions, *seen}) if seen.get(name) != versions.get(name)]
     scope = NoteScope(author)
     summaries = store.list_notes(scope, _SUMMARIES, SUMMARY)
     exchanges = store.list_notes(scope, EXCHANGES + FOLDED, "exchange")
@@ -105,14 +107,6 @@ def restore_context(
     return ProjectContext(
         project, author, history, tuple(notes), metadata, versions, since, changes, additions, answers
     )
-
-
-def _last_visit(store: NoteStore, author: str) -> tuple[str | None, int, dict[str, str | None]]:
-    with store.database.reading() as db:
-        row = None if db is None else db.execute(
-            "SELECT at, number, versions FROM snapshots WHERE author = ?", (author,)
-        ).fetchone()  # fmt: skip
-    return (row[0], row[1], json.loads(row[2])) if row else (None, 0, {})
 
 
 _FOLDER = Path(".cortex") / "memory"

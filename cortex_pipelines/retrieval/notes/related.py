@@ -51,8 +51,13 @@ class SimilarTask:
         return asdict(self)
 
     def as_text(self) -> str:
-        attempts_text = "; ".join(map(_attempts_text, self.tried))
-        return f"- {self.task}: {attempts_text}"
+        attempts = []
+        for worker in self.tried:
+            finished = worker.succeeded + worker.failed
+            result = f"{worker.succeeded} of {finished} succeeded" if finished else worker.outcome or "no outcome"
+            times = "" if worker.attempts == 1 else f" ({worker.attempts} times)"
+            attempts.append(f"{worker.worker}{times}, {result}")
+        return f"- {self.task}: {'; '.join(attempts)}"
 
 
 class TaskHistory:
@@ -113,30 +118,22 @@ class TaskHistory:
         unknown_weight = (len(weights) - len(query)) * self._statistics.unseen
         scores = self._postings.scores(query)
         best = sorted(scores.nonzero()[0].tolist(), key=lambda row: (-scores[row], row))
-        similar = [row for row in best if self._is_similar(row, set(query), unknown_weight)][:k]
-        return [self._similar_task(row, float(scores[row])) for row in similar]
-
-    def _is_similar(self, row: int, query: set[int], unknown_weight: float) -> bool:
-        idf, row_terms = self._statistics.idf, set(self._matrix[row].indices.tolist())
-        shared = row_terms & query
-        if len(shared) < min(2, len(query) + bool(unknown_weight)):
-            return False
-        query_weight = fsum(float(idf[term]) for term in query) + unknown_weight
-        row_weight = fsum(float(idf[term]) for term in row_terms)
-        return fsum(float(idf[term]) for term in shared) >= _LEAST * min(query_weight, row_weight)
-
-    def _similar_task(self, row: int, score: float) -> SimilarTask:
-        text = self._texts[row]
-        worker_attempts = tuple(sorted(self._attempts[text], key=lambda item: (item.last or "", item.worker)))
-        short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        return SimilarTask(" ".join(short.split()), round(score, 4), worker_attempts)
-
-
-def _attempts_text(worker: WorkerAttempts) -> str:
-    finished = worker.succeeded + worker.failed
-    result = f"{worker.succeeded} of {finished} succeeded" if finished else worker.outcome or "no outcome"
-    times = "" if worker.attempts == 1 else f" ({worker.attempts} times)"
-    return f"{worker.worker}{times}, {result}"
+        query_weight = fsum(float(self._statistics.idf[term]) for term in query) + unknown_weight
+        similar: list[SimilarTask] = []
+        for row in best:
+            row_idf = {term: float(self._statistics.idf[term]) for term in set(self._matrix[row].indices.tolist())}
+            shared = row_idf.keys() & query.keys()
+            if len(shared) < min(2, len(query) + bool(unknown_weight)):
+                continue
+            if fsum(row_idf[term] for term in shared) < _LEAST * min(query_weight, fsum(row_idf.values())):
+                continue
+            text = self._texts[row]
+            attempts = tuple(sorted(self._attempts[text], key=lambda item: (item.last or "", item.worker)))
+            short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+            similar.append(SimilarTask(" ".join(short.split()), round(float(scores[row]), 4), attempts))
+            if len(similar) == k:
+                break
+        return similar
 
 
 _MOST = 20

@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import fsum
@@ -71,6 +71,7 @@ _VECTORS = f"""
 SELECT number, vector FROM entries JOIN vectors USING (number)
 WHERE encoder = :encoder AND {_MAY_SEE} ORDER BY number DESC
 """  # nosec B608: constants alone
+_NUMBERED = "SELECT * FROM shown WHERE number IN (SELECT value FROM json_each(?))"
 _MOST_TERMS = 2000
 _CANDIDATES = 200
 _FUSED = 60  # what is added to a rank before ranks are fused (Cormack, Clarke, Büttcher 2009)
@@ -146,7 +147,9 @@ class NoteStore:
             for rank, number in enumerate(ranked, start=1):
                 scores[number] = scores.get(number, 0.0) + 1 / (_FUSED + rank)
         best = sorted(scores, key=lambda number: (-scores[number], -number))[:k]
-        notes = self._numbered(best)
+        with self.database.reading() as db:
+            rows = [] if db is None else db.execute(_NUMBERED, (json.dumps(best),)).fetchall()
+        notes = {row[0]: Note(*row) for row in rows}
         return [(scores[number], notes[number]) for number in best if number in notes]
 
     def forget(self, selection: ForgetSelection) -> list[Note]:
@@ -160,10 +163,11 @@ class NoteStore:
         if not self.database.path.exists():
             return []
         with self.database.writing() as db:
-            selected = [note for note in _all_notes(db) if _is_selected(note, selection)]
+            notes = [Note(*row) for row in db.execute("SELECT * FROM shown ORDER BY number")]
+            selected = [note for note in notes if _is_selected(note, selection)]
             db.executemany("DELETE FROM entries WHERE number = ?", [(e.number,) for e in selected])
             db.execute("DELETE FROM answers")
-            remaining_authors = {note.author for note in _all_notes(db)}
+            remaining_authors = {author for (author,) in db.execute("SELECT author FROM entries")}
             for author in {selection.author, *(note.author for note in selected)} - remaining_authors:
                 db.execute("DELETE FROM snapshots WHERE author = ?", (author,))
         # also where nothing was chosen: a kill may have come between the two
@@ -189,36 +193,21 @@ class NoteStore:
                 (encoder.name, _EMBEDDED),
             ).fetchall()
         if unembedded:
-            self._embed(unembedded, encoder)
+            vectors: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in unembedded])
+            halves = [vector.astype(np.float16).tobytes() for vector in vectors]
+            values = [(encoder.name, half, row[0]) for row, half in zip(unembedded, halves, strict=True)]
+            insert = "INSERT OR IGNORE INTO vectors SELECT number, ?, ? FROM entries WHERE number = ?"
+            with self.database.writing(durable=False) as db:
+                db.executemany(insert, values)  # what was forgotten meanwhile gets none
         parameters = {**asdict(scope), "encoder": encoder.name}
         with self.database.reading() as db:
             rows = [] if db is None else db.execute(_VECTORS, parameters).fetchall()
         if not rows:
             return []
-        vectors = np.stack([np.frombuffer(vector, np.float16) for _, vector in rows])
-        similarity = vectors.astype(np.float32) @ encoder.encode([query])[0]
+        stored = np.stack([np.frombuffer(vector, np.float16) for _, vector in rows])
+        similarity = stored.astype(np.float32) @ encoder.encode([query])[0]
         order = np.argsort(-similarity, kind="stable")[:_CANDIDATES]
         return [int(rows[row_number][0]) for row_number in order]
-
-    def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: PinnedEncoder) -> None:
-        vectors: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in rows])
-        with self.database.writing(durable=False) as db:
-            db.executemany(  # what was forgotten meanwhile gets none
-                "INSERT OR IGNORE INTO vectors SELECT number, ?, ? FROM entries WHERE number = ?",
-                [
-                    (encoder.name, vector.astype(np.float16).tobytes(), number)
-                    for (number, _, _), vector in zip(rows, vectors, strict=True)
-                ],
-            )
-
-    def _numbered(self, numbers: Sequence[int]) -> dict[int, Note]:
-        with self.database.reading() as db:
-            if db is None:
-                return {}
-            rows = db.execute(
-                "SELECT * FROM shown WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(numbers),)
-            )
-            return {row[0]: Note(*row) for row in rows}
 
 
 def _insert(db: Connection, draft: NewNote, kind: str | None = None) -> Note:
@@ -266,10 +255,6 @@ def _summarise_oldest(db: Connection, author: str) -> None:
     origin = f"exchanges of {old[0].at} to {old[-1].at}: {ids}"
     _insert(db, NewNote(text, "exchange", author, origin), kind=SUMMARY)
     db.executemany("DELETE FROM entries WHERE number = ?", [(note.number,) for note in old])
-
-
-def _all_notes(db: Connection) -> Iterable[Note]:
-    return [Note(*row) for row in db.execute("SELECT * FROM shown ORDER BY number")]
 
 
 def _is_selected(note: Note, selection: ForgetSelection) -> bool:
