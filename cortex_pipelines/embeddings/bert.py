@@ -25,7 +25,10 @@ class _Linear:
         import torch
 
         self._bias = bias
-        self._packed = _can_pack(weight)
+        # whether oneDNN supports this type on this processor
+        mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        half = weight.dtype != torch.float32
+        self._packed = mkldnn and (not half or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
         # what torch's own compiler emits for a CPU; torch is required in one exact version
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS) if self._packed else weight
 
@@ -39,15 +42,6 @@ class _Linear:
         if plus is None:
             return linear(values, self._weight, self._bias, "none", [], "")
         return linear.binary(values, plus, self._weight, self._bias, "add")
-
-
-def _can_pack(weight: "torch.Tensor") -> bool:
-    """Whether oneDNN supports this type on this processor."""
-    import torch
-
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return weight.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,10 @@ class SentenceEncoder:
 
         def embed(part: list[list[int]]) -> list[Floats]:
             (batch,) = part
-            return [self._forward([tokens[index] for index in batch])[: len(batch)]]
+            # Matrix products pick another order of additions for another number of rows; with the number fixed, a
+            # text's embedding does not depend on its company, down to the last bit.
+            padded = [tokens[index] for index in batch] + [tokens[batch[0]]] * (self._batch - len(batch))
+            return [self._pooled([padded])[0][: len(batch)]]
 
         return self._rows([[batch] for batch in _batches(tokens, self._batch)], len(texts), embed)
 
@@ -126,14 +129,6 @@ class SentenceEncoder:
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         truncated = [text[: self._max_tokens * _CHARACTERS_A_TOKEN] for text in texts]
         return self._encoder.ids(truncated, add_special_tokens=True)
-
-    def _forward(self, ids: list[list[int]]) -> Floats:
-        """Embed texts of equal length in a batch padded to the full size.
-
-        Matrix products pick another order of additions for another number of rows; with the
-        number fixed, a text's embedding does not depend on its company, down to the last bit.
-        """
-        return self._pooled([ids + [ids[0]] * (self._batch - len(ids))])[0]
 
     def _pooled(self, blocks: list[list[list[int]]]) -> list[Floats]:
         import torch

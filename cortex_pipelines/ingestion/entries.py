@@ -115,16 +115,26 @@ class SourceLimits:
         return max(self.settings.max_file_bytes, self.settings.max_notebook_bytes)
 
     def check(self, path: str, size: int) -> SkippedFile | None:
-        reason = self._path_problem(path) or self._size_problem(path, size)
-        if reason:
-            return self.skip(path, *reason, size)
-        if self._entries < self.settings.max_files:
-            self._entries += 1
-            self._seen.add(path)
-            self._folders.update(folders_of(path))
-            self._bytes += size
-            return None
-        return self.skip(path, "", "", size)
+        unsafe = unsafe_path_reason(path)
+        if unsafe:
+            problem: tuple[str, str] | None = ("unsafe_path", unsafe)
+        elif path in self._seen:
+            problem = "duplicate", "the source has this path more than once; the first one is kept"
+        elif path in self._folders:
+            problem = "unsafe_path", "an earlier entry lies below this path, so it is a folder"
+        elif file := next((folder for folder in folders_of(path) if folder in self._seen), None):
+            problem = "unsafe_path", f"it lies below {printable(file)}, which is a file"
+        else:
+            problem = self._size_problem(path, size)
+        if problem:
+            return self.skip(path, *problem, size)
+        if self._entries >= self.settings.max_files:
+            return self.skip(path, "", "", size)
+        self._entries += 1
+        self._seen.add(path)
+        self._folders.update(folders_of(path))
+        self._bytes += size
+        return None
 
     def skip(self, path: str, reason: str, detail: str, size: int | None = None) -> SkippedFile:
         if self._entries >= self.settings.max_files:
@@ -136,19 +146,6 @@ class SourceLimits:
         self.full = True
         limit = f"this and all later entries: ingestion.max_files is {self.settings.max_files}"
         return SkippedFile(printable(path), reason, limit)
-
-    def _path_problem(self, path: str) -> tuple[str, str] | None:
-        unsafe = unsafe_path_reason(path)
-        if unsafe:
-            return "unsafe_path", unsafe
-        if path in self._seen:
-            return "duplicate", "the source has this path more than once; the first one is kept"
-        if path in self._folders:
-            return "unsafe_path", "an earlier entry lies below this path, so it is a folder"
-        file = next((folder for folder in folders_of(path) if folder in self._seen), None)
-        if file is not None:
-            return "unsafe_path", f"it lies below {printable(file)}, which is a file"
-        return None
 
     def _size_problem(self, path: str, size: int) -> tuple[str, str] | None:
         limit = self.settings

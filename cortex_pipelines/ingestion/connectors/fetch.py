@@ -83,20 +83,18 @@ class _Variables:
         except SourceError:
             raise
         except (*(DltException, SQLAlchemyError, ImportError), *(OSError, ValueError, TypeError, LookupError)) as error:
-            message = self._redacted_message(error)
-        # without the cause, which may quote a URL with its password
-        raise SourceError(f"{self._source.label}: {target} cannot be read ({message}); the previous pin stays")
-
-    def _redacted_message(self, error: BaseException) -> str:
-        while error.__cause__ is not None:
-            error = error.__cause__
-        text = " ".join(str(error).split()) or type(error).__name__
+            cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        message = " ".join(str(cause).split()) or type(cause).__name__
         for name, value in self._secrets.items():
-            text = text.replace(value, f"${{{name}}}")
+            message = message.replace(value, f"${{{name}}}")
             with suppress(ValueError):  # no URL
                 password = urlsplit(value).password
-                text = text.replace(password, f"${{{name}}}") if password else text
-        return text[:_MAX_MESSAGE_CHARS]
+                message = message.replace(password, f"${{{name}}}") if password else message
+        message = message[:_MAX_MESSAGE_CHARS]
+        # without the cause, which may quote a URL with its password
+        raise SourceError(f"{self._source.label}: {target} cannot be read ({message}); the previous pin stays")
 
 
 def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], list[Any]]:
@@ -173,7 +171,16 @@ def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[
     columns = {value: table.columns.get(value, value) for value in shape.values}
     present_values = {value for value, name in columns.items() if any(_has(row, name) for row in rows)}
     if rows:
-        _check_columns(label, table, present_values, sorted({str(name) for row in rows for name in row}))
+        has = f"it has {', '.join(sorted({str(name) for row in rows for name in row})[:40])}"
+        for value, name in table.columns.items():
+            if value not in present_values:
+                raise SourceError(f"{label} has no column {name}; {has}; correct params.yaml")
+        missing = [value for value in shape.needed if value not in present_values]
+        if missing:
+            raise SourceError(f"{label} has no column for {missing[0]}; {has}; name one in `columns` in params.yaml")
+        if not any(present_values.issuperset(group) for group in shape.either):
+            groups = ", or ".join(join_names(group) for group in shape.either)
+            raise SourceError(f"{label} has no columns for {groups}; {has}; name them in `columns` in params.yaml")
     for number, row in enumerate(rows, start=1):
         row_values = {
             value: _plain(f"{label}.{columns[value]}", _look_up(row, columns[value])) for value in present_values
@@ -181,20 +188,6 @@ def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[
         if row_values[shape.needed[0]] is None:
             raise SourceError(f"{label}: {columns[shape.needed[0]]} is null in row {number}")
         yield {value: cell for value, cell in row_values.items() if cell is not None}
-
-
-def _check_columns(label: str, table: DltTable, present_names: set[str], column_names: Sequence[str]) -> None:
-    shape = SHAPES[table.rows]
-    has = f"it has {', '.join(column_names[:40])}"
-    for value, name in table.columns.items():
-        if value not in present_names:
-            raise SourceError(f"{label} has no column {name}; {has}; correct params.yaml")
-    missing = [value for value in shape.needed if value not in present_names]
-    if missing:
-        raise SourceError(f"{label} has no column for {missing[0]}; {has}; name one in `columns` in params.yaml")
-    if not any(present_names.issuperset(group) for group in shape.either):
-        groups = ", or ".join(join_names(group) for group in shape.either)
-        raise SourceError(f"{label} has no columns for {groups}; {has}; name them in `columns` in params.yaml")
 
 
 def _has(row: Mapping[str, Any], dotted: str) -> bool:

@@ -91,20 +91,14 @@ def _file(kind: str, table: str, row: Mapping[str, Any]) -> File:
         title = " ".join(str(row.get("title", "")).split())
         page = f"# {title}\n\n{str(row.get('text', '')).strip()}\n"
         return File(f"{_ISSUES}{table}/{_name(str(row['id']))}.md", page.encode())
-    document = json.dumps(_exported(row), sort_keys=True, indent=1, ensure_ascii=False)
+    body = row.get("body") or " "  # what has none is accounted for by the reader, if it sees it
+    exported = {**row, "body": body}
+    if "diff_hunk" not in row:
+        suggestions = [{"from_content": row.get("before", ""), "to_content": row.get("after", "")}]
+        exported = {"position": {"new_path": row["path"]}, "body": body, "suggestions": suggestions}
+    document = json.dumps(exported, sort_keys=True, indent=1, ensure_ascii=False)
     digest = hashlib.sha256(document.encode()).hexdigest()[:32]
     return File(f"reviews/{table}/{digest}.json", f"{document}\n".encode())
-
-
-def _exported(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    body = row.get("body") or " "  # what has none is accounted for by the reader, if it sees it
-    if "diff_hunk" in row:
-        return {**row, "body": body}
-    return {
-        "position": {"new_path": row["path"]},
-        "body": body,
-        "suggestions": [{"from_content": row.get("before", ""), "to_content": row.get("after", "")}],
-    }
 
 
 def _name(name: str) -> str:

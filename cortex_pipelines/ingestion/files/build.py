@@ -42,32 +42,28 @@ def add_source_metadata(
     files: pl.DataFrame, source: OpenSource, project_licence: str | None, settings: IngestionSettings, key: bytes
 ) -> pl.DataFrame:
     paths = files["path"].to_list()
-    files = files.with_columns(pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths))))
+    generated = files["generated"] | files["path"].is_in(sorted(compiled_copies(paths)))
     authors = source.authors(set(paths), pseudonyms(key))
-    return files.with_columns(
-        pl.lit(source.revision).alias("revision"),
-        pl.Series("author", [authors.get(path) for path in paths], pl.String),
-        *_licences(files, source, project_licence, settings),
-    ).select(list(REPOSITORY_FILES.schema))
-
-
-def _licences(
-    files: pl.DataFrame, source: OpenSource, project_licence: str | None, settings: IngestionSettings
-) -> list[pl.Series]:
     folder_statements = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
-    reuse_mask = [is_reuse(path) for path in files["path"]]
+    reuse_mask = pl.Series([is_reuse(path) for path in paths], dtype=pl.Boolean)
     licences = licences_of(
-        files["path"].to_list(),
+        paths,
         dict(headers.iter_rows()),
         folder_licences(folder_statements.iter_rows()),
         project_licence,
-        annotations(files.filter(pl.Series(reuse_mask, dtype=pl.Boolean))["path", "text"].iter_rows()),
+        annotations(files.filter(reuse_mask)["path", "text"].iter_rows()),
     )
     allowed = {licence: permitted(licence, settings.trainable_licences) for licence in licences if licence}
     allowed_silent = source.kind in settings.trainable_without_licence
     is_allowed = pl.Series([allowed[licence] if licence else allowed_silent for licence in licences], dtype=pl.Boolean)
-    return [pl.Series("licence", licences, pl.String), (is_allowed & ~files["generated"]).alias("trainable")]
+    return files.with_columns(
+        pl.lit(source.revision).alias("revision"),
+        generated.alias("generated"),
+        pl.Series("author", [authors.get(path) for path in paths], pl.String),
+        pl.Series("licence", licences, pl.String),
+        (is_allowed & ~generated).alias("trainable"),
+    ).select(list(REPOSITORY_FILES.schema))
 
 
 _LISTING = pl.Schema({"source": pl.String, "path": pl.String, "size_bytes": pl.Int64, "cache_key": pl.String})
@@ -98,7 +94,25 @@ def repository_files(
     tables = without_private_errors(
         lambda: _read(source, project, settings, privacy, root, cache, key), SourceError, privacy, key
     )
-    return _without_private_names(tables, PathRedactor(privacy, key))
+    redactor = PathRedactor(privacy, key)
+    path_rows = pl.concat([tables[name].select("source", "path") for name in ("files", "skipped_files")]).unique()
+    redacted_paths = [(source, *redactor.redact(path)) for source, path in path_rows.sort("source", "path").iter_rows()]
+    path_redactions = [
+        {"source": source, "path": path, **row}
+        for source, path, names in dict.fromkeys(redacted_paths)
+        for row in redaction_rows(names)
+    ]
+    if not path_redactions:
+        return tables
+    for name, frame in tables.items():
+        paths = pl.Series("path", [redactor(path) for path in frame["path"]], dtype=pl.String)
+        tables[name] = frame.with_columns(paths)
+    redactions = pl.concat([tables["redactions"], REDACTIONS.frame(path_redactions)], how="vertical")
+    return {
+        "files": REPOSITORY_FILES.conform(tables["files"]),
+        "skipped_files": SKIPPED_FILES.conform(tables["skipped_files"]),
+        "redactions": REDACTIONS.conform(redactions),
+    }
 
 
 def _read(
@@ -147,31 +161,6 @@ def _read(
             ]
         ),
         "redactions": redaction_table(texts.join(forgotten, on=file_key, how="anti")),
-    }
-
-
-def _without_private_names(tables: dict[str, pl.DataFrame], redactor: PathRedactor) -> dict[str, pl.DataFrame]:
-    files, skipped, redactions = (tables[name] for name in ("files", "skipped_files", "redactions"))
-    path_rows = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
-    redacted_paths = [(source, *redactor.redact(path)) for source, path in path_rows.sort("source", "path").iter_rows()]
-    path_redactions = [
-        {"source": source, "path": path, **row}
-        for source, path, names in dict.fromkeys(redacted_paths)
-        for row in redaction_rows(names)
-    ]
-    if not path_redactions:
-        return tables
-
-    def redact_paths(frame: pl.DataFrame) -> pl.DataFrame:
-        paths = [redactor(path) for path in frame["path"]]
-        return frame.with_columns(pl.Series("path", paths, dtype=pl.String))
-
-    return {
-        "files": REPOSITORY_FILES.conform(redact_paths(files)),
-        "skipped_files": SKIPPED_FILES.conform(redact_paths(skipped)),
-        "redactions": REDACTIONS.conform(
-            pl.concat([redact_paths(redactions), REDACTIONS.frame(path_redactions)], how="vertical")
-        ),
     }
 
 

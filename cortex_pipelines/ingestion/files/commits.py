@@ -1,6 +1,6 @@
 """Git history: one row per commit, message redacted, author pseudonymised."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ def _read(
     source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
     mirrors = git_mirrors(source, project, root)
-    listing = _listing(mirrors)
+    listings = [pl.DataFrame(schema={"source": pl.String, "cache_key": pl.String})]
+    for label, (mirror, revision) in mirrors.items():
+        cut = commits_without_parents(mirror)
+        keys = [f"{commit}{'^' * (commit in cut)}" for commit in list_commits(mirror, revision)]
+        listings.append(pl.DataFrame({"source": [label] * len(keys), "cache_key": keys}))
+    listing = pl.concat(listings)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         missing_commits = listing.unique("cache_key", maintain_order=True)
@@ -71,15 +76,6 @@ def _read(
     }
 
 
-def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
-    frames = [pl.DataFrame(schema={"source": pl.String, "cache_key": pl.String})]
-    for label, (mirror, revision) in mirrors.items():
-        cut = commits_without_parents(mirror)
-        keys = [f"{commit}{'^' * (commit in cut)}" for commit in list_commits(mirror, revision)]
-        frames.append(pl.DataFrame({"source": [label] * len(keys), "cache_key": keys}))
-    return pl.concat(frames)
-
-
 def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> Iterator[dict[str, Any]]:
     if commits.is_empty():
         return
@@ -91,7 +87,12 @@ def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySet
         text = message.decode("utf-8", "replace").strip("\n")
         redacted = redact_text(text, "", None, privacy, key)
         subject, _, body = redacted.text.partition("\n")
-        names, path_redactions = _redact_paths((path.decode("utf-8", "backslashreplace") for path in paths), redactor)
+        redacted_paths = sorted(redactor.redact(path.decode("utf-8", "backslashreplace")) for path in paths)
+        path_redactions: list[dict[str, Any]] = []
+        offset = 0
+        for path, names in redacted_paths:
+            path_redactions += redaction_rows(names, offset)
+            offset += len(path) + 1
         yield {
             "cache_key": keys[commit.decode()],
             "commit": commit.decode(),
@@ -100,16 +101,6 @@ def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySet
             "author": pseudonym_of(address),
             "subject": subject.rstrip(),
             "body": body.strip("\n").rstrip(),
-            "paths": names,
+            "paths": [path for path, _ in redacted_paths],
             "redactions": [*path_redactions, *redaction_rows(redacted.redactions)],
         }
-
-
-def _redact_paths(paths: Iterable[str], redactor: PathRedactor) -> tuple[list[str], list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
-    redacted = sorted(redactor.redact(path) for path in paths)
-    offset = 0
-    for path, names in redacted:
-        rows += redaction_rows(names, offset)
-        offset += len(path) + 1
-    return [path for path, _ in redacted], rows

@@ -25,13 +25,7 @@ def compiled_copies(paths: Collection[str]) -> set[str]:
     is taken for such a copy if its path ends as that of a script in the ``src`` beside it, below nothing else than a
     folder that compilers write to; and so is all of ``dist``, ``umd`` and ``bundles`` beside such a ``src``.
     """
-    typed, sources = _sources(paths)
-    packages = {package for package, _ in sources}
-    return {path for path in paths if packages and _is_copy(path, packages, typed, sources)}
-
-
-def _sources(paths: Collection[str]) -> tuple[set[tuple[_Folders, str]], set[tuple[_Folders, str]]]:
-    typed, sources = set(), set()
+    typed, sources = set[tuple[_Folders, str]](), set[tuple[_Folders, str]]()
     for path in paths:
         if _strip_ending(path, _DECLARED) is None and (stem := _strip_ending(path, _SOURCE_ENDINGS)) is not None:
             *folders, _ = path.split("/")
@@ -40,7 +34,8 @@ def _sources(paths: Collection[str]) -> tuple[set[tuple[_Folders, str]], set[tup
                 sources.add(source)
                 if path.endswith(_TYPED):
                     typed.add(source)
-    return typed, sources
+    packages = {package for package, _ in sources}
+    return {path for path in paths if packages and _is_copy(path, packages, typed, sources)}
 
 
 def _is_copy(

@@ -62,7 +62,9 @@ def _comment_line_magics(lines: list[str], head: int) -> str:
     while (magic := _first_magic(remaining)) is not None:
         start, end, call = magic
         before, statement = "".join(remaining[:start]), remaining[start:end]
-        commented += before + _as_comment(statement)
+        indent = _indent(statement[0])
+        first = f"{indent}pass  {_MARK}{statement[0].lstrip()}" if indent else _MARK + statement[0]
+        commented += before + first + "".join(_comment(line, indent) for line in statement[1:])
         called += before + call + "".join(_comment(line, _indent(call)) for line in statement[1:])
         remaining = remaining[end:]
     commented += "".join(remaining)
@@ -98,8 +100,8 @@ def _first_magic(lines: list[str]) -> _Magic | None:
 def _transformed(lines: list[str]) -> _Magic | None:
     # open blocks around lines that begin inside some
     head = _first_statement(lines)
-    most = _width(_indent(lines[head])) if head < len(lines) else 0
-    indents = {_width(indent): indent for indent in map(_indent, lines)}
+    most = len(_indent(lines[head]).expandtabs()) if head < len(lines) else 0
+    indents = {len(indent.expandtabs()): indent for indent in map(_indent, lines)}
     blocks = [f"{indent}if 1:\n" for width, indent in sorted(indents.items()) if width < most]
     old = [*blocks, *lines]
     try:
@@ -116,10 +118,6 @@ def _transformed(lines: list[str]) -> _Magic | None:
 
 def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
-
-
-def _width(indent: str) -> int:
-    return len(indent.expandtabs())
 
 
 @cache
@@ -155,13 +153,6 @@ def _cell_magic(lines: Sequence[str], head: int) -> str | None:
     if not first.startswith("%%") or not words or words[0].endswith("?"):
         return None
     return words[0]
-
-
-def _as_comment(statement: Sequence[str]) -> str:
-    first, *following = statement
-    indent = _indent(first)
-    start = f"{indent}pass  {_MARK}{first.lstrip()}" if indent else _MARK + first
-    return start + "".join(_comment(line, indent) for line in following)
 
 
 def _comment(line: str, indent: str = "") -> str:
@@ -208,7 +199,12 @@ def read_notebook(data: str) -> Notebook:
         raise NotebookError(f"not JSON: {type(error).__name__}") from error
     if not isinstance(notebook, dict):
         raise NotebookError("no object")
-    language = _language(notebook.get("metadata"))
+    metadata = notebook.get("metadata")
+    facts = metadata if isinstance(metadata, dict) else {}
+    keys = (("language_info", "name"), ("kernelspec", "language"), ("kernelspec", "name"))
+    declared = [facts[block].get(key) for block, key in keys if isinstance(facts.get(block), dict)]
+    name = next((word for word in declared if isinstance(word, str) and word), "python").lower()[:40]
+    language = next((language for language, form in _KERNELS.items() if re.fullmatch(form, name)), name)
     mark = _COMMENT.get(language, "//")
     parts = [
         f"{mark} %% [{number}]\n{without_magics(source) if language == 'python' else source}"
@@ -232,19 +228,3 @@ def _sources(notebook: dict[str, Any]) -> list[str]:
     ]
     texts = ["".join(map(str, text)) if isinstance(text, list) else str(text) for text in code]
     return [text.encode("utf-8", "replace").decode("utf-8").rstrip("\n") + "\n" for text in texts if text.strip()]
-
-
-def _language(metadata: Any) -> str:
-    facts = metadata if isinstance(metadata, dict) else {}
-    declared = [
-        block.get(key)
-        for block, key in (
-            (facts.get("language_info"), "name"),
-            (facts.get("kernelspec"), "language"),
-            (facts.get("kernelspec"), "name"),
-        )
-        if isinstance(block, dict)
-    ]
-    name = next((word for word in declared if isinstance(word, str) and word), "python").lower()
-    matches = (language for language, form in _KERNELS.items() if re.fullmatch(form, name[:40]))
-    return next(matches, name[:40])

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from cortex_pipelines.ingestion.entries import File, FileRef, Listing, SourceError, SourceLimits
 from cortex_pipelines.ingestion.git.command import ExhaustedError, records, stream
@@ -65,17 +64,10 @@ def _log(
         while head is not None:
             values = [head, *(next(tokens) for _ in names[1:])]
             next(tokens, None)  # what ends the format
-            paths, head = _changed_paths(tokens)
+            paths: list[bytes] = []
+            while (head := next(tokens, None)) is not None and head.lstrip(b"\n").startswith(b":"):
+                paths.append(next(tokens))
             yield values, paths
-
-
-def _changed_paths(tokens: Iterator[bytes]) -> tuple[list[bytes], bytes | None]:
-    paths: list[bytes] = []
-    for token in tokens:
-        if not token.lstrip(b"\n").startswith(b":"):
-            return paths, token
-        paths.append(next(tokens))
-    return paths, None
 
 
 Pseudonym = Callable[[bytes], str | None]
@@ -118,41 +110,32 @@ _NOT_FILES = {
 def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
     """Every file in the order of its paths, links and submodules as skipped; no content is read."""
     folders = 0
-    for mode, blob, size, path in _listing(mirror, revision):
-        if mode == _FOLDER:
-            # a few objects can unfold to folders without end, none of which holds a file
-            folders += 1
-            if folders > _FOLDERS_A_FILE * limits.settings.max_files:
-                yield limits.stop(path, "too_many_folders")
-        elif mode in _NOT_FILES:
-            yield limits.skip(path, *_NOT_FILES[mode])
-        else:
-            yield limits.check(path, size) or FileRef(path, blob, size)
-        if limits.full:
-            return
+    with stream(mirror, "ls-tree", "-r", "-t", "-z", "-l", "--full-tree", revision) as (_, answer):
+        for record in records(answer):
+            facts, _, name = record.partition(b"\t")
+            mode, _, blob, digits = facts.decode().split()
+            path, size = name.decode("utf-8", "surrogateescape"), int(digits) if digits.isdigit() else 0
+            if mode == _FOLDER:
+                # a few objects can unfold to folders without end, none of which holds a file
+                folders += 1
+                if folders > _FOLDERS_A_FILE * limits.settings.max_files:
+                    yield limits.stop(path, "too_many_folders")
+            elif mode in _NOT_FILES:
+                yield limits.skip(path, *_NOT_FILES[mode])
+            else:
+                yield limits.check(path, size) or FileRef(path, blob, size)
+            if limits.full:
+                return
 
 
 def read_blobs(mirror: Path, files: Iterable[FileRef]) -> Iterator[File]:
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
         for file in files:
-            yield File(file.path, _read_blob(ask, answer, file.content))
-
-
-def _listing(mirror: Path, revision: str) -> Iterator[tuple[str, str, int, str]]:
-    options = ("-r", "-t", "-z", "-l", "--full-tree")
-    with stream(mirror, "ls-tree", *options, revision) as (_, answer):
-        for record in records(answer):
-            facts, _, path = record.partition(b"\t")
-            mode, _, blob, size = facts.decode().split()
-            yield (mode, blob, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
-
-
-def _read_blob(ask: IO[bytes], answer: IO[bytes], blob: str) -> bytes:
-    ask.write(blob.encode() + b"\n")
-    ask.flush()
-    header = answer.readline().split()
-    if len(header) != 3:
-        raise SourceError(f"git object {blob} is missing or damaged; delete .cortex/cache/git")
-    data = answer.read(int(header[2]))
-    answer.read(1)
-    return data
+            ask.write(file.content.encode() + b"\n")
+            ask.flush()
+            header = answer.readline().split()
+            if len(header) != 3:
+                raise SourceError(f"git object {file.content} is missing or damaged; delete .cortex/cache/git")
+            data = answer.read(int(header[2]))
+            answer.read(1)
+            yield File(file.path, data)

@@ -55,7 +55,8 @@ def line_changes(mirror: Path, commits: Iterable[str]) -> Iterator[tuple[str, by
                 identity, _, time = line[1:].strip().partition(b" ")
                 commit, changes = identity.decode(), []
             elif line.startswith(b"diff --git "):
-                path = _path_of(line[len(b"diff --git ") : -1])
+                names = line[len(b"diff --git ") : -1]  # a/PATH b/PATH; the names of a renamed file follow
+                path = _unquoted(names[len(names) // 2 + 1 :]).removeprefix("b/")
                 changes.append(FileChange(path, path))
             elif changes:
                 _read_header(line, changes[-1])
@@ -77,11 +78,6 @@ def _read_header(line: bytes, change: FileChange) -> None:
         change.path = _unquoted(line[len(b"rename to ") : -1])
     elif line.startswith(b"Binary files "):
         change.binary = True
-
-
-def _path_of(names: bytes) -> str:
-    """The path of ``a/PATH b/PATH``; of a renamed file, whose names follow, anything."""
-    return _unquoted(names[len(names) // 2 + 1 :]).removeprefix("b/")
 
 
 def _unquoted(name: bytes) -> str:

@@ -35,7 +35,23 @@ def fetch_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int
     """Fetch a source and resolve its ref: commit id and number of commits."""
     mirror = mirror_folder(source, root, cache)
     with _locked(mirror), _refreshed(mirror) as fresh:
-        revision = _resolve(source, root, fresh)
+        refs = _list_refs(source, root)
+        name = _full_name(source.ref, refs)
+        revision = None
+        if name:
+            _fetch(source, root, fresh, f"+{name}:{_FETCHED_REF}")
+            revision = _commit_in(fresh, _FETCHED_REF)
+        elif _COMMIT_ID.match(source.ref):
+            _fetch(source, root, fresh, *_EVERYTHING)
+            revision = _commit_in(fresh, source.ref)
+            if revision is None and _fetch_id(source, root, fresh, source.ref):
+                revision = _commit_in(fresh, source.ref)
+        if revision is None:
+            heads = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
+            raise SourceError(
+                f"{source.label}: no branch, tag or commit {source.ref!r}; branches are "
+                f"{', '.join(sorted(heads)[:20]) or 'none'}; correct `ref` in params.yaml"
+            )
         run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
         return revision, count_commits(fresh, revision)
 
@@ -118,27 +134,6 @@ def _refreshed(mirror: Path) -> Iterator[Path]:
 
 def _address(source: GitSource, root: Path) -> str:
     return source.git if is_url(source.git) else str((root / source.git).resolve())
-
-
-def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
-    refs = _list_refs(source, root)
-    name = _full_name(source.ref, refs)
-    commit = None
-    if name:
-        _fetch(source, root, mirror, f"+{name}:{_FETCHED_REF}")
-        commit = _commit_in(mirror, _FETCHED_REF)
-    elif _COMMIT_ID.match(source.ref):
-        _fetch(source, root, mirror, *_EVERYTHING)
-        commit = _commit_in(mirror, source.ref)
-        if commit is None and _fetch_id(source, root, mirror, source.ref):
-            commit = _commit_in(mirror, source.ref)
-    if commit is None:
-        heads = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
-        raise SourceError(
-            f"{source.label}: no branch, tag or commit {source.ref!r}; branches are "
-            f"{', '.join(sorted(heads)[:20]) or 'none'}; correct `ref` in params.yaml"
-        )
-    return commit
 
 
 def _full_name(ref: str, refs: list[str]) -> str | None:

@@ -126,7 +126,13 @@ def licence_of_header(head: str) -> str | None:
 def _licences_in(words: str, *, texts: bool = True) -> list[str]:
     licences = _by_text(words) if texts else []
     licences += [name for form, name in _TITLES if form.search(words)]
-    licences = licences or _by_notice(words)
+    if not licences:
+        matches = ((form.search(words), name) for form, name in _NOTICES)
+        licences = [name.format(*filter(None, match.groups())) for match, name in matches if match]
+        for kind, version, minor, later in (match.groups() for match in _GNU.finditer(words)):
+            letters = {"affero": "AGPL", "lesser": "LGPL", "library": "LGPL"}.get(kind or "", "GPL")
+            gnu = spdx(f"{letters}-{version}.{minor or 0}-{'or-later' if later else 'only'}")
+            licences.append(gnu or NOT_UNDERSTOOD)
     return licences + [RESTRICTED] * bool(_RESTRICTIONS.search(words))
 
 
@@ -159,13 +165,4 @@ def _by_text(words: str) -> list[str]:
         if len(shared_runs - explained) >= _OWN_SHARE * len(text):
             names.append(name)
             explained |= shared_runs
-    return names
-
-
-def _by_notice(words: str) -> list[str]:
-    names = [name.format(*filter(None, match.groups())) for form, name in _NOTICES if (match := form.search(words))]
-    for kind, version, minor, later in (match.groups() for match in _GNU.finditer(words)):
-        letters = {"affero": "AGPL", "lesser": "LGPL", "library": "LGPL"}.get(kind or "", "GPL")
-        gnu = spdx(f"{letters}-{version}.{minor or 0}-{'or-later' if later else 'only'}")
-        names.append(gnu or NOT_UNDERSTOOD)
     return names

@@ -62,17 +62,14 @@ def _walk(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
         parent_path = Path(parent)
         linked = [name for name in folders if (parent_path / name).is_symlink()]
-        folders[:] = [name for name in folders if name not in linked and not _is_tool_folder(parent_path / name)]
+        own = [name for name in folders if name not in linked and name not in NOT_SOURCES]
+        folders[:] = [name for name in own if not any((parent_path / name / mark).exists() for mark in MADE_BY_TOOLS)]
         paths += ((parent_path / name).relative_to(folder).as_posix() for name in [*files, *linked])
     return iter(sorted(paths, key=os.fsencode))
 
 
 def _unreadable(error: OSError) -> None:
     raise SourceError(f"cannot read {error.filename}: {error.strerror}; grant read access to it")
-
-
-def _is_tool_folder(folder: Path) -> bool:
-    return folder.name in NOT_SOURCES or any((folder / name).exists() for name in MADE_BY_TOOLS)
 
 
 def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
@@ -121,30 +118,25 @@ def read_zip(path: Path, limits: SourceLimits) -> Entries:
             if info.is_dir():
                 continue
             name = clean_member_name(info.filename)
-            problem = _problem(info, limits.settings.max_compression_ratio)
+            kind, ratio = stat.S_IFMT(info.external_attr >> 16), limits.settings.max_compression_ratio
+            problem = None
+            if kind == stat.S_IFLNK:
+                problem = "link", "a symbolic link"
+            elif kind not in (0, stat.S_IFREG):
+                problem = "special", "neither a file nor a folder"
+            elif info.flag_bits & 1:
+                problem = "encrypted", "encrypted with a password"
+            elif info.compress_type not in _READ_METHODS:
+                problem = "unknown_packing", f"packed by method {info.compress_type}, which is not read"
+            elif info.file_size > max(HARMLESS_BYTES, ratio * info.compress_size):
+                sizes = f"{info.compress_size} bytes unpack to {info.file_size}"
+                problem = "compression_ratio", f"{sizes}: more than ingestion.max_compression_ratio, {ratio}"
             if problem:
                 yield limits.skip(name, *problem, info.file_size)
             else:
                 yield limits.check(name, info.file_size) or File(name, archive.read(info))
             if limits.full:
                 return
-
-
-def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind == stat.S_IFLNK:
-        return "link", "a symbolic link"
-    if kind not in (0, stat.S_IFREG):
-        return "special", "neither a file nor a folder"
-    if info.flag_bits & 1:
-        return "encrypted", "encrypted with a password"
-    if info.compress_type not in _READ_METHODS:
-        return "unknown_packing", f"packed by method {info.compress_type}, which is not read"
-    if info.file_size > max(HARMLESS_BYTES, ratio * info.compress_size):
-        return "compression_ratio", (
-            f"{info.compress_size} bytes unpack to {info.file_size}: more than ingestion.max_compression_ratio, {ratio}"
-        )
-    return None
 
 
 _BLOCK = tarfile.BLOCKSIZE
