@@ -111,7 +111,6 @@ def check_logs(events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySe
 
 
 def report_page(report: dict[str, Any]) -> str:
-    """The report as one self-contained HTML page."""
     verdict = "; ".join(report["problems"]) or ("nothing private is left, and all that may be trained on has a licence")
     counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in report["files"].items())
     parts = [pages.paragraph(f"{verdict}; files: {counts}; tombstones: {report['forgotten']}.")]

@@ -16,17 +16,14 @@ HEX_CHARS = 8
 
 
 def project_key(project: str, settings: PrivacySettings) -> bytes:
-    """Key of a project's placeholders and pseudonyms."""
     return _mac(settings.salt.encode(), "project", project)
 
 
 def logs_key(settings: PrivacySettings) -> bytes:
-    """Key for placeholders and pseudonyms in the agent system's logs."""
     return _mac(settings.salt.encode(), "logs", "")
 
 
 def pseudonym(value: str, key: bytes) -> str:
-    """Eight hexadecimal digits that replace a value."""
     return _mac(key, "value", value).hex()[:HEX_CHARS]
 
 

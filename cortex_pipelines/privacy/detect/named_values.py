@@ -27,7 +27,7 @@ PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
 SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE)
 """An authorization scheme before a token."""
 
-_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
+EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
 _ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,23}\.)+[A-Za-z_]\w{0,23}")
 _LEAST_WEAK_CHARS = 16
 _LEAST_LONG_CHARS, _LEAST_LONG_DIGITS = 12, 2
@@ -105,7 +105,7 @@ def is_named_secret(
 
 def _is_chosen_password(name: str, value: str, quoted: bool, in_data: bool) -> bool:
     """Whether a person may have chosen the value as password; a word only in settings."""
-    if not (quoted or in_data) or (not quoted and _EXPRESSION.search(value)):
+    if not (quoted or in_data) or (not quoted and EXPRESSION.search(value)):
         return False
     password = PASSWORD_NAME.search(name) is not None
     if not in_data and is_identifier(value):
@@ -127,7 +127,7 @@ def is_long_secret(value: str) -> bool:
 
 def could_be_bare(value: str) -> bool:
     """Whether an unquoted value may be a secret: it has digits and is not an expression."""
-    if not any(map(str.isdigit, value)) or _EXPRESSION.search(value):
+    if not any(map(str.isdigit, value)) or EXPRESSION.search(value):
         return False
     return not is_attribute(value, quoted=False)
 

@@ -79,16 +79,6 @@ def suspicion(name: str) -> int:
     The last word for a secret counts; the words after it must not describe an attribute of it
     (``token_url``), the word before it must not make it harmless (``primary_key``).
     """
-    words = _split_words(name)
-    for index in range(len(words) - 1, -1, -1):
-        strength = _strength(words, index)
-        if strength:
-            is_attribute = any(word in _ABOUT or word[:-1] in _ABOUT for word in words[index + 1 :])
-            return NONE if is_attribute or not _DISCLAIMED.isdisjoint(words[:index]) else strength
-    return NONE
-
-
-def _split_words(name: str) -> list[str]:
     words: list[str] = []
     for subword in subwords(name):
         lower = subword.lower()
@@ -100,7 +90,12 @@ def _split_words(name: str) -> list[str]:
             words += (lower[: tail.start()], tail[0])
         else:
             words.append(lower)
-    return words
+    for index in range(len(words) - 1, -1, -1):
+        strength = _strength(words, index)
+        if strength:
+            is_attribute = any(word in _ABOUT or word[:-1] in _ABOUT for word in words[index + 1 :])
+            return NONE if is_attribute or not _DISCLAIMED.isdisjoint(words[:index]) else strength
+    return NONE
 
 
 def _strength(words: list[str], index: int) -> int:

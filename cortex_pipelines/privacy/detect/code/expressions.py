@@ -39,8 +39,16 @@ def names_in(node: Node | None, text: str, depth: int = _DEPTH) -> Iterator[str]
         is_name = key.type in STRINGS or key.type in MEMBERS
         of = key if is_name else node.child_by_field_name(value) or node.named_children[0]
         yield from names_in(of, text, depth - 1)
-    elif node.type in CALLS:
-        yield from _looked_up(node, text, depth)
+    elif node.type in CALLS:  # a look-up: its converted argument, or its callee, its key and its owner
+        inside = unwrapped(node, text)
+        if inside != node:
+            yield from names_in(inside, text, depth - 1)
+            return
+        yield callee(node, text)
+        for argument in arguments(node)[:1]:
+            if argument.type in STRINGS:
+                yield from names_in(argument, text, depth - 1)
+        yield from names_in(receiver(node), text, depth - 1)
     elif not node.named_child_count or node.type == "private_property_identifier":
         yield _text(node, text)
     else:
@@ -61,6 +69,45 @@ def target_names(target: Node | None, path: list[tuple[int, int]], text: str) ->
     yield from names_in(target, text)
 
 
+def named_elements(values: list[Node], text: str) -> Iterator[str]:
+    """The name of a setting in an annotation or call: ``name = "db.password"``."""
+    for argument in values:
+        name, *contents = argument.named_children or [argument]
+        label = next(names_in(name, text), "") if argument.type in roles.NAMED else ""
+        if contents and label.lower() in ("name", "env", "key"):
+            yield from names_in(contents[0], text)
+
+
+def annotated_names(annotation: Node, text: str) -> Iterator[str]:
+    """Names of the field, parameter or method that an annotation, decorator or attribute is on."""
+    parent = annotation.parent
+    if parent is not None and parent.type == "modifiers":
+        parent = parent.parent
+    if parent is None:
+        return
+    if parent.type.endswith(("body", "_list")):
+        follows: Node | None = annotation
+        while follows is not None and follows.type in ("attribute_item", "decorator"):
+            follows = follows.next_named_sibling
+        parent = follows
+    if parent is None:
+        return
+    for declaration in parent.children_by_field_name("declarator") or [parent]:
+        yield from names_in(declaration.child_by_field_name("name"), text)
+
+
+def member_names(member: Node, text: str) -> Iterator[str]:
+    name = next(names_in(member.named_children[0], text), "")
+    node = member.parent
+    while node is not None and node.type in roles.CLASS_PARTS:
+        node = node.parent
+    if node is not None and node.type in roles.CLASSES:
+        bases = node.child_by_field_name("superclasses")  # of Python
+        if node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b"")):
+            for owner in names_in(node.child_by_field_name("name"), text):
+                yield f"{owner}.{name}"
+
+
 def callee(call: Node, text: str) -> str:
     """The callee as written; a long expression by its last name."""
     node = call.child_by_field_name(CALLS[call.type])
@@ -70,7 +117,6 @@ def callee(call: Node, text: str) -> str:
 
 
 def arguments(call: Node) -> list[Node]:
-    """The arguments of a call, in order."""
     node = call.child_by_field_name("arguments")
     return [child for child in node.named_children if not child.is_extra] if node else []
 
@@ -90,7 +136,6 @@ def unwrapped(node: Node, text: str) -> Node:
 
 
 def receiver(call: Node) -> Node | None:
-    """The receiver of a method call."""
     if call.type == "method_invocation":
         return call.child_by_field_name("object")
     function = call.child_by_field_name(CALLS[call.type])
@@ -105,19 +150,6 @@ def _member(node: Node, text: str) -> str:
     if len(full_text) <= _LONGEST and not set(full_text) & set("([{'\"` \n"):
         return full_text.replace("?.", ".").replace("::", ".").replace("#", "")
     return _text(node.child_by_field_name(MEMBERS[node.type][1]), text)
-
-
-def _looked_up(call: Node, text: str, depth: int) -> Iterator[str]:
-    """Names of a look-up: its key, its callee and its converted argument."""
-    inside = unwrapped(call, text)
-    if inside != call:
-        yield from names_in(inside, text, depth - 1)
-        return
-    yield callee(call, text)
-    for argument in arguments(call)[:1]:
-        if argument.type in STRINGS:
-            yield from names_in(argument, text, depth - 1)
-    yield from names_in(receiver(call), text, depth - 1)
 
 
 def _text(node: Node | None, text: str) -> str:

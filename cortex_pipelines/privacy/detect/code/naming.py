@@ -1,27 +1,69 @@
-"""Names that a literal may reach, found by climbing from it through the syntax tree."""
+"""Names that a literal may reach, found by climbing from it through the syntax tree, and through calls.
 
-from collections.abc import Iterator
+Setters, keys with values, look-ups with a default, conversions.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from cortex_pipelines.privacy.detect import names
 from cortex_pipelines.privacy.detect.code import roles
-from cortex_pipelines.privacy.detect.code.climb import (
-    Climb,
-    ReachedName,
-    Steps,
+from cortex_pipelines.privacy.detect.code.expressions import (
     annotated_names,
-    argument_steps,
-    receiver_steps,
-    token_steps,
+    arguments,
+    callee,
+    member_names,
+    named_elements,
+    names_in,
+    receiver,
+    target_names,
+    unwrapped,
 )
-from cortex_pipelines.privacy.detect.code.expressions import names_in, target_names
-from cortex_pipelines.privacy.detect.code.roles import NAME_KEYS, VALUE_KEYS
+from cortex_pipelines.privacy.detect.code.roles import CONVERSIONS, GENERIC_KEYS, JOINS, NAME_KEYS, STRINGS, VALUE_KEYS
+from cortex_pipelines.privacy.detect.text.wording import subwords
 
 _MOST_LEVELS = 80
 
 
+@dataclass(frozen=True)
+class ReachedName:
+    """A name that a literal may reach, with the keys below it, joined by dots.
+
+    It is not certain if, say, an unknown call is between: then only random-looking values count.
+    """
+
+    name: str
+    is_certain: bool
+
+
+Steps = Generator[ReachedName, None, Node | None]
+"""Names at a node; what it returns is the node to continue from, None at the end."""
+
+
+@dataclass
+class Climb:
+    """State of the climb from a literal to the root.
+
+    ``keys`` between the literal and the node, outermost first; ``path``: index and number of elements
+    of each list between, outermost last; ``is_default``: the literal is an argument that gives a default.
+    """
+
+    text: str
+    is_certain: bool
+    keys: list[str] = field(default_factory=list)
+    path: list[tuple[int, int]] = field(default_factory=list)
+    is_default: bool = False
+
+    def reach(self, names: Iterable[str], is_certain: bool = True) -> Iterator[ReachedName]:
+        """The names, each with the keys below it."""
+        for name in names:
+            if name:
+                yield ReachedName(".".join([name, *self.keys]), self.is_certain and is_certain)
+
+
 def reached_names(literal: Node, text: str, is_certain: bool = True) -> Iterator[ReachedName]:
-    """The names that a literal or a concatenation may reach."""
     climb = Climb(text, is_certain)
     child, node = literal, literal.parent
     for _ in range(_MOST_LEVELS):
@@ -45,7 +87,7 @@ def _steps(child: Node, node: Node, climb: Climb) -> Steps:
         climb.is_certain &= child.type != "template_string" or is_raw
         return node
     if kind in roles.MEMBERS or kind == "method_invocation":
-        return (yield from receiver_steps(child, node, climb))
+        return (yield from _receiver_steps(child, node, climb))
     if kind in roles.SUBSCRIPTS:
         return node if child == node.named_children[0] else None
     if kind in roles.LISTS:
@@ -61,7 +103,7 @@ def _steps(child: Node, node: Node, climb: Climb) -> Steps:
         yield from climb.reach(names_in(node.named_children[0], climb.text))
         return None
     if kind == "token_tree":
-        return (yield from token_steps(child, node, climb))
+        return (yield from _token_steps(child, node, climb))
     if kind in roles.ANNOTATIONS:
         yield from climb.reach(annotated_names(node, climb.text))
         return None
@@ -72,26 +114,14 @@ def _passed(child: Node, node: Node, climb: Climb) -> Steps:
     call = node.parent
     if call is None or call.type not in roles.CALLS:
         return None
-    following = yield from argument_steps(child, call, climb)
+    following = yield from _argument_steps(child, call, climb)
     if call.type == "annotation" and following is not None:
         yield from climb.reach(annotated_names(call, climb.text))
     elif call.type == "enum_constant":
-        yield from climb.reach(_member_names(call, climb.text))
+        yield from climb.reach(member_names(call, climb.text))
     else:
         return following
     return None
-
-
-def _member_names(member: Node, text: str) -> Iterator[str]:
-    name = next(names_in(member.named_children[0], text), "")
-    node = member.parent
-    while node is not None and node.type in roles.CLASS_PARTS:
-        node = node.parent
-    if node is not None and node.type in roles.CLASSES:
-        bases = node.child_by_field_name("superclasses")  # of Python
-        if node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b"")):
-            for owner in names_in(node.child_by_field_name("name"), text):
-                yield f"{owner}.{name}"
 
 
 def _assignment_steps(child: Node, node: Node, climb: Climb) -> Steps:
@@ -107,10 +137,10 @@ def _assignment_steps(child: Node, node: Node, climb: Climb) -> Steps:
     reached = [name for target in targets for name in target_names(target, climb.path, climb.text)]
     if node.type == "keyword_argument" or node.type == "element_value_pair":
         yield from climb.reach(reached)
-        climb.is_default = reached[0].lower() in roles.GENERIC_KEYS if reached else False
+        climb.is_default = reached[0].lower() in GENERIC_KEYS if reached else False
         return node if climb.is_default else None
     yield from climb.reach(reached)
-    yield from climb.reach(_member_names(node, climb.text))
+    yield from climb.reach(member_names(node, climb.text))
     if node.type in roles.KEYED:
         if reached and reached[0].lower() in VALUE_KEYS:
             yield from climb.reach(_sibling_names(node, climb.text))
@@ -140,7 +170,7 @@ def _element_steps(child: Node, node: Node, climb: Climb) -> Steps:
     first = elements[0].named_children[0] if elements[0].type == "literal_element" else elements[0]
     outer = node.parent.type if node.parent is not None else ""
     nested = outer in roles.LISTS or outer in roles.ARGUMENTS or outer == "literal_element"
-    if nested and index == 1 and len(elements) == 2 and first.type in roles.STRINGS:
+    if nested and index == 1 and len(elements) == 2 and first.type in STRINGS:
         names = list(names_in(first, climb.text))
         yield from climb.reach(names)
         climb.keys[:0] = names
@@ -189,9 +219,9 @@ def _subject_names(case: Node, text: str) -> Iterator[str]:
     node: Node | None = case
     while node is not None and node.type != roles.CASES[case.type]:
         node = node.parent
-    for field in roles.SUBJECTS if node is not None else ():
-        subject = node.child_by_field_name(field) if node is not None else None
-        yield from names_in(subject, text)
+    if node is not None:
+        for subject in roles.SUBJECTS:
+            yield from names_in(node.child_by_field_name(subject), text)
 
 
 def _passes(child: Node, node: Node) -> bool:
@@ -201,4 +231,116 @@ def _passes(child: Node, node: Node) -> bool:
         return child == node.named_children[-1] and not child.type.endswith("statement")
     if node.type == "match_expression" or node.type == "switch_expression":
         return child == node.child_by_field_name("body")
-    return node.type in roles.THROUGH or node.type in roles.STRINGS
+    return node.type in roles.THROUGH or node.type in STRINGS
+
+
+# Flags have a long and a short name before their default.
+_FLAG = "string"
+
+
+def _argument_steps(child: Node, call: Node, climb: Climb) -> Steps:
+    """Names that a literal among the arguments of a call reaches."""
+    function = callee(call, climb.text)
+    owner, _, name = function.rpartition(".")
+    verb = name.lower()
+    values = arguments(call)
+    index = values.index(child) if child in values else 0
+    other_arguments = [argument for argument in values if argument != child]
+    if verb in roles.EQUALS or roles.ASSERTS.match(name):
+        compared = [receiver(call), *other_arguments] if verb in roles.EQUALS else other_arguments
+        for node in compared:
+            yield from climb.reach(names_in(node, climb.text), verb in roles.EQUALS)
+        return None
+    if climb.is_default:
+        strings = (argument for argument in values if argument.type in STRINGS)
+        yield from climb.reach(name for argument in strings for name in names_in(argument, climb.text))
+        yield from climb.reach(named_elements(values, climb.text))
+        yield from climb.reach([name])
+        climb.is_default = False
+        return call
+    sets = verb in roles.PUTS or verb in roles.FALLBACKS
+    keys = values[:index] if verb.startswith(_FLAG) else values[max(0, index - 1) : index]
+    for key in keys:
+        key = unwrapped(key, climb.text)
+        key_names = (
+            name
+            for name in names_in(key, climb.text)
+            if key.type in STRINGS or name.rpartition(".")[2].isupper()  # a constant
+        )
+        yield from climb.reach(key_names, sets or verb.startswith(_FLAG))
+    if not index:
+        yield from climb.reach([name], _is_setter(name))
+    if verb in CONVERSIONS:
+        yield from climb.reach([owner.rpartition(".")[2]] if not index else [])
+        return call
+    if verb in roles.FALLBACKS:
+        return (yield from _fallback(verb, index, call, climb))
+    certain = call.type != "annotation" or verb in roles.DEFAULT_ANNOTATIONS
+    climb.is_certain = climb.is_certain and call.type == "annotation" and certain
+    return call
+
+
+def _receiver_steps(child: Node, node: Node, climb: Climb) -> Steps:
+    """Names that a literal reaches through a method called on it."""
+    call = node if node.type == "method_invocation" else node.parent
+    if call is None or call.type not in roles.CALLS or receiver(call) != child:
+        return None
+    if callee(call, climb.text).rpartition(".")[2].lower() in roles.EQUALS:
+        for argument in arguments(call):
+            yield from climb.reach(names_in(argument, climb.text))
+        return None
+    return call
+
+
+def _fallback(verb: str, index: int, call: Node, climb: Climb) -> Steps:
+    """A literal used as default value; as first argument of a getter it is a name."""
+    of = receiver(call)
+    if not index and (verb in roles.LOOKUPS or of is None):
+        return None
+    yield from climb.reach(names_in(of, climb.text))
+    for argument in arguments(call)[:index]:
+        yield from climb.reach(names_in(argument, climb.text))
+    return call
+
+
+def _is_setter(name: str) -> bool:
+    """Whether a call only sets a secret: ``setPassword``, ``ApiKey``; not ``hash_password``."""
+    first, *words = subwords(name) or [""]
+    property_name = "_".join(words) if first.lower() in roles.SETTING else name
+    lead = subwords(property_name)[:1]
+    return bool(lead) and (names.suspicion(lead[0]) == names.STRONG or lead[0].lower() in roles.OPENING)
+
+
+_GIVES = ("=", ":", "=>")
+_ENDS = (",", ";")
+_MACROS = CONVERSIONS | JOINS | {"vec"}
+
+
+def _token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
+    """Names before a literal in a macro's tokens: ``json!({"password": "…"})``."""
+    tokens = tree.children
+    position = index = tokens.index(child)
+    while position > 0 and tokens[position].type not in (*_GIVES, *_ENDS):
+        position -= 1
+    if position > 0 and tokens[position].type in _GIVES:
+        # the key before ``=>``: ``"password".to_string() => …``
+        first = position - 1
+        while first > 0 and tokens[first - 1].type not in (*_ENDS, "(", "{", "["):
+            first -= 1
+        key = next((token for token in tokens[first:position] if token.type in STRINGS), tokens[position - 1])
+        name = next(names_in(key, climb.text), "")
+        if name.lower() not in GENERIC_KEYS:
+            yield from climb.reach([name])
+            climb.keys.insert(0, name)
+    before = tokens[max(0, index - 2) : index]
+    if [token.type in STRINGS for token in before] == [True, False] and before[1].type == ",":
+        yield from climb.reach(names_in(before[0], climb.text))
+    parent = tree.parent
+    if parent is None or parent.type == "token_tree":
+        return tree
+    if parent.type == "attribute":
+        return parent
+    macro = parent.child_by_field_name("macro")
+    is_macro_name = macro is not None and macro.text is not None and macro.text.decode() in _MACROS
+    climb.is_certain = climb.is_certain and (is_macro_name or bool(climb.keys))
+    return parent

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 
 from tree_sitter import Node
 
 from cortex_pipelines.privacy.detect.code import roles
-from cortex_pipelines.privacy.detect.code.expressions import StringSegment, names_in, segments_of, whole_value
+from cortex_pipelines.privacy.detect.code.expressions import names_in, segments_of, whole_value
 from cortex_pipelines.privacy.detect.code.naming import reached_names
 from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
 from cortex_pipelines.privacy.detect.names import STRONG
@@ -92,8 +93,6 @@ _KEY = re.compile(r"[A-Za-z0-9+/=_-]+")
 
 
 class CodeTree:
-    """A syntax tree of a part of a text."""
-
     def __init__(self, text: str, excerpt: Excerpt, grammar: Grammar) -> None:
         self._text = text[excerpt.start : excerpt.end]
         self._first, self._positions = excerpt.start, excerpt.positions
@@ -167,13 +166,9 @@ class CodeTree:
         field = expression.parent
         if field is not None and field.type == "field_declaration":  # a tag of Go
             names += names_in(field.child_by_field_name("name"), self._text)
-        for segment in segments:
-            yield from self._fallbacks(segment, names)
-
-    def _fallbacks(self, segment: StringSegment, names: list[str]) -> Iterator[NamedValue]:
-        for pattern in _FALLBACKS:
+        for segment, pattern in product(segments, _FALLBACKS):
+            first = self._first + segment.start
             for match in pattern.finditer(segment.text):
                 start, end = match.span("value")
-                first = self._first + segment.start
-                for name in (match["name"], *names):
-                    yield NamedValue(name, match["value"], first + start, first + end, quoted=True)
+                for owner in (match["name"], *names):
+                    yield NamedValue(owner, match["value"], first + start, first + end, quoted=True)

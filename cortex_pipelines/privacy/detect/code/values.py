@@ -89,19 +89,29 @@ def _grammar(path: str, language: str | None) -> Grammar | None:
 
 def _candidates(indexed: IndexedText) -> Iterator[int]:
     """Where values begin that could be secrets, near a name whose kind allows it."""
-    suspicious_names = list(_names(indexed))
-    strong = [position for position, strength, _ in suspicious_names if strength == names.STRONG]
-    passwords = [
-        position for position, strength, of_password in suspicious_names if strength == names.STRONG and of_password
-    ]
+    text, name_end = indexed.text, 0
+    strong: list[int] = []
+    passwords: list[int] = []
     windows: list[tuple[int, int]] = []
-    for position, _, _ in suspicious_names:
+    for position, suspect_end in indexed.suspects:
+        if position < name_end:
+            continue
+        tail, head = _REST.match(text, suspect_end), _START.match(text[max(0, position - _NAME_CHARS) : position][::-1])
+        name_end = tail.end() if tail else suspect_end
+        name = text[position - (head.end() if head else 0) : name_end]
+        strength = names.suspicion(name)
+        if not strength:
+            continue
+        if strength == names.STRONG:
+            strong.append(position)
+            if PASSWORD_NAME.search(name):
+                passwords.append(position)
         start = max(0, position - _AFTER)
         if windows and start <= windows[-1][1]:
             start = windows.pop()[0]
-        windows.append((start, min(len(indexed.text), position + _BEFORE)))
+        windows.append((start, min(len(text), position + _BEFORE)))
     for start, end in windows:
-        for match in _CANDIDATE.finditer(indexed.text, start, end):
+        for match in _CANDIDATE.finditer(text, start, end):
             position = match.start(1)
             is_long = match.end() - position >= _LEAST_WEAK_CHARS
             kind = _kind(match[1]) if is_long or _is_near(strong, position) else _NOTHING
@@ -112,20 +122,6 @@ def _candidates(indexed: IndexedText) -> Iterator[int]:
 def _is_near(positions: list[int], position: int) -> bool:
     index = bisect_left(positions, position - _BEFORE)
     return index < len(positions) and positions[index] < position + _AFTER
-
-
-def _names(indexed: IndexedText) -> Iterator[tuple[int, int, bool]]:
-    """Position and strength of each suspicious name, and whether it is a password's."""
-    text, end = indexed.text, 0
-    for start, suspect_end in indexed.suspects:
-        if start >= end:
-            tail = _REST.match(text, suspect_end)
-            end = tail.end() if tail else suspect_end
-            head = _START.match(text[max(0, start - _NAME_CHARS) : start][::-1])
-            name = text[start - (head.end() if head else 0) : end]
-            strength = names.suspicion(name)
-            if strength:
-                yield start, strength, PASSWORD_NAME.search(name) is not None
 
 
 @lru_cache(maxsize=1 << 14)

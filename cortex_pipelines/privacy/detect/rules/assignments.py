@@ -16,6 +16,7 @@ from cortex_pipelines.privacy.detect.context import (
 )
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.named_values import (
+    EXPRESSION,
     PASSWORD_NAME,
     SCHEME,
     could_be_bare,
@@ -97,7 +98,6 @@ _VERB = re.compile(r"pass(?:e[sd]|ing)?", re.IGNORECASE)
 _CALLS = ("(", ",")
 _SETTER = re.compile(r"(?i)[\w.]*?(?:set|with|use)?_?(?:password|passwd|passphrase|pwd)")
 _COMPARED_CHARS = 30
-_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
 _COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*\Z""")
 _OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|path|action|uses")
 
@@ -246,8 +246,8 @@ def _is_set(
     """Whether a password is in a position of settings, where it may look like a name."""
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
-    quoted, element = operator["quote"] is not None, _is_element(operator)
-    if not quoted and (_NEXT_NAME.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
+    quoted, element = operator["quote"] is not None, operator["op"] == ">" or operator["tag"] is not None
+    if not quoted and (_NEXT_NAME.search(value) or EXPRESSION.search(value) or value[-1] == ":"):
         return False
     if operator["op"] == "=" and not quoted and is_connection_entry(text, start, end):
         return is_chosen_word(value) or is_password(value, True, in_data=True)
@@ -283,15 +283,12 @@ def _is_assigned(text: str, start: int, name: str, operator: re.Match[str], path
     return True
 
 
-def _is_element(operator: re.Match[str]) -> bool:
-    return operator["op"] == ">" or operator["tag"] is not None
-
-
 def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
     quote = operator["quote"]
     if quote is None:
         start = operator.start("value")
-        element = _ELEMENT.match(text, start) if _is_element(operator) else None
+        is_element = operator["op"] == ">" or operator["tag"] is not None
+        element = _ELEMENT.match(text, start) if is_element else None
         if element:
             return _strongest(text, element)
         bare = _BARE.match(text, start)

@@ -90,7 +90,7 @@ _NOT_A_PERSON = word_set(
 
 
 # Topics and states that stand where a person's name may: ``TODO(perf)``.
-_TERMS = word_set(
+_TERMS = _NOT_A_PERSON | word_set(
     "unassigned someone everyone anyone later future perf performance docs test tests testing cleanup refactor "
     "security feature bug next release soon maybe note api typing types async windows macos ios android python rust "
     "java node deprecated remove upstream backport doc design optimize optimization optimise compiler someday style "
@@ -102,7 +102,13 @@ def author_names(indexed: IndexedText) -> Iterator[Span]:
     """Names of persons in the author lines of a text."""
     text = indexed.text
     if any(task in text for task in ("TODO(", "FIXME(", "XXX(", "HACK(")):
-        yield from _task_owners(text)
+        # a word that also occurs elsewhere in the text is about code
+        tasks = list(_TASK.finditer(text))
+        counts = Counter(task[1] for task in tasks)
+        for task in tasks:
+            occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
+            if len(occurrences) == counts[task[1]] and task[1] not in _TERMS:
+                yield Span(*task.span(1), PERSONAL, "name", "low")
     for start in sorted(_line_starts(indexed)):
         end = text.find("\n", start, start + 3 * _LINE_CHARS)
         line = text[start : end if end >= 0 else start + 3 * _LINE_CHARS]
@@ -142,17 +148,6 @@ def _may_name_person(sign: str, text: str, position: int, end: int) -> bool:
 def _line_start(text: str, position: int) -> int:
     """Start of a line; in a long line, a nearby position before the character."""
     return max(text.rfind("\n", 0, position) + 1, (position // _LINE_CHARS - 1) * _LINE_CHARS)
-
-
-def _task_owners(text: str) -> Iterator[Span]:
-    """Persons in ``TODO(jane)``; a word that also occurs elsewhere in the text is about code."""
-    tasks = list(_TASK.finditer(text))
-    counts = Counter(task[1] for task in tasks)
-    for task in tasks:
-        occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
-        is_term = task[1] in _NOT_A_PERSON or task[1] in _TERMS
-        if len(occurrences) == counts[task[1]] and not is_term:
-            yield Span(*task.span(1), PERSONAL, "name", "low")
 
 
 def _in_line(line: str) -> Iterator[tuple[int, int]]:

@@ -58,8 +58,10 @@ def personal_data(indexed: IndexedText) -> Iterator[Span]:
     yield from _emails(text)
     yield from _ipv6(text)
     lengths = {len(number) for number in _NUMBER.findall(indexed.vocabulary)}
-    if lengths & {1, 2, 3}:
-        yield from _ipv4(text)
+    for match in _IPV4.finditer(text) if lengths & {1, 2, 3} else ():
+        is_version = _VERSION.search(text, max(0, match.start() - 24), match.start())
+        if _stands_alone(text, match.start()) and _is_public(match[0]) and not is_version:
+            yield Span(*match.span(), PERSONAL, "ipv4", "low")
     for pattern in _PHONES if "+" in text or lengths >= {3, 4} else ():
         for match in pattern.finditer(text):
             digits = re.sub(r"\D", "", match[0])
@@ -85,14 +87,6 @@ def _is_mail(text: str, user: re.Match[str], host: re.Match[str]) -> bool:
     ending = name.rpartition(".")[2]
     is_domain = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
     return is_domain and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower())
-
-
-def _ipv4(text: str) -> Iterator[Span]:
-    for match in _IPV4.finditer(text):
-        start = match.start()
-        is_version = _VERSION.search(text, max(0, start - 24), start)
-        if _stands_alone(text, start) and _is_public(match[0]) and not is_version:
-            yield Span(*match.span(), PERSONAL, "ipv4", "low")
 
 
 def _ipv6(text: str) -> Iterator[Span]:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.names import SUSPECT
@@ -60,8 +59,6 @@ Parser = Callable[[MappedText], Iterator[Setting]]
 
 @dataclass(slots=True)
 class _Container:
-    """An open mapping or list."""
-
     prefix: str
     is_mapping: bool
     key: str | None = None
@@ -71,19 +68,16 @@ class _Container:
     entry_values: list[Setting] = field(default_factory=list)
 
 
-@lru_cache(maxsize=1 << 14)
-def _suggests(key: str) -> bool:
-    return SUSPECT.search(key.lower()) is not None
-
-
 class NestedKeys:
     """Turns the events of a parser into settings with joined keys.
 
     Events are `open`, `scalar` and `close`, in the order of the text; in a mapping every other scalar is a key.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", is_mapping: bool = False) -> None:
         self._containers = [_Container(prefix, is_mapping=False)]
+        if is_mapping:
+            self.open(is_mapping)
 
     @property
     def depth(self) -> int:
@@ -96,7 +90,7 @@ class NestedKeys:
     def open(self, is_mapping: bool) -> None:
         if self.depth >= MAX_DEPTH:
             raise SettingsFileError(f"nested deeper than {MAX_DEPTH} levels")
-        is_suspect = self._is_suspect()
+        is_suspect = self._is_suspect()  # by the key, which is used up with the name
         self._containers.append(_Container(self._next_name(), is_mapping, is_suspect=is_suspect))
 
     def close(self) -> Iterator[Setting]:
@@ -109,7 +103,6 @@ class NestedKeys:
                 yield Setting(f"{container.entry_name}.value", setting.value, setting.quoted)
 
     def scalar(self, value: MappedText, quoted: bool) -> Iterator[Setting]:
-        """Add a key or a value."""
         container = self._containers[-1]
         if container.is_mapping and container.key is None:
             container.key = value.text
@@ -135,7 +128,8 @@ class NestedKeys:
         return self._is_suspect() or key in NAME_KEYS or key in VALUE_KEYS or COMPOUND.search(value) is not None
 
     def _is_suspect(self) -> bool:
-        return self._containers[-1].is_suspect or _suggests(self._containers[-1].key or "")
+        key = (self._containers[-1].key or "").lower()
+        return self._containers[-1].is_suspect or SUSPECT.search(key) is not None
 
     def _next_name(self) -> str:
         """Name of the value that comes next; its key is used up."""

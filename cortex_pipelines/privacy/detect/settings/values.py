@@ -176,7 +176,6 @@ def _has_json_name(indexed: IndexedText) -> bool:
 
 
 def values_in(text: MappedText, parse: Parser) -> Iterator[NamedValue]:
-    """The same for a text of a known format."""
     for setting in _read(parse, text):
         if SUSPECT.search(setting.name.lower()) or COMPOUND.search(setting.value.text):
             for inner in _expanded(setting, 0):

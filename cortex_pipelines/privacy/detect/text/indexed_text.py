@@ -1,7 +1,7 @@
 """A text with what rules look up before they search it: most texts have nothing that a rule needs."""
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
@@ -81,14 +81,8 @@ class IndexedText:
         }
         return sorted(spans)
 
-    @cached_property
-    def suspect_starts(self) -> list[int]:
-        """The starts of `suspects`."""
-        return [start for start, _ in self.suspects]
-
     def has_suspect(self, start: int, end: int) -> bool:
-        """Whether a suspect begins between two characters."""
-        return bisect_left(self.suspect_starts, start) < bisect_right(self.suspect_starts, end)
+        return bisect_left(self.suspects, (start, 0)) < bisect_left(self.suspects, (end + 1, 0))
 
     def _occurrences(self) -> Iterator[tuple[int, int]]:
         if len(self.suspicious_words) > _MOST_SEARCHES:
@@ -117,7 +111,6 @@ def _is_word(character: str) -> bool:
 
 
 def _ascii_words(text: str) -> set[str]:
-    """The distinct runs of ASCII letters, digits and underscores."""
     return set(text.encode("latin-1", "replace").translate(_WORD_BYTES).decode().split())
 
 

@@ -21,7 +21,6 @@ class MappedText:
 
     @classmethod
     def from_source(cls, text: str) -> Self:
-        """The source itself."""
         return cls(text, range(len(text)), range(1, len(text) + 1))
 
     @classmethod
@@ -36,7 +35,6 @@ class MappedText:
         return cls("".join(texts), starts, ends)
 
     def slice(self, start: int, end: int) -> "MappedText":
-        """The characters from ``start`` to ``end``."""
         return MappedText(self.text[start:end], self.starts[start:end], self.ends[start:end])
 
     def stripped(self, characters: str | None = None) -> "MappedText":
@@ -90,7 +88,6 @@ def backslashes_resolved(text: MappedText) -> MappedText:
 
 
 def entities_resolved(text: MappedText) -> MappedText:
-    """XML or HTML text without character references."""
     if "&" not in text.text:
         return text
     return text.replaced(_ENTITY, lambda match: html.unescape(match[0]))

@@ -43,7 +43,6 @@ _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a text, split at white space."""
     return frozenset(text.split())
 
 
@@ -70,7 +69,6 @@ def lexical_share(text: str) -> float:
 
 
 def is_lexical(subword: str) -> bool:
-    """Whether a subword is a word."""
     return subword[0].isalpha() and is_word(subword)
 
 

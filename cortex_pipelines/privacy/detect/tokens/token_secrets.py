@@ -41,7 +41,6 @@ _LEADING = frozenset(_BY_WORD)
 
 
 def marked_secrets(indexed: IndexedText) -> Iterator[Span]:
-    """Secrets with a recognisable format."""
     if not indexed.has_dense_word:
         return
     text = indexed.text

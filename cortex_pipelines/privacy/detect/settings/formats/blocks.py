@@ -43,8 +43,7 @@ class _Block:
 
 def read_hcl(text: MappedText) -> Iterator[Setting]:
     """Strings of Terraform, Packer and Nomad: in attributes, expressions and heredocs of blocks with labels."""
-    keys = NestedKeys()
-    keys.open(is_mapping=True)
+    keys = NestedKeys(is_mapping=True)
     blocks = [_Block()]
     position = 0
     while position < len(text.text):
@@ -132,7 +131,15 @@ def read_xml(text: MappedText) -> Iterator[Setting]:
         if token["start"] is not None:
             yield from _start_element(text, token, open_elements)
         elif token["end"] is not None:
-            yield from _end_element(open_elements)
+            if len(open_elements) == 1:
+                raise SettingsFileError("an element is closed that was not opened")
+            element = open_elements.pop()
+            contents = element.contents
+            value = (contents[0] if len(contents) == 1 else MappedText.concatenate(contents)).stripped()
+            if element.name.rpartition(".")[2].lower() in NAME_KEYS:
+                open_elements[-1].sibling = value.text
+            if value.text:
+                yield Setting(element.name, value, quoted=True)
         elif token["cdata"] is not None:
             open_elements[-1].contents.append(text.slice(*token.span("raw")))
         elif token["text"] is not None:
@@ -167,15 +174,3 @@ def _start_element(text: MappedText, token: re.Match[str], open_elements: list[_
     else:
         name = f"{parent.name.rpartition('.')[2]}.{element}" if parent.name else element
     open_elements.append(_Element(name))
-
-
-def _end_element(open_elements: list[_Element]) -> Iterator[Setting]:
-    if len(open_elements) == 1:
-        raise SettingsFileError("an element is closed that was not opened")
-    element = open_elements.pop()
-    contents = element.contents
-    value = (contents[0] if len(contents) == 1 else MappedText.concatenate(contents)).stripped()
-    if element.name.rpartition(".")[2].lower() in NAME_KEYS:
-        open_elements[-1].sibling = value.text
-    if value.text:
-        yield Setting(element.name, value, quoted=True)

@@ -79,7 +79,7 @@ _VALUE = re.compile(
 
 def read_toml(text: MappedText) -> Iterator[Setting]:
     source = without_templates(text.text)
-    keys = _toml_table("")
+    keys = NestedKeys(is_mapping=True)
     position = 0
     while position < len(source):
         line = _LINE.match(source, position)
@@ -88,17 +88,11 @@ def read_toml(text: MappedText) -> Iterator[Setting]:
         position = line.end()
         if line["table"]:
             yield from keys.close()
-            keys = _toml_table(_toml_name(line["table"]))
+            keys = NestedKeys(_toml_name(line["table"]), is_mapping=True)
         elif line["key"]:
             keys.key(_toml_name(text.text[slice(*line.span("key"))]))
             position = yield from _toml_value(text, source, position, keys)
     yield from keys.close()
-
-
-def _toml_table(name: str) -> NestedKeys:
-    keys = NestedKeys(name)
-    keys.open(is_mapping=True)
-    return keys
 
 
 def _toml_name(path: str) -> str:
@@ -143,8 +137,7 @@ def read_yaml(text: MappedText) -> Iterator[Setting]:
     try:
         for event in yaml.parse(without_templates(source.text), Loader=yaml.CBaseLoader):
             if isinstance(event, yaml.ScalarEvent):
-                value = _yaml_scalar(source, _index(event.start_mark), _index(event.end_mark), event.style)
-                yield from keys.scalar(value, bool(event.style))
+                yield from keys.scalar(_yaml_scalar(source, event), bool(event.style))
             elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 keys.open(isinstance(event, yaml.MappingStartEvent))
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
@@ -155,12 +148,9 @@ def read_yaml(text: MappedText) -> Iterator[Setting]:
         raise SettingsFileError(f"not YAML: {error}") from error
 
 
-def _index(mark: Any) -> int:
-    return int(mark.index)
-
-
-def _yaml_scalar(source: MappedText, start: int, end: int, style: str | None) -> MappedText:
+def _yaml_scalar(source: MappedText, event: Any) -> MappedText:
     """A scalar's contents, from its source with tag, anchor and quotes."""
+    start, end, style = event.start_mark.index, event.end_mark.index, event.style
     properties = _PROPERTIES.match(source.text, start, end)
     start = properties.end() if properties else start
     if style in ("|", ">"):
