@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any, TypeVar
 
 from cortex_pipelines.progress import track
@@ -30,18 +29,12 @@ def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -
     """Apply ``work``, a module-level function of JSON values, to the units in several processes, in order."""
     processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1)
     if processes == 1:
-        return list(chain.from_iterable(track_all((work(unit, settings) for unit in units), len(units), doing)))
+        return [row for unit in track(units, doing) for row in work(unit, settings)]
     size = -(-len(units) // processes)  # ids are hashes: the shares are as long as each other
     shares = [units[start : start + size] for start in range(0, len(units), size)]
     with ThreadPoolExecutor(processes) as pool:
         results = pool.map(lambda share: _run_subprocess(work, share, settings), shares)
-        return list(chain.from_iterable(track_all(results, len(shares), doing)))
-
-
-def track_all(values: Any, number: int, doing: str) -> Any:
-    results = iter(values)
-    for _ in track(range(number), doing):
-        yield next(results)
+        return [row for _ in track(shares, doing) for row in next(results)]
 
 
 def _run_subprocess(work: Work[S], share: Sequence[Row], settings: S) -> list[Row]:
@@ -71,5 +64,5 @@ def serve() -> None:
     names = (task["work"], task["settings"])
     work, kind = (getattr(importlib.import_module(module), name) for module, name in names)
     settings = kind(**task["values"])
-    rows = list(chain.from_iterable(work(unit, settings) for unit in task["units"]))
+    rows = [row for unit in task["units"] for row in work(unit, settings)]
     sys.stdout.buffer.write(json.dumps(rows).encode())

@@ -1,7 +1,9 @@
 """Compile Python code and compare code objects."""
 
 import warnings
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from types import CodeType
 
 from tree_sitter import Node
@@ -29,44 +31,35 @@ def header_for(nodes: list[Node], prefix: bytes) -> bytes:
     return f"def around({', '.join(outside)}):\n".encode() + indent
 
 
+@dataclass
 class PythonUnit:
-    def __init__(self, code: bytes, header: bytes) -> None:
-        self._code = code
-        self._header = header
+    code: bytes
+    header: bytes
 
     @cached_property
     def original(self) -> CodeType | None:
-        return compiled(self._header + self._code)
+        return compiled(self.header + self.code)
 
     def does_something_else(self, changed: bytes) -> bool | None:
         """Trivial compiler equivalence (Papadakis and others, 2015): equal byte code does the same. None if unknown."""
         if self.original is None:
             return None
-        other = compiled(self._header + changed)
+        other = compiled(self.header + changed)
         return other is not None and not same_code(self.original, other)
 
 
+_NAMES = attrgetter(
+    *("co_name", "co_flags", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_names", "co_varnames"),
+    *("co_freevars", "co_cellvars", "co_exceptiontable"),
+)
+
+
 def same_code(first: CodeType, second: CodeType) -> bool:
-    if first.co_code != second.co_code or _names(first) != _names(second):
+    if first.co_code != second.co_code or _NAMES(first) != _NAMES(second):
         return False
     if len(first.co_consts) != len(second.co_consts):
         return False
     return all(map(_same_constant, first.co_consts, second.co_consts))
-
-
-def _names(code: CodeType) -> tuple[object, ...]:
-    return (
-        code.co_name,
-        code.co_flags,
-        code.co_argcount,
-        code.co_posonlyargcount,
-        code.co_kwonlyargcount,
-        code.co_names,
-        code.co_varnames,
-        code.co_freevars,
-        code.co_cellvars,
-        code.co_exceptiontable,
-    )
 
 
 def _same_constant(first: object, second: object) -> bool:

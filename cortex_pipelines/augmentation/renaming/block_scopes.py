@@ -20,57 +20,37 @@ from cortex_pipelines.augmentation.snippets import Snippet, text_of
 class Declaration:
     """A syntactic form that declares a local variable.
 
-    Args:
-        parent: Node type of the form.
-        name: Field of the form that holds the name or a pattern of names.
-        scope: Node types that end the variable's scope; empty for the language's blocks.
-        within: Node types that may hold the form; empty for any. (A field of a Java class and a
-            local variable are both a ``variable_declarator``.)
-        token: A token that the form needs to be a declaration (``:=`` of Go, ``const`` of ``for``).
-        visible_after: Field after which the name can be seen; empty for the form's end.
-        in_body: The scope is only the ``body`` of its node. (The default of a parameter does not
-            see a ``var`` of the function.)
+    ``within``: a field of a Java class and a local variable are both a ``variable_declarator``. ``in_body``: the
+    default of a parameter does not see a ``var`` of the function.
     """
 
-    parent: str
-    name: str
-    scope: frozenset[str] = frozenset()
-    within: frozenset[str] = frozenset()
-    token: frozenset[str] = frozenset()
-    visible_after: str = ""
-    in_body: bool = False
+    parent: str  # node type of the form
+    name: str  # field of the form that holds the name or a pattern of names
+    scope: frozenset[str] = frozenset()  # node types that end the variable's scope; empty for the language's blocks
+    within: frozenset[str] = frozenset()  # node types that may hold the form; empty for any
+    token: frozenset[str] = frozenset()  # one of these makes it a declaration (``:=`` of Go, ``const`` of ``for``)
+    visible_after: str = ""  # field after which the name can be seen; empty for the form's end
+    in_body: bool = False  # the scope is only the ``body`` of its node
 
 
 @dataclass(frozen=True)
 class BlockLanguage:
     """Scoping rules of a language with block scopes.
 
-    Args:
-        declarations: Forms that declare a local variable that may be renamed.
-        blocks: Node types that end the scope of a name.
-        patterns: Node types between a declaration and a name inside it.
-        hoisted: Whether a name can be seen in all of its block, before its declaration too.
-        other_names: Node types of names that live in a namespace of their own.
-        fixed: Node types whose direct identifiers are not a plain use of a variable, or declare it
-            in a way that is not covered; a name that stands there stays. ``type.field`` narrows
-            it to one field, ``type.field>type`` to a node type in that field.
-        ignored: ``type.field`` whose identifier is in a namespace of its own.
-        opaque: Node types whose text may use names in ways the grammar does not show; a word
-            in it stays.
-        barriers: Node types inside which a local name from outside may mean something else.
-        forbidden: Words and node types that make renaming unsafe altogether.
+    ``fixed``: where a name that stands in them is not a plain use of a variable, or is declared in a way that is not
+    covered, and stays. ``type.field`` narrows one to a field, ``type.field>type`` to a node type in that field.
     """
 
-    declarations: tuple[Declaration, ...]
-    blocks: frozenset[str]
-    patterns: frozenset[str]
-    hoisted: bool
-    other_names: frozenset[str]
-    fixed: frozenset[str]
-    ignored: frozenset[str] = frozenset()
-    opaque: frozenset[str] = frozenset()
-    barriers: frozenset[str] = frozenset()
-    forbidden: frozenset[str] = frozenset()
+    declarations: tuple[Declaration, ...]  # forms of local variables that may be renamed
+    blocks: frozenset[str]  # node types that end the scope of a name
+    patterns: frozenset[str]  # node types between a declaration and a name inside it
+    hoisted: bool  # whether a name can be seen in all of its block, before its declaration too
+    other_names: frozenset[str]  # node types of names that live in a namespace of their own
+    fixed: frozenset[str]  # node types around identifiers
+    ignored: frozenset[str] = frozenset()  # ``type.field`` whose identifier is in a namespace of its own
+    opaque: frozenset[str] = frozenset()  # node types that use names as the grammar does not show: a word in them stays
+    barriers: frozenset[str] = frozenset()  # node types inside which a local name from outside may mean something else
+    forbidden: frozenset[str] = frozenset()  # words and node types that make renaming unsafe altogether
 
 
 _JS_FUNCTIONS = split_words(

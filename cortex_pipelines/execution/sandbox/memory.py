@@ -104,7 +104,11 @@ class ProcessTreeMemory:
         processes = list(_descendants(self._first))
         sockets = max(0, _read(self._first, "net/unix").count(b"\n") - 1)
         used_bytes = sum(len(_list_proc(process, "fd")) for process in processes) * _PIPE_BYTES
-        used_bytes += sockets * self._socket_bytes + _mappings(processes)
+        # one mapped page may keep a shared segment
+        maps = [_read(process, "maps") for process in processes]
+        segments = {segment for text in maps for segment in _SHARED.findall(text)}
+        used_bytes += sockets * self._socket_bytes + len(segments) * SHARED_BYTES
+        used_bytes += sum(text.count(b"\n") for text in maps) * _MAPPING_BYTES
         pages = sum(int(words[0]) for process in processes if (words := _read(process, "statm").split()))
         if used_bytes + pages * _PAGE <= self._most:
             return False
@@ -116,17 +120,6 @@ class ProcessTreeMemory:
 
     def close(self) -> None:
         pass
-
-
-def _mappings(processes: list[int]) -> int:
-    """Memory of mappings and shared segments, in bytes: one mapped page may keep a segment."""
-    regions: set[bytes] = set()
-    count = 0
-    for process in processes:
-        maps = _read(process, "maps")
-        regions.update(_SHARED.findall(maps))
-        count += maps.count(b"\n")
-    return count * _MAPPING_BYTES + len(regions) * SHARED_BYTES
 
 
 def _descendants(first: int) -> Iterator[int]:

@@ -55,25 +55,17 @@ class SandboxError(RuntimeError):
 
 @dataclass(frozen=True)
 class CommandResult:
-    status: int
-    """Exit status; 128 and more: the signal that ended it, plus 128. -1 if stopped."""
-    stdout: bytes
-    """Its standard output, cut at the limit."""
+    status: int  # exit status; 128 and more: the signal that ended it, plus 128; -1 if stopped
+    stdout: bytes  # cut at the limit
     stderr: bytes
-    stopped: str | None
-    """``time``, ``output`` or ``memory`` if the sandbox ended it for that."""
+    stopped: str | None  # ``time``, ``output`` or ``memory`` if the sandbox ended it for that
 
 
 @cache
 def unavailable() -> str | None:
     """Reason why no sandbox works on this machine, found by trying; None if one does."""
-    memory_limits = {
-        "memory_bytes": 1 << 30,
-        "address_bytes": 1 << 30,
-        "folder_bytes": 1 << 20,
-        "output_bytes": 1 << 16,
-    }
-    limits = ResourceLimits(wall_seconds=20, cpu_seconds=10, processes=16, **memory_limits)
+    sizes = {"memory_bytes": 1 << 30, "address_bytes": 1 << 30, "folder_bytes": 1 << 20, "output_bytes": 1 << 16}
+    limits = ResourceLimits(wall_seconds=20, cpu_seconds=10, processes=16, **sizes)
     try:
         with temporary_folder("probe") as folder:
             result = run([sys.executable, "-I", "-c", "print(1)"], folder, limits)
@@ -121,7 +113,7 @@ def run(
         "filter": code,
         "join_session_keyring": seccomp.numbers()["keyctl"],
     }
-    return _run_plan([*_bubblewrap(program, folder, readable_paths)], plan, limits)
+    return _run_plan(list(_bubblewrap(program, folder, readable_paths)), plan, limits)
 
 
 def _readable(extra: Sequence[Path]) -> list[Path]:
@@ -221,9 +213,7 @@ def _run_plan(bubblewrap: list[str], plan: Mapping[str, object], limits: Resourc
 
 def _map_ids(process: int) -> None:
     """Map root to set up and nobody to run, so that the process limit applies."""
-    folder = Path("/proc") / str(process)
-    user, group = os.geteuid(), os.getegid()
-    inner = first_process.USER
+    folder, user, group, inner = Path("/proc") / str(process), os.geteuid(), os.getegid(), first_process.USER
     try:
         if user == 0:
             maps = [f"0 0 1\n{inner} {_NOBODY} 1"] * 2

@@ -43,8 +43,7 @@ def find_killed(
     if unavailable is not None:
         return {subject.mutant_id: ("unknown", unavailable) for subject in subjects}
     tests = pytest_files(texts)
-    jobs = [_job(subject, texts, tests) for subject in subjects]
-    return run_jobs(jobs, texts, settings, interpreter)
+    return run_jobs([_job(subject, texts, tests) for subject in subjects], texts, settings, interpreter)
 
 
 def run_jobs(

@@ -50,30 +50,25 @@ _LONGEST_KEY = 20_000
 def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
     """Secrets in URLs, curl commands, basic authorization and private keys."""
     text, vocabulary = indexed.text, indexed.vocabulary
-    for match in _USER_INFO.finditer(text) if "://" in text else ():
-        if _could_be_password(match[2], match[1]):
-            yield Span(*match.span(2), SECRET, "url-password", "high")
+    for pattern, is_possible in ((_USER_INFO, "://" in text), (_THIN, " jdbc " in vocabulary)):
+        for match in pattern.finditer(text) if is_possible else ():
+            if _could_be_password(match[2], match[1]):
+                yield Span(*match.span(2), SECRET, "url-password", "high")
     if "curl" in vocabulary:
         yield from _curl_passwords(text)
-    if "asic " in vocabulary:
-        for match in _BASIC.finditer(text):
-            login = decoded(match[1]) or b""
-            is_login = b":" in login and all(32 <= byte < 127 for byte in login)
-            if is_login or (len(match[1]) > 24 and not is_sample(match[1])):
-                yield Span(*match.span(1), SECRET, "basic-authorization", "high")
+    for match in _BASIC.finditer(text) if "asic " in vocabulary else ():
+        login = decoded(match[1]) or b""
+        is_login = b":" in login and all(32 <= byte < 127 for byte in login)
+        if is_login or (len(match[1]) > 24 and not is_sample(match[1])):
+            yield Span(*match.span(1), SECRET, "basic-authorization", "high")
     for mark, word, pair in _PAIRS:
         for match in pair.finditer(text) if word in vocabulary and mark in text else ():
             # not a sample as in tests of clients
             if _could_be_password(match[4], match[2]) and is_password(match[4], quoted=True, in_data=True):
                 yield Span(*match.span(4), SECRET, "password-pair", "high")
-    if " kty " in vocabulary:
-        for match in _JSON_WEB_KEY.finditer(text):
-            if is_strong_secret(match[1]):
-                yield Span(*match.span(1), SECRET, "json-web-key", "high")
-    if " jdbc " in vocabulary:
-        for match in _THIN.finditer(text):
-            if _could_be_password(match[2], match[1]):
-                yield Span(*match.span(2), SECRET, "url-password", "high")
+    for match in _JSON_WEB_KEY.finditer(text) if " kty " in vocabulary else ():
+        if is_strong_secret(match[1]):
+            yield Span(*match.span(1), SECRET, "json-web-key", "high")
     if any(word in vocabulary for word in ("private ", "putty", "static ")):
         yield from _private_keys(text)
 
