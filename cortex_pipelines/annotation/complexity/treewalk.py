@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
+from cortex_pipelines.annotation.complexity.nodes import child
 from cortex_pipelines.annotation.complexity.syntax import BODIES, BODY_FIELDS, FRAMES, INTERPOLATIONS, LABELS, syntax_of
 
 _DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "guard"})
@@ -128,15 +129,12 @@ class _Walker:
                 if not cursor.goto_parent():
                     counts.steps.sort(key=lambda step: step.start)
                     return counts
-                self._leave()
-
-    def _leave(self) -> None:
-        self._passed_else.discard(len(self._frames))
-        role = self._frames.pop().role
-        if role in ("function", "type"):
-            self._around.pop()
-            if role == "function":
-                self._by_name[self._functions.pop().name].pop()
+                self._passed_else.discard(len(frames))
+                left = frames.pop().role
+                if left in ("function", "type"):
+                    self._around.pop()
+                if left == "function":
+                    self._by_name[self._functions.pop().name].pop()
 
     def _add_token(self, node: Node, kind: int, start: int, sort: str) -> None:
         end, parent = node.end_byte, self._frames[-1].node
@@ -271,15 +269,10 @@ def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
         return None, None
     if function.type == "identifier":
         return None, function.text
-    owner, part = _first(function, _OWNERS), _first(function, _PARTS)
+    owner, part = child(function, *_OWNERS), child(function, *_PARTS)
     if owner is None or part is None or owner.child_count:
         return None, None
     return owner.text, part.text
-
-
-def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
-    children = (node.child_by_field_name(name) for name in fields)
-    return next((child for child in children if child is not None), None)
 
 
 def _is_default(case: Node, pattern: Node | None) -> bool:

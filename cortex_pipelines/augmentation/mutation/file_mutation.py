@@ -1,4 +1,7 @@
-"""Generate all mutants of a file, each assigned to its innermost unit."""
+"""Generate all mutants of a file, each assigned to its innermost unit.
+
+Apart from mutants of units, whose data does not depend on how a file is divided into units.
+"""
 
 from collections.abc import Iterator
 

@@ -32,14 +32,8 @@ _BEFORE = 24
 
 def is_equivalent(operator: str, change: TextEdit, view: NodeTable) -> bool:
     """Whether a mutation is known to preserve behaviour (dead code, docstrings, annotations, neutral terms)."""
-    return (
-        _strip_parentheses(change.old) == _strip_parentheses(change.new)
-        or _in_inert_code(change, view)
-        or _has_no_effect(operator, change, view)
-    )
-
-
-def _has_no_effect(operator: str, change: TextEdit, view: NodeTable) -> bool:
+    if _strip_parentheses(change.old) == _strip_parentheses(change.new) or _in_inert_code(change, view):
+        return True
     if operator in ("arithmetic", "bitwise", "operand_swap", "broken_chain"):
         return operator != "operand_swap" and bool(_NEUTRAL.match(change.right))
     if operator == "augmented_assignment":

@@ -59,12 +59,6 @@ class _Scope:
             scope = scope.parent
         return None
 
-    def for_walrus(self) -> "_Scope":
-        scope = self
-        while scope.kind == "comprehension" and scope.parent is not None:
-            scope = scope.parent
-        return scope
-
 
 @dataclass
 class _Names:
@@ -117,12 +111,19 @@ def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Sc
         yield from _enter_comprehension(node, scope, names)
     elif kind in _FIXING:
         _fix_all(node, scope)
-    elif kind in ("global_statement", "nonlocal_statement"):
-        _declare(node, scope, names)
+    elif kind == "global_statement":
+        scope.global_names |= {text_of(name) for name in node.named_children}
+    elif kind == "nonlocal_statement":
+        for name in node.named_children:
+            scope.nonlocal_names.add(text_of(name))
+            names.uses.append((text_of(name), name, scope))
     elif kind == "named_expression":
         yield from _parts(node, scope, skip=("name",))
+        outer = scope
+        while outer.kind == "comprehension" and outer.parent is not None:
+            outer = outer.parent
         for target in node.children_by_field_name("name"):
-            yield from _bind_targets(target, scope.for_walrus(), names)
+            yield from _bind_targets(target, outer, names)
     elif kind == "assignment" and (
         (annotated := node.child_by_field_name("left")) is not None
         and annotated.type != "identifier"
@@ -155,15 +156,6 @@ def _fix_all(node: Node, scope: _Scope) -> None:
     for part in walk(node):
         if part.type == "identifier":
             scope.fix(text_of(part))
-
-
-def _declare(node: Node, scope: _Scope, names: _Names) -> None:
-    for name in node.named_children:
-        if node.type == "global_statement":
-            scope.global_names.add(text_of(name))
-        else:
-            scope.nonlocal_names.add(text_of(name))
-            names.uses.append((text_of(name), name, scope))
 
 
 def _bind_targets(target: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:

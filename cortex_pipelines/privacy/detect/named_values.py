@@ -100,19 +100,15 @@ def is_named_secret(
             return True
         if is_garbled(value, quoted or in_data):
             return True
-    return _is_chosen_password(name, value, quoted, in_data)
-
-
-def _is_chosen_password(name: str, value: str, quoted: bool, in_data: bool) -> bool:
-    """Whether a person may have chosen the value as password; a word only in settings."""
+    # a person may have chosen the value as password; a word only in settings
     if not (quoted or in_data) or (not quoted and EXPRESSION.search(value)):
         return False
-    password = PASSWORD_NAME.search(name) is not None
     if not in_data and is_identifier(value):
         return False
+    is_password_name = PASSWORD_NAME.search(name) is not None
     if is_password(value, True, in_data=True):
-        return password or (in_data and is_long_secret(value))
-    return in_data and password and is_chosen_word(value) and value.islower()
+        return is_password_name or (in_data and is_long_secret(value))
+    return in_data and is_password_name and is_chosen_word(value) and value.islower()
 
 
 def has_entropy(value: str, settings: PrivacySettings) -> bool:

@@ -18,7 +18,7 @@ from cortex_pipelines.privacy.detect.rules.personal import personal_data
 from cortex_pipelines.privacy.detect.settings.values import fenced_values, settings_values
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import unescaped_lines
-from cortex_pipelines.privacy.detect.tokens.token_secrets import is_example, marked_secrets
+from cortex_pipelines.privacy.detect.tokens.formats import is_example, marked_secrets
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.settings import PrivacySettings
 

@@ -18,6 +18,7 @@ from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_
 
 _OPERATOR: Literal["operator"] = "operator"
 _CONTROL: Literal["control_flow"] = "control_flow"
+_COMPARING = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in"})
 _BINDS = split_words("named_expression let_condition let_chain")
 _BOOLEAN = everywhere("binary_expression", python="boolean_operator")
 _CONDITIONS = everywhere(
@@ -50,8 +51,10 @@ class NegatedCondition(Operator):
         inner = bare(condition)
         if condition is None or inner is None or inner.type in _BINDS:
             return
-        text = view.code(inner)
-        if inner.type == "not_operator" or text.startswith("!") or _flippable(inner):
+        text, signs = view.code(inner), [part.type for part in inner.children if not part.is_named]
+        # for a comparison the opposite sign is the more natural bug
+        is_comparison = len(inner.named_children) == 2 and len(signs) == 1 and signs[0] in _COMPARING
+        if inner.type == "not_operator" or text.startswith("!") or is_comparison:
             return
         sign = "not " if view.language == "python" else "!"
         simple = inner.type in _NEED_NO_BRACKETS
@@ -78,13 +81,6 @@ def bare(condition: Node | None) -> Node | None:
         parts = [part for part in condition.named_children if part.type not in COMMENTS]
         condition = parts[0] if len(parts) == 1 else None
     return condition
-
-
-def _flippable(node: Node) -> bool:
-    """Whether inverting the comparison is the more natural bug."""
-    flips = {"==", "!=", "===", "!==", "is", "is not", "in", "not in"}
-    parts = [part.type for part in node.children if not part.is_named]
-    return len(node.named_children) == 2 and len(parts) == 1 and parts[0] in flips
 
 
 class RemovedNegation(Operator):

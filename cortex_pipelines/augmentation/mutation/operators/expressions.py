@@ -1,4 +1,4 @@
-"""Arithmetic bugs: wrong operator, swapped operands, missing term."""
+"""Bugs of expressions: wrong operator, swapped operands, missing term, an index off by one, a flipped result."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -13,6 +13,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     has_text,
     on,
     replace_node,
+    replace_quoting_around,
     replace_span,
     swapping,
 )
@@ -27,6 +28,7 @@ _ASSIGNMENT = everywhere(
     rust="compound_assignment_expr",
 )
 _FAMILY: Literal["operator"] = "operator"
+_LITERAL: Literal["literal"] = "literal"
 _ARITHMETIC = ("+", "-", "*", "/", "//", "%", "**")
 _ORDERED = ("-", "/", "//", "%", "**", "<<", ">>")
 
@@ -189,3 +191,48 @@ class SwappedComparison(Operator):
             return
         between = view.between(left.end_byte, right.start_byte)
         yield replace_node(view, node, view.code(right) + between + view.code(left))
+
+
+# What the code around a literal shows.
+_SMALL = {"0": ("1",), "1": ("0", "2"), "2": ("1",)}
+# Where a small number is an index, a bound or a step, and no setting that might have any value.
+_COUNTS = split_words(
+    "binary_operator binary_expression comparison_operator unary_operator subscript subscript_expression "
+    "index_expression array_access slice slice_expression range_expression augmented_assignment "
+    "augmented_assignment_expression"
+)
+_RETURNS = split_words("return_statement return_expression")
+
+
+class OffByOne(Operator):
+    name = "off_by_one"
+    error_type = _LITERAL
+    places = on(
+        python="integer",
+        javascript="number",
+        typescript="number",
+        java="decimal_integer_literal",
+        go="int_literal",
+        rust="integer_literal",
+    )
+    explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        if view.parent_type(node) in _COUNTS:
+            for number in _SMALL.get(view.code(node), ()):
+                yield replace_quoting_around(view, node, number)
+
+
+class FlippedBoolean(Operator):
+    name = "flipped_boolean"
+    error_type = _LITERAL
+    places = everywhere("true false", rust="boolean_literal")
+    explanation = "{wrong} has {new} where {old} is meant; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}
+        holder = view.parent(node)
+        if holder is not None and holder.type == "expression_list":
+            holder = view.parent(holder)
+        if holder is not None and holder.type in _RETURNS:
+            yield replace_quoting_around(view, node, flipped[view.code(node)])

@@ -1,30 +1,109 @@
-"""Statement bugs: missing or swapped statements."""
+"""Statement and branching bugs: missing or swapped statements and branches, a missing ``break`` or ``return``."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on, remove_statement
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
-from cortex_pipelines.augmentation.node_table import NodeTable
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
-_CONTROL: Literal["control_flow"] = "control_flow"
+_FAMILY: Literal["control_flow"] = "control_flow"
 _CALLS = frozenset().union(*CALLS.values())
+_WRAPPERS = split_words("expression_statement await await_expression try_expression")
+_HOLDERS = split_words("block statement_block statement_list expression_statement else_clause")
+_IF = everywhere("if_statement", rust="if_expression")
 
 
-def _content(node: Node) -> Node:
-    inner = node
-    while inner.type in ("expression_statement", "await", "await_expression", "try_expression"):
-        if not inner.named_children:
-            return inner
-        inner = inner.named_children[0]
-    return inner
+def branches(node: Node) -> tuple[Node, Node] | None:
+    """Both blocks of an ``if`` with a plain ``else``."""
+    consequence, alternative = (node.child_by_field_name("consequence"), node.child_by_field_name("alternative"))
+    if consequence is None or alternative is None or len(node.children_by_field_name("alternative")) != 1:
+        return None
+    if alternative.type == "else_clause":
+        field = alternative.child_by_field_name("body")
+        inner = [part for part in alternative.named_children if part.type not in COMMENTS]
+        if field is None and len(inner) != 1:
+            return None
+        alternative = field or inner[0]
+    if alternative.type not in _HOLDERS or consequence.type not in _HOLDERS:
+        return None
+    return consequence, alternative
+
+
+class SwappedBranches(Operator):
+    name = "swapped_branches"
+    error_type = _FAMILY
+    places = _IF
+    explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        pair = branches(node)
+        if pair is None:
+            return
+        consequence, alternative = pair
+        first, second = view.code(consequence), view.code(alternative)
+        if first == second:
+            return
+        between = view.between(consequence.end_byte, alternative.start_byte)
+        head = view.between(node.start_byte, consequence.start_byte)
+        yield TextEdit(
+            consequence.start_byte,
+            alternative.end_byte,
+            second + between + first,
+            head.rstrip("{ \n"),
+            head,
+            _first_line(first),
+            _first_line(second),
+        )
+
+
+def _first_line(block: str) -> str:
+    return block.strip("{} \n\t").partition("\n")[0]
+
+
+class MissingBreak(Operator):
+    name = "missing_break"
+    error_type = _FAMILY
+    places = on(javascript="break_statement", typescript="break_statement", java="break_statement")
+    explanation = "{right} lacks its {old} and runs on into the next case; put it back."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        case = view.parent(node)
+        if case is None or node.named_child_count or case.type not in _CASES:
+            return
+        body = view.parent(case)
+        if body is None or body.named_children[-1].id == case.id:
+            return
+        head = view.code(case).partition("\n")[0]
+        for change in remove_statement(view, node):
+            yield TextEdit(change.start, change.end, "", head, "", "break;", "")
+
+
+_CASES = split_words("switch_case switch_default switch_block_statement_group")
+
+
+class MissingReturn(Operator):
+    name = "missing_return"
+    error_type = _FAMILY
+    places = on(python="return_statement", javascript="return_statement", typescript="return_statement")
+    explanation = "{new} is calculated and not returned; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        parts = [part for part in node.named_children if part.type not in COMMENTS]
+        if len(parts) != 1 or view.code(parts[0]) in ("None", "null", "undefined"):
+            return
+        if parts[0].type in ("object", "function_expression", "class"):
+            return
+        value = view.code(parts[0])
+        start, end = node.start_byte, parts[0].start_byte
+        yield TextEdit(start, end, "", view.code(node), value, "return", value)
 
 
 class SwappedStatements(Operator):
     name = "swapped_statements"
-    error_type = _CONTROL
+    error_type = _FAMILY
     weight = 2
     places = everywhere(
         "expression_statement",
@@ -58,7 +137,9 @@ def _names(node: Node, view: NodeTable) -> set[str]:
 
 
 def _sets(node: Node, view: NodeTable) -> set[str]:
-    inner = _content(node)
+    inner = node
+    while inner.type in _WRAPPERS and inner.named_children:
+        inner = inner.named_children[0]
     target = inner.child_by_field_name("left") or inner.child_by_field_name("pattern")
     if target is None and inner.type in _CALLS:
         function = inner.child_by_field_name("function") or inner.child_by_field_name("object")

@@ -75,18 +75,14 @@ def _emails(text: str) -> Iterator[Span]:
     while position >= 0:
         host = _HOST.match(text, position + 1)
         user = _USER.search(text, max(0, position - 65), position) if host and position else None
-        if host and user and _is_mail(text, user, host):
-            yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
+        # not user and password of a URL
+        if host and user and not _AUTHORITY.search(text, max(0, user.start() - 80), user.start()):
+            name = host[0].lower()
+            ending = name.rpartition(".")[2]
+            is_domain = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
+            if is_domain and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower()):
+                yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
         position = text.find("@", host.end() if host else position + 1)
-
-
-def _is_mail(text: str, user: re.Match[str], host: re.Match[str]) -> bool:
-    if _AUTHORITY.search(text, max(0, user.start() - 80), user.start()):
-        return False  # user and password of a URL
-    name = host[0].lower()
-    ending = name.rpartition(".")[2]
-    is_domain = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
-    return is_domain and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower())
 
 
 def _ipv6(text: str) -> Iterator[Span]:

@@ -92,7 +92,7 @@ class IndexedText:
             start = self.text.find(word)
             while start >= 0:
                 end = start + len(word)
-                if not (_is_word(self.text[start - 1 : start]) or _is_word(self.text[end : end + 1])):
+                if not _RUN.search(self.text[start - 1 : start] + self.text[end : end + 1]):
                     yield start, end
                 start = self.text.find(word, end)
 
@@ -104,10 +104,6 @@ _HEX = re.compile(r"[0-9a-fA-F]{8,}")
 def longest_word(mark: str) -> str:
     """The longest word of a mark, in lower case, which the vocabulary of a text with it contains."""
     return max(_RUN.findall(mark), key=len, default="").lower()
-
-
-def _is_word(character: str) -> bool:
-    return character.isascii() and (character.isalnum() or character == "_")
 
 
 def _ascii_words(text: str) -> set[str]:
