@@ -37,6 +37,8 @@ class TrainingChecks(Settings):
     """Maximum share of the training examples from one file: a single file does not show a style."""
     max_kind_share: PositiveShare | None
     """Maximum share of a task's training examples of one kind."""
+    max_distance: PositiveFloat | None
+    """Maximum divergence of validation or test from train by language and test code (Jensen-Shannon, bits)."""
     max_leaks: NonNegativeInt | None
     """Maximum number of training examples with a near-duplicate (``datasets.near_duplicate_threshold``) in validation
     or test, compared as the data set itself does."""

@@ -56,6 +56,17 @@ def test_too_few_examples_and_what_dominates(datasets: Datasets, limits: dict[st
         check(datasets, **limits)
 
 
+def test_what_is_held_out_must_be_like_what_is_learnt(dataset_copies: Datasets) -> None:
+    folder = dataset_copies["completion"]
+    for split, tests in {"train": 20, "validation": 20, "test": 80}.items():
+        rows = pl.read_parquet(folder / f"{split}.parquet").head(1)
+        paths = ["tests/test_a.py" if number < tests else "a.py" for number in range(100)]
+        pl.concat([rows] * 100).with_columns(path=pl.Series(paths)).write_parquet(folder / f"{split}.parquet")
+    with pytest.raises(TrainingRefusedError, match=r"test of completion_dataset is 0.28 bits from train.*is 0.15"):
+        check(dataset_copies, max_distance=0.15)
+    check(dataset_copies, max_distance=0.3)
+
+
 def test_what_is_held_out_must_not_be_trained_on(dataset_copies: Datasets) -> None:
     for task in ("completion", "naming"):
         for split in ("train", "validation", "test"):

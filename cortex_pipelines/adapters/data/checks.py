@@ -7,6 +7,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
+from cortex_pipelines.datasets.mix import distance
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.privacy.detect.findings import SECRET
@@ -17,6 +18,8 @@ from cortex_pipelines.prompts.examples import DATASETS
 _HELD_OUT = ("validation", "test")
 _TEXT_COLUMNS = ("prompt", "completion")
 _MAX_LISTED = 3
+_FEWEST_COMPARED = 60
+"""Rows of a split below which its shares are mostly chance."""
 
 
 class TrainingRefusedError(ValueError):
@@ -41,6 +44,7 @@ def check_training(
     problems = [
         *_size(train, settings.checks),
         *_balance(train, settings.checks),
+        *_distances(frames, settings.checks),
         *_leaks(frames, settings.checks, comparison),
         *_licences(trained_datasets, licences),
         *_secrets(frames, settings.checks, privacy),
@@ -82,6 +86,20 @@ def _largest(frame: pl.DataFrame, column: str) -> tuple[str, float] | None:
         return None
     counts = frame.group_by(column).len().sort("len", column, descending=[True, False])
     return str(counts[column][0]), counts["len"][0] / frame.height
+
+
+def _distances(frames: Mapping[tuple[str, str], pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
+    for (task, split), frame in frames.items():
+        train = frames[task, "train"]
+        if limits.max_distance is None or min(frame.height, train.height) < _FEWEST_COMPARED:
+            continue
+        bits = distance(frame, train)
+        if bits > limits.max_distance:
+            yield (
+                f"{split} of {task}_dataset is {bits:.2f} bits from train in languages and test code, "
+                f"adapters.checks.max_distance is {limits.max_distance}: it would judge something else than is "
+                "learnt; choose another datasets.split_by, or raise the limit"
+            )
 
 
 def _leaks(
