@@ -73,14 +73,18 @@ def unanswerable(rows: pl.DataFrame, project: ProjectWords, cache: RowCache | No
 
 
 def _needs_of(batch: pl.DataFrame) -> pl.DataFrame:
-    rows = [_needs(row) for row in batch.select(INPUTS).iter_rows(named=True)]
+    rows = [_needs(row) for row in batch.iter_rows(named=True)]
     return pl.DataFrame(rows, schema=_NEEDS, orient="row")
 
 
 def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
     answer: str = row["answer"]
-    if row["kind"] == "import" and not _imported(answer) & {*_TOKEN.findall(row["suffix"])}:
-        return _IMPORT
+    if row["kind"] == "import":
+        # the names that the import makes known; of a path the last part
+        names = _FROM.split(answer)[0] if _FROM.search(answer) else _PATH.split(answer)[-1]
+        known = {*_WORD.findall(names or answer)} - {"as", "type"}
+        if known.isdisjoint(_TOKEN.findall(row["suffix"])):
+            return _IMPORT
     unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()
     if not all(project.stands_outside(name, unit) for name in row["names"]):
         return _NAME
@@ -94,14 +98,16 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
     """Names and words of literals that neither prompt nor language shows, and the length of what nobody foresees."""
     code, answer, shown = row["code"], row["answer"], f"{row['prompt']}\n{row['suffix']}"
     start = len(code[: max(code.rfind(answer), 0)].encode())
-    view = _parsed(code, row["language"], row["kind"], row["path"])
+    data, language, path = code.encode(), row["language"], row["path"]
+    view = NodeTable(parse_unit(data, language, row["kind"], path) or parse_file(data, language, path))
     visible = language_names(row["language"]) | {*_TOKEN.findall(shown)}
     names, words, bound, unforeseen = dict[str, None](), list[str](), set[str](), 0
     is_declared = row["kind"] in ("variable", "constant")
     for node in _parts(view, start, start + len(answer.encode())):
         text = view.code(node)
         if node.type.endswith("identifier") or row["kind"] == "import":
-            if is_bound(node, view) or _is_defined(node, view):
+            is_defined = view.field(node) == "name" and view.parent_type(node).endswith(_DEFINITIONS)
+            if is_bound(node, view) or is_defined:
                 bound.add(text)
             names.update(dict.fromkeys(word for word in _WORD.findall(text) if word not in visible))
         elif node.type in COMMENTS:
@@ -111,12 +117,6 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
         elif _NUMBER.search(node.type) and text not in visible and (is_declared or text not in _FORESEEABLE):
             unforeseen += len(text)
     return [name for name in names if name not in bound], words, unforeseen
-
-
-def _is_defined(node: Node, view: NodeTable) -> bool:
-    return view.field(node) == "name" and view.parent_type(node).endswith(
-        ("definition", "declaration", "item", "signature")
-    )
 
 
 def _unforeseen_text(text: str, shown: str, words: list[str]) -> int:
@@ -130,17 +130,6 @@ def _unforeseen_text(text: str, shown: str, words: list[str]) -> int:
     return 0
 
 
-def _imported(statement: str) -> set[str]:
-    """Names that an import makes known; of a path the last part."""
-    names = _FROM.split(statement)[0] if _FROM.search(statement) else _PATH.split(statement)[-1]
-    return {*_WORD.findall(names or statement)} - {"as", "type"}
-
-
-def _parsed(code: str, language: str, kind: str, path: str) -> NodeTable:
-    data = code.encode()
-    return NodeTable(parse_unit(data, language, kind, path) or parse_file(data, language, path))
-
-
 def _parts(view: NodeTable, start: int, end: int) -> Iterator[Node]:
     """Names and literals of a span, literals and comments as a whole unless code stands within them."""
     shift, whole_until = len(view.snippet.prefix), -1
@@ -148,15 +137,14 @@ def _parts(view: NodeTable, start: int, end: int) -> Iterator[Node]:
         first, last = node.start_byte - shift, node.end_byte - shift
         if last <= start or first >= end or node.start_byte < whole_until:
             continue
-        if node.type in COMMENTS or (_TEXT.search(node.type) and not _holds_code(node)):
+        is_text = _TEXT.search(node.type) and not any(
+            "interpolation" in part.type or "substitution" in part.type for part in node.named_children
+        )
+        if node.type in COMMENTS or is_text:
             whole_until = node.end_byte
             yield node
         elif not node.child_count and node.is_named and start <= first and last <= end:
             yield node
-
-
-def _holds_code(node: Node) -> bool:
-    return any("interpolation" in part.type or "substitution" in part.type for part in node.named_children)
 
 
 @cache

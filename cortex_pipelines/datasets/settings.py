@@ -41,9 +41,8 @@ class FeedbackExampleSettings(Settings):
     """Section ``feedback_examples`` of params.yaml; sizes and splits are in ``datasets``."""
 
     max_retained: NonNegativeInt
-    """Maximum number of training examples that a model wrote and people kept unchanged for an hour
-    or into the next commit. Such text says what a model already writes; 0 counts it in the manifest
-    and trains on none."""
+    """Maximum number of training examples that a model wrote and people kept unchanged for an hour or into the next
+    commit. Such text says what a model already writes; 0 counts it in the manifest and trains on none."""
     simulated: bool
     """Whether simulated corrections (and what a simulation kept) may be trained on. They are never
     held out, so that no figure and no promotion rests on them."""
@@ -111,8 +110,7 @@ class DatasetSettings(Settings):
     max_comment_share: Share
     """Maximum share of comment-only lines in a unit (StarCoder: 0.8)."""
     contamination_tokens: PositiveInt
-    """Tokens per shingle for the comparison with benchmarks. The shipped fingerprints of HumanEval
-    and MBPP use 10."""
+    """Tokens per shingle for the comparison with benchmarks. The shipped fingerprints of HumanEval and MBPP use 10."""
     contamination_share: PositiveShare
     """Minimum share of a benchmark text's shingles in a unit for the unit to be excluded. One
     shared shingle is not enough: `for i in range(len(values)):` alone has 11 tokens."""
@@ -132,8 +130,7 @@ class DatasetSettings(Settings):
     """Share of train's units that also give a fill-in-the-middle example, 0 to 1 (commonly about half);
     those of validation and test all give one."""
     context_signatures: NonNegativeInt
-    """Maximum number of sibling signatures, and as many signatures of called definitions, in the
-    prompt of a gap."""
+    """Maximum number of sibling signatures, and as many signatures of called definitions, in the prompt of a gap."""
     min_name_length: PositiveInt
     """Minimum length of a name to predict, in characters: `i` or `fd` carry no meaning."""
     variables_per_unit: NonNegativeInt

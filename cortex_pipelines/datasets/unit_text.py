@@ -1,6 +1,6 @@
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -97,10 +97,11 @@ def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: Data
     its imports.
     """
     rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
-    indents = [
-        _indent(texts.get((source, path), b""), start)
-        for source, path, start in rows.select("source", "path", "start_byte").iter_rows()
-    ]
+    indents = []
+    for source, path, start in rows.select("source", "path", "start_byte").iter_rows():
+        text = texts.get((source, path), b"")
+        before = text[text.rfind(b"\n", 0, start) + 1 : start]
+        indents.append("" if before.strip() else before.decode("utf-8", "replace"))
     beginnings = _beginnings(units, texts, settings.max_prompt_bytes)
     schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
     with_beginnings = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
@@ -150,18 +151,12 @@ def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
     for source, path, split, start, end in units.filter(pl.col("kind").is_in(_HIDDEN)).select(columns).iter_rows():
         for other in _HIDDEN_FROM.get(split, ()):
             hiding[source, path, other].append((start, end))
-    spans = [_visible(hiding.get(key[:3], ()), *key[3:]) for key in units.select(columns).iter_rows()]
+    spans = []
+    for source, path, split, start, end in units.select(columns).iter_rows():
+        hidden = hiding.get((source, path, split), ())
+        before = max((last for _, last in hidden if last <= start), default=0)
+        spans.append((before, min((first for first, _ in hidden if first >= end), default=None)))
     return pl.DataFrame(spans, schema={"visible_from": pl.Int64, "visible_until": pl.Int64}, orient="row")
-
-
-def _visible(hidden: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int | None]:
-    before = max((last for _, last in hidden if last <= start), default=0)
-    return before, min((first for first, _ in hidden if first >= end), default=None)
-
-
-def _indent(text: bytes, start: int) -> str:
-    before = text[text.rfind(b"\n", 0, start) + 1 : start]
-    return "" if before.strip() else before.decode("utf-8", "replace")
 
 
 _CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
@@ -176,22 +171,9 @@ COLUMNS = ("unit_id", "kind", "language", "source", "path", "context", "start_by
 
 
 def calls_of(units: pl.DataFrame) -> pl.DataFrame:
-    """Distinct calls in each unit: column ``calls`` of ``receiver.name``."""
+    """Column ``calls``: distinct calls in each unit, as ``receiver.name``."""
     calls = [[f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))] for code in units["code"]]
     return pl.Series("calls", calls, dtype=pl.List(pl.String)).to_frame()
-
-
-@dataclass(frozen=True, slots=True)
-class ReferableDefinition:
-    unit_id: str
-    source: str
-    path: str
-    start: int
-    kind: str
-    name: str
-    signature: str
-    context: str
-    split: str
 
 
 class RepositoryContext:
@@ -204,65 +186,49 @@ class RepositoryContext:
         self._units, self._max_signatures = units, max_signatures
 
     @cached_property
-    def _definitions(self) -> list[ReferableDefinition]:
+    def _definitions(self) -> Mapping[tuple[str, ...], list[dict[str, Any]]]:
+        """Definitions of the splits by source, path and context, and by source and name."""
         rows = self._units.filter(
             pl.col("kind").is_in(DEFINITIONS) & (pl.col("signature") != "") & pl.col("split").is_not_null()
         ).sort("source", "path", "start_byte", "unit_id")
-        columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
-        visible = rows.select(*columns, "context", "split").iter_rows()
-        return [ReferableDefinition(*row) for row in visible]
-
-    @cached_property
-    def _by_location(self) -> dict[tuple[str, str, str], list[ReferableDefinition]]:
-        by_location: dict[tuple[str, str, str], list[ReferableDefinition]] = defaultdict(list)
-        for definition in self._definitions:
-            by_location[definition.source, definition.path, definition.context].append(definition)
-        return by_location
-
-    @cached_property
-    def _names(self) -> dict[tuple[str, str], list[ReferableDefinition]]:
-        names: dict[tuple[str, str], list[ReferableDefinition]] = defaultdict(list)
-        for definition in self._definitions:
-            names[definition.source, definition.name].append(definition)
-        return names
+        columns = ("source", "path", "context", "name", "kind", "signature", "split", "start_byte")
+        definitions: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for row in rows.select(columns).iter_rows(named=True):
+            definitions[row["source"], row["path"], row["context"]].append(row)
+            definitions[row["source"], row["name"]].append(row)
+        return definitions
 
     def lines(self, unit: dict[str, Any], calls: Iterable[str]) -> tuple[str, ...]:
         """Comment lines for a prompt: nearest siblings first, then called definitions."""
         comment = LINE_COMMENTS[unit["language"]]
         comment_lines: dict[str, None] = {}
-        for sibling in self._siblings(unit):
-            comment_lines[f"{comment} {sibling.signature}"] = None
+        in_context = self._definitions.get((unit["source"], unit["path"], unit["context"]), [])
+        siblings = [other for other in in_context if self._may_show(unit, other)]
+        siblings.sort(key=lambda other: (abs(other["start_byte"] - unit["start_byte"]), other["start_byte"]))
+        for sibling in siblings[: self._max_signatures]:
+            comment_lines[f"{comment} {sibling['signature']}"] = None
         for called in self._called(unit, calls):
-            path_prefix = "" if called.path == unit["path"] else f"{called.path}: "
-            comment_lines[f"{comment} {path_prefix}{called.signature}"] = None
+            path_prefix = "" if called["path"] == unit["path"] else f"{called['path']}: "
+            comment_lines[f"{comment} {path_prefix}{called['signature']}"] = None
         return tuple(comment_lines)
 
-    def _siblings(self, unit: dict[str, Any]) -> list[ReferableDefinition]:
-        siblings = [
-            other
-            for other in self._by_location.get((unit["source"], unit["path"], unit["context"]), ())
-            if self._may_show(unit, other)
-        ]
-        siblings.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
-        return siblings[: self._max_signatures]
-
-    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[ReferableDefinition]:
+    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[dict[str, Any]]:
         yielded = 0
         for call in calls:
             receiver, _, name = call.rpartition(".")
-            homonyms = self._names.get((unit["source"], name), [])
+            homonyms = self._definitions.get((unit["source"], name), [])
             if receiver in _SELF or len(homonyms) > _MOST_HOMONYMS:
                 continue  # a method of the same class is a sibling
             if not receiver:
-                homonyms = [other for other in homonyms if other.kind != "method"]
-            matches = [other for other in homonyms if other.path == unit["path"]] or homonyms
+                homonyms = [other for other in homonyms if other["kind"] != "method"]
+            matches = [other for other in homonyms if other["path"] == unit["path"]] or homonyms
             if len(matches) == 1 and self._may_show(unit, matches[0]):
                 yield matches[0]
                 yielded += 1
             if yielded == self._max_signatures:
                 return
 
-    def _may_show(self, unit: dict[str, Any], other: ReferableDefinition) -> bool:
-        inside = unit["start_byte"] <= other.start < unit["end_byte"]
-        same_file = (other.source, other.path) == (unit["source"], unit["path"])
-        return other.split in ("train", unit["split"]) and not (inside and same_file)
+    def _may_show(self, unit: dict[str, Any], other: dict[str, Any]) -> bool:
+        inside = unit["start_byte"] <= other["start_byte"] < unit["end_byte"]
+        same_file = (other["source"], other["path"]) == (unit["source"], unit["path"])
+        return other["split"] in ("train", unit["split"]) and not (inside and same_file)

@@ -1,8 +1,7 @@
 """Events about completions: the one form that is stored, and readers of the forms that others write.
 
-Continue's development data: https://docs.continue.dev/customize/deep-dives/development-data, schema
-versions 0.1.0 and 0.2.0. Tabby's events: its API (``POST /v1/events``) and the lines of its own log
-(``{"ts", "event"}``).
+Continue's development data: https://docs.continue.dev/customize/deep-dives/development-data, schema versions 0.1.0 and
+0.2.0. Tabby's events: its API (``POST /v1/events``) and the lines of its own log (``{"ts", "event"}``).
 """
 
 import hashlib

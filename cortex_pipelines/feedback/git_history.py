@@ -1,9 +1,8 @@
 """What the history of a repository says: what survives of completions, and a simulated developer.
 
-The developer types the next version of a file. Its rule of acceptance is fixed here, beforehand, and not
-tuned to any result: it knows the line that comes next, and takes what is close to it. What it does says
-how the machinery works, nothing of how people would react; every event is marked, and figures of people
-never contain one.
+The developer types the next version of a file. Its rule of acceptance is fixed here, beforehand, and not tuned to any
+result: it knows the line that comes next, and takes what is close to it. What it does says how the machinery works,
+nothing of how people would react; every event is marked, and figures of people never contain one.
 """
 
 import random
@@ -137,8 +136,7 @@ def simulate(
 ) -> Iterator[dict[str, Any]]:
     """Lines of the gateway's log, as if a developer had typed the changes; the clock is made up.
 
-    A suggestion is asked for at each line that a change adds; ``suggester`` must not look at what comes
-    after.
+    A suggestion is asked for at each line that a change adds; ``suggester`` must not look at what comes after.
     """
     draw = random.Random(0)  # nosec B311: ids, no secrets
     for change in changes:

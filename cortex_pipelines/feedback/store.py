@@ -213,9 +213,8 @@ def pinned_events(
             event = parse_event(json.loads(payload))
         except EventError as error:
             raise FeedbackError(
-                f"feedback log {name}: the record at byte {offset} is not an event ({error}); "
-                "remove it, import its source again by `cortex feedback import`, then "
-                "`cortex update`"
+                f"feedback log {name}: the record at byte {offset} is not an event ({error}); remove it, import its "
+                "source again by `cortex feedback import`, then `cortex update`"
             ) from error
         if not is_forgotten_event(privacy, event.project, event.path, event.unit):
             yield event

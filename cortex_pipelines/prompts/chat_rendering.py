@@ -1,9 +1,8 @@
 """Render conversations with a chat template, folding turns that the template rejects or drops.
 
-The conversation is first rendered with marks in place of its texts: a template that raises, or
-drops a mark, cannot render it unchanged. Then system text is moved into the user's turns, as
-Gemma's and Mistral's model cards advise, and turns of one role are joined by a blank line, until
-the template renders every text.
+The conversation is first rendered with marks in place of its texts: a template that raises, or drops a mark, cannot
+render it unchanged. Then system text is moved into the user's turns, as Gemma's and Mistral's model cards advise, and
+turns of one role are joined by a blank line, until the template renders every text.
 """
 
 import hashlib

@@ -19,9 +19,8 @@ class ModelText(str):
 def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Segments:
     """Render a template; only the template itself writes control tokens.
 
-    In the values, each spelling of a control token is replaced by a letter of the private use
-    area, which the template passes on whatever else it does to the text (trims, escapes, splits),
-    and put back in what the template wrote.
+    In the values, each spelling of a control token is replaced by a letter of the private use area, which the template
+    passes on whatever else it does to the text (trims, escapes, splits), and put back in what the template wrote.
     """
     encoder = encoder_of(tokenizer)
     stand_ins = _StandIns(encoder, values)

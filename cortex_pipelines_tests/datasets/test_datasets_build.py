@@ -222,7 +222,7 @@ def _candidates(split: str, sizes: dict[tuple[str, str], int]) -> pl.DataFrame:
 
 def _select(rows: pl.DataFrame, settings: DatasetSettings, rules: RowRules, **update: Any) -> dict[str, pl.DataFrame]:
     changed = settings.model_copy(update={"max_by_kind": {}} | update)
-    return select_rows(rows, "any", (), changed, rules).rows
+    return select_rows(rows, "any", (), changed, rules)[0]
 
 
 def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettings) -> None:
@@ -306,7 +306,7 @@ def test_rows_are_compared_by_tokens_and_stay_as_they_are(settings: DatasetSetti
     rows = pl.concat([_candidates(split, {("python", "a.py"): 3}) for split in SPLITS])
     texts = pl.col("example_id") + " = 'a text'  # a comment\n"
     rows = rows.with_columns(texts.alias("prompt"), ("answer = " + texts).alias("completion"))
-    selected = select_rows(rows, "any", (("completion",), ("prompt",)), settings).rows
+    selected = select_rows(rows, "any", (("completion",), ("prompt",)), settings)[0]
     for split in SPLITS:
         assert selected[split].height == 3
         assert selected[split]["prompt"].to_list() == [f"{split}{n} = 'a text'  # a comment\n" for n in range(3)]

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from posixpath import dirname, relpath
 from typing import Any, TypeVar
 
@@ -56,8 +56,7 @@ class DependencyRule:
 
     @property
     def rule_id(self) -> str:
-        key = (self.parts.source, self.parts.folder, self.parts.importer, self.parts.imported)
-        return hashlib.blake2b("\0".join(key).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b("\0".join(astuple(self.parts)).encode(), digest_size=16).hexdigest()
 
     @property
     def text(self) -> str:
@@ -67,7 +66,7 @@ class DependencyRule:
 
 def folder_import(edge: Edge) -> FolderImport | None:
     """The parts joined by an import, where the two paths diverge; None if they do not."""
-    importer_path, imported_path = (edge.path.split("/"), edge.target.split("/") if edge.target else [])
+    importer_path, imported_path = edge.path.split("/"), edge.target.split("/") if edge.target else []
     depth = 0
     while depth < min(len(importer_path), len(imported_path)) and importer_path[depth] == imported_path[depth]:
         depth += 1
@@ -101,8 +100,8 @@ def _part_name(path: Sequence[str], index: int) -> str:
 def _transitive_rules(rules: Sequence[DependencyRule], counts: Counter[FolderImport]) -> Iterator[DependencyRule]:
     folders: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for rule in rules:
-        parts = rule.parts
-        folders[parts.source, parts.folder][parts.importer].add(parts.imported)
+        source, folder, upper, lower = astuple(rule.parts)
+        folders[source, folder][upper].add(lower)
     for (source, folder), lower_parts in sorted(folders.items()):
         if len(lower_parts) > _MAX_PARTS:
             continue
@@ -202,18 +201,12 @@ def violation_examples(
             edges = [e for e in by_parts.get(parts, ()) if rule_splits.share_split(rule, e.source, e.path)]
             for edge in _shuffled(edges, rule, seed)[: settings.max_per_rule if allowed else None]:
                 fact = imports.facts[edge.fact_id]
-                yield _example(
-                    fact, fact["evidence"], rule, imports, prompt_imports, allowed=allowed, origin="original"
-                )
+                yield _example(fact, fact["evidence"], rule, imports, prompt_imports, allowed, "original")
         yield from _injected_examples(rule, by_parts, imports, prompt_imports, rule_splits, settings, seed)
 
 
-@dataclass(frozen=True)
-class PromptImports:
-    """Imports of a folder listed in a prompt, and those that decide the answer."""
-
-    lines: tuple[str, ...]
-    chain: str  # the imports that lead from the rule's upper part to its lower one
+PromptImports = tuple[tuple[str, ...], str]
+"""Imports of a folder listed in a prompt, and those that lead from the rule's upper part to its lower one."""
 
 
 def _prompt_imports(
@@ -245,7 +238,7 @@ def _prompt_imports(
     for upper, lower in sorted([*chain, *distractors[: settings.max_listed - len(chain)]]):
         lower_parts[upper].append(lower)
     lines = tuple(f"{upper} imports {', '.join(lowers)}" for upper, lowers in lower_parts.items())
-    return PromptImports(lines, ", ".join(f"{upper} imports {lower}" for upper, lower in chain))
+    return lines, ", ".join(f"{upper} imports {lower}" for upper, lower in chain)
 
 
 def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
@@ -274,19 +267,27 @@ def _injected_examples(
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
+    upper, lower = (f"{rule.parts.folder}/{part}".lstrip("/") for part in (rule.parts.importer, rule.parts.imported))
     upper_imports = [
         edge
         for parts, edges in by_parts.items()
         if (parts.source, parts.folder) == (rule.parts.source, rule.parts.folder)
         and parts.imported == rule.parts.importer
         for edge in edges
-    ] + _imports_within_upper(rule, imports)
+    ]
+    upper_imports += [
+        edge
+        for edge in imports.edges
+        if edge.source == rule.parts.source
+        and edge.path.startswith(f"{upper}/")
+        and edge.target.startswith(f"{upper}/")
+    ]
     importers = sorted(
-        {
-            (source, path)
-            for source, path in imports.of_file
-            if _in_lower_part(source, path, rule) and rule_splits.share_split(rule, source, path)
-        }
+        (source, path)
+        for source, path in imports.of_file
+        if source == rule.parts.source
+        and (path.startswith(f"{lower}/") or path.rsplit(".", 1)[0] == lower)
+        and rule_splits.share_split(rule, source, path)
     )
     injected_count = 0
     for source, path in _shuffled(importers, rule, seed):
@@ -298,24 +299,9 @@ def _injected_examples(
             fact = imports.of_file[source, path][0]
             same_language = fact["language"] == imports.facts[edge.fact_id]["language"]
             if text and same_language and edge.target not in imported_targets:
-                yield _example(fact, text, rule, imports, prompt_imports, allowed=False, origin="injected")
+                yield _example(fact, text, rule, imports, prompt_imports, False, "injected")
                 injected_count += 1
                 break
-
-
-def _imports_within_upper(rule: DependencyRule, imports: Imports) -> list[Edge]:
-    prefix = f"{rule.parts.folder}/{rule.parts.importer}/".lstrip("/")
-    return [
-        edge
-        for edge in imports.edges
-        if edge.source == rule.parts.source and edge.path.startswith(prefix) and edge.target.startswith(prefix)
-    ]
-
-
-def _in_lower_part(source: str, path: str, rule: DependencyRule) -> bool:
-    part_path = f"{rule.parts.folder}/{rule.parts.imported}".lstrip("/")
-    in_part = path.startswith(part_path + "/") or path.rsplit(".", 1)[0] == part_path
-    return source == rule.parts.source and in_part
 
 
 def _rewrite_import(fact: Row, path: str) -> str | None:
@@ -337,7 +323,6 @@ def _example(
     rule: DependencyRule,
     imports: Imports,
     prompt_imports: PromptImports,
-    *,
     allowed: bool,
     origin: str,
 ) -> Row:
@@ -348,10 +333,11 @@ def _example(
         if row["evidence"].strip() != statement.strip() and "\n" not in row["evidence"].strip()
     ][:_OTHER_IMPORTS]
     location = f" in {rule.parts.folder}" if rule.parts.folder else ""
+    listed, chain = prompt_imports
     prompt = "\n".join(
         [
             f"Parts{location}:",
-            *prompt_imports.lines,
+            *listed,
             f"File: {fact['path']}",
             *dict.fromkeys(other_imports),
             f"New import: {statement.strip()}",
@@ -359,9 +345,9 @@ def _example(
         ]
     )
     explanation = (
-        f"{parts.importer} may import {parts.imported}{location}: {prompt_imports.chain}"
+        f"{parts.importer} may import {parts.imported}{location}: {chain}"
         if allowed
-        else f"{rule.text}: {prompt_imports.chain}; the import turns the direction round"
+        else f"{rule.text}: {chain}; the import turns the direction round"
     )
     return {
         "fact": fact,

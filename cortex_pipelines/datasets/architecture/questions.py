@@ -77,10 +77,11 @@ def _placement(
     if not 3 - (kind == "owner") <= len(places) <= settings.max_listed:
         return
     text = first_paragraph(unit["docstring"] or "")
-    listing = {
-        place: _names(unit, others, seed, settings.max_listed if kind == "owner" else _NAMES_OF_A_FILE)
-        for place, others in sorted(places.items())
-    }
+    most = settings.max_listed if kind == "owner" else _NAMES_OF_A_FILE
+    listing = {}
+    for place, units in sorted(places.items()):
+        names = {other["name"] for other in units} - {unit["name"]}
+        listing[place] = sorted(sorted(names, key=lambda name: draw(seed, "listed", name))[:most])
     stems_of = {place: _stems(f"{place} {' '.join(names)}") for place, names in listing.items()}
     common = Counter(stem for stems in stems_of.values() for stem in stems)
     telling = {stem for stem in _stems(f"{unit['signature']} {text}") if common[stem] <= len(places) / 2}
@@ -98,11 +99,6 @@ _ASKED = {
     "placement": ("Files and what they declare:", "In which file does it belong?"),
     "owner": ("Packages and what they declare:", "Which package owns it?"),
 }
-
-
-def _names(unit: Row, others: Sequence[Row], seed: int, most: int) -> list[str]:
-    names = sorted({other["name"] for other in others} - {unit["name"]}, key=lambda name: draw(seed, "listed", name))
-    return sorted(names[:most])
 
 
 def _stems(text: str) -> set[str]:

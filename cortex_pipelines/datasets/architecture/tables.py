@@ -1,6 +1,7 @@
 """Build the tables of the architecture data set from architecture facts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from itertools import accumulate
 from typing import Any
 
@@ -8,7 +9,6 @@ import polars as pl
 
 from cortex_pipelines.datasets.answerable import ProjectWords
 from cortex_pipelines.datasets.architecture.dependency_rules import (
-    DependencyRule,
     RuleSplits,
     collect_imports,
     learn_rules,
@@ -84,12 +84,12 @@ def architecture_tables(
     rows = [_candidate(row, files_by_key, split_of, line_starts, unit_splits or {}) for row in example_rows]
     candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
-    is_usable = pl.col("not_made").is_null()
-    if with_redactions.filter(is_usable).height < examples.min_rows:
-        too_few = pl.when(is_usable).then(pl.lit(TOO_FEW)).otherwise("not_made")
-        with_redactions = with_redactions.with_columns(too_few.alias("not_made"))
+    if with_redactions["not_made"].null_count() < examples.min_rows:
+        with_redactions = with_redactions.with_columns(pl.col("not_made").fill_null(TOO_FEW))
     tables = finish_tables(NAME, ARCHITECTURE_DATASET, with_redactions, settings, cache, texts=_COMPARED)
-    return tables | {DEPENDENCY_RULES.name: _rules_table(rules)}
+    rule_rows = [(rule.rule_id, *astuple(rule.parts), rule.edges, rule.against, rule.learnt) for rule in rules]
+    rule_table = pl.DataFrame(rule_rows, schema=DEPENDENCY_RULES.schema, orient="row")
+    return tables | {DEPENDENCY_RULES.name: DEPENDENCY_RULES.conform(rule_table)}
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
@@ -165,22 +165,4 @@ def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], set
             # a cluster is in the split of its first member
             pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(pl.lit("near_duplicate_elsewhere")),
         ).alias("not_made"),
-    )
-
-
-def _rules_table(rules: Sequence[DependencyRule]) -> pl.DataFrame:
-    return DEPENDENCY_RULES.frame(
-        [
-            {
-                "rule_id": rule.rule_id,
-                "source": rule.parts.source,
-                "folder": rule.parts.folder,
-                "upper": rule.parts.importer,
-                "lower": rule.parts.imported,
-                "edges": rule.edges,
-                "against": rule.against,
-                "learnt": rule.learnt,
-            }
-            for rule in rules
-        ]
     )

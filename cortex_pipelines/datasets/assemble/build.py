@@ -13,7 +13,6 @@ from cortex_pipelines.datasets.assemble.selection import (
     RowRules,
     Texts,
     count_redactions,
-    empty_manifest,
     is_variant,
     manifest,
     require_no_leakage,
@@ -75,10 +74,8 @@ def completion_tables(
     statements = statement_candidates(units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, cache)
     completions = {"bodies": completion_candidates(functions, settings, cache), "statements": statements}
     complete_statements = statements.filter(pl.col("completion").is_not_null())
-    no_suffix = pl.lit("").alias("suffix")
-    originals = {
-        f"{group} after": _label(rows, ORIGINAL, "completion", no_suffix) for group, rows in completions.items()
-    }
+    after = {"origin": pl.lit(ORIGINAL), "task": pl.lit("completion"), "suffix": pl.lit("")}
+    originals = {f"{group} after": rows.with_columns(**after) for group, rows in completions.items()}
     originals["statements around"] = _gaps(draw_for_infilling(complete_statements, settings), project, settings, cache)
     judged = {group: judged_rows(rows, project, cache and cache.scoped(group)) for group, rows in originals.items()}
     judged["functions around"] = _gaps_of_functions(
@@ -94,7 +91,7 @@ def _gaps(
     units: pl.DataFrame, project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None, attempt: int = 0
 ) -> pl.DataFrame:
     rows = infilling_candidates(units, project.context, project.texts, settings, cache, attempt)
-    return _label(rows, ORIGINAL, "fim")
+    return rows.with_columns(origin=pl.lit(ORIGINAL), task=pl.lit("fim"))
 
 
 def _gaps_of_functions(
@@ -125,21 +122,14 @@ def naming_tables(
     must not be learnt.
     """
     units = project.units.filter(pl.col("kind").is_in(NAMED))
-    name_rows = naming_candidates(units, local_names(renamed), project.texts, settings, cache)
-    variants = renamed_units(units, renamed)
-    variant_cache = cache and cache.scoped("variants")
-    variant_name_rows = naming_candidates(variants, LOCAL_NAMES.to_frame(), project.texts, settings, variant_cache)
-    candidates = pl.concat(
-        [_with_unit_columns(units, name_rows, ORIGINAL), _with_unit_columns(units, variant_name_rows, RENAMED)],
-        how="diagonal",
-    )
+    of_units = naming_candidates(units, local_names(renamed), project.texts, settings, cache)
+    variants, variant_cache = renamed_units(units, renamed), cache and cache.scoped("variants")
+    of_variants = naming_candidates(variants, LOCAL_NAMES.to_frame(), project.texts, settings, variant_cache)
+    rows = pl.concat([of_units.with_columns(origin=pl.lit(ORIGINAL)), of_variants.with_columns(origin=pl.lit(RENAMED))])
+    candidates = rows.join(units, on="unit_id", maintain_order="left").with_columns(kind="name_kind")
     candidates = candidates.with_columns(naming_reasons(candidates, project.words).alias("not_made"))
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
     return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds, project.rules)
-
-
-def _label(rows: pl.DataFrame, origin: str, task: str, *more: pl.Expr) -> pl.DataFrame:
-    return rows.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"), *more)
 
 
 def judged_rows(rows: pl.DataFrame, project: ProjectUnits, cache: RowCache | None) -> pl.DataFrame:
@@ -148,11 +138,6 @@ def judged_rows(rows: pl.DataFrame, project: ProjectUnits, cache: RowCache | Non
     usable = rows.filter(is_usable)
     reasons = unanswerable(usable.with_columns(pl.col("completion").alias("answer")), project.words, cache)
     return pl.concat([usable.with_columns(reasons.alias("not_made")), rows.filter(~is_usable)])
-
-
-def _with_unit_columns(units: pl.DataFrame, name_rows: pl.DataFrame, origin: str) -> pl.DataFrame:
-    rows = name_rows.join(units, on="unit_id", maintain_order="left")
-    return rows.with_columns(pl.col("name_kind").alias("kind"), pl.lit(origin).alias("origin"))
 
 
 def finish_tables(
@@ -177,18 +162,18 @@ def finish_tables(
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
     is_redacted = pl.col("completion").str.contains(PLACEHOLDER) & pl.col("not_made").is_null()
     rows = candidates.with_columns(
-        of_variant.otherwise(reason).alias("split_reason"),
         pl.col("weight").fill_null(1.0),
-        pl.when(is_redacted).then(pl.lit(REDACTED)).otherwise("not_made").alias("not_made"),
+        split_reason=of_variant.otherwise(reason),
+        not_made=pl.when(is_redacted).then(pl.lit(REDACTED)).otherwise("not_made"),
     )
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
-    selected = select_rows(usable, name, texts, settings, rules, cache)
-    require_no_leakage(selected.rows, name, texts, settings)
+    selected, excluded = select_rows(usable, name, texts, settings, rules, cache)
+    require_no_leakage(selected, name, texts, settings)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
-    left_out = [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))]
+    left_out = [excluded, not_made.with_columns(pl.col("not_made").alias("left_out"))]
     if units is not None:
         left_out.append(units.filter(pl.col("left_out").is_not_null()))
-    split_tables = {table.name: table.conform(selected.rows[table.name]) for table in tables if table.name in SPLITS}
+    split_tables = {table.name: table.conform(selected[table.name]) for table in tables if table.name in SPLITS}
     empty = [split for split, rows in split_tables.items() if rows.is_empty()]
     if empty and units is not None and empty_reason is None:
         raise DatasetError(
@@ -196,9 +181,10 @@ def finish_tables(
             "datasets.max_prompt_bytes or has a near-duplicate in another split; raise the limit "
             "or add a source to the project in params.yaml (`cortex add NAME SOURCE`)"
         )
-    entries = manifest(selected.rows, pl.concat(left_out, how="diagonal"), settings)
+    entries = manifest(selected, pl.concat(left_out, how="diagonal"), settings)
     if entries.is_empty() and empty_reason is not None:
-        entries = empty_manifest(empty_reason)
+        entry = {"entry_id": empty_reason, "left_out": empty_reason, "count": 0, "filters": []}
+        entries = MANIFEST.frame([dict.fromkeys(MANIFEST.schema) | entry])
     return split_tables | {MANIFEST.name: entries}
 
 
@@ -240,12 +226,8 @@ def project_units(
         *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
     )
     split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
-    return ProjectUnits(with_redactions, split_rows, context, texts, _row_rules(units, prepared, settings))
-
-
-def _row_rules(units: pl.DataFrame, eligible: pl.DataFrame, settings: DatasetSettings) -> RowRules:
     counts = units.group_by("language").len().filter(pl.col("len") >= settings.mix.min_language_units)
-    held_out = eligible.filter(pl.col("split").is_in(["validation", "test"]) & (pl.col("kind") != "import"))
+    held_out = prepared.filter(pl.col("split").is_in(["validation", "test"]) & (pl.col("kind") != "import"))
     codes = held_out.select(pl.coalesce(bodies(held_out), "code")).to_series()
-    texts = [*codes, *held_out["docstring"].drop_nulls()]
-    return RowRules(frozenset(counts["language"]), tuple(texts))
+    rules = RowRules(frozenset(counts["language"]), (*codes, *held_out["docstring"].drop_nulls()))
+    return ProjectUnits(with_redactions, split_rows, context, texts, rules)

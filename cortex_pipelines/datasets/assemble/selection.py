@@ -35,15 +35,6 @@ def is_variant() -> pl.Expr:
     return (origin == RENAMED) | origin.str.starts_with(REWRITTEN)
 
 
-@dataclass(frozen=True)
-class RowSelection:
-    """Candidates split into selected and excluded rows."""
-
-    rows: dict[str, pl.DataFrame]  # selected rows by split
-    # excluded rows, with the reason in `left_out`: `repeated`, `near_duplicate_elsewhere`, `shows_held_out` or `sample`
-    left_out: pl.DataFrame
-
-
 def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
     """Add ``example_id``: a hash of prompt and completion."""
     # gaps of a unit differ in their suffix
@@ -69,14 +60,14 @@ def select_rows(
     settings: DatasetSettings,
     rules: RowRules = RowRules(),
     cache: RowCache | None = None,
-) -> RowSelection:
-    """Select the rows of a data set.
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """Selected rows by split, and the excluded ones, with the reason in ``left_out``.
 
     ``candidates``: rows with ``example_id``, ``split``, ``kind``, ``language``, ``path``, ``weight``, ``origin`` and
     the columns compared. Variants (by ``origin``) are selected for train only, up to their share.
     """
     first = pl.col("example_id").is_first_distinct()
-    left_out = [_left_out(candidates.filter(~first), "repeated")]
+    left_out = [candidates.filter(~first).with_columns(left_out=pl.lit("repeated"))]
     rows = candidates.filter(first)
     rows = rows.with_columns(tokenised_texts(rows, name, columns, cache).alias(_stream(columns)) for columns in texts)
     originals = rows.filter(~is_variant())
@@ -97,16 +88,16 @@ def select_rows(
             held_out = pl.concat([frame.select("example_id", _stream(columns)) for frame in others])
             duplicates = near_duplicate_pairs(distinct, held_out, _stream(columns), settings, tokenised=True)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
-        left_out.append(_left_out(_without(of_split, distinct), "near_duplicate_elsewhere"))
+        left_out.append(_without(of_split, distinct, "near_duplicate_elsewhere"))
         usable = distinct.filter(~_shows_held_out(distinct, others, rules)) if split == "train" else distinct
-        left_out.append(_left_out(_without(distinct, usable), "shows_held_out"))
+        left_out.append(_without(distinct, usable, "shows_held_out"))
         of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
         of_originals = split == "train" and not added
         of_split_mix = target_mix(of_kinds, rules.taught_languages, settings) if of_originals else mix
         fewest = (limit or 0) if added else FEWEST_HELD_OUT
         tolerance = HELD_OUT_TOLERANCE if split != "train" else 0.0
         sampled = sample(of_kinds, of_split_mix, limit, split, settings, fewest, tolerance)
-        left_out.append(_left_out(_without(usable, sampled), reason))
+        left_out.append(_without(usable, sampled, reason))
         return sampled
 
     for split in reversed(SPLITS):
@@ -120,7 +111,7 @@ def select_rows(
     most = most_variants(selected["train"], rules.taught_languages, settings)
     variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, added=True)
     selected["train"] = pl.concat([selected["train"], variants])
-    return RowSelection(selected, pl.concat(left_out, how="diagonal"))
+    return selected, pl.concat(left_out, how="diagonal")
 
 
 def _most_injected(own_changes: int, split: str, limit: int | None, rules: RowRules) -> int:
@@ -131,12 +122,10 @@ def _most_injected(own_changes: int, split: str, limit: int | None, rules: RowRu
     return most if limit is None else max(min(most, limit - own_changes), 0)
 
 
-def _left_out(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
-    return rows.with_columns(pl.lit(reason).alias("left_out"))
-
-
-def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(others.select("example_id"), on="example_id", how="anti", maintain_order="left")
+def _without(rows: pl.DataFrame, others: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """Rows that are not among the others, with the reason as ``left_out``."""
+    left_out = rows.join(others.select("example_id"), on="example_id", how="anti", maintain_order="left")
+    return left_out.with_columns(left_out=pl.lit(reason))
 
 
 _HELD_OUT_TOKENS = 5
@@ -192,26 +181,16 @@ def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, sett
 
 
 FILTERS = (
-    *("generated", "licence", "syntax", "longest_line", "mean_line", "alphanumeric", "comments", "contaminated"),
-    *("near_duplicate",),
+    *("generated", "licence", "syntax", "longest_line", "mean_line", "alphanumeric", "comments"),
+    *("contaminated", "near_duplicate"),
 )
 """Filters of units, in order."""
 
 ROW_FILTERS = (
-    *(
-        "body_size",
-        "no_gap",
-        "prompt_size",
-        "answer_in_prompt",
-        "repeated",
-        "near_duplicate_elsewhere",
-        "shows_held_out",
-    ),
-    *("sample", "injected_share"),
+    *("body_size", "no_gap", "prompt_size", "answer_in_prompt", "repeated", "near_duplicate_elsewhere"),
+    *("shows_held_out", "sample", "injected_share"),
 )
 """Filters of candidates whose unit passed ``FILTERS``, in order."""
-
-_ALL = (*FILTERS, *ROW_FILTERS)
 
 
 def manifest(rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
@@ -225,11 +204,6 @@ def manifest(rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings:
     reasons = left_out["left_out"].unique().sort().to_list()
     reason_entries = [_reason_entries(left_out, reason, settings) for reason in reasons]
     return MANIFEST.conform(pl.concat([row_entries, *reason_entries]))
-
-
-def empty_manifest(reason: str) -> pl.DataFrame:
-    entry = dict.fromkeys(MANIFEST.schema) | {"entry_id": reason, "left_out": reason}
-    return MANIFEST.frame([entry | {"count": 0, "filters": []}])
 
 
 def is_empty(tables: Mapping[str, pl.DataFrame], reason: str) -> bool:
@@ -258,9 +232,13 @@ def _reason_entries(left_out: pl.DataFrame, reason: str, settings: DatasetSettin
     """Entries excluded by one filter: the first by hash, the rest counted by language."""
     rows = left_out.filter(pl.col("left_out") == reason).with_row_index("at")
     kinds = rows["kind"] if "kind" in rows.columns else [""] * rows.height
+    # entries of the same unit, kind and text are numbered, independent of row order
+    keys = [name for name in ("unit_id", "kind", "origin", "prompt", "completion") if name in rows.columns]
+    sorted_rows = rows.select("at", *keys).sort(*keys, nulls_last=True, maintain_order=True)
+    ordinals = sorted_rows.with_columns(number=pl.col("at").cum_count().over("unit_id")).sort("at")["number"]
     ids = [
         hashlib.sha256("\x1f".join((reason, unit, kind or "", str(ordinal))).encode()).hexdigest()[:32]
-        for unit, kind, ordinal in zip(rows["unit_id"], kinds, _ordinals(rows), strict=True)
+        for unit, kind, ordinal in zip(rows["unit_id"], kinds, ordinals, strict=True)
     ]
     with_entry_ids = rows.with_columns(
         pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
@@ -268,26 +246,11 @@ def _reason_entries(left_out: pl.DataFrame, reason: str, settings: DatasetSettin
     entries = _manifest_columns(with_entry_ids.head(settings.max_named_left_out), "entry_id")
     summarised = with_entry_ids.slice(settings.max_named_left_out).group_by("language").len().sort("language")
     more = [
-        {
-            "entry_id": f"more:{reason}:{language}",
-            "left_out": reason,
-            "language": language,
-            "count": count,
-            "filters": [],
-        }
+        {"entry_id": f"more:{reason}:{language}", "left_out": reason, "language": language, "count": count}
         for language, count in summarised.iter_rows()
     ]
     entries = pl.concat([entries, pl.DataFrame(more, schema=entries.schema)])
     return entries.with_columns(_filters(reason))
-
-
-def _ordinals(rows: pl.DataFrame) -> pl.Series:
-    """Number entries of the same unit, kind and text, independent of row order."""
-    keys = [name for name in ("unit_id", "kind", "origin", "prompt", "completion")
-            if name in rows.columns]  # fmt: skip
-    sorted_rows = rows.select("at", *keys).sort(*keys, nulls_last=True, maintain_order=True)
-    numbered = sorted_rows.with_columns(pl.col("at").cum_count().over("unit_id").alias("number"))
-    return numbered.sort("at")["number"]
 
 
 def _manifest_columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
@@ -301,7 +264,9 @@ def _manifest_columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
 
 
 def _filters(reason: str | None) -> pl.Expr:
-    passed = _ALL[: _ALL.index(reason)] if reason in _ALL else _ALL
+    passed: Sequence[str] = (*FILTERS, *ROW_FILTERS)
+    if reason in passed:
+        passed = passed[: passed.index(reason)]
     # excluded before any filter
     if reason and reason.startswith(("review_", "pattern_", "feedback_")):
         passed = ()

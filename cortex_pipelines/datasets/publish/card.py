@@ -104,11 +104,10 @@ def _totals(tables: Tables) -> pl.DataFrame:
 def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     excluded = _by_reason(entries.filter(pl.col("left_out").is_not_null()))
     limits = (
-        f"Lines up to {settings.longest_line} characters and {settings.mean_line} in the mean, at "
-        f"least {settings.min_alphanumeric:g} letters and digits, at most "
-        f"{settings.max_comment_share:g} of the lines comments (StarCoder); near-duplicates from a "
-        f"Jaccard similarity of {settings.near_duplicate_threshold:g} over runs of "
-        f"{settings.shingle_tokens} tokens. Left out, by the first filter that was not passed:"
+        f"Lines up to {settings.longest_line} characters and {settings.mean_line} in the mean, at least "
+        f"{settings.min_alphanumeric:g} letters and digits, at most {settings.max_comment_share:g} of the lines "
+        f"comments (StarCoder); near-duplicates from a Jaccard similarity of {settings.near_duplicate_threshold:g} "
+        f"over runs of {settings.shingle_tokens} tokens. Left out, by the first filter that was not passed:"
     )
     redacted = int(entries.filter(pl.col("split").is_not_null())["redactions"].sum())
     private = f"Placeholders for private data in the spans of the rows: {redacted}."

@@ -51,10 +51,9 @@ def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.
     """Units with near-duplicate ``cluster``, named by its smallest unit id.
 
     Two units are near-duplicates if their whole code or their bodies are: short functions that differ only in their
-    signatures would give the same completion. Code is compared by its token stream, so that a reformatted copy is
-    one.
-    ``units``: columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and ``language``, which is
-    guessed if the column is missing.
+    signatures would give the same completion. Code is compared by its token stream, so that a reformatted copy is one.
+    ``units``: columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and ``language``, which is guessed
+    if the column is missing.
     """
     if "language" not in units.columns:
         guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)

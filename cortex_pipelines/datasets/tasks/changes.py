@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.splitting.assign import split_by_hash
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, FileKey
 from cortex_pipelines.extraction.pairs.purposes import purpose_in_message
 from cortex_pipelines.extraction.patterns.pattern import Pattern, fill_metavariables
-from cortex_pipelines.extraction.patterns.pattern_files import PatternFile, read_patterns
+from cortex_pipelines.extraction.patterns.pattern_files import read_patterns
 from cortex_pipelines.extraction.reviews.exports import is_export, read_export
 from cortex_pipelines.extraction.reviews.mail import is_mailbox, read_mailbox
 from cortex_pipelines.extraction.reviews.review import DAMAGED, Review
@@ -76,7 +76,18 @@ def change_candidates(
             pl.lit("").alias("indent"),
         )
     )
-    rows = rows.with_columns(_exclusion_reason(rows, benchmarks, settings).alias("barred"))
+    codes = (rows["before"] + "\n" + rows["after"]).to_list()
+    barred = (
+        pl.when(pl.col("why_not").fill_null("") != "")
+        .then("why_not")
+        .when(~pl.col("language").is_in(list(LINE_COMMENTS)).fill_null(False))
+        .then(pl.lit("language"))
+        .when(~pl.col("trainable"))  # the licence of a file outside of the project is unknown
+        .then(pl.lit("licence"))
+        .when(contaminated(codes, benchmarks, settings, rows["language"].to_list()))
+        .then(pl.lit("contaminated"))
+    )
+    rows = rows.with_columns(barred.alias("barred"))
     usable = rows.filter(pl.col("barred").is_null())
     excluded = rows.filter(pl.col("barred").is_not_null()).with_columns(pl.col("barred").alias("not_made"))
     with_prompts = candidates_of(usable.hstack(prompt_columns(usable, settings)))
@@ -148,20 +159,6 @@ def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFram
     )
 
 
-def _exclusion_reason(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.Expr:
-    codes = (rows["before"] + "\n" + rows["after"]).to_list()
-    return (
-        pl.when(pl.col("why_not").fill_null("") != "")
-        .then("why_not")
-        .when(~pl.col("language").is_in(list(LINE_COMMENTS)).fill_null(False))
-        .then(pl.lit("language"))
-        .when(~pl.col("trainable"))  # the licence of a file outside of the project is unknown
-        .then(pl.lit("licence"))
-        .when(contaminated(codes, benchmarks, settings, rows["language"].to_list()))
-        .then(pl.lit("contaminated"))
-    )
-
-
 REVIEW_FILE_COLUMNS = ("source", "path", "language", "revision", "text")
 """Columns read from REPOSITORY_FILES."""
 
@@ -185,18 +182,16 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
     may_be_export = pl.col("language").is_null() | pl.col("language").is_in(["json", "text"])
     export_files = files.select(REVIEW_FILE_COLUMNS).filter(may_be_export).sort("source", "path")
     for source, path, language, revision, text in export_files.iter_rows():
-        for review in _reviews(path, language, text):
+        if language == "json" or path.lower().endswith(".ndjson"):
+            reviews = read_export(text) if is_export(text) else []
+        else:
+            reviews = read_mailbox(text) if is_mailbox(path, text) else []
+        for review in reviews:
             if review.why_not == DAMAGED:
                 review = replace(review, path=path)
             row = _row(_redacted(review, privacy, key), languages)
             rows.setdefault(row["unit_id"], {**row, "export": path, "export_source": source, "revision": revision})
     return pl.DataFrame([rows[name] for name in sorted(rows)], schema=REVIEW_ROWS, orient="row")
-
-
-def _reviews(path: str, language: str | None, text: str) -> list[Review]:
-    if language == "json" or path.lower().endswith(".ndjson"):
-        return read_export(text) if is_export(text) else []
-    return read_mailbox(text) if is_mailbox(path, text) else []
 
 
 def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
@@ -211,7 +206,7 @@ def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
 
 def _row(review: Review, languages: Mapping[FileKey, str | None]) -> dict[str, Any]:
     source = next((source for source, path in sorted(languages) if path == review.path), None)
-    language = languages.get((source, review.path)) if source else None
+    language = languages[source, review.path] if source else None
     parts = (review.path, review.before, review.remark, review.after, review.why_not)
     return {
         "source": source,
@@ -245,12 +240,18 @@ def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) ->
     }
     rows: list[dict[str, Any]] = []
     for pattern_file in read_patterns(files):
-        location = {"source": pattern_file.source, "path": pattern_file.path}
-        location["revision"] = revisions[pattern_file.source, pattern_file.path]
-        file_rows = (
-            [_rejected_row(pattern_file)] if pattern_file.pattern is None else _rows(pattern_file.pattern, privacy, key)
-        )
-        rows += [{**row, **location, "unit_id": _id(location, row)} for row in file_rows]
+        source, path = pattern_file.source, pattern_file.path
+        location = {"source": source, "path": path, "revision": revisions[source, path]}
+        if pattern_file.pattern is None:
+            # no column has its text: the name distinguishes entries of a file
+            rejected = {"name": pattern_file.detail, "purpose": "readability", "why_not": pattern_file.why_not}
+            of_file = [rejected | dict.fromkeys(("before", "after", "explanation"), "")]
+        else:
+            of_file = _rows(pattern_file.pattern, privacy, key)
+        for row in of_file:
+            parts = (*location.values(), row["name"], row.get("language") or "", row["before"], row["after"])
+            unit_id = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+            rows.append({**row, **location, "unit_id": unit_id})
     return pl.DataFrame(rows, schema=PATTERN_ROWS, orient="row").sort("unit_id")
 
 
@@ -271,14 +272,3 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
         }
         for language in pattern.languages
     ]
-
-
-def _rejected_row(pattern_file: PatternFile) -> dict[str, Any]:
-    texts = dict.fromkeys(("before", "after", "explanation"), "")
-    # no column has its text: the name distinguishes entries of a file
-    return {"name": pattern_file.detail, "purpose": "readability", "why_not": pattern_file.why_not, **texts}
-
-
-def _id(location: dict[str, str], row: dict[str, Any]) -> str:
-    parts = (*location.values(), row["name"], row.get("language") or "", row["before"], row["after"])
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

@@ -26,10 +26,8 @@ CANDIDATE_COLUMNS = {"prompt": pl.String, "completion": pl.String, "not_made": p
 
 def bodies(units: pl.DataFrame) -> pl.Series:
     """Body of each unit to predict; null for units without one."""
-    body_texts = [
-        parts.body if parts else None
-        for parts in (_parts(*row) for row in units.select("kind", "code", "start_byte", "body_start_byte").iter_rows())
-    ]
+    rows = units.select("kind", "code", "start_byte", "body_start_byte").iter_rows(named=True)
+    body_texts = [parts.body if parts else None for parts in map(unit_parts, rows)]
     return pl.Series("body", body_texts, dtype=pl.String)
 
 
@@ -73,13 +71,9 @@ def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context:
 
 def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
     """Split a function or method where its body begins; None for other units."""
-    return _parts(unit["kind"], unit["code"], unit["start_byte"], unit["body_start_byte"])
-
-
-def _parts(kind: str, code: str, start: int, body_start: int | None) -> UnitParts | None:
-    if kind not in FUNCTIONS or body_start is None:
+    if unit["kind"] not in FUNCTIONS or unit["body_start_byte"] is None:
         return None
-    return cut_unit(code, body_start - start)
+    return cut_unit(unit["code"], unit["body_start_byte"] - unit["start_byte"])
 
 
 def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | None, str | None, str | None]:
@@ -94,8 +88,7 @@ def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str 
     prompt = unit_prompt(unit, parts, settings.max_prompt_bytes)
     if prompt is None:
         return None, None, "prompt_size"
-    # A body that occurs in its own prompt (such as the docstring's example)
-    # would be copied, not written.
+    # A body that occurs in its own prompt (such as the docstring's example) would be copied, not written.
     if fold_whitespace(parts.body) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"
     return prompt, parts.body, None
@@ -146,7 +139,11 @@ def _statement_example(
     unit: dict[str, Any], text: bytes, settings: DatasetSettings
 ) -> tuple[str | None, str | None, str | None]:
     code = unit["code"]
-    split_at = _split_offset(unit)
+    if unit["kind"] == "import":
+        keywords = _IMPORT_WORDS.match(code)
+        split_at = keywords.end() if keywords else 0
+    else:
+        split_at = word_end(code, unit["name"])
     completion = code[split_at:].rstrip()
     if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
         return None, None, "body_size"
@@ -159,13 +156,6 @@ def _statement_example(
     if fold_whitespace(completion) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"
     return prompt, completion, None
-
-
-def _split_offset(unit: dict[str, Any]) -> int:
-    if unit["kind"] == "import":
-        match = _IMPORT_WORDS.match(unit["code"])
-        return match.end() if match else 0
-    return word_end(unit["code"], unit["name"])
 
 
 def word_end(text: str, name: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.labels.vocabulary import words_of
+from cortex_pipelines.augmentation.node_table import split_words
 from cortex_pipelines.datasets.answerable import only_refers, tells_prose
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
 from cortex_pipelines.datasets.assemble.selection import is_empty
@@ -49,31 +50,18 @@ _WORD = re.compile(r"[^\W\d_]+")
 _COMMENT_OR_LITERAL = re.compile(
     r"#[^\n]*|[A-Za-z]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')", re.DOTALL
 )
-_FILLERS = frozenset(
-    [
-        *("a", "an", "and", "are", "class", "for", "from", "function", "given", "in", "is", "it"),
-        *("its", "method", "of", "on", "or", "s", "that", "the", "this", "to", "with"),
-    ]
+_FILLERS = split_words(
+    "a an and are class for from function given in is it its method of on or s that the this to with"
 )
 
 
 def documentation_tables(project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None) -> Tables:
     """Tables of the documentation data set; without docstrings, the manifest says so."""
-    documented = pl.col("kind").is_in(DEFINITIONS) & pl.col("documented")
-    documented_units = project.units.filter(pl.col("kind").is_in(DEFINITIONS) & pl.col("docstring").is_not_null())
-    candidates = documentation_candidates(documented_units, settings, cache).with_columns(
-        pl.lit("original").alias("origin")
-    )
-    return finish_tables(
-        NAME,
-        DOCUMENTATION_DATASET,
-        candidates,
-        settings,
-        cache,
-        project.splits.filter(documented),
-        project.rules,
-        empty_reason=_NONE,
-    )
+    is_definition = pl.col("kind").is_in(DEFINITIONS)
+    documented_units = project.units.filter(is_definition & pl.col("docstring").is_not_null())
+    candidates = documentation_candidates(documented_units, settings, cache).with_columns(origin=pl.lit("original"))
+    splits = project.splits.filter(is_definition & pl.col("documented"))
+    return finish_tables(NAME, DOCUMENTATION_DATASET, candidates, settings, cache, splits, project.rules, _NONE)
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -136,7 +124,8 @@ def _example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | Non
     begin = unit["body_start_byte"]
     offset = begin - unit["start_byte"] if begin is not None else None
     code = without_docstring(unit["code"], unit["language"], unit["docstring"], offset)
-    if code is None or _is_empty(unit["kind"], unit["code"], offset):
+    is_stub = offset is None or bool(_STUB.fullmatch(unit["code"].encode()[offset:].decode()))
+    if code is None or (unit["kind"] in FUNCTIONS and is_stub):
         return None, None, "documentation_of_nothing"
     prompt = prompt_about_unit(unit, code, DOCUMENTATION_REQUEST)
     if len(prompt.encode()) > settings.max_prompt_bytes:
@@ -157,12 +146,6 @@ def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings
     if len(text.encode()) > settings.max_body_bytes:
         return "documentation_long"
     return "answer_in_prompt" if repeats_name(text, unit["name"]) else None
-
-
-def _is_empty(kind: str, code: str, body_offset: int | None) -> bool:
-    if kind not in FUNCTIONS:
-        return False
-    return body_offset is None or bool(_STUB.fullmatch(code.encode()[body_offset:].decode()))
 
 
 def _word_string(text: str) -> str:

@@ -6,7 +6,7 @@ their file, which is named by the editor or found by its text.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -100,28 +100,33 @@ def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 def _select_changes(
     interactions: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
-    files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
-    find_file = _file_finder(files_by_key, splits_by_file(splits, settings))
+    file_splits = splits_by_file(splits, settings)
+
+    def held_out_first(file_key: FileKey) -> tuple[int, FileKey]:
+        split = file_splits.get(file_key)
+        return -SPLITS.index(split[0]) if split else 0, file_key
+
+    by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
+    files_by_key = {file_key: by_key[file_key] for file_key in sorted(by_key, key=held_out_first)}
     latest = pl.max_horizontal("retained_1h", "retained_commit")
     accepted_unchanged = pl.col("accepted") & ~pl.col("edited") & (latest == pl.col("characters"))
     corrected = pl.col("corrected").is_not_null()
     selected = interactions.filter(corrected | (accepted_unchanged & pl.col("original").is_not_null()))
-    rows = [
-        _change(row, files_by_key, find_file, settings) for row in selected.sort("completion_id").iter_rows(named=True)
-    ]
+    rows = [_change(row, files_by_key, settings) for row in selected.sort("completion_id").iter_rows(named=True)]
     return pl.DataFrame(rows, schema=_CHANGES, orient="row")
 
 
 def _change(
-    row: Mapping[str, Any],
-    files_by_key: Mapping[FileKey, Mapping[str, Any]],
-    find_file: Callable[[str | None, str], FileKey | None],
-    settings: DatasetSettings,
+    row: Mapping[str, Any], files_by_key: Mapping[FileKey, Mapping[str, Any]], settings: DatasetSettings
 ) -> dict[str, Any]:
+    """The change that an interaction stands for, of the first file with its path, or else with its text."""
     corrected = row["corrected"] is not None
     before = row["original"] if corrected else ""
     after = row["corrected"] if corrected else row["original"]
-    file_key = find_file(row["path"], after)
+    by_path = (file_key for file_key in files_by_key if file_key[1] == row["path"])
+    stripped = after.strip()
+    by_text = (file_key for file_key, file in files_by_key.items() if stripped and stripped in file["text"])
+    file_key = next(by_path, None) or next(by_text, None)
     file = files_by_key[file_key] if file_key else None
     why_not = None
     if before is None:
@@ -130,6 +135,11 @@ def _change(
         why_not = "feedback_without_file"
     kind, written_by = (CORRECTION, PERSON) if corrected else (RETAINED, MODEL)
     parts = (kind, *(file_key or ("", row["path"] or "")), before or "", after)
+    prompt = None
+    if file is not None and not corrected:
+        head = f"{LINE_COMMENTS.get(file['language'], '#')} {file['path']}\n"
+        code = str(file["text"]).partition(after)[0].encode()
+        prompt = head + code_before(code, len(code), settings.max_prompt_bytes - len(head.encode()))
     return {
         "unit_id": hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32],
         "source": file_key[0] if file_key else None,
@@ -138,34 +148,8 @@ def _change(
         "revision": file["revision"] if file else None,
         "before": before or "",
         "after": after,
-        "prompt": None if corrected or file is None else _prompt(file, after, settings),
+        "prompt": prompt,
         "kind": kind,
         "origin": SIMULATION if row["simulated"] else written_by,
         "why_not": why_not,
     }
-
-
-def _file_finder(
-    files_by_key: Mapping[FileKey, Mapping[str, Any]], file_splits: Mapping[FileKey, tuple[str, str]]
-) -> Callable[[str | None, str], FileKey | None]:
-    """Find the file of a text by its path, or else by its content; held-out files first."""
-
-    def order(file_key: FileKey) -> tuple[int, FileKey]:
-        split = file_splits.get(file_key)
-        return -SPLITS.index(split[0]) if split else 0, file_key
-
-    file_keys = sorted(files_by_key, key=order)
-
-    def find_file(path: str | None, text: str) -> FileKey | None:
-        by_path = next((file_key for file_key in file_keys if file_key[1] == path), None)
-        stripped = text.strip()
-        by_text = (file_key for file_key in file_keys if stripped and stripped in files_by_key[file_key]["text"])
-        return by_path or next(by_text, None)
-
-    return find_file
-
-
-def _prompt(file: Mapping[str, Any], text: str, settings: DatasetSettings) -> str:
-    head = f"{LINE_COMMENTS.get(file['language'], '#')} {file['path']}\n"
-    code = str(file["text"]).partition(text)[0].encode()
-    return head + code_before(code, len(code), settings.max_prompt_bytes - len(head.encode()))

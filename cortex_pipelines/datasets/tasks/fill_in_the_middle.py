@@ -40,7 +40,6 @@ _COLUMNS = (
 _TRIES = 6
 _CLOSE = ")]}"
 _BRACKETS = tuple(zip("([{", _CLOSE, strict=True))
-_GapRow = tuple[str | None, str | None, str | None, str]
 
 
 def draw_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
@@ -73,55 +72,41 @@ def infilling_candidates(
         ]
         return pl.DataFrame(rows, schema={**CANDIDATE_COLUMNS, "suffix": pl.String}, orient="row")
 
+    calls = unit_rows(cache, "calls", units.select("unit_id", "code"), calls_of)
+    lines = [
+        () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
+        for unit in units.select(CONTEXT_COLUMNS).hstack(calls).iter_rows(named=True)
+    ]
+    context_lines = pl.Series(_CONTEXT_LINES, lines, dtype=pl.List(pl.String))
     columns = [name for name in _COLUMNS if name in units.columns]
-    inputs = units.select(*columns, _context_lines(units, context, cache), text_hashes(units, texts))
+    inputs = units.select(*columns, context_lines, text_hashes(units, texts))
     return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(unit_rows(cache, "gaps", inputs, make))
 
 
-def _context_lines(units: pl.DataFrame, context: RepositoryContext, cache: RowCache | None) -> pl.Series:
-    calls = unit_rows(cache, "calls", units.select("unit_id", "code"), calls_of)
-    columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
-    lines = [
-        () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
-        for unit in columns.iter_rows(named=True)
-    ]
-    return pl.Series(_CONTEXT_LINES, lines, dtype=pl.List(pl.String))
-
-
-def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings, attempt: int) -> _GapRow:
+def _gap(
+    unit: dict[str, Any], text: bytes, settings: DatasetSettings, attempt: int
+) -> tuple[str | None, str | None, str | None, str]:
     following = code_after(text[: unit.get("visible_until")], unit["end_byte"], settings.max_suffix_bytes)
     if unit["kind"] in STATEMENTS:
-        gap = (unit["prompt"], unit["completion"], following)
+        prompt, middle, suffix = unit["prompt"], unit["completion"], following
     else:
         parts = unit_parts(unit)
         lines = parts.body.split("\n") if parts else []
         span = statement_span(lines, settings, unit["unit_id"], *([attempt] if attempt else []))
         if parts is None or span is None:
             return None, None, "no_gap", ""
-        gap = _gap_in_body(unit, parts, lines, span, settings, following)
-    prompt, middle, suffix = gap
+        first, last = span
+        head = UnitParts(parts.head + "".join(f"{line}\n" for line in lines[:first]), "")
+        prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_CONTEXT_LINES]))
+        middle = "\n".join(lines[first:last])
+        rest = "".join(f"\n{line}" for line in lines[last:]) + following
+        suffix = code_after(rest.encode(), 0, settings.max_suffix_bytes)
     if prompt is None or middle is None:
         return None, None, "prompt_size", ""
     folded_answer = fold_whitespace(middle)
     if folded_answer in fold_whitespace(prompt) or folded_answer in fold_whitespace(suffix):
         return None, None, "answer_in_prompt", ""
     return prompt, middle, None, suffix
-
-
-def _gap_in_body(
-    unit: dict[str, Any],
-    parts: UnitParts,
-    lines: list[str],
-    span: tuple[int, int],
-    settings: DatasetSettings,
-    following: str,
-) -> tuple[str | None, str, str]:
-    first, last = span
-    before = "".join(f"{line}\n" for line in lines[:first])
-    head = UnitParts(parts.head + before, "")
-    prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_CONTEXT_LINES]))
-    suffix = "".join(f"\n{line}" for line in lines[last:]) + following
-    return prompt, "\n".join(lines[first:last]), _truncate(suffix, settings.max_suffix_bytes)
 
 
 def statement_span(lines: list[str], settings: DatasetSettings, *seed: object) -> tuple[int, int] | None:
@@ -163,8 +148,3 @@ def _end_of_statements(lines: list[str], first: int, settings: DatasetSettings) 
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
-
-
-def _truncate(text: str, max_bytes: int) -> str:
-    data = text.encode()
-    return text if len(data) <= max_bytes else code_after(data, 0, max_bytes)

@@ -5,7 +5,7 @@ reveal the answer, and masking too much removes the information.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -113,10 +113,8 @@ def naming_candidates(
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
-    names = pl.element().str.split("=").list.first()
-    with_names = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
-    of_all_variants = pl.col("local_names").explode(empty_as_null=False)
-    return with_names.group_by("unit_id", maintain_order=True).agg(of_all_variants)
+    of_all_variants = pl.col("renames").explode(empty_as_null=False).str.split("=").list.first().alias(_LOCAL)
+    return renamed.group_by("unit_id", maintain_order=True).agg(of_all_variants)
 
 
 def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
@@ -156,20 +154,14 @@ def _naming_rows(
         text = texts.get((unit["source"], unit["path"]), b"")
         uses = uses_of(unit["name"], text, unit["start_byte"], unit["end_byte"])
     kinds, prompts, names = [], [], []
-    for target in _naming_targets(unit, settings):
+    own = unit_name(unit, settings)
+    for target in [*([own] if own else []), *variable_names(unit, unit[_LOCAL], settings)]:
         prompt = naming_example(unit, target, settings, uses)
         if prompt is not None:
             kinds.append(target.kind)
             prompts.append(prompt)
             names.append(target.name)
     return kinds, prompts, names
-
-
-def _naming_targets(unit: Mapping[str, Any], settings: DatasetSettings) -> Iterator[NamingTarget]:
-    target = unit_name(unit, settings)
-    if target:
-        yield target
-    yield from variable_names(unit, unit[_LOCAL], settings)
 
 
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
@@ -181,7 +173,12 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
     needle = name.encode()
     position = text.find(needle) if needle else -1
     while position >= 0 and len(lines) < _USES:
-        first, last = _line_around(text, position)
+        first = text.rfind(b"\n", 0, position) + 1
+        first = text.rfind(b"\r", first, position) + 1 or first
+        last = text.find(b"\n", position) + 1 or len(text)
+        carriage = text.find(b"\r", position, last) + 1
+        if carriage and text[carriage - 1 : carriage + 1] != b"\r\n":
+            last = carriage
         outside = last <= start or first >= end
         if outside and last - first <= _LONGEST_USE:
             line = text[first:last].decode("utf-8", "replace").strip()
@@ -191,24 +188,9 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
     return list(lines)
 
 
-def _line_around(text: bytes, position: int) -> tuple[int, int]:
-    first = text.rfind(b"\n", 0, position) + 1
-    first = text.rfind(b"\r", first, position) + 1 or first
-    last = text.find(b"\n", position) + 1 or len(text)
-    carriage = text.find(b"\r", position, last) + 1
-    if carriage and text[carriage - 1 : carriage + 1] != b"\r\n":
-        return first, carriage
-    return first, last
-
-
 def _is_meaningful(name: str, settings: DatasetSettings) -> bool:
-    dunder = name.startswith("__") and name.endswith("__")
-    return (
-        len(name) >= settings.min_name_length
-        and not dunder
-        and name != "main"
-        and _IDENTIFIER.fullmatch(name) is not None
-    )
+    is_special = name == "main" or (name.startswith("__") and name.endswith("__"))
+    return len(name) >= settings.min_name_length and not is_special and _IDENTIFIER.fullmatch(name) is not None
 
 
 _STYLES = (
@@ -248,10 +230,6 @@ def conventions(names: pl.DataFrame) -> pl.DataFrame:
         pl.when(style == "lower").then(word).otherwise(style).alias("convention")
     )
     counts = styled.group_by(*_GROUP, "convention").agg(pl.len().cast(pl.Int64).alias("names"))
-    total = pl.col("names").sum().over(_GROUP)
-    return (
-        counts.with_columns((pl.col("names") / total).alias("share"))
-        .select(list(CONVENTIONS))
-        .sort("kind", "language", "names", "convention", descending=[False, False, True, False])
-        .cast(CONVENTIONS)
-    )
+    with_shares = counts.with_columns((pl.col("names") / pl.col("names").sum().over(_GROUP)).alias("share"))
+    in_order = with_shares.sort(*_GROUP, "names", "convention", descending=[False, False, True, False])
+    return in_order.select(list(CONVENTIONS)).cast(CONVENTIONS)

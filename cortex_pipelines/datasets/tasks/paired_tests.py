@@ -4,7 +4,7 @@ The completion is the test case, so its split decides: functions of test files a
 on those of train. The unit is in the prompt, so it must be in train or in the split of its test.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,6 @@ class TestCase:
 
     test_id: str
     path: str
-    language: str
     code: str
     split: str
     exclusion: str | None  # reason for excluding it, or None
@@ -65,7 +64,13 @@ def paired_test_tables(
     cache: RowCache | None = None,
 ) -> Tables:
     """Tables of the data set of tests; without paired tests, the manifest says so."""
-    located_cases = _locate_cases(cases, files, project.splits, settings)
+    clusters = project.splits.select("unit_id", "cluster", "cluster_size", "left_out")
+    located = _left_join(_left_join(cases.sort("unit_id"), files, "source", "path"), clusters, "unit_id")
+    located = _left_join(located, cluster_splits(project.splits), "unit_id")
+    # a case that is not a unit, such as a call of `it`, stands in no other data set
+    by_hash = pl.Series("by_hash", [split_by_hash(test_id, settings) for test_id in located["unit_id"]], dtype=_S)
+    reason = pl.lit("test case: ") + by_hash + pl.lit(" by hash")
+    located_cases = located.with_columns(pl.coalesce("split", by_hash), pl.coalesce("split_reason", reason))
     test_cases = _test_cases(located_cases, project, benchmarks, settings)
     tested_units = _closest_tests(project.units, cases, edges)
     rows = [_example(unit, test_cases, settings) for unit in tested_units.iter_rows(named=True)]
@@ -95,18 +100,6 @@ def dedent_code(code: str, indent: str) -> str:
     return code.replace(f"\n{indent}", "\n") if indent else code
 
 
-def _locate_cases(
-    cases: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
-) -> pl.DataFrame:
-    in_files = _left_join(cases.sort("unit_id"), files, "source", "path")
-    clusters = splits.select("unit_id", "cluster", "cluster_size", "left_out")
-    located = _left_join(_left_join(in_files, clusters, "unit_id"), cluster_splits(splits), "unit_id")
-    # a case that is not a unit, such as a call of `it`, stands in no other data set
-    by_hash = pl.Series("by_hash", [split_by_hash(test_id, settings) for test_id in located["unit_id"]], dtype=_S)
-    reason = pl.lit("test case: ") + by_hash + pl.lit(" by hash")
-    return located.with_columns(pl.coalesce("split", by_hash), pl.coalesce("split_reason", reason))
-
-
 def _left_join(rows: pl.DataFrame, other: pl.DataFrame, *on: str) -> pl.DataFrame:
     return rows.join(other, on=on, how="left", maintain_order="left")
 
@@ -116,28 +109,24 @@ def _test_cases(
 ) -> dict[str, TestCase]:
     languages = located_cases["language"].to_list()
     is_contaminated = contaminated(located_cases["code"].to_list(), benchmarks, settings, languages)
-    nested = _nested(located_cases)
+    in_order = located_cases.sort("source", "path", "start_line", -pl.col("end_line"), "unit_id")
+    end_before = pl.col("end_line").cum_max().shift().over("source", "path")
+    nested = set(in_order.filter(pl.col("end_line") <= end_before)["unit_id"])
     lines: dict[FileKey, list[str]] = {}
     cases = {}
     for row, dirty in zip(located_cases.iter_rows(named=True), is_contaminated, strict=True):
         file_key = (row["source"], row["path"])
         if file_key not in lines:
             lines[file_key] = project.texts.get(file_key, b"").decode().split("\n")
+        line = "".join(lines[file_key][row["start_line"] - 1 : row["start_line"]])
         cases[row["unit_id"]] = TestCase(
             row["unit_id"],
             row["path"],
-            row["language"],
-            dedent_code(row["code"], _indent(lines[file_key], row["start_line"])),
+            dedent_code(row["code"], line[: len(line) - len(line.lstrip())]),
             row["split"],
             "tests_nested" if row["unit_id"] in nested else _exclusion_reason(row, dirty, settings),
         )
     return cases
-
-
-def _nested(located_cases: pl.DataFrame) -> set[str]:
-    sorted_cases = located_cases.sort("source", "path", "start_line", -pl.col("end_line"), "unit_id")
-    end_before = pl.col("end_line").cum_max().shift().over("source", "path")
-    return set(sorted_cases.filter(pl.col("end_line") <= end_before)["unit_id"])
 
 
 def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSettings) -> str | None:
@@ -179,27 +168,17 @@ def _example(
     unit: Mapping[str, Any], cases: Mapping[str, TestCase], settings: DatasetSettings
 ) -> tuple[str, str | None, str | None, str | None, str | None]:
     unit_cases = [cases[test] for test in unit["tests"] if test in cases]
-    case, reason = _closest_case(unit, unit_cases)
-    if case is None:
+    reasons = [
+        case.exclusion or (None if unit["split"] in ("train", case.split) else "tests_on_another_side")
+        for case in unit_cases
+    ]
+    if None not in reasons:
+        reason = reasons[0] if reasons else "unanswerable_test"
         return unit["unit_id"], unit_cases[0].test_id if unit_cases else None, None, None, reason
+    case = unit_cases[reasons.index(None)]
     prompt = prompt_about_unit(unit, unit["code"], TEST_REQUEST.format(path=case.path))
     if len(prompt.encode()) > settings.max_prompt_bytes:
         return unit["unit_id"], case.test_id, None, None, "prompt_size"
     if fold_whitespace(case.code) in fold_whitespace(prompt):
         return unit["unit_id"], case.test_id, None, None, "answer_in_prompt"
     return unit["unit_id"], case.test_id, prompt, case.code, None
-
-
-def _closest_case(unit: Mapping[str, Any], cases: Iterable[TestCase]) -> tuple[TestCase | None, str | None]:
-    reasons: list[str] = []
-    for case in cases:
-        reason = case.exclusion or (None if unit["split"] in ("train", case.split) else "tests_on_another_side")
-        if reason is None:
-            return case, None
-        reasons.append(reason)
-    return None, reasons[0] if reasons else "unanswerable_test"
-
-
-def _indent(lines: Sequence[str], start_line: int) -> str:
-    line = lines[start_line - 1] if start_line <= len(lines) else ""
-    return line[: len(line) - len(line.lstrip())]

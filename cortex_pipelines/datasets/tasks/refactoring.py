@@ -8,7 +8,6 @@ pattern is guidance, not code to hold out, so it is always in train.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import PurePosixPath
 
 import polars as pl
@@ -39,11 +38,7 @@ _UNIT_COLUMNS = (
 ERROR_COLUMNS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
 """Columns of INJECTED_ERRORS that examples are made from."""
 
-FixesByUnit = Mapping[str, Sequence[SmellFix]]
-"""Fixes of smells by unit id."""
-
 _FIX = ("smell", "purpose", "before", "after", "explanation")
-
 
 _MUCH_HISTORY, _MANY_CHANGES = 200, 50
 """Commits, and changes of train that can be known, from which these lead and injected errors are at most as many;
@@ -56,30 +51,31 @@ def error_candidates(
 ) -> pl.DataFrame:
     changes = errors.select(
         *("unit_id", "error_type", "explanation"),
-        pl.col("buggy_code").alias("before"),
-        pl.col("fixed_code").alias("after"),
-        pl.lit("This code has an error.").alias("request"),
-        pl.lit("The code put right:").alias("title"),
-        pl.lit("error" if much_history else "repair").alias("kind"),
-        pl.lit(INJECTED if much_history else "repair").alias("origin"),
-        pl.lit("correctness").alias("purpose"),
+        before="buggy_code",
+        after="fixed_code",
+        request=pl.lit("This code has an error."),
+        title=pl.lit("The code put right:"),
+        kind=pl.lit("error" if much_history else "repair"),
+        origin=pl.lit(INJECTED if much_history else "repair"),
+        purpose=pl.lit("correctness"),
     )
     return _unit_candidates(units, changes, settings)
 
 
-def smell_candidates(units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetSettings) -> pl.DataFrame:
+def smell_candidates(
+    units: pl.DataFrame, fixes: Mapping[str, Sequence[SmellFix]], settings: DatasetSettings
+) -> pl.DataFrame:
     """Code smells of eligible units, with their fixes."""
     rows = [(unit, *(getattr(fix, name) for name in _FIX)) for unit in units["unit_id"] for fix in fixes.get(unit, ())]
     schema = dict.fromkeys(("unit_id", *_FIX), pl.String)
     changes = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        pl.format("This code can be improved: {}.", "smell").alias("request"),
-        pl.lit("The improved code:").alias("title"),
-        pl.col("purpose").alias("kind"),
-        pl.lit("smell_fix").alias("origin"),
+        request=pl.format("This code can be improved: {}.", "smell"),
+        title=pl.lit("The improved code:"),
+        kind="purpose",
+        origin=pl.lit("smell_fix"),
     )
     # a unit with smells is of low quality, and its fix is what the data set is for
-    no_weight = pl.lit(None, dtype=pl.Float64).alias("weight")
-    return _unit_candidates(units, changes, settings).with_columns(no_weight)
+    return _unit_candidates(units, changes, settings).with_columns(weight=pl.lit(None, dtype=pl.Float64))
 
 
 def _unit_candidates(units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
@@ -125,44 +121,10 @@ def pair_candidates(
     return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))
 
 
-def review_candidates(
-    reviews: pl.DataFrame,
-    files: pl.DataFrame,
-    splits: pl.DataFrame,
-    benchmarks: Sequence[Fingerprints],
-    settings: DatasetSettings,
-) -> pl.DataFrame:
-    rows = reviews.with_columns(
-        pl.col("purpose").alias("kind"),
-        pl.lit("review").alias("origin"),
-        pl.format("A reviewer says: {}", "explanation").alias("request"),
-        pl.lit("The code after the review:").alias("title"),
-    )
-    return change_candidates(rows, files, splits, benchmarks, settings)
-
-
-def pattern_candidates(
-    patterns: pl.DataFrame,
-    files: pl.DataFrame,
-    splits: pl.DataFrame,
-    benchmarks: Sequence[Fingerprints],
-    settings: DatasetSettings,
-) -> pl.DataFrame:
-    rows = patterns.with_columns(
-        pl.lit("pattern").alias("kind"),
-        pl.lit("pattern").alias("origin"),
-        pl.format("Follow the pattern {}: {}", "name", "explanation").alias("request"),
-        pl.lit("The code that follows it:").alias("title"),
-    )
-    candidates = change_candidates(rows, files, splits, benchmarks, settings)
-    reason = pl.lit("a pattern, which is guidance: train").alias("split_reason")
-    return candidates.with_columns(pl.lit("train").alias("split"), reason)
-
-
 def refactoring_tables(
     project: ProjectUnits,
     errors: pl.DataFrame,
-    fixes: FixesByUnit,
+    fixes: Mapping[str, Sequence[SmellFix]],
     pairs: pl.DataFrame,
     reviews: pl.DataFrame,
     patterns: pl.DataFrame,
@@ -173,20 +135,26 @@ def refactoring_tables(
     commits: int = 0,
 ) -> Tables:
     """Tables of the refactoring data set. ``commits``: number of commits in the history of the project."""
-    own_changes = pl.concat(
-        [
-            smell_candidates(project.units, fixes, settings),
-            pair_candidates(pairs, files, project.splits, benchmarks, settings),
-            review_candidates(reviews, files, project.splits, benchmarks, settings),
-        ]
+    shared = (files, project.splits, benchmarks, settings)
+    after_review = reviews.with_columns(
+        kind="purpose",
+        origin=pl.lit("review"),
+        request=pl.format("A reviewer says: {}", "explanation"),
+        title=pl.lit("The code after the review:"),
     )
+    after_pattern = patterns.with_columns(
+        kind=pl.lit("pattern"),
+        origin=pl.lit("pattern"),
+        request=pl.format("Follow the pattern {}: {}", "name", "explanation"),
+        title=pl.lit("The code that follows it:"),
+    )
+    guidance = change_candidates(after_pattern, *shared).with_columns(
+        split=pl.lit("train"), split_reason=pl.lit("a pattern, which is guidance: train")
+    )
+    smells = smell_candidates(project.units, fixes, settings)
+    changes = pl.concat([smells, pair_candidates(pairs, *shared), change_candidates(after_review, *shared)])
     # a pattern names what is to be written, and need not be the project's own code
-    own_changes = pl.concat(
-        [
-            _judged(own_changes, project, cache),
-            pattern_candidates(patterns, files, project.splits, benchmarks, settings),
-        ]
-    )
+    own_changes = pl.concat([_judged(changes, project, cache), guidance])
     to_learn = own_changes.filter(pl.col("not_made").is_null(), split="train")
     much_history = commits >= _MUCH_HISTORY and to_learn.height >= _MANY_CHANGES
     rules = replace(project.rules, max_injected_share=_SHARE_OF_ERRORS) if much_history else project.rules
@@ -209,19 +177,22 @@ def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None
 
 
 _KINDS = ("function", "method", "class")
-_FIELDS = ("smell", "purpose", "before", "after", "explanation")
-_ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIELDS), pl.String))
+_ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIX), pl.String))
 
 
 def cached_fixes(units: pl.DataFrame, cache: RowCache) -> dict[str, list[SmellFix]]:
     """Fixes of code smells by unit id; units without fixes are absent."""
     smelly_units = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
     columns = smelly_units.select("code", "language", "path")
-    keyed = [_key(*text) for text in columns.iter_rows()]
+    keyed = [
+        # all that the fixes depend on; of the path that is its extension
+        hashlib.sha256("\0".join((language, PurePosixPath(path).suffix.lower(), code)).encode()).hexdigest()
+        for code, language, path in columns.iter_rows()
+    ]
     texts = dict(zip(keyed, columns.iter_rows(), strict=True))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
-        rows = [(key, *(getattr(fix, field) for field in _FIELDS)) for key in keys for fix in smell_fixes(*texts[key])]
+        rows = [(key, *(getattr(fix, field) for field in _FIX)) for key in keys for fix in smell_fixes(*texts[key])]
         return pl.DataFrame(rows, schema=_ROWS, orient="row")
 
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
@@ -230,14 +201,3 @@ def cached_fixes(units: pl.DataFrame, cache: RowCache) -> dict[str, list[SmellFi
         fixes_by_key.setdefault(key, []).append(SmellFix(*fields))
     units_keyed = zip(smelly_units["unit_id"], keyed, strict=True)
     return {unit: fixes_by_key[key] for unit, key in units_keyed if key in fixes_by_key}
-
-
-def _key(code: str, language: str, path: str) -> str:
-    """Hash of everything that the fixes depend on, including the file extension."""
-    parts = (language, _ending(path), code)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-@cache
-def _ending(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
