@@ -46,22 +46,13 @@ def contaminated(
     """Whether each text contains an item of a benchmark. ``languages``: language of each text; guessed if None."""
     indices: set[int] = set()
     sizes = sorted({benchmark.tokens for benchmark in fingerprints})
-    for view in _views(texts, languages or languages_of(texts)):
+    # of the shipped benchmarks only hashes exist, made with the quotes of their texts
+    streams = token_streams(texts, languages or languages_of(texts))
+    for view in (texts, streams, [stream.replace('"', "'") for stream in streams]):
         sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
         for benchmark in fingerprints:
             indices.update(matches(sets[benchmark.tokens], benchmark, settings.contamination_share))
     return pl.Series("contaminated", [index in indices for index in range(len(texts))], dtype=pl.Boolean)
-
-
-def _views(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[Sequence[str]]:
-    """Texts unchanged, and their token streams with either kind of quotes.
-
-    Of the shipped benchmarks only hashes exist, made with the quotes of their texts.
-    """
-    yield texts
-    streams = token_streams(texts, languages)
-    yield streams
-    yield [stream.replace('"', "'") for stream in streams]
 
 
 def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
@@ -81,19 +72,22 @@ def fingerprints_of(texts: Sequence[str], tokens: int) -> Fingerprints:
 
 @cache
 def _shipped() -> tuple[Fingerprints, ...]:
-    return tuple(_load(path) for path in sorted(SHIPPED.glob("*.parquet")))
-
-
-def _load(path: Path) -> Fingerprints:
-    frame = pl.read_parquet(path)
-    counts = frame["item"].value_counts().sort("item")["count"].to_numpy().astype(np.int64)
-    borders = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    return Fingerprints(ShingleSets(frame["shingle"].to_numpy(), borders), SHIPPED_TOKENS)
+    shipped = []
+    for path in sorted(SHIPPED.glob("*.parquet")):
+        frame = pl.read_parquet(path)
+        counts = frame["item"].value_counts().sort("item")["count"].to_numpy().astype(np.int64)
+        borders = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+        shipped.append(Fingerprints(ShingleSets(frame["shingle"].to_numpy(), borders), SHIPPED_TOKENS))
+    return tuple(shipped)
 
 
 def matches(sets: ShingleSets, benchmark: Fingerprints, share: float) -> Iterator[int]:
     """Index of each text that contains a share of an item's shingles, once per item."""
-    hashes, starts, items = _postings(benchmark.sets)
+    # inverted index: sorted distinct shingles, offsets of their items (one more), the items
+    order = np.argsort(benchmark.sets.hashes, kind="stable")
+    items = np.repeat(np.arange(len(benchmark.sets)), benchmark.sets.sizes)[order]
+    hashes, starts = np.unique(benchmark.sets.hashes[order], return_index=True)
+    starts = np.append(starts, len(items))
     if not len(hashes):
         return
     lookup = ShingleIndex(hashes)
@@ -102,27 +96,15 @@ def matches(sets: ShingleSets, benchmark: Fingerprints, share: float) -> Iterato
     for batch in sets.batches(_SHINGLES_AT_ONCE):
         positions = lookup.find(batch.hashes)
         shared = np.flatnonzero(positions >= 0)
-        first, last = starts[positions[shared]], starts[positions[shared] + 1]
+        first = starts[positions[shared]]
+        lengths = starts[positions[shared] + 1] - first
         texts = np.searchsorted(batch.borders, shared, side="right") - 1
-        pairs = np.repeat(texts, last - first) * len(needed) + items[_ranges(first, last)]
+        holders = items[np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())]
+        pairs = np.repeat(texts, lengths) * len(needed) + holders
         matching_pairs, counts = np.unique(pairs, return_counts=True)
         contaminated_pairs = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
         yield from (start + contaminated_pairs // len(needed)).tolist()
         start += len(batch)
-
-
-def _postings(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inverted index: sorted distinct shingles, offsets of their items (one more), the items."""
-    order = np.argsort(sets.hashes, kind="stable")
-    owners = np.repeat(np.arange(len(sets)), sets.sizes)[order]
-    hashes, starts = np.unique(sets.hashes[order], return_index=True)
-    return hashes, np.append(starts, len(owners)), owners
-
-
-def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    lengths = last - first
-    ends = np.cumsum(lengths)
-    return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
 
 
 def _load_user_list(root: Path, benchmark: Benchmark, settings: DatasetSettings) -> Fingerprints:
@@ -154,19 +136,14 @@ def _texts_in(data: bytes, path: Path) -> Iterator[str]:
             yield from column.drop_nulls()
     elif suffix in (".jsonl", ".ndjson"):
         for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
-            if line.strip():
-                yield from _strings(line, path, number)
+            try:
+                row = json.loads(line) if line.strip() else []
+            except (ValueError, RecursionError) as error:
+                raise BenchmarkError(
+                    f"datasets.decontaminate: {path.name}, line {number} is not valid JSON ({error}); each "
+                    "line has to be an object with the texts as its values, or a string"
+                ) from error
+            values = row.values() if isinstance(row, dict) else [row]
+            yield from (value for value in values if isinstance(value, str))
     else:
         yield data.decode("utf-8", "replace")
-
-
-def _strings(line: str, path: Path, number: int) -> Iterator[str]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BenchmarkError(
-            f"datasets.decontaminate: {path.name}, line {number} is not valid JSON ({error}); each "
-            "line has to be an object with the texts as its values, or a string"
-        ) from error
-    values = row.values() if isinstance(row, dict) else [row]
-    yield from (value for value in values if isinstance(value, str))

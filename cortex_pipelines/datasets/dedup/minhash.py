@@ -176,7 +176,7 @@ _MAX_NEW_SHARE = 0.2
 # With fewer changes, comparing them again is as fast as rewriting the cache.
 _MIN_SHARE_TO_SAVE = 0.01
 _TEXT, _CLUSTER, _BANDS = "text", "cluster", "bands"
-_HIGH = np.uint64(32)
+
 Mask = NDArray[np.bool_]
 Code = tuple[str, str | None]
 """A text and its language, or None for prose."""
@@ -212,39 +212,43 @@ class IncrementalClustering:
     def _labels(self, name: str, texts: list[Code]) -> list[int]:
         if self._cache is None:
             return clusters_of(self._sets(texts), self._settings)
-        keys = pl.Series(_TEXT, [_key(code) for code in texts], dtype=pl.String)
+        coded = (f"{language or ''}\0{text}".encode("utf-8", "surrogatepass") for text, language in texts)
+        keys = pl.Series(_TEXT, [blake2b(code, digest_size=16).hexdigest() for code in coded], dtype=pl.String)
         state = self._cache.load_table(name)
         cached = None if state is None else CachedSignatures.from_state(keys, state)
-        clustering = self._with_new(cached, texts) if cached and cached.new.any() else cached
+        clustering = self._with_new(cached, texts) if cached and (cached.labels < 0).any() else cached
         if clustering is None:
-            clustering = self._from_scratch(keys, texts)
-            saved_state = clustering.state().clear() if clustering.has_full_bucket() else clustering.state()
-            self._cache.store_table(name, saved_state)
-        elif state is not None and _count_changes(keys, state[_TEXT]) > _MIN_SHARE_TO_SAVE * len(texts):
-            self._cache.store_table(name, clustering.state())
-        labels: list[int] = clustering.labels.tolist()
-        return labels
-
-    def _from_scratch(self, keys: pl.Series, texts: list[Code]) -> "CachedSignatures":
-        sets = self._sets(texts)
-        bands = _halves(band_keys(sets, self._settings))
-        labels = np.array(clusters_of(sets, self._settings), dtype=np.int64)
-        return CachedSignatures(keys, labels, bands)
+            sets = self._sets(texts)
+            labels = np.array(clusters_of(sets, self._settings), dtype=np.int64)
+            clustering = CachedSignatures(keys, labels, self._bands(sets))
+            # of a full bucket only a part is compared, which depends on the order of all texts: no use to others
+            is_full = _agreeing(clustering.bands, np.ones(len(keys), dtype=bool)) is None
+            self._cache.store_table(name, clustering.state().clear() if is_full else clustering.state())
+        elif state is not None:
+            unchanged = int(keys.is_in(state[_TEXT].implode()).sum())
+            if len(keys) + state.height - 2 * unchanged > _MIN_SHARE_TO_SAVE * len(texts):
+                self._cache.store_table(name, clustering.state())
+        numbers: list[int] = clustering.labels.tolist()
+        return numbers
 
     def _with_new(self, cached: "CachedSignatures", texts: list[Code]) -> "CachedSignatures | None":
-        new = cached.new
+        new = cached.labels < 0
         if new.mean() > _MAX_NEW_SHARE:
             return None
-        cached.bands[new] = _halves(band_keys(self._sets(_select(texts, new)), self._settings))
+        new_texts = [text for text, is_new in zip(texts, new, strict=True) if is_new]
+        cached.bands[new] = self._bands(self._sets(new_texts))
         affected = _agreeing(cached.bands, new)
         if affected is None:
             return None
         positions = np.flatnonzero(affected)
-        firsts = positions[clusters_of(self._sets(_select(texts, affected)), self._settings)]
+        firsts = positions[clusters_of(self._sets([texts[at] for at in positions.tolist()]), self._settings)]
         _, cached_firsts, numbers = np.unique(cached.labels[~new], return_index=True, return_inverse=True)
         old = np.flatnonzero(~new)
         labels = smallest_connected(len(texts), (positions, firsts), (old, old[cached_firsts[numbers]]))
         return CachedSignatures(cached.keys, labels, cached.bands)
+
+    def _bands(self, sets: ShingleSets) -> Bands:
+        return (band_keys(sets, self._settings) >> np.uint64(32)).astype(np.uint32)
 
     def _sets(self, codes: Sequence[Code]) -> ShingleSets:
         streams = token_streams([text for text, _ in codes], [language for _, language in codes])
@@ -269,17 +273,6 @@ class CachedSignatures:
         bands[is_cached] = cached_bands[matched["at"].drop_nulls().to_numpy()]
         return cls(keys, np.where(is_complete, labels, -1), bands)
 
-    @property
-    def new(self) -> Mask:
-        return self.labels < 0
-
-    def has_full_bucket(self) -> bool:
-        """Whether a bucket is so full that it is only compared in part.
-
-        The compared part depends on the order of all texts, so it cannot be reused.
-        """
-        return _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
-
     def state(self) -> pl.DataFrame:
         bands = pl.Series(_BANDS, self.bands, dtype=pl.Array(pl.UInt32, self.bands.shape[1]))
         return pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
@@ -297,21 +290,3 @@ def _agreeing(bands: Bands, new: Mask) -> Mask | None:
             return None
         agreeing |= matches
     return agreeing
-
-
-def _count_changes(keys: pl.Series, cached_keys: pl.Series) -> int:
-    unchanged = int(keys.is_in(cached_keys.implode()).sum())
-    return len(keys) + len(cached_keys) - 2 * unchanged
-
-
-def _select(texts: list[Code], mask: Mask) -> list[Code]:
-    return [texts[position] for position in np.flatnonzero(mask).tolist()]
-
-
-def _halves(keys: NDArray[np.uint64]) -> Bands:
-    return (keys >> _HIGH).astype(np.uint32)
-
-
-def _key(code: Code) -> str:
-    text = f"{code[1] or ''}\0{code[0]}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

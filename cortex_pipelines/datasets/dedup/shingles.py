@@ -82,25 +82,23 @@ def shingles(text: str, size: int) -> Shingles:
 
 def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
     """Shingles of each text; about 40 MB/s."""
-    batches = [_batch_shingles(batch, size) for batch in _batches(texts)]
-    hashes = [hashes for hashes, _ in batches]
-    sizes = [sizes for _, sizes in batches]
-    empty = np.empty(0, dtype=np.uint64)
-    return ShingleSets(np.concatenate([empty, *hashes]), _starts(np.concatenate([np.empty(0, np.int64), *sizes])))
+    hashes, sizes = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
+    for batch in _batches(texts):
+        of_batch, sizes_of_batch = _batch_shingles(batch, size)
+        hashes.append(of_batch)
+        sizes.append(sizes_of_batch)
+    return ShingleSets(np.concatenate(hashes), _starts(np.concatenate(sizes)))
 
 
 def jaccard(shingles_a: Shingles, shingles_b: Shingles) -> float:
     """Exact Jaccard similarity of two sets of shingles."""
-    common = count_shared(shingles_a, shingles_b)
+    merged = np.concatenate((shingles_a, shingles_b))
+    merged.sort()
+    common = int(np.count_nonzero(merged[1:] == merged[:-1]))
     return common / (len(shingles_a) + len(shingles_b) - common)
 
 
-def count_shared(shingles_a: Shingles, shingles_b: Shingles) -> int:
-    merged = np.concatenate((shingles_a, shingles_b))
-    merged.sort()
-    return int(np.count_nonzero(merged[1:] == merged[:-1]))
-
-
+@lru_cache
 def odd_numbers(count: int, purpose: str) -> NDArray[np.uint64]:
     """Pseudo-random odd 64-bit numbers, identical on every machine."""
     digests = [hashlib.blake2b(f"{purpose}:{n}".encode(), digest_size=8) for n in range(count)]
@@ -133,10 +131,16 @@ def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:
 
 
 def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
-    tokens, counts = _padded(*_tokens(batch), size)
+    tokens, token_counts = _tokens(batch)
+    counts = np.maximum(token_counts, size)
+    if len(tokens) < counts.sum():  # texts with fewer tokens are padded
+        padded = np.zeros(int(counts.sum()), dtype=np.uint64)
+        shift = np.repeat(_starts(counts)[:-1] - _starts(token_counts)[:-1], token_counts)
+        padded[np.arange(len(tokens)) + shift] = tokens
+        tokens = padded
     ends = np.cumsum(counts)
     runs = np.zeros(len(tokens) - size + 1, dtype=np.uint64)
-    for offset, factor in enumerate(_factors(size)):
+    for offset, factor in enumerate(odd_numbers(size, "shingle")):
         runs += tokens[offset : offset + len(runs)] * factor  # wraps modulo 2**64, as meant
     inside = np.ones(len(tokens), dtype=bool)
     for before in range(1, size):  # a run that begins here would reach into the next text
@@ -161,7 +165,7 @@ def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
     ends[:-1] &= ~(word[1:] & word[:-1])
     first, last = np.flatnonzero(starts), np.flatnonzero(ends)
     powers, inverses = _powers(1 << len(data).bit_length())
-    values = _byte_values()[data]
+    values = odd_numbers(256, "byte")[data]
     values *= powers[: len(data)]
     sums = np.empty(len(data) + 1, dtype=np.uint64)
     sums[0] = 0
@@ -171,25 +175,10 @@ def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
     return hashes, np.diff(np.searchsorted(first, borders))
 
 
-def _padded(tokens: Shingles, counts: Borders, size: int) -> tuple[Shingles, Borders]:
-    padded_counts = np.maximum(counts, size)
-    if len(tokens) == padded_counts.sum():
-        return tokens, counts
-    padded = np.zeros(int(padded_counts.sum()), dtype=np.uint64)
-    shift = np.repeat(_starts(padded_counts)[:-1] - _starts(counts)[:-1], counts)
-    padded[np.arange(len(tokens)) + shift] = tokens
-    return padded, padded_counts
-
-
 def _starts(counts: Borders) -> Borders:
     starts = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=starts[1:])
     return starts
-
-
-@lru_cache
-def _factors(size: int) -> tuple[np.uint64, ...]:
-    return tuple(odd_numbers(size, "shingle"))
 
 
 @lru_cache
@@ -202,11 +191,6 @@ def _classes() -> NDArray[np.uint8]:
     words = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
     classes[np.frombuffer(words, dtype=np.uint8)] = _WORD
     return classes
-
-
-@lru_cache
-def _byte_values() -> Shingles:
-    return odd_numbers(256, "byte")
 
 
 @lru_cache(maxsize=2)

@@ -43,7 +43,10 @@ def near_duplicate_pairs(
     split, with ``language`` for code; guessed if the column is missing. ``text``: column to compare: ``completion``
     of code, ``prompt`` of names. ``tokenised``: it holds token streams already.
     """
-    train_sets, other_sets = (_shingles(frame, text, settings, tokenised) for frame in (train, other))
+    train_sets, other_sets = (
+        all_shingles((frame[text] if tokenised else _streams(frame, text)).to_list(), settings.shingle_tokens)
+        for frame in (train, other)
+    )
     train_ids, other_ids = train["example_id"].to_list(), other["example_id"].to_list()
     threshold = settings.near_duplicate_threshold
     rows = []
@@ -57,7 +60,7 @@ def near_duplicate_pairs(
 def texts_to_compare(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
     """Row ids with the text to compare in column ``compared``, and its ``language`` if known."""
     text = pl.concat_str(columns, separator="\n").alias("compared")
-    return frame.select("example_id", text, *_language_of(frame))
+    return frame.select("example_id", text, pl.col(f"^{_LANGUAGE}$"))
 
 
 def tokenised_texts(
@@ -78,14 +81,6 @@ def _streams(rows: pl.DataFrame, text: str) -> pl.Series:
     return pl.Series("stream", token_streams(texts, languages), dtype=pl.String)
 
 
-def _shingles(frame: pl.DataFrame, text: str, settings: DatasetSettings, tokenised: bool) -> ShingleSets:
-    return all_shingles((frame[text] if tokenised else _streams(frame, text)).to_list(), settings.shingle_tokens)
-
-
-def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
-    return [pl.col(_LANGUAGE)] if _LANGUAGE in frame.columns else []
-
-
 def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: float) -> Iterator[tuple[int, int]]:
     """Candidate pairs in order: sets that share a prefix shingle.
 
@@ -96,7 +91,12 @@ def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: floa
     distinct_hashes, inverse, counts = np.unique(right_sets.hashes, return_inverse=True, return_counts=True)
     if not len(distinct_hashes):
         return
-    starts, sets_of = _index(right_sets, inverse, counts, threshold)
+    owner = np.repeat(np.arange(len(right_sets)), right_sets.sizes)
+    order = np.lexsort((inverse, counts[inverse], owner))
+    rank = np.arange(len(order)) - np.repeat(right_sets.borders[:-1], right_sets.sizes)
+    prefix_entries = order[rank < np.repeat(_prefix_lengths(right_sets.sizes, threshold), right_sets.sizes)]
+    by_position = prefix_entries[np.argsort(inverse[prefix_entries], kind="stable")]
+    starts, sets_of = np.searchsorted(inverse[by_position], np.arange(len(counts) + 1)), owner[by_position]
     lookup = ShingleIndex(distinct_hashes)
     offset = 0
     for batch in left_sets.batches(_SHINGLES_AT_ONCE):
@@ -106,27 +106,12 @@ def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: floa
         lacking = batch.sizes - shared_counts
         for row in np.flatnonzero(lacking < prefixes).tolist():
             row_positions = positions[batch.borders[row] : batch.borders[row + 1]]
-            prefix = _rarest(row_positions[row_positions >= 0], counts, int(prefixes[row] - lacking[row]))
+            held = row_positions[row_positions >= 0]
+            # the rarest ones, ties by position
+            prefix = held[np.argsort(counts[held], kind="stable")[: prefixes[row] - lacking[row]]]
             holders = [sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()]
             yield from ((offset + row, right) for right in np.unique(np.concatenate(holders)).tolist())
         offset += len(batch)
-
-
-def _index(
-    sets: ShingleSets, positions: NDArray[np.int64], counts: NDArray[np.int64], threshold: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    owner = np.repeat(np.arange(len(sets)), sets.sizes)
-    order = np.lexsort((positions, counts[positions], owner))
-    rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)
-    prefix_entries = order[rank < np.repeat(_prefix_lengths(sets.sizes, threshold), sets.sizes)]
-    by_position = prefix_entries[np.argsort(positions[prefix_entries], kind="stable")]
-    starts = np.searchsorted(positions[by_position], np.arange(len(counts) + 1))
-    return starts, owner[by_position]
-
-
-def _rarest(positions: NDArray[np.int64], counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """The ``length`` rarest shingles, ties by position."""
-    return positions[np.argsort(counts[positions], kind="stable")[:length]]
 
 
 def _prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:

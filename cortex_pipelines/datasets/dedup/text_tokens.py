@@ -66,7 +66,14 @@ def unescaped(content: str, language: str) -> str:
 
 def escaped(text: str) -> str:
     """Escape a text for double quotes, including spaces that layout would drop."""
-    return _TO_ESCAPE.sub(_escape, text)
+
+    def escape(match: re.Match[str]) -> str:
+        char = match[0]
+        if char.startswith(" "):
+            return "\\s" * len(char) + " "
+        return {"\\": "\\\\", '"': '\\"', "\n": "\\n ", "\t": "\\t "}.get(char, f"\\x{ord(char):02x}")
+
+    return _TO_ESCAPE.sub(escape, text)
 
 
 def normal_number(literal: str, language: str) -> str:
@@ -78,26 +85,15 @@ def normal_number(literal: str, language: str) -> str:
     number = re.match(r"0[bo][0-7]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", plain)
     if number is None or len(plain) > _LONGEST_NUMBER:
         return plain
-    return f"{_value(number[0], language)}{plain[number.end() :]}"
-
-
-def _value(plain: str, language: str) -> str:
-    if plain[:2] in ("0b", "0o"):
-        return str(int(plain, 0))
-    if plain.isdecimal():
-        octal = language != "python" and language != "rust" and _OCTAL.fullmatch(plain)
-        return str(int(plain, 8 if octal else 10))
-    value = float(plain)
-    if language in ("javascript", "typescript") and value.is_integer():
-        return str(int(value))
-    return repr(value)
-
-
-def _escape(match: re.Match[str]) -> str:
-    char = match[0]
-    if char.startswith(" "):
-        return "\\s" * len(char) + " "
-    return {"\\": "\\\\", '"': '\\"', "\n": "\\n ", "\t": "\\t "}.get(char, f"\\x{ord(char):02x}")
+    digits, suffix = number[0], plain[number.end() :]
+    if digits[:2] in ("0b", "0o"):
+        return f"{int(digits, 0)}{suffix}"
+    if digits.isdecimal():
+        is_octal = language not in ("python", "rust") and _OCTAL.fullmatch(digits)
+        return f"{int(digits, 8 if is_octal else 10)}{suffix}"
+    value = float(digits)
+    is_whole = language in ("javascript", "typescript") and value.is_integer()
+    return f"{int(value) if is_whole else value!r}{suffix}"
 
 
 _PLACEHOLDER = re.compile("\x01(\\d+)\x02")

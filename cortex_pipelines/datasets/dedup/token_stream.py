@@ -88,18 +88,11 @@ def token_stream(text: str, language: str) -> str:
 def _stream(text: str, language: str) -> str:
     if len(text) <= _LONGEST:
         plain = text.replace("\x01", " ").replace("\x02", " ")
-        for grammar in _grammars(language):
-            for before, after in _wrappers(plain, language):
-                stream = _parse_stream(plain, before, after, grammar)
-                if stream is not None:
-                    return stream
+        for before, after in _wrappers(plain, language):
+            stream = _parse_stream(plain, before, after, grammar_for(language))
+            if stream is not None:
+                return stream
     return text_tokens(text, language)
-
-
-def _grammars(language: str) -> tuple[Grammar, ...]:
-    if language == "typescript":
-        return grammar_for(language, ".ts"), grammar_for(language, ".tsx")
-    return (grammar_for(language),)
 
 
 def _wrappers(text: str, language: str) -> Iterator[tuple[str, str]]:
@@ -156,7 +149,9 @@ def _apply_edits(data: bytes, edits: list[Edit], start: int, end: int) -> str:
 def _edits(nodes: dict[str, list[Node]], language: str, placeholders: Placeholders) -> list[Edit]:
     edits = [(node.start_byte, node.end_byte, " ") for node in nodes.get("drop", ())]
     for node in nodes.get("key", ()):
-        edits.append((*node.byte_range, _key(node, language, placeholders)))
+        literal = normal_string(_text(node), language)
+        is_name = _NAME.fullmatch(literal[1:-1])
+        edits.append((*node.byte_range, f" {literal[1:-1]} " if is_name else placeholders.store(literal)))
     keys = {node.start_byte for node in nodes.get("key", ())}
     for node in nodes.get("string", ()):
         if node.start_byte not in keys:
@@ -168,9 +163,14 @@ def _edits(nodes: dict[str, list[Node]], language: str, placeholders: Placeholde
     edits += [(*n.byte_range, placeholders.store(_text(n))) for n in nodes.get("verbatim", ())]
     edits += [(*node.byte_range, ", ,") for node in nodes.get("needed", ())]
     edits += [(node.end_byte, node.end_byte, "()") for node in nodes.get("call", ())]
-    edits += [e for node in nodes.get("braces", ()) if _is_expression(node) for e in _strip_ends(node)]
+    for node in nodes.get("braces", ()):
+        inner = _inner(node)
+        if inner is not None and not inner.type.endswith(_STATEMENT):
+            edits += _strip_ends(node)
     edits += [e for node in nodes.get("parens", ()) if not _is_significant(node) for e in _strip_ends(node)]
-    edits += [e for node in nodes.get("group", ()) if _is_mixed(node) for e in _parenthesise(node)]
+    for node in nodes.get("group", ()):
+        if node.parent is not None and _operator(node) != _operator(node.parent):
+            edits += [(node.start_byte, node.start_byte, "("), (node.end_byte, node.end_byte, ")")]
     return edits
 
 
@@ -193,20 +193,9 @@ def _string_edits(node: Node, language: str, placeholders: Placeholders) -> Iter
     yield ends[-1], node.end_byte, placeholders.store('"')
 
 
-def _key(node: Node, language: str, placeholders: Placeholders) -> str:
-    literal = normal_string(_text(node), language)
-    name = literal[1:-1]
-    return f" {name} " if _NAME.fullmatch(name) else placeholders.store(literal)
-
-
 def _strip_ends(node: Node) -> Iterator[Edit]:
     yield node.start_byte, node.start_byte + 1, " "
     yield node.end_byte - 1, node.end_byte, " "
-
-
-def _parenthesise(node: Node) -> Iterator[Edit]:
-    yield node.start_byte, node.start_byte, "("
-    yield node.end_byte, node.end_byte, ")"
 
 
 def _is_significant(node: Node) -> bool:
@@ -222,10 +211,6 @@ def _is_significant(node: Node) -> bool:
     return _OPERATION.fullmatch(parent.type) is not None or inner.type in ("object", "function")
 
 
-def _is_mixed(node: Node) -> bool:
-    return node.parent is not None and _operator(node) != _operator(node.parent)
-
-
 def _operator(node: Node) -> str:
     sign = node.child_by_field_name("operator")
     return sign.type if sign is not None else ""
@@ -234,11 +219,6 @@ def _operator(node: Node) -> str:
 def _inner(node: Node) -> Node | None:
     children = [child for child in node.named_children if "comment" not in child.type]
     return children[0] if len(children) == 1 else None
-
-
-def _is_expression(block: Node) -> bool:
-    inner = _inner(block)
-    return inner is not None and not inner.type.endswith(_STATEMENT)
 
 
 def _text(node: Node) -> str:

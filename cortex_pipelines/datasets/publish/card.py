@@ -17,7 +17,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 Tables = Mapping[str, pl.DataFrame]
 _SHOWN_CHARS = 700
-_COUNTED = (*("kind", "task", "origin", "language", "purpose", "error_type", "refactoring", "smell"),)
+_COUNTED = ("kind", "task", "origin", "language", "purpose", "error_type", "refactoring", "smell")
 _CATEGORY_NOTE = "Rows by what their units are for. The labels come from rules."
 _COMPLEXITY_NOTE = "Rows by the cyclomatic complexity of their units (McCabe's bands)."
 _CAPS_NOTE = (
@@ -36,10 +36,7 @@ LIMITS = (
 
 
 class CardSection:
-    """A section with heading, paragraphs, tables and code.
-
-    ``blocks``: text, a list of strings, a frame (a table), or ``(caption, code)``.
-    """
+    """A section with heading; ``blocks``: text, a list of strings, a frame (a table), or ``(caption, code)``."""
 
     def __init__(self, title: str, *blocks: Any) -> None:
         self.title = title
@@ -51,8 +48,15 @@ def write_card(
 ) -> None:
     """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set."""
     parts = _parts(purpose, tables, settings, extra)
-    (out / "card.md").write_text(_markdown(name, parts), encoding="utf-8")
-    (out / "report.html").write_text(_html(name, parts), encoding="utf-8")
+    lines, html = [f"# {name}", ""], []
+    for part in parts:
+        lines += [f"## {part.title}", ""]
+        html.append(pages.heading(part.title))
+        for block in part.blocks:
+            lines += [*_markdown_block(block), ""]
+            html.append(_html_block(block))
+    (out / "card.md").write_text("\n".join(lines), encoding="utf-8")
+    (out / "report.html").write_text(pages.page(name, html), encoding="utf-8")
     (out / "metrics.json").write_text(_metrics(tables), encoding="utf-8")
 
 
@@ -76,15 +80,21 @@ def _parts(purpose: str, tables: Tables, settings: DatasetSettings, extra: Seque
     columns = [name for name in _COUNTED if name in tables["train"].columns]
     included = tables[MANIFEST.name].filter(pl.col("split").is_not_null())
     by_split = {split: included.filter(pl.col("split") == split) for split in SPLITS}
+    clusters = sum(tables[split]["cluster"].n_unique() for split in SPLITS)
     return [
         CardSection("What it is for", purpose),
         CardSection("Sizes", _totals(tables), *(sizes(tables, name) for name in columns)),
-        *_languages(tables[MANIFEST.name]),
+        _languages(tables[MANIFEST.name]),
         *_units(by_split),
         CardSection("Licences", sizes(by_split, "licence")),
         CardSection("Filters", *_filters(tables[MANIFEST.name], settings)),
-        CardSection("Caps", *_caps(tables[MANIFEST.name])),
-        CardSection("Split", *_split(tables, settings)),
+        CardSection("Caps", _CAPS_NOTE, _caps(tables[MANIFEST.name])),
+        CardSection(
+            "Split",
+            f"By {settings.split_by}, decided before augmentation; seed {settings.seed}. No row of train shows most of "
+            "a held-out answer, and no row has a near-duplicate in another split: the splits were compared again by an "
+            f"exact join. {clusters} clusters in all.",
+        ),
         CardSection("Contamination", *_contamination(tables[MANIFEST.name], settings)),
         *extra,
         CardSection("Examples", *_examples(tables["train"], settings)),
@@ -114,7 +124,7 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     return [limits, excluded.rename({"left_out": "filter", "count": "left out"}), private]
 
 
-def _languages(entries: pl.DataFrame) -> list[CardSection]:
+def _languages(entries: pl.DataFrame) -> CardSection:
     included = entries.filter(pl.col("split").is_not_null())
     excluded = entries.filter(pl.col("left_out").is_not_null())
     rows, notes = [], []
@@ -131,8 +141,7 @@ def _languages(entries: pl.DataFrame) -> list[CardSection]:
             because = next(iter(sorted(set(included_rows["split_reason"]))), f"left out: {mostly}")
             notes.append(f"{language} has no row in {' and '.join(empty)}; {because}")
     schema = ("language", *SPLITS, "left out", "mostly for")
-    table = pl.DataFrame(rows, schema=schema, orient="row")
-    return [CardSection("Languages", table, notes) if notes else CardSection("Languages", table)]
+    return CardSection("Languages", pl.DataFrame(rows, schema=schema, orient="row"), *([notes] if notes else []))
 
 
 def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
@@ -154,7 +163,7 @@ def _units(by_split: Tables) -> list[CardSection]:
     ]
 
 
-def _caps(entries: pl.DataFrame) -> list[Any]:
+def _caps(entries: pl.DataFrame) -> pl.DataFrame:
     included = entries.filter(pl.col("split") == "train")
     of_train = pl.col("split_reason").str.contains(": train", literal=True)
     excluded = entries.filter((pl.col("left_out") == "sample") & of_train)
@@ -164,16 +173,7 @@ def _caps(entries: pl.DataFrame) -> list[Any]:
         if group.height
     ]
     schema = {"rows": pl.String, "number": pl.Int64, "mean weight": pl.Float64}
-    return [_CAPS_NOTE, pl.DataFrame(rows, schema=schema, orient="row")]
-
-
-def _split(tables: Tables, settings: DatasetSettings) -> list[Any]:
-    clusters = sum(tables[split]["cluster"].n_unique() for split in SPLITS)
-    return [
-        f"By {settings.split_by}, decided before augmentation; seed {settings.seed}. No row of train shows most of a "
-        "held-out answer, and no row has a near-duplicate in another split: the splits were compared again by an "
-        f"exact join. {clusters} clusters in all."
-    ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _contamination(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
@@ -188,13 +188,14 @@ def _contamination(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any
 
 
 def _examples(train: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
-    examples: list[Any] = []
     sampled = train.sort("example_id").group_by("kind", maintain_order=True).head(settings.card_examples)
-    for row in sampled.sort("kind", "example_id").iter_rows(named=True):
-        caption = f"{row['kind']}, {row['language']}, {row['path']}"
-        text = f"{row['prompt'][-_SHOWN_CHARS:]}\u27f6\n{row['completion'][:_SHOWN_CHARS]}"
-        examples.append((caption, text))
-    return examples
+    return [
+        (
+            f"{row['kind']}, {row['language']}, {row['path']}",
+            f"{row['prompt'][-_SHOWN_CHARS:]}\u27f6\n{row['completion'][:_SHOWN_CHARS]}",
+        )
+        for row in sampled.sort("kind", "example_id").iter_rows(named=True)
+    ]
 
 
 def _metrics(tables: Tables) -> str:
@@ -213,15 +214,6 @@ def _metrics(tables: Tables) -> str:
     return json.dumps(counts, indent=1, sort_keys=True) + "\n"
 
 
-def _markdown(name: str, parts: Sequence[CardSection]) -> str:
-    lines = [f"# {name}", ""]
-    for part in parts:
-        lines += [f"## {part.title}", ""]
-        for block in part.blocks:
-            lines += [*_markdown_block(block), ""]
-    return "\n".join(lines)
-
-
 def _markdown_block(block: Any) -> list[str]:
     if isinstance(block, str):
         return [block]
@@ -235,12 +227,6 @@ def _markdown_block(block: Any) -> list[str]:
     cells = [[str(_display(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()]
     head = [" | ".join(block.columns), " | ".join(["---"] * block.width)]
     return [f"| {line} |" for line in [*head, *(" | ".join(row) for row in cells)]]
-
-
-def _html(name: str, parts: Sequence[CardSection]) -> str:
-    return pages.page(
-        name, [html for part in parts for html in (pages.heading(part.title), *map(_html_block, part.blocks))]
-    )
 
 
 def _html_block(block: Any) -> str:

@@ -35,32 +35,28 @@ def project_card(data: Path, project: str, settings: DatasetSettings) -> list[di
     rows: list[dict[str, Any]] = []
     for task in PURPOSES:
         folder = data / f"{task}_dataset" / project
-        if (folder / "train.parquet").exists():
-            tables = {split: pl.read_parquet(folder / f"{split}.parquet", columns=_COLUMNS) for split in SPLITS}
-            rows += _task_rows(task, tables, pl.read_parquet(folder / f"{MANIFEST.name}.parquet"), settings)
+        if not (folder / "train.parquet").exists():
+            continue
+        tables = {split: pl.read_parquet(folder / f"{split}.parquet", columns=_COLUMNS) for split in SPLITS}
+        manifest = pl.read_parquet(folder / f"{MANIFEST.name}.parquet")
+        counts = dict(manifest.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
+        unknowable = sum(count for reason, count in counts.items() if reason and reason.startswith("unanswerable"))
+        answerable = sum(counts.get(reason, 0) for reason in (None, "sample", "injected_share", "shows_held_out"))
+        for split, frame in tables.items():
+            columns = strata(frame)
+            row = {
+                "task": task,
+                "split": split,
+                "rows": frame.height,
+                "tokens": round(int(columns["bytes"].sum()) / _BYTES_PER_TOKEN),
+                "tests": round(int(columns["test"].sum()) / max(frame.height, 1), 3),
+                "languages": _shares(frame, "language"),
+                "kinds": _shares(frame, "kind"),
+                "distance": round(distance(frame, tables["train"]), 3),
+                "answerable": round(answerable / (answerable + unknowable), 3) if answerable + unknowable else None,
+            }
+            rows.append(row | {"warnings": list(_warnings(row, settings))})
     return rows
-
-
-def _task_rows(
-    task: str, tables: dict[str, pl.DataFrame], manifest: pl.DataFrame, settings: DatasetSettings
-) -> Iterator[dict[str, Any]]:
-    counts = dict(manifest.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
-    unknowable = sum(count for reason, count in counts.items() if reason and reason.startswith("unanswerable"))
-    answerable = sum(counts.get(reason, 0) for reason in (None, "sample", "injected_share", "shows_held_out"))
-    for split, frame in tables.items():
-        columns = strata(frame)
-        row = {
-            "task": task,
-            "split": split,
-            "rows": frame.height,
-            "tokens": round(int(columns["bytes"].sum()) / _BYTES_PER_TOKEN),
-            "tests": round(int(columns["test"].sum()) / max(frame.height, 1), 3),
-            "languages": _shares(frame, "language"),
-            "kinds": _shares(frame, "kind"),
-            "distance": round(distance(frame, tables["train"]), 3),
-            "answerable": round(answerable / (answerable + unknowable), 3) if answerable + unknowable else None,
-        }
-        yield row | {"warnings": list(_warnings(row, settings))}
 
 
 def _shares(frame: pl.DataFrame, column: str) -> dict[str, float]:
@@ -91,8 +87,6 @@ def summary(project: str, rows: list[dict[str, Any]]) -> str:
     ]
     tokens = sum(row["tokens"] for row in rows if row["split"] == "train")
     lessons = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
-    return (
-        f"From {project} a model can learn {lessons}: about {tokens:,} tokens in all."
-        if parts
-        else (f"{project} has no training data yet.")
-    )
+    if not parts:
+        return f"{project} has no training data yet."
+    return f"From {project} a model can learn {lessons}: about {tokens:,} tokens in all."

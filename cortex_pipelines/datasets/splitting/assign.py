@@ -81,9 +81,12 @@ def assign_splits(
     DatasetError: fewer than three groups hold a candidate, so a split would be empty.
     """
     rows = units.sort("source", "path", "start_byte", -pl.col("end_byte"), "unit_id")
-    keys = (
-        _nesting_groups(rows, settings) if settings.split_by in ("unit", "time") else _location_groups(rows, settings)
-    )
+    if settings.split_by in ("unit", "time"):
+        keys = _nesting_groups(rows, settings)
+    else:
+        folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
+        location = {"file": [pl.col("path")], "folder": [folder], "repository": []}[settings.split_by]
+        keys = rows.select(pl.col("unit_id").first().over("source", *location))["unit_id"].to_list()
     is_candidate = set(candidates)
     times = changed if changed and settings.split_by == "time" else {}
     members: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
@@ -103,7 +106,11 @@ def assign_splits(
     ]
     splits = assign_groups(groups, settings)
     _teach_large_files(splits, groups, {key: group_units[0][1] for key, group_units in members.items()}, settings)
-    reasons = {group.name: _reason(group, splits[group.name], settings) for group in groups}
+    reasons = {}
+    for group in groups:
+        code = f"{'test' if group.test else 'product'} code in {group.language}"
+        method = f"{splits[group.name]} by {'time' if group.changed else 'hash'}"
+        reasons[group.name] = f"{group.units} unit(s) of {code}, by {settings.split_by}: {method}"
     return rows.with_columns(
         pl.Series("split", [splits[key] for key in keys], dtype=pl.String),
         pl.Series("split_reason", [reasons[key] for key in keys], dtype=pl.String),
@@ -182,12 +189,6 @@ def _nesting_groups(rows: pl.DataFrame, settings: DatasetSettings) -> list[str]:
     return keys
 
 
-def _location_groups(rows: pl.DataFrame, settings: DatasetSettings) -> list[str]:
-    folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
-    location = {"file": [pl.col("path")], "folder": [folder], "repository": []}[settings.split_by]
-    return rows.select(pl.col("unit_id").first().over("source", *location))["unit_id"].to_list()
-
-
 def _teach_large_files(
     splits: dict[str, str], groups: Sequence[SplitGroup], paths: Mapping[str, str], settings: DatasetSettings
 ) -> None:
@@ -201,9 +202,3 @@ def _teach_large_files(
         if is_large and len(of_file) > 1 and all(splits[group.name] != "train" for group in of_file):
             in_order = sorted(of_file, key=lambda group: _order(group, settings))
             splits.update((group.name, "train") for group in in_order[len(in_order) // 2 :])
-
-
-def _reason(group: SplitGroup, split: str, settings: DatasetSettings) -> str:
-    method = "time" if group.changed else "hash"
-    code = f"{'test' if group.test else 'product'} code in {group.language}"
-    return f"{group.units} unit(s) of {code}, by {settings.split_by}: {split} by {method}"

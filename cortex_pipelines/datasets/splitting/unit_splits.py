@@ -28,20 +28,16 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
     lines = code.str.split("\n").list.eval(pl.element().str.len_chars())
     letters = code.str.count_matches(r"[\p{L}\p{N}]") / code.str.len_chars()
     comments = code.str.count_matches(_COMMENT_LINE) / lines.list.len()
-    broken = (
-        ("generated", pl.col("generated")),
-        ("licence", ~pl.col("trainable")),
-        ("syntax", pl.col("has_error")),
-        ("longest_line", lines.list.max() > settings.longest_line),
-        ("mean_line", lines.list.mean() > settings.mean_line),
-        ("alphanumeric", ~(letters >= settings.min_alphanumeric)),
-        ("comments", comments > settings.max_comment_share),
-    )
-    # a `when` chain: the first condition that holds gives the reason
-    reasons = pl.lit(None, dtype=pl.String)
-    for reason, holds in reversed(broken):
-        reasons = pl.when(holds).then(pl.lit(reason)).otherwise(reasons)
-    return reasons
+    broken = {
+        "generated": pl.col("generated"),
+        "licence": ~pl.col("trainable"),
+        "syntax": pl.col("has_error"),
+        "longest_line": lines.list.max() > settings.longest_line,
+        "mean_line": lines.list.mean() > settings.mean_line,
+        "alphanumeric": ~(letters >= settings.min_alphanumeric),
+        "comments": comments > settings.max_comment_share,
+    }
+    return pl.coalesce(*(pl.when(holds).then(pl.lit(reason)) for reason, holds in broken.items()))
 
 
 # Columns that an example of a unit depends on.
@@ -78,7 +74,9 @@ def split_units(
     is_statement = pl.col("kind").is_in(STATEMENTS)
     with_bodies = eligible.filter(~is_statement).with_columns(bodies(eligible.filter(~is_statement)))
     clusters = IncrementalClustering(cache, "units", settings)
-    statements = _clustered_statements(eligible.filter(is_statement), clusters)
+    statements = eligible.filter(is_statement).sort("unit_id")
+    firsts_of = clusters.firsts("statements", statements["code"].to_list(), statements["language"].to_list())
+    statements = statements.with_columns(cluster=statements["unit_id"].gather(firsts_of))
     clustered = pl.concat([cluster_units(with_bodies, clusters), statements], how="diagonal")
     firsts = clustered.filter(pl.col("cluster") == pl.col("unit_id"))
     candidates = _in_every_data_set(firsts, settings, cache)
@@ -132,11 +130,9 @@ def _with_exclusions(
 
     eligible = filtered_units.filter(pl.col("left_out").is_null())
     contaminated_ids = _ids_where(eligible.select("unit_id", "code", "language"), "contaminated", dirty, cache)
+    is_contaminated = pl.col("unit_id").is_in(contaminated_ids.implode())
     return filtered_units.with_columns(
-        pl.when(pl.col("unit_id").is_in(contaminated_ids.implode()))
-        .then(pl.lit("contaminated"))
-        .otherwise("left_out")
-        .alias("left_out")
+        left_out=pl.when(is_contaminated).then(pl.lit("contaminated")).otherwise("left_out")
     )
 
 
@@ -161,13 +157,6 @@ def _ids_where(
     return inputs["unit_id"].filter(unit_rows(cache, fact, inputs, compute)["holds"])
 
 
-def _clustered_statements(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:
-    sorted_units = units.sort("unit_id")
-    ids = sorted_units["unit_id"].to_list()
-    firsts = clustering.firsts("statements", sorted_units["code"].to_list(), sorted_units["language"].to_list())
-    return sorted_units.with_columns(pl.Series("cluster", [ids[index] for index in firsts], dtype=pl.String))
-
-
 def _change_times(units: pl.DataFrame, line_times: pl.DataFrame) -> dict[str, datetime]:
     """When the newest line of each unit was written, by unit id; units without history are absent."""
     overlapping = units.select("unit_id", "source", "path", "start_line", "end_line").join_where(
@@ -190,12 +179,6 @@ def _table(filtered_units: pl.DataFrame, clusters: pl.DataFrame, unit_splits: pl
         .join(unit_splits.select("unit_id", "split", "split_reason"), on="unit_id", how="left")
     )
     duplicate = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("unit_id"))
-    reason = pl.when(duplicate).then(pl.lit("near_duplicate")).otherwise("left_out")
-    in_use = rows.with_columns(reason.alias("left_out"))
-    blank = pl.lit(None, dtype=pl.String)
-    return UNIT_SPLITS.conform(
-        in_use.with_columns(
-            pl.when(pl.col("left_out").is_null()).then(column).otherwise(blank).alias(column)
-            for column in ("split", "split_reason")
-        )
-    )
+    in_use = rows.with_columns(left_out=pl.when(duplicate).then(pl.lit("near_duplicate")).otherwise("left_out"))
+    when_used = pl.when(pl.col("left_out").is_null())
+    return UNIT_SPLITS.conform(in_use.with_columns(when_used.then(pl.col("split", "split_reason"))))
