@@ -13,29 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.damage import SkipReason, attempt
+from cortex_pipelines.damage import SkipReason, attempt, encodable
 from cortex_pipelines.extraction.architecture import readers
-from cortex_pipelines.extraction.architecture.facts import (
-    CONFIG,
-    FACT_COLUMNS,
-    IMPORT,
-    MOUNT,
-    NAME,
-    SKIPPED_FILE,
-    Fact,
-    normalise_path,
-    row_of,
-)
+from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, Fact, parsed_detail
+from cortex_pipelines.extraction.architecture.index import EXTERNAL, INTERNAL, ImportTarget, SourceIndex, SourcePackage
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import import_targets
-from cortex_pipelines.extraction.architecture.resolvers.index import (
-    EXTERNAL,
-    INTERNAL,
-    ImportTarget,
-    SourceIndex,
-    SourcePackage,
-    parsed_detail,
-)
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import READERS, Reader, SourceFile, rows_by_file
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -49,6 +32,7 @@ FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 
 _DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
 _MAX_DECLARED = 40
+_SKIPPED_FILE = "unread"  # the fact that marks a skipped file; its object is the reason
 _IDENTITY = ("source", "path", "start_line", "end_line", "fact", "subject", "relation", "object")
 _TAG = re.compile(r"(?:^|\s)[@\\:](?=[a-z]+\b)")  # @param, \\brief, :param
 _LOG = logging.getLogger(__name__)
@@ -70,7 +54,7 @@ def architecture_facts(
     facts: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in collect_facts(files, settings, parsing, cache, project).iter_rows(named=True):
         facts[row["source"]][row["fact"]].append(row)
-        if row["fact"] == SKIPPED_FILE:
+        if row["fact"] == _SKIPPED_FILE:
             location = f"{row['path']} of {row['source']}"
             _LOG.warning("%s: skipped, no architecture facts: %s", location, row["object"])
     rows: list[Row] = []
@@ -89,24 +73,31 @@ def collect_facts(
     cache: RowCache | None,
     project: str,
 ) -> pl.DataFrame:
-    """Facts of single files by source, path and reader: ``FACT_COLUMNS`` with ``source`` and ``path``.
+    """Facts of single files by source, path and reader: the fields of ``Fact`` with ``source`` and ``path``.
 
     Each file is read separately, so that unchanged files come from the cache.
     """
 
-    def read(path: str, language: str | None, text: str) -> Iterator[tuple[Any, ...]]:
+    def read(path: str, language: str | None, text: str) -> list[Fact]:
         facts = attempt(lambda: list(facts_in_file(SourceFile(path, language, text, settings, parsing))))
         if isinstance(facts, SkipReason):
-            facts = [row_of(Fact(1, 1, SKIPPED_FILE, path, "set-aside", facts.detail))]
-        return (tuple(fact.values()) for fact in facts)
+            return [_encodable(Fact(1, 1, _SKIPPED_FILE, path, "set-aside", facts.detail))]
+        return facts
 
-    return rows_by_file(files.filter(~pl.col("generated")), FACT_COLUMNS, read, cache, f"architecture/{project}")
+    schema = pl.Schema({name: ARCHITECTURE_FACTS.schema.get(name, pl.String) for name in Fact._fields})
+    return rows_by_file(files.filter(~pl.col("generated")), schema, read, cache, f"architecture/{project}")
 
 
-def facts_in_file(file: SourceFile) -> Iterator[Row]:
+def facts_in_file(file: SourceFile) -> Iterator[Fact]:
     if len(file.text) <= file.settings.max_file_bytes:
         facts = (fact for applies_to, reader in _readers() if applies_to(file) for fact in reader(file))
-        yield from map(row_of, islice(facts, file.settings.max_facts_per_file))
+        yield from map(_encodable, islice(facts, file.settings.max_facts_per_file))
+
+
+def _encodable(fact: Fact) -> Fact:
+    """The fact with all text encodable as UTF-8, and no source of no description."""
+    fact = Fact._make(encodable(value) if isinstance(value, str) else value for value in fact)
+    return fact if fact.description else fact._replace(description=None, description_source=None)
 
 
 @cache
@@ -138,7 +129,7 @@ def _resolve_source(kinds: dict[str, list[Row]], languages: Mapping[str, str | N
         importer = index.package_of(row["path"])
         subject = row["subject"] or (importer.name if importer else row["path"].rpartition("/")[0] or ".")
         facts.append({**row, "subject": subject, "scope": INTERNAL if row["object"] in names else EXTERNAL})
-    rewritten_kinds = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, SKIPPED_FILE}
+    rewritten_kinds = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, _SKIPPED_FILE}
     facts += [row for kind in sorted(kinds.keys() - rewritten_kinds) for row in kinds[kind]]
     for row in facts:
         if row["description"] is None:
@@ -235,7 +226,8 @@ def _routes(
         description = row["description"] or _handler_docstring(docstrings, row["path"], row["object"], imports)
         source = row["description_source"] or ("docstring" if description else None)
         for prefix in prefixes_of(row["path"], detail["router"]):
-            path = normalise_path(f"{prefix}/{detail['path']}" if detail["path"] else prefix)
+            path = f"{prefix}/{detail['path']}" if detail["path"] else prefix
+            path = re.sub("//+", "/", "/" + path.strip())
             yield {**row, "subject": f"{detail['method']} {path}", "technology": technology,
                    "description": description, "description_source": source}  # fmt: skip
 

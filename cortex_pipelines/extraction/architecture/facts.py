@@ -1,28 +1,22 @@
 """Architecture facts as read from one file, before they are resolved within their project."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.damage import encodable
-from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, lines_of
-from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
+from cortex_pipelines.extraction.architecture.syntax import lines_of
 
 # Intermediate kinds, passed from readers to resolvers; not facts of the output.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
-SKIPPED_FILE = "unread"
-"""Kind of the fact that marks a skipped file; ``object`` holds the reason."""
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
 """Methods of HTTP (RFC 9110) that routes name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One architecture fact and the lines (from 1, inclusive) that show it.
 
     A description was written by people, in a comment, summary, docstring or manifest. ``detail`` is
@@ -41,45 +35,34 @@ class Fact:
     detail: str = ""
 
 
-FACT_COLUMNS = pl.Schema(
-    {column.name: ARCHITECTURE_FACTS.schema.get(column.name, pl.String) for column in fields(Fact)}
-)
-"""Columns of a frame of facts, as the fields of ``Fact``."""
-
-
 def detail(**values: Any) -> str:
     """Encode the details that a resolver needs as canonical JSON."""
     return encodable(json.dumps(values, sort_keys=True, ensure_ascii=False))
 
 
-def row_of(fact: Fact) -> dict[str, Any]:
-    """The fields of a fact by name, with all text encodable as UTF-8; no source of no description."""
-    values = ((name, getattr(fact, name)) for name in FACT_COLUMNS)
-    fields = {name: encodable(value) if isinstance(value, str) else value for name, value in values}
-    return fields if fact.description else {**fields, "description": None, "description_source": None}
+def parsed_detail(text: str) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = json.loads(text) if text else {}
+    return values
 
 
 def route(
-    node: Node,
+    lines: tuple[int, int],
     method: str,
     path: str,
     handler: str,
     technology: str | None,
     *,
     router: str = "",
-    start_line: int | None = None,
-    end_line: int | None = None,
-    description: str | None = None,
-    description_source: str = "comment",
+    summary: str | None = None,
+    comment: str | None = None,
 ) -> Fact:
     """A route: method (in capitals, or ``ANY``), path as written, and the function or class that answers.
 
-    Where its router is mounted is resolved later.
+    Where its router is mounted is resolved later, and with that its subject.
     """
-    lines = (start_line or first_line(node), end_line or last_line(node))
-    name = f"{method} {normalise_path(path)}"
     details = detail(method=method, path=path, router=router)
-    return Fact(*lines, "route", name, "handled-by", handler, technology, description, description_source, details)
+    source = "summary" if summary else "comment"
+    return Fact(*lines, "route", "", "handled-by", handler, technology, summary or comment, source, details)
 
 
 def mount(
@@ -93,14 +76,6 @@ def mount(
     """
     details = detail(router=router, replaces=replaces)
     return Fact(*lines_of(node), MOUNT, prefix, "mounts", target, technology, detail=details)
-
-
-def normalise_path(path: str) -> str:
-    """Normalise a path: one leading slash, no doubled slashes."""
-    plain = "/" + path.strip()
-    while "//" in plain:
-        plain = plain.replace("//", "/")
-    return plain
 
 
 class ColumnDefinition(NamedTuple):

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from posixpath import dirname
 from typing import Any
 
+from cortex_pipelines.extraction.architecture.facts import MOUNT, parsed_detail
+from cortex_pipelines.extraction.architecture.index import INTERNAL, ImportTarget, SourceIndex
 from cortex_pipelines.extraction.architecture.resolvers import import_targets
-from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, ImportTarget, SourceIndex, parsed_detail
 
 Router = tuple[str, str]
 """A router: file, and name in it (for Go and Rust the function and the name)."""
@@ -33,9 +34,9 @@ class Mounts:
         for row in rows:
             path, detail = row["path"], parsed_detail(row["detail"])
             self._symbols[path].setdefault(detail["router"])
-            if row["fact"] == "mount" and detail["router"]:
+            if row["fact"] == MOUNT and detail["router"]:
                 mounts.append((row["object"], ((path, detail["router"]), row["subject"], detail["replaces"])))
-            elif row["fact"] == "mount":
+            elif row["fact"] == MOUNT:
                 self._own_prefixes[path, row["object"]] = row["subject"]
         for path in sorted(self._symbols):
             self._files[dirname(path)].append(path)

@@ -28,13 +28,13 @@ _MAX_INDENT = re.compile(r"^[ \t]{400}|(?:[\[{][ \t\n]*){100}|(?:[-?:][ \t]+){10
 class Yaml:
     """A node and its lines, from 1, inclusive; ``value`` is the text of a scalar (an alias is ``*name``).
 
-    ``entries`` are the pairs of a mapping: key, node of the key, node of the value.
+    ``entries`` are the pairs of a mapping.
     """
 
     start_line: int
     end_line: int
     value: str = ""
-    entries: list[tuple[str, "Yaml", "Yaml"]] = field(default_factory=list)
+    entries: list[tuple["Yaml", "Yaml"]] = field(default_factory=list)
     items: list["Yaml"] = field(default_factory=list)
     is_map: bool = False
     is_list: bool = False
@@ -46,7 +46,7 @@ class Yaml:
     def get(self, *keys: str) -> "Yaml | None":
         node = self
         for key in keys:
-            child = next((value for name, _, value in node.entries if name == key), None)
+            child = next((value for name, value in node.entries if name.value == key), None)
             if child is None:
                 return None
             node = child
@@ -63,12 +63,13 @@ class Yaml:
         if node is None:
             return []
         if node.is_map:
-            return [Yaml(key.start_line, value.end_line, name) for name, key, value in node.entries]
+            return [Yaml(*lines, name) for name, lines, _ in node.children()]
         return [item for item in (node.items if node.is_list else [node]) if item.value]
 
-    def children(self, *keys: str) -> "list[tuple[str, Yaml, Yaml]]":
+    def children(self, *keys: str) -> "list[tuple[str, tuple[int, int], Yaml]]":
+        """Key, lines and value of each pair of the mapping under a path of keys."""
         node = self.get(*keys)
-        return node.entries if node else []
+        return [(key.value, (key.start_line, value.end_line), value) for key, value in node.entries] if node else []
 
     def list(self, *keys: str) -> "list[Yaml]":
         node = self.get(*keys)
@@ -100,8 +101,7 @@ def documents(text: str, settings: ArchitectureSettings) -> list[Yaml]:
             elif parent.is_list:
                 parent.items.append(node)
             elif pending_keys:
-                key = pending_keys.pop()
-                parent.entries.append((key.value, key, node))
+                parent.entries.append((pending_keys.pop(), node))
             else:
                 pending_keys.append(node)
             for outer, _ in open_nodes:

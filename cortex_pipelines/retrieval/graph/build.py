@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.resolvers.index import join_path
+from cortex_pipelines.extraction.architecture.index import join_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable

@@ -13,7 +13,7 @@ import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason, attempt, encodable
-from cortex_pipelines.extraction.architecture.facts import NAME
+from cortex_pipelines.extraction.architecture.facts import NAME, parsed_detail
 from cortex_pipelines.extraction.architecture.readers.imports import (
     go_imports,
     java_imports,
@@ -21,7 +21,6 @@ from cortex_pipelines.extraction.architecture.readers.imports import (
     python_imports,
     rust_imports,
 )
-from cortex_pipelines.extraction.architecture.resolvers.index import parsed_detail
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import Captures, Reader, SourceFile, rows_by_file
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text

@@ -13,7 +13,7 @@ from functools import cached_property
 from posixpath import dirname
 from typing import NamedTuple
 
-from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL as INTERNAL
+from cortex_pipelines.extraction.architecture.index import INTERNAL as INTERNAL
 from cortex_pipelines.ingestion.entries import folders_of
 from cortex_pipelines.retrieval.graph.names import SymbolTable
 from cortex_pipelines.retrieval.graph.references import (

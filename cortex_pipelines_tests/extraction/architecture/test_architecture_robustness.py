@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.architecture.build import collect_facts, facts_in_file
+from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
@@ -23,7 +24,7 @@ FactExtractor = Callable[..., pl.DataFrame]
 WHOLE = yaml.safe_load((Path(__file__).parent / "formats.yaml").read_text(encoding="utf-8"))
 
 
-def _facts(path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings) -> list[dict[str, object]]:
+def _facts(path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings) -> list[Fact]:
     return list(facts_in_file(SourceFile(path, language_of(path, text), text, limits, parsing)))
 
 
@@ -38,7 +39,7 @@ def test_any_text_gives_facts_on_lines_that_exist(architecture, parsing, path: s
         text = text[:start] + data.draw(st.sampled_from([noise, other, ""])) + text[end:]
     changed = text
     for fact in _facts(path, changed, architecture, parsing):
-        assert 1 <= fact["start_line"] <= fact["end_line"] <= changed.count("\n") + 1  # type: ignore[operator]
+        assert 1 <= fact.start_line <= fact.end_line <= changed.count("\n") + 1
 
 
 @pytest.mark.parametrize("path", sorted(WHOLE))
@@ -97,7 +98,7 @@ def test_the_tree_holds_what_the_text_says(architecture: ArchitectureSettings, v
 
     def plain(node: Yaml) -> object:
         if node.is_map:
-            return {key: plain(inner) for key, _, inner in node.entries}
+            return {key: plain(inner) for key, _, inner in node.children()}
         return [plain(inner) for inner in node.items] if node.is_list else node.value
 
     assert plain(root) == {"top": value}

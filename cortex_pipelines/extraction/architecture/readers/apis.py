@@ -58,19 +58,17 @@ def openapi(file: SourceFile) -> Iterator[Fact]:
         yield Fact(1, document.end_line, "api", title, "api", version, "openapi", description, "summary")
         base = document.scalar("basePath").rstrip("/")
         for path, _, operations in document.children("paths"):
-            for method, key, operation in operations.entries:
+            for method, lines, operation in operations.children():
                 if method.upper() in METHODS:
                     subject, identifier = f"{method.upper()} {base}{path}", operation.scalar("operationId")
                     description = operation.scalar("summary") or operation.scalar("description")
-                    lines = (key.start_line, operation.end_line)
                     yield Fact(*lines, "api", subject, "operation", identifier, "openapi", description, "summary")
-        for name, key, schema in (*document.children("components", "schemas"), *document.children("definitions")):
-            lines, description = (key.start_line, schema.end_line), schema.scalar("description")
-            yield Fact(*lines, "api", name, "message", schema.scalar("type"), "openapi", description, "summary")
-            for field_name, field_key, field in schema.children("properties"):
+        for name, lines, schema in (*document.children("components", "schemas"), *document.children("definitions")):
+            kind, description = schema.scalar("type"), schema.scalar("description")
+            yield Fact(*lines, "api", name, "message", kind, "openapi", description, "summary")
+            for field_name, field_lines, field in schema.children("properties"):
                 kind = field.scalar("type") or field.scalar("$ref").rsplit("/", 1)[-1]
-                lines, declaration = (field_key.start_line, field.end_line), f"{field_name} {kind}".strip()
-                yield Fact(*lines, "api", name, "field", declaration, "openapi")
+                yield Fact(*field_lines, "api", name, "field", f"{field_name} {kind}".strip(), "openapi")
 
 
 _MAX_DEPTH = 64

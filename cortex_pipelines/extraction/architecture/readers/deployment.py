@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import Fact, detail
-from cortex_pipelines.extraction.architecture.resolvers.index import join_path
+from cortex_pipelines.extraction.architecture.index import join_path
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
@@ -16,43 +16,37 @@ _COMPOSE_LISTS = {
 }
 
 
-def _deployed(node: Yaml, subject: str, relation: str, value: str, technology: str) -> Fact:
-    return Fact(*node.lines, "deployment", subject, relation, value, technology)
-
-
 @fact_reader(lambda file: bool(_COMPOSE_NAME.search(file.name)))
 def compose(file: SourceFile) -> Iterator[Fact]:
     for document in file.yaml:
-        for name, key, service in document.children("services"):
+        for name, lines, service in document.children("services"):
             context = service.scalar("build", "context") or service.scalar("build") or "."
             folder = join_path(file.folder, context)
             context = context if folder is None else folder or "."
-            lines, image = (key.start_line, service.end_line), service.scalar("image") or f"build {context}"
-            comment = file.comment_above(key.start_line)
+            image, comment = service.scalar("image") or f"build {context}", file.comment_above(lines[0])
             yield Fact(*lines, "deployment", name, "service", image, "compose", comment, "comment")
-            for entry, entry_key, value in service.entries:
-                node = Yaml(entry_key.start_line, value.end_line)
+            for entry, entry_lines, value in service.children():
                 if entry == "image":
-                    yield _deployed(node, name, "image", value.value, "compose")
+                    yield Fact(*entry_lines, "deployment", name, "image", value.value, "compose")
                 elif entry == "build":
-                    yield _deployed(node, name, "built-from", context, "compose")
+                    yield Fact(*entry_lines, "deployment", name, "built-from", context, "compose")
                 elif entry in ("command", "entrypoint"):
                     command = " ".join([item.value for item in value.items] or [value.value])[:500]
-                    yield _deployed(node, name, "command", command, "compose")
+                    yield Fact(*entry_lines, "deployment", name, "command", command, "compose")
                 for item in _compose_items(value) if entry in _COMPOSE_LISTS else ():
                     # only names of environment variables: values may be secret
                     text = item.value.partition("=")[0] if entry == "environment" else item.value
-                    yield _deployed(item, name, _COMPOSE_LISTS[entry], text, "compose")
+                    yield Fact(*item.lines, "deployment", name, _COMPOSE_LISTS[entry], text, "compose")
 
 
 def _compose_items(value: Yaml) -> Iterator[Yaml]:
     """Scalars of a list or keys of a mapping; for the long syntax, the main field."""
-    for name, key, inner in value.entries:
-        yield Yaml(key.start_line, inner.end_line, name)
+    for name, lines, _ in value.children():
+        yield Yaml(*lines, name)
     for item in value.items:
         parts = [item.scalar("published"), item.scalar("target") or item.scalar("source")]
         text = ":".join(part for part in parts if part) if item.is_map else item.value
-        yield from [Yaml(item.start_line, item.end_line, text)] if text else []
+        yield from [Yaml(*item.lines, text)] if text else []
 
 
 _DOCKERFILE = re.compile(r"(?i)^(dockerfile|containerfile)([._-].+)?$|\.(dockerfile|containerfile)$")
@@ -155,7 +149,7 @@ def kubernetes(file: SourceFile) -> Iterator[Fact]:
             chart, version, description = f"Chart/{name}", document.scalar("version"), document.scalar("description")
             yield Fact(*document.lines, "deployment", chart, "object", version, "helm", description, "summary")
             for needed in document.list("dependencies"):
-                yield _deployed(needed, chart, "depends-on", needed.scalar("name"), "helm")
+                yield Fact(*needed.lines, "deployment", chart, "depends-on", needed.scalar("name"), "helm")
 
 
 def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
@@ -165,7 +159,7 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
     subject = f"{kind}/{name or '?'}"
     description = node.scalar("metadata", "annotations", "description") or file.comment_above(node.start_line)
     yield Fact(*node.lines, "deployment", subject, "object", version, "kubernetes", description, "comment")
-    shown: list[tuple[Yaml | None, str, str]] = []
+    shown: list[tuple[Yaml | None, str, str]] = []  # evidence, relation and object
     for path in _POD_SPECS:
         for container in (*node.list(*path, "containers"), *node.list(*path, "initContainers")):
             shown.append((container.get("image"), "image", container.scalar("image")))
@@ -174,9 +168,8 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
     for port in node.list("spec", "ports"):
         number, target = port.scalar("port"), port.scalar("targetPort")
         shown.append((port, "port", f"{number}:{target}" if number and target else number))
-    for label, key, value in node.children("spec", "selector"):
-        lines = Yaml(key.start_line, value.end_line)
-        shown.append((lines, "selects", f"{label}={value.value}" if value.value else ""))
+    for label, lines, value in node.children("spec", "selector"):
+        shown.append((Yaml(*lines), "selects", f"{label}={value.value}" if value.value else ""))
     for rule in node.list("spec", "rules"):
         for route in rule.list("http", "paths"):
             service = route.scalar("backend", "service", "name") or route.scalar("backend", "serviceName")
@@ -184,7 +177,7 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
             shown.append((route, "routes-to", backend))
     for evidence, relation, text in shown:
         if evidence is not None and text:
-            yield _deployed(evidence, subject, relation, text, "kubernetes")
+            yield Fact(*evidence.lines, "deployment", subject, relation, text, "kubernetes")
 
 
 _PATHS = {
@@ -216,20 +209,20 @@ def ci(file: SourceFile) -> Iterator[Fact]:
             workflow = document.scalar("name") or file.name
             # YAML 1.1 reads the key `on` as true; here keys are texts
             for event in document.strings("on"):
-                yield _deployed(event, workflow, "trigger", event.value, kind)
+                yield Fact(*event.lines, "deployment", workflow, "trigger", event.value, kind)
         elif kind == "gitlab-ci":
-            jobs = [entry for entry in document.entries if entry[0] not in _NOT_JOBS and entry[2].is_map]
+            jobs = [child for child in document.children() if child[0] not in _NOT_JOBS and child[2].is_map]
         elif kind == "azure-pipelines":
-            jobs = [(job.scalar("job") or "job", job, job) for job in document.list("jobs")]
+            jobs = [(job.scalar("job") or "job", job.lines, job) for job in document.list("jobs")]
         elif kind != "circleci":
             jobs = []
             yield Fact(1, document.end_line, "deployment", file.path, "job", "build", kind)
-        for name, key, job in jobs:
+        for name, lines, job in jobs:
             subject, title = f"{workflow}/{name}", job.scalar("name") or job.scalar("stage") or name
-            lines, comment = (key.start_line, job.end_line), file.comment_above(key.start_line)
+            comment = file.comment_above(lines[0])
             yield Fact(*lines, "deployment", subject, "job", title, kind, comment, "comment")
             for node, relation, value in _job_parts(job):
-                yield _deployed(node, subject, relation, value, kind)
+                yield Fact(*node.lines, "deployment", subject, relation, value, kind)
 
 
 def _job_parts(job: Yaml) -> Iterator[tuple[Yaml, str, str]]:

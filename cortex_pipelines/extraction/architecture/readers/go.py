@@ -105,7 +105,7 @@ def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterato
         return
     symbol, prefix = _symbol(operand)
     path = string_value(args[0]) if args else None
-    comment = file.comment_above(first_line(call))
+    lines, comment = lines_of(call), file.comment_above(first_line(call))
     if verb in ("Group", "Route"):  # r.Route("/x", func(r chi.Router) { … }): mounts the routes of the function
         if args and args[-1].type == "func_literal":
             names = _parameters(args[-1])
@@ -128,14 +128,14 @@ def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterato
         path = path if path.startswith(("/", "{")) else "/" + path.partition("/")[2]  # host/path
         router = "" if symbol.endswith(":http") else symbol
         for method in [verb] if space else _methods_of(call) or ["ANY"]:
-            yield route(call, method, path, _handler(handler), technology, router=router, description=comment)
+            yield route(lines, method, path, _handler(handler), technology, router=router, comment=comment)
     else:
         method = verb if verb in METHODS else _TITLES.get(verb, "")
         if verb in ("Method", "MethodFunc", "Add") and len(args) > 2:
             method, path = path or text(args[0]).rsplit(".Method", 1)[-1].upper(), string_value(args[1])
         is_client = text(operand) in _CLIENTS and verb in _TITLES
         if method and path is not None and (path.startswith(("/", "*")) or path == "") and not is_client:
-            yield route(call, method, prefix + path, _handler(args[-1]), technology, router=symbol, description=comment)
+            yield route(lines, method, prefix + path, _handler(args[-1]), technology, router=symbol, comment=comment)
 
 
 def _methods_of(call: Node) -> list[str]:

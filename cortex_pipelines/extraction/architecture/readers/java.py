@@ -107,12 +107,10 @@ def java_routes(file: SourceFile) -> Iterator[Fact]:
         for method in _members(node, "method_declaration"):
             annotations = _annotations(method)
             summary = string_value(_element(annotations.get("Operation"), "summary", "description"))
+            lines, handler = (first_line(method), head_end(method)), f"{name_of(node)}.{name_of(method)}"
             for verb, path, technology in _paths(file, class_annotations, annotations):
-                yield route(
-                    method, verb, path.rstrip("/") or "/", f"{name_of(node)}.{name_of(method)}", technology,
-                    end_line=head_end(method), description=summary or file.comment_above(first_line(method)),
-                    description_source="summary" if summary else "comment",
-                )  # fmt: skip
+                path, comment = path.rstrip("/") or "/", file.comment_above(lines[0])
+                yield route(lines, verb, path, handler, technology, summary=summary, comment=comment)
 
 
 def _paths(

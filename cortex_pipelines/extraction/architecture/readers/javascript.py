@@ -131,10 +131,8 @@ def _route_facts(
     method = {"all": "ANY", "del": "DELETE"}.get(verb, verb.upper())
     line = first_line(call.child_by_field_name("arguments") or call)
     body = handlers[-1].child_by_field_name("body")
-    yield route(
-        call, method, path, _handler(handlers[-1]), technology, router=symbol, start_line=line,
-        end_line=first_line(body) if body is not None else None, description=file.comment_above(line),
-    )  # fmt: skip
+    lines, handler = (line, first_line(body) if body is not None else last_line(call)), _handler(handlers[-1])
+    yield route(lines, method, path, handler, technology, router=symbol, comment=file.comment_above(line))
 
 
 def _handler(node: Node) -> str:
@@ -202,15 +200,13 @@ def _member_routes(file: SourceFile, node: Node, prefix: str, technology: str | 
         operations = [args for name, args, _ in decorators if name == "ApiOperation"]
         options = next(iter(operations[0]), None) if operations else None
         summary = string_value(_option(options, "summary", "description"))
-        comment_line = min((first_line(decorator) for _, _, decorator in decorators), default=0)
+        comment_line = min((first_line(decorator) for _, _, decorator in decorators), default=1)
+        handler, comment = f"{name_of(node)}.{name_of(member)}", file.comment_above(comment_line)
         for name, args, decorator in decorators:
             for path in _decorator_paths(args) if name in _DECORATORS else ():
-                yield route(
-                    min([decorator, member], key=first_line), _DECORATORS[name], f"{prefix}/{path}".rstrip("/"),
-                    f"{name_of(node)}.{name_of(member)}", technology, end_line=head_end(member),
-                    description=summary or file.comment_above(comment_line),
-                    description_source="summary" if summary else "comment",
-                )  # fmt: skip
+                lines = (min(first_line(decorator), first_line(member)), head_end(member))
+                path = f"{prefix}/{path}".rstrip("/")
+                yield route(lines, _DECORATORS[name], path, handler, technology, summary=summary, comment=comment)
 
 
 def _decorator_paths(args: list[Node]) -> list[str]:
@@ -267,14 +263,14 @@ def next_routes(file: SourceFile) -> Iterator[Fact]:
         declared = node.child_by_field_name("declaration") or node.child_by_field_name("value")
         if declared is None:
             continue
-        name = name_of(declared)
+        name, lines = name_of(declared), (first_line(node), head_end(declared))
         if app is not None:
             for method in [name] if name else map(name_of, declared.named_children):
                 if method in METHODS:
-                    yield route(node, method, path, method, "nextjs", end_line=head_end(declared))
+                    yield route(lines, method, path, method, "nextjs")
         elif "default" in text(node)[:24]:
             handler = name or text(declared)[:40].split("(")[0]
-            yield route(node, "ANY", path, handler, "nextjs", end_line=head_end(declared))
+            yield route(lines, "ANY", path, handler, "nextjs")
 
 
 _LINKS = (*("ManyToOne", "OneToOne", "OneToMany", "ManyToMany"), *("BelongsTo", "HasMany", "HasOne", "BelongsToMany"))

@@ -12,6 +12,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     child,
     child_text,
     enclosing,
+    first_line,
     first_named_child,
     head_end,
     keyword,
@@ -51,7 +52,7 @@ def _url_patterns(node: Node | None, prefix: str, depth: int) -> Iterator[Fact]:
     full_path = prefix + (path if function == "path" else path.lstrip("^").rstrip("$"))
     view = args[1]
     if view.type != "call" or not child_text(view, "function").endswith("include"):
-        yield route(node, "ANY", full_path, _django_view(view), "django", router="urlpatterns")
+        yield route(lines_of(node), "ANY", full_path, _django_view(view), "django", router="urlpatterns")
         return
     target = next(iter(arguments_of(view)), None)
     if target is not None and target.type == "tuple" and target.named_child_count:
@@ -131,10 +132,10 @@ def python_routes(file: SourceFile) -> Iterator[Fact]:
         elif path is None or len(args) < 2:
             continue
         elif verb == "register" and frameworks.get(receiver) == "django-rest-framework":
-            yield route(call, "ANY", path + "/", text(args[1]), "django-rest-framework", router=receiver)
+            yield route(lines_of(call), "ANY", path + "/", text(args[1]), "django-rest-framework", router=receiver)
         elif verb.startswith("add_") and receiver.endswith("router") and path.startswith("/"):
             method = verb.removeprefix("add_").upper()
-            yield route(call, method, path, text(args[1]), guess or "aiohttp", router=receiver)
+            yield route(lines_of(call), method, path, text(args[1]), guess or "aiohttp", router=receiver)
 
 
 def _decorated_routes(node: Node, frameworks: dict[str, str], guess: str | None) -> Iterator[Fact]:
@@ -165,10 +166,8 @@ def _decorated_routes(node: Node, frameworks: dict[str, str], guess: str | None)
             methods = [name.upper() for name in strings_in(keyword(arguments, "methods", "method"))] or [default]
         summary = string_value(keyword(arguments, "summary", "description"))
         for method in methods:
-            yield route(
-                node, method, path, handler, frameworks.get(receiver, guess), router=receiver,
-                end_line=head_end(definition), description=summary, description_source="summary",
-            )  # fmt: skip
+            lines, technology = (first_line(node), head_end(definition)), frameworks.get(receiver, guess)
+            yield route(lines, method, path, handler, technology, router=receiver, summary=summary)
 
 
 def _mount_facts(call: Node, receiver: str, verb: str, args: list[Node]) -> Iterator[Fact]:
@@ -196,7 +195,7 @@ def _added_routes(call: Node, receiver: str, verb: str, args: list[Node], techno
     methods = [name.upper() for name in strings_in(keyword(arguments, "methods"))] or [default]
     for path in paths if verb == "add_resource" else paths[:1]:
         for method in methods:
-            yield route(call, method, path, view, technology, router=receiver)
+            yield route(lines_of(call), method, path, view, technology, router=receiver)
 
 
 def _path_of(node: Node | None) -> str:
@@ -230,10 +229,8 @@ def python_models(file: SourceFile) -> Iterator[Fact]:
         body = child_text(node, "body")
         if technology is None or is_mixin or _ABSTRACT.search(body):
             continue
-        if technology == "sqlmodel":
-            columns = [c for part in _with_bases(file, node) for s in _assignments(part) if (c := _annotated_column(s))]
-        else:
-            columns = [column for s in statements if (column := _column(file, s))]
+        parts = _with_bases(file, node) if technology == "sqlmodel" else [node]
+        columns = [column for part in parts for s in _assignments(part) if (column := _column(file, s, technology))]
         if columns:
             model, meta = name_of(node), _META_TABLE.search(body)
             names = [string_value(child(s, "right")) for s in statements if child_text(s, "left") == "__tablename__"]
@@ -288,10 +285,13 @@ def _called_function(assignment: Node) -> str:
     return last if last in _SQLALCHEMY else called
 
 
-def _column(file: SourceFile, assignment: Node) -> ColumnDefinition | None:
+def _column(file: SourceFile, assignment: Node, technology: str) -> ColumnDefinition | None:
     called, name, lines = _called_function(assignment), child_text(assignment, "left"), lines_of(assignment)
     annotation, right = child_text(assignment, "type"), assignment.child_by_field_name("right")
     arguments = right.child_by_field_name("arguments") if right and right.type == "call" else None
+    if technology == "sqlmodel":
+        is_field = annotation and not text(right).startswith("Relationship(")
+        return ColumnDefinition(name, annotation, lines, _referred(_SQLMODEL_KEY, right)) if is_field else None
     if called in ("Column", "mapped_column"):
         column_args = [text(a) for a in positional(arguments) if string_value(a) is None]
         kinds = [value for value in column_args if not value.split("(")[0].endswith("ForeignKey")]
@@ -318,13 +318,3 @@ def _with_bases(file: SourceFile, node: Node, depth: int = 0) -> Iterator[Node]:
         if text(base) in classes and classes[text(base)] != node:
             yield from _with_bases(file, classes[text(base)], depth + 1)
     yield node
-
-
-def _annotated_column(assignment: Node) -> ColumnDefinition | None:
-    """An attribute that is an annotated field of SQLModel and no relationship."""
-    annotation, right = assignment.child_by_field_name("type"), assignment.child_by_field_name("right")
-    if annotation is None or text(right).startswith("Relationship("):
-        return None
-    return ColumnDefinition(
-        child_text(assignment, "left"), text(annotation), lines_of(assignment), _referred(_SQLMODEL_KEY, right)
-    )

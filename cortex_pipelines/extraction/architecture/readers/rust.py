@@ -96,10 +96,8 @@ def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> I
         methods = _METHOD.findall(text(node)) or ["ANY"]
     handler, comment = name_of(function), file.comment_above(first_line(node))
     for method in methods:
-        yield route(
-            node, method.upper(), path[1], handler, technology, router=handler,
-            end_line=head_end(function), description=comment,
-        )  # fmt: skip
+        lines = (first_line(node), head_end(function))
+        yield route(lines, method.upper(), path[1], handler, technology, router=handler, comment=comment)
 
 
 def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
@@ -109,15 +107,14 @@ def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterato
     verb, symbol, base = child_text(function, "field"), _symbol(file, call), _scope(child(function, "value"))
     first, second, path = args[0], args[1] if len(args) > 1 else None, string_value(args[0])
     line = first_line(call.child_by_field_name("arguments") or call)  # where its own part of its chain starts
+    lines, comment = (line, last_line(call)), file.comment_above(line)
     if verb in ("route", "at") and path is not None and (second is not None or verb == "at"):
         for method, handler in _HANDLER.findall(text(second or call.parent)[:2000]):
-            yield route(
-                call, method.upper(), base + path, "(inline)" if handler == "|" else handler, technology,
-                router=symbol, start_line=line, description=file.comment_above(line),
-            )  # fmt: skip
+            name = "(inline)" if handler == "|" else handler
+            yield route(lines, method.upper(), base + path, name, technology, router=symbol, comment=comment)
     elif verb == "route" and second is None:  # web::resource("/x").route(web::get().to(h))
         for method, handler in _HANDLER.findall(text(first)[:2000]):
-            yield route(call, method.upper(), base, handler, technology, router=symbol, start_line=line)
+            yield route(lines, method.upper(), base, handler, technology, router=symbol)
     elif verb in ("nest", "nest_service") and path is not None and second is not None:
         yield from _nested_mount(call, symbol, path, second)
     elif verb == "merge":

@@ -1,6 +1,5 @@
 """Index of the files, folders, packages and aliases of a source that imports may name."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,8 +130,3 @@ def join_path(folder: str, relative: str) -> str | None:
     if path == ".." or path.startswith(("../", "/")):
         return None
     return "" if path == "." else path
-
-
-def parsed_detail(text: str) -> Mapping[str, Any]:
-    detail: Mapping[str, Any] = json.loads(text) if text else {}
-    return detail
