@@ -45,16 +45,22 @@ def split_unit(data: bytes, node: Node, start: int, end: int, settings: Extracti
     """The chunks of a unit; empty if it is small or cannot be divided."""
     if end - start <= settings.chunk_bytes:
         return []
-    spans = _Splitter(data, settings.chunk_bytes).parts(node, start, end)
-    spans = [span for span in spans if data[span.start : span.end].strip()]
-    return [_chunk(data, part) for part in spans] if len(spans) > 1 else []
-
-
-def _chunk(data: bytes, span: _Span) -> Chunk:
-    body = data[span.start : span.end]
-    code = b"".join([*span.heads, body, *reversed(span.tails)])
-    start, end = span.end - len(body.lstrip()), span.start + len(body.rstrip())
-    return Chunk(start, end, code.decode(errors="replace").strip("\r\n"))
+    splitter = _Splitter(data, settings.chunk_bytes)
+    chunks: list[Chunk] = []
+    pending = [_Span(node, start, end, 0, (), ())]
+    while pending:
+        span = pending.pop()
+        kind = span.node.type if span.node else ""
+        # a border inside a string or comment is meaningless
+        is_divisible = span.depth < _MAX_DEPTH and "string" not in kind and "comment" not in kind
+        body = data[span.start : span.end]
+        if span.node is not None and len(body) > splitter.limit and is_divisible:
+            pending += reversed(splitter.divide(span.node, span))
+        elif body.strip():
+            first, last = span.end - len(body.lstrip()), span.start + len(body.rstrip())
+            code = b"".join([*span.heads, body, *reversed(span.tails)]).decode(errors="replace")
+            chunks.append(Chunk(first, last, code.strip("\r\n")))
+    return chunks if len(chunks) > 1 else []
 
 
 @dataclass(frozen=True)
@@ -62,21 +68,7 @@ class _Splitter:
     data: bytes
     limit: int
 
-    def parts(self, node: Node, start: int, end: int) -> list[_Span]:
-        finished: list[_Span] = []
-        pending = [_Span(node, start, end, 0, (), ())]
-        while pending:
-            span = pending.pop()
-            kind = span.node.type if span.node else ""
-            # a border inside a string or comment is meaningless
-            is_divisible = span.depth < _MAX_DEPTH and "string" not in kind and "comment" not in kind
-            if span.node is None or span.end - span.start <= self.limit or not is_divisible:
-                finished.append(span)
-            else:
-                pending += reversed(self._divide(span.node, span))
-        return finished
-
-    def _divide(self, node: Node, span: _Span) -> list[_Span]:
+    def divide(self, node: Node, span: _Span) -> list[_Span]:
         """Split an oversized node into its children; text without a node if it has none."""
         body = node.child_by_field_name("body") or node.child_by_field_name("consequence")
         if body is not None:

@@ -20,12 +20,10 @@ from cortex_pipelines.syntax.grammars import PARSED
 _CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)")
 # Encodings whose decoding takes linear time.
 _FAST_ENCODINGS = re.compile(r"(?i)(latin|iso|cp|windows|koi8|mac|euc|shift|sjis|gb|big5|utf.?(8|16|32)|ascii)")
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+_BYTE_ORDER_MARKS = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 
 
 def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
@@ -72,8 +70,8 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         declared = _CODING.match(data[:1000])
-        bom_encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
-    encoding = bom_encoding or (declared[1].decode() if declared else "")
+        marked = next((name for name, marks in _BYTE_ORDER_MARKS.items() if data.startswith(marks)), None)
+    encoding = marked or (declared[1].decode() if declared else "")
     if not _FAST_ENCODINGS.match(encoding):
         encoding = "latin-1"
     try:

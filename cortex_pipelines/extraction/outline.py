@@ -24,7 +24,6 @@ name of ``var a, b, c`` would wait for the value.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from tree_sitter import Node
@@ -91,7 +90,7 @@ class Outline:
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     result = Outline()
     grouped: list[int] = []
-    settings = _settings(grammar)
+    settings = pattern_settings(grammar, _QUERIES)
     doc_words = [tuple(pattern["doc"].encode().split(b" ")) if "doc" in pattern else () for pattern in settings]
     for pattern, captures in matches(grammar, root, _QUERIES):
         if "comment" in captures:
@@ -133,11 +132,6 @@ def _sole_declarations(definitions: Iterable[Definition]) -> dict[int, Node]:
         if kinds[declaration.id][definition.node.type] == 1:
             declarations[definition.node.id] = declaration
     return declarations
-
-
-@cache
-def _settings(grammar: Grammar) -> list[dict[str, str]]:
-    return pattern_settings(grammar, _QUERIES)
 
 
 def _add_definition(file_outline: Outline, pattern: int, captures: Captures, settings: dict[str, str]) -> None:

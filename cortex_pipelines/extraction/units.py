@@ -122,9 +122,12 @@ def extract(
     definitions = rows.filter(pl.col("reason").is_null())
     tests = select_test_cases(definitions)
     units = definitions.filter(pl.col("kind") != "test").with_columns(project=pl.lit(project))
+    large = units.filter(pl.col("starts").list.len() > 0)
+    numbers = pl.int_ranges(pl.col("starts").list.len(), dtype=pl.Int64).alias("chunk")
+    chunks = large.select("unit_id", numbers, *_CHUNKS).explode("chunk", *_CHUNKS)
     return Extraction(
         CODE_UNITS.conform(units),
-        UNIT_CHUNKS.conform(_chunks(units)),
+        UNIT_CHUNKS.conform(chunks.rename({"starts": "start_byte", "ends": "end_byte", "codes": "code"})),
         TEST_CASES.conform(tests),
         UNPARSED_FILES.conform(rows.filter(pl.col("reason").is_not_null())),
     )
@@ -166,10 +169,3 @@ def _garbage_collection_off() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _chunks(units: pl.DataFrame) -> pl.DataFrame:
-    large = units.filter(pl.col("starts").list.len() > 0)
-    numbers = pl.int_ranges(pl.col("starts").list.len(), dtype=pl.Int64).alias("chunk")
-    exploded = large.select("unit_id", numbers, *_CHUNKS).explode("chunk", *_CHUNKS)
-    return exploded.rename({"starts": "start_byte", "ends": "end_byte", "codes": "code"})

@@ -22,7 +22,7 @@ _PLACEHOLDER_NAME = b"$dfault"
 # A type imported in place, import("react").FC<Props>; but not import("react").then(...).
 _IMPORTED = re.compile(rb"""import\((?:"[^"\n]{0,400}"|'[^'\n]{0,400}')\)(?=(?:\.[\w$]{1,100}){1,9}(?![\w$(.]))""")
 # An ambient function or overload without a name: export default function (a): b;
-_NAMELESS = re.compile(rb"default function(?=[ ]*[(<])")
+_NAMELESS = re.compile(rb"export default function(?=[ ]*[(<])")
 # A signature that begins with its type parameters, below one that ends with its type.
 _GENERIC = re.compile(rb"\n[ \t]+<[A-Z]\w*(?:[ ,]|>\()")
 _ENDS_WITH_TYPE = re.compile(rb"\)[ ]?:[^\n;={}]{0,300}[\w\])>](?:[ \t\r]*(?://[^\n]*)?\n){0,9}\Z")
@@ -45,7 +45,7 @@ def parseable_text(data: bytes, language: str) -> bytes:
     if language != "typescript":
         return data
     data = _IMPORTED.sub(_as_name, data)
-    data = _NAMELESS.sub(_with_name, data)
+    data = _NAMELESS.sub(b"export function " + _PLACEHOLDER_NAME, data)
     data = _GENERIC.sub(_after_semicolon, data)
     return _USING.sub(_as_name, data)
 
@@ -62,11 +62,6 @@ def _as_name(match: re.Match[bytes]) -> bytes:
     before = match.string[match.start() - 1 : match.start()]
     inside_word = before.isalnum() or before in (b"_", b"$", b".")
     return match[0] if inside_word else b"i" * len(match[0])
-
-
-def _with_name(match: re.Match[bytes]) -> bytes:
-    exported = match.string.endswith(b"export ", 0, match.start())
-    return b"function " + _PLACEHOLDER_NAME if exported else match[0]
 
 
 def _after_semicolon(match: re.Match[bytes]) -> bytes:
@@ -256,6 +251,7 @@ def captures(grammar: Grammar, root: Node, queries: Path) -> dict[str, list[Node
     return _queried(grammar, queries, lambda cursor: cursor.captures(root))
 
 
+@cache
 def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
     """The ``#set!`` directives of each pattern; a key without value is an empty string."""
     query = _query(grammar, queries)

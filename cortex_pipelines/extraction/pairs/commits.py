@@ -117,8 +117,8 @@ def changed_files(
             before, after = dict[str, str](), dict[str, str]()
             for texts, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
                 for path in paths:
-                    blob = _blob_id(check, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars)
-                    text = _text(_content(read, blob), path, settings, ingestion) if blob else None
+                    data = _content(check, read, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars)
+                    text = _text(data, path, settings, ingestion) if data is not None else None
                     if text is not None:
                         texts[path] = text
             yield ChangedFiles(before, after)
@@ -148,19 +148,14 @@ def _text(data: bytes, path: str, settings: PairSettings, ingestion: IngestionSe
     return None if unsuitable or is_generated(path, language, text, ingestion) else text
 
 
-def _blob_id(check: Pipes, name: str, max_bytes: int) -> bytes | None:
-    header = _send_request(check, name.encode("utf-8", "surrogateescape"))
-    parts = header.split(b" ")
-    if len(parts) != 3 or parts[1] != b"blob":
+def _content(check: Pipes, read: Pipes, name: str, max_bytes: int) -> bytes | None:
+    facts = _send_request(check, name.encode("utf-8", "surrogateescape")).split(b" ")
+    if len(facts) != 3 or facts[1] != b"blob" or int(facts[2]) > max_bytes:
         return None
-    return parts[0] if int(parts[2]) <= max_bytes else None
-
-
-def _content(read: Pipes, blob: bytes) -> bytes:
-    header = _send_request(read, blob).split(b" ")
+    header = _send_request(read, facts[0]).split(b" ")
     if len(header) != 3:
-        name = blob.decode(errors="replace")
-        raise SourceError(f"git object {name} is missing or damaged; delete .cortex/cache/git")
+        blob = facts[0].decode(errors="replace")
+        raise SourceError(f"git object {blob} is missing or damaged; delete .cortex/cache/git")
     data = read[1].read(int(header[2]))
     read[1].read(1)
     return data

@@ -13,7 +13,7 @@ from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_file
 from cortex_pipelines.extraction.pairs.purposes import purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.detection import detect
-from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+from cortex_pipelines.extraction.refactoring.model import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.git.repository import open_revision

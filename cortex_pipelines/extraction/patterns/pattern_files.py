@@ -62,9 +62,7 @@ def may_hold_patterns() -> pl.Expr:
 
 def read_patterns(files: pl.DataFrame) -> list[PatternFile]:
     pattern_rows = files.filter(may_hold_patterns()).select(_FILE_COLUMNS).sort("source", "path")
-    return _without_repeats(
-        entry for source, path, text in pattern_rows.iter_rows() for entry in _read_entries(source, path, text)
-    )
+    return _without_repeats(pattern_rows.iter_rows())
 
 
 def folder_patterns(folder: Path) -> list[PatternFile]:
@@ -73,9 +71,7 @@ def folder_patterns(folder: Path) -> list[PatternFile]:
         raise PatternError(f"{folder}: no such folder; --folder names one with patterns, --project a project")
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml"))
     accepted = [path for path in files if PROPOSED not in path.relative_to(folder).parts[:-1]]
-    return _without_repeats(
-        entry for path in accepted for entry in _read_entries("", path.as_posix(), path.read_text("utf-8", "replace"))
-    )
+    return _without_repeats(("", path.as_posix(), path.read_text("utf-8", "replace")) for path in accepted)
 
 
 def project_checks(repository_files: Path) -> PatternChecks:
@@ -125,10 +121,11 @@ def _pattern(source: str, path: str, entry: Any) -> PatternFile:
     return PatternFile(source, path, pattern)
 
 
-def _without_repeats(entries: Iterable[PatternFile]) -> list[PatternFile]:
+def _without_repeats(files: Iterable[tuple[str, str, str]]) -> list[PatternFile]:
+    """The patterns in files, given source, path and text; the first of each name is valid."""
     first_by_name: dict[str, PatternFile] = {}
     results: list[PatternFile] = []
-    for entry in entries:
+    for entry in (entry for file in files for entry in _read_entries(*file)):
         if entry.pattern is None or first_by_name.setdefault(entry.pattern.name, entry) is entry:
             results.append(entry)
             continue

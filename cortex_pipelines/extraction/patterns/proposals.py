@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -81,7 +82,9 @@ def propose_from_history(
         for group in _groups(rows, min_occurrences):
             before, after = group.texts
             if before != after and group.names and group.variables[1] <= group.variables[0]:
-                candidates.append(_Candidate(group, language, f"Instead of `{_short(before)}`.", before))
+                line = " ".join(before.split())
+                short = line if len(line) <= 120 else f"{line[:119]}…"
+                candidates.append(_Candidate(group, language, f"Instead of `{short}`.", before))
     proposals: list[Proposal] = []
     for proposal in _build_proposals(candidates, "history"):
         if not _is_explained(proposal.pattern, proposals):
@@ -208,13 +211,5 @@ def _template_pair(*nodes: Node) -> list[list[StatementTemplate]]:
 def _name(names: Sequence[str], used_names: set[str]) -> str:
     words = [word.strip("_") for name in names for word in _WORD.findall(name)]
     base = "_".join(dict.fromkeys(filter(None, words)))[:50].strip("_").lower() or "pattern"
-    name, number = base, 1
-    while name in used_names:
-        number += 1
-        name = f"{base}_{number}"
-    return name
-
-
-def _short(code: str) -> str:
-    line = " ".join(code.split())
-    return line if len(line) <= 120 else f"{line[:119]}…"
+    numbered = chain([base], (f"{base}_{number}" for number in count(2)))
+    return next(name for name in numbered if name not in used_names)

@@ -10,9 +10,15 @@ from cortex_pipelines.extraction.refactoring.inner_changes import (
     inner_changes,
     renamed_in_extraction,
 )
-from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, OBJECT, Function, Type
+from cortex_pipelines.extraction.refactoring.model import (
+    MODULE_EXPORT,
+    OBJECT,
+    Function,
+    Refactoring,
+    Type,
+    refactoring_of,
+)
 from cortex_pipelines.extraction.refactoring.purity import Purity
-from cortex_pipelines.extraction.refactoring.refactoring import Refactoring, refactoring_of
 from cortex_pipelines.extraction.refactoring.renames import MappedFunction
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.unit_pairing import (

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity, one_to_one
-from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function, Parameter, identifier_words
+from cortex_pipelines.extraction.refactoring.model import (
+    VARIABLE,
+    Function,
+    Pair,
+    Parameter,
+    Refactoring,
+    identifier_words,
+    refactoring_of,
+)
 from cortex_pipelines.extraction.refactoring.purity import Purity
-from cortex_pipelines.extraction.refactoring.refactoring import Pair, Refactoring, refactoring_of
 from cortex_pipelines.extraction.refactoring.renames import (
     OWN_PARAMETER,
     MappedFunction,

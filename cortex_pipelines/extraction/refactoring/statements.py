@@ -174,7 +174,9 @@ class StatementReader:
                 open_nodes += [(child, node, statement_index, True) for child in reversed(declared)]
                 continue
             if starts:
-                if _says_nothing(node):
+                inner = node.named_children
+                is_documentation = node.type == "expression_statement" and len(inner) == 1 and inner[0].type in _STRINGS
+                if is_documentation or node.type in ("pass_statement", "empty_statement"):
                     continue
                 statement_index = self._begin(node.type, node, statement_index)
             if node.type in LITERALS and not any(child.type in INTERPOLATIONS for child in node.named_children):
@@ -211,11 +213,3 @@ def _starts(child: Node, parent: Node) -> bool:
     if child.type in CLAUSES or (parent.type in CLAUSES and child.type in DECLARATIONS):
         return True
     return child.type.endswith("_statement") and parent.type != "for_statement"
-
-
-def _says_nothing(node: Node) -> bool:
-    """Whether a statement is empty or a lone string, which is documentation."""
-    if node.type in ("pass_statement", "empty_statement"):
-        return True
-    inner = node.named_children
-    return node.type == "expression_statement" and len(inner) == 1 and inner[0].type in _STRINGS

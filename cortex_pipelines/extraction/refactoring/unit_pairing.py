@@ -185,29 +185,24 @@ def pair_unmoved(pairing: Pairing) -> None:
     candidates = grouped(pairing.added.values(), lambda new: (outer_container(new), new.name))
     groups = grouped(pairing.removed.values(), lambda old: (pairing.container_after(outer_container(old)), old.name))
     for key in sorted(groups):
-        for old, new in _overloads(pairing, groups[key], candidates[key]):
-            pairing.pair_functions(old, new)
-
-
-def _overloads(
-    pairing: Pairing, old_functions: list[Function], new_functions: list[Function]
-) -> list[tuple[Function, Function]]:
-    if len(old_functions) == len(new_functions) == 1 or not new_functions:
-        return list(zip(old_functions, new_functions, strict=False))
-    scored = sorted(
-        (
-            -([p.type for p in old.parameters] == [p.type for p in new.parameters] and old.has_body == new.has_body)
-            - parameter_similarity(old, new)
-            - pairing.body_similarity(old, new),
-            abs(old_index - new_index),
-            old_index,
-            new_index,
+        old_functions, new_functions = groups[key], candidates[key]
+        if len(old_functions) == len(new_functions) == 1:
+            pairing.pair_functions(old_functions[0], new_functions[0])
+            continue
+        scored = sorted(
+            (
+                -([p.type for p in old.parameters] == [p.type for p in new.parameters] and old.has_body == new.has_body)
+                - parameter_similarity(old, new)
+                - pairing.body_similarity(old, new),
+                abs(old_index - new_index),
+                old_index,
+                new_index,
+            )
+            for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
+            for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
         )
-        for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
-        for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
-    )
-    pairs = one_to_one((old, new) for _, _, old, new in scored)
-    return [(old_functions[old], new_functions[new]) for old, new in pairs]
+        for old_index, new_index in one_to_one((old, new) for _, _, old, new in scored):
+            pairing.pair_functions(old_functions[old_index], new_functions[new_index])
 
 
 _MIN_FILE_SIMILARITY = 0.5  # as git's rename detection

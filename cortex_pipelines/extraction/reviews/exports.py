@@ -38,24 +38,18 @@ def read_export(text: str) -> list[Review]:
 
     A damaged or cut-off value gives one review without code, so that it is counted.
     """
-    decoder, reviews, position = json.JSONDecoder(), list[Review](), _next_value(text, 0)
-    damaged = 0
-    while position < len(text) and damaged < _MAX_DAMAGED:
+    decoder, reviews = json.JSONDecoder(), list[Review]()
+    damaged = position = 0
+    while damaged < _MAX_DAMAGED and (start := _VALUE.search(text, position)):
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, position = decoder.raw_decode(text, start.start())
             reviews += _reviews_in(value, {}, "", 0)
         except (ValueError, RecursionError):
             damaged += 1
             reviews.append(_DAMAGED)
-            line = text.find("\n", position)
-            end = line if line >= 0 else len(text)
-        position = _next_value(text, end)
+            line = text.find("\n", start.start())
+            position = line if line >= 0 else len(text)
     return reviews
-
-
-def _next_value(text: str, position: int) -> int:
-    match = _VALUE.search(text, position)
-    return match.start() if match else len(text)
 
 
 def _reviews_in(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterator[Review]:

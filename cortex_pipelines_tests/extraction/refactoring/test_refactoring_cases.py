@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.refactoring.detection import detect
-from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+from cortex_pipelines.extraction.refactoring.model import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines_tests.parameters import load_cases, sections
 

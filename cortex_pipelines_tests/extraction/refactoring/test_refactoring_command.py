@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.extraction.refactoring.refactoring import CONTRACT
+from cortex_pipelines.extraction.refactoring.model import CONTRACT
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
 from cortex_pipelines.ingestion.entries import SourceError

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from cortex_pipelines.extraction.refactoring.detection import detect
-from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+from cortex_pipelines.extraction.refactoring.model import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 # Types named in the contract; other types may come with these.
