@@ -74,7 +74,10 @@ class _Splitter:
         if body is not None:
             return self._split_body(node, body, span)
         children = _children_between(node, span.start, span.end)
-        if _is_list(node, children):
+        # children of one kind, statements, members or elements, but not of a call, have no names
+        positions = {*range(min(4, node.child_count)), node.child_count - 1}
+        is_list = len(children) > 1 and "argument" not in node.type and "parameter" not in node.type
+        if is_list and all(node.field_name_for_child(position) is None for position in positions):
             return self._split_list(children, span)
         large = [child for child in children if child.end_byte - child.start_byte > self.limit]
         return [self._enter(span, large[0])] if len(large) == 1 else [span._replace(node=None)]
@@ -141,11 +144,3 @@ class _Splitter:
 
 def _children_between(node: Node, start: int, end: int) -> list[Node]:
     return [child for child in node.children if child.start_byte < end and child.end_byte > start]
-
-
-def _is_list(node: Node, children: list[Node]) -> bool:
-    """Whether the children are of one kind: statements, members or elements, not call arguments."""
-    if "argument" in node.type or "parameter" in node.type or len(children) < 2:
-        return False
-    positions = {*range(min(4, node.child_count)), node.child_count - 1}
-    return all(node.field_name_for_child(position) is None for position in positions)

@@ -147,7 +147,11 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
         is_local = definition.kind in DECLARATIONS and _nearest(scopes) in ("function", "method")
         if next_start >= end and (definition.role == "scope" or is_local):
             continue  # no unit, and nothing is inside
-        kind, names = _kind(definition, scopes), defined_names(data, definition, settings)
+        kind, names = definition.kind, defined_names(data, definition, settings)
+        if kind == "function" and _nearest(scopes) in _TYPES:
+            kind = "method"
+        elif kind == "variable" and "constant" in definition.captures:
+            kind = "constant"
         parent, header = scopes[-1] if scopes else _MODULE_SCOPE, _header(file, definition)
         receiver = definition.first("receiver")
         if receiver is not None:  # the type that a method names belongs to its path
@@ -173,13 +177,6 @@ def _scope(
     # every unit inside repeats them: long ones of many levels would be gigabytes
     max_chars = _MAX_REPEATED * limit
     return _EnclosingScope(end, kind, path[:max_chars], (context or parent.context)[-max_chars:])
-
-
-def _kind(definition: Definition, scopes: list[_EnclosingScope]) -> str:
-    kind = definition.kind
-    if kind == "function" and _nearest(scopes) in _TYPES:
-        return "method"
-    return "constant" if kind == "variable" and "constant" in definition.captures else kind
 
 
 def _nearest(scopes: list[_EnclosingScope]) -> str | None:

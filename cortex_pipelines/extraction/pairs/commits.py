@@ -113,7 +113,12 @@ def changed_files(
     with stream(mirror, "cat-file", "--batch-check") as check, stream(mirror, "cat-file", "--batch") as read:
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]
-            names = _names_in_git(mirror, commit["commit"], paths, redactor)
+            names: dict[str, str] = {}
+            if any(PLACEHOLDER.search(path) for path in paths):
+                # original names of paths whose private parts were replaced in the tables
+                ((_, raw_paths),) = look_up_commits(mirror, [commit["commit"]], "%P", "--diff-merges=first-parent")
+                original_paths = (path.decode("utf-8", "surrogateescape") for path in raw_paths)
+                names = {redactor(path): path for path in original_paths}
             before, after = dict[str, str](), dict[str, str]()
             for texts, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
                 for path in paths:
@@ -122,15 +127,6 @@ def changed_files(
                     if text is not None:
                         texts[path] = text
             yield ChangedFiles(before, after)
-
-
-def _names_in_git(mirror: Path, commit: str, paths: list[str], redactor: PathRedactor) -> dict[str, str]:
-    """Original names of paths whose private parts were replaced in the tables."""
-    if not any(PLACEHOLDER.search(path) for path in paths):
-        return {}
-    ((_, raw_paths),) = look_up_commits(mirror, [commit], "%P", "--diff-merges=first-parent")
-    original_paths = (path.decode("utf-8", "surrogateescape") for path in raw_paths)
-    return {redactor(path): path for path in original_paths}
 
 
 def _is_code(path: str) -> bool:

@@ -67,7 +67,12 @@ class PairMiner:
             return pl.concat([pl.DataFrame(schema=_ROWS), *mined])
 
         rows = cache.rows(f"pairs/{self.project}", keyed_commits["cache_key"], compute)
-        return REFACTORING_PAIRS.conform(_newest(rows, self.settings))
+        newest = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
+        distinct = newest.unique(["source", "before", "after"], keep="first", maintain_order=True)
+        if self.settings.max_commits_per_path is not None:
+            rank = pl.struct("committed_at", "commit").rank("dense", descending=True).over("source", "path_after")
+            distinct = distinct.filter(rank <= self.settings.max_commits_per_path)
+        return REFACTORING_PAIRS.conform(distinct.unique("pair_id", keep="first", maintain_order=True))
 
     def mine_pairs(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
         """Rows of REFACTORING_PAIRS for some commits, with their ``cache_key``."""
@@ -84,21 +89,16 @@ class PairMiner:
             return
         seen_codes = set()
         for refactoring in refactorings:
-            codes = (refactoring.code_before, refactoring.code_after)
-            if codes not in seen_codes and self._is_selected(refactoring, commit):
-                seen_codes.add(codes)
+            before, after = refactoring.code_before, refactoring.code_after
+            if (before, after) in seen_codes or before.split() == after.split():
+                continue  # only moved: nothing to learn
+            lines = max(before.count("\n"), after.count("\n")) + 1
+            text = f"{self.settings.seed}:{commit['commit']}:{before}:{after}"
+            draw = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
+            is_chosen = int.from_bytes(draw, "big") < self.settings.extreme_share * 2**64
+            if self.settings.small_lines < lines < self.settings.large_lines or is_chosen:
+                seen_codes.add((before, after))
                 yield self._row(refactoring, commit)
-
-    def _is_selected(self, refactoring: Refactoring, commit: dict[str, Any]) -> bool:
-        before, after = refactoring.code_before, refactoring.code_after
-        if " ".join(before.split()) == " ".join(after.split()):
-            return False  # only moved: nothing to learn
-        lines = max(before.count("\n"), after.count("\n")) + 1
-        if self.settings.small_lines < lines < self.settings.large_lines:
-            return True
-        text = f"{self.settings.seed}:{commit['commit']}:{before}:{after}"
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:8], "big") < self.settings.extreme_share * 2**64
 
     def _row(self, refactoring: Refactoring, commit: dict[str, Any]) -> dict[str, Any]:
         message = clean_message(commit["subject"], commit["body"])
@@ -121,13 +121,3 @@ class PairMiner:
 
     def _redacted(self, text: str, path: str, language: str | None) -> str:
         return redact_text(text, path, language, self.privacy, self._key).text
-
-
-def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
-    by_age = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
-    distinct = by_age.unique(["source", "before", "after"], keep="first", maintain_order=True)
-    if settings.max_commits_per_path is not None:
-        rank = pl.struct("committed_at", "commit").rank("dense", descending=True)
-        commit_rank = rank.over("source", "path_after")
-        distinct = distinct.filter(commit_rank <= settings.max_commits_per_path)
-    return distinct.unique("pair_id", keep="first", maintain_order=True)

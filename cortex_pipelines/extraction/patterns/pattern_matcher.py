@@ -76,7 +76,7 @@ class PatternChecks:
         checks = self._by_language.get(language)
         if not checks:
             return []
-        root = _root(text, "tsx" if path.endswith(".tsx") else language)
+        root = SgRoot(text, "tsx" if path.endswith(".tsx") else language).root()
         matches = [match for check in checks for match in _violations(root, check)]
         return sorted(matches, key=lambda violation: (violation.line, violation.name))
 
@@ -106,7 +106,7 @@ def _check(pattern: Pattern, language: str) -> _Check | None:
 
 def _matches_code(check: _Check, code: str, language: str) -> bool:
     for surroundings in _surroundings(code, language):
-        root = _root(surroundings.format(fill_metavariables(code, language)), language)
+        root = SgRoot(surroundings.format(fill_metavariables(code, language)), language).root()
         if not root.find(kind="ERROR"):
             return any(True for _ in _violations(root, check))
     return False
@@ -130,7 +130,7 @@ def _rule(code: str, language: str, key: str) -> Rule:
     if METAVARIABLE.fullmatch(code.strip()):
         raise too_general
     for surroundings in _surroundings(code, language):
-        if _root(surroundings.format(fill_metavariables(code, language)), language).find(kind="ERROR"):
+        if SgRoot(surroundings.format(fill_metavariables(code, language)), language).root().find(kind="ERROR"):
             continue
         before, after = surroundings.format("\0").split("\0")
         context = _without_metavariables(before + code + after, language)
@@ -176,7 +176,7 @@ def _sequence_rule(before: str, row: Sequence[tuple[str, str]], after: str) -> R
 
 
 def _without_metavariables(context: str, language: str) -> SgNode:
-    return _root(METAVARIABLE.sub(lambda match: match[0].replace("$", "_"), context), language)
+    return SgRoot(METAVARIABLE.sub(lambda match: match[0].replace("$", "_"), context), language).root()
 
 
 def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
@@ -206,7 +206,3 @@ def _innermost(node: SgNode) -> SgNode:
 def _span(node: SgNode) -> tuple[int, int]:
     node_range = node.range()
     return node_range.start.index, node_range.end.index
-
-
-def _root(text: str, language: str) -> SgNode:
-    return SgRoot(text, language).root()

@@ -159,8 +159,15 @@ def _group(members: Sequence[_Member], key: tuple[str | None, ...]) -> Recurring
     metavariables: dict[tuple[str, ...], str] = {}
     for text, column in zip(key, columns, strict=True):
         vector = tuple(token.text for token in column)
-        if text is None and vector not in metavariables:
-            metavariables[vector] = _metavariable(column[0].kind, len(metavariables), metavariables)
+        if text is not None or vector in metavariables:
+            continue
+        kind, number = column[0].kind, len(metavariables)
+        if kind == "body":
+            bodies = sum(name.startswith("$$$BODY") for name in metavariables.values())
+            metavariables[vector] = f"$$$BODY{bodies or ''}"
+        else:
+            letter = chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")
+            metavariables[vector] = f"$$${letter}" if kind == "arguments" else f"${letter}"
     templates = min(members, key=lambda member: (member[1][0].text, member[0]))[1]
     words = [fixed_text or metavariables[tuple(token.text for token in column)]
              for fixed_text, column in zip(key, columns, strict=True)]  # fmt: skip
@@ -174,14 +181,6 @@ def _group(members: Sequence[_Member], key: tuple[str | None, ...]) -> Recurring
              if fixed_text and column[0].kind == "name"]  # fmt: skip
     occurrences = sorted({occurrence for occurrence, _ in members})
     return RecurringGroup(tuple(texts), tuple(dict.fromkeys(names)), tuple(variables), tuple(occurrences))
-
-
-def _metavariable(kind: Kind, number: int, metavariables: Mapping[tuple[str, ...], str]) -> str:
-    if kind == "body":
-        bodies = sum(name.startswith("$$$BODY") for name in metavariables.values())
-        return f"$$$BODY{bodies or ''}"
-    letter = chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")
-    return f"$$${letter}" if kind == "arguments" else f"${letter}"
 
 
 def _render(template: StatementTemplate, words: Sequence[str]) -> str:

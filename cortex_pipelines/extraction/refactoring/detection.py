@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction, find_extractions
 from cortex_pipelines.extraction.refactoring.function_pairing import pair_functions
 from cortex_pipelines.extraction.refactoring.inner_changes import (
-    find_local_renames,
+    find_local_changes,
     inner_changes,
     renamed_in_extraction,
 )
@@ -43,7 +43,7 @@ class ChangeFinder:
     def all(self) -> Iterator[Refactoring]:
         pairing = self._pairing
         mapped_functions: list[MappedFunction] = [
-            (old, new, pairing.statement_map(old, new)) for old, new in [*pairing.functions, *pairing.moved]
+            (old, new, pairing.statement_map(old, new)) for old, new in [*pairing.in_place.values(), *pairing.moved]
         ]
         # the functions in each container, at any depth; what a file holds is in its module
         by_container: dict[Container, list[MappedFunction]] = defaultdict(list)
@@ -53,14 +53,14 @@ class ChangeFinder:
                 by_container[path, ("",)].append(mapped)
                 for length in range(1, len(enclosing) + 1):
                     by_container[path, enclosing[:length]].append(mapped)
-        local_renames = {
-            id(old): find_local_renames(old, new, statement_map, by_container.get(inner_container(old), ()))
+        local_changes = {
+            id(old): find_local_changes(old, new, statement_map, by_container.get(inner_container(old), ()))
             for old, new, statement_map in mapped_functions
         }
-        self._names = {key: renames.names for key, renames in local_renames.items()}
+        self._names = {key: changes.names for key, changes in local_changes.items()}
         for old, new, statement_map in mapped_functions:
             yield from self._function(old, new)
-            yield from inner_changes(old, new, statement_map, local_renames[id(old)], self._purity)
+            yield from inner_changes(old, new, statement_map, local_changes[id(old)], self._purity)
         for pair in pairing.types:
             yield from self._type(*pair)
         for extraction in find_extractions(pairing.added.values(), mapped_functions, self._settings):
@@ -187,17 +187,11 @@ def detect(before: Mapping[str, str], after: Mapping[str, str], settings: Refact
     old_files = {path: text for path, text in before.items() if after.get(path) != text}
     new_files = {path: text for path, text in after.items() if before.get(path) != text}
     pairs = dict(pair_files(old_files, new_files))
-    unpaired = sorted(set(new_files) - set(pairs.values()))
-    names = [(path, pairs.get(path)) for path in sorted(old_files)] + [(None, path) for path in unpaired]
     limit = settings.max_file_bytes
-    files = [
-        (
-            read_file(old, old_files[old], limit) if old is not None else None,
-            read_file(new, new_files[new], limit) if new is not None else None,
-        )
-        for old, new in names
-    ]
-    pairing = Pairing(files)
+    old_parsed = {path: read_file(path, text, limit) for path, text in sorted(old_files.items())}
+    new_parsed = {path: read_file(path, text, limit) for path, text in sorted(new_files.items())}
+    files = [(file, new_parsed.pop(pairs[path]) if path in pairs else None) for path, file in old_parsed.items()]
+    pairing = Pairing([*files, *((None, file) for file in new_parsed.values())])
     pair_types(pairing, settings)
     pair_functions(pairing, settings)
     return sorted(set(ChangeFinder(pairing, settings).all()), key=_order)

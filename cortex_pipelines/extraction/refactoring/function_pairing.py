@@ -163,7 +163,7 @@ def _weakly_paired(pairing: Pairing) -> list[tuple[Function, Function]]:
     containers |= {pairing.container_after(outer_container(old)) for old in pairing.removed.values()}
     return [
         (old, new)
-        for old, new in pairing.functions
+        for old, new in pairing.in_place.values()
         if old.name
         and outer_container(new) in containers
         and parameter_similarity(old, new) < 1
@@ -217,7 +217,7 @@ def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
     removed = {function.name for function in pairing.removed.values() if function.name}
     added = {function.name for function in pairing.added.values() if function.name}
     calls: Counter[tuple[str, str]] = Counter()
-    for old, new in pairing.functions:
+    for old, new in pairing.in_place.values():
         if not removed.isdisjoint(old.calls) and not added.isdisjoint(new.calls):
             calls.update(replaced_calls(pairing.statement_map(old, new)))
     return calls

@@ -30,24 +30,36 @@ _MIN_NAME_SIMILARITY = 0.6
 
 
 @dataclass(frozen=True)
-class Signature:
-    """The difference between two parameter lists; a split one was replaced by several with suffixes."""
+class LocalChanges:
+    """Renamed variables, and the difference between two parameter lists.
 
+    A split parameter was replaced by several with suffixes.
+    """
+
+    variables: list[RenamedVariable]
     renamed: list[tuple[Parameter, Parameter]]
     added: list[Parameter]
     removed: list[Parameter]
     split: list[tuple[Parameter, list[Parameter]]]
     reordered: bool
 
+    @property
+    def names(self) -> dict[str, str]:
+        return {
+            **{renamed.before: renamed.after for renamed in self.variables},
+            **{old.name: new.name for old, new in self.renamed},
+        }
 
-def compare_signatures(
-    old_function: Function, new_function: Function, body_renames: dict[str, str], bound: tuple[set[str], set[str]]
-) -> Signature:
-    """Compare the parameters of two versions of a function.
 
-    Names in ``body_renames`` were renamed by the bodies. A parameter that becomes a variable that the
-    bodies bind is localized, not removed; a parameter that was one is not added.
+def _compare_signatures(
+    old_function: Function, new_function: Function, variables: list[RenamedVariable]
+) -> LocalChanges:
+    """Compare the parameters of two versions of a function whose bodies renamed ``variables``.
+
+    A parameter that becomes a variable that the bodies bind is localized, not removed; a parameter
+    that was one is not added.
     """
+    body_renames = {renamed.before: renamed.after for renamed in variables}
     before = {parameter.name: parameter for parameter in old_function.parameters}
     after = {parameter.name: parameter for parameter in new_function.parameters}
     pairs = {
@@ -55,8 +67,9 @@ def compare_signatures(
         for name, new_name in body_renames.items()
         if name in before and name not in after and new_name in after and new_name not in before
     }
-    removed = [old for name, old in before.items() if name not in after and name not in bound[1]]
-    added = [fresh for name, fresh in after.items() if name not in before and name not in bound[0]]
+    assigned_before, assigned_after = _assigned(old_function), _assigned(new_function)
+    removed = [old for name, old in before.items() if name not in after and name not in assigned_after]
+    added = [fresh for name, fresh in after.items() if name not in before and name not in assigned_before]
     split = [(parameter, parts) for parameter in removed if len(parts := _parts(parameter, added)) > 1]
     split_names = {old.name for old, _ in split} | {part.name for _, parts in split for part in parts}
     pairs = {name: to for name, to in pairs.items() if split_names.isdisjoint((name, to))}
@@ -65,7 +78,8 @@ def compare_signatures(
     added = [parameter for parameter in added if parameter.name not in explained_names]
     for parameter, partner in _pair_remaining(old_function, new_function, removed, added):
         pairs[parameter.name] = partner.name
-    return Signature(
+    return LocalChanges(
+        list(dict.fromkeys(variables)),
         [(before[name], after[to]) for name, to in pairs.items()],
         [parameter for parameter in added if parameter.name not in pairs.values()],
         [parameter for parameter in removed if parameter.name not in pairs],
@@ -115,23 +129,10 @@ def _types_agree(first: str, second: str) -> bool:
     return long.startswith(f"{short} |") or long.endswith(f"| {short}") or f"| {short} |" in long
 
 
-@dataclass(frozen=True)
-class LocalRenames:
-    renames: list[RenamedVariable]
-    signature: Signature
-
-    @property
-    def names(self) -> dict[str, str]:
-        return {
-            **{renamed.before: renamed.after for renamed in self.renames},
-            **{old.name: new.name for old, new in self.signature.renamed},
-        }
-
-
-def find_local_renames(
-    old: Function, new: Function, statement_map: StatementMap, inner: Iterable[MappedFunction] = ()
-) -> LocalRenames:
-    """Renamed names in a function or in module-level code; ``inner`` are the functions inside of it."""
+def find_local_changes(
+    old: Function, new: Function, statement_map: StatementMap, inner: Iterable[MappedFunction]
+) -> LocalChanges:
+    """The changes in a function or in module-level code; ``inner`` are the functions inside of it."""
     before, after = function_bindings(old), function_bindings(new)
     # uses elsewhere only help if one name was removed and another added
     inner = inner if before.keys() != after.keys() else ()
@@ -150,18 +151,7 @@ def find_local_renames(
         if names[0].keys() != names[1].keys():
             candidates = renamed_names(names[0], names[1], collect_rename_proof(scope))
             renames += [rename for rename in candidates if (rename.before, rename.after) not in reported_pairs]
-    body_renames = {renamed.before: renamed.after for renamed in renames}
-    signature = compare_signatures(old, new, body_renames, (_assigned(old), _assigned(new)))
-    return LocalRenames(list(dict.fromkeys(renames)), signature)
-
-
-def inner_changes(
-    old: Function, new: Function, statement_map: StatementMap, local_renames: LocalRenames, purity: Purity
-) -> Iterator[Refactoring]:
-    is_pure = purity.body(old, new, local_renames.names) and purity.parameters(old, new, local_renames.names)
-    yield from _variables(old, new, local_renames.renames, statement_map, is_pure)
-    if old.name:
-        yield from _parameters(old, new, local_renames.signature, is_pure)
+    return _compare_signatures(old, new, renames)
 
 
 def _assigned(function: Function) -> set[str]:
@@ -170,10 +160,11 @@ def _assigned(function: Function) -> set[str]:
     return {name for name, kind, _ in bindings_in(assigned) if kind == VARIABLE} - parameter_names
 
 
-def _variables(
-    old: Function, new: Function, renames: list[RenamedVariable], statement_map: StatementMap, is_pure: bool
+def inner_changes(
+    old: Function, new: Function, statement_map: StatementMap, changes: LocalChanges, purity: Purity
 ) -> Iterator[Refactoring]:
-    for renamed in renames:
+    is_pure = purity.body(old, new, changes.names) and purity.parameters(old, new, changes.names)
+    for renamed in changes.variables:
         kind = renamed.type
         if kind == "Rename Parameter" and OWN_PARAMETER in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
@@ -192,6 +183,8 @@ def _variables(
             is_pure,
             (renamed.line_before, renamed.line_after),
         )
+    if old.name:
+        yield from _parameter_changes(old, new, changes, is_pure)
 
 
 _CAUSE = {
@@ -203,27 +196,27 @@ _CAUSE = {
 }
 
 
-def _parameters(old: Function, new: Function, signature: Signature, is_pure: bool) -> Iterator[Refactoring]:
+def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_pure: bool) -> Iterator[Refactoring]:
     title, locations = new.title, (old.location, new.location)
 
     def change(kind: str, names: Pair, sentence: str, lines: tuple[int, int] | None = None) -> Refactoring:
         return refactoring_of(f"{kind} Parameter", names, (old.name, new.name), locations, sentence, is_pure, lines)
 
-    for before, after in signature.renamed:
+    for before, after in changes.renamed:
         sentence = f"the parameter {before.name} of {title} was renamed to {after.name}"
         yield change("Rename", (before.name, after.name), sentence, (before.line, after.line))
-    for after in signature.added:
+    for after in changes.added:
         yield change(
             "Add", (None, after.name), f"{title} got the parameter {after.name}", (old.location.line, after.line)
         )
-    for before in signature.removed:
+    for before in changes.removed:
         lines = (before.line, new.location.line)
         yield change("Remove", (before.name, None), f"{title} lost the parameter {before.name}", lines)
-    for before, parts in signature.split:
+    for before, parts in changes.split:
         part = ", ".join(parameter.name for parameter in parts)
         sentence = f"the parameter {before.name} of {title} became {part}"
         yield change("Split", (before.name, part), sentence, (before.line, parts[0].line))
-    if signature.reordered:
+    if changes.reordered:
         before_names, after_names = (", ".join(each.name for each in unit.parameters) for unit in (old, new))
         yield change("Reorder", (before_names, after_names), f"the parameters of {title} were put into another order")
 

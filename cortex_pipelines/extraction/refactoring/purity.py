@@ -13,7 +13,7 @@ Names = Mapping[str, str]
 class Purity:
     def __init__(self, pairing: Pairing) -> None:
         names = [(old.name, new.name) for old, new in pairing.types]
-        names += [(old.name, new.name) for old, new in [*pairing.functions, *pairing.moved]]
+        names += [(old.name, new.name) for old, new in [*pairing.in_place.values(), *pairing.moved]]
         self._names = {old: new for old, new in names if old and old != new}
         self._unpaired_ids = {id(old) for old in pairing.removed.values()}
         self._unpaired_ids |= {id(new) for new in pairing.added.values()}

@@ -54,10 +54,6 @@ class Pairing:
         for kind in (kind for file in parsed_files for kind in file.types):
             self.base_types[kind.name] |= kind.parents
 
-    @property
-    def functions(self) -> list[tuple[Function, Function]]:
-        return list(self.in_place.values())
-
     def statement_map(self, old: Function, new: Function) -> StatementMap:
         key = id(old), id(new)
         if key not in self._maps:

@@ -89,10 +89,14 @@ class _Reader:
     def _enter(
         self, file: ParsedFile, definition: Definition, scopes: list[_EnclosingDefinition]
     ) -> _EnclosingDefinition:
-        name = self._name(definition)
-        kind, new_type = definition.kind, None
+        name, kind, new_type = self._name(definition), definition.kind, None
+        body, full_name = definition.first("body"), self._full_name(definition, name)
         if name and kind in FUNCTIONS:
-            function = self._function(definition, name, scopes)
+            statements = self._statements.read(body) if body is not None else []
+            callable_node = body.parent if body is not None and body.parent else definition.node
+            location, parameters = self._location(definition, scopes), self._parameters(callable_node)
+            head = self._head(definition, callable_node, body)
+            function = Function(name, kind, location, parameters, statements, body is not None, head, full_name)
             file.functions.append(function)
             owner = next((unit.type for unit in reversed(scopes) if unit.kind != "module"), None)
             if _enclosing_object(definition.node) is not None:
@@ -100,7 +104,6 @@ class _Reader:
             if owner is not None:
                 owner.methods.append(function)
         elif name and kind in TYPES and definition.role == "definition":
-            body = definition.first("body")
             statements = self._statements.read(body) if body is not None else []
             end = body.start_byte if body is not None else definition.node.end_byte
             header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
@@ -108,7 +111,7 @@ class _Reader:
             file.types.append(new_type)
         is_container = name != "" and kind != "test"
         if kind in FUNCTIONS:
-            is_container = self._full_name(definition, name) not in ("", MODULE_EXPORT)
+            is_container = full_name not in ("", MODULE_EXPORT)
         names = (*self._holders(definition), name) if is_container else ()
         return _EnclosingDefinition(definition.node.end_byte, names, kind, new_type)
 
@@ -141,14 +144,6 @@ class _Reader:
         """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
         body = definition.first("body")
         return self._text(body.parent.child_by_field_name("name") if body and body.parent else None)
-
-    def _function(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Function:
-        body = definition.first("body")
-        statements = self._statements.read(body) if body is not None else []
-        callable_node = body.parent if body is not None and body.parent else definition.node
-        location, parameters = self._location(definition, scopes), self._parameters(callable_node)
-        head, full_name = self._head(definition, callable_node, body), self._full_name(definition, name)
-        return Function(name, definition.kind, location, parameters, statements, body is not None, head, full_name)
 
     def _head(self, definition: Definition, callable_node: Node, body: Node | None) -> tuple[str, ...]:
         widest = self._outline.widest(definition.node)

@@ -41,7 +41,13 @@ def commit_versions(repository: Path, commit: str, settings: RefactoringSettings
     Raises:
         SourceError: the repository or commit does not exist.
     """
-    git = _git_folder(repository)
+    inner = repository / ".git"
+    if inner.is_file():  # of a work tree or submodule
+        words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
+        inner = repository / words.strip()
+    git = next((folder for folder in (inner, repository) if (folder / "HEAD").is_file()), None)
+    if git is None:
+        raise SourceError(f"{repository}: not a git repository; give the path of a git repository")
     try:
         name = f"{commit}^{{commit}}"
         revision = run_git(git, "rev-parse", "--verify", "--end-of-options", name).strip()
@@ -60,17 +66,6 @@ def commit_versions(repository: Path, commit: str, settings: RefactoringSettings
                 if data is not None:
                     _add(version, path, data)
     return before, after
-
-
-def _git_folder(repository: Path) -> Path:
-    inner = repository / ".git"
-    if inner.is_file():  # of a work tree or submodule
-        words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
-        inner = repository / words.strip()
-    git_folder = next((folder for folder in (inner, repository) if (folder / "HEAD").is_file()), None)
-    if git_folder is None:
-        raise SourceError(f"{repository}: not a git repository; give the path of a git repository")
-    return git_folder
 
 
 def _changed_blobs(git: Path, parent: str, revision: str) -> tuple[_Blobs, _Blobs]:
