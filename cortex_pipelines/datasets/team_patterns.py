@@ -162,9 +162,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _output_folder(project: Project, asset: str, name: str) -> Path:
-    if name not in project.partitions:
-        projects = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {name}; there is: {projects}")
+    project.selected(name)
     folder = project.output(asset, name)
     if not folder.is_dir():
         raise ProjectError(f"{asset} of {name} is not made yet; `cortex run {asset} --project {name}` makes it")

@@ -74,18 +74,11 @@ class BertForward:
         self._positions = (
             weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
         )
+        self.width, self.longest = int(self._words.shape[1]), int(self._positions.shape[0])
         self._norm = _pair(weights, "embeddings.LayerNorm")
         self._layers = [
             _layer(weights, f"encoder.layer.{number}") for number in range(int(config["num_hidden_layers"]))
         ]
-
-    @property
-    def width(self) -> int:
-        return int(self._words.shape[1])
-
-    @property
-    def longest(self) -> int:
-        return int(self._positions.shape[0])
 
     def states(self, blocks: "Sequence[torch.Tensor]") -> "list[list[torch.Tensor]]":
         """Hidden states after each layer, for each block of shape (texts, tokens, width).

@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ from cortex_pipelines.embeddings.threads import cores, side_by_side, torch_threa
 from cortex_pipelines.progress import quiet_transformers, track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
-
-if TYPE_CHECKING:
-    import torch
 
 Floats = npt.NDArray[np.float32]
 
@@ -133,22 +130,16 @@ class SentenceEncoder:
     def _pooled(self, blocks: list[list[list[int]]]) -> list[Floats]:
         import torch
 
+        pooled: list[Floats] = []
         with torch.inference_mode():
-            states = self._states([torch.tensor(block) for block in blocks])
-            return [_pool(layers) for layers in states]
-
-
-def _pool(layers: "Sequence[torch.Tensor]") -> Floats:
-    import torch
-
-    count = len(layers)
-    last = layers[-1].float()
-    earlier = [layers[max(0, round(count * share) - 1)].float() for share in (2 / 3, 1 / 3)]
-    pools = [last.mean(dim=1), *(layer.mean(dim=1) for layer in earlier), last.amax(dim=1)]
-    scaled = [torch.nn.functional.normalize(pool, dim=1) for pool in pools]
-    scaled[-1] = scaled[-1] / 2
-    vectors: Floats = torch.cat(scaled, dim=1).numpy()
-    return vectors
+            for layers in self._states([torch.tensor(block) for block in blocks]):
+                last = layers[-1].float()
+                earlier = [layers[max(0, round(len(layers) * share) - 1)].float() for share in (2 / 3, 1 / 3)]
+                pools = [last.mean(dim=1), *(layer.mean(dim=1) for layer in earlier), last.amax(dim=1)]
+                scaled = [torch.nn.functional.normalize(pool, dim=1) for pool in pools]
+                scaled[-1] = scaled[-1] / 2
+                pooled.append(torch.cat(scaled, dim=1).numpy())
+        return pooled
 
 
 def sentence_part(embeddings: Floats) -> Floats:

@@ -110,10 +110,6 @@ class SourceLimits:
     _entries: int = 0
     _bytes: int = 0
 
-    @property
-    def largest_file(self) -> int:
-        return max(self.settings.max_file_bytes, self.settings.max_notebook_bytes)
-
     def check(self, path: str, size: int) -> SkippedFile | None:
         unsafe = unsafe_path_reason(path)
         if unsafe:

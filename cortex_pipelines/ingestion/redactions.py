@@ -43,13 +43,9 @@ def without_private_errors(
         return work()
     except kind as error:
         raised, message = type(error), str(error)
-    raise raised(redact_message(message, privacy, key))
-
-
-def redact_message(message: str, privacy: PrivacySettings, key: bytes) -> str:
     text = redact_text(message, "", None, privacy, key).text
     redactor = PathRedactor(privacy, key)
-    return _WORD.sub(lambda word: word[0] if PLACEHOLDER.search(word[0]) else redactor(word[0]), text)
+    raise raised(_WORD.sub(lambda word: word[0] if PLACEHOLDER.search(word[0]) else redactor(word[0]), text))
 
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from cortex_pipelines.damage import SkipReason, attempt
@@ -111,7 +112,8 @@ def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: R
     elif not content.left_out:
         documents = tuple(_documents(content.text, path, content.language, limits.extraction))
     blob, left_out = content.blob, content.left_out
-    commit = head.commit_of(path, blob) if head is not None else None
+    # a file that is edited has no commit
+    commit = head.commit if head is not None and head.blobs.get(path) == blob else None
     tests, generated = not left_out and is_test(path), content.generated
     return FileText(path, file.size, file.mtime, blob, content.language, commit, tests, generated, documents, left_out)
 
@@ -239,25 +241,19 @@ def _unit_documents(text: str, path: str, units: Sequence[Unit]) -> Iterator[Doc
 
 def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
     lines = text.split("\n")
-    start = 0
-    for end in [*_cuts(lines, prose), len(lines)]:
-        part = "\n".join(lines[start:end])
-        if part.strip():
-            first_lines = lines[start : start + _LEAST_LINES] if prose else []
-            titles = (line for line in first_lines if line.strip() and not _UNDERLINE.match(line))
-            heading = next(titles, "").strip().lstrip("#= ").strip()[:100]
-            name = heading or PurePosixPath(path).name
-            yield Document("section", name, start + 1, end, (path, heading, "", "", part))
-        start = end
-
-
-def _cuts(lines: Sequence[str], prose: bool) -> Iterator[int]:
-    start = 0
+    cuts = [0]
     for number, line in enumerate(lines[1:], start=1):
-        length = number - start
+        length = number - cuts[-1]
         blank = not lines[number - 1].strip() and length >= _SECTION_LINES
         underlined = line.strip() and _UNDERLINE.match("".join(lines[number + 1 : number + 2]))
         heading = prose and length >= _LEAST_LINES and (_HEADING.match(line) or underlined)
         if heading or blank or length >= 2 * _SECTION_LINES:
-            yield number
-            start = number
+            cuts.append(number)
+    for start, end in pairwise([*cuts, len(lines)]):
+        part = "\n".join(lines[start:end])
+        if part.strip():
+            first_lines = lines[start : start + _LEAST_LINES] if prose else []
+            titles = (line for line in first_lines if line.strip() and not _UNDERLINE.match(line))
+            title = next(titles, "").strip().lstrip("#= ").strip()[:100]
+            name = title or PurePosixPath(path).name
+            yield Document("section", name, start + 1, end, (path, title, "", "", part))

@@ -36,10 +36,6 @@ class HeadCommit:
     commit: str
     blobs: dict[str, str]
 
-    def commit_of(self, path: str, blob: str) -> str | None:
-        """The commit, if it has a file with these bytes; else the file is edited or not its own."""
-        return self.commit if self.blobs.get(path) == blob else None
-
 
 def list_files(folder: Path) -> Iterator[ListedFile]:
     """The regular files of a folder that people write, in the order of their paths.

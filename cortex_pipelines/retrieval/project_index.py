@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -68,6 +67,7 @@ def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
 
 TEXTS, COMMITS, VECTORS = "search_documents", "repository_commits", "code_embeddings"  # assets that an index is made of
 INDEXES = "search"  # folder of the indexes below ``.cortex``
+_ALL = "all projects"  # folder of an index of all projects together
 _ABOVE = ("file", "folder", "repository")
 
 
@@ -101,15 +101,15 @@ def open_project_searcher(project: Project, name: str | None, params: Parameters
 
 def open_history(project: Project, name: str | None, params: Parameters) -> History:
     index, note = _open_or_build(project, name, COMMITS)
-    commits = _commits(project, _names(project, name), prefix=name is None)
+    commits = _commits(project, project.selected(name), prefix=name is None)
     return History(build_searcher(index, params, note), commits)
 
 
 def rebuild(project: Project, name: str | None) -> SearchIndex:
     """Delete the indexes of a project, or of all together, and make them again."""
-    _names(project, name)  # before a folder is made for a project that there is not
+    project.selected(name)  # before a folder is made for a project that there is not
     for asset in (TEXTS, COMMITS):
-        folder = _index_folder(project, name) / asset
+        folder = project.state / INDEXES / (name or _ALL) / asset
         with folder_lock(folder):
             for version_folder in folder.iterdir():
                 shutil.rmtree(version_folder, ignore_errors=True)
@@ -125,21 +125,10 @@ def drop_indexes(project: Project) -> int:
     return size
 
 
-def _names(project: Project, name: str | None) -> list[str]:
-    if name is not None and name not in project.partitions:
-        existing = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {name}; there is: {existing}")
-    return [name] if name is not None else list(project.partitions)
-
-
-def _index_folder(project: Project, name: str | None) -> Path:
-    return project.state / INDEXES / (name or "all projects")
-
-
 def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[SearchIndex, str]:
     """The index of the versions that are there, made if it is not yet, and what it lacks."""
-    names = _names(project, name)
-    folder = _index_folder(project, name) / asset
+    names = project.selected(name)
+    folder = project.state / INDEXES / (name or _ALL) / asset
     version_folder = folder / _version(project, names, asset)
     embedded = [partition for partition in names if project.output(VECTORS, partition).is_dir()]
     unembedded = [partition for partition in names if partition not in embedded]

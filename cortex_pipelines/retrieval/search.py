@@ -281,7 +281,7 @@ class Searcher:
                 parts[number].collection.files["path"][file],
                 score,
                 tuple(entry for entry in inside if entry[1] > 0),
-                self._is_stale(parts[number].collection, file),
+                parts[number].collection is self.index.collection and file in self.changes.stale,
             )
             for number, file, score, inside in self._best_files(parts, query, k)
         ]
@@ -302,9 +302,6 @@ class Searcher:
             documents = np.flatnonzero((part.collection.file_numbers == file) & part.eligible)
             ranked = documents[np.argsort(-document_scores[number][documents], kind="stable")]
             yield number, file, score, [(int(p), float(document_scores[number][p])) for p in ranked]
-
-    def _is_stale(self, collection: Collection, file: int) -> bool:
-        return collection is self.index.collection and file in self.changes.stale
 
     def open_excerpts(self, file: RankedFile, text: str) -> ExcerptSource:
         collection = file.part.collection
@@ -335,7 +332,8 @@ class Searcher:
             reasons.append(f"words: {', '.join(sorted(shared, key=lambda word: -shared[word])[:_SHOWN_WORDS])}")
         if part.similarity is not None and part.similarity[document] >= 0.3:
             reasons.append(f"like in meaning ({part.similarity[document]:.2f})")
-        why, stale = "; ".join(reasons) or "its file matches", self._is_stale(collection, file)
+        why = "; ".join(reasons) or "its file matches"
+        stale = collection is self.index.collection and file in self.changes.stale
         return SearchHit(path, start, end, name, kind, round(float(score), 4), why, commit, stale)
 
 

@@ -71,6 +71,13 @@ class Project:
     def partitions(self) -> tuple[str, ...]:
         return tuple(sorted(self.effective.parameters.projects))
 
+    def selected(self, name: str | None) -> list[str]:
+        """A project of params.yaml, or all for None; ProjectError names those that there are."""
+        if name is not None and name not in self.partitions:
+            existing = ", ".join(self.partitions) or "none yet"
+            raise ProjectError(f"params.yaml has no project {name}; there is: {existing}")
+        return list(self.partitions) if name is None else [name]
+
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:
         return self.partitions if asset.partitioned else (None,)
 

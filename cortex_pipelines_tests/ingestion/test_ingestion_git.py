@@ -8,7 +8,7 @@ import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import stream
-from cortex_pipelines.ingestion.git.history import walk_history
+from cortex_pipelines.ingestion.git.history import read_log
 from cortex_pipelines_tests.parameters import load_cases
 
 GIT = {"git": "repository", "ref": "main"}
@@ -223,6 +223,6 @@ def test_what_git_says_is_passed_on_and_stopping_early_is_no_failure(repository:
     with stream(mirror, "log", "-z", "--raw") as (_, answer):
         assert answer.read(6) == b"commit"
     with pytest.raises(SourceError, match=r"git log failed: .*bad"):
-        list(walk_history(mirror, "0" * 40, "%s"))
+        list(read_log(mirror, "%s", "0" * 40))
     with pytest.raises(SourceError, match=r"git cat-file failed"):
         ask_git_that_is_gone()

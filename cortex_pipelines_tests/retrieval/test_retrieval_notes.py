@@ -281,17 +281,18 @@ def test_an_answer_is_made_once(store: NoteStore) -> None:
 def test_a_project_is_as_somebody_left_it(store: NoteStore) -> None:
     versions: dict[str, str | None] = {"files": "1", "graph": None}
     first = restore_context(store, "shop", ANNA, versions, {"files": 3})
-    assert (first.since, first.changed, first.added, first.notes) == (None, (), 0, ())
+    assert [first[name] for name in ("since", "changed", "added", "notes")] == [None, [], 0, []]
     store.add(exchange(1))
     decided = store.add(replace(NOTE, kind="decision"))
     by_ben = store.add(replace(NOTE, text="the queue is drained", author=BEN))
     store.add(exchange(2, BEN))
     again = restore_context(store, "shop", ANNA, versions | {"files": "2"}, {"files": 3})
-    assert again.since == again.as_json()["since"] is not None
-    assert (again.changed, again.added) == (("files",), 1)
-    assert ([entry.text for entry in again.history], again.notes) == ([exchange(1).text], (decided, by_ben))
-    assert restore_context(store, "shop", ANNA, versions | {"files": "2"}, {}).changed == ()
-    assert [entry.author for entry in restore_context(store, "shop", BEN, versions, {}).history] == [BEN]
+    assert again["since"] is not None
+    assert (again["changed"], again["added"]) == (["files"], 1)
+    assert [entry["text"] for entry in again["history"]] == [exchange(1).text]
+    assert again["notes"] == [decided.as_json(), by_ben.as_json()]
+    assert restore_context(store, "shop", ANNA, versions | {"files": "2"}, {})["changed"] == []
+    assert [entry["author"] for entry in restore_context(store, "shop", BEN, versions, {})["history"]] == [BEN]
 
 
 @pytest.mark.parametrize(("query", "text"), CASES["notes_are_found_in_any_language"])

@@ -7,7 +7,7 @@ snapshot may be the only copy of its rows, so it is not part of the cache.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,27 +78,24 @@ def read_rows(source: DltSource, sha256: str, root: Path, limits: SourceLimits) 
     for table, row in snapshot_rows(source, sha256, root):
         if limits.full:
             return
-        file = _file(source.tables[table].rows, _name(table), row)
-        yield limits.check(file.path, len(file.data)) or file
+        if source.tables[table].rows == "issues":
+            title = " ".join(str(row.get("title", "")).split())
+            data = f"# {title}\n\n{str(row.get('text', '')).strip()}\n".encode()
+            path = f"{_ISSUES}{_name(table)}/{_name(str(row['id']))}.md"
+        else:
+            body = row.get("body") or " "  # what has none is accounted for by the reader, if it sees it
+            exported = {**row, "body": body}
+            if "diff_hunk" not in row:
+                suggestions = [{"from_content": row.get("before", ""), "to_content": row.get("after", "")}]
+                exported = {"position": {"new_path": row["path"]}, "body": body, "suggestions": suggestions}
+            document = json.dumps(exported, sort_keys=True, indent=1, ensure_ascii=False).encode()
+            path = f"reviews/{_name(table)}/{hashlib.sha256(document).hexdigest()[:32]}.json"
+            data = document + b"\n"
+        yield limits.check(path, len(data)) or File(path, data)
 
 
 def is_issue(source: str, path: str) -> bool:
     return source.startswith("dlt:") and path.startswith(_ISSUES)
-
-
-def _file(kind: str, table: str, row: Mapping[str, Any]) -> File:
-    if kind == "issues":
-        title = " ".join(str(row.get("title", "")).split())
-        page = f"# {title}\n\n{str(row.get('text', '')).strip()}\n"
-        return File(f"{_ISSUES}{table}/{_name(str(row['id']))}.md", page.encode())
-    body = row.get("body") or " "  # what has none is accounted for by the reader, if it sees it
-    exported = {**row, "body": body}
-    if "diff_hunk" not in row:
-        suggestions = [{"from_content": row.get("before", ""), "to_content": row.get("after", "")}]
-        exported = {"position": {"new_path": row["path"]}, "body": body, "suggestions": suggestions}
-    document = json.dumps(exported, sort_keys=True, indent=1, ensure_ascii=False)
-    digest = hashlib.sha256(document.encode()).hexdigest()[:32]
-    return File(f"reviews/{table}/{digest}.json", f"{document}\n".encode())
 
 
 def _name(name: str) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.git.command import ExhaustedError
+from cortex_pipelines.ingestion.git.command import ExhaustedError, run_git
 from cortex_pipelines.ingestion.git.history import commit_time, commits_without_parents
-from cortex_pipelines.ingestion.git.line_changes import Hunk, first_parent_commits, line_changes
+from cortex_pipelines.ingestion.git.line_changes import Hunk, line_changes
 from cortex_pipelines.ingestion.git.repository import git_mirrors
 from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.redactions import frame_of, without_private_errors
@@ -88,7 +88,8 @@ PublicName = Callable[[str | None], str | None]
 def _history(mirror: Path, revision: str, name: str, cache: RowCache, public_name: PublicName) -> pl.DataFrame:
     """Changed files, commits from the newest; what a commit changed stays, so only new commits are read."""
     cut = commits_without_parents(mirror)
-    commits = first_parent_commits(mirror, revision, _MOST_COMMITS)
+    options = ("--first-parent", f"--max-count={_MOST_COMMITS}", "--end-of-options")
+    commits = run_git(mirror, "rev-list", *options, revision).split()
     keys = pl.Series("cache_key", [f"{commit}{'^' * (commit in cut)}" for commit in commits], pl.String)
 
     def compute(missing: pl.Series) -> pl.DataFrame:

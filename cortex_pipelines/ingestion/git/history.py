@@ -35,24 +35,19 @@ def commits_without_parents(mirror: Path) -> frozenset[str]:
     return frozenset(shallow_file.read_text().split()) if shallow_file.exists() else frozenset()
 
 
-def walk_history(mirror: Path, revision: str, fields: str, *options: str) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Fields (placeholders of ``git log --format``) and changed paths of every commit, newest first."""
-    return _log(mirror, fields, (*options, "--end-of-options", revision), ())
-
-
 def look_up_commits(
     mirror: Path, commits: Iterable[str], fields: str, *options: str
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    return _log(mirror, fields, (*options, "--no-walk=unsorted", "--stdin"), commits)
+    return read_log(mirror, fields, *options, "--no-walk=unsorted", "--stdin", commits=commits)
 
 
-def _log(
-    mirror: Path, fields: str, options: tuple[str, ...], commits: Iterable[str]
+def read_log(
+    mirror: Path, fields: str, *options: str, commits: Iterable[str] = ()
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Run ``git log``.
+    """Fields (placeholders of ``git log --format``) and changed paths of every commit, newest first.
 
-    No message can be mistaken for anything else: fields end with NUL, which none can hold, and
-    where the paths of a commit end is known by what follows (`:` or a commit id).
+    No message can be mistaken for anything else: fields end with NUL, which none can hold, and where the paths of a
+    commit end is known by what follows (`:` or a commit id).
     """
     names = ["%H", *fields.split()]
     form = "--format=" + "".join(f"{name}%x00" for name in names)
@@ -88,7 +83,7 @@ def last_authors(mirror: Path, revision: str, paths: set[str], pseudonym: Pseudo
     remaining_paths = {path.encode("utf-8", "surrogateescape") for path in paths}
     authors: dict[str, str | None] = {}
     with suppress(ExhaustedError):
-        for (_, address), changed in walk_history(mirror, revision, "%ae", "--no-merges"):
+        for (_, address), changed in read_log(mirror, "%ae", "--no-merges", "--end-of-options", revision):
             for path in remaining_paths.intersection(changed):
                 authors[path.decode("utf-8", "surrogateescape")] = pseudonym(address)
             remaining_paths.difference_update(changed)

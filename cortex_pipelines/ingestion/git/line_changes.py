@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cortex_pipelines.ingestion.git.command import run_git, stream
+from cortex_pipelines.ingestion.git.command import stream
 
 _DIFF = (
     *("log", "--no-walk=unsorted", "--stdin", "--diff-merges=first-parent", "--format=%x00%H %ct", "--patch"),
@@ -29,12 +29,6 @@ class FileChange:
     old_path: str | None
     binary: bool = False
     hunks: list[Hunk] = field(default_factory=list)
-
-
-def first_parent_commits(mirror: Path, revision: str, most: int) -> list[str]:
-    """The newest ``most`` commits of the main line, newest first."""
-    options = ("--first-parent", f"--max-count={most}", "--end-of-options")
-    return run_git(mirror, "rev-list", *options, revision).split()
 
 
 def line_changes(mirror: Path, commits: Iterable[str]) -> Iterator[tuple[str, bytes, list[FileChange]]]:

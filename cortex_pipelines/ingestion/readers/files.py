@@ -197,7 +197,8 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
     with path.open("rb") as file:
         unpack = _MAGIC.get(file.read(2))
     with unpack(path) if unpack else path.open("rb") as unpacked:
-        stream = _ForwardOnlyStream(unpacked, limit + _CHUNK, limits.largest_file + _CHUNK)
+        largest_file = max(limits.settings.max_file_bytes, limits.settings.max_notebook_bytes)
+        stream = _ForwardOnlyStream(unpacked, limit + _CHUNK, largest_file + _CHUNK)
         archive = tarfile.TarFile(fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape")
         while (member := archive.next()) is not None:
             if member.size < 0:

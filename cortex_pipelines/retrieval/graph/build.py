@@ -61,18 +61,6 @@ _MENTION = re.compile(r"(?<![\w./\-])(?:\./)?[\w\-]+(?:[./][\w\-]+)+(?::\w+)?")
 _ROOTS = ("src/", "lib/")
 
 
-def code_modules(code: Iterable[str]) -> dict[str, str]:
-    """Python files by the names of their modules, also without the folders that hold all code."""
-    paths = sorted(path for path in code if path.endswith(".py"))
-    modules: dict[str, str] = {}
-    for root in ("", *_ROOTS):
-        for path in paths:
-            if path.startswith(root):
-                module = path[len(root) :].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-                modules.setdefault(module, path)
-    return modules
-
-
 def mentions(path: str, text: str, code: Collection[str], modules: Mapping[str, str]) -> Iterator[tuple[int, str, str]]:
     """Each line of a file with each code file that it names, and the name in that file."""
     for number, line in enumerate(text.split("\n") if len(text) <= _MOST else (), start=1):
@@ -284,7 +272,11 @@ class _SourceGraph:
 
     def _configures(self) -> None:
         code = self._symbols.families.keys()
-        modules = code_modules(code)
+        modules: dict[str, str] = {}  # Python files by module, also without the folders that hold all code
+        for root in ("", *_ROOTS):
+            for path in sorted(path for path in code if path.startswith(root) and path.endswith(".py")):
+                module = path[len(root) :].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                modules.setdefault(module, path)
         files = self._tables.files.filter(pl.col("language").is_in(CONFIGURATION) & ~pl.col("generated")).sort("path")
         for path, text in files.select("path", "text").iter_rows():
             for line, target, name in mentions(path, text, code, modules):

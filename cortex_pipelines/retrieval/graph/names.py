@@ -48,11 +48,6 @@ class GraphUnit(NamedTuple):
     def is_type(self) -> bool:
         return self.kind in TYPES
 
-    @property
-    def is_visible(self) -> bool:
-        """Whether its name alone is known in all of its file."""
-        return self.family not in _INNER or self.qualified_name == self.name
-
 
 NumbersByName = dict[str, list[int]]
 
@@ -99,7 +94,8 @@ class SymbolTable:
         if unit.kind == "test":
             return
         self.overloads.setdefault((unit.path, unit.qualified_name), []).append(number)
-        if unit.kind != "method" and unit.is_visible:
+        is_visible = unit.family not in _INNER or unit.qualified_name == unit.name  # its name alone, in all of its file
+        if unit.kind != "method" and is_visible:
             self._in_file.setdefault(unit.path, {}).setdefault(unit.name, []).append(number)
             package = self.package(unit.path)
             if package:

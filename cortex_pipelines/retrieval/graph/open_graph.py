@@ -43,20 +43,15 @@ def project_graph(project: Project, name: str | None) -> CodeGraph:
     Raises:
         ProjectError: unknown project, or its graph is not built yet.
     """
-    if name is not None and name not in project.partitions:
-        existing = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {name}; there is: {existing}")
     edges, units, paths = [CODE_GRAPH.empty()], [CODE_UNITS.empty().select(_UNITS)], list[str]()
-    for partition in [name] if name is not None else project.partitions:
+    for partition in project.selected(name):
         folder = project.output(_ASSET, partition)
         if not (folder / f"{CODE_GRAPH.name}.parquet").is_file():
             raise ProjectError(
                 f"the graph of {partition} is not made yet; `cortex run {_ASSET} --project {partition}` makes it"
             )
         prefix = "" if name is not None else f"{partition}/"
-        graph_edges = CODE_GRAPH.read(folder)
-        ends = ("from_path", "to_path")
-        edges.append(graph_edges.with_columns(_prefixed(prefix, end) for end in ends))
+        edges.append(CODE_GRAPH.read(folder).with_columns(_prefixed(prefix, end) for end in ("from_path", "to_path")))
         defined = CODE_UNITS.read(project.output("code_units", partition), *_UNITS)
         units.append(defined.with_columns(_prefixed(prefix, "path")))
         files = REPOSITORY_FILES.read(project.output("repository_files", partition), "path")
@@ -129,17 +124,14 @@ def _build_tables(
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
     extracted = extract(files, params.extraction)
     facts = architecture_facts(files, extracted.units, params.architecture, params.extraction)
-    tables = GraphTables(files, extracted.units, extracted.tests, facts, _commits(root))
-    edges = code_graph(tables, params.architecture, params.extraction)
-    return edges, extracted.units.select(_UNITS), files.select("path")
-
-
-def _commits(root: Path) -> pl.DataFrame:
-    """Paths that the newest commits changed; empty unless the folder is a repository's root."""
+    # paths that the newest commits changed; none unless the folder is a repository's root
     commits: list[list[str]] = []
     if (root / ".git").exists():
         options = (f"-{_COMMITS}", "--no-merges", "--format=%x00", "--name-only")
         with suppress(SourceError):  # a repository without a commit, or not this user's
             log = run_git(None, "-C", str(root), "-c", "core.quotePath=false", "log", *options)
             commits = [list(filter(None, commit.split("\n"))) for commit in log.split("\0")]
-    return pl.DataFrame({"source": [""] * len(commits), "paths": commits}, schema=_COMMIT_TYPES)
+    history = pl.DataFrame({"source": [""] * len(commits), "paths": commits}, schema=_COMMIT_TYPES)
+    tables = GraphTables(files, extracted.units, extracted.tests, facts, history)
+    edges = code_graph(tables, params.architecture, params.extraction)
+    return edges, extracted.units.select(_UNITS), files.select("path")

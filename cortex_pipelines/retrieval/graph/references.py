@@ -109,19 +109,13 @@ def read_references(
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
 
     def read(path: str, language: str | None, text: str) -> list[Reference]:
-        return references_of(text, str(language), path, settings, parsing)
+        file = _ReferenceFile(path, language, text, settings, parsing)
+        references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
+        if isinstance(references, SkipReason):
+            return []
+        return sorted(set(references), key=lambda reference: (reference.byte, reference))
 
     return rows_by_file(parsed_files, REFERENCES, read, cache, f"references/{project}")
-
-
-def references_of(
-    code: str, language: str, path: str, settings: ArchitectureSettings, parsing: ExtractionSettings
-) -> list[Reference]:
-    file = _ReferenceFile(path, language, code, settings, parsing)
-    references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
-    if isinstance(references, SkipReason):
-        return []
-    return sorted(set(references), key=lambda reference: (reference.byte, reference))
 
 
 def _import_references(file: _ReferenceFile) -> Iterator[Reference]:

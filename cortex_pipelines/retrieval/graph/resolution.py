@@ -42,6 +42,13 @@ _SECONDARY = frozenset({"overload", "setter", "deleter"})
 _GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
 _NOTHING = frozenset({"None", "null", "undefined"})
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
+_RESULTS = {  # the type that a function's signature, on one line, says it gives
+    "python": re.compile(r"->\s*(.+?)\s*:?$"),
+    "rust": re.compile(r"->\s*(.+?)(?:\s+where\b.*)?$"),
+    "javascript": re.compile(r"\)\s*:\s*([^()]+)$"),
+    "go": re.compile(r"\)\s*\(?\s*(?:\w+\s+)?([*\w.]+)[^()]*\)?$"),
+    "java": re.compile(r"([\w.]+)(?:<[^()]*>)?\s+\w+\s*\("),
+}
 _STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
 
 _SEVERAL_WORDS = re.compile(r"[^\W_]_+[^\W_]|[a-z][A-Z]")
@@ -276,8 +283,14 @@ class ReferenceResolver:
         bindings = self.bindings.get(path, {})
         start = next((end for end in range(len(parts), 1, -1) if ".".join(parts[:end]) in bindings), 0)
         resolved = self._resolve_binding(bindings[".".join(parts[:start])], 0) if start else None
-        if resolved is None:
-            resolved, start = self._first_part(parts[0], path, enclosing_unit, depth), 1
+        if resolved is None and (parts[0] in _SELF_NAMES or parts[0] in _SUPER):
+            owner, start = self.enclosing_type(enclosing_unit), 1
+            kind = "super" if parts[0] in _SUPER else "value"
+            resolved = ResolvedSymbol(Symbol(kind, owner), 0) if owner >= 0 else None
+        elif resolved is None:
+            name, start = parts[0].removesuffix(CALLED), 1
+            resolved = self._bare_name(name, path, enclosing_unit, depth)
+            resolved = self._result(resolved, depth + 1) if parts[0] != name else resolved
         for part in parts[start:]:
             if resolved is None:
                 return None
@@ -287,15 +300,6 @@ class ReferenceResolver:
             if part != name or (is_property and resolved and resolved.symbol.kind == "unit"):
                 resolved = self._result(resolved, depth + 1)
         return resolved
-
-    def _first_part(self, part: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
-        if part in _SELF_NAMES or part in _SUPER:
-            owner = self.enclosing_type(enclosing_unit)
-            kind = "super" if part in _SUPER else "value"
-            return ResolvedSymbol(Symbol(kind, owner), 0) if owner >= 0 else None
-        name = part.removesuffix(CALLED)
-        resolved = self._bare_name(name, path, enclosing_unit, depth)
-        return self._result(resolved, depth + 1) if part != name else resolved
 
     def _bare_name(self, name: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)
@@ -451,7 +455,8 @@ class ReferenceResolver:
         unit = self._symbols.units[number]
         if unit.is_type:
             return ResolvedSymbol(Symbol("value", number), resolved.rank)
-        return_type = result_type(unit.signature, unit.family)
+        match = _RESULTS[unit.family].search(unit.signature)
+        return_type = plain_type(match[1]) if match else ""
         if not return_type:
             return self._returned(number, (RESULT,), depth)
         if return_type in _SELF_NAMES:
@@ -460,21 +465,6 @@ class ReferenceResolver:
         else:
             value = self._declared_value([return_type], unit.path, self._symbols.parents[number], depth)
         return value and ResolvedSymbol(value.symbol, RESOLUTIONS.index(TYPE))
-
-
-_RESULTS = {
-    "python": re.compile(r"->\s*(.+?)\s*:?$"),
-    "rust": re.compile(r"->\s*(.+?)(?:\s+where\b.*)?$"),
-    "javascript": re.compile(r"\)\s*:\s*([^()]+)$"),
-    "go": re.compile(r"\)\s*\(?\s*(?:\w+\s+)?([*\w.]+)[^()]*\)?$"),
-    "java": re.compile(r"([\w.]+)(?:<[^()]*>)?\s+\w+\s*\("),
-}
-
-
-def result_type(signature: str, family: str) -> str:
-    """The type that a function's signature, on one line, says it gives; empty if it says none."""
-    match = _RESULTS[family].search(signature)
-    return plain_type(match[1]) if match else ""
 
 
 def _pick_target(targets: list[str], words: list[str], name: str, *, only: bool) -> str | None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
-from cortex_pipelines.retrieval.queries import terms
 
 FORMAT = 2
 _WAIT = 30.0  # seconds that one process waits for another; forgetting in a large store takes a few
@@ -57,10 +56,6 @@ CREATE TABLE snapshots (
     at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL, author TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 """
-
-
-def searched_terms(text: str, answer: str) -> str:
-    return " ".join(terms(f"{text}\n{answer}"))
 
 
 class Database:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -31,56 +31,25 @@ from cortex_pipelines.retrieval.notes.note import (
     NoteError,
     NoteStoreUnavailableError,
 )
-from cortex_pipelines.retrieval.notes.related import (
-    Relation,
-    SimilarTask,
-    TaskHistory,
-    code_relations,
-    extract_names,
-    logged_relations,
-)
+from cortex_pipelines.retrieval.notes.related import SimilarTask, TaskHistory, code_relations, logged_relations
 from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteScope, NoteStore
 from cortex_pipelines.retrieval.open_index import open_encoder
 from cortex_pipelines.retrieval.queries import parse_query, terms
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.project import Project
 
 _NOTES = 50
 _SUMMARIES = 5
 
 
-@dataclass(frozen=True)
-class ProjectContext:
-    """An author's context in a project.
-
-    Their latest exchanges after summaries of earlier ones and everybody's notes, the oldest first; what
-    changed and was added since they were here before.
-    """
-
-    project: str
-    author: str
-    history: tuple[Note, ...]
-    notes: tuple[Note, ...]
-    metadata: Mapping[str, Any]
-    versions: Mapping[str, str | None]
-    since: str | None
-    changed: tuple[str, ...]
-    added: int
-    answers: int
-
-    def as_json(self) -> dict[str, Any]:
-        plain = {**self.__dict__, "metadata": dict(self.metadata), "versions": dict(self.versions)}
-        for name in ("history", "notes"):
-            plain[name] = [note.as_json() for note in plain[name]]
-        return {**plain, "changed": list(self.changed)}
-
-
 def restore_context(
     store: NoteStore, project: str, author: str, versions: Mapping[str, str | None], metadata: Mapping[str, Any]
-) -> ProjectContext:
+) -> dict[str, Any]:
     """Restore an author's context in a project, and record what they have seen of it.
 
-    Nothing has to be saved when they leave: each part was written when it was made.
+    Their latest exchanges after summaries of earlier ones and everybody's notes, the oldest first; what changed and
+    was added since they were here before. Nothing has to be saved when they leave: each part was written when it was
+    made.
     """
     with store.database.reading() as db:
         query = "SELECT at, number, versions FROM snapshots WHERE author = ?"
@@ -102,11 +71,18 @@ def restore_context(
             "INSERT OR REPLACE INTO snapshots (author, at, number, versions) VALUES (?, ?, ?, ?)",
             (author, timestamp, last[0], json.dumps(dict(versions), sort_keys=True)),
         )
-    changes, additions = (tuple(changed), added) if since else ((), 0)
-    history, answers = (*summaries, *exchanges), AnswerCache(store.database).count()
-    return ProjectContext(
-        project, author, history, tuple(notes), metadata, versions, since, changes, additions, answers
-    )
+    return {
+        "project": project,
+        "author": author,
+        "history": [note.as_json() for note in (*summaries, *exchanges)],
+        "notes": [note.as_json() for note in notes],
+        "metadata": dict(metadata),
+        "versions": dict(versions),
+        "since": since,
+        "changed": changed if since else [],
+        "added": added if since else 0,
+        "answers": AnswerCache(store.database).count(),
+    }
 
 
 _FOLDER = Path(".cortex") / "memory"
@@ -125,9 +101,7 @@ class PastWork:
 
 class ProjectNotes:
     def __init__(self, project: Project, name: str, params: Parameters) -> None:
-        if name not in project.partitions:
-            existing = ", ".join(project.partitions) or "none yet"
-            raise ProjectError(f"params.yaml has no project {name}; there is: {existing}")
+        project.selected(name)
         self.name = name
         self.store = NoteStore(project.root / _FOLDER / f"{name}.sqlite")
         self.answers = AnswerCache(self.store.database)
@@ -136,7 +110,10 @@ class ProjectNotes:
 
     def pseudonym(self, identity: str) -> str:
         """Of an author, by mail address, name of a key or of an agent; empty for who works here."""
-        return author_pseudonym(identity or local_identity(self._project.root), self._key)
+        if not identity and (git := shutil.which("git")):
+            words = [git, "-C", str(self._project.root), "config", "user.email"]
+            identity = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+        return author_pseudonym(identity or getpass.getuser(), self._key)
 
     def add(
         self, identity: str, text: str, kind: Kind, origin: str, answer: str = "", supersedes: str | None = None
@@ -160,17 +137,16 @@ class ProjectNotes:
         if self.store.list_notes(scope, 1):
             encoder, notice = _encoder(self._params)
         hits = self.store.search(query, scope, k, encoder)
-        names = extract_names(query)
-        relations: Sequence[Relation] = (
-            *code_relations(names, self._project.output("code_graph", self.name)),
-            *logged_relations(names, self._tables),
-        )
+        parsed, words = parse_query(query), query.split()
+        names = sorted({*parsed.names, *parsed.paths, *(words if len(words) == 1 else ())})
+        relations = code_relations(names, self._project.output("code_graph", self.name))
+        relations += logged_relations(names, self._tables)
         attempts = self.task_history.find_similar(query, _SHOWN) if self.task_history else []
         return {
             "project": self.name,
             "entries": [{**note.as_json(), "score": round(score, 5)} for score, note in hits],
-            "attempts": [task.as_json() for task in attempts],
-            "relations": [relation.as_json() for relation in relations],
+            "attempts": [asdict(task) for task in attempts],
+            "relations": [asdict(relation) for relation in relations],
             "notice": notice,
         }
 
@@ -193,7 +169,7 @@ class ProjectNotes:
             lambda: (_metadata(self._project.output("repository_files", self.name)), True),
         )
         author = self.pseudonym(identity)
-        return restore_context(self.store, self.name, author, versions, metadata).as_json()
+        return restore_context(self.store, self.name, author, versions, metadata)
 
     def forget(self, identity: str | None, ids: Sequence[str] = (), before: str | None = None) -> dict[str, Any]:
         """Delete entries for which all conditions hold (None or none: any), and all cached answers.
@@ -245,15 +221,6 @@ class ProjectNotes:
     @property
     def _tables(self) -> Path:
         return self._project.output("coordination_tables", None)
-
-
-def local_identity(root: Path) -> str:
-    """The local user: git's mail address, else the account's name."""
-    if (git := shutil.which("git")) is None:
-        return getpass.getuser()
-    words = [git, "-C", str(root), "config", "user.email"]
-    result = subprocess.run(words, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or getpass.getuser()
 
 
 def apply_tombstones(project: Project, tombstones: Sequence[Tombstone], emptied: frozenset[str] = frozenset()) -> int:
@@ -316,7 +283,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / "files.parquet"
     if not file.is_file():
         return {}
-    counts = (pl.scan_parquet(file).group_by("language").agg(pl.len().alias("files")).sort("language")).collect()
+    counts = pl.scan_parquet(file).group_by("language").agg(pl.len()).sort("language").collect()
     languages = {str(name or "other"): int(files) for name, files in counts.iter_rows()}
     return {"files": sum(languages.values()), "languages": languages}
 

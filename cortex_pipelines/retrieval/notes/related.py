@@ -5,10 +5,9 @@ forgotten there is forgotten here.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -46,9 +45,6 @@ class SimilarTask:
     task: str
     score: float
     tried: tuple[WorkerAttempts, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def as_text(self) -> str:
         attempts = []
@@ -147,15 +143,6 @@ class Relation:
     kind: str
     target: str
     origin: str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def extract_names(query: str) -> list[str]:
-    parsed = parse_query(query)
-    words = query.split()
-    return sorted({*parsed.names, *parsed.paths, *(words if len(words) == 1 else ())})
 
 
 def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:

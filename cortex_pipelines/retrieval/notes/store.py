@@ -19,7 +19,7 @@ import numpy as np
 
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import PinnedEncoder
-from cortex_pipelines.retrieval.notes.database import Database, searched_terms
+from cortex_pipelines.retrieval.notes.database import Database
 from cortex_pipelines.retrieval.notes.note import PRIVATE_KINDS, SUMMARY, NewNote, Note, NoteError, validate_text
 from cortex_pipelines.retrieval.queries import parse_query, stop_terms, terms
 
@@ -110,8 +110,19 @@ class NoteStore:
         validate_text(draft)
         with self.database.writing() as db:
             note = _insert(db, draft)
-            if draft.supersedes is not None:
-                _supersede(db, draft.supersedes, note)
+            former = draft.supersedes
+            if former is not None:
+                row = db.execute("SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)).fetchone()
+                if row is None or (row[0] in PRIVATE_KINDS and row[1] != note.author):
+                    raise NoteError(f"no entry {former}; `cortex memory show` lists what there is")
+                if row[0] in PRIVATE_KINDS:
+                    raise NoteError(f"{former} is an exchange, which is not superseded; forget it")
+                if row[2] is not None:
+                    raise NoteError(
+                        f"{former} was superseded by {row[2]} already; read that one, and supersede it if it no longer "
+                        "holds"
+                    )
+                db.execute("UPDATE entries SET superseded_by = ? WHERE id = ?", (note.id, former))
             if draft.kind == "exchange":
                 _summarise_oldest(db, draft.author)
         return note
@@ -220,26 +231,13 @@ def _insert(db: Connection, draft: NewNote, kind: str | None = None) -> Note:
         draft.text,
         draft.answer,
     )
-    searched = searched_terms(draft.text, draft.answer)
+    searched = " ".join(terms(f"{draft.text}\n{draft.answer}"))
     (number,) = db.execute(
         "INSERT INTO entries (id, kind, author, origin, at, text, answer, terms) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         (*values, searched),
     ).fetchone()
     return Note(number, *values, None)
-
-
-def _supersede(db: Connection, former: str, note: Note) -> None:
-    row = db.execute("SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)).fetchone()
-    if row is None or (row[0] in PRIVATE_KINDS and row[1] != note.author):
-        raise NoteError(f"no entry {former}; `cortex memory show` lists what there is")
-    if row[0] in PRIVATE_KINDS:
-        raise NoteError(f"{former} is an exchange, which is not superseded; forget it")
-    if row[2] is not None:
-        raise NoteError(
-            f"{former} was superseded by {row[2]} already; read that one, and supersede it if it no longer holds"
-        )
-    db.execute("UPDATE entries SET superseded_by = ? WHERE id = ?", (note.id, former))
 
 
 def _summarise_oldest(db: Connection, author: str) -> None:
