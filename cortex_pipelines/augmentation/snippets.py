@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
@@ -150,3 +151,21 @@ def _snippet(code: bytes, language: str, path: str, wrapper: tuple[bytes, bytes]
     prefix, suffix = wrapper
     tree = parse(prefix + code + suffix, grammar_for(language, path))
     return Snippet(code, language, path, prefix, suffix, tree)
+
+
+class Edit(NamedTuple):
+    """Start, end (exclusive), new text."""
+
+    start: int
+    end: int
+    replacement: str
+
+
+def applied(text: bytes, edits: list[Edit]) -> bytes:
+    """Apply edits to a text; of overlapping ones the first wins."""
+    parts, copied_end = [], 0
+    for edit in sorted(edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)):
+        if edit.start >= copied_end:
+            parts += [text[copied_end : edit.start], edit.replacement.encode()]
+            copied_end = edit.end
+    return b"".join([*parts, text[copied_end:]])

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.node_table import NodeTable, split_words
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
 
@@ -73,6 +74,13 @@ def replace_part(view: NodeTable, quoted_node: Node, part: Node, replacement: st
     return replace_span(view, quoted_node, part.start_byte, part.end_byte, replacement)
 
 
+def exchange(view: NodeTable, quoted_node: Node, left: Node, right: Node) -> TextEdit:
+    """Two parts in each other's place."""
+    between = view.between(left.end_byte, right.start_byte)
+    swapped = view.code(right) + between + view.code(left)
+    return replace_span(view, quoted_node, left.start_byte, right.end_byte, swapped)
+
+
 def replace_span(view: NodeTable, quoted_node: Node, start: int, end: int, replacement: str) -> TextEdit:
     head = view.between(quoted_node.start_byte, start)
     tail = view.between(end, quoted_node.end_byte)
@@ -132,15 +140,15 @@ def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
     return replacements
 
 
-def on(**places: str) -> dict[str, frozenset[str]]:
-    """Node types by language, from words."""
-    return {language: split_words(types) for language, types in places.items()}
+def on(script: str = "", **places: str) -> dict[str, frozenset[str]]:
+    """Node types by language, from words; ``script`` stands for JavaScript and TypeScript."""
+    both = dict.fromkeys(("javascript", "typescript"), script) if script else {}
+    return {language: split_words(types) for language, types in (both | places).items()}
 
 
 def everywhere(types: str, **exceptions: str) -> dict[str, frozenset[str]]:
     """The same node types in all six languages, with exceptions."""
-    languages = ("python", "javascript", "typescript", "java", "go", "rust")
-    return on(**{language: exceptions.get(language, types) for language in languages})
+    return dict.fromkeys(LANGUAGES, split_words(types)) | on(**exceptions)
 
 
 def has_text(node: Node) -> bool:

@@ -10,7 +10,7 @@ from cortex_pipelines.augmentation.renaming.block_scopes import block_locals
 from cortex_pipelines.augmentation.renaming.python_equivalence import NotEquivalentError, check_equivalent
 from cortex_pipelines.augmentation.renaming.python_scopes import LocalVariable, python_locals
 from cortex_pipelines.augmentation.seeding import choose
-from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+from cortex_pipelines.augmentation.snippets import Edit, Snippet, applied, parse_unit
 
 # Names that a person could give to anything, reserved in none of the six languages; none beside
 # which a text looks like a secret.
@@ -52,12 +52,7 @@ def rename_locals(code: str, language: str, kind: str, path: str, *seed: object)
 
 
 def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:
-    replacements = sorted((span, new.encode()) for variable, new in renames for span in variable.places)
-    parts, copied_end = [], 0
-    for (start, end), new in replacements:
-        parts += [code[copied_end:start], new]
-        copied_end = end
-    return b"".join([*parts, code[copied_end:]])
+    return applied(code, [Edit(*span, new) for variable, new in renames for span in variable.places])
 
 
 def locals_of(snippet: Snippet, kind: str) -> list[LocalVariable]:

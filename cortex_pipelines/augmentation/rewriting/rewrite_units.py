@@ -5,22 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.python_code import header_for
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.augmentation.snippets import parse_unit
-
-
-class Edit(NamedTuple):
-    """Start, end (exclusive), new text."""
-
-    start: int
-    end: int
-    replacement: str
+from cortex_pipelines.augmentation.snippets import Edit, applied, parse_unit
 
 
 class Rewrite(ABC):
@@ -36,16 +28,6 @@ class Rewrite(ABC):
     @abstractmethod
     def edits(self, view: NodeTable) -> Iterator[Edit]:
         pass
-
-
-def applied(text: bytes, edits: list[Edit]) -> bytes:
-    """Apply edits to a text; of overlapping ones the first wins."""
-    parts, copied_end = [], 0
-    for edit in sorted(edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)):
-        if edit.start >= copied_end:
-            parts += [text[copied_end : edit.start], edit.replacement.encode()]
-            copied_end = edit.end
-    return b"".join([*parts, text[copied_end:]])
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
     everywhere,
+    exchange,
     on,
     replace_part,
     replace_quoting_around,
-    replace_span,
     swapping,
 )
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
@@ -52,7 +52,7 @@ class ArgumentSwap(Operator):
     name = "argument_swap"
     error_type = _FAMILY
     weight = 2
-    places = everywhere("argument_list", javascript="arguments", typescript="arguments", rust="arguments")
+    places = everywhere("argument_list", script="arguments", rust="arguments")
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -66,15 +66,13 @@ class ArgumentSwap(Operator):
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
         for left, right in pairwise(arguments):
             if view.code(left) != view.code(right):
-                between = view.between(left.end_byte, right.start_byte)
-                swapped = view.code(right) + between + view.code(left)
-                yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
+                yield exchange(view, call, left, right)
 
 
 class KeywordSwap(Operator):
     name = "keyword_swap"
     error_type = _FAMILY
-    places = on(python="argument_list", javascript="object", typescript="object", rust="field_initializer_list")
+    places = on(python="argument_list", script="object", rust="field_initializer_list")
     explanation = "{wrong} gives two names each other's value; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -86,11 +84,8 @@ class KeywordSwap(Operator):
             left, right = (argument.child_by_field_name("value"), following.child_by_field_name("value"))
             if left is None or right is None or view.code(left) == view.code(right):
                 continue
-            if not {left.type, right.type} <= _PLAIN:
-                continue
-            between = view.between(left.end_byte, right.start_byte)
-            swapped = view.code(right) + between + view.code(left)
-            yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
+            if {left.type, right.type} <= _PLAIN:
+                yield exchange(view, call, left, right)
 
 
 _NAMED = split_words("keyword_argument pair field_initializer")
@@ -196,18 +191,20 @@ class WrongCallee(Operator):
             yield replace_part(view, node, name, other)
 
 
+_ATTRIBUTES = on(
+    python="attribute",
+    script="member_expression",
+    java="field_access",
+    go="selector_expression",
+    rust="field_expression",
+)
+
+
 class WrongAttribute(Operator):
     name = "wrong_attribute"
     error_type = _FAMILY
     weight = 4
-    places = on(
-        python="attribute",
-        javascript="member_expression",
-        typescript="member_expression",
-        java="field_access",
-        go="selector_expression",
-        rust="field_expression",
-    )
+    places = _ATTRIBUTES
     explanation = "{wrong} takes {new} where {old} is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -222,14 +219,7 @@ class LostReceiver(Operator):
 
     name = "lost_receiver"
     error_type = _FAMILY
-    places = on(
-        python="attribute",
-        javascript="member_expression",
-        typescript="member_expression",
-        java="field_access",
-        go="selector_expression",
-        rust="field_expression",
-    )
+    places = _ATTRIBUTES
     explanation = "{new} is the local variable; the object's own is meant: write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:

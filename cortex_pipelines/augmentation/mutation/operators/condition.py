@@ -10,6 +10,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     TextEdit,
     TokenSwap,
     everywhere,
+    exchange,
     on,
     replace_span,
     swapping,
@@ -101,12 +102,7 @@ class RemovedNegation(Operator):
 class SwappedTernary(Operator):
     name = "swapped_ternary"
     error_type = _CONTROL
-    places = on(
-        python="conditional_expression",
-        javascript="ternary_expression",
-        typescript="ternary_expression",
-        java="ternary_expression",
-    )
+    places = on(python="conditional_expression", script="ternary_expression", java="ternary_expression")
     explanation = "{wrong} gives its two values the wrong way round; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -114,8 +110,6 @@ class SwappedTernary(Operator):
         if len(parts) != 3:
             return
         first, last = (parts[0], parts[2]) if view.language == "python" else (parts[1], parts[2])
-        first_code, last_code = view.code(first), view.code(last)
-        if first_code == last_code or node.type in (first.type, last.type) or last.type == "lambda":
+        if view.code(first) == view.code(last) or node.type in (first.type, last.type) or last.type == "lambda":
             return
-        between = view.between(first.end_byte, last.start_byte)
-        yield replace_span(view, node, first.start_byte, last.end_byte, last_code + between + first_code)
+        yield exchange(view, node, first, last)

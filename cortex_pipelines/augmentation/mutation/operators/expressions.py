@@ -10,9 +10,9 @@ from cortex_pipelines.augmentation.mutation.operator import (
     TextEdit,
     TokenSwap,
     everywhere,
+    exchange,
     has_text,
     on,
-    replace_node,
     replace_quoting_around,
     replace_span,
     swapping,
@@ -78,12 +78,7 @@ class LostAccumulation(Operator):
 class WrongStep(TokenSwap):
     name = "wrong_step"
     error_type = _FAMILY
-    places = on(
-        javascript="update_expression",
-        typescript="update_expression",
-        java="update_expression",
-        go="inc_statement dec_statement",
-    )
+    places = on(script="update_expression", java="update_expression", go="inc_statement dec_statement")
     swaps = swapping(("++", "--"))
     explanation = "{wrong} counts the wrong way by {new}; {old} is meant: write {right}."
 
@@ -102,8 +97,7 @@ class OperandSwap(Operator):
         if sign.type not in _ORDERED or left.type == node.type or right.type == node.type:
             return
         if view.code(left) != view.code(right):
-            between = view.between(left.end_byte, right.start_byte)
-            yield replace_node(view, node, view.code(right) + between + view.code(left))
+            yield exchange(view, node, left, right)
 
 
 class BrokenChain(Operator):
@@ -155,7 +149,7 @@ class WrongSameness(TokenSwap):
 
     name = "wrong_sameness"
     error_type = _FAMILY
-    places = on(python="comparison_operator", javascript="binary_expression", typescript="binary_expression")
+    places = on(python="comparison_operator", script="binary_expression")
     swaps: ClassVar = {"==": ("is",), "!=": ("is not",), "===": ("==",), "!==": ("!=",)}
     explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
 
@@ -189,8 +183,7 @@ class SwappedComparison(Operator):
             return
         if signs[0] in ("in", "not in") and right.type in ("string", "integer"):
             return
-        between = view.between(left.end_byte, right.start_byte)
-        yield replace_node(view, node, view.code(right) + between + view.code(left))
+        yield exchange(view, node, left, right)
 
 
 # What the code around a literal shows.
@@ -208,12 +201,7 @@ class OffByOne(Operator):
     name = "off_by_one"
     error_type = _LITERAL
     places = on(
-        python="integer",
-        javascript="number",
-        typescript="number",
-        java="decimal_integer_literal",
-        go="int_literal",
-        rust="integer_literal",
+        python="integer", script="number", java="decimal_integer_literal", go="int_literal", rust="integer_literal"
     )
     explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
 

@@ -66,7 +66,7 @@ def _first_line(block: str) -> str:
 class MissingBreak(Operator):
     name = "missing_break"
     error_type = _FAMILY
-    places = on(javascript="break_statement", typescript="break_statement", java="break_statement")
+    places = on(script="break_statement", java="break_statement")
     explanation = "{right} lacks its {old} and runs on into the next case; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -87,7 +87,7 @@ _CASES = split_words("switch_case switch_default switch_block_statement_group")
 class MissingReturn(Operator):
     name = "missing_return"
     error_type = _FAMILY
-    places = on(python="return_statement", javascript="return_statement", typescript="return_statement")
+    places = on(python="return_statement", script="return_statement")
     explanation = "{new} is calculated and not returned; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -107,8 +107,7 @@ class SwappedStatements(Operator):
     weight = 2
     places = everywhere(
         "expression_statement",
-        javascript="expression_statement lexical_declaration",
-        typescript="expression_statement lexical_declaration",
+        script="expression_statement lexical_declaration",
         java="expression_statement local_variable_declaration",
         go="expression_statement short_var_declaration assignment_statement",
         rust="expression_statement let_declaration",

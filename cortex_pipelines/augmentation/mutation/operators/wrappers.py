@@ -19,7 +19,7 @@ def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
 class RemovedAwait(Operator):
     name = "removed_await"
     error_type = _FAMILY
-    places = on(python="await", javascript="await_expression", typescript="await_expression", rust="await_expression")
+    places = on(python="await", script="await_expression", rust="await_expression")
     explanation = "{wrong} is not waited for; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -31,10 +31,7 @@ class RemovedAwait(Operator):
 class RemovedOptionalChain(Operator):
     name = "removed_optional_chain"
     error_type = _FAMILY
-    places = on(
-        javascript="member_expression call_expression subscript_expression",
-        typescript="member_expression call_expression subscript_expression",
-    )
+    places = on(script="member_expression call_expression subscript_expression")
     explanation = "{wrong} fails where the value is missing; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, own_indent
-from cortex_pipelines.augmentation.rewriting.rewrite_units import Edit, Rewrite
+from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewrite
+from cortex_pipelines.augmentation.snippets import Edit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "parameter_list")
