@@ -129,20 +129,16 @@ class NodeTable:
 _CLOSING = ("}", ")", "]")
 
 
-def closing_indent(code: str) -> str | None:
-    last = code.rstrip().rpartition("\n")[2]
-    bare = last.lstrip()
-    closes = len(code.split("\n")) > 1 and bare.startswith(_CLOSING)
-    return last[: len(last) - len(bare)] if closes else None
-
-
 def own_indent(view: NodeTable) -> str | None:
     """Indentation of a unit's first line in its file; None where the other lines do not show it.
 
     In Python the body is one level deeper; nested blocks show the width of a level.
     """
     if view.language != "python":
-        return closing_indent(view.snippet.code.decode("utf-8", "replace"))
+        code = view.snippet.code.decode("utf-8", "replace")
+        last = code.rstrip().rpartition("\n")[2]
+        closing = last.lstrip()
+        return last[: len(last) - len(closing)] if "\n" in code and closing.startswith(_CLOSING) else None
     prefix_indent = view.snippet.prefix.rpartition(b"\n")[2].decode()
     if prefix_indent:
         return prefix_indent

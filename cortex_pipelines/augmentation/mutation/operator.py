@@ -104,34 +104,6 @@ def replace_quoting_around(view: NodeTable, node: Node, replacement: str) -> Tex
 _LISTS = split_words("argument_list arguments expression_list")
 
 
-def replace_node(view: NodeTable, node: Node, replacement: str) -> TextEdit:
-    return replace_span(view, node, node.start_byte, node.end_byte, replacement)
-
-
-def remove_statement(view: NodeTable, node: Node) -> Iterator[TextEdit]:
-    """Remove a statement with its lines, where the syntax allows it."""
-    block = view.parent(node)
-    if block is None or block.type not in _REMOVABLE_FROM:
-        return
-    text = view.code(node)
-    if view.language == "python" and len(view.statements(block)) == 1:
-        yield TextEdit(node.start_byte, node.end_byte, "pass", text, "pass", text, "pass")
-        return
-    start, end = view.lines(node) or (node.start_byte, node.end_byte)
-    yield TextEdit(start, end, "", text, "", text, "")
-
-
-_REMOVABLE_FROM = split_words(
-    "block statement_block statement_list constructor_body module program switch_case "
-    "switch_default switch_block_statement_group class_body declaration_list"
-)
-
-
-def reindented(view: NodeTable, body: str, old: str, new: str) -> str:
-    lines = body.split("\n")
-    return "\n".join([lines[0], *(new + line[len(old) :] if line.startswith(old) else line for line in lines[1:])])
-
-
 def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
     replacements: dict[str, tuple[str, ...]] = {}
     for pair in pairs:

@@ -63,12 +63,3 @@ def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
         columns = span.start - first, min(span.end, stop) - first
         findings.append(Finding(line, *columns, span.category, span.rule, span.severity))
     return findings
-
-
-def without_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """Ordered, non-overlapping spans: the earlier one wins, then the longer."""
-    disjoint: list[Span] = []
-    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.category, span.rule)):
-        if not disjoint or span.start >= disjoint[-1].end:
-            disjoint.append(span)
-    return disjoint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cortex_pipelines.privacy.detect.code.values import code_values, outside_syntax
 from cortex_pipelines.privacy.detect.context import is_code
-from cortex_pipelines.privacy.detect.findings import SECRET, Finding, Span, findings_of, without_overlaps
+from cortex_pipelines.privacy.detect.findings import SECRET, Finding, Span, findings_of
 from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.rules.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.rules.author_names import author_names
@@ -46,7 +46,11 @@ def spans_of(text: str, path: str, settings: PrivacySettings, language: str | No
         *provided_secrets(indexed),
         *author_names(indexed),
     ]
-    return without_overlaps(span for span in spans if not _is_allowed(text, span, settings))
+    disjoint: list[Span] = []  # the earlier one wins, then the longer
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.category, span.rule)):
+        if (not disjoint or span.start >= disjoint[-1].end) and not _is_allowed(text, span, settings):
+            disjoint.append(span)
+    return disjoint
 
 
 def _plain_spans(

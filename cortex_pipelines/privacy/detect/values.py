@@ -95,8 +95,11 @@ def is_reference(value: str) -> bool:
 
 
 def is_sample(value: str) -> bool:
-    """Whether a value is a sample or dummy."""
-    return is_masked(value) or is_sequence(value)
+    """Whether a value is a sample or dummy, or most of it a sequence on the keyboard or in the alphabet."""
+    if is_masked(value):
+        return True
+    longest = longest_run(value)
+    return longest * 2 > len(value.translate(_GUARDS)) or longest >= _ALPHABET
 
 
 def is_masked(value: str) -> bool:
@@ -118,12 +121,6 @@ def is_pattern(value: str) -> bool:
 def is_identifier(value: str) -> bool:
     """Whether a value is a name of three or more words: ``set1_master_key``."""
     return _IDENTIFIER.fullmatch(value) is not None and lexical_share(value) >= 0.6
-
-
-def is_sequence(value: str) -> bool:
-    """Whether most of a value is a sequence on the keyboard or in the alphabet."""
-    longest = longest_run(value)
-    return longest * 2 > len(value.translate(_GUARDS)) or longest >= _ALPHABET
 
 
 def longest_run(value: str) -> int:
@@ -178,8 +175,16 @@ def is_mixed(value: str) -> bool:
 
 
 def is_strong_secret(value: str) -> bool:
-    """Whether a value may be a key or token: random, long enough, not otherwise known."""
-    return len(value) >= 10 and is_random(value) and not is_known(value)
+    """Whether a value may be a key or token: random, long enough, and not a path, version, date or words."""
+    if len(value) < 10 or not is_random(value):
+        return False
+    share = lexical_share(value)
+    if _VERSION.search(value) or _DATE.match(value) or share > 0.6:
+        return False
+    is_base64 = "/" in value and "." not in value and len(value) >= 24 and share < 0.4
+    if (_PATH.search(value) and not is_base64) or (_DOTTED.match(value) and share > 0.5):
+        return False
+    return not _is_constant(value)
 
 
 def is_garbled(value: str, quoted: bool) -> bool:
@@ -187,17 +192,6 @@ def is_garbled(value: str, quoted: bool) -> bool:
     odd = set(value) & _ODD
     needed = 3 if quoted else 5
     return len(value) >= 12 and " " not in value and len(odd) >= needed and bool(odd & _NOT_IN_CODE)
-
-
-def is_known(value: str) -> bool:
-    """Whether a value is something other than a secret: a path, version, date or words."""
-    share = lexical_share(value)
-    if _VERSION.search(value) or _DATE.match(value) or share > 0.6:
-        return True
-    is_base64 = "/" in value and "." not in value and len(value) >= 24 and share < 0.4
-    if (_PATH.search(value) and not is_base64) or (_DOTTED.match(value) and share > 0.5):
-        return True
-    return _is_constant(value)
 
 
 def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:

@@ -48,7 +48,10 @@ class NegatedCondition(Operator):
     explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        condition = condition_of(node)
+        condition = node.child_by_field_name("condition")
+        if node.type == "conditional_expression":
+            parts = [part for part in node.named_children if part.type not in COMMENTS]
+            condition = parts[1] if len(parts) == 3 else None
         inner = bare(condition)
         if condition is None or inner is None or inner.type in _BINDS:
             return
@@ -68,13 +71,6 @@ _NEED_NO_BRACKETS = split_words(
     "identifier call attribute subscript call_expression member_expression method_invocation field_access "
     "selector_expression field_expression index_expression true false subscript_expression array_access"
 )
-
-
-def condition_of(node: Node) -> Node | None:
-    if node.type == "conditional_expression":
-        parts = [part for part in node.named_children if part.type not in COMMENTS]
-        return parts[1] if len(parts) == 3 else None
-    return node.child_by_field_name("condition")
 
 
 def bare(condition: Node | None) -> Node | None:

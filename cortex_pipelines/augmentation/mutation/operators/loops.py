@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, reindented, replace_span
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, replace_span
 from cortex_pipelines.augmentation.mutation.operators.condition import bare
 from cortex_pipelines.augmentation.node_table import COMMENTS, FUNCTIONS, NodeTable, split_words
 
@@ -122,4 +122,4 @@ def _at_end_of(body: Node, text: str, view: NodeTable) -> str | None:
     end = last.end_byte + (1 if view.text[last.end_byte : last.end_byte + 1] == b";" else 0)
     head, tail = view.between(body.start_byte, end), view.between(end, body.end_byte)
     old = view.between(line, line + len(indent))
-    return f"{head}\n{old}{reindented(view, text, '', '')}{tail}"
+    return f"{head}\n{old}{text}{tail}"

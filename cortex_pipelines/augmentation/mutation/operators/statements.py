@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on, remove_statement
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
@@ -77,8 +77,8 @@ class MissingBreak(Operator):
         if body is None or body.named_children[-1].id == case.id:
             return
         head = view.code(case).partition("\n")[0]
-        for change in remove_statement(view, node):
-            yield TextEdit(change.start, change.end, "", head, "", "break;", "")
+        start, end = view.lines(node) or (node.start_byte, node.end_byte)
+        yield TextEdit(start, end, "", head, "", "break;", "")
 
 
 _CASES = split_words("switch_case switch_default switch_block_statement_group")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_node, replace_span
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_span
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
@@ -13,7 +13,7 @@ _FAMILY: Literal["removal"] = "removal"
 
 
 def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
-    return replace_node(view, node, view.code(inner))
+    return replace_span(view, node, node.start_byte, node.end_byte, view.code(inner))
 
 
 class RemovedAwait(Operator):

@@ -45,10 +45,10 @@ class Setting:
         value = self.value
         if not value.text or value.text.isspace():
             return None
-        start, end = value.source_span(0, len(value.text))
+        start, end = value.starts[0], value.ends[-1]
         if end - start == len(value.text) and "\n" not in value.text:
             return NamedValue(self.name, value.text, start, end, self.quoted)
-        parts = value.source_parts(0, len(value.text))
+        parts = value.source_parts()
         several = tuple(parts) if len(parts) > 1 else ()
         return NamedValue(self.name, value.text, parts[0][0], parts[-1][1], self.quoted, several)
 

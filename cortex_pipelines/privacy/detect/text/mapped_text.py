@@ -53,16 +53,12 @@ class MappedText:
             position = match.end()
         return MappedText.concatenate([*parts, self.slice(position, len(self.text))]) if parts else self
 
-    def source_span(self, start: int, end: int) -> tuple[int, int]:
-        """Start and end in the source of the characters from ``start`` to ``end``, one or more."""
-        return self.starts[start], self.ends[end - 1]
-
-    def source_parts(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Start and end in the source of each run of characters in one line, without its blanks."""
+    def source_parts(self) -> list[tuple[int, int]]:
+        """Start and end in the source of each run of characters in one line, without blanks."""
         parts: list[tuple[int, int]] = []
-        for index in range(start, end):
+        for index in range(len(self.text)):
             if self.text[index] in " \t\r\n":
-                line_tail = self.text[index:end].partition("\n")[0]
+                line_tail = self.text[index:].partition("\n")[0]
                 if not parts or not line_tail.strip():
                     continue
             first, last = self.starts[index], self.ends[index]

@@ -47,13 +47,12 @@ def word_set(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1 << 16)
-def is_word(letters: str) -> bool:
-    """Whether letters may be a word or abbreviation, by their bigrams."""
-    if len(letters) < 3:
+def is_lexical(subword: str) -> bool:
+    """Whether a subword may be a word or abbreviation, by its bigrams."""
+    if len(subword) < 3 or not subword[0].isalpha():
         return False
-    lower = letters.lower()
-    total = sum(int(_PAIRS[(ord(a) - 97) * 26 + ord(b) - 97]) for a, b in pairwise(lower))
-    return total >= (_WORD if len(letters) > 4 else _SHORT_WORD) * (len(letters) - 1)
+    total = sum(int(_PAIRS[(ord(a) - 97) * 26 + ord(b) - 97]) for a, b in pairwise(subword.lower()))
+    return total >= (_WORD if len(subword) > 4 else _SHORT_WORD) * (len(subword) - 1)
 
 
 def subwords(text: str) -> list[str]:
@@ -66,10 +65,6 @@ def lexical_share(text: str) -> float:
     parts = subwords(text)
     total = sum(map(len, parts))
     return sum(len(part) for part in parts if is_lexical(part)) / total if total else 0.0
-
-
-def is_lexical(subword: str) -> bool:
-    return subword[0].isalpha() and is_word(subword)
 
 
 def entropy(text: str) -> float:
