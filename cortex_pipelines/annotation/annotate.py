@@ -97,9 +97,8 @@ def _facts(
             parts.append(labelled.join(batch.select("unit_id", "cache_key"), on="unit_id"))
         return pl.concat(parts)
 
-    if cache is None:
-        return compute(keyed["cache_key"]).drop("cache_key")
-    rows = cache.rows(f"annotated_units/{project}", keyed["cache_key"], compute)
+    keys_of_files = keyed["cache_key"]
+    rows = cache.rows(f"annotated_units/{project}", keys_of_files, compute) if cache else compute(keys_of_files)
     return rows.drop("cache_key")
 
 

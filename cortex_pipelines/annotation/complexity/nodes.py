@@ -6,22 +6,18 @@ from functools import cached_property
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.syntax import types_of
+from cortex_pipelines.annotation.complexity.syntax import node_types, types_of
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _LONG = 4000  # bytes
 BLOCKS = frozenset({"block", "statement_block", "constructor_body", "statement_list"})
-LEAVING = frozenset(
-    {
-        *("return_statement", "raise_statement", "throw_statement", "break_statement", "continue_statement"),
-        *("return_expression", "break_expression", "continue_expression", "goto_statement"),
-    }
+LEAVING = node_types(
+    "return_statement raise_statement throw_statement break_statement continue_statement return_expression "
+    "break_expression continue_expression goto_statement"
 )
-_PARAMETERS = frozenset(
-    {
-        *("identifier", "typed_parameter", "default_parameter", "typed_default_parameter", "required_parameter"),
-        *("optional_parameter", "assignment_pattern", "formal_parameter", "parameter_declaration", "parameter"),
-    }
+_PARAMETERS = node_types(
+    "identifier typed_parameter default_parameter typed_default_parameter required_parameter optional_parameter "
+    "assignment_pattern formal_parameter parameter_declaration parameter"
 )
 STRINGS = {language: types_of("literal", language) - {"regex"} for language in LANGUAGES}
 FUNCTIONS, IFS, TERNARIES, COMMENTS = (

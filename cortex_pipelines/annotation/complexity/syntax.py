@@ -146,7 +146,11 @@ class Syntax:
 
 
 def types_of(role: str, language: str) -> frozenset[str]:
-    return frozenset(_ROLES[language].get(role, "").split())
+    return node_types(_ROLES[language].get(role, ""))
+
+
+def node_types(names: str) -> frozenset[str]:
+    return frozenset(names.split())
 
 
 @cache

@@ -16,6 +16,7 @@ from cortex_pipelines.annotation.complexity.nodes import (
     statements,
     text,
 )
+from cortex_pipelines.annotation.complexity.syntax import node_types
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 
@@ -143,12 +144,9 @@ def _is_logical(node: Node) -> bool:
 
 
 # declarations are hoisted, and a label can be jumped to
-_REACHED = frozenset(
-    {
-        *("function_declaration", "labeled_statement", "empty_statement", "class_declaration"),
-        *("type_alias_declaration", "interface_declaration", "function_item", "struct_item", "enum_item"),
-        *("impl_item", "use_declaration", "const_item"),
-    }
+_REACHED = node_types(
+    "function_declaration labeled_statement empty_statement class_declaration type_alias_declaration "
+    "interface_declaration function_item struct_item enum_item impl_item use_declaration const_item"
 )
 
 

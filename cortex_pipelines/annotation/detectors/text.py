@@ -6,24 +6,21 @@ from collections.abc import Iterator, Sequence
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import COMMENTS, STRINGS, child, normalized_text, text
+from cortex_pipelines.annotation.complexity.syntax import node_types
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
-_NUMBERS = frozenset(
-    {
-        *("integer", "float", "number", "int_literal", "float_literal", "integer_literal"),
-        *("decimal_integer_literal", "decimal_floating_point_literal"),
-    }
+_NUMBERS = node_types(
+    "integer float number int_literal float_literal integer_literal decimal_integer_literal "
+    "decimal_floating_point_literal"
 )
 # Self-explanatory: identities, halves, tens, powers of two up to a byte.
 _PLAIN = {0, 1, 2, 3, 4, 8, 10, 16, 32, 64, 100, 128, 255, 256, 1000, 1024, 0.5}
-_OPERATIONS = frozenset(
-    {
-        *("binary_operator", "binary_expression", "comparison_operator", "augmented_assignment"),
-        *("augmented_assignment_expression", "compound_assignment_expr"),
-    }
+_OPERATIONS = node_types(
+    "binary_operator binary_expression comparison_operator augmented_assignment augmented_assignment_expression "
+    "compound_assignment_expr"
 )
 _TESTS = re.compile(r"(?i)\b(len|length|size|count|status|argc|shape|ndim)\b|version_info")
 

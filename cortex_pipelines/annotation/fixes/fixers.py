@@ -5,6 +5,7 @@ import re
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import BLOCKS, bare, child, descendants, statements, text
+from cortex_pipelines.annotation.complexity.syntax import node_types
 from cortex_pipelines.annotation.fixes.fixer import (
     Edit,
     Fixer,
@@ -20,24 +21,19 @@ _LISTS = BLOCKS | {"module", "program", "source_file"}
 _COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 _PARENTHESISED = frozenset({"javascript", "typescript", "java"})
 _COMPARING = frozenset({"==", "!=", "<", ">", "<=", ">=", "===", "!==", "instanceof", "in"})
-_DECLARING = frozenset(
-    {
-        *("lexical_declaration", "local_variable_declaration", "short_var_declaration", "var_declaration"),
-        *("class_declaration", "let_declaration", "function_declaration"),
-    }
+_DECLARING = node_types(
+    "lexical_declaration local_variable_declaration short_var_declaration var_declaration class_declaration "
+    "let_declaration function_declaration"
 )
-_LOOSE = frozenset(
-    {
-        *("boolean_operator", "binary_expression", "conditional_expression", "ternary_expression", "lambda"),
-        *("named_expression", "assignment_expression", "closure_expression", "range_expression"),
-    }
+_LOOSE = node_types(
+    "boolean_operator binary_expression conditional_expression ternary_expression lambda named_expression "
+    "assignment_expression closure_expression range_expression"
 )
 # an assignment makes a name local, and a yield makes a generator
-_MATTERS_UNREACHED = _DECLARING | {
-    *("assignment", "yield", "await", "import_statement", "import_from_statement", "global_statement"),
-    *("nonlocal_statement", "function_definition", "variable_declaration", "augmented_assignment", "for_statement"),
-    *("with_statement", "named_expression"),
-}
+_MATTERS_UNREACHED = _DECLARING | node_types(
+    "assignment yield await import_statement import_from_statement global_statement nonlocal_statement "
+    "function_definition variable_declaration augmented_assignment for_statement with_statement named_expression"
+)
 
 
 def _else_after_return(smell: SmellInstance) -> list[Edit]:

@@ -111,12 +111,12 @@ def operators() -> tuple[Operator, ...]:
 
 
 @cache
-def operators_at(language: str) -> dict[str, tuple[Operator, ...]]:
+def operators_at(language: str) -> dict[str, list[Operator]]:
     by_type: dict[str, list[Operator]] = {}
     for operator in operators():
-        for node_type in sorted(operator.places.get(language, ())):
+        for node_type in operator.places.get(language, ()):
             by_type.setdefault(node_type, []).append(operator)
-    return {node_type: tuple(of_type) for node_type, of_type in by_type.items()}
+    return by_type
 
 
 CHECKS = ("reparses", "tree_differs", "not_equivalent", "reverses")

@@ -7,7 +7,6 @@ the unit, and a consistent renaming has no effect. In all uncertain cases the na
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from tree_sitter import Node
 
@@ -156,7 +155,6 @@ BLOCK_LANGUAGES = {"javascript": _JAVASCRIPT, "typescript": _JAVASCRIPT, "java":
 
 
 _WORD = re.compile(r"\w+")
-_Roles: TypeAlias = dict[int, str]
 _NAME_TYPES = ("identifier", "identifier_pattern", "label_name")
 
 
@@ -205,7 +203,7 @@ def block_locals(snippet: Snippet) -> list[LocalVariable]:
     ]
 
 
-def _roles(root: Node) -> _Roles:
+def _roles(root: Node) -> dict[int, str]:
     """``type.field`` of each node. One walk: looking for each node among its siblings would take quadratic time."""
     cursor, parents, roles = root.walk(), [""], {}
     while True:
@@ -222,7 +220,7 @@ def _roles(root: Node) -> _Roles:
             parents.pop()
 
 
-def _declared_scope(node: Node, language: BlockLanguage, roles: _Roles) -> _Scope | None:
+def _declared_scope(node: Node, language: BlockLanguage, roles: dict[int, str]) -> _Scope | None:
     top = node
     while top.parent is not None and top.parent.type in language.patterns:
         top = top.parent

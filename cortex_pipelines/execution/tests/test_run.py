@@ -164,7 +164,18 @@ def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any
     child = os.fork()
     if child == 0:
         os.close(read_end)
-        _child(work, write_end)
+        code = 1
+        with contextlib.suppress(BaseException):  # a child must never go on as its parent
+            os.setpgid(0, 0)
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(nothing, stream)
+            sys.stdout = sys.stderr = io.StringIO()
+            answer = json.dumps(work()).encode()
+            while answer:
+                answer = answer[os.write(write_end, answer) :]
+            code = 0
+        os._exit(code)
     os.close(write_end)
     data, end = b"", time.monotonic() + seconds
     try:
@@ -186,24 +197,6 @@ def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any
     except ValueError:
         return {"code": 1, "words": "the process ended without an answer"}
     return outcome
-
-
-def _child(work: Callable[[], dict[str, Any]], write_end: int) -> None:
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nothing, stream)
-        sys.stdout = sys.stderr = io.StringIO()
-        answer = json.dumps(work()).encode()
-        while answer:
-            answer = answer[os.write(write_end, answer) :]
-        code = 0
-    except BaseException:  # noqa: BLE001 - a child must never go on as its parent
-        code = 1
-    finally:
-        os._exit(code)
 
 
 if __name__ == "__main__":

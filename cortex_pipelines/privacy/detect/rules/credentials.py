@@ -74,9 +74,7 @@ def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
 
 
 def _could_be_password(value: str, user: str) -> bool:
-    if is_reference(value) or is_reference(user) or is_sample(value):
-        return False
-    return not is_default(value) and value != user and not _HOST_LIST.match(value)
+    return _may_be(value) and not is_reference(user) and value != user and not _HOST_LIST.match(value)
 
 
 def _curl_passwords(text: str) -> Iterator[Span]:

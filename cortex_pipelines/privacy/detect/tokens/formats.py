@@ -9,9 +9,9 @@ import json
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import yaml
@@ -20,8 +20,6 @@ from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText, longest_word
 from cortex_pipelines.privacy.detect.text.wording import entropy, lexical_share
 from cortex_pipelines.privacy.detect.values import is_default, is_reference, is_sample, longest_run
-
-Check = Callable[[str], bool]
 
 _HEX = "[0-9a-fA-F]"
 _UUID = f"{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
@@ -77,39 +75,24 @@ class TokenFormat:
     """An entry of ``formats.yaml``, which explains the fields."""
 
     rule: str
-    starts: tuple[str, ...]
-    inside: str
-    digits_before: int
-    pattern: re.Pattern[str]
-    check: Check | None
-    severity: str
-    checksum: Check | None
-    is_exact: bool
+    body: str
+    starts: str = ""
+    inside: str = ""
+    check: str = ""
+    not_before: str = "A-Za-z0-9_"
+    digits_before: int = 0
+    severity: str = "high"
+    checksum: str = ""
+    is_exact: bool = False
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        either = "|".join(map(re.escape, sorted(self.starts.split(), key=len, reverse=True)))
+        body = self.body.replace("<hex>", _HEX).replace("<uuid>", _UUID)
+        return re.compile(f"(?:{either})(?:{body})" + (f"(?![{self.not_before}])" if self.not_before else ""))
 
 
-_CHECKS: dict[str, Check] = {
-    check.__name__: check for check in (base62_crc32, json_web_token, random_looking, very_random)
-}
-
-
-def _token_format(
-    rule: str,
-    body: str,
-    starts: str = "",
-    inside: str = "",
-    check: str = "",
-    not_before: str = "A-Za-z0-9_",
-    digits_before: int = 0,
-    severity: str = "high",
-    checksum: str = "",
-    is_exact: bool = False,
-) -> TokenFormat:
-    prefixes = tuple(starts.split())
-    either = "|".join(map(re.escape, sorted(prefixes, key=len, reverse=True)))
-    body = body.replace("<hex>", _HEX).replace("<uuid>", _UUID)
-    pattern = re.compile(f"(?:{either})(?:{body})" + (f"(?![{not_before}])" if not_before else ""))
-    checks = _CHECKS.get(check), _CHECKS.get(checksum)
-    return TokenFormat(rule, prefixes, inside, digits_before, pattern, checks[0], severity, checks[1], is_exact)
+_CHECKS = {check.__name__: check for check in (base62_crc32, json_web_token, random_looking, very_random)}
 
 
 def _shape(code: str) -> str:
@@ -131,7 +114,7 @@ def _prefix_tree(words: Iterable[str]) -> str:
 
 
 _DECLARED = yaml.load((Path(__file__).parent / "formats.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
-FORMATS = tuple(_token_format(**entry) for entry in _DECLARED["prefixed"])
+FORMATS = tuple(TokenFormat(**entry) for entry in _DECLARED["prefixed"])
 
 _SHAPES_BY_PROVIDER: dict[str, list[str]] = defaultdict(list)
 for _code, _providers in _DECLARED["providers"].items():
@@ -155,7 +138,7 @@ _SAMPLE = re.compile(r"(.)\1{5}|example(?!example)|redacted|x{5}|X{5}|\*{3}", re
 
 _OF_START: dict[str, list[TokenFormat]] = defaultdict(list)
 for _format in FORMATS:
-    for _start in _format.starts:
+    for _start in _format.starts.split():
         _OF_START[_start].append(_format)
 # A start with a whole word ("sk-ant-") shows by the longest such word alone; one that is a word's
 # beginning ("ghp_") by the first letters of a long word.
@@ -237,7 +220,7 @@ def _begins_here(text: str, start: int) -> bool:
 
 def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
     value = match[0]
-    if format.check is not None and not format.check(value):
+    if format.check and not _CHECKS[format.check](value):
         return
     is_hash = value[0] == "$"  # of a password
     if (not is_hash and is_reference(value[1:])) or _MASKED.match(match.string, match.end()):
@@ -245,7 +228,7 @@ def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
     is_typed = _SAMPLE.search(value) is not None or longest_run(value) >= _LONGEST_RUN or entropy(value) < 2.5
     if is_typed and (not format.is_exact or _MASK.search(value) or len(set(value[value.rfind("_") + 1 :])) == 1):
         return
-    is_certain = format.checksum is None or format.checksum(value)
+    is_certain = not format.checksum or _CHECKS[format.checksum](value)
     severity = "low" if is_typed else format.severity if is_certain else "medium"
     yield Span(match.start(), match.end(), SECRET, format.rule, severity)
 
