@@ -30,7 +30,7 @@ def render(template: Path, title: str, **values: Any) -> str:
     """A page by a template whose lines are calls of this module's parts."""
     from markupsafe import Markup
 
-    functions = (heading, paragraph, table, records, confusion, figure)
+    functions = (heading, paragraph, table, records, confusion, figure, listing)
     parts = (
         _environment()
         .from_string(template.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, make_canaries, read_corpus
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for
+from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, AdapterVersion, ParentError, adapter_for
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.training.history import (
@@ -80,17 +80,11 @@ def _with(settings: AdapterSettings, parameters: dict[str, Any]) -> AdapterSetti
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-@dataclass(frozen=True)
-class ParentAdapter:
-    version: str
-    folder: Path
-
-
 def parent_adapter(
     settings: AdapterSettings, project: str, load_version: Callable[[str, str, str], Path]
-) -> ParentAdapter | None:
+) -> AdapterVersion | None:
     version = settings.parents.get(project)
-    return ParentAdapter(version, load_version("code_adapter", project, version)) if version else None
+    return AdapterVersion(version, load_version("code_adapter", project, version)) if version else None
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ class TrainingInputs:
     datasets: Mapping[str, Path]
     general: Path | None
     base: PinnedModel
-    parent: ParentAdapter | None
+    parent: AdapterVersion | None
     splits: tuple[str, ...] = ("train",)
     until: float = 1.0
     """Share of the planned steps after which the training ends."""

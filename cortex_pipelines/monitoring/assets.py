@@ -113,7 +113,8 @@ def drift_report(
         pl.read_parquet(repository_commits / f"{REPOSITORY_COMMITS.name}.parquet"),
         _encoder(sentence_encoder, routing, root, cache),
     )
-    _write(out, project, figures | retained, [_champion(version), *parts, *retained_parts])
+    champion = paragraph(f"The champion is {version}.")
+    _write(out, project, figures | retained, [champion, *parts, *retained_parts])
 
 
 @versioned_asset(partitioned=False, determinism="machine", alarm="drifting", watches="task_router")
@@ -151,16 +152,12 @@ def router_drift_report(
         _encoder(sentence_encoder, routing, root, cache),
         routing,
     )
-    _write(out, "task router", figures, [*sample, _champion(version), *parts])
+    _write(out, "task router", figures, [*sample, paragraph(f"The champion is {version}."), *parts])
 
 
 def _encoder(pinned: PinnedModel, settings: RoutingSettings, root: Path, cache: RowCache) -> Encode:
     embed = embedder(pinned, settings, root, cache)
     return lambda texts: np.asarray(sentence_part(embed(texts)))
-
-
-def _champion(version: str) -> str:
-    return paragraph(f"The champion is {version}.")
 
 
 def _write(out: Path, of: str, figures: Mapping[str, float], parts: Iterable[str]) -> None:

@@ -99,13 +99,10 @@ def _realised_quality(
         for correct, truth in zip(decisions, right, strict=True)
     ]
     difference = two_sample_bootstrap(
-        *((np.array(correct, dtype=float), np.ones(len(correct))) for correct in reversed(right)),
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
+        *((np.array(correct, dtype=float), np.ones(len(correct))) for correct in reversed(right)), **settings.bootstrap
     )
     rows = [
-        (name, len(correct), f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})", f"{error:.3f}")
+        (name, len(correct), f"{share:.1%}", f"{error:.3f}")
         for name, correct, share, error in zip(("held out", "since"), right, shares, errors, strict=True)
     ]
     head = ("tasks with an outcome", "count", "accuracy (interval)", "calibration error")
@@ -118,16 +115,11 @@ def _realised_quality(
         "calibration_error_since": errors[1],
         "errors_since": 1 - shares[1].estimate,
         "errors_since_low": 1 - shares[1].high,
-        "difference": difference.estimate,
-        "difference_low": difference.low,
-        "difference_high": difference.high,
+        **difference.as_metrics("difference"),
         "worse": float(is_worse or any(change.since < change.before for change in later_shifts)),
     }
-    words = (
-        f"Since minus then: {difference.estimate:+.1%} ({difference.low:+.1%} to "
-        f"{difference.high:+.1%}), which is "
-        f"{'worse by more than chance explains' if is_worse else 'no fall beyond chance'}."
-    )
+    verdict = "worse by more than chance explains" if is_worse else "no fall beyond chance"
+    words = f"Since minus then: {difference:+.1%}, which is {verdict}."
     times = [*held_out["occurred_at"], *with_outcome["occurred_at"]]
     return figures, [
         *parts,

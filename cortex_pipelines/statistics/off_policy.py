@@ -28,12 +28,6 @@ class LoggedDecisions:
 
 
 @dataclass(frozen=True)
-class Support:
-    min_items: int  # minimum number of decisions
-    min_effective: float  # minimum effective sample size, (sum of weights)² / sum of squares (Kish)
-
-
-@dataclass(frozen=True)
 class Estimate:
     """Expected success of the new router, by several estimators."""
 
@@ -55,9 +49,14 @@ class Refusal:
 
 
 def evaluate_policy(
-    logged: LoggedDecisions, target_policy: Sequence[dict[str, float]], support: Support, settings: EvaluationSettings
+    logged: LoggedDecisions,
+    target_policy: Sequence[dict[str, float]],
+    min_items: int,
+    min_effective: float,
+    settings: EvaluationSettings,
 ) -> Estimate | Refusal:
-    """Expected reward of another policy, or the reason why it cannot be estimated.
+    """Expected reward of another policy, or the reason why it cannot be estimated: less than the least decisions, or
+    than the least effective sample size, (sum of weights)² / sum of squares (Kish).
 
     Raises ValueError: the sequences differ in length, or a reward or probability is out of range.
     """
@@ -71,8 +70,8 @@ def evaluate_policy(
     if any(min(w.values(), default=0) < 0 or fsum(w.values()) > 1 + 1e-9 for w in target_policy):
         raise ValueError("evaluate_policy: wanted probabilities are negative or add up to above 1")
     items = len(logged.actions)
-    if items < support.min_items:
-        return Refusal(f"{items} decisions with a known outcome; at least {support.min_items} are needed", items, None)
+    if items < min_items:
+        return Refusal(f"{items} decisions with a known outcome; at least {min_items} are needed", items, None)
     logged_propensities = [p for p in logged.propensities if p is not None]
     propensities = np.array(logged_propensities)
     if len(propensities) < items:
@@ -88,10 +87,10 @@ def evaluate_policy(
     weights = target / propensities
     squares = float((weights**2).sum())
     effective = float(weights.sum() ** 2 / squares) if squares else 0.0
-    if effective < support.min_effective:
+    if effective < min_effective:
         problem = (
             f"the log is worth {effective:.1f} decisions of the new router (effective sample size), at least "
-            f"{support.min_effective:g} are needed: it seldom tried what the new one wants"
+            f"{min_effective:g} are needed: it seldom tried what the new one wants"
         )
         return Refusal(problem, items, effective)
     return _estimate(logged, target_policy, weights, effective, settings)

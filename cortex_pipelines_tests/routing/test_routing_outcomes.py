@@ -13,7 +13,14 @@ from cortex_pipelines.routing.outcomes import training
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, score_predictions
-from cortex_pipelines.routing.outcomes.predictors import FILE, OutcomePredictors, PredictorError, build_predictors
+from cortex_pipelines.routing.outcomes.predictors import (
+    FILE,
+    PredictorError,
+    build_predictors,
+    load_predictors,
+    predict_outcomes,
+    save_predictors,
+)
 from cortex_pipelines.schemas.routing import PREDICTIONS
 from cortex_pipelines_tests.messages import missing, refusal
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, write_tables
@@ -141,14 +148,14 @@ def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
     rows, values, columns = real("breast_cancer")
     frame = with_targets(rows, columns, success=values, tokens=values * 0 + 5)
     few, tables = build_predictors(frame.head(SETTINGS.min_items - 1), SETTINGS, columns)
-    assert few.predictors == {}
+    assert few == {}
     assert tables["predictions"].is_empty()
     assert "predictors.min_items" in tables["targets"].row(0, named=True)["left_out"]
     all_succeeded = frame.with_columns(success=1.0)
     predictors, tables = build_predictors(all_succeeded, SETTINGS, columns)
     left_out = dict(tables["targets"].select("target", "left_out").rows())
     assert "predictors.min_of_each" in left_out["success"]
-    assert list(predictors.predictors) == ["tokens"]  # always the same, so foretold exactly
+    assert list(predictors) == ["tokens"]  # always the same, so foretold exactly
     tokens = tables["predictions"].filter(pl.col("model") == "constant")
     assert tokens["predicted"].to_list() == pytest.approx([5.0] * tokens.height)
 
@@ -187,13 +194,13 @@ def test_later_tasks_change_no_prediction_and_training_repeats(outputs: Path, tm
         pl.when(pl.col("index") < past).then("success").otherwise(1 - pl.col("success")).alias("success")
     )
     flipped, _ = build_predictors(turned, SETTINGS)
-    loaded = OutcomePredictors.load(outputs)
-    assert flipped.predict(rows)["success"].equals(loaded.predict(rows)["success"])
+    loaded = load_predictors(outputs)
+    assert predict_outcomes(flipped, rows)["success"].equals(predict_outcomes(loaded, rows)["success"])
 
 
 def test_predictors_are_kept_as_json_and_say_the_same_when_loaded(outputs: Path) -> None:
     features = pl.read_parquet(outputs / "features.parquet")
-    predicted = OutcomePredictors.load(outputs).predict(features)
+    predicted = predict_outcomes(load_predictors(outputs), features)
     assert (predicted.height, predicted["success"].is_between(0, 1).all()) == (features.height, True)
     assert (predicted["duration_seconds_low"] <= predicted["duration_seconds"]).all()
     assert (predicted["duration_seconds"] <= predicted["duration_seconds_high"]).all()
@@ -215,10 +222,10 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     frame = with_targets(rows, training.COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
     models, tables = build_predictors(frame, SETTINGS)
     assert tables["targets"].filter(pl.col("target") == "duration_seconds")["chosen"][0] == "linear"
-    models.save(tmp_path)
-    loaded = OutcomePredictors.load(tmp_path)
-    assert loaded.predict(frame).equals(models.predict(frame))
-    assert loaded.predict(frame)["duration_seconds"][0] < loaded.predict(frame)["duration_seconds"][1]
+    save_predictors(models, tmp_path)
+    predicted = predict_outcomes(load_predictors(tmp_path), frame)
+    assert predicted.equals(predict_outcomes(models, frame))
+    assert predicted["duration_seconds"][0] < predicted["duration_seconds"][1]
     stored = json.loads((tmp_path / FILE).read_text())
     model = stored["duration_seconds"]["model"]
     for damaged in (
@@ -229,9 +236,9 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     ):
         (tmp_path / FILE).write_text(json.dumps(damaged))
         with pytest.raises(PredictorError, match=r"predictors\.json: .*cortex run"):
-            OutcomePredictors.load(tmp_path)
+            load_predictors(tmp_path)
 
 
 def test_without_predictors_an_error_says_what_to_run_and_there_are_no_scores(tmp_path: Path) -> None:
-    assert "cortex run outcome_predictors" in refusal(PredictorError, OutcomePredictors.load, tmp_path)
+    assert "cortex run outcome_predictors" in refusal(PredictorError, load_predictors, tmp_path)
     assert (score_predictions(PREDICTIONS.empty(), PARAMETERS.evaluation), SUCCESS.kind) == ([], "probability")

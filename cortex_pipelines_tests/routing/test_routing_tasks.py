@@ -11,7 +11,7 @@ from cortex_pipelines.routing.audit.groups import deciding_models, logged_decisi
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.serving.tasks import Task, TaskFileError, find_rules, read_tasks, route_lines, send
-from cortex_pipelines.statistics.off_policy import Estimate, Refusal, Support, evaluate_policy
+from cortex_pipelines.statistics.off_policy import Estimate, Refusal, evaluate_policy
 from cortex_pipelines_tests.messages import missing, refusal
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, write_tables
@@ -159,7 +159,7 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
     scores = pl.DataFrame(rows)
     logged, policy = logged_decisions(logged_attempts, tables["decisions"], scores)
     assert len(logged.actions) == 600
-    estimate = evaluate_policy(logged, policy, Support(50, 20), PARAMETERS.evaluation)
+    estimate = evaluate_policy(logged, policy, 50, 20, PARAMETERS.evaluation)
     return tables["decisions"], estimate
 
 

@@ -15,7 +15,7 @@ from cortex_pipelines_tests.evaluation.workshop import PARAMETERS
 from cortex_pipelines_tests.messages import missing
 
 SETTINGS = PARAMETERS.evaluation.model_copy(update={"resamples": 300, "seed": 1})
-SUPPORT = off_policy.Support(min_items=50, min_effective=30)
+SUPPORT = (50, 30)  # least decisions, and least effective sample size
 MASTERS = ("a", "b", "c")
 CHANCE = np.array([[0.9, 0.4, 0.1], [0.2, 0.7, 0.5]])
 """Chance of success of each master at tasks of two sorts."""
@@ -49,7 +49,7 @@ def test_the_intervals_cover_the_known_value() -> None:
     middle = dict.fromkeys(covered, 0.0)
     runs = 40
     for seed in range(runs):
-        estimate = off_policy.evaluate_policy(*bandit(seed), SUPPORT, SETTINGS)
+        estimate = off_policy.evaluate_policy(*bandit(seed), *SUPPORT, SETTINGS)
         if isinstance(estimate, off_policy.Refusal):
             assert "weights have a mean" in estimate.reason  # a draw of five in a hundred
             runs -= 1
@@ -69,16 +69,16 @@ def test_the_router_that_took_the_decisions_is_worth_its_own_log_with_wider_inte
     identical = off_policy.LoggedDecisions(
         logged.actions, logged.rewards, [shares[a] for a in logged.actions], logged.clusters
     )
-    estimate = off_policy.evaluate_policy(identical, [shares] * len(identical.actions), SUPPORT, SETTINGS)
+    estimate = off_policy.evaluate_policy(identical, [shares] * len(identical.actions), *SUPPORT, SETTINGS)
     assert isinstance(estimate, off_policy.Estimate)
     assert estimate.effective == pytest.approx(500)
     assert estimate.ips.estimate == estimate.snips.estimate == pytest.approx(estimate.logged.estimate)
     assert estimate.doubly_robust.estimate == pytest.approx(estimate.logged.estimate, abs=0.02)
     assert (estimate.ips.low, estimate.ips.high) == (estimate.logged.low, estimate.logged.high)
     logged, target_policy = bandit(2)
-    alone = off_policy.evaluate_policy(logged, target_policy, SUPPORT, SETTINGS)
+    alone = off_policy.evaluate_policy(logged, target_policy, *SUPPORT, SETTINGS)
     thrice = off_policy.LoggedDecisions(*(list(part) * 3 for part in vars(logged).values()))
-    again = off_policy.evaluate_policy(thrice, target_policy * 3, SUPPORT, SETTINGS)
+    again = off_policy.evaluate_policy(thrice, target_policy * 3, *SUPPORT, SETTINGS)
     assert isinstance(alone, off_policy.Estimate)
     assert isinstance(again, off_policy.Estimate)
     assert (again.snips.low, again.snips.high) == pytest.approx((alone.snips.low, alone.snips.high))
@@ -95,7 +95,7 @@ def test_the_router_that_took_the_decisions_is_worth_its_own_log_with_wider_inte
     ],
 )
 def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(case: dict[str, Any], reason: str) -> None:
-    estimate = off_policy.evaluate_policy(*bandit(3, **case), SUPPORT, SETTINGS)
+    estimate = off_policy.evaluate_policy(*bandit(3, **case), *SUPPORT, SETTINGS)
     assert isinstance(estimate, off_policy.Refusal)
     assert reason in estimate.reason
     assert estimate.items == case.get("items", 500)
@@ -111,13 +111,13 @@ def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(case: dict[s
 )
 def test_what_is_no_log_is_an_error(case: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        off_policy.evaluate_policy(*bandit(4, **case), SUPPORT, SETTINGS)
+        off_policy.evaluate_policy(*bandit(4, **case), *SUPPORT, SETTINGS)
 
 
 def test_probabilities_above_one_are_an_error() -> None:
     logged, target_policy = bandit(5)
     with pytest.raises(ValueError, match="add up"):
-        off_policy.evaluate_policy(logged, [{"a": 0.8, "b": 0.8}] * len(target_policy), SUPPORT, SETTINGS)
+        off_policy.evaluate_policy(logged, [{"a": 0.8, "b": 0.8}] * len(target_policy), *SUPPORT, SETTINGS)
 
 
 Bandit = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,12 @@ class AdapterConfiguration(PydanticModel):
     alpha_pattern: dict[Regex, PositiveFloat]
     rank_pattern: dict[Regex, Rank]
     bias: Literal["none"]
+
+
+@dataclass(frozen=True)
+class AdapterVersion:
+    version: str
+    folder: Path
 
 
 class ParentError(ValueError):
@@ -135,8 +142,7 @@ def load_parent(model: Any, parent: Path, base: BaseModel) -> None:
 
 def recorded_base(adapter: Path) -> dict[str, str]:
     """``name`` and ``digest`` of the base model of an adapter."""
-    recorded: dict[str, str] = json.loads((adapter / TRAINING).read_text())["base"]
-    return recorded
+    return dict(json.loads((adapter / TRAINING).read_text())["base"])
 
 
 def trained_tasks(adapter: Path) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.adapters.model.lora import AdapterVersion
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
-from cortex_pipelines.evaluation.adapter.evaluate import AdapterVersion, EvaluationInputs, evaluate_adapter
+from cortex_pipelines.evaluation.adapter.evaluate import EvaluationInputs, evaluate_adapter
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
-from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
+from cortex_pipelines.adapters.model.lora import AdapterVersion, recorded_base, trained_tasks
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
@@ -57,7 +57,6 @@ from cortex_pipelines.evaluation.adapter.measures.written_tests import (
 )
 from cortex_pipelines.evaluation.adapter.report.page import render_report
 from cortex_pipelines.evaluation.adapter.report.quality import quality_metrics, quality_reports, run_metrics
-from cortex_pipelines.evaluation.adapter.report.sections import ReportInputs
 from cortex_pipelines.evaluation.metrics.grading import pattern_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.execution.tests.environment import open_environment
@@ -77,12 +76,6 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.evaluation import FOREIGN_SCORES, GENERAL_SCORES
 from cortex_pipelines.statistics.significance import compare_all
-
-
-@dataclass(frozen=True)
-class AdapterVersion:
-    version: str
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -207,8 +200,8 @@ def evaluate_adapter(
     write_json(out / "metrics.json", metrics)
     write_json(out / "quality.json", asdict(quality))
     write_json(out / "comparison.json", comparison)
-    report_inputs = ReportInputs(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
-    (out / "report.html").write_text(render_report(report_inputs), encoding="utf-8")
+    report = render_report(tables, metrics, quality, comparison, comparisons, items.held_out)
+    (out / "report.html").write_text(report, encoding="utf-8")
     size = sum(path.stat().st_size for path in challenger.folder.rglob("*") if path.is_file())
     observe("evaluation_seconds", perf_counter() - started)
     observe("adapter_mib", size / 2**20)

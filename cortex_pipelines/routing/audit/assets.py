@@ -23,7 +23,7 @@ from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
-from cortex_pipelines.statistics.off_policy import Support, evaluate_policy
+from cortex_pipelines.statistics.off_policy import evaluate_policy
 from cortex_pipelines.versioning import versioned_asset
 
 _NAMES = {
@@ -86,8 +86,8 @@ def routing_audit(
     scores = ROUTING_SCORES.read(task_router_evaluation)
     test = pl.read_parquet(routing_dataset / "test.parquet")
     logged, policy = logged_decisions(attempts(decisions, outcomes, features, predictors), decisions, scores)
-    support = Support(audit.min_items, audit.min_effective)
-    estimates = off_policy_table(evaluate_policy(logged, policy, support, evaluation))
+    estimate = evaluate_policy(logged, policy, audit.min_items, audit.min_effective, evaluation)
+    estimates = off_policy_table(estimate)
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)
     gaps = {name: largest_gap(groups, name, audit.min_group) for name in ATTRIBUTES}
     metrics = {

@@ -91,8 +91,7 @@ class KeywordRules:
                     shares[row, self._numbers[master]] += score
             if decision.master is None and self._fallback in self._numbers:
                 shares[row, self._numbers[self._fallback]] += self._rules.minimum
-        logs: Doubles = np.log(shares / shares.sum(axis=1, keepdims=True))
-        return logs
+        return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True)))
 
     def arrays(self) -> Mapping[str, Floats]:
         return {}

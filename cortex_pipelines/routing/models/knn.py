@@ -64,8 +64,7 @@ class KnnClassifier:
         rows = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
         np.add.at(shares, (rows, self._labels[neighbours].ravel()), votes.ravel())
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-        logs: Doubles = np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters)
-        return logs
+        return np.asarray(np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters))
 
     def arrays(self) -> Mapping[str, Floats]:
         return {"vectors": self._vectors, "labels": self._labels.astype(np.float32), "weights": self._weights}

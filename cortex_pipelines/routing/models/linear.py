@@ -40,14 +40,12 @@ def fit_softmax(features: Floats, labels: Indices, weights: Floats, masters: int
 
     with torch.no_grad():
         solver.step(loss)  # type: ignore[no-untyped-call]
-    result: Floats = values.numpy()
-    return result
+    return np.asarray(values.numpy())
 
 
 def log_softmax(logits: Doubles) -> Doubles:
     shifted = logits - logits.max(axis=1, keepdims=True)
-    result: Doubles = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,7 @@ class TfidfLogreg(LearntArrays):
 
     def logits(self, features: Features) -> Doubles:
         """One-vs-rest logits; low for all masters where no term is known."""
-        logits: Doubles = np.asarray(features.lexical @ self.weights, dtype=np.float64) + self.biases
-        return logits
+        return np.asarray(np.asarray(features.lexical @ self.weights, dtype=np.float64) + self.biases)
 
 
 def _fit_one_vs_rest(training: TrainingData, matrix: object, master: int) -> tuple[Floats, float]:

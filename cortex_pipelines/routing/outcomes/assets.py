@@ -11,7 +11,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, outcome_report, score_predictions
-from cortex_pipelines.routing.outcomes.predictors import build_predictors
+from cortex_pipelines.routing.outcomes.predictors import build_predictors, save_predictors
 from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
@@ -27,7 +27,7 @@ def outcome_predictors(
     decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
     rows = attempts(decisions, outcomes, features, predictors)
     models, tables = build_predictors(rows, predictors)
-    models.save(out)
+    save_predictors(models, out)
     observe("train_seconds", monotonic() - began)
     return tables
 

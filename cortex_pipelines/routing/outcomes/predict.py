@@ -10,7 +10,7 @@ import polars as pl
 from cortex_pipelines.coordination.tables.decisions import attempt_id
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
-from cortex_pipelines.routing.outcomes.predictors import OutcomePredictors, PredictorError
+from cortex_pipelines.routing.outcomes.predictors import PredictorError, load_predictors, predict_outcomes
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS
 
@@ -31,9 +31,8 @@ def expect(
     One object a master: ``success`` (calibrated probability), and of each amount ``median``, ``low`` and ``high``;
     reasons for missing ones under ``left_out``. Raises ``PredictorError``.
     """
-    models = OutcomePredictors.load(predictors)
-    losing = _losing(evaluation)
-    models.predictors = {name: model for name, model in models.predictors.items() if name not in losing}
+    stored, losing = load_predictors(predictors), _losing(evaluation)
+    models = {name: model for name, model in sorted(stored.items()) if name not in losing}
     decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
     known_masters = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
     if master is not None and master not in known_masters:
@@ -49,14 +48,14 @@ def expect(
         pl.concat([decisions, pl.DataFrame(attempt_rows, schema=decisions.schema)]), outcomes, settings
     )
     rows = all_features.filter(pl.col("task_id") == _TASK_ID).sort("master")
-    predictions = models.predict(rows).with_columns(rows["master"])
+    predictions = predict_outcomes(models, rows).with_columns(rows["master"])
     missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
     left_out = dict(missing.select("target", "left_out").iter_rows()) | losing
-    used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
+    used = {name: predictor.candidate for name, predictor in models.items()}
     answers = []
     for row in predictions.iter_rows(named=True):
         answer: dict[str, Any] = {"master": row["master"]}
-        for name, predictor in sorted(models.predictors.items()):
+        for name, predictor in models.items():
             answer[name] = row[name]
             if predictor.target.kind == "amount":
                 interval = {"median": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}

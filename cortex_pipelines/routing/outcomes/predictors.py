@@ -30,41 +30,38 @@ class PredictorError(ValueError):
     """A folder holds no predictors."""
 
 
-class OutcomePredictors:
-    def __init__(self, predictors: Mapping[str, Predictor]) -> None:
-        self.predictors = dict(predictors)
+def load_predictors(folder: Path) -> dict[str, Predictor]:
+    try:
+        stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return TypeAdapter(dict[str, Predictor]).validate_python(stored)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason: object = f"{FILE}: {'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+        raise PredictorError(_NONE.format(folder, reason)) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise PredictorError(_NONE.format(folder, error)) from error
 
-    @classmethod
-    def load(cls, folder: Path) -> "OutcomePredictors":
-        try:
-            stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            return cls(TypeAdapter(dict[str, Predictor]).validate_python(stored))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            reason: object = f"{FILE}: {'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
-            raise PredictorError(_NONE.format(folder, reason)) from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise PredictorError(_NONE.format(folder, error)) from error
 
-    def save(self, folder: Path) -> None:
-        content = {name: asdict(value) for name, value in sorted(self.predictors.items())}
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+def save_predictors(predictors: Mapping[str, Predictor], folder: Path) -> None:
+    content = {name: asdict(value) for name, value in sorted(predictors.items())}
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
-    def predict(self, features: pl.DataFrame) -> pl.DataFrame:
-        """One row a task: a calibrated probability or median per target, and ``_low`` and ``_high`` of an amount."""
-        columns: dict[str, np.ndarray] = {}
-        for name, predictor in sorted(self.predictors.items()):
-            predicted, low, high = predictor.predict(features)
-            columns[name] = predicted
-            if predictor.target.kind == "amount":
-                columns |= {f"{name}_low": low, f"{name}_high": high}
-        return pl.DataFrame(columns)
+
+def predict_outcomes(predictors: Mapping[str, Predictor], features: pl.DataFrame) -> pl.DataFrame:
+    """One row a task: a calibrated probability or median per target, and ``_low`` and ``_high`` of an amount."""
+    columns: dict[str, np.ndarray] = {}
+    for name, predictor in sorted(predictors.items()):
+        predicted, low, high = predictor.predict(features)
+        columns[name] = predicted
+        if predictor.target.kind == "amount":
+            columns |= {f"{name}_low": low, f"{name}_high": high}
+    return pl.DataFrame(columns)
 
 
 def build_predictors(
     attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS
-) -> tuple[OutcomePredictors, dict[str, pl.DataFrame]]:
+) -> tuple[dict[str, Predictor], dict[str, pl.DataFrame]]:
     """Train each target with enough tasks; evaluated on the latest, as ``attempts`` are in the order of time."""
     predictors: dict[str, Predictor] = {}
     targets, predictions = [], []
@@ -82,11 +79,10 @@ def build_predictors(
             for name, predictor in candidates.items():
                 predictions += _prediction_rows(target, {"model": name, "chosen": name == chosen}, predictor, test)
         targets.append(row)
-    tables = {
+    return predictors, {
         PREDICTED_TARGETS.name: PREDICTED_TARGETS.frame(targets),
         PREDICTIONS.name: PREDICTIONS.frame(predictions),
     }
-    return OutcomePredictors(predictors), tables
 
 
 def _too_few(target: PredictionTarget, past: pl.DataFrame, known_count: int, settings: PredictorSettings) -> str | None:

@@ -41,8 +41,7 @@ class OutOfScopeModel:
 
     def probability(self, familiar: Doubles) -> Doubles:
         logits = np.clip(self.slope * familiar + self.bias, -50, 50)
-        score: Doubles = 1.0 / (1.0 + np.exp(-logits))
-        return score
+        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
 
 
 def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
@@ -84,11 +83,9 @@ def _without_self(cosines: Floats, first: int) -> Floats:
     if width < 2:
         return cosines
     off_diagonal = np.arange(width) != (first + np.arange(rows))[:, None]
-    without_self: Floats = cosines[off_diagonal].reshape(rows, width - 1)
-    return without_self
+    return np.asarray(cosines[off_diagonal].reshape(rows, width - 1))
 
 
 def _mean_of_nearest(cosines: Floats) -> Doubles:
     _, best = nearest(cosines, NEAREST)
-    means: Doubles = best.astype(np.float64).mean(axis=1)
-    return means
+    return np.asarray(best.astype(np.float64).mean(axis=1))

@@ -50,17 +50,11 @@ class Decision:
     probabilities: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "master": self.master,
-            "confidence": self.confidence,
-            "in_scope": self.in_scope,
+        values = {name: value for name, value in vars(self).items() if name != "probabilities"}
+        return values | {
             "supporting": list(self.supporting),
             "alternatives": [{"master": name, "probability": share} for name, share in self.alternatives],
-            "decided_by": self.decided_by,
             "evidence": [dict(task) for task in self.evidence],
-            "abstained": self.abstained,
-            "latency_ms": self.latency_ms,
-            "model_version": self.model_version,
         }
 
 

@@ -120,13 +120,11 @@ def mix(nats: Nats, matches: Matches, weights: Nats) -> Nats:
     weight = weights[_groups(matches)]
     with np.errstate(divide="ignore"):
         remembered = np.log(weight * matches.shares)
-    mixture: Nats = -np.logaddexp(np.log1p(-weight) - nats, remembered)
-    return mixture
+    return np.asarray(-np.logaddexp(np.log1p(-weight) - nats, remembered))
 
 
 def _groups(matches: Matches) -> NDArray[np.int64]:
-    groups: NDArray[np.int64] = np.searchsorted(_ORDERS, matches.orders, side="right")
-    return groups
+    return np.asarray(np.searchsorted(_ORDERS, matches.orders, side="right"))
 
 
 _MEMORIES = {

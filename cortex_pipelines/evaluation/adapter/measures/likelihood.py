@@ -203,7 +203,8 @@ class ItemScorer:
         missing: dict[Path | None, list[int]] = {}
         for index, value in enumerate(values):
             if value is None:
-                missing.setdefault(_adapter_of_item(adapter, items[index]), []).append(index)
+                folder = adapter_for(adapter, items[index].form) if adapter else None
+                missing.setdefault(folder, []).append(index)
         for folder, indices in missing.items():
             with pinned_torch(settings.threads, settings.seed), self._model(folder) as model:
                 for index in track(indices, description):
@@ -267,7 +268,7 @@ class ItemScorer:
         return ItemScore(float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist())
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
-        folder = _adapter_of_item(adapter, item)
+        folder = adapter_for(adapter, item.form) if adapter else None
         if folder is None:
             return None
         if folder not in self._contents:
@@ -275,10 +276,6 @@ class ItemScorer:
             digests = b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in files)
             self._contents[folder] = hashlib.sha256(digests).hexdigest()
         return self._contents[folder]
-
-
-def _adapter_of_item(adapter: Path | None, item: Example) -> Path | None:
-    return adapter_for(adapter, item.form) if adapter else None
 
 
 def _visible_fields(item: Example) -> dict[str, Any]:

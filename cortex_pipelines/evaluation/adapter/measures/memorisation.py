@@ -15,7 +15,6 @@ from dataclasses import replace
 from math import fsum, log2
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase, digits
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -114,10 +113,18 @@ def planted_canaries(adapter: Path) -> list[Example]:
 
     Raises ``CanaryError`` for another format.
     """
-    tasks = _record(adapter).get("tasks")
-    if tasks is None:
-        return _recorded_canaries(adapter, "completion")
-    return [canary for task in tasks for canary in _recorded_canaries(adapter / task, task)]
+    tasks = json.loads((adapter / TRAINING).read_text(encoding="utf-8")).get("tasks")
+    canaries = []
+    for task, folder in [("completion", adapter)] if tasks is None else [(task, adapter / task) for task in tasks]:
+        records = json.loads((folder / TRAINING).read_text(encoding="utf-8")).get("canaries", [])
+        try:
+            for number, record in enumerate(records):
+                texts, name = (record["prefix"], record["secret"]), f"canary-{number}"
+                canaries.append(Example(name, task, "", "", "canary", *texts, name))
+        except (KeyError, TypeError, AttributeError) as error:
+            expected = "canaries must be a list of objects with prefix and secret"
+            raise CanaryError(f"{TRAINING}: {expected} ({error!r}); train the adapter again") from error
+    return canaries
 
 
 def canary_table(models: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
@@ -166,23 +173,6 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
 def unlearnt_exposure(candidates: int) -> float:
     """Expected exposure in bits of a text with uniformly random rank."""
     return log2(candidates) - fsum(log2(rank) for rank in range(1, candidates + 1)) / candidates
-
-
-def _record(adapter: Path) -> dict[str, Any]:
-    training: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
-    return training
-
-
-def _recorded_canaries(adapter: Path, task: str) -> list[Example]:
-    records = _record(adapter).get("canaries", [])
-    try:
-        return [
-            Example(f"canary-{number}", task, "", "", "canary", record["prefix"], record["secret"], f"canary-{number}")
-            for number, record in enumerate(records)
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        expected = "canaries must be a list of objects with prefix and secret"
-        raise CanaryError(f"{TRAINING}: {expected} ({error!r}); train the adapter again") from error
 
 
 def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:

@@ -118,8 +118,6 @@ def _text_around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
 REPOSITORY = "repository"
 TEST_WRITERS = (REPOSITORY, *WRITERS)
 _COUNTED = ("passes", "killed", "mutants")
-_AttributedTests = list[tuple[RunnableTest, str, str]]
-"""Test, role that wrote it, and its code."""
 
 
 def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.DataFrame:
@@ -128,11 +126,11 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
     columns = greedy.select("example_id", "role", "output").iter_rows()
     generated = [(tests.runnable[name], role, output) for name, role, output in columns if name in tests.runnable]
     test_by_id = {test.item.example_id: test for test, _, _ in generated}
-    originals: _AttributedTests = [(test, REPOSITORY, test.item.completion) for test in test_by_id.values()]
-    verdicts = dict(zip(test_by_id, tests.judge(_texts(originals)), strict=True))
+    originals = [(test, REPOSITORY, test.item.completion) for test in test_by_id.values()]
+    verdicts = dict(zip(test_by_id, tests.judge([(test, code) for test, _, code in originals]), strict=True))
     sound = [entry for entry in generated if verdicts[entry[0].item.example_id].passes]
     rows = list(zip(originals, verdicts.values(), strict=True))
-    rows += zip(sound, tests.judge(_texts(sound)), strict=True)
+    rows += zip(sound, tests.judge([(test, code) for test, _, code in sound]), strict=True)
     unsound = TestOutcome(None, 0, "the true test does not pass here")
     rows += [(entry, unsound) for entry in generated if entry not in sound]
     return WRITTEN_TESTS.frame(
@@ -165,7 +163,3 @@ def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:
         metrics[f"written_tests_{role}_pass"] = passed / role_rows.height
         metrics[f"written_tests_{role}_kill"] = killed / mutants
     return metrics
-
-
-def _texts(tests: _AttributedTests) -> list[tuple[RunnableTest, str]]:
-    return [(test, text) for test, _, text in tests]

@@ -1,30 +1,32 @@
-"""Self-contained HTML report of an adapter evaluation."""
+"""Self-contained HTML report of an adapter evaluation; ``report.html`` has its sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ROLES, WRITERS, bits_per_byte
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
+    LEAST_GROUPS,
+    ROLES,
+    SPECIALISATIONS,
+    WRITERS,
+    bits_per_byte,
+)
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.written_tests import TEST_WRITERS
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
-from cortex_pipelines.evaluation.adapter.report.sections import (
-    ReportInputs,
-    baselines_section,
-    choices_section,
-    comparisons_section,
-    foreign_code_section,
-    forgetting_section,
-    interval,
-    memorised_section,
-    percents,
-    specialisations_section,
-)
 from cortex_pipelines.evaluation.metrics.style import FEATURES
 from cortex_pipelines.prompts.examples import DATASETS, Example
+from cortex_pipelines.statistics.significance import MetricComparison, detectable_difference
 
+_TEMPLATE = Path(__file__).parent / "report.html"
 _OUTPUT_PROMPT_END = 500
+_EXAMPLES_PER_LIST = 5
+_PROMPT_END = 600
+_FORGETTING = 0.02
 _METRICS = {
     "exact_match": "exact match",
     "edit_similarity": "edit similarity",
@@ -42,81 +44,244 @@ _OVERALL = {
     "tests_{role}_pass_at_{k}": "pass@{k} by the repository's tests",
     "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
 }
+_TERMS = {
+    "syntax_correctness": "outputs that parse with no error that the truth has not",
+    "semantic_accuracy": "right: outputs equal but for layout, or that pass tests, and choices",
+    "style_consistency": "1 minus the distance from the style of the true answers",
+    "test_pass_rate": "written functions with which the repository's related tests pass",
+}
+_CONDITION_LABELS = {
+    "base": "base",
+    "context": "base with similar training examples",
+    "adapter": "challenger",
+    "both": "challenger with similar training examples",
+}
+_BASELINES = {
+    "retrieval": "base with similar training examples before the prompt (completion)",
+    "adapter_with_retrieval": "the challenger with the same examples before the prompt",
+    "other_adapter": "adapter {} of another project",
+    "base_file": "base with a memory of the open file",
+    "base_memory": "base with memories of the open file and the project",
+    "base_other_memory": "base with memories of the open file and of other code, the control",
+    "adapter_memory": "the challenger with memories of the open file and the project",
+    "context_memory": "the base with similar training examples and the memories",
+    "both_memory": "the challenger with both",
+}
+"""What could be done instead of training, by the prefix of its metrics."""
+
+Metrics = Mapping[str, float]
 
 
-def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float]) -> list[str]:
-    generations = tables["generations"]
-    parts = [pages.heading("What the models wrote")]
-    if not generations.height:
-        return [*parts, pages.paragraph("No output was generated (evaluation.generated_items).")]
+def render_report(
+    tables: Mapping[str, pl.DataFrame],
+    metrics: Metrics,
+    quality: QualityReports,
+    comparison: Mapping[str, Any],
+    comparisons: Sequence[MetricComparison],
+    items: Sequence[Example],
+) -> str:
+    reference, scores = comparison["reference"], tables["scores"]
+    values = {
+        "comparison": comparison,
+        "metrics": metrics,
+        "measured": bool(scores.height),
+        "reference": f"adapter {reference['version']}" if reference["version"] else "the base alone",
+        "note": f" {reference['note']}" if reference["note"] else "",
+        "confidence": f"{comparison['settings']['confidence']:.0%}",
+        "roles": ROLES,
+        "writers": WRITERS,
+        "percent": lambda name: f"{metrics[name]:.0%}",
+        "percents": partial(percents, metrics),
+        "interval": partial(interval, metrics),
+    }
+    if scores.height:
+        values |= _verdicts(scores, metrics, quality, comparison["tasks"])
+        values |= _quality_rows(quality) | _likelihood_rows(scores, metrics) | _choice_rows(metrics)
+        values |= _condition_rows(metrics, comparison["other_adapter"])
+        values |= _memorisation(tables["memorised"], metrics) | _outputs(tables, metrics)
+        values["unasked"] = sum(comparison["questions_without_answers"].values())
+        values["comparison_rows"] = [_comparison_row(compared) for compared in comparisons]
+        values["purpose_rows"] = [_purpose_row(metrics, name) for name in SPECIALISATIONS]
+        examples = {(item.task, item.example_id): item for item in items}
+        values |= {"gained": _items(scores, examples, gained=True), "lost": _items(scores, examples, gained=False)}
+    return pages.render(_TEMPLATE, str(comparison["title"]), **values)
+
+
+def _verdicts(
+    scores: pl.DataFrame, metrics: Metrics, quality: QualityReports, tasks: Sequence[str]
+) -> dict[str, list[str]]:
+    learnt: list[str] = []
+    missed: list[str] = []
+    for task in tasks:
+        low = metrics.get(f"{task}_improvement_over_base_low")
+        if low is None:
+            missed.append(f"{task}: no held-out item, so nothing is known.")
+        elif low == metrics[f"{task}_improvement_over_base_high"]:
+            missed.append(f"{task}: a single cluster of items, which shows nothing.")
+        elif low > 0:
+            gain = interval(metrics, f"{task}_improvement_over_base")
+            learnt.append(f"{task}: {gain} bits per byte saved over the base.")
+        else:
+            missed.append(f"{task}: not shown to be better than the base.")
+    accuracy = metrics.get("team_challenger_accuracy")
+    if accuracy is not None:
+        base, chance = (metrics[f"team_{name}"] for name in ("base_accuracy", "chance"))
+        sentence = (
+            f"team tasks: {accuracy:.0%} right ({base:.0%} by the base, {chance:.0%} by chance); 85 % are the aim."
+        )
+        (learnt if accuracy >= 0.85 else missed).append(sentence)
+    forgotten = metrics.get("forgetting_high")
+    if forgotten is not None:
+        less = forgotten < _FORGETTING
+        sentence = f"other code: {'' if less else 'not shown to be '}forgotten by less than 2 %."
+        (learnt if less else missed).append(sentence)
+    worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
+    missed.append(f"{worse} of {scores.height} items are not better than with the base.")
+    missed += [f"{name}: not measured, {reason}." for name, reason in quality.missing.items()]
+    return {"learnt": learnt, "missed": missed}
+
+
+def _quality_rows(quality: QualityReports) -> dict[str, list[list[str]]]:
     rows = []
+    for name, meaning in _TERMS.items():
+        values = [getattr(quality.by_role[role], name) for role in WRITERS]
+        rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
+    features = [
+        [name, *(_share(quality.features[role].get(name)) for role in WRITERS), description]
+        for name, description in FEATURES.items()
+    ]
+    return {"quality_rows": rows, "feature_rows": features}
+
+
+def _likelihood_rows(scores: pl.DataFrame, metrics: Metrics) -> dict[str, list[list[str]]]:
+    rows = []
+    for label, prefix in (("all", ""), *((task, f"{task}_") for task in DATASETS)):
+        if f"{prefix}base_bits_per_byte" not in metrics:
+            continue
+        cells = [f"{metrics[f'{prefix}items']:.0f}"]
+        cells += [f"{metrics[f'{prefix}{role}_bits_per_byte']:.4f}" for role in ROLES]
+        cells += [f"{metrics[f'{prefix}{role}_perplexity']:.2f}" for role in WRITERS]
+        cells += [interval(metrics, f"{prefix}{name}") for name in ("improvement", "improvement_over_base")]
+        rows.append([label, *cells])
+    languages = [
+        [str(language), str(subset.height), *(f"{bits_per_byte(subset, role):.4f}" for role in ROLES)]
+        for (language,), subset in scores.sort("language").group_by("language", maintain_order=True)
+    ]
+    forgetting = []
+    if "forgetting" in metrics:
+        perplexities = [f"{metrics[f'general_{role}_perplexity']:.3f}" for role in ROLES]
+        forgetting.append([f"{metrics['general_items']:.0f}", *perplexities])
+    return {"likelihood_rows": rows, "language_rows": languages, "forgetting_rows": forgetting}
+
+
+def _choice_rows(metrics: Metrics) -> dict[str, list[list[str]]]:
+    rows = []
+    for label, prefix in (("all", "team_"), *((kind, f"choice_{kind}_") for kind in KINDS)):
+        if f"{prefix}items" in metrics:
+            shares = [percents(metrics, f"{prefix}{role}_accuracy") for role in ROLES]
+            chance = f"{metrics[f'{prefix}chance']:.0%}"
+            difference = percents(metrics, f"{prefix}difference", sign="+")
+            rows.append([label, f"{metrics[f'{prefix}items']:.0f}", chance, *shares, difference])
+    return {"choice_rows": rows}
+
+
+def _comparison_row(comparison: MetricComparison) -> list[str]:
+    low, high = comparison.interval.low, comparison.interval.high
+    verdict = "not shown"
+    if comparison.p_corrected < 1 - comparison.interval.confidence:
+        verdict = "better" if comparison.interval.estimate > 0 else "worse"
+        verdict += " by enough" if low >= comparison.smallest else ""
+    difference = f"{comparison.interval.estimate:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
+    row = [comparison.metric.replace("_", " "), difference, f"{comparison.p:.4f}", f"{comparison.p_corrected:.4f}"]
+    row += [verdict, f"{comparison.smallest:g}", str(comparison.clusters)]
+    if comparison.needed is None:
+        return [*row, "–", "–"]
+    detectable = detectable_difference(comparison.clusters, comparison.needed, comparison.smallest)
+    return [*row, str(comparison.needed), f"{detectable:.3g}"]
+
+
+def _condition_rows(metrics: Metrics, other_adapter: str | None) -> dict[str, list[list[str]]]:
+    """By each way to answer: bits of held-out completions, accuracy of first lines, and of questions."""
+    baselines, lines, shown = [], [], []
+    for name, label in _BASELINES.items():
+        if f"{name}_gain" in metrics:
+            cells = [f"{metrics[f'{name}_items']:.0f}", f"{metrics[f'{name}_bits_per_byte']:.4f}"]
+            baselines.append([label.format(other_adapter), *cells, interval(metrics, f"{name}_gain")])
+    for condition, label in _CONDITION_LABELS.items():
+        if f"line_{condition}" in metrics:
+            gap = metrics.get(f"gap_{condition}_bits_per_byte")
+            lines.append([label, f"{metrics[f'line_{condition}']:.0%}", "" if gap is None else f"{gap:.4f}"])
+        if "shown_items" in metrics:
+            name = f"shown_{'challenger' if condition == 'adapter' else condition}"
+            difference = "" if condition == "base" else percents(metrics, f"{name}_difference", sign="+")
+            shown.append([label, f"{metrics[f'{name}_accuracy']:.0%}", difference])
+    return {"baseline_rows": baselines, "line_rows": lines, "shown_rows": shown}
+
+
+def _memorisation(memorised: pl.DataFrame, metrics: Metrics) -> dict[str, list[str]]:
+    extracted = [
+        pages.collapsible(f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])])
+        for row in memorised.iter_rows(named=True)
+        if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
+    ]
+    sentences = ["Extraction was not measured: no line of the training is long enough."]
+    if "extraction_rate" in metrics:
+        sentences = [
+            f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines of the training "
+            "are completed word by word from their first half; the base completes "
+            f"{metrics['extraction_rate_base']:.0%} of them. {metrics['extraction_beyond_base']:.0%} are given away "
+            "by the challenger alone."
+        ]
+        if (share := metrics.get("extraction_rate_held_out")) is not None:
+            sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
+    exposure = "Exposure was not measured: training planted no canaries."
+    if "canaries" in metrics:
+        name = "exposure_by_gain"
+        bounds = _unbroken(f"{metrics[f'{name}_low']:.2f}", f"{metrics[f'{name}_high']:.2f}")
+        exposure = (
+            f"By what the training added, {metrics['canaries']:.0f} planted canaries have {metrics[name]:.2f} {bounds} "
+            f"bits of exposure on average, the most exposed one {metrics[f'{name}_largest']:.2f}; "
+            f"{metrics[f'{name}_unlearnt']:.2f} are expected where nothing was remembered, "
+            f"{metrics[f'{name}_most']:.2f} where every canary was learnt."
+        )
+    return {"memorisation": [*sentences, exposure], "extracted": extracted}
+
+
+def _outputs(tables: Mapping[str, pl.DataFrame], metrics: Metrics) -> dict[str, Any]:
+    generations = tables["generations"]
+    rows, overall = [], []
     for task in DATASETS:
         for role in WRITERS:
             count = generations.filter(task=task, role=role, asked="plain", sample=0).height
             values = [metrics.get(f"{task}_{role}_{name}") for name in _METRICS]
             if count:
                 rows.append([task, role, str(count), *map(_format_metric, values)])
-    parts += [
-        pages.paragraph(
-            "Greedy outputs for items whose true completion is short enough to be generated, cut where the answer "
-            "ends. So few say little by themselves: read them. Green is what was written and not expected, red what "
-            "was expected and is missing."
-        ),
-        pages.table(["task", "model", "items", *_METRICS.values()], rows),
-    ]
-    if overall := _overall(metrics):
-        parts.append(pages.table(["over all tasks", *WRITERS], overall))
-    if "documentation_others_word_f1" in metrics:
-        label = "F1 of the words (without function words) of these true docstrings among each other"
-        chance = metrics["documentation_others_word_f1"]
-        parts.append(pages.paragraph(f"Documentation: {label} is {chance:.3f}; less says nothing."))
-    if "tests_difference" in metrics:
-        template = "The tests pass with {} more of the challenger's bodies than of the base's."
-        parts.append(pages.paragraph(template.format(percents(metrics, "tests_difference", sign="+"))))
-    if "patterns_items" in metrics:
-        shares = {role: metrics[f"patterns_{role}_broken"] for role in (*WRITERS, "truth")}
-        template = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
-        template += "pattern of the project; of the true answers {:.0%}, which should be least."
-        parts.append(pages.paragraph(template.format(round(metrics["patterns_items"]), *shares.values())))
-    parts += _written_tests(tables["written_tests"], metrics)
-    groups = generations.filter(sample=0).group_by(["task", "example_id", "asked"], maintain_order=True)
-    parts += [_output({row["role"]: row for row in group.iter_rows(named=True)}) for _, group in groups]
-    return parts + _problems(tables["problems"])
-
-
-def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[str]:
-    if tests.is_empty():
-        return []
-    rows = [
-        [role, *(_format_metric(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
-        for role in TEST_WRITERS
-    ]
-    test_rows = [
-        [*(row["path"], row["role"], _passed(row["passes"])), *(f"{row['killed']} of {row['mutants']}", row["detail"])]
-        for row in tests.iter_rows(named=True)
-    ]
-    return [
-        pages.heading("Tests that the models wrote"),
-        pages.paragraph(
-            "Each was run in the place of the repository's own test: first with the right code, then with errors put "
-            "into the unit. A test that asserts nothing finds no error, and one that fails with the right code counts "
-            f"as finding none. The figures are of {metrics.get('written_tests_items', 0):.0f} tests that could be run "
-            "for all three."
-        ),
-        pages.table(["written by", "pass with the right code", "share of errors found"], rows),
-        pages.table(["file", "written by", "right code", "errors found", "why"], test_rows),
-    ]
-
-
-def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
     k_values = sorted({int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1})
-    rows = []
     for pattern, label in _OVERALL.items():
         for k in k_values if "{k}" in pattern else [0]:
             values = [metrics.get(pattern.format(role=role, k=k)) for role in WRITERS]
             if any(value is not None for value in values):
-                rows.append([label.format(k=k), *map(_format_metric, values)])
-    return rows
+                overall.append([label.format(k=k), *map(_format_metric, values)])
+    groups = generations.filter(sample=0).group_by(["task", "example_id", "asked"], maintain_order=True)
+    return {
+        "generated": generations.height,
+        "output_head": ["task", "model", "items", *_METRICS.values()],
+        "output_rows": rows,
+        "overall_rows": overall,
+        "outputs": [_output({row["role"]: row for row in group.iter_rows(named=True)}) for _, group in groups],
+        "test_writer_rows": [
+            [role, *(_format_metric(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
+            for role in TEST_WRITERS
+        ],
+        "test_rows": [
+            [row["path"], row["role"], _passed(row["passes"]), f"{row['killed']} of {row['mutants']}", row["detail"]]
+            for row in tables["written_tests"].iter_rows(named=True)
+        ],
+        "problem_rows": [
+            [row["problem"], row["role"], str(row["sample"]), _passed(row["passed"]), row["detail"]]
+            for row in tables["problems"].iter_rows(named=True)
+        ],
+    }
 
 
 def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -135,15 +300,55 @@ def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return pages.collapsible(summary, [pages.side_by_side(texts)], "good" if row["right"] else "bad")
 
 
-def _problems(problems: pl.DataFrame) -> list[str]:
-    rows = [
-        [row["problem"], row["role"], str(row["sample"]), _passed(row["passed"]), row["detail"]]
-        for row in problems.iter_rows(named=True)
-    ]
-    if not rows:
-        return []
-    head = ["problem", "model", "sample", "tests", "why"]
-    return [pages.heading("Own benchmark files"), pages.table(head, rows)]
+def _purpose_row(metrics: Metrics, name: str) -> list[str]:
+    counts = [metrics.get(f"for_{name}_{count_name}", 0) for count_name in ("train_examples", "items", "groups")]
+    bits = [metrics.get(f"for_{name}_{role}_bits_per_byte") for role in WRITERS]
+    if f"for_{name}_improvement_over_base" in metrics:
+        gain = interval(metrics, f"for_{name}_improvement_over_base")
+        gain += "" if counts[0] else "; none of its kind was there to train on"
+    elif counts[1]:
+        gain = f"fewer than {LEAST_GROUPS} groups of files show nothing"
+    elif counts[0]:
+        gain = "no such item among those that were scored"
+    else:
+        gain = "the project has none that may be trained on"
+    cells = [f"{count:,.0f}" for count in counts]
+    return [name, *cells, *("–" if value is None else f"{value:.4f}" for value in bits), gain]
+
+
+def _items(scores: pl.DataFrame, examples: Mapping[tuple[str, str], Example], *, gained: bool) -> list[str]:
+    """The items whose bits changed most."""
+    saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
+    changed = scores.with_columns(saved=saved).filter(pl.col("saved") > 0 if gained else pl.col("saved") < 0)
+    ranked = changed.sort("saved", "task", "example_id", descending=[gained, False, False]).head(_EXAMPLES_PER_LIST)
+    parts = []
+    for row in ranked.iter_rows(named=True):
+        example = examples[row["task"], row["example_id"]]
+        role_values = ", ".join(f"{role} {row[f'{role}_bits'] / row['bytes']:.3f}" for role in ROLES)
+        summary = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {role_values}"
+        prompt = pages.code("prompt (its end)", example.prompt[-_PROMPT_END:])
+        texts = [prompt, pages.code("in the repository", example.completion)]
+        parts.append(pages.collapsible(summary, [pages.side_by_side(texts)], "good" if gained else "bad"))
+    return parts
+
+
+def percents(metrics: Metrics, name: str, sign: str = "", digits: int = 0) -> str:
+    ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
+    bounds = [f"{value:{sign}.{digits}%}" for value in ends]
+    return f"{bounds[0]} {_unbroken(bounds[1], bounds[2])}"
+
+
+def interval(metrics: Metrics, name: str) -> str:
+    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+    return f"{metrics[name]:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
+
+
+def _unbroken(low: str, high: str) -> str:
+    return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _share(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.3f}"
 
 
 def _passed(value: bool | None) -> str:
@@ -154,156 +359,3 @@ def _format_metric(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.0f}" if value > 1 else f"{value:.3f}"
-
-
-_EXAMPLES_PER_LIST = 5
-_PROMPT_END = 600
-_FORGETTING = 0.02
-_TERMS = {
-    "syntax_correctness": "outputs that parse with no error that the truth has not",
-    "semantic_accuracy": "right: outputs equal but for layout, or that pass tests, and choices",
-    "style_consistency": "1 minus the distance from the style of the true answers",
-    "test_pass_rate": "written functions with which the repository's related tests pass",
-}
-
-
-def render_report(inputs: ReportInputs) -> str:
-    parts = [pages.paragraph(_comparison_summary(inputs.comparison))]
-    scores = inputs.tables["scores"]
-    if scores.height:
-        examples = {(item.task, item.example_id): item for item in inputs.items}
-        parts += [
-            *_verdicts(inputs),
-            *_quality(inputs.quality),
-            *_likelihood(inputs.metrics),
-            *choices_section(inputs),
-            *comparisons_section(inputs),
-            *forgetting_section(inputs),
-            *foreign_code_section(inputs),
-            *baselines_section(inputs),
-            *memorised_section(inputs),
-            *outputs_section(inputs.tables, inputs.metrics),
-            *_languages(scores),
-            *specialisations_section(inputs),
-            *_items("Gained most", scores, examples, gained=True),
-            *_items("Lost most", scores, examples, gained=False),
-        ]
-    else:
-        parts.append(pages.paragraph("Nothing was measured: the test splits hold no item. Add sources to the project."))
-    return pages.page(str(inputs.comparison["title"]), parts)
-
-
-def _comparison_summary(comparison: Mapping[str, Any]) -> str:
-    reference = comparison["reference"]
-    reference_name = f"adapter {reference['version']}" if reference["version"] else "the base alone"
-    note = f" {reference['note']}" if reference["note"] else ""
-    return (
-        f"Challenger: adapter {comparison['challenger']['version']} on base {comparison['base']['name']}. Reference: "
-        f"{reference_name}.{note} Intervals are at {comparison['settings']['confidence']:.0%} confidence: of "
-        "differences by a paired bootstrap over clusters of near-duplicates, of shares by Wilson's formula. The "
-        "default base is an instruct model that was quantised to 4 bits and unpacked; as far as is known it has no "
-        "fill-in-the-middle tokens."
-    )
-
-
-def _verdicts(inputs: ReportInputs) -> list[str]:
-    learnt: list[str] = []
-    missed: list[str] = []
-    for task in inputs.comparison["tasks"]:
-        low = inputs.metrics.get(f"{task}_improvement_over_base_low")
-        if low is None:
-            missed.append(f"{task}: no held-out item, so nothing is known.")
-        elif low == inputs.metrics[f"{task}_improvement_over_base_high"]:
-            missed.append(f"{task}: a single cluster of items, which shows nothing.")
-        elif low > 0:
-            gain = interval(inputs.metrics, f"{task}_improvement_over_base")
-            learnt.append(f"{task}: {gain} bits per byte saved over the base.")
-        else:
-            missed.append(f"{task}: not shown to be better than the base.")
-    accuracy = inputs.metrics.get("team_challenger_accuracy")
-    if accuracy is not None:
-        base, chance = (inputs.metrics[f"team_{name}"] for name in ("base_accuracy", "chance"))
-        sentence = (
-            f"team tasks: {accuracy:.0%} right ({base:.0%} by the base, {chance:.0%} by chance); 85 % are the aim."
-        )
-        (learnt if accuracy >= 0.85 else missed).append(sentence)
-    forgotten = inputs.metrics.get("forgetting_high")
-    if forgotten is not None:
-        less = forgotten < _FORGETTING
-        sentence = f"other code: {'' if less else 'not shown to be '}forgotten by less than 2 %."
-        (learnt if less else missed).append(sentence)
-    scores = inputs.tables["scores"]
-    worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
-    missed.append(f"{worse} of {scores.height} items are not better than with the base.")
-    missed += [f"{name}: not measured, {reason}." for name, reason in inputs.quality.missing.items()]
-    return [
-        pages.heading("What it learnt"),
-        pages.listing(learnt or ["Nothing that could be shown."]),
-        pages.heading("What it did not learn"),
-        pages.listing(missed),
-    ]
-
-
-def _quality(quality: QualityReports) -> list[str]:
-    rows = []
-    for name, meaning in _TERMS.items():
-        values = [getattr(quality.by_role[role], name) for role in ("base", "challenger")]
-        rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
-    features = [
-        [name, *(_share(quality.features[role].get(name)) for role in ("base", "challenger")), description]
-        for name, description in FEATURES.items()
-    ]
-    return [
-        pages.heading("Quality of what was written"),
-        pages.table(["term", "base", "challenger", "meaning, or why it is missing"], rows),
-        pages.paragraph("Distance from the true answers' style, feature by feature: 0 is alike."),
-        pages.table(["feature", "base", "challenger", "what is compared"], features),
-    ]
-
-
-def _likelihood(metrics: Mapping[str, float]) -> list[str]:
-    rows = []
-    for label, prefix in (("all", ""), *((task, f"{task}_") for task in DATASETS)):
-        if f"{prefix}base_bits_per_byte" not in metrics:
-            continue
-        cells = [f"{metrics[f'{prefix}items']:.0f}"]
-        cells += [f"{metrics[f'{prefix}{role}_bits_per_byte']:.4f}" for role in ROLES]
-        cells += [f"{metrics[f'{prefix}{role}_perplexity']:.2f}" for role in ("base", "challenger")]
-        cells += [interval(metrics, f"{prefix}{name}") for name in ("improvement", "improvement_over_base")]
-        rows.append([label, *cells])
-    head = ["task", "items", *ROLES, "perplexity: base", "challenger"]
-    return [
-        pages.heading("Held-out code by likelihood"),
-        pages.paragraph(
-            "Bits per byte of the true completion, less is better; perplexity is of a token. An improvement is the "
-            "reference's (or the base's) bits minus the challenger's."
-        ),
-        pages.table([*head, "improvement", "over base"], rows),
-    ]
-
-
-def _languages(scores: pl.DataFrame) -> list[str]:
-    rows = [
-        [str(language), str(subset.height), *(f"{bits_per_byte(subset, role):.4f}" for role in ROLES)]
-        for (language,), subset in scores.sort("language").group_by("language", maintain_order=True)
-    ]
-    return [pages.heading("By language"), pages.table(["language", "items", *ROLES], rows)]
-
-
-def _items(title: str, scores: pl.DataFrame, examples: Mapping[tuple[str, str], Example], *, gained: bool) -> list[str]:
-    saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
-    changed = scores.with_columns(saved=saved).filter(pl.col("saved") > 0 if gained else pl.col("saved") < 0)
-    ranked = changed.sort("saved", "task", "example_id", descending=[gained, False, False]).head(_EXAMPLES_PER_LIST)
-    parts = [pages.heading(title)]
-    for row in ranked.iter_rows(named=True):
-        example = examples[row["task"], row["example_id"]]
-        role_values = ", ".join(f"{role} {row[f'{role}_bits'] / row['bytes']:.3f}" for role in ROLES)
-        summary = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {role_values}"
-        prompt = pages.code("prompt (its end)", example.prompt[-_PROMPT_END:])
-        texts = [prompt, pages.code("in the repository", example.completion)]
-        parts.append(pages.collapsible(summary, [pages.side_by_side(texts)], "good" if gained else "bad"))
-    return parts if ranked.height else [*parts, pages.paragraph("None.")]
-
-
-def _share(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.3f}"
