@@ -1,8 +1,7 @@
 """The Python API for notebooks and programs, exported lazily by the package.
 
-Nothing here is new: each function opens the project, takes its parameters and calls the room that
-does the work. ``folder`` is any folder in a project; by default the current one (or
-``CORTEX_ROOT``).
+Nothing here is new: each function opens the project, takes its parameters and calls the room that does the work.
+``folder`` is any folder in a project; by default the current one (or ``CORTEX_ROOT``).
 """
 
 from pathlib import Path

@@ -221,39 +221,8 @@ def resolve(root: Path, file: Path | None = None) -> Effective:
             expected type), or a source's location looks private.
     """
     effective = resolve_parameters(root, LAYOUT, file)
-    _refuse_private_locations(effective.parameters)
-    return effective
-
-
-def load_parameters(root: Path, file: Path | None = None) -> Parameters:
-    """The validated parameters for all projects; raises as ``resolve``."""
-    parameters: Parameters = resolve(root, file).parameters
-    return parameters
-
-
-def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
-    """Parameters of the project around a folder; outside a project, those of the standard profile.
-
-    Args:
-        folder: A folder in a project; None means the current one (or ``CORTEX_ROOT``), which need
-            not be in a project.
-
-    Raises:
-        ProjectError: ``params.yaml`` is wrong, or ``folder`` is not in a project.
-    """
-    try:
-        root = find_root(None if folder is None else Path(folder))
-    except ProjectError:
-        if folder is not None:
-            raise
-        with TemporaryDirectory() as empty:
-            (Path(empty) / "params.yaml").write_text("profile: standard\nprojects: {}\n")
-            return load_parameters(Path(empty))
-    return load_parameters(root)
-
-
-def _refuse_private_locations(params: Parameters) -> None:
-    """Raise on private source locations: they are copied verbatim to locks and histories."""
+    params: Parameters = effective.parameters
+    # a source's location is copied verbatim to locks and histories
     pseudonym_key = logs_key(params.privacy)
     redactor = PathRedactor(params.privacy, pseudonym_key)
     locations = {"coordination.logs": params.coordination.logs, "feedback.events": params.feedback.events}
@@ -271,10 +240,9 @@ def _refuse_private_locations(params: Parameters) -> None:
         _, redactions = redactor.redact(location)
         if redactions:
             raise ProjectError(
-                f"params.yaml: {key} contains what looks private ({redactions[0].rule}) and would "
-                "be copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
-                "folder, or name a commit, another path or a symbolic link; a name that is "
-                "harmless goes into privacy.allowed"
+                f"params.yaml: {key} contains what looks private ({redactions[0].rule}) and would be copied to "
+                "dvc.lock, sources.lock and Dagster's history; rename the branch or folder, or name a commit, another "
+                "path or a symbolic link; a name that is harmless goes into privacy.allowed"
             )
     for key, table in tables.items():
         if private := redact_record(table.rest, params.privacy, pseudonym_key).redactions:
@@ -283,3 +251,30 @@ def _refuse_private_locations(params: Parameters) -> None:
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )
+    return effective
+
+
+def load_parameters(root: Path, file: Path | None = None) -> Parameters:
+    """The validated parameters for all projects; raises as ``resolve``."""
+    parameters: Parameters = resolve(root, file).parameters
+    return parameters
+
+
+def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
+    """Parameters of the project around a folder; outside a project, those of the standard profile.
+
+    Args:
+        folder: A folder in a project; None means the current one (or ``CORTEX_ROOT``), which need not be in a project.
+
+    Raises:
+        ProjectError: ``params.yaml`` is wrong, or ``folder`` is not in a project.
+    """
+    try:
+        root = find_root(None if folder is None else Path(folder))
+    except ProjectError:
+        if folder is not None:
+            raise
+        with TemporaryDirectory() as empty:
+            (Path(empty) / "params.yaml").write_text("profile: standard\nprojects: {}\n")
+            return load_parameters(Path(empty))
+    return load_parameters(root)

@@ -55,7 +55,22 @@ def path_pattern(text: str) -> PathPattern:
         PathPatternError: it has backslashes, leaves the root, or matches nothing for its form.
     """
     try:
-        regex, _ = GitIgnoreSpecPattern.pattern_to_regex(_normalise(text))
+        _check(text)
+        segments = text.strip().split("/")
+        names = [
+            segment if segment == "**" else _LITERAL.sub(r"\\\1", re.sub(r"\*{2,}", "*", segment))
+            for segment in segments
+            if segment not in ("", ".")
+        ]
+        if not names:
+            raise PathPatternError(f"{text!r} names no file or folder; write ** for everything")
+        anchored = segments[0] in ("", ".") or len(names) > 1
+        folder = segments[-1] in ("", ".")
+        if folder and names[-1] == "**":
+            names.append("*")  # the folders below, not the files next to them
+        joined_path = "/".join(names)
+        escaped = f"\\{joined_path}" if joined_path[0] in "!#" and not anchored else joined_path
+        regex, _ = GitIgnoreSpecPattern.pattern_to_regex("/" * (anchored and names[0] != "**") + escaped + "/" * folder)
         if regex is not None:
             # as in git, no class matches a slash
             regex = re.sub(r"(?<!\\)\[\^(?!/)", "[^/", regex)
@@ -76,26 +91,6 @@ def _valid(text: str) -> str:
 
 
 PathPatternText = Annotated[str, Field(min_length=1), AfterValidator(_valid)]  # A pattern in ``params.yaml``
-
-
-def _normalise(text: str) -> str:
-    """A pattern in git's form: without ``.`` and double slashes, special characters escaped."""
-    _check(text)
-    segments = text.strip().split("/")
-    names = [
-        segment if segment == "**" else _LITERAL.sub(r"\\\1", re.sub(r"\*{2,}", "*", segment))
-        for segment in segments
-        if segment not in ("", ".")
-    ]
-    if not names:
-        raise PathPatternError(f"{text!r} names no file or folder; write ** for everything")
-    anchored = segments[0] in ("", ".") or len(names) > 1
-    folder = segments[-1] in ("", ".")
-    if folder and names[-1] == "**":
-        names.append("*")  # the folders below, not the files next to them
-    joined_path = "/".join(names)
-    escaped = f"\\{joined_path}" if joined_path[0] in "!#" and not anchored else joined_path
-    return "/" * (anchored and names[0] != "**") + escaped + "/" * folder
 
 
 def _check(text: str) -> None:

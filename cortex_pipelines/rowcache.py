@@ -60,9 +60,8 @@ class RowCache:
         Args:
             name: Name of the table; must be unique per partition, or partitions evict each other.
             keys: Strings, each a hash of all inputs of its rows. May repeat.
-            compute: Returns the rows of the given keys, with the key in the column ``cache_key``; a
-                key may have any number of rows, or none. Always called, with no keys if all are
-                stored, so that the columns are known.
+            compute: Returns the rows of the given keys, with the key in the column ``cache_key``; a key may have any
+                number of rows, or none. Always called, with no keys if all are stored, so that the columns are known.
 
         Returns:
             Rows of all keys, including the column ``cache_key``, in the order of ``keys`` (each

@@ -23,10 +23,9 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """Base of a section of ``params.yaml``: typed, immutable, without defaults.
 
-    A profile and ``params.yaml`` over it are the one place for anything that changes an output, so
-    a value that is not written there must not exist in code either: every field is required,
-    unknown keys are errors.
-    Types are strict (``true`` is not a number and ``"3"`` neither), and numbers are finite.
+    A profile and ``params.yaml`` over it are the one place for anything that changes an output, so a value that is not
+    written there must not exist in code either: every field is required, unknown keys are errors. Types are strict
+    (``true`` is not a number and ``"3"`` neither), and numbers are finite.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

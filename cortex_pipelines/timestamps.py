@@ -204,10 +204,6 @@ def _day(text: str) -> tuple[date, str | None]:
         if second > 12:
             return date(year, first, second), None
         raise TimestampError(AMBIGUOUS)
-    return _day_from_words(text), None
-
-
-def _day_from_words(text: str) -> date:
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", text.lower()))
     month_names = [word for word in words if _MONTH.fullmatch(word)]
     if len(month_names) != 1:
@@ -221,4 +217,4 @@ def _day_from_words(text: str) -> date:
         raise TimestampError(NO_YEAR)
     if len(days) != 1 or len(figures) != 2:
         raise TimestampError(UNKNOWN_FORM)
-    return date(years[0], _MONTHS.index(month_names[0][:3]) + 1, days[0])
+    return date(years[0], _MONTHS.index(month_names[0][:3]) + 1, days[0]), None

@@ -114,8 +114,7 @@ def _cluster() -> re.Pattern[str]:
 def split_words(text: str) -> list[str]:
     """The words of a text as written, in order; identifiers are not split.
 
-    A run of a script without spaces is one word here, which ``parts_of_word`` cuts;
-    ``Python3の設定`` are two.
+    A run of a script without spaces is one word here, which ``parts_of_word`` cuts; ``Python3の設定`` are two.
     """
     if not text.isascii():
         return _word().findall(_composed(text))

@@ -37,8 +37,19 @@ def mutate(file: Path, as_json: bool, limit: int | None) -> None:
     """Inject bugs into FILE, one at a time, and explain each with its fix."""
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.augmentation.mutation.file_mutation import mutate_code
+    from cortex_pipelines.ingestion.files.languages import language_of
+    from cortex_pipelines.syntax.grammars import PARSED
 
-    data, language = _code(file)
+    if not file.is_file():
+        raise ValueError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}; give a file")
+    data = file.read_bytes()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    language = language_of(file.name, text)
+    if language not in PARSED:
+        raise ValueError(f"{file}: language {language or 'unknown'}; supported: {', '.join(sorted(PARSED))}")
     parameters = load_parameters()
     max_bytes = parameters.extraction.max_file_bytes
     if len(data) > max_bytes:
@@ -55,28 +66,6 @@ def mutate(file: Path, as_json: bool, limit: int | None) -> None:
             [(m.operator, m.error_type, f"{m.start_byte}-{m.end_byte}", m.explanation) for m in mutants],
         )
     say(f"{len(mutants):,} mutants of {file}")
-
-
-def _code(file: Path) -> tuple[bytes, str]:
-    """Text and language of a file.
-
-    Raises:
-        ValueError: not a file of code in a language with mutation operators.
-    """
-    from cortex_pipelines.ingestion.files.languages import language_of
-    from cortex_pipelines.syntax.grammars import PARSED
-
-    if not file.is_file():
-        raise ValueError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}; give a file")
-    data = file.read_bytes()
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    language = language_of(file.name, text)
-    if language not in PARSED:
-        raise ValueError(f"{file}: language {language or 'unknown'}; supported: {', '.join(sorted(PARSED))}")
-    return data, str(language)
 
 
 @click.command(epilog="Example: cortex refactorings before after --json, or cortex refactorings . --commit HEAD")

@@ -115,9 +115,8 @@ def logs(folder: Path, as_json: bool) -> None:
         return
     for file in summaries:
         click.echo(
-            f"{file.file}: {file.kind}, {file.records} records, {file.duplicates} duplicates, "
-            f"{file.test_rows} from tests, {len(file.rejected)} rejected, "
-            f"{len(file.unread)} fields not understood"
+            f"{file.file}: {file.kind}, {file.records} records, {file.duplicates} duplicates, {file.test_rows} from "
+            f"tests, {len(file.rejected)} rejected, {len(file.unread)} fields not understood"
         )
         for part in file.rejected:
             click.echo(f"  at byte {part['offset']}: {part['reason']}")

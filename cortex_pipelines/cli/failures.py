@@ -107,7 +107,18 @@ def failure_message(error: BaseException, root: Path | None) -> str:
     if is_user_error(error):
         return message
     try:
-        log_note = f"traceback in {_write_log(error, root)}"
+        from cortex_pipelines.ingestion.pretrained_models import home_folder
+
+        folder = (home_folder() if root is None else root / ".cortex") / "logs"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for old in sorted(folder.glob("error-*.log"))[: -_MAX_LOGS + 1]:
+            old.unlink(missing_ok=True)
+        timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        path = folder / f"error-{timestamp}-{os.getpid()}.log"
+        lines = [f"{' '.join(sys.argv)}\n", *traceback.format_exception(error)]
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w", errors="replace") as file:
+            file.writelines(lines)
+        log_note = f"traceback in {path}"
     except OSError as full:
         log_note = f"its traceback could not be written ({full.strerror}), --debug shows it"
     return f"{message} ({log_note})"
@@ -125,18 +136,3 @@ def _message_of(error: BaseException) -> str:
         text = str(error)
     text = " ".join(text.split()) or type(error).__name__
     return text if is_user_error(error) or len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
-
-
-def _write_log(error: BaseException, root: Path | None) -> Path:
-    from cortex_pipelines.ingestion.pretrained_models import home_folder
-
-    folder = (home_folder() if root is None else root / ".cortex") / "logs"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in sorted(folder.glob("error-*.log"))[: -_MAX_LOGS + 1]:
-        old.unlink(missing_ok=True)
-    timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    path = folder / f"error-{timestamp}-{os.getpid()}.log"
-    lines = [f"{' '.join(sys.argv)}\n", *traceback.format_exception(error)]
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w", errors="replace") as file:
-        file.writelines(lines)
-    return path

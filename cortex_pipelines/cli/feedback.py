@@ -24,9 +24,8 @@ def feedback() -> None:
 def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) -> None:
     """Import FILES of feedback; without any, the log of this project's gateway.
 
-    Each is the gateway's log, Continue's development data, Tabby's events, or a table of
-    corrections (JSON lines or CSV), recognised line by line. What was imported before changes
-    nothing. `cortex update` then pins what there is.
+    Each is the gateway's log, Continue's development data, Tabby's events, or a table of corrections (JSON lines or
+    CSV), recognised line by line. What was imported before changes nothing. `cortex update` then pins what there is.
     """
     from contextlib import ExitStack
 

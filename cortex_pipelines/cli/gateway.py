@@ -86,8 +86,7 @@ def audit() -> None:
 def verify(head: str | None) -> None:
     """Say whether the log is whole and, if not, where it breaks.
 
-    Note the printed hash: with --head, a later call also detects removed lines at the end, or a
-    replaced log.
+    Note the printed hash: with --head, a later call also detects removed lines at the end, or a replaced log.
     """
     from cortex_pipelines.serving.open_gateway import served_root
     from cortex_pipelines.serving.security.audit import FILE
@@ -172,10 +171,9 @@ def experiment() -> None:
 def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> None:
     """Divide the users of PROJECT between A and B from the next request on.
 
-    A and B are `champion` or a release's number, either with `:base`, `:context`, `:adapter` or
-    `:both` for another way than the released one; `base` or `context` is answered without an
-    adapter. With `+NAME` at its end prompts are made by the templates in `prompts/NAME`. The same
-    twice is an A/A test. Nothing is promoted at its end.
+    A and B are `champion` or a release's number, either with `:base`, `:context`, `:adapter` or `:both` for another way
+    than the released one; `base` or `context` is answered without an adapter. With `+NAME` at its end prompts are made
+    by the templates in `prompts/NAME`. The same twice is an A/A test. Nothing is promoted at its end.
     """
     from cortex_pipelines.serving.project_catalogue import read_catalogue
     from cortex_pipelines.serving.rollout import start_experiment as begin
@@ -223,9 +221,8 @@ def _describe(state: dict[str, Any]) -> str:
         counts = arms[name]
         p95 = "" if counts["p95"] is None else f", 95 % within {counts['p95']:.2f} s"
         lines.append(
-            f"  {name} {plan[name]}: {counts['users']} users, {counts['good']} of "
-            f"{counts['answers']} {plan['metric']}, {counts['failed']} failed, "
-            f"{counts['withheld']} withheld{p95}"
+            f"  {name} {plan[name]}: {counts['users']} users, {counts['good']} of {counts['answers']} "
+            f"{plan['metric']}, {counts['failed']} failed, {counts['withheld']} withheld{p95}"
         )
     lines.append(
         f"  b less a {difference['value']:+.1%} ({difference['low']:+.1%} to "

@@ -4,7 +4,7 @@ import json
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 
@@ -113,10 +113,9 @@ class _Declared(click.Choice[str]):
 def promote(model: str | None, why: str, strategy: str | None, target: str | None, share: float | None) -> None:
     """Promote the challenger of MODEL to champion; without MODEL, all that passed their gates.
 
-    The deployment is planned in releases.lock; options that are not given are taken from
-    `deployment` in params.yaml. With --strategy canary or shadow the champion stays until the
-    canary is promoted too, by this command or by the gateway. Repeating the command changes
-    nothing.
+    The deployment is planned in releases.lock; options that are not given are taken from `deployment` in params.yaml.
+    With --strategy canary or shadow the champion stays until the canary is promoted too, by this command or by the
+    gateway. Repeating the command changes nothing.
     """
     from cortex_pipelines.release import promote
 
@@ -168,31 +167,27 @@ def releases(as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        click.echo("\n".join(_lines(row)))
-
-
-def _lines(row: dict[str, Any]) -> list[str]:
-    lines = [f"{row['model']}: {row['verdict'] or 'no verdict yet'}"]
-    numbers = row["numbers"]
-    for role in ("challenger", "canary", "champion"):
-        version = row[role]
-        if version:
-            number = row[f"{role}_number"]
-            registry_note = f"version {number} in the registry" if number else "not in the registry"
-            words = (role, numbers.get(version, ""), version)
-            lines.append(f"  {' '.join(word for word in words if word)}, {registry_note}")
-    if row["challenger"] and row["challenger"] not in numbers:
-        lines.append(f"  promoted it would be {row['next_number']} ({row['next_reason']})")
-    if row["plan"]:
-        plan = row["plan"]
-        share = f", {plan['share']:.0%} of the requests" if "share" in plan else ""
-        lines.append(f"  plan {plan['strategy']} on {plan['target']}{share}")
-    if row["archived"]:
-        archived = (f"{numbers.get(v, '-')} ({v[:_SHOWN]})" for v in row["archived"])
-        lines.append(f"  archived {', '.join(archived)}")
-    if row["reason"]:
-        lines.append(f"  {row['reason']}")
-    return lines
+        lines = [f"{row['model']}: {row['verdict'] or 'no verdict yet'}"]
+        numbers = row["numbers"]
+        for role in ("challenger", "canary", "champion"):
+            version = row[role]
+            if version:
+                number = row[f"{role}_number"]
+                registry_note = f"version {number} in the registry" if number else "not in the registry"
+                words = (role, numbers.get(version, ""), version)
+                lines.append(f"  {' '.join(word for word in words if word)}, {registry_note}")
+        if row["challenger"] and row["challenger"] not in numbers:
+            lines.append(f"  promoted it would be {row['next_number']} ({row['next_reason']})")
+        if row["plan"]:
+            plan = row["plan"]
+            share = f", {plan['share']:.0%} of the requests" if "share" in plan else ""
+            lines.append(f"  plan {plan['strategy']} on {plan['target']}{share}")
+        if row["archived"]:
+            archived = (f"{numbers.get(v, '-')} ({v[:_SHOWN]})" for v in row["archived"])
+            lines.append(f"  archived {', '.join(archived)}")
+        if row["reason"]:
+            lines.append(f"  {row['reason']}")
+        click.echo("\n".join(lines))
 
 
 @click.command(epilog="Example: cortex reproduce task_router@champion")

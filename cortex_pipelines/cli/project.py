@@ -110,10 +110,9 @@ _SHOWN = 12
 def test_environment(project: str, packages: tuple[str, ...]) -> None:
     """Pin the packages that the tests of PROJECT need, so that they can run.
 
-    Its files are read for what it declares (pyproject.toml, PKG-INFO, setup.cfg, lists of
-    requirements; nothing of it is run), PACKAGES are added, and uv resolves them to versions with
-    hashes, wheels only. They are written to environments/PROJECT.txt, which belongs into git, and
-    named in params.yaml.
+    Its files are read for what it declares (pyproject.toml, PKG-INFO, setup.cfg, lists of requirements; nothing of it
+    is run), PACKAGES are added, and uv resolves them to versions with hashes, wheels only. They are written to
+    environments/PROJECT.txt, which belongs into git, and named in params.yaml.
     """
     from cortex_pipelines.projects.test_environment import pin_environment
 

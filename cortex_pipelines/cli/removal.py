@@ -32,10 +32,9 @@ def forget(
 ) -> None:
     """Exclude something from all data from now on, and list the models trained on it.
 
-    First run `cortex forget --author ADDRESS` (or --user, --path, --repository), then `cortex run`,
-    which rebuilds the data sets without it, then `cortex forget --purge`, which deletes earlier
-    versions, then `cortex forget --certificate FILE`. An author is also forgotten as a user of that
-    name.
+    First run `cortex forget --author ADDRESS` (or --user, --path, --repository), then `cortex run`, which rebuilds the
+    data sets without it, then `cortex forget --purge`, which deletes earlier versions, then `cortex forget
+    --certificate FILE`. An author is also forgotten as a user of that name.
     """
     if deletion and not certificate:
         raise click.UsageError("--deletion goes with --certificate")
@@ -114,9 +113,8 @@ def _purge(weights: bool) -> None:
     )
     for name, url in purged.remotes:
         say(
-            f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace "
-            f"--cloud --remote {name}` deletes everything there that is not in this workspace, "
-            "including versions of other branches and people"
+            f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace --cloud --remote {name}` "
+            "deletes everything there that is not in this workspace, including versions of other branches and people"
         )
 
 
@@ -153,8 +151,7 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
         sync_project(remaining, definitions, instance)
         say(
             f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
-            f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of "
-            f"{len(weights)} models"
+            f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of {len(weights)} models"
         )
         say(*(f"the remote {remote} ({url}) may still hold former versions" for remote, url in purged.remotes))
     counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count)

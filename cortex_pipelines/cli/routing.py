@@ -19,11 +19,10 @@ from cortex_pipelines.versioning.root import find_root
 def off_policy(log: Path, low: float | None, high: float | None, as_json: bool) -> None:
     """Estimate a new policy's mean reward from the decisions of another in LOG.
 
-    LOG holds one decision a line: its reward, the propensity (the probability with which it was
-    taken) and the target (the probability with which the new policy would take it). Estimates are
-    self-normalised (snips) and plain (ips) inverse propensity scores with 95 % intervals. Where the
-    log does not support them, the reason is printed too. Rewards are taken to lie in the range that
-    the log shows, or between --low and --high.
+    LOG holds one decision a line: its reward, the propensity (the probability with which it was taken) and the target
+    (the probability with which the new policy would take it). Estimates are self-normalised (snips) and plain (ips)
+    inverse propensity scores with 95 % intervals. Where the log does not support them, the reason is printed too.
+    Rewards are taken to lie in the range that the log shows, or between --low and --high.
     """
     from cortex_pipelines.routing.evaluation.logged_policies import value_from_log
 

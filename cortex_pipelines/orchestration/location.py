@@ -103,28 +103,6 @@ def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.Sc
     ]
 
 
-def sync_sensor(root: Path) -> dg.SensorDefinition:
-    """Report changes by ``dvc repro``, ``dvc pull`` or a checkout to Dagster."""
-
-    @dg.sensor(
-        name="sync",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Brings Dagster's view into line with dvc.lock and the workspace.",
-    )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        project, definitions = open_location(root)
-        follow_projects(context.instance, project)
-        mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
-        if context.cursor == mark:
-            return dg.SkipReason("nothing changed since the last check")
-        events = sync_project(project, definitions, context.instance)
-        context.update_cursor(mark)
-        return dg.SkipReason(f"{events} versions reported")
-
-    return sensor
-
-
 def fingerprint(root: Path, names: Sequence[str]) -> str:
     """Fingerprint of lock files and outputs by file metadata, without reading content."""
     paths = [root / name for name in ("dvc.lock", "params.yaml", "sources.lock", "releases.lock", "dvc.yaml")]
@@ -166,10 +144,27 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
         selection=dg.AssetSelection.assets(*(asset.name for asset in project.graph.order if asset.partitioned)),
         description="All assets of one project, from its repository to the release.",
     )
+
+    @dg.sensor(
+        name="sync",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Brings Dagster's view into line with dvc.lock and the workspace.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        project, definitions = open_location(root)
+        follow_projects(context.instance, project)
+        mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
+        if context.cursor == mark:
+            return dg.SkipReason("nothing changed since the last check")
+        events = sync_project(project, definitions, context.instance)
+        context.update_cursor(mark)
+        return dg.SkipReason(f"{events} versions reported")
+
     return project, dg.Definitions(
         assets=build_assets(project, tracker, check_table),
         jobs=[job, project_job],
         schedules=schedules(job, settings),
-        sensors=[sync_sensor(root)],
+        sensors=[sensor],
         executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )

@@ -87,12 +87,6 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
     return steps
 
 
-def expected_seconds(project: Project, names: Iterable[str], partition: str | None) -> float | None:
-    durations = last_seconds(project.root)
-    durations_of_assets = [_estimate_seconds(project, name, partition, durations)[0] for name in sorted(names)]
-    return sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
-
-
 def _estimate_seconds(
     project: Project, name: str, partition: str | None, durations: Mapping[tuple[str, str], float]
 ) -> tuple[float | None, str]:
@@ -181,9 +175,8 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
             if licences.height:
                 licence_counts = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
                 reasons.append(
-                    f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences "
-                    f"({licence_counts}); if you may train on them, write it to "
-                    f"projects.{name}.ingestion.trainable_licences"
+                    f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences ({licence_counts}); "
+                    f"if you may train on them, write it to projects.{name}.ingestion.trainable_licences"
                 )
             skipped = pl.read_parquet(folder / "skipped_files.parquet").sort("reason", "path")
             for (reason,), rows in skipped.group_by("reason", maintain_order=True):
@@ -229,7 +222,12 @@ def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
     part = model.partition if monitor.partitioned else None
     metrics: dict[str, Any] = read_json(project.output(monitor.name, part) / "metrics.json")
     training_end = last_ends(project.root).get((model.asset, model.partition or ""))
-    seconds = expected_seconds(project, project.graph.downstream([model.asset]), model.partition)
+    durations = last_seconds(project.root)
+    durations_of_assets = [
+        _estimate_seconds(project, name, model.partition, durations)[0]
+        for name in sorted(project.graph.downstream([model.asset]))
+    ]
+    seconds = sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
     errors, at_least = metrics.get("errors_since"), metrics.get("errors_since_low")
     stage = locked_stages(project.root).get(model.address, {})
     current = snapshot.take(Stage(project, project.graph.assets[model.asset], model.partition))

@@ -73,9 +73,8 @@ def back_up(
             foreign_folders.add(snapshot["folder"])
     if projects_elsewhere := sorted(map(str, foreign_folders - {path.resolve() for path in moved_from})):
         raise BackupError(
-            f"{repository} holds backups of another project, from "
-            f"{', '.join(projects_elsewhere)}; name another place, or, if that was this project, "
-            f"add --moved-from {projects_elsewhere[0]}"
+            f"{repository} holds backups of another project, from {', '.join(projects_elsewhere)}; name another place, "
+            f"or, if that was this project, add --moved-from {projects_elsewhere[0]}"
         )
     exact_outputs = [f"data/{asset.name}" for asset in project.graph.order if asset.determinism == "exact"]
     excluded = (_KEYS, *(() if everything else (*_REPRODUCIBLE, *exact_outputs)))

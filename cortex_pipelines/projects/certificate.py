@@ -50,6 +50,11 @@ def record_deletion(
     timestamp = datetime.now(UTC)
     name = f"{timestamp:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     stones = list(stones)
+    concerned = project.graph.downstream([INTERACTIONS]) | {INTERACTIONS}
+    if any(stone.user is None for stone in stones):
+        concerned |= set(source_derived_assets(project))
+    projects = {stone.project for stone in stones}
+    stages = locked_stages(project.root)
     record = {
         "id": name,
         "requested": timestamp.isoformat(timespec="seconds"),
@@ -57,7 +62,14 @@ def record_deletion(
         "forgotten": [stone.model_dump(exclude_none=True) for stone in stones],
         "removed": {kind: count for kind, count in removed.items() if count},
         "purges": [],
-        "outputs": _versions(project, stones),
+        "outputs": {
+            address: version
+            for asset in project.graph.order
+            if asset.name in concerned
+            for partition in project.partitions_of(asset)
+            if partition is None or None in projects or partition in projects
+            if (version := locked_version(stages, address := project.address(asset, partition)))
+        },
         "models": [asdict(model) for model in models],
     }
     write_whole(_folder(project) / f"{name}.json", json.dumps(record, indent=1))
@@ -134,23 +146,6 @@ def certify(project: Project, path: Path, name: str | None = None) -> dict[str, 
 
 def _folder(project: Project) -> Path:
     return project.state / "deletions"
-
-
-def _versions(project: Project, stones: list[Tombstone]) -> dict[str, str]:
-    """Versions of all outputs that may contain the forgotten data, by DVC address."""
-    concerned = project.graph.downstream([INTERACTIONS]) | {INTERACTIONS}
-    if any(stone.user is None for stone in stones):
-        concerned |= set(source_derived_assets(project))
-    projects = {stone.project for stone in stones}
-    stages = locked_stages(project.root)
-    return {
-        address: version
-        for asset in project.graph.order
-        if asset.name in concerned
-        for partition in project.partitions_of(asset)
-        if partition is None or None in projects or partition in projects
-        if (version := locked_version(stages, address := project.address(asset, partition)))
-    }
 
 
 def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:

@@ -91,13 +91,6 @@ def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
     counts = {"events of feedback": _erase_stored_events(root, params, covers)}
     counts["events of the gateway"] = _erase_logged_events(gateway_log(root), covers)
     notes = project_notes.notes_files(root, name)
-    copies = _copies_of(root, params, name)
-    for path in (*notes, *copies):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return {**counts, "databases of notes": bool(notes), "copies of sources": len(copies)}
-
-
-def _copies_of(root: Path, params: Parameters, name: str) -> list[Path]:
     pinned: dict[str, Any] = read_yaml(root / "sources.lock").get("projects") or {}
 
     def copies(project: str) -> set[Path]:
@@ -111,7 +104,10 @@ def _copies_of(root: Path, params: Parameters, name: str) -> list[Path]:
         }
 
     copies_of_others = [copies(project) for project in params.projects if project != name]
-    return sorted(path for path in copies(name).difference(*copies_of_others) if path.exists())
+    own_copies = sorted(path for path in copies(name).difference(*copies_of_others) if path.exists())
+    for path in (*notes, *own_copies):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return {**counts, "databases of notes": bool(notes), "copies of sources": len(own_copies)}
 
 
 def emptied_projects(params: Parameters) -> frozenset[str]:

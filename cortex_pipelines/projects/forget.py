@@ -195,8 +195,14 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     for leftover in _LEFTOVERS:
         shutil.rmtree(project.state / leftover, ignore_errors=True)
     _drop_opened_data(project)
+    cache = project.root / ".dvc" / "cache"
+    before = _size(cache)
+    with locked_repo(project.root) as repo:
+        # DVC warns twice about each stage that was never run
+        logging.getLogger("dvc").setLevel(logging.ERROR)
+        repo.gc(workspace=True)
     return Purged(
-        _purge_dvc(project.root),
+        max(0, before - _size(cache)),
         _purge_mlflow(project),
         _purge_dagster(project, instance),
         len(folders),
@@ -219,16 +225,6 @@ def _nodes(node: LineageNode) -> Iterator[LineageNode]:
     yield node
     for child in node.made_from:
         yield from _nodes(child)
-
-
-def _purge_dvc(root: Path) -> int:
-    cache = root / ".dvc" / "cache"
-    before = _size(cache)
-    with locked_repo(root) as repo:
-        # DVC warns twice about each stage that was never run
-        logging.getLogger("dvc").setLevel(logging.ERROR)
-        repo.gc(workspace=True)
-    return max(0, before - _size(cache))
 
 
 def dvc_remotes(root: Path) -> tuple[tuple[str, str], ...]:

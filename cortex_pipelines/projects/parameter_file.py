@@ -136,21 +136,6 @@ class Origin:
 
 
 def origins(root: Path, effective: Effective, section: str, project: str | None = None) -> list[Origin]:
-    files = _parameter_files(root, effective, section, project)
-    return [
-        Origin(".".join(keys), json.dumps(value, ensure_ascii=False), _source(files, keys), meaning)
-        for keys, value, meaning in _leaves(effective.section(section, project))
-    ]
-
-
-class _ParameterFile(NamedTuple):
-    name: str
-    values: Any
-    lines: Mapping[tuple[str, ...], int] = {}
-    prefix: tuple[str, ...] = ()
-
-
-def _parameter_files(root: Path, effective: Effective, section: str, project: str | None) -> list[_ParameterFile]:
     layout, parameters = effective.layout, effective.parameters
     text = (root / FILE).read_text(encoding="utf-8-sig")
     values, lines = read_yaml(root / FILE), lines_of(text)
@@ -165,7 +150,17 @@ def _parameter_files(root: Path, effective: Effective, section: str, project: st
     for name in dict.fromkeys((profile, STANDARD)):
         of_profile = read_yaml(folder / f"{name}.yaml").get(section)
         files.append(_ParameterFile(f"profile {name}", of_profile))
-    return files
+    return [
+        Origin(".".join(keys), json.dumps(value, ensure_ascii=False), _source(files, keys), meaning)
+        for keys, value, meaning in _leaves(effective.section(section, project))
+    ]
+
+
+class _ParameterFile(NamedTuple):
+    name: str
+    values: Any
+    lines: Mapping[tuple[str, ...], int] = {}
+    prefix: tuple[str, ...] = ()
 
 
 def _source(files: list[_ParameterFile], keys: tuple[str, ...]) -> str:

@@ -230,16 +230,7 @@ def _check_out(entry: _RegisteredModel, folder: Path) -> None:
     else:
         champions[entry.asset] = entry.compared_champion()
     write_yaml(folder / RELEASES, releases)
-    _copy_untracked_sources(root, folder)
-    _require_same_code(entry, folder)
-
-
-def _copy_untracked_sources(root: Path, folder: Path) -> None:
-    """Copy sources in the project's folder that git does not track.
-
-    Their pins fix the content, so a source edited since then raises in the asset that reads it instead of changing the
-    result silently.
-    """
+    # sources that git does not track; their pins fix the content, so one that was edited since then is refused
     for relative_path in _relative_paths(read_yaml(folder / "params.yaml")):
         source, target = (root / relative_path).resolve(), (folder / relative_path).resolve()
         inside = source.is_relative_to(root.resolve()) and target.is_relative_to(folder)
@@ -249,6 +240,13 @@ def _copy_untracked_sources(root: Path, folder: Path) -> None:
                 shutil.copytree(source, target, symlinks=True)
             else:
                 shutil.copy2(source, target)
+    addresses = [address for address, _ in entry.required_stages(data_only=False)]
+    differing = differing_code(folder, entry.registered_stages, addresses)
+    if differing:
+        raise ReproductionError(
+            f"{entry.name} version {entry.number} was made from code that commit {entry.commit[:12]} does not contain: "
+            f"{', '.join(differing[:5])}{' …' if len(differing) > 5 else ''}. Commit the code, then train again"
+        )
 
 
 def _relative_paths(value: Any) -> Iterator[str]:
@@ -261,18 +259,6 @@ def _relative_paths(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _relative_paths(inner)
-
-
-def _require_same_code(entry: _RegisteredModel, folder: Path) -> None:
-    """Raise if the commit does not contain the code recorded in the lock."""
-    addresses = [address for address, _ in entry.required_stages(data_only=False)]
-    differing = differing_code(folder, entry.registered_stages, addresses)
-    if differing:
-        raise ReproductionError(
-            f"{entry.name} version {entry.number} was made from code that commit "
-            f"{entry.commit[:12]} does not contain: {', '.join(differing[:5])}"
-            f"{' …' if len(differing) > 5 else ''}. Commit the code, then train again"
-        )
 
 
 def _compare(

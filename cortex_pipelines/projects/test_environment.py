@@ -46,9 +46,15 @@ def pin_environment(project: Project, name: str, extra_requirements: Sequence[st
     folder = project.output("repository_files", name)
     if not (folder / "files.parquet").exists():
         raise ProjectError(f"{name}: its files are not read yet: `cortex run --project {name} repository_files`")
-    declared, unavailable = _declared_requirements(folder)
+    available: dict[str, None] = {}
+    not_packages: dict[str, None] = {}
+    files = REPOSITORY_FILES.read(folder, "source", "path", "text")
+    for of_source in files.partition_by("source"):
+        texts = dict(zip(of_source["path"], of_source["text"], strict=True))
+        for into, lines in zip((available, not_packages), declared_packages(texts), strict=True):
+            into.update(dict.fromkeys(lines))
     overridden = {canonicalize_name(requirement.name) for requirement in extra}
-    requested = [line for line in declared if canonicalize_name(Requirement(line).name) not in overridden]
+    requested = [line for line in sorted(available) if canonicalize_name(Requirement(line).name) not in overridden]
     requested += [str(requirement) for requirement in extra]
     if not any(canonicalize_name(Requirement(line).name) == _RUNS_TESTS for line in requested):
         requested.append(_RUNS_TESTS)
@@ -64,7 +70,7 @@ def pin_environment(project: Project, name: str, extra_requirements: Sequence[st
     write_values(project.root, values)
     follow_projects(project)
     packages = sum(1 for line in text.splitlines() if "==" in line and line[:1].isalnum())
-    return PinnedRequirements(str(path), requested, unavailable, packages)
+    return PinnedRequirements(str(path), requested, sorted(not_packages), packages)
 
 
 def _parse_requirement(line: str) -> Requirement:
@@ -75,14 +81,3 @@ def _parse_requirement(line: str) -> Requirement:
     if requirement.url:
         raise ProjectError(f"{line!r}: only packages of an index, which come as wheels")
     return requirement
-
-
-def _declared_requirements(folder: Path) -> tuple[list[str], list[str]]:
-    available: dict[str, None] = {}
-    unavailable: dict[str, None] = {}
-    files = REPOSITORY_FILES.read(folder, "source", "path", "text")
-    for of_source in files.partition_by("source"):
-        texts = dict(zip(of_source["path"], of_source["text"], strict=True))
-        for into, lines in zip((available, unavailable), declared_packages(texts), strict=True):
-            into.update(dict.fromkeys(lines))
-    return sorted(available), sorted(unavailable)

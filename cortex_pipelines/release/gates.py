@@ -176,7 +176,13 @@ def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysi
     shares = [f"{count.failed} of {count.answered} answers" for count in (canary, champion)]
     words = f"fails in {shares[0]}, the champion {shares[1]}"
     if look:
-        low, high = _difference(canary, champion, 1 - _ERROR / 2**look)
+        # interval of the difference of two proportions (Newcombe 1998, method 10)
+        confidence = 1 - _ERROR / 2**look
+        first = wilson(canary.failed, canary.answered, confidence)
+        second = wilson(champion.failed, champion.answered, confidence)
+        difference = first.estimate - second.estimate
+        low = difference - math.hypot(first.estimate - first.low, second.high - second.estimate)
+        high = difference + math.hypot(first.high - first.estimate, second.estimate - second.low)
         comparison = f"{words}: {low:+.1%} to {high:+.1%}"
         if low > 0:
             return Analysis("failure", comparison)
@@ -185,13 +191,3 @@ def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysi
     if canary.answered >= max_answers:
         return Analysis("inconclusive", f"{words}, which decides nothing")
     return None
-
-
-def _difference(canary: Count, champion: Count, confidence: float) -> tuple[float, float]:
-    """Interval of the difference of two proportions (Newcombe 1998, method 10)."""
-    first = wilson(canary.failed, canary.answered, confidence)
-    second = wilson(champion.failed, champion.answered, confidence)
-    difference = first.estimate - second.estimate
-    below = math.hypot(first.estimate - first.low, second.high - second.estimate)
-    above = math.hypot(first.high - first.estimate, second.estimate - second.low)
-    return difference - below, difference + above

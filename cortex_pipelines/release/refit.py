@@ -1,14 +1,14 @@
 """How far the served weights of a refit adapter are from the judged ones."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.prompts.examples import Example, read_examples, sampled
+from cortex_pipelines.prompts.examples import read_examples, sampled
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 REFIT = "refit"
@@ -30,7 +30,11 @@ def record_difference(
     The probe set is of the validation rows, which only the served weights were trained on: on code that neither or
     both have seen, they differ less. The bound is the upper end of an interval by bootstrap over files.
     """
-    probe = _probe(datasets, settings)
+    probe = [
+        example
+        for task, folder in datasets.items()
+        for example in sampled(read_examples(folder, task, "validation"), settings.items, settings.seed)
+    ]
     before, after = (scorer.scores(probe, folder) for folder in (judged, served))
     pairs = [
         (item.path, [b - a for a, b in zip(first.token_nats, second.token_nats, strict=True)])
@@ -48,14 +52,6 @@ def record_difference(
         record |= {"mean_difference": interval.estimate, "bound": interval.high}
         record["mean_gain"] = -sum(sum(nats) for _, nats in pairs) / record["tokens"]
     write_json(served.parent / _RECORD, record)
-
-
-def _probe(datasets: Mapping[str, Path], settings: EvaluationSettings) -> Sequence[Example]:
-    return [
-        example
-        for task, folder in datasets.items()
-        for example in sampled(read_examples(folder, task, "validation"), settings.items, settings.seed)
-    ]
 
 
 def read_difference(release: Path) -> dict[str, Any] | None:

@@ -1,8 +1,7 @@
 """Great Expectations for what a table's schema cannot say.
 
-Relations between columns hold in every row, and a version that breaks one is not published. Volume
-and distributions are held against the version before: a shift is a warning, because a project may
-simply have changed.
+Relations between columns hold in every row, and a version that breaks one is not published. Volume and distributions
+are held against the version before: a shift is a warning, because a project may simply have changed.
 """
 
 import logging

@@ -119,9 +119,8 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ro
     trained_base = dict(manifest.base or {})
     if trained_base.get("digest") != base.digest:
         raise UntrustedModelError(
-            f"{manifest.model} was trained on {trained_base.get('name', 'no base')}, which is not "
-            f"this project's {base.name}; run from the project it was trained in, or set "
-            "models.base in params.yaml to its base"
+            f"{manifest.model} was trained on {trained_base.get('name', 'no base')}, which is not this project's "
+            f"{base.name}; run from the project it was trained in, or set models.base in params.yaml to its base"
         )
     resident = ResidentBase(base)
     resident.apply(read_lora(adapter_folder(folder, config.get("task") or None)))

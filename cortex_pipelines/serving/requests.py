@@ -47,8 +47,7 @@ class PromptTarget:
 PromptBuilder = Callable[[PromptTarget], RenderedPrompt]
 """Builds the prompt of a request for a model.
 
-A prompt that is too long loses its beginning: first the least similar examples, then the code
-farthest from the cursor.
+A prompt that is too long loses its beginning: first the least similar examples, then the code farthest from the cursor.
 """
 
 
@@ -85,9 +84,8 @@ def task(name: str, **values: str) -> PromptBuilder:
 def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> PromptBuilder:
     """A gap between two texts, in the format of the training (``prompt_segments``).
 
-    Gaps in training begin at a line start, so the cursor's line is passed as the beginning of the
-    answer. Excess lines are dropped, the farthest first. ``extra`` is code from other files, the most
-    relevant last.
+    Gaps in training begin at a line start, so the cursor's line is passed as the beginning of the answer. Excess lines
+    are dropped, the farthest first. ``extra`` is code from other files, the most relevant last.
     """
     start = prefix.rfind("\n") + 1
     head, line = prefix[:start], prefix[start:]

@@ -132,9 +132,8 @@ def start_experiment(
 
     Args:
         models: Served models by name.
-        a: Control arm: ``champion`` or the number of a release, with ``:WAY`` for another condition
-            than the released one, or ``base`` or ``context`` without adapter; ``+VARIANT`` uses the
-            templates in ``prompts/VARIANT``.
+        a: Control arm: ``champion`` or the number of a release, with ``:WAY`` for another condition than the released
+            one, or ``base`` or ``context`` without adapter; ``+VARIANT`` uses the templates in ``prompts/VARIANT``.
         b: Treatment arm, in the same form; equal to ``a`` for an A/A test.
 
     Raises:

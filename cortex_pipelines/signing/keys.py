@@ -76,8 +76,7 @@ def has_key(root: Path) -> bool:
 def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
     """A project's trusted keys, its own included, by fingerprint.
 
-    The project's own key is derived from its private key, not from ``signing.pub``, which anybody
-    can write.
+    The project's own key is derived from its private key, not from ``signing.pub``, which anybody can write.
     """
     folder = keys_folder(root)
     public_path = folder / PUBLIC_KEY

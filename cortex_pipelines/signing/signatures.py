@@ -36,19 +36,9 @@ def require_signer() -> None:
 def sign_openssf(root: Path, folder: Path) -> Path:
     """Sign every file of a folder by ``model.sig`` in it; the path of the public key for those who verify."""
     require_signer()
-    from model_signing import hashing, signing
-
-    private, public = _keys(root)
-    signature_path = folder / OPENSSF_SIGNATURE
-    config = hashing.Config().set_ignored_paths(paths=[OPENSSF_SIGNATURE])  # type: ignore[no-untyped-call]
-    signer = signing.Config().set_hashing_config(config)  # type: ignore[no-untyped-call]
-    signer.use_elliptic_key_signer(private_key=private).sign(folder, signature_path)
-    return public
-
-
-def _keys(root: Path) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+    from model_signing import hashing, signing
 
     private = keys_folder(root) / _PRIVATE_KEY
     public = private.with_name(OPENSSF_PUBLIC_KEY)
@@ -57,7 +47,11 @@ def _keys(root: Path) -> tuple[Path, Path]:
     only_readable_here(private)
     key = load_pem_private_key(private.read_bytes(), password=None).public_key()
     write_whole(public, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return private, public
+    signature_path = folder / OPENSSF_SIGNATURE
+    config = hashing.Config().set_ignored_paths(paths=[OPENSSF_SIGNATURE])  # type: ignore[no-untyped-call]
+    signer = signing.Config().set_hashing_config(config)  # type: ignore[no-untyped-call]
+    signer.use_elliptic_key_signer(private_key=private).sign(folder, signature_path)
+    return public
 
 
 SIGNATURE = "manifest.sig"

@@ -70,8 +70,7 @@ def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
         for columns in (interface.inputs, interface.outputs)
     )
     signature = ModelSignature(inputs=inputs, outputs=outputs)
-    # the loaded model checks its input itself: MLflow would refuse a list of strings, since that
-    # has no column's name
+    # the loaded model checks its input itself: MLflow would refuse a list of strings, since that has no column's name
     signature._is_signature_from_type_hint = True
     model = Model(
         artifact_path=model_metadata.name,

@@ -44,20 +44,9 @@ OUTPUT, INPUT = "output", "input"
 
 def data_set(asset: VersionedAsset, partition: str | None, digest: str, folder: Path, context: str) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = json.dumps({"uri": "/".join(filter(None, ("data", asset.name, partition)))})
-    schema, profile = _schema(asset), _profile(asset, folder)
-    described = Dataset(asset.name, digest, source_type="local", source=source, schema=schema, profile=profile)
-    return DatasetInput(described, tags=[InputTag("mlflow.data.context", context)])
-
-
-def _schema(asset: VersionedAsset) -> str | None:
-    """Columns for MLflow; where tables differ, prefixed with the table's name.
-
-    None for outputs without tables.
-    """
     from mlflow.types.schema import ColSpec, Schema
 
+    source = json.dumps({"uri": "/".join(filter(None, ("data", asset.name, partition)))})
     unlike = any(table.columns != asset.tables[0].columns for table in asset.tables)
     columns: list[Any] = [
         ColSpec(
@@ -66,7 +55,10 @@ def _schema(asset: VersionedAsset) -> str | None:
         for table in (asset.tables if unlike else asset.tables[:1])
         for column in table.columns
     ]
-    return json.dumps({"mlflow_colspec": Schema(columns).to_dict()}) if columns else None
+    schema = json.dumps({"mlflow_colspec": Schema(columns).to_dict()}) if columns else None
+    profile = _profile(asset, folder)
+    described = Dataset(asset.name, digest, source_type="local", source=source, schema=schema, profile=profile)
+    return DatasetInput(described, tags=[InputTag("mlflow.data.context", context)])
 
 
 def _profile(asset: VersionedAsset, folder: Path) -> str | None:

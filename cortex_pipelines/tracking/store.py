@@ -261,9 +261,8 @@ def _require_server(uri: str) -> None:
         ) from error
     except sqlalchemy.exc.OperationalError as error:
         raise ProjectError(
-            f"MLflow's database cannot be used: {' '.join(str(error.orig).split())}; start its "
-            "server or correct MLFLOW_TRACKING_URI, and run the same command again; what was "
-            "finished is kept"
+            f"MLflow's database cannot be used: {' '.join(str(error.orig).split())}; start its server or correct "
+            "MLFLOW_TRACKING_URI, and run the same command again; what was finished is kept"
         ) from error
 
 

@@ -56,9 +56,8 @@ def model_folder(
             if not restore(project.root, version, scratch / "model"):
                 otherwise = "`cortex rollback` to" if named_in == "releases.lock" else "name there"
                 raise ProjectError(
-                    f"version {version} of {model_name(model, partition)}, named in {named_in}, "
-                    "is not in the DVC cache: `dvc fetch --all-commits` fetches it from the "
-                    f"remote; or {otherwise} one that is there"
+                    f"version {version} of {model_name(model, partition)}, named in {named_in}, is not in the DVC "
+                    f"cache: `dvc fetch --all-commits` fetches it from the remote; or {otherwise} one that is there"
                 )
             replace_folder(scratch / "model", cached)
     return cached

@@ -13,7 +13,7 @@ returns what was computed before.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,14 @@ def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
     """
     if not compute.__module__.startswith(f"{PACKAGE}."):
         raise ValueError(f"{compute.__module__}: only code of {PACKAGE} can be looked up")
-    return _collapsed(modules_of(compute.__module__, compute.__qualname__))
+    files: set[Path] = set()
+    for module in modules_of(compute.__module__, compute.__qualname__):
+        source = source_file(module)
+        if source.stat().st_size:  # an empty __init__.py says nothing
+            files.add(source)
+        for path in data_files(module):
+            files |= set(_files(path)) if path.is_dir() else {path}
+    return tuple(sorted(_paths(FOLDER, frozenset(files))))
 
 
 @cache
@@ -150,17 +157,6 @@ def _evaluate_path(node: ast.AST, source: Path) -> Path | None:
         case ast.Call(func=ast.Name(id="Path"), args=[ast.Name(id="__file__")]):
             return source
     return None
-
-
-def _collapsed(modules: Iterable[str]) -> tuple[str, ...]:
-    files: set[Path] = set()
-    for module in modules:
-        source = source_file(module)
-        if source.stat().st_size:  # an empty __init__.py says nothing
-            files.add(source)
-        for path in data_files(module):
-            files |= set(_files(path)) if path.is_dir() else {path}
-    return tuple(sorted(_paths(FOLDER, frozenset(files))))
 
 
 def _paths(folder: Path, files: frozenset[Path]) -> Iterator[str]:

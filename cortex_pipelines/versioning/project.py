@@ -100,18 +100,17 @@ class Project:
     def address(self, asset: VersionedAsset, partition: str | None) -> str:
         return stage_address(asset.name, partition)
 
-    def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
-        effective = self.resolve().files  # whether or not they are written yet
-        return {
-            f"{file}:{key}": copy.deepcopy(look_up(values, key))
-            for file, keys in pin.keys(partition).items()
-            for values in [effective[file] if file in effective else peek_yaml(self.root / file)]
-            for key in keys
-        }
-
     def pin_version(self, pin: Pin, partition: str | None) -> str:
         """DataVersion of a pin, from the current files."""
-        return value_md5(self.pin_values(pin, partition))
+        effective = self.resolve().files  # whether or not they are written yet
+        return value_md5(
+            {
+                f"{file}:{key}": copy.deepcopy(look_up(values, key))
+                for file, keys in pin.keys(partition).items()
+                for values in [effective[file] if file in effective else peek_yaml(self.root / file)]
+                for key in keys
+            }
+        )
 
     @cached_property
     def code_versions(self) -> dict[str, str]:

@@ -168,15 +168,6 @@ def set_control_adapter(project: Project, name: str, other: str) -> None:
     follow_projects(project)
 
 
-def set_budget(root: Path, tokens: int) -> None:
-    with _study_lock(root):
-        values = read_values(root)
-        section = values.setdefault("adapters", {})
-        if section.get("max_tokens") != tokens:
-            section["max_tokens"] = tokens
-            write_values(root, values)
-
-
 def record_result(project: Project, name: str) -> None:
     folder = project.output("code_adapter_evaluation", name)
     metrics = read_json(folder / "metrics.json")
@@ -286,7 +277,12 @@ def run_study(
                 finished = {result.name for result in read_recorded_results(root) if result.budget == tokens}
                 remaining = [name for name in names if name not in finished]
             if remaining:
-                set_budget(root, tokens)
+                with _study_lock(root):
+                    values = read_values(root)
+                    section = values.setdefault("adapters", {})
+                    if section.get("max_tokens") != tokens:
+                        section["max_tokens"] = tokens
+                        write_values(root, values)
         for name in remaining:
             outcome += _study_project(root, name, control_projects.get(name), report)
     return outcome

@@ -199,9 +199,8 @@ def _add_shape(writer: Any, config: dict[str, Any]) -> None:
     kind = rope.get("rope_type", "default")
     if kind != "default" or config.get("hidden_act", "silu") != "silu":
         raise ExportError(
-            f"bases with rotary embeddings of type {kind} and {config.get('hidden_act')} "
-            "activations cannot be written as GGUF yet (default and silu can); "
-            "`--format merged` gives a model that llama.cpp's own converter takes"
+            f"bases with rotary embeddings of type {kind} and {config.get('hidden_act')} activations cannot be written "
+            "as GGUF yet (default and silu can); `--format merged` gives a model that llama.cpp's own converter takes"
         )
     heads = int(config["num_attention_heads"])
     size = int(config.get("head_dim") or config["hidden_size"] // heads)

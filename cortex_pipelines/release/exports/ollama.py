@@ -68,7 +68,17 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
     adapter = write_gguf(source, out)
     correlation = compare_base(base, source.base.folder)
     shutil.copyfile(base, out / BASE)
-    (out / MODELFILE).write_text(modelfile(source), encoding="utf-8")
+    config = json.loads((source.base.folder / "config.json").read_text(encoding="utf-8"))
+    context = min(int(config.get("max_position_embeddings", _LONGEST_CONTEXT)), _LONGEST_CONTEXT)
+    (out / MODELFILE).write_text(
+        f"# {source.model} {source.number or source.version} on {source.base.name}\nFROM ./{BASE}\nADAPTER "
+        f"./{ADAPTER}\n"
+        # adapters are trained on plain code, without a chat template
+        'TEMPLATE """{{ .Prompt }}"""\n'
+        "PARAMETER temperature 0\n"
+        f"PARAMETER num_ctx {context}\n",
+        encoding="utf-8",
+    )
     text = generate(out / BASE, out / ADAPTER)
     passed = (*adapter.passed, f"the rows of {base.name} are those that the adapter was trained on")
     metrics = {**adapter.metrics, "base_likeness": correlation}
@@ -76,20 +86,6 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
         skipped = "not checked by generation: neither llama-cli nor llama_cpp is installed"
         return ExportChecks(passed, (skipped,), metrics)
     return ExportChecks((*passed, "llama.cpp generates with it"), (), metrics)
-
-
-def modelfile(source: Source) -> str:
-    config = json.loads((source.base.folder / "config.json").read_text(encoding="utf-8"))
-    context = min(int(config.get("max_position_embeddings", _LONGEST_CONTEXT)), _LONGEST_CONTEXT)
-    return (
-        f"# {source.model} {source.number or source.version} on {source.base.name}\n"
-        f"FROM ./{BASE}\n"
-        f"ADAPTER ./{ADAPTER}\n"
-        # adapters are trained on plain code, without a chat template
-        'TEMPLATE """{{ .Prompt }}"""\n'
-        "PARAMETER temperature 0\n"
-        f"PARAMETER num_ctx {context}\n"
-    )
 
 
 def compare_base(gguf_file: Path, folder: Path) -> float:
@@ -116,8 +112,7 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
         correlations.append(float(np.corrcoef(gguf_weights.ravel(), expected.ravel())[0, 1]))
     if not correlations or min(correlations) < _MIN_CORRELATION:
         raise ExportError(
-            f"{gguf_file.name} is not the base that the adapter was trained on: its attention "
-            f"weights correlate by {min(correlations, default=0.0):.2f}, {_MIN_CORRELATION:g} is "
-            "needed"
+            f"{gguf_file.name} is not the base that the adapter was trained on: its attention weights correlate by "
+            f"{min(correlations, default=0.0):.2f}, {_MIN_CORRELATION:g} is needed"
         )
     return min(correlations)

@@ -1,9 +1,8 @@
 """Engine on llama.cpp: faster on CPUs, with the same answers within a bound.
 
-llama.cpp reuses its prompt cache regardless of the adapter, and cannot load an adapter while it
-runs. So each adapter has its own server process, and so has the base: prompt caches are separate,
-and the memory-mapped weights are shared. A new adapter's process is started and probed while the
-others keep answering.
+llama.cpp reuses its prompt cache regardless of the adapter, and cannot load an adapter while it runs. So each adapter
+has its own server process, and so has the base: prompt caches are separate, and the memory-mapped weights are shared. A
+new adapter's process is started and probed while the others keep answering.
 """
 
 import random

@@ -1,7 +1,6 @@
 """Base and adapters as GGUF (content-addressed), and llama.cpp's server in its own process.
 
-The cache also has torch's expected log-probabilities. The server is reached over a Unix socket private
-to this user.
+The cache also has torch's expected log-probabilities. The server is reached over a Unix socket private to this user.
 """
 
 import hashlib

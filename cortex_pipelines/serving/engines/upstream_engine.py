@@ -1,9 +1,8 @@
 """Engine on another server with OpenAI's ``/completions``, such as vLLM.
 
-This process holds no weights and cannot verify the server's: it requests a model whose name
-contains the adapter's version, and each answer carries a notice that the weights were not verified.
-Failed connections are retried with exponential backoff until the first token of an answer has
-arrived.
+This process holds no weights and cannot verify the server's: it requests a model whose name contains the adapter's
+version, and each answer carries a notice that the weights were not verified. Failed connections are retried with
+exponential backoff until the first token of an answer has arrived.
 """
 
 import asyncio
@@ -308,24 +307,6 @@ class UpstreamEngine(Engine):
 
     async def _chunks(self, job: Job, index: int, ids: Sequence[int], most: int) -> AsyncGenerator[AnswerChunk]:
         """Chunks of an answer, the last with its finish reason; retries before the first chunk."""
-        body = self._body(job, index, ids, most)
-        # a server that is known to be down gets a single attempt
-        most_attempts = 1 if self._down else self._server.attempts
-        for attempt in range(1, most_attempts + 1):
-            has_started = False
-            try:
-                async with aclosing(self._stream_request(body)) as chunks:
-                    async for chunk in chunks:
-                        has_started = True
-                        self._set_down("")
-                        yield chunk
-                return
-            except (UnavailableError, BusyError):
-                if has_started or attempt == most_attempts:
-                    raise
-            await asyncio.sleep(min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT))
-
-    def _body(self, job: Job, index: int, ids: Sequence[int], most: int) -> dict[str, Any]:
         sampling = job.sampling
         shares_tokenizer = self._settings.engine == "vllm"  # the same base, so the same tokens
         text = text_for_servers(self.tokenizer, ids)
@@ -342,7 +323,21 @@ class UpstreamEngine(Engine):
             body["seed"] = (sampling.seed + index) % 2**31
         if sampling.presence or sampling.frequency:
             body |= {"presence_penalty": sampling.presence, "frequency_penalty": sampling.frequency}
-        return body
+        # a server that is known to be down gets a single attempt
+        most_attempts = 1 if self._down else self._server.attempts
+        for attempt in range(1, most_attempts + 1):
+            has_started = False
+            try:
+                async with aclosing(self._stream_request(body)) as chunks:
+                    async for chunk in chunks:
+                        has_started = True
+                        self._set_down("")
+                        yield chunk
+                return
+            except (UnavailableError, BusyError):
+                if has_started or attempt == most_attempts:
+                    raise
+            await asyncio.sleep(min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT))
 
     async def _stream_request(self, body: Mapping[str, Any]) -> AsyncGenerator[AnswerChunk]:
         """Send one request and stream its chunks; UnavailableError and BusyError pass, EngineError does not."""

@@ -1,9 +1,8 @@
 """Every field of OpenAI's requests, and what the gateway does with it.
 
-A field that would change the answer is never ignored: it is supported, it has no effect on the
-answer, or it is refused by name unless its value is the default behaviour. The table in the
-documentation is generated from these rows: ``python -m
-cortex_pipelines.serving.http.openai_fields``.
+A field that would change the answer is never ignored: it is supported, it has no effect on the answer, or it is refused
+by name unless its value is the default behaviour. The table in the documentation is generated from these rows: ``python
+-m cortex_pipelines.serving.http.openai_fields``.
 """
 
 import json

@@ -82,8 +82,7 @@ class Suggestion:
     """The answer to a task.
 
     Args:
-        confidence: Geometric mean of its tokens' probabilities; not calibrated. 0 if an upstream
-            server reports none.
+        confidence: Geometric mean of its tokens' probabilities; not calibrated. 0 if an upstream server reports none.
         alternatives: Other answers, the most confident first.
         latency: Seconds.
         version: The adapter's DVC version, or the base's digest.

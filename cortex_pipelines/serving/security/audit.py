@@ -1,13 +1,11 @@
 """Append-only audit log of requests, each entry chained to the previous one by its hash.
 
-A changed, removed or inserted line breaks the chain. The chain cannot reveal that lines are missing
-at its end, or that the whole file was rewritten: for that, note the last hash elsewhere from time
-to time and pass it to the check.
+A changed, removed or inserted line breaks the chain. The chain cannot reveal that lines are missing at its end, or that
+the whole file was rewritten: for that, note the last hash elsewhere from time to time and pass it to the check.
 
-Forgetting a person removes the personal fields of their entries, which are then marked and keep
-their original hash (``was``), so the chain and all noted hashes stay valid. A tombstone in the
-chain binds the redacted entries. A nonce in each entry, removed with the name, prevents testing
-guesses of the name against that hash.
+Forgetting a person removes the personal fields of their entries, which are then marked and keep their original hash
+(``was``), so the chain and all noted hashes stay valid. A tombstone in the chain binds the redacted entries. A nonce in
+each entry, removed with the name, prevents testing guesses of the name against that hash.
 """
 
 import hashlib

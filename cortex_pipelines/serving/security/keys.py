@@ -87,7 +87,22 @@ class KeyRing:
             return ()
         file_state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if file_state != self._file_state:
-            self._cached_keys = self._read()
+            keys = []
+            try:
+                for row in json.loads(self._path.read_text(encoding="utf-8"))["keys"]:
+                    values = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
+                    values |= {name: tuple(values.get(name, ())) for name in ("scopes", "projects", "models")}
+                    key = ApiKey(**values)
+                    key.state(datetime.now(UTC))  # raises on an invalid time
+                    scopes_of([key.role] if key.role else [])  # or role
+                    bytes.fromhex(key.salt)
+                    keys.append(key)
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                raise KeysDamagedError(
+                    f"{self._path} cannot be read ({type(error).__name__}: {error}); bring it back, or "
+                    "delete it, which ends all keys"
+                ) from error
+            self._cached_keys = tuple(keys)
             self._file_state = file_state
         return self._cached_keys
 
@@ -165,24 +180,6 @@ class KeyRing:
                     raise ApiKeyError(f"the API key {key.name} is {state}; ask for a new one", key.name)
                 return key
         raise ApiKeyError("the API key is not known here; `cortex keys create NAME` makes one")
-
-    def _read(self) -> tuple[ApiKey, ...]:
-        keys = []
-        try:
-            for row in json.loads(self._path.read_text(encoding="utf-8"))["keys"]:
-                values = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
-                values |= {name: tuple(values.get(name, ())) for name in ("scopes", "projects", "models")}
-                key = ApiKey(**values)
-                key.state(datetime.now(UTC))  # raises on an invalid time
-                scopes_of([key.role] if key.role else [])  # or role
-                bytes.fromhex(key.salt)
-                keys.append(key)
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise KeysDamagedError(
-                f"{self._path} cannot be read ({type(error).__name__}: {error}); bring it back, or "
-                "delete it, which ends all keys"
-            ) from error
-        return tuple(keys)
 
     @contextmanager
     def _changing(self) -> Iterator[list[ApiKey]]:

@@ -56,22 +56,6 @@ class Provider:
 
     def caller(self, token: str) -> Principal:
         """Verify a token and return its principal; TokenError, or ProviderError without the provider's keys."""
-        claims = self._verified(token)
-        subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
-            raise TokenError("the token's subject (sub) is not a text of 1 to 255 characters")
-        name = PREFIX + subject
-        projects: tuple[str, ...] = ()
-        if (claim := self._settings.project_claim) is not None:
-            projects = tuple(_texts(claims, claim))
-            if not projects:
-                raise TokenError(f"the token names no project in its claim {claim}", name)
-        mapping: Mapping[str, str] = self._settings.roles or {role: role for role in ROLES}
-        claimed_roles = _texts(claims, self._settings.role_claim)
-        roles = {mapping[value] for value in claimed_roles if value in mapping}
-        return Principal(name, scopes_of(roles), projects)
-
-    def _verified(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid", "")
@@ -93,7 +77,19 @@ class Provider:
                 jwt.InvalidIssuerError: f"is of another issuer (iss); it has to be of {self._settings.issuer}",
             }
             raise TokenError(f"the token {reasons.get(type(error), f'is not valid: {error}')}") from error
-        return claims
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+            raise TokenError("the token's subject (sub) is not a text of 1 to 255 characters")
+        name = PREFIX + subject
+        projects: tuple[str, ...] = ()
+        if (claim := self._settings.project_claim) is not None:
+            projects = tuple(_texts(claims, claim))
+            if not projects:
+                raise TokenError(f"the token names no project in its claim {claim}", name)
+        mapping: Mapping[str, str] = self._settings.roles or {role: role for role in ROLES}
+        claimed_roles = _texts(claims, self._settings.role_claim)
+        roles = {mapping[value] for value in claimed_roles if value in mapping}
+        return Principal(name, scopes_of(roles), projects)
 
     def _key(self, kid: str) -> jwt.PyJWK:
         with self._lock:

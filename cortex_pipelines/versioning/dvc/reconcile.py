@@ -138,7 +138,14 @@ def sync(
     """Reconcile Dagster's view with DVC's; returns the number of events. ``emit_inputs=False`` leaves out tags about
     code and inputs, to show in a test that they matter; ``unknown`` asks whether nothing remembers a version any more.
     """
-    remove_stray_partitions(project)
+    # outputs of projects that left params.yaml remain in DVC's cache; left here, DVC would hash them with the folder
+    # above the partitions, on which a fan-in stage depends
+    for asset in project.graph.order:
+        folder = project.root / "data" / asset.name
+        if asset.partitioned and folder.is_dir():
+            for entry in folder.iterdir():
+                if entry.is_dir() and entry.name not in project.partitions:
+                    discard(entry)
     follow_projects(instance, project)
     observed_version = partial(staleness.snapshot().version, observed=True)
     events = sum(
@@ -163,20 +170,6 @@ def sync(
             if unknown(view) or not agree:
                 events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
     return events
-
-
-def remove_stray_partitions(project: Project) -> None:
-    """Remove outputs of projects that left params.yaml; they remain in DVC's cache.
-
-    A fan-in stage depends on the folder above the partitions; one that is left there would be read by DVC's hash, but
-    by nothing else.
-    """
-    for asset in project.graph.order:
-        folder = project.root / "data" / asset.name
-        if asset.partitioned and folder.is_dir():
-            for entry in folder.iterdir():
-                if entry.is_dir() and entry.name not in project.partitions:
-                    discard(entry)
 
 
 def _sync_one(

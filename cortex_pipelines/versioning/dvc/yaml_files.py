@@ -99,7 +99,22 @@ def _parsed(text: str, name: str) -> Any:
         raise YamlTextError(name, f"it is {_NESTING}") from error
     except (YAMLError, ValueError, TypeError, OverflowError) as error:
         raise YamlTextError(name, f"{_words(error)}; correct that value") from error
-    _require_small(loaded, len(text), name)
+    # aliases allow values larger than their text, or endless ones
+    remaining = 4 * len(text) + 1000
+    waiting = [(loaded, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        inside: Sequence[Any] = ()
+        if isinstance(node, Mapping):
+            inside = [*node.keys(), *node.values()]
+        elif isinstance(node, (list, set, tuple)):
+            inside = list(node)
+        remaining -= 1 + len(inside)
+        if remaining < 0:
+            raise YamlTextError(name, f"it grows far beyond its own size; {_ALIASES}")
+        if depth > _DEEPEST:
+            raise YamlTextError(name, f"it is {_NESTING}")
+        waiting.extend((part, depth + 1) for part in inside)
     return loaded
 
 
@@ -169,25 +184,6 @@ def _siblings(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _require_small(value: Any, chars: int, name: str) -> None:
-    """Raise on values larger than their text or endless, as aliases allow."""
-    remaining = 4 * chars + 1000
-    waiting = [(value, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        inside: Sequence[Any] = ()
-        if isinstance(node, Mapping):
-            inside = [*node.keys(), *node.values()]
-        elif isinstance(node, (list, set, tuple)):
-            inside = list(node)
-        remaining -= 1 + len(inside)
-        if remaining < 0:
-            raise YamlTextError(name, f"it grows far beyond its own size; {_ALIASES}")
-        if depth > _DEEPEST:
-            raise YamlTextError(name, f"it is {_NESTING}")
-        waiting.extend((part, depth + 1) for part in inside)
 
 
 def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
