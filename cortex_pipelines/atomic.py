@@ -111,10 +111,7 @@ def is_same_file(out: Path, read: Path) -> bool:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a folder, which is created if missing.
-
-    The kernel releases the lock when the process dies for any reason.
-    """
+    """Hold an exclusive lock on a folder, created if missing, until the end of the block or of the process."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -144,11 +141,7 @@ def sweep(folder: Path, prefix: str = "") -> int:
 
 
 def began_before(process: int, path: Path) -> bool | None:
-    """Whether a process started before a file was written, so may have written it.
-
-    Returns:
-        None if no process has that id, or it may not be inspected.
-    """
+    """Whether a process started before a file was written; None if there is none, or it may not be inspected."""
     try:
         return bool(psutil.Process(process).create_time() <= path.stat().st_mtime + 1)
     except (psutil.Error, OSError):

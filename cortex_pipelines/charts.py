@@ -14,10 +14,7 @@ _EDGES = (0.16, 0.14, 0.8, 0.82)
 def chart(
     draw: Callable[[Any], object], width: float, height: float, edges: tuple[float, float, float, float] = _EDGES
 ) -> str:
-    """A chart as a ``data:`` address, for an image in HTML or Markdown that needs no file.
-
-    Sizes in inches; ``edges`` are left, bottom, width and height of the axes as shares of the picture.
-    """
+    """A chart as a ``data:`` address; sizes in inches, ``edges`` are left, bottom, width and height as shares."""
     encoded = b64encode(picture(draw, width, height, edges)).decode()
     return f"data:image/svg+xml;base64,{encoded}"
 

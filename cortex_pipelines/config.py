@@ -214,12 +214,7 @@ PER_PROJECT = LAYOUT.per_project
 
 
 def resolve(root: Path, file: Path | None = None) -> Effective:
-    """The effective parameters of a project, or of ``file`` in place of its ``params.yaml``.
-
-    Raises:
-        ProjectError: a key is missing, unknown, or of the wrong type (names the key and the
-            expected type), or a source's location looks private.
-    """
+    """The parameters of a project, or of ``file``; ProjectError names a wrong key, or a location that looks private."""
     effective = resolve_parameters(root, LAYOUT, file)
     params: Parameters = effective.parameters
     # a source's location is copied verbatim to locks and histories
@@ -261,14 +256,7 @@ def load_parameters(root: Path, file: Path | None = None) -> Parameters:
 
 
 def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
-    """Parameters of the project around a folder; outside a project, those of the standard profile.
-
-    Args:
-        folder: A folder in a project; None means the current one (or ``CORTEX_ROOT``), which need not be in a project.
-
-    Raises:
-        ProjectError: ``params.yaml`` is wrong, or ``folder`` is not in a project.
-    """
+    """Parameters of the project around a folder (None: the current one), else those of the standard profile."""
     try:
         root = find_root(None if folder is None else Path(folder))
     except ProjectError:

@@ -53,10 +53,7 @@ def link(address: str, text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str | int]], bars: Sequence[float] = ()) -> str:
-    """A table of texts, and integers with thousands separators; a sentence if it has no rows.
-
-    ``bars`` are the lengths, 0 to 1, of the bar at the end of each row.
-    """
+    """A table of texts and integers; a sentence without rows. ``bars`` are lengths, 0 to 1, beside the rows."""
     texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
     if not texts:
         return paragraph("None.")
@@ -93,10 +90,7 @@ def code(title: str, text: str) -> str:
 
 
 def changed_code(title: str, text: str, expected: str) -> str:
-    """A block of code with word-level differences from the expected code.
-
-    Unexpected words are green, missing ones red.
-    """
+    """Code with word-level differences from the expected code: unexpected words green, missing ones red."""
     words, expected_words = _WORDS.findall(text), _WORDS.findall(expected)
     matcher = SequenceMatcher(None, expected_words, words, autojunk=False)
     changes = [

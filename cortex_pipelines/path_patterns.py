@@ -49,11 +49,7 @@ class PathPattern:
 
 @lru_cache(maxsize=1024)
 def path_pattern(text: str) -> PathPattern:
-    """Read a pattern as in ``.gitignore``, without escapes and negation; ``./`` in front means the root.
-
-    Raises:
-        PathPatternError: it has backslashes, leaves the root, or matches nothing for its form.
-    """
+    """Read a pattern as in ``.gitignore`` without escapes and negation, ``./`` is the root; PathPatternError."""
     try:
         _check(text)
         segments = text.strip().split("/")

@@ -37,10 +37,7 @@ def graph_meanings(assets: Iterable[str], models: Iterable[str], pins: Iterable[
 
 
 def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] = ()) -> str | None:
-    """Why a name is not allowed for a project, with a suggestion; None if it is allowed.
-
-    ``meanings``: of reserved names. ``models``: partitioned models, which are prefixes of registered names.
-    """
+    """Why a project may not have a name, with a suggestion; ``meanings`` of reserved names, ``models`` as prefixes."""
     reserved = {_normalise(word): meaning for word, meaning in meanings.items()}
     normalised = _normalise(name)
     meaning = reserved.get(normalised)

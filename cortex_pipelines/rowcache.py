@@ -122,10 +122,7 @@ def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
 def unit_rows(
     cache: RowCache | None, name: str, inputs: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    """One computed row per unit, in order, from the cache where possible.
-
-    ``inputs``: ``unit_id`` and all columns that a row depends on. Units may repeat.
-    """
+    """One computed row per unit, which may repeat, in order; ``inputs``: ``unit_id`` and all that a row depends on."""
     if cache is None:
         return compute(inputs)
     keyed = inputs.with_columns(row_keys(inputs, "unit_id").alias(_KEY))

@@ -112,10 +112,7 @@ def _cluster() -> re.Pattern[str]:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text as written, in order; identifiers are not split.
-
-    A run of a script without spaces is one word here, which ``parts_of_word`` cuts; ``Python3の設定`` are two.
-    """
+    """The words of a text as written, in order; identifiers, and runs of a script without spaces, stay whole."""
     if not text.isascii():
         return _word().findall(_composed(text))
     return (_ASCII_WITH_SIGNS if _has_signs(text) else _ASCII).findall(text)
@@ -188,10 +185,7 @@ def normalise_name(name: str) -> str:
 
 
 def split_name(name: str) -> list[str]:
-    """The words of an identifier in any convention as they are written: ``get``, ``HTTP``, ``Url``.
-
-    A run of a script without spaces is one word.
-    """
+    """The words of an identifier as written: ``get``, ``HTTP``, ``Url``; a run of a script without spaces is one."""
     if name.isascii():
         return _ASCII_PART.findall(name)
     runs = _run().finditer(_composed(name))

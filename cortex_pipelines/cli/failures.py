@@ -100,9 +100,7 @@ def _names(error: BaseException) -> list[str]:
 
 
 def failure_message(error: BaseException, root: Path | None) -> str:
-    """Message for an error; the traceback of an unexpected one is written to a file, outside of a project in the
-    user's own folder.
-    """
+    """Message for an error; a library's traceback is written to a file, outside of a project in the user's folder."""
     message = error_sentence(error)
     if is_user_error(error):
         return message

@@ -37,7 +37,7 @@ class _Cortex(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise  # click's own exits
         except KeyboardInterrupt as error:
-            raise _Interrupted from error
+            raise _Interrupted("interrupted; what was finished is kept, the same command goes on from there") from error
         except BaseException as error:
             # a panic of Rust code is not an Exception
             debugging = ctx.params.get("debug") or os.environ.get("CORTEX_DEBUG")
@@ -51,12 +51,7 @@ class _Cortex(click.Group):
 
 
 class _Interrupted(click.ClickException):
-    """Ctrl-C, with the exit status that shells use for it."""
-
-    exit_code = 130
-
-    def __init__(self) -> None:
-        super().__init__("interrupted; what was finished is kept, the same command goes on from there")
+    exit_code = 130  # as shells have it for Ctrl-C
 
 
 def _is_not_retry_notice(record: logging.LogRecord) -> bool:
@@ -75,15 +70,8 @@ def main(ctx: click.Context, debug: bool) -> None:
     # at each start it mentions a package that only speeds up 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     ctx.with_resource(temporary_files())
-    if ctx.invoked_subcommand not in _IN_CONFLICT:
-        _recover()
-
-
-_IN_CONFLICT = ("doctor", "init", "merge-driver", "resolve")
-"""Commands that work while a file of the project is in conflict."""
-
-
-def _recover() -> None:
+    if ctx.invoked_subcommand in ("doctor", "init", "merge-driver", "resolve"):
+        return  # these work while a file of the project is in conflict
     from cortex_pipelines.orchestration.recovery import recover
     from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 
@@ -92,9 +80,8 @@ def _recover() -> None:
     except ProjectError:
         return  # not every command needs a project
     require_no_conflicts(root)
-    if not os.access(root, os.W_OK):
-        return  # mounted read-only, as for a gateway in a container: nothing to clean up
-    say(*recover(root))
+    if os.access(root, os.W_OK):  # else mounted read-only, as for a gateway in a container: nothing to clean up
+        say(*recover(root))
 
 
 _COMMANDS = (

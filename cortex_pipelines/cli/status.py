@@ -101,7 +101,7 @@ def summary() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cortex_pipelines.projects.summary import model_scores, project_data
+    from cortex_pipelines.projects.status import model_scores, project_data
 
     project = current_project()
     console = Console()

@@ -147,8 +147,17 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
     graph = project.graph
     steps = {asset.name: _asset_op(asset, graph, nightly) for asset in graph.order}
     gates = {asset.name: _promote_op(asset, graph, nightly) for asset in graph.order if asset.registers}
-    pins_op, plan_op = _pins_op(project), _plan_op(nightly)
+    plan_op = _plan_op(nightly)
     of_models = graph.downstream(models_of(graph))
+
+    @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
+    def pins_op(context: dg.OpExecutionContext) -> Iterator[Any]:
+        try:
+            changed_pins = update_pins(project.root)
+        except Exception as error:
+            raise failure(error, context.retry_number) from error
+        context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
+        yield dg.Output(None, metadata={"pins moved": ", ".join(changed_pins) or "none"})
 
     # One process for all steps: separate ones would each spend seconds on imports.
     @dg.job(
@@ -200,19 +209,6 @@ def _project_output(outputs_by_project: Any) -> Any:
 
     outputs_by_project.map(collect)
     return outputs[0]
-
-
-def _pins_op(project: Project) -> dg.OpDefinition:
-    @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
-    def op(context: dg.OpExecutionContext) -> Iterator[Any]:
-        try:
-            changed_pins = update_pins(project.root)
-        except Exception as error:
-            raise failure(error, context.retry_number) from error
-        context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
-        yield dg.Output(None, metadata={"pins moved": ", ".join(changed_pins) or "none"})
-
-    return op
 
 
 def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:

@@ -43,10 +43,7 @@ class PlannedStage:
 
 
 def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]:
-    """Names and partitions of the stages that a run for one project includes.
-
-    These are its own stages, those of all projects, and those that the control (``general.project``) needs.
-    """
+    """Stages of a run for one project: its own, those of all projects, and those that the control needs."""
     partitions = {None, only}
     stages = {
         (asset.name, partition)
@@ -65,10 +62,7 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
 
 
 def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]:
-    """The stages that `cortex run` would run, in order.
-
-    Dependents of a stale stage are included, though their inputs may turn out unchanged.
-    """
+    """The stages that `cortex run` would run, in order, with all dependents of stale ones."""
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
     durations, steps = last_seconds(project.root), []
     selected = stages_of(project, only)

@@ -43,11 +43,7 @@ _SCRATCH = (
 
 
 def recover(root: Path) -> list[str]:
-    """Clean up after killed processes; returns a message for each step.
-
-    Files of running processes are not touched. Raises ProjectError: a file is truncated and has no intact copy; gives
-    the command that helps.
-    """
+    """Clean up after killed processes; a message for each step. ProjectError: a truncated file has no intact copy."""
     for pattern in _SCRATCH:
         for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
             sweep(folder)

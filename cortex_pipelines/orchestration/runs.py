@@ -38,9 +38,7 @@ def run_assets(
     names: Sequence[str],
     partition: str | None,
 ) -> RunOutcome:
-    """Run exactly these assets, which are all partitioned or all not, in one Dagster run. Raises KeyboardInterrupt:
-    the run was interrupted.
-    """
+    """Run exactly these assets, all partitioned or all not, in one Dagster run; KeyboardInterrupt passes."""
     follow_projects(instance, project)
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(

@@ -43,20 +43,11 @@ def back_up(
     forget_earlier: bool = False,
     moved_from: Collection[Path] = (),
 ) -> None:
-    """Add a snapshot of a project to a backup, creating the backup if needed.
+    """Add a snapshot of a project to a backup, which holds one project alone and is created if needed.
 
-    A backup holds one project, since the latest snapshot is restored and earlier ones are deleted. Snapshots are tagged
-    with the project's id, and restic records their folder. Nothing else should write to the project meanwhile.
-
-    Args:
-        repository: Folder, or any other location that restic supports.
-        password_file: File with the password; None to use restic's variables.
-        everything: Include outputs and caches, all except keys; by default exactly reproducible files are excluded.
-        moved_from: Former folders of this project, whose snapshots belong to it.
-
-    Raises:
-        BackupError: restic is missing or fails, the password is missing or inside the project, or the backup belongs
-            to another project.
+    ``password_file`` None: restic's variables. ``everything``: with outputs and caches, but no keys; by default exactly
+    reproducible files are excluded. ``moved_from``: former folders of this project. Nothing else should write to the
+    project meanwhile. BackupError: restic fails, the password is inside the project, or the backup is another's.
     """
     root = project.root
     run = _Restic(repository, password_file, root)
@@ -87,9 +78,7 @@ def back_up(
 
 
 def restore(repository: str, into: Path, password_file: Path | None = None, path: Path | None = None) -> None:
-    """Restore the latest snapshot. Raises BackupError: the folder is not empty, restic is missing or fails, or the
-    backup has snapshots of several folders and ``path`` is None.
-    """
+    """Restore the latest snapshot into an empty folder; BackupError, as if ``path`` is None and there are several."""
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise BackupError(f"{into} is not an empty folder; name a new one")
     run = _Restic(repository, password_file, Path.cwd())

@@ -99,14 +99,7 @@ def deletion_requested_since(project: Project, model: ReleasedModel, trained: da
 
 
 def certify(project: Project, path: Path, name: str | None = None) -> dict[str, Any]:
-    """Write the certificate of a deletion and its signature next to it.
-
-    Returns:
-        Content of the certificate.
-
-    Raises:
-        ProjectError: unknown deletion; lists the known ones.
-    """
+    """Write the certificate of a deletion, and its signature next to it; ProjectError for an unknown deletion."""
     records = {record["id"]: record for record in read_deletions(project)}
     record = records.get(name or next(reversed(records), ""))
     if record is None:
@@ -152,13 +145,7 @@ def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
     stale: set[tuple[str, str | None]] = set()
     addresses = set()
     for view in views:  # in topological order
-        rests_on = [
-            (other.name, partition)
-            for other in project.graph.wiring(view.asset.name).assets
-            for partition in project.partitions_of(other)
-            if view.partition is None or partition in (None, view.partition)
-        ]
-        if view.changed or stale.intersection(rests_on):
+        if view.changed or stale.intersection(project.inputs_of(view.asset.name, view.partition)):
             stale.add((view.asset.name, view.partition))
             addresses.add(_address(project, view))
     return addresses

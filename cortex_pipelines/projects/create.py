@@ -108,14 +108,7 @@ def _run(folder: Path, *command: str) -> None:
 
 
 def add_project(root: Path, name: str, source: str, control: bool = False) -> dict[str, Any]:
-    """Add a project with one source, or one more source to a project, and pin it.
-
-    Returns:
-        The source's entry in ``params.yaml``.
-
-    Raises:
-        ProjectError: the name is not allowed, the project already has the source, or another project is the control.
-    """
+    """Add a project with one source, or one more source to a project, pin it, and return its entry; ProjectError."""
     if not PROJECT_NAME.fullmatch(name):
         raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
     if refusal := project_name_refusal(name):

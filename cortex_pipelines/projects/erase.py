@@ -38,9 +38,7 @@ Covers = Callable[[Mapping[str, Any]], bool]
 
 
 def erase(root: Path, params: Parameters, stones: list[Tombstone], person: str | None) -> dict[str, int]:
-    """Delete the data that tombstones of this request cover; ``person`` is needed for experiments and notes. Returns
-    the number of deleted items by kind.
-    """
+    """Delete what tombstones of this request cover, and what is ``person``'s own; counts by kind."""
     privacy = params.privacy
     emptied = emptied_projects(params)
 
@@ -81,9 +79,7 @@ def erase(root: Path, params: Parameters, stones: list[Tombstone], person: str |
 
 
 def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
-    """Delete a project's feedback, events and notes, and copies of sources that only it uses. Returns number of
-    deleted items by kind.
-    """
+    """Delete a project's feedback, events, notes, and copies of sources that only it uses; counts by kind."""
 
     def covers(event: Mapping[str, Any]) -> bool:
         return event.get("project") == name
@@ -120,15 +116,11 @@ def emptied_projects(params: Parameters) -> frozenset[str]:
 
 
 def drop_mirrors(root: Path) -> int:
-    """Delete copies of sources that tombstones affect.
+    """Delete copies of sources that tombstones affect; returns how many.
 
-    Mirrors of repositories are deleted if any of their content is forgotten, if they are no longer a source, or if
-    their address changed; the next read makes a new copy. Archives are deleted when their source is forgotten entirely.
-    Snapshots of tables cannot be made again: pinned ones stay until their source is forgotten entirely. All other
-    snapshots are deleted, with or without a tombstone, since their rows may be deleted in the tracker.
-
-    Returns:
-        Number of deleted copies.
+    Mirrors go if any of their content is forgotten, or they are no longer a source: the next read makes a new copy.
+    Archives go if all of their source is forgotten, and so do pinned snapshots of tables, which cannot be made again;
+    other snapshots always go, since their rows may be deleted in the tracker.
     """
     params, cache = load_parameters(root), root / CACHE
     stones = [stone for stone in params.privacy.forgotten if stone.user is None]

@@ -23,7 +23,7 @@ from cortex_pipelines.release import ledger
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.retrieval.project_index import drop_indexes
 from cortex_pipelines.serving.engines.engine import CACHE as CONVERTED
-from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
+from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids, pages
 from cortex_pipelines.tracking.lineage import LineageNode, lineage
 from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
 from cortex_pipelines.tracking.store import open_client, tracking_uri, workspace_id
@@ -235,10 +235,7 @@ def dvc_remotes(root: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _drop_opened_data(project: Project) -> None:
-    """Delete files of opened models that no version in use needs.
-
-    Registered models are not touched: a person decides whether their weights stay.
-    """
+    """Delete files of opened models that no version in use needs; registered models stay."""
     versions = open_client(project.root).search_model_versions()
     live_versions = {_tags_of(project, version).get("dvc_md5") for version in versions}
     for _, tags in _released_versions(project):
@@ -297,14 +294,11 @@ def _size(folder: Path) -> int:
 
 
 def _purge_mlflow(project: Project) -> int:
-    """Delete this workspace's runs of former versions, except those of registered models.
-
-    Failed runs have no version and are deleted too, as are the trials of a deleted search.
-    """
+    """Delete runs of former versions, failed ones and trials included, except those of registered models."""
     client, uri = open_client(project.root), tracking_uri(project.root)
     models = {str(version.run_id) for version in client.search_model_versions()}
     workspace = workspace_id(project.root)
-    runs = [run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)]
+    runs = list(pages(client.search_runs, experiment_ids=experiment_ids(project.root), max_results=500))
     former: set[str] = set()
     for name in source_derived_assets(project):
         asset = project.graph.assets[name]
@@ -337,16 +331,6 @@ def _delete_artifacts(artifact_uri: str, uri: str) -> None:
 
     repository: Any = get_artifact_repository(artifact_uri, tracking_uri=uri)
     repository.delete_artifacts()
-
-
-def _all_runs(client: Any, experiment: str) -> Iterator[Any]:
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=500, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:

@@ -57,13 +57,10 @@ def to_yaml(values: Any) -> str:
 
 
 def without_project(text: str, name: str) -> str:
-    """The text of ``params.yaml`` without a project and the settings that name it.
+    """The text of ``params.yaml`` without a project and the settings that name it; ProjectError for a YAML alias to it.
 
-    All other text stays unchanged: a comment above the project is removed with it, one above the next project stays. If
-    the project does not have its own lines, or another section names it, the file is rendered again by ``to_yaml``.
-
-    Raises:
-        ProjectError: another project refers to this one by a YAML alias.
+    Other text stays as it is: a comment above the project is removed with it, one above the next project stays. If the
+    project does not have its own lines, or another section names it, the file is rendered again by ``to_yaml``.
     """
     expected = round_trip().load(text)
     del expected["projects"][name]

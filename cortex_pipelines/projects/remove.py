@@ -53,9 +53,7 @@ class Removal:
 
 
 def plan_removal(project: Project, name: str) -> Removal:
-    """Plan the removal of a project; changes nothing. Raises ProjectError: unknown project, or it is the control of
-    others; says what to do.
-    """
+    """Plan the removal of a project; ProjectError if it is unknown, or the control of others."""
     root, params = project.root, project.effective.parameters
     if name not in params.projects:
         project_names = ", ".join(project.partitions) or "none"
@@ -84,10 +82,7 @@ def plan_removal(project: Project, name: str) -> Removal:
 
 
 def remove_project(project: Project, removal: Removal) -> Project:
-    """Remove a project from the workspace; returns the changed workspace.
-
-    The next sync updates Dagster. After an interruption, the same command continues.
-    """
+    """Remove a project; returns the changed workspace. After an interruption, the same command continues."""
     root, name = project.root, removal.name
     text = without_project((root / FILE).read_text(encoding="utf-8"), name)
     stop_for_release(root, name, f"{name} was removed")

@@ -60,10 +60,6 @@ class Reproduction:
     comparisons: tuple[VersionComparison, ...]
 
     @property
-    def all_identical(self) -> bool:
-        return all(comparison.identical for comparison in self.comparisons)
-
-    @property
     def is_reproduced(self) -> bool:
         """Whether all versions that must match do; on the same processor type, all must."""
         return all(
@@ -78,7 +74,7 @@ class Reproduction:
             "commit": self.commit,
             "folder": str(self.folder),
             "same_processor": self.same_processor,
-            "same": self.all_identical,
+            "same": all(comparison.identical for comparison in self.comparisons),
             "stages": [asdict(comparison) | {"same": comparison.identical} for comparison in self.comparisons],
         }
 
@@ -172,10 +168,7 @@ class _RegisteredModel:
                 yield asset
 
     def assets_of_other_projects(self, data_only: bool) -> dict[str, list[str]]:
-        """Assets of other projects that the model depends on.
-
-        Empty for a model made from all projects, which depends on all of them anyway.
-        """
+        """Other projects' assets that the model depends on; empty for a model made from all projects."""
         if self.partition is None:
             return {}
         path = list(self.required_assets(data_only))
@@ -318,9 +311,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _cortex(folder: Path, *command: str) -> None:
-    """Run the checked-out command line in a subprocess. Raises ReproductionError: the command failed; includes its
-    error output.
-    """
+    """Run the checked-out command line; ReproductionError with its error output if it fails."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))}
     process = subprocess.run(  # nosec B603
         [sys.executable, "-c", "from cortex_pipelines.cli.main import main; main()", *command],

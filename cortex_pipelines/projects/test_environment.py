@@ -33,12 +33,7 @@ class PinnedRequirements:
 
 
 def pin_environment(project: Project, name: str, extra_requirements: Sequence[str]) -> PinnedRequirements:
-    """Pin the packages of a project's tests, build the environment, and set it in ``params.yaml``.
-
-    Raises:
-        ProjectError: unknown project, its files are not read yet, or a requirement is invalid or not from an index.
-        EnvironmentNotMadeError: the requirements conflict, or a package has no wheel.
-    """
+    """Pin the packages of a project's tests, build the environment, and set it in ``params.yaml``."""
     if name not in project.partitions:
         project_names = ", ".join(project.partitions)
         raise ProjectError(f"no project {name}; there is: {project_names or 'none, see `cortex add`'}")

@@ -30,13 +30,7 @@ from cortex_pipelines.versioning.project import ProjectError, look_up, read_yaml
 
 
 def add_author_tombstones(root: Path) -> list[Tombstone]:
-    """Add tombstones for deleted authors to projects whose history contains them.
-
-    Reads the pinned history of every project's git sources, if any author was deleted from every project.
-
-    Returns:
-        The new tombstones.
-    """
+    """Add tombstones for deleted authors to projects whose pinned history contains them; returns them."""
     params = load_parameters(root)
     tombstones_by_pseudonym = {
         stone.author: stone for stone in params.privacy.forgotten if stone.project is None and stone.author is not None
@@ -83,14 +77,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def update_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
-    """Pin the current state of every source, or of one project's.
-
-    Returns:
-        Keys of ``sources.lock`` that changed, sorted.
-
-    Raises:
-        ProjectError: unknown project.
-    """
+    """Pin the current state of every source, or of one project's; returns the changed keys of ``sources.lock``."""
     params = load_parameters(root)
     if project is not None and project not in params.projects:
         project_names = ", ".join(sorted(params.projects)) or "none yet"
@@ -106,11 +93,7 @@ def update_pins(root: Path, project: str | None = None, missing: bool = False) -
 
 
 def pin_sources(root: Path, project: str | None, params: Parameters, missing: bool = False) -> list[str]:
-    """As ``update_pins``, for the given parameters; ``releases.lock`` is unchanged.
-
-    With one project, missing pins of the logs and the models are added too: otherwise an adapter would lack its base
-    after all data sets are made.
-    """
+    """As ``update_pins``, for given parameters; the first project gets missing pins of logs and models, too."""
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):

@@ -13,7 +13,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.prompts.examples import datasets_to_measure
 from cortex_pipelines.release.answering import choose_release, write_release
-from cortex_pipelines.release.card import TrainingDataSet, has_replay, write_card
+from cortex_pipelines.release.card import TrainingDataSet, write_card
 from cortex_pipelines.release.gates import judge, read_metrics
 from cortex_pipelines.release.refit import REFIT, record_difference
 from cortex_pipelines.release.settings import ReleaseSettings
@@ -80,7 +80,8 @@ def code_adapter_release(
         TrainingDataSet(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
         for name, folder in measured.items()
     ]
-    if has_replay(code_adapter):
+    training_metrics = read_metrics(code_adapter)
+    if any(name.rpartition("/")[2] == "replay_tokens" and value for name, value in training_metrics.items()):
         data.append(TrainingDataSet("general_code", versions["general_code"], general_code, "general"))
     name = model_name("code_adapter", project)
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)

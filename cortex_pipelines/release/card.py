@@ -29,11 +29,6 @@ class TrainingDataSet:
         return MANIFEST.read(self.folder).filter(pl.col("split") == "train")
 
 
-def has_replay(adapter: Path) -> bool:
-    metrics = _json(adapter / "metrics.json")
-    return any(name.rpartition("/")[2] == "replay_tokens" and value for name, value in metrics.items())
-
-
 def write_card(
     model: str, version: str, adapter: Path, evaluation: Path, data: Sequence[TrainingDataSet], out: Path
 ) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.project_names import BASELINE
-from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.numbering import FIRST, classify_change, next_free_number, version_inputs
 from cortex_pipelines.versioning.champions import ChampionPin, model_name
+from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml, write_yaml
 
 FILE = "releases.lock"
@@ -38,12 +38,7 @@ class ReleasedModel:
 
     @property
     def address(self) -> str:
-        return f"{self.asset}@{self.partition}" if self.partition else self.asset
-
-    @property
-    def release_address(self) -> str:
-        release = f"{self.asset}_release"
-        return f"{release}@{self.partition}" if self.partition else release
+        return stage_address(self.asset, self.partition)
 
 
 def project_models(project: Project) -> list[ReleasedModel]:
@@ -118,10 +113,7 @@ def moves(root: Path, model: ReleasedModel) -> list[LedgerEntry]:
 
 
 def ensure_keys(root: Path, models: list[ReleasedModel]) -> None:
-    """Add a key for every model, and drop those of removed projects.
-
-    DVC treats a missing key as an error and an empty one as a value.
-    """
+    """Add a missing key for every model (DVC treats that as an error), and drop those of removed projects."""
     lock = read_yaml(root / FILE)
     champions: dict[str, Any] = {}
     for model in sorted(models, key=lambda m: m.name):
@@ -169,19 +161,8 @@ def champions(lines: Sequence[LedgerEntry]) -> list[str]:
     return list(dict.fromkeys(e.version for e in lines if e.action == "promote" and e.version))
 
 
-def archived(lines: Sequence[LedgerEntry], current: str | None) -> list[str]:
-    return [version for version in champions(lines) if version != current]
-
-
-def previous_champion(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
-    return next((line.previous for line in lines if line.action == "promote" and line.version == version), None)
-
-
 def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
-    """Whether the latest event of a version is a rollback.
-
-    Such a version is promoted again only by name, never by a nightly run.
-    """
+    """Whether the latest event of a version is a rollback: then it is promoted again only by name."""
     for line in reversed(lines):
         if version in (line.version, line.previous):
             return line.action == ROLLED_BACK and line.previous == version
@@ -198,11 +179,6 @@ def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | No
     """Versions of the assets that a released version was made from; None if not recorded."""
     inputs: dict[str, str] | None = latest(lines, version, "inputs")
     return inputs
-
-
-def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
-    release = latest(lines, version, "release")
-    return Release(**release) if release else None
 
 
 def refit_of(lines: Sequence[LedgerEntry], version: str) -> str | None:

@@ -70,10 +70,7 @@ class ResidentBase:
         self.remove_adapter()
 
     def apply(self, adapter: Lora) -> None:
-        """Apply an adapter in place of the current one.
-
-        Raises ``UntrustedModelError`` if its layers or shapes do not match the base.
-        """
+        """Apply an adapter in place of the current one; UntrustedModelError if its layers do not match the base."""
         from torch.nn import Parameter
 
         for name in adapter.layers:
@@ -98,10 +95,7 @@ class ResidentBase:
 
 
 def read_lora(folder: Path) -> Lora:
-    """Read the adapter in a folder, from safetensors only.
-
-    Raises ``UntrustedModelError`` if it is missing, or uses features beyond plain LoRA.
-    """
+    """Read the adapter in a folder, from safetensors only; UntrustedModelError if it is missing or no plain LoRA."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -25,8 +25,6 @@ _ALIASES = ("champion", "canary", "challenger")
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    model: ReleasedModel
-    version: str
     folder: Path
     base: dict[str, str] | None
 
@@ -106,14 +104,11 @@ def open_verified(project: Project, model: ReleasedModel, version: str) -> Verif
     signed = signed_folder(project.root, model.name, signed_version)
     manifest = verify(project.root, folder, signed, model.name, signed_version)
     files = folder / REFIT if refit else folder
-    return VerifiedModel(model, version, files, dict(manifest.base) if manifest.base else None)
+    return VerifiedModel(files, dict(manifest.base) if manifest.base else None)
 
 
 def open_router(project: Project) -> Router:
-    """The champion task router, or the keyword rules without a champion.
-
-    Raises what ``open_verified`` does, and ``RouterError`` if neither a champion nor a file of rules exists.
-    """
+    """The champion task router, else the keyword rules; raises as ``open_verified``, and RouterError without either."""
     (model,) = [model for model in project_models(project) if model.asset == "task_router"]
     version = champion(project.root, model).champion
     if version is None:

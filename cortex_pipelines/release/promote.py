@@ -111,10 +111,7 @@ def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -
 
 
 def conclude(project: Project, model: ReleasedModel, version: str, analysis: Analysis) -> LedgerEntry | None:
-    """Advance a canary, withdraw it, or record that the analysis is undecided.
-
-    Repeating it changes nothing, since only the current canary is changed.
-    """
+    """Advance a canary, withdraw it, or record that the analysis is undecided; may be repeated."""
     act = _current_action(f"{analysis.conclusion}: {analysis.reason}")
     with _release_in_progress(project):
         if promotion.model_roles(project.root, model)["canary"] != version:
@@ -131,10 +128,7 @@ def conclude(project: Project, model: ReleasedModel, version: str, analysis: Ana
 
 
 def sign_released_versions(project: Project) -> int:
-    """Sign unsigned challengers, canaries and champions that are present; returns how many.
-
-    Their expected content is given by DVC's hash in dvc.lock and releases.lock, which are in git.
-    """
+    """Sign what is unsigned of challengers, canaries and champions, as DVC's hashes in git say; how many."""
     count = 0
     for model in project_models(project):
         roles = promotion.model_roles(project.root, model)

@@ -11,10 +11,17 @@ from cortex_pipelines.release.gates import read_verdict
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ReleaseError, champion, moves, record
 from cortex_pipelines.release.numbering import inputs_of, version_inputs
 from cortex_pipelines.release.refit import read_difference
-from cortex_pipelines.release.settings import DeploymentSettings, mebibytes
+from cortex_pipelines.release.settings import DeploymentSettings
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.lock_file import code_of, differing_code, locked_stages, path_to, uncommitted
+from cortex_pipelines.versioning.lock_file import (
+    code_of,
+    differing_code,
+    locked_stages,
+    path_to,
+    stage_address,
+    uncommitted,
+)
 
 _MAX_NAMES = 5
 
@@ -56,7 +63,8 @@ def promote(
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
     number, _ = ledger.next_number(root, model, version)
-    answering = read_release(verdict_folder(root, model))
+    folder = verdict_folder(root, model)
+    answering, refit = read_release(folder), read_difference(folder)
     entry = LedgerEntry(
         **vars(act),
         action="canary" if is_trial else "promote",
@@ -69,7 +77,7 @@ def promote(
         release=answering.as_dict() if answering and answering.adapter == version else None,
         prompts=dict(prompts) if prompts else None,
         inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
-        refit=_refit_version(root, model, version),
+        refit=content_md5(folder) if refit and refit["judged"] == version else None,
     )
     record(root, model, current if is_trial else ChampionPin(version, current.champion), entry)
     return entry
@@ -117,7 +125,8 @@ def rollback(root: Path, model: ReleasedModel, act: ReleaseAction, to: str | Non
         target = ledger.resolve(lines, to) if to else pin.previous
         if target == replaced:
             return None
-        pin = ChampionPin(target, ledger.previous_champion(lines, target))
+        former = (line.previous for line in lines if line.action == "promote" and line.version == target)
+        pin = ChampionPin(target, next(former, None))
     entry = LedgerEntry(
         **vars(act),
         action=ledger.ROLLED_BACK,
@@ -137,12 +146,6 @@ def may_be_promoted(root: Path, model: ReleasedModel) -> bool:
     if verdict.get("verdict") != "promoted" or version == champion(root, model).champion:
         return False
     return not ledger.was_rolled_back(moves(root, model), str(version))
-
-
-def _refit_version(root: Path, model: ReleasedModel, version: str) -> str | None:
-    folder = verdict_folder(root, model)
-    record = read_difference(folder)
-    return content_md5(folder) if record and record["judged"] == version else None
 
 
 def verdict_folder(root: Path, model: ReleasedModel) -> Path:
@@ -172,7 +175,7 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
         "numbers": ledger.numbers(lines),
         "next_number": number,
         "next_reason": number_reason,
-        "archived": ledger.archived(lines, pin.champion),
+        "archived": [version for version in ledger.champions(lines) if version != pin.champion],
         "plan": ledger.latest(lines, canary or pin.champion, "plan"),
     }
 
@@ -180,7 +183,7 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
 def _require_committed(root: Path, model: ReleasedModel, version: str, report: Callable[[str], None]) -> None:
     """Refuse a model whose code is not committed, since it could not be reproduced."""
     stages = locked_stages(root)
-    addresses = path_to(stages, model.release_address)
+    addresses = path_to(stages, stage_address(f"{model.asset}_release", model.partition))
     if not addresses or version_inputs(root, model.address, version) is None:
         report(f"{model.name}: not in dvc.lock, so its code version was not checked")
         return
@@ -204,7 +207,8 @@ def _require_size(root: Path, model: ReleasedModel, version: str, deployment: De
     folder = root / "data" / model.asset / (model.partition or "")
     if deployment is None or content_md5(folder) != version:
         return
-    size, limit = mebibytes(folder), deployment.largest
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+    limit = float(getattr(deployment.model_mib, deployment.target))
     if size > limit:
         raise ReleaseError(
             f"{model.name}: its files take {size:.1f} MiB, the target {deployment.target} "

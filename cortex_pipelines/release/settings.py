@@ -4,7 +4,6 @@ A promotion writes strategy, target and share into the ledger, where whatever se
 depends on them. The size is checked when a model is promoted.
 """
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,8 +21,6 @@ from cortex_pipelines.settings import (
 
 Strategy = Literal["immediate", "canary", "shadow", "blue-green"]
 Target = Literal["local", "cloud", "edge", "embedded"]
-
-_MIB = 1024 * 1024
 
 
 class GuardSettings(Settings):
@@ -114,11 +111,3 @@ class DeploymentSettings(Settings):
         if self.strategy in ("canary", "shadow"):
             return self.model_copy(update={"strategy": "immediate"})
         return self
-
-    @property
-    def largest(self) -> float:
-        return float(getattr(self.model_mib, self.target))
-
-
-def mebibytes(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / _MIB

@@ -159,9 +159,7 @@ def _number(value: Any) -> str:
 
 
 def write_data_docs(report: ExpectationReport, page: Path) -> Path | None:
-    """Write Great Expectations' page of a table, if it checked anything; outputs do not contain it, since it holds the
-    time of the check.
-    """
+    """Write Great Expectations' page of a table, if it checked anything; not an output, since it holds the time."""
     if report.document is None:
         return None
     from great_expectations.render.renderer import ValidationResultsPageRenderer

@@ -56,10 +56,7 @@ class Table:
         return self.conform(pl.DataFrame(rows, schema=self.schema, orient="row"))
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with the declared columns in order, rows sorted by the key.
-
-        Raises ContractError: a column is missing, of another type, or breaks its contract.
-        """
+        """The declared columns in order, rows sorted by the key; ContractError if a column breaks its contract."""
         missing = [name for name in self.schema if name not in frame.columns]
         if missing:
             raise ContractError(f"table {self.name}: no column {', '.join(missing)}; has {', '.join(frame.columns)}")

@@ -92,7 +92,9 @@ class Gateway:
         if split is None:
             if served.experiment is None or self.experiments is None:
                 return self.backend_of(served, task, context)
-            assignment = Assignment.for_user(served.experiment.plan, request_user(for_user))
+            plan = served.experiment.plan
+            unit = plan.unit(request_user(for_user))
+            assignment = Assignment(plan, plan.arm(unit), unit)
             arm = served.experiment.arms[assignment.arm]
             return replace(self.backend_of(arm, task, context), assigned=assignment)
         variant: Variant = "champion" if split.shadow else split.variant(request_user(for_user))

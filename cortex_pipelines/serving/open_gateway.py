@@ -67,7 +67,7 @@ def gateway_over(
     experiments: Experiments | None = None,
 ) -> Gateway:
     """Open an engine for the base and a gateway over it; ``.cortex`` in ``root`` holds its state."""
-    settings = params.serving.with_engine(engine)
+    settings = params.serving.model_copy(update={"engine": engine}) if engine else params.serving
     return Gateway(
         source,
         open_engine(base, settings, root / CACHE),

@@ -128,8 +128,9 @@ class _ProjectAdapter:
         is_evaluated = version is not None and self._measured == version
         describes_evaluation = is_evaluated or version is None
         index = self._data_version("completion_dataset")
-        release = ledger.release_of(self._ledger, version)
-        if release is None:
+        if recorded := ledger.latest(self._ledger, version, "release"):
+            release = Release(**recorded)
+        else:
             release_metrics = metrics if describes_evaluation else {}
             release = choose_release(release_metrics, self._base["digest"], version, index or "")
         index = release.index or index

@@ -19,7 +19,7 @@ from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import verify
 from cortex_pipelines.tokenization.text_encoder import token_ids
-from cortex_pipelines.tracking.model_file import SIGNATURE, read_metadata
+from cortex_pipelines.tracking.model_versions import SIGNATURE, read_metadata
 from cortex_pipelines.versioning.project import find_root
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 _EACH = 200
 """Approximate bytes of a delta or token besides its text."""
 
-_ENABLED: ContextVar[bool] = ContextVar("cache enabled", default=True)
+ENABLED: ContextVar[bool] = ContextVar("cache enabled", default=True)
 
 
 class LruCache(Generic[Value]):
@@ -48,14 +48,11 @@ class LruCache(Generic[Value]):
 
 
 def cache_disabled() -> AbstractContextManager[None]:
-    return context_value(_ENABLED, False)
+    return context_value(ENABLED, False)
 
 
 def key_of(*parts: Any) -> bytes:
-    """Hash of everything that determines an answer, and of the caller.
-
-    Including the caller prevents timing attacks on other callers' requests.
-    """
+    """Hash of what determines an answer, and of the caller: others' requests must not be seen by timing."""
     return hashlib.sha256(repr((current_principal().name, *parts)).encode("utf-8", "surrogatepass")).digest()
 
 
@@ -63,16 +60,11 @@ def job_key(job: Job, release: str) -> bytes | None:
     """Cache key of a job; None if its answer is not deterministic."""
     sampling = job.sampling
     timed = sampling.finished is not None and not isinstance(sampling.finished, partial)  # depends on the clock
-    if timed or (sampling.temperature and sampling.seed is None) or not (sampling.reuse and _ENABLED.get()):
+    if timed or (sampling.temperature and sampling.seed is None) or not (sampling.reuse and ENABLED.get()):
         return None
     adapter = job.adapter.version if job.adapter else None
     sampling_key = tuple(repr(getattr(sampling, field.name)) for field in fields(Sampling))
     return key_of(release, adapter, job.prompt.ids, job.prompt.start, sampling_key, job.count)
-
-
-def task_key(text: str) -> bytes | None:
-    """Cache key of a routing decision; None if the cache is bypassed."""
-    return key_of(text) if _ENABLED.get() else None
 
 
 def storing_delivery(

@@ -58,10 +58,7 @@ class ReviewQueue:
         self._redact = redact
 
     def add(self, texts: Sequence[str], decisions: Sequence[Decision], asked_at: str = "") -> None:
-        """Add the tasks on which the router abstained.
-
-        A task that is already waiting only gets the new decision; a decided task is skipped.
-        """
+        """Add the tasks on which the router abstained; waiting ones get the new decision, decided ones are skipped."""
         asked_at = asked_at or datetime.now(UTC).isoformat(timespec="seconds")
         pairs = zip(texts, decisions, strict=True)
         pending = [_pending_review(self._redact(text), each, asked_at) for text, each in pairs if each.abstained]

@@ -40,10 +40,7 @@ def request_user(explicit_user: str | None = None) -> str:
 
 
 class Rollouts:
-    """Counts the variants' answers in a file, and concludes canaries.
-
-    ``conclude`` writes project, version of the canary and analysis to the ledger.
-    """
+    """Counts the variants' answers in a file; ``conclude`` writes a canary's end to the ledger."""
 
     def __init__(self, path: Path, conclude: Callable[[str, str, Analysis], None]) -> None:
         self._path, self._conclude = path, conclude

@@ -10,7 +10,7 @@ from typing import Any
 from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.routing.serving.router import RULES, Decision, Router
 from cortex_pipelines.serving.engines.engine import EngineError
-from cortex_pipelines.serving.response_cache import LruCache, task_key
+from cortex_pipelines.serving.response_cache import ENABLED, LruCache, key_of
 
 _AT_ONCE = 256
 
@@ -68,7 +68,7 @@ class RouterBatcher:
     def submit(self, texts: Sequence[str]) -> "Future[list[RoutedTask]]":
         """Future decisions in the order of the texts; NoRouterError without a router."""
         is_current = self._loaded_router is not None and self._stamp() == self._last_stamp
-        request = _Request(texts, [task_key(text) for text in texts], {})
+        request = _Request(texts, [key_of(text) if ENABLED.get() else None for text in texts], {})
         for index, key in enumerate(request.keys):
             cached_task = self._decision_cache.get(key) if is_current and key is not None else None
             if cached_task is not None:

@@ -139,6 +139,3 @@ class ServingSettings(Settings):
 
     oidc: OidcSettings | None
     """OpenID Connect provider whose tokens are accepted; null for none."""
-
-    def with_engine(self, engine: EngineName | None) -> "ServingSettings":
-        return self.model_copy(update={"engine": engine}) if engine else self

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, Span, StatusCode, Tracer
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cortex_pipelines.serving.engines.engine import Event, TextDelta
 
@@ -162,6 +162,3 @@ class Metrics:
         )
         self.cache_bytes = gauge("cortex_cache_bytes", "Size of the response cache")
         self.routed_tasks = counter("cortex_routed", "Tasks routed, by what decided", ("by",))
-
-    def page(self) -> bytes:
-        return generate_latest(self.registry)

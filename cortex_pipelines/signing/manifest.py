@@ -99,10 +99,7 @@ def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -
 
 
 def open_verified_output(project: Project, name: str) -> tuple[Path, str]:
-    """Folder and DataVersion of an asset with one output that is not in the registry.
-
-    A version that ``dvc.lock`` does not name was changed, or comes from elsewhere.
-    """
+    """Folder and DataVersion of an asset that is not in the registry, if it is the one in ``dvc.lock``."""
     folder = project.output(name, None)
     version = content_md5(folder)
     if version is None:

@@ -138,10 +138,7 @@ def unless_missing(get: Callable[[], Any]) -> Any | None:
 
 
 def restore_runs(root: Path, versions: Collection[Key]) -> int:
-    """Restore the newest deleted run of each version; returns how many came back.
-
-    Runs that ``cortex forget`` deleted stay deleted.
-    """
+    """Restore the newest deleted run of each version, unless ``cortex forget`` deleted it; how many came back."""
     experiments, missing = all_experiments(root), set(versions)
     restored = single = 0
     for run in deleted_runs(root, list(experiments), _VERSION) if missing else ():

@@ -30,9 +30,7 @@ class LineageNode:
 
 
 def lineage(project: Project, reference: str) -> LineageNode:
-    """Lineage tree from a model version to the pins of its sources. Raises LookupError: the registry has no such
-    model, alias or version.
-    """
+    """Lineage tree from a model version to the pins of its sources; LookupError if the registry does not know it."""
     name, number, tags = resolve(project, reference)
     top = lineage_of(project, tags["model_asset"], tags["partition"] or None, tags["dvc_md5"])
     return LineageNode(f"{name} version {number}", None, tags["dvc_md5"], made_from=[top])

@@ -1,12 +1,13 @@
-"""Versions in MLflow's model registry: found by DVC's hash, entered, or restored.
+"""Versions in MLflow's model registry and their ``MLmodel``: found by DVC's hash, entered, or restored.
 
 The registry is a copy of what ``releases.lock`` and DVC hold. A version that somebody deleted, or whose tags or files
 are gone, is entered, tagged or filled again from there.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,19 +19,103 @@ from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.signing.manifest import MANIFEST, Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import SIGNED, sign_version, signed_folder
 from cortex_pipelines.tracking.experiments import experiment_id, find_run, unless_missing
-from cortex_pipelines.tracking.model_file import (
-    FILES,
-    SIGNATURE,
-    SIGNATURES,
-    ModelMetadata,
-    read_metadata,
-    write_model_file,
-)
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.champions import model_folder, model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.project import Project
+
+_EXAMPLE = "input_example.json"
+_LOADER = "cortex_pipelines.serving.pyfunc"
+FILES, SIGNATURE = "files", "signature"
+"""Folders beside ``MLmodel``: what DVC versions, and what proves that it is that."""
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """``inputs``, ``outputs``: type by name; ``loads``: command or call that opens the model, for people;
+    ``configuration``: what a caller of MLflow can choose.
+    """
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    example: Mapping[str, Any]
+    loads: str
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+
+SIGNATURES = {
+    "code_adapter": ModelSignature(
+        {"prompt": "string"},
+        {"completion": "string"},
+        {"prompt": "def read_lines(path):\n    "},
+        "cortex_pipelines.release.open_model.open_adapter",
+        {"task": "", "max_new_tokens": 128},
+    ),
+    "task_router": ModelSignature(
+        {"task": "string"},
+        {"master": "string", "probability": "double", "abstained": "boolean"},
+        {"task": "Rotate the leaked API key"},
+        "cortex_pipelines.release.open_model.open_router",
+    ),
+}
+"""Interfaces by the asset that makes the model."""
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    asset: str
+    name: str
+    version: str
+    run_id: str | None
+    model_id: str | None = None
+
+
+def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
+    """Write ``MLmodel`` and an input example for a model with a known interface.
+
+    Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes nothing but what is
+    signed.
+    """
+    interface = SIGNATURES.get(model_metadata.asset)
+    if interface is None:
+        return
+    from mlflow import pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    inputs, outputs = (
+        Schema([ColSpec(kind, name) for name, kind in columns.items()])
+        for columns in (interface.inputs, interface.outputs)
+    )
+    signature = ModelSignature(inputs=inputs, outputs=outputs)
+    # the loaded model checks its input itself: MLflow would refuse a list of strings, since that has no column's name
+    signature._is_signature_from_type_hint = True
+    model = Model(
+        artifact_path=model_metadata.name,
+        run_id=model_metadata.run_id,
+        model_id=model_metadata.model_id,
+        signature=signature,
+        flavors={"cortex_pipelines": {"loader": interface.loads, "weights": "safetensors"}},
+        saved_input_example_info={"artifact_path": _EXAMPLE, "type": "json_object"},
+        metadata={"asset": model_metadata.asset, "model": model_metadata.name, "version": model_metadata.version},
+    )
+    pyfunc.add_to_model(model, loader_module=_LOADER, data=FILES, model_config=dict(interface.configuration))
+    model.save(str(out / "MLmodel"))
+    text = json.dumps(dict(interface.example), indent=1) + "\n"
+    (out / _EXAMPLE).write_text(text, encoding="utf-8")
+
+
+def read_metadata(folder: Path) -> tuple[str, str, str]:
+    """Asset, name and version from the ``MLmodel`` in a folder; ValueError for a model of somebody else's."""
+    from mlflow.models import Model
+
+    metadata = Model.load(str(folder)).metadata or {}
+    try:
+        return str(metadata["asset"]), str(metadata["model"]), str(metadata["version"])
+    except KeyError as error:
+        raise ValueError(f"{folder / 'MLmodel'} has no {error.args[0]} in its metadata") from None
+
 
 DIGEST, ASSET, PARTITION = "dvc_md5", "model_asset", "partition"
 """Tags that say what a version is; the others say what was thought of it."""
@@ -54,9 +139,7 @@ def find_version(project: Project, name: str, md5: str) -> str | None:
 
 
 def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str | None) -> str:
-    """Registry number of a version, entered with its files and signature if it is missing. Raises ProjectError: its
-    files are neither in the workspace nor in DVC's cache.
-    """
+    """Registry number of a version, entered if it is missing; ProjectError if its files are nowhere."""
     client = open_client(project.root)
     if not client.search_registered_models(f"name = '{model.name}'"):
         client.create_registered_model(model.name)
@@ -85,9 +168,7 @@ def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str 
 
 
 def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
-    """Registry number of a version that has a role, restored if somebody deleted a part of it. Raises ProjectError:
-    it is incomplete, and its files are neither in the workspace nor in DVC's cache.
-    """
+    """Registry number of a version that has a role, restored if a part was deleted; ProjectError if it cannot be."""
     number = find_version(project, model.name, md5)
     if number is None:
         folder = verdict_folder(project.root, model)
@@ -108,9 +189,7 @@ def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
 
 
 def complete_tags(project: Project, version: Any) -> dict[str, str]:
-    """The tags of a version; those that say what it is are set again if they were removed. Raises LookupError:
-    nothing says what the version is.
-    """
+    """The tags of a version; removed ones are set again. LookupError if nothing says what the version is."""
     tags = dict(version.tags)
     if {DIGEST, ASSET, PARTITION} <= tags.keys():
         return tags

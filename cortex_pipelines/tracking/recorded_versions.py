@@ -90,10 +90,7 @@ _SHORTEST = 0.5  # shorter runs were recorded afterwards, for what `dvc repro` m
 
 
 def last_seconds(root: Path) -> dict[tuple[str, str], float]:
-    """Duration of the last run of each asset and partition, in seconds.
-
-    Runs that MLflow keeps on a server are not looked at: they may be those of other machines.
-    """
+    """Duration in seconds of the last run of each asset and partition on this machine."""
     (rows,) = _rows(root, "tags", _SECONDS)
     return {(asset, part): seconds for asset, part, seconds, _ in rows if seconds >= _SHORTEST}
 

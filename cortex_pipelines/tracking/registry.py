@@ -138,7 +138,11 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     LookupError: no such model, alias or version; names the existing ones.
     """
     client = open_client(project.root)
-    name, alias, number = _parse(reference)
+    name, _, alias = reference.partition("@")
+    name, _, requested = (name, "", "") if alias else name.partition("/")
+    number: str | None = requested
+    if number and not re.fullmatch(r"\d+(\.\d+\.\d+)?", number):
+        raise LookupError(f"{reference}: a version is a number, as in {name}/1, {name}/1.0.0 or {name}@champion")
     model_names = sorted(model.name for model in client.search_registered_models())
     if name not in model_names:
         raise LookupError(
@@ -189,16 +193,6 @@ def registered(project: Project, name: str) -> dict[str, str | None]:
     return {f"{alias}_number": _alias(client, name, alias) for alias in _ALIASES}
 
 
-def _parse(reference: str) -> tuple[str, str | None, str | None]:
-    if "@" in reference:
-        name, _, alias = reference.partition("@")
-        return name, alias, None
-    name, _, number = reference.partition("/")
-    if number and not re.fullmatch(r"\d+(\.\d+\.\d+)?", number):
-        raise LookupError(f"{reference}: a version is a number, as in {name}/1, {name}/1.0.0 or {name}@champion")
-    return name, None, number or None
-
-
 def _alias(client: Any, name: str, alias: str) -> str | None:
     models = client.search_registered_models(f"name = '{name}'")
     number = models[0].aliases.get(alias) if models else None
@@ -209,9 +203,7 @@ _TAG = "template"  # tag of a prompt's version: the template's version, which an
 
 
 def register_templates(root: Path, templates: "Templates") -> dict[str, int]:
-    """Enter each template, those of variants too, unless its content is there already; returns the registry's number
-    of each.
-    """
+    """Enter each template, variants' too, unless its content is there; returns the registry's number of each."""
     client, numbers = open_client(root), {}
     templates_by_name = {f"prompt-{name}": template for name, template in templates.by_name.items()}
     for variant, changed in templates.variants.items():

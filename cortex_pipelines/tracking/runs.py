@@ -188,10 +188,7 @@ class OpenRun:
         self.run_id, self.experiment, self.live = new.run_id, new.experiment, new.live
 
     def fail(self, error: BaseException) -> None:
-        """Record the error; an interrupt counts as killed.
-
-        The error that is under way must not be hidden by one of MLflow's.
-        """
+        """Record the error, an interrupt as killed; MLflow's own errors must not hide it."""
         from mlflow.exceptions import MlflowException
 
         words = f"{type(error).__name__}: {error}".replace(str(self.stage.project.root), ".")

@@ -127,9 +127,7 @@ TRAINING_FILE = "training.json"  # file with a training's curves in an output: l
 def record_curves(
     client: Any, run: str, timestamp: int, folder: Path, logged: Collection[tuple[str, int]] = ()
 ) -> None:
-    """Log all measurements of an output's curves as ``<list>/<name>``, except those ``logged`` already while the run
-    went.
-    """
+    """Log an output's curves as ``<list>/<name>``, except those ``logged`` already while the run went."""
     from mlflow.entities import Metric
 
     metrics = []

@@ -32,9 +32,7 @@ class ReferenceModel:
 def find_reference(
     project: Project, model: str, partition: str | None, challenger: str, pin: ChampionPin
 ) -> ReferenceModel | None:
-    """The reference's files; None for the baseline. Raises ProjectError: the version is in neither the workspace nor
-    DVC's cache.
-    """
+    """The reference's files; None for the baseline. ProjectError if neither workspace nor cache has the version."""
     version = pin.reference_of(challenger)
     if version is None:
         return None
@@ -44,9 +42,7 @@ def find_reference(
 def model_folder(
     project: Project, model: str, partition: str | None, version: str, named_in: str = "releases.lock"
 ) -> Path:
-    """Folder with a model version's files, from the workspace or DVC's cache. Raises ProjectError: the version is in
-    neither.
-    """
+    """Files of a model version, from the workspace or DVC's cache; ProjectError if it is in neither."""
     workspace = project.output(model, partition)
     if content_md5(workspace) == version:
         return workspace

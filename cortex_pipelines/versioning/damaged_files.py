@@ -59,10 +59,7 @@ def mend(root: Path, name: str) -> str | None:
 
 
 def damage(root: Path, name: str) -> str | None:
-    """Damage of a file, in words that follow its name; None if it is good or missing.
-
-    A merge conflict is not damage, nor is a mistake in a hand-edited ``params.yaml``.
-    """
+    """Damage of a file, in words that follow its name; None if it is good, missing, in conflict or edited badly."""
     path, copy = root / name, root / _COPIES / name
     if not path.is_file():
         return None

@@ -64,9 +64,7 @@ def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, st
 
 
 def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
-    """Files below the paths that differ from git's HEAD, sorted. Returns None where that cannot be said: no git, or
-    no repository.
-    """
+    """Files below the paths that differ from git's HEAD, sorted; None without git or a repository."""
     sorted_paths = sorted(paths)
     if not sorted_paths:
         return []

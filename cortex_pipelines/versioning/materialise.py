@@ -1,8 +1,9 @@
 """Materialise one version: compute aside, validate, publish, commit; independent of Dagster.
 
-begin what does it depend on now; unchanged since the last commit -> done compute into a scratch folder validate the
-tables' contracts; a broken one publishes nothing end nothing it depends on moved meanwhile; exchange folders; commit to
-DVC
+begin     what does it depend on now; unchanged since the last commit -> done
+compute   into a scratch folder
+validate  the tables' contracts; a broken one publishes nothing
+end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
 """
 
 import logging

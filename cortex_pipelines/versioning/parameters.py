@@ -146,9 +146,7 @@ def _texts_in(root: Path) -> dict[str, str]:
 
 
 def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Effective:
-    """The effective parameters of a project, from its current files. Raises ProjectError: a key is missing, unknown
-    or of the wrong type; gives line, key and value.
-    """
+    """The effective parameters of a project, from its files; ProjectError gives line, key and value."""
     path = file or root / FILE
     if path.is_file() and path.stat().st_size > _LARGEST:
         raise ProjectError(
@@ -200,10 +198,7 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> di
 
 
 def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
-    """The settings under a key, if they are merged by key.
-
-    Settings that need none of their keys are alternatives, as a model's wheel or folder: they are taken whole.
-    """
+    """The settings under a key, if they are merged by key; those without a required key are alternatives."""
     field = model.model_fields.get(str(key))
     annotation = field.annotation if field else None
     optional = get_origin(annotation) in (Union, UnionType)

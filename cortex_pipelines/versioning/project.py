@@ -25,9 +25,7 @@ from cortex_pipelines.versioning.root import find_root as find_root
 
 
 class Project:
-    """A project folder with its asset graph. Versions of code and parameters are cached: they are those of the code
-    that this process runs.
-    """
+    """A project folder with its asset graph; versions of code and parameters are those that this process runs."""
 
     def __init__(
         self,
@@ -47,9 +45,7 @@ class Project:
 
     @cached_property
     def effective(self) -> Effective:
-        """The effective parameters as first read by this process. Raises ProjectError: a key of params.yaml is
-        missing, unknown or of the wrong type.
-        """
+        """The parameters as first read by this process; ProjectError for a missing, unknown or mistyped key."""
         return self.resolve()
 
     def resolve(self) -> Effective:
@@ -155,8 +151,5 @@ class Stage:
 
 
 def code_version_of(code: Mapping[str, str | None], params: Mapping[str, Any]) -> str:
-    """Version of code, packages and parameters, from their hashes and values.
-
-    Both are in ``dvc.lock`` too, so the version of what made an output can be worked out from it.
-    """
+    """Version of code, packages and parameters, from their hashes and values, which ``dvc.lock`` has too."""
     return value_md5({"code": dict(code), "params": dict(params)})

@@ -9,9 +9,7 @@ class ProjectError(RuntimeError):
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder with params.yaml, from ``start`` (or ``CORTEX_ROOT``) upwards. Raises ProjectError: no
-    project encloses the folder.
-    """
+    """The nearest folder with params.yaml, from ``start`` (or ``CORTEX_ROOT``) upwards; ProjectError without one."""
     begin = (start or Path(os.environ.get("CORTEX_ROOT", "."))).resolve()
     for folder in (begin, *begin.parents):
         if (folder / "params.yaml").is_file():

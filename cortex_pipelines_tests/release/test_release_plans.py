@@ -86,7 +86,7 @@ def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None
     assert ledger.canary(ledger.moves(tmp_path, MODEL)) is None
     ledger_bytes = (tmp_path / "releases.lock").read_bytes()
     assert (rollback(tmp_path, MODEL, ACT), (tmp_path / "releases.lock").read_bytes()) == (None, ledger_bytes)
-    assert ledger.archived(ledger.moves(tmp_path, MODEL), "a") == [], "b never was champion"
+    assert ledger.champions(ledger.moves(tmp_path, MODEL)) == ["a"], "b never was champion"
 
 
 def test_an_analysis_advances_only_what_is_canary_still(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_shadow_is_a_canary_that_nobody_sees(tmp_path: Path) -> None:
 def test_what_a_plan_holds_depends_on_its_strategy() -> None:
     assert deployment().plan() == {"strategy": "immediate", "target": "local"}
     assert {"share", "analysis"} <= set(deployment(strategy="canary").plan())
-    assert deployment(target="edge").largest == 16
+    assert deployment().model_mib.edge == 16
     assert "share" in refusal(ValidationError, deployment, share=1.0)
 
 

@@ -89,8 +89,7 @@ def test_refit_weights_are_signed_served_and_rolled_back(workspace: Workspace, m
     monkeypatch.setattr(releasing, "project_models", lambda _: [MODEL])
     assert releasing.sign_released_versions(project) == 2
     served = open_verified(project, MODEL, workspace.version)
-    assert (served.version, served.folder) == (workspace.version, out / "refit")
-    assert served.base["name"] == "directory:base"
+    assert (served.folder, served.base["name"]) == (out / "refit", "directory:base")
     rollback(workspace.root, MODEL, ACT)
     assert open_verified(project, MODEL, workspace.version).folder == out / "refit", "as long as it is named"
     manifest = signed_folder(workspace.root, MODEL.name, str(content_md5(out))) / "manifest.json"

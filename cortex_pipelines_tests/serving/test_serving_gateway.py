@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import generate_latest
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.patterns.pattern import parse_pattern
@@ -136,7 +137,7 @@ def test_the_base_answers_for_an_adapter_that_cannot_be_had(home: Path, tmp_path
     broken.mended = True
     clock[0] += 3
     assert gateway.backend_for("shop").version == "shop.dir"
-    assert b'cortex_fallbacks_total{model="shop"} 4.0' in gateway.metrics.page()
+    assert b'cortex_fallbacks_total{model="shop"} 4.0' in generate_latest(gateway.metrics.registry)
     gateway.close()
 
 

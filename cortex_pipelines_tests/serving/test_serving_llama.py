@@ -164,7 +164,7 @@ def test_the_command_takes_another_engine_than_the_parameters(gateway: Gateway, 
     requested: list[str | None] = []
 
     def opened(_folder: Path, _key: Path | None, engine: EngineName | None) -> Gateway:
-        requested.append(tinygateway.settings().with_engine(engine).engine)
+        requested.append(engine or tinygateway.settings().engine)
         return gateway
 
     monkeypatch.setattr(open_gateway, "open_exported", opened)

@@ -20,8 +20,7 @@ from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import sign_version
 from cortex_pipelines.tracking.experiments import experiment_id
-from cortex_pipelines.tracking.model_file import ModelMetadata
-from cortex_pipelines.tracking.model_versions import log_model
+from cortex_pipelines.tracking.model_versions import ModelMetadata, log_model
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import read_yaml, write_yaml

@@ -13,7 +13,7 @@ from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.tracking import registry
 from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
-from cortex_pipelines.tracking.model_file import SIGNATURES, ModelMetadata, read_metadata, write_model_file
+from cortex_pipelines.tracking.model_versions import SIGNATURES, ModelMetadata, read_metadata, write_model_file
 from cortex_pipelines.tracking.recorded_versions import known_versions
 from cortex_pipelines.tracking.runs import MlflowTracker, git_commit
 from cortex_pipelines.tracking.store import database_uri, open_client

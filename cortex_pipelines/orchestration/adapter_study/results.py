@@ -21,9 +21,7 @@ _ADDED_ANSWERS = "questions answered beyond the other adapter"
 
 @dataclass(frozen=True)
 class BitsSaved:
-    """Bits per byte that one condition saves over another, with the interval of the mean over bytes; ``p`` of a
-    sign-flip test, not corrected.
-    """
+    """Bits per byte saved over another condition, with the interval over bytes; ``p`` of a sign-flip test."""
 
     estimate: float
     low: float
@@ -98,9 +96,7 @@ def with_most_tokens(results: Sequence[ProjectResult]) -> list[ProjectResult]:
 
 
 def read_results(paths: Sequence[Path]) -> list[ProjectResult]:
-    """Results of several ``study.json``, such as of a study on several machines. Raises ProjectError: a file is
-    invalid, or two files contain the same project.
-    """
+    """Results of several ``study.json``; ProjectError if one is invalid, or two contain the same project."""
     by_project_and_budget: dict[tuple[str, int], ProjectResult] = {}
     for path in paths:
         try:

@@ -140,10 +140,7 @@ def studied_projects(project: Project) -> list[str]:
 
 
 def assign_controls(project: Project) -> dict[str, str]:
-    """Each project to the project whose adapter is its control, of the same language if possible.
-
-    The next one in order is chosen, so each adapter is the control of few others.
-    """
+    """Each project to the next one, of its language if possible, whose adapter is its control."""
     names = studied_projects(project)
     languages = {name: _language(project, name)[0] for name in names}
     controls = {}

@@ -80,10 +80,7 @@ class ExperimentCounts:
         return self._answers[answer].arm
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Count a line of the log: an answer, or a vote on one.
-
-        Repeated answers and votes on unknown answers are ignored; the last vote counts.
-        """
+        """Count an answer, or a vote on one: repeated ones and votes on unknown answers not; the last vote counts."""
         name = line["id"]
         earlier = self._answers.get(name)
         if ("vote" in line) == (earlier is None):

@@ -77,10 +77,6 @@ class ExperimentSpec:
         if self.most_answers < 1 or (self.slowest is not None and not self.slowest > 0):
             raise ExperimentError("--most-answers and --slowest have to be above 0")
 
-    @property
-    def is_aa_test(self) -> bool:
-        return self.a == self.b
-
     def unit(self, user: str) -> str:
         """A user's pseudonym within this experiment; empty for an anonymous user."""
         text = f"{self.id}\0{user}".encode(errors="replace")
@@ -92,7 +88,7 @@ class ExperimentSpec:
         return "b" if draw < self.share else "a"
 
     def describe(self) -> str:
-        comparison = f"{self.a} against itself" if self.is_aa_test else f"{self.a} (a) against {self.b} (b)"
+        comparison = f"{self.a} against itself" if self.a == self.b else f"{self.a} (a) against {self.b} (b)"
         return f"{self.project}: {comparison}, by the share {self.metric}; b gets {self.share:.0%}"
 
 

@@ -36,11 +36,6 @@ class Assignment:
     arm: Arm
     unit: str
 
-    @classmethod
-    def for_user(cls, plan: ExperimentSpec, user: str) -> "Assignment":
-        unit = plan.unit(user)
-        return cls(plan, plan.arm(unit), unit)
-
 
 class AnswerLog:
     """The log of a running experiment, read up to an offset; ``ending`` is the thread that records its end."""

@@ -119,10 +119,7 @@ def read_pairs(adapter: Lora) -> list[Pair]:
 
 
 def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
-    """Largest difference of a value of a GGUF adapter, relative to the largest value of its tensor.
-
-    Raises ``ExportError`` if a tensor is missing, unexpected, or differs.
-    """
+    """Largest difference of a value, relative to the largest of its tensor; ExportError if a tensor differs."""
     tensors, alpha = read_gguf(path)
     expected_names = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
     if tensors.keys() != expected_names:

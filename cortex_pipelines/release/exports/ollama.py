@@ -71,8 +71,8 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
     config = json.loads((source.base.folder / "config.json").read_text(encoding="utf-8"))
     context = min(int(config.get("max_position_embeddings", _LONGEST_CONTEXT)), _LONGEST_CONTEXT)
     (out / MODELFILE).write_text(
-        f"# {source.model} {source.number or source.version} on {source.base.name}\nFROM ./{BASE}\nADAPTER "
-        f"./{ADAPTER}\n"
+        f"# {source.model} {source.number or source.version} on {source.base.name}\n"
+        f"FROM ./{BASE}\nADAPTER ./{ADAPTER}\n"
         # adapters are trained on plain code, without a chat template
         'TEMPLATE """{{ .Prompt }}"""\n'
         "PARAMETER temperature 0\n"

@@ -24,10 +24,7 @@ _TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 
 
 def write_merged(source: Source, out: Path) -> ExportChecks:
-    """Merge an adapter into its base in float32 and save in the base's own type.
-
-    Raises ``ExportError`` if the base's weights are not floating point, or the merged model's logits differ.
-    """
+    """Merge an adapter into its base in float32; save in the base's type. ExportError if logits differ."""
     import torch
 
     kind = _kind(source.base)

@@ -177,10 +177,7 @@ class Engine(ABC):
 
     @abstractmethod
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
-        """Start a request; returns a function that cancels it. BusyError if the queue is full.
-
-        ``deliver`` receives deltas, then None.
-        """
+        """Start a request; returns what cancels it. ``deliver`` gets deltas, then None. BusyError if it is full."""
 
     @abstractmethod
     def close(self) -> None:

@@ -77,23 +77,18 @@ class TorchEngine(QueuedEngine):
         self._adapters.move_to_end(adapter.version)
         return loaded
 
-    def _activate(self, adapter: LoadedAdapter | None) -> None:
-        if adapter is None:
-            self._base.remove_adapter()
-            self._active_version = None
-            return
-        if adapter.version in self._adapters:
-            self._adapters.move_to_end(adapter.version)
-        if self._active_version != adapter.version:
-            self._base.apply(adapter.weights)
-            self._active_version = adapter.version
-
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
         job = work.job
         if work.cancelled.is_set():
             return
-        self._activate(job.adapter)
         key = job.adapter.version if job.adapter else None
+        if key is not None and key in self._adapters:
+            self._adapters.move_to_end(key)
+        if job.adapter is None:
+            self._base.remove_adapter()
+        elif self._active_version != key:
+            self._base.apply(job.adapter.weights)
+        self._active_version = key
         first = self._run_prompt(job, key, work.cancelled)
         if first is None:
             return

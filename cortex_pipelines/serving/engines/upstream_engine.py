@@ -274,11 +274,7 @@ class UpstreamEngine(Engine):
                 self._waiting -= 1
 
     async def _generate_answer(self, request: _Request, index: int) -> AsyncGenerator[TextDelta]:
-        """Generate one answer.
-
-        If it does not begin with the forced start, request it again with that start appended to the
-        prompt, tokenized separately.
-        """
+        """Generate an answer; one without the forced start is requested again with that start in the prompt."""
         job = request.job
         start, most = job.prompt.start, job.sampling.max_tokens
         for forced_start in dict.fromkeys((start, "")):

@@ -119,10 +119,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def sentences_of(wrong: Sequence[Any]) -> str:
-    """The first of pydantic's errors as sentences, for a body or a tool's arguments.
-
-    They contain neither the input nor pydantic's URLs.
-    """
+    """The first of pydantic's errors as sentences, without the input and pydantic's URLs."""
     return "; ".join(_sentence_of(problem) for problem in wrong[:_SHOWN])
 
 

@@ -85,10 +85,7 @@ def scopes_for(path: str) -> frozenset[str]:
 
 
 def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
-    """Accepted host names; None for any.
-
-    On loopback the list is short, which protects against DNS rebinding.
-    """
+    """Accepted host names, None for any; few on loopback, against DNS rebinding."""
     configured_hosts = frozenset(name.lower() for name in settings.hosts)
     if is_loopback(host):
         return _LOOPBACK | configured_hosts | {f"[{host.lower()}]" if ":" in host else host.lower()}
@@ -97,10 +94,7 @@ def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
 
 @dataclass
 class Authenticator:
-    """Authenticates requests by API key or token, and enforces scopes and rate limits.
-
-    Without any key, authentication is off. ``hosts`` are accepted host names; None for any.
-    """
+    """Checks keys, scopes and rate limits; off without any key. ``hosts`` are accepted names; None for any."""
 
     keys: KeyRing
     settings: ServingSettings

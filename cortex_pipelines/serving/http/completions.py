@@ -65,7 +65,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     """Continue each prompt, or fill the gap before ``suffix``."""
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
     sampling = form.sampling(most, form.logprobs or 0)
-    texts = form.prompts
+    texts = [form.prompt] if isinstance(form.prompt, str) else form.prompt
     with_logprobs = form.logprobs is not None
 
     def prepare_all() -> list[PreparedRequest]:
@@ -102,7 +102,8 @@ async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, 
     code_context: Mapping[str, Any] = {"known": "", "pieces": []}
     if form.context is not None:
         require_project(project or None)
-        code_context = await run_in_threadpool(pack_context, services, form.question, project or None, form.context)
+        question = next((turn.text for turn in reversed(form.messages) if turn.role == "user"), "")
+        code_context = await run_in_threadpool(pack_context, services, question, project or None, form.context)
     turns = chat([turn.as_chat_message() for turn in form.messages], project, context_text(code_context))
     prepared = await run_in_threadpool(gateway.prepare, backend, turns, sampling, form.n or 1)
     if prepared.prompt.cut:  # a conversation must not be cut

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
+from prometheus_client import generate_latest
 from pydantic import Field
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
@@ -80,7 +81,7 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         gateway.metrics.waiting.set(state["waiting"])
         gateway.metrics.resident.set(len(state["resident"]))
         gateway.metrics.cache_bytes.set(gateway.response_cache.size)
-        return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
+        return Response(generate_latest(gateway.metrics.registry), media_type="text/plain; version=0.0.4")
 
     limiter = CapacityLimiter(1)  # waiting requests must not occupy threads that others need
 

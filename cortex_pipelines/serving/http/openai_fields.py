@@ -55,10 +55,7 @@ for _table in ("completions", "chats"):
 def require_supported(
     body: Mapping[str, Any], fields: Iterable[RequestField], allowed_names: Iterable[str] | None
 ) -> None:
-    """RequestError for a field that would change the answer, or is unknown.
-
-    ``allowed_names`` are further names that are read; None to ignore unknown names.
-    """
+    """RequestError for a field that changes the answer, or is unknown; unless ``allowed_names`` is None."""
     rows = {field.name: field for field in fields}
     names = None if allowed_names is None else set(allowed_names)
     for name, value in body.items():

@@ -84,10 +84,6 @@ class Generation(OpenAIForm):
         return self
 
     @property
-    def stops(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-
-    @property
     def wants_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
 
@@ -98,7 +94,7 @@ class Generation(OpenAIForm):
             self.temperature or 0.0,
             1.0 if self.top_p is None else self.top_p,
             self.seed,
-            self.stops,
+            (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
             top,
             self.presence_penalty or 0.0,
             self.frequency_penalty or 0.0,
@@ -121,10 +117,6 @@ class CompletionForm(Generation):
         if self.best_of not in (None, self.n or 1):
             raise RequestError("best_of: only as many as n, since every answer is returned", "best_of")
         return self
-
-    @property
-    def prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
 class TextPart(Form):
@@ -233,10 +225,6 @@ class ChatForm(Generation):
         if self.top_logprobs and not self.logprobs:
             raise RequestError("top_logprobs: only with logprobs: true", "top_logprobs")
         return self
-
-    @property
-    def question(self) -> str:
-        return next((turn.text for turn in reversed(self.messages) if turn.role == "user"), "")
 
 
 class GapForm(Generation):

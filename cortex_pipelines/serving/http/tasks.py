@@ -328,10 +328,7 @@ def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:
 
 
 def answer_lines(gateway: Gateway, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Answer lines of JSON, each a body of ``POST /predict``; an invalid line does not affect the others.
-
-    Yields the line number (``line``, from 1) with the answer, or ``error``.
-    """
+    """Answer lines of JSON, bodies of ``POST /predict``, each by its number with the answer or ``error``."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -61,10 +61,7 @@ class AuditLog:
             self._last_state, self._previous = (inode, file.tell()), _hash(line)
 
     def forget(self, is_subject: Callable[[str], bool]) -> int:
-        """Redact a person in all entries, and bind these by a tombstone at the end; returns their number.
-
-        Torn lines of killed processes may contain part of a name and are removed, too.
-        """
+        """Redact a person in all entries, bound by a tombstone at the end; torn lines go, too. Returns how many."""
         if not self._path.exists():
             return 0
         count, torn = 0, False

@@ -42,10 +42,7 @@ class KeysDamagedError(ApiKeyError):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A stored key; times in ISO 8601, salt and digest in hexadecimal.
-
-    ``scopes`` add to those of the role. Without ``projects`` and ``models``, all models may be used.
-    """
+    """A stored key; times in ISO 8601, salt and digest in hexadecimal; ``scopes`` add to those of the role."""
 
     name: str
     salt: str

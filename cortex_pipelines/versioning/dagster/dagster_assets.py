@@ -135,9 +135,7 @@ def run_step(
     validate: Validate | None,
     is_known: Callable[[], bool] = lambda: False,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Materialise within a Dagster step and report it; nothing if the version is unchanged and ``is_known`` says
-    that Dagster knows it. Raises dg.Failure, retried only if the cause is transient.
-    """
+    """Materialise and report, unless ``is_known`` says that Dagster knows this version; raises dg.Failure."""
     asset, partition = stage.asset, stage.partition
     opened: list[TrackingRun] = []
 
@@ -233,10 +231,7 @@ def _warning(asset: VersionedAsset, name: str, passed: bool, metadata: dict[str,
 
 
 def failure(error: BaseException, attempts: int) -> dg.Failure | dg.RetryRequested:
-    """The error for Dagster, which retries a transient one.
-
-    Steps declare no retry policy: with one, Dagster begins an interrupted step again, too.
-    """
+    """The error for Dagster, which retries a transient one; a retry policy would repeat interrupted steps, too."""
     if not is_transient(error):
         return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
     policy = dg.RetryPolicy(

@@ -120,10 +120,7 @@ class Staleness:
         )
 
     def snapshot(self) -> "StatusSnapshot":
-        """The status of many assets, from one reading of the events.
-
-        The newest events of all its partitions are read at once and kept: two queries an asset.
-        """
+        """The status of many assets, from one reading of the events: two queries an asset."""
         records = cache(partial(_of_all_partitions, self._instance))
 
         def latest(name: str, partition: str | None, observed: bool) -> "EventLogRecord | None":

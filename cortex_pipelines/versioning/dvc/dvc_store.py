@@ -86,10 +86,7 @@ def forget_listings() -> None:
 
 
 def mend_unless_busy(root: Path) -> list[str]:
-    """Repair ``dvc.lock`` and DVC's rwlock; returns what was done, in sentences.
-
-    Nothing is looked at while another process holds the lock that it writes them under.
-    """
+    """Repair ``dvc.lock`` and DVC's rwlock unless their lock is held; what was done, in sentences."""
     import zc.lockfile
 
     messages: list[str] = []
@@ -143,9 +140,7 @@ def _held_locks(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def retry_while_locked(root: Path, act: Callable[[], T]) -> T:
-    """Retry a call while DVC's locks are held by another process. Raises ProjectError: they were not free for half
-    an hour, or DVC's lock file is damaged and cannot be mended.
-    """
+    """Retry a call while another process holds DVC's locks; ProjectError after half an hour, or if they are damaged."""
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
 
@@ -262,9 +257,7 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
 def commit(
     root: Path, address: str, output: str, check: Callable[[], None], publish: Callable[[], None]
 ) -> tuple[str, Snapshot]:
-    """Check, publish and commit one stage under DVC's locks; ``check`` raises to give up. Returns the version, and
-    what DVC recorded as made from.
-    """
+    """Check, publish and commit one stage under DVC's locks; ``check`` raises to give up. Version and what made it."""
 
     def act(repo: Any) -> tuple[str, Snapshot]:
         # DVC's run cache resolves dvc.yaml against the working directory, whatever the root is.

@@ -41,10 +41,7 @@ class _Yaml12(yaml.CSafeLoader):
 
 @cache
 def _read_as_yaml12() -> None:
-    """Tell the parser which words are not text, from the list of DVC's own parser.
-
-    Of other tags it makes nothing: its constructor of what is undefined raises.
-    """
+    """Tell the parser which words are not text, from the list of DVC's own; other tags raise."""
     from ruamel.yaml.resolver import implicit_resolvers
 
     _Yaml12.yaml_implicit_resolvers = {}

@@ -63,9 +63,7 @@ class DvcView:
 
 
 def dvc_views(project: Project) -> list[DvcView]:
-    """DVC's view of every asset and partition, in topological order. Raises ProjectError: dvc.yaml is out of date,
-    so DVC speaks of another graph.
-    """
+    """DVC's view of every asset and partition, in topological order; ProjectError if dvc.yaml is out of date."""
     stages.check_stages(project)
 
     def ask(repo: Any) -> list[DvcView]:

@@ -18,10 +18,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def restore_outputs(project: Project) -> int:
-    """Store outputs in the cache again that ``dvc.lock`` names and the workspace still holds; returns how many.
-
-    Without that DVC would take each of them for changed, and everything would be made again.
-    """
+    """Store outputs that the workspace still holds in the cache again, lest DVC make them anew; how many."""
 
     def store(out: Any) -> bool:
         if not out.use_cache or not out.hash_info or not out.exists or not out.changed_cache():
@@ -42,9 +39,7 @@ def restore_outputs(project: Project) -> int:
 
 
 def restore_settings(root: Path) -> list[str]:
-    """Bring a deleted ``.dvc`` back from git; returns what was done, in sentences. Raises ProjectError: git does not
-    have it.
-    """
+    """Bring a deleted ``.dvc`` back from git; what was done, in sentences. ProjectError if git does not have it."""
     if (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
         return []
     git = ["git", "-C", str(root), "checkout", "--", ".dvc"]
@@ -93,10 +88,7 @@ def find_undeclared(project: Project) -> Undeclared:
 
 
 def take_out_undeclared(project: Project) -> str | None:
-    """Remove undeclared stages and pins from the locks; what was done, in a sentence.
-
-    Outputs stay in DVC's cache; ``sync`` removes them from the workspace.
-    """
+    """Remove undeclared stages and pins from the locks; what was done, in a sentence. Outputs stay in the cache."""
     from dvc.utils.serialize import modify_yaml
 
     undeclared, root = find_undeclared(project), project.root

@@ -49,10 +49,7 @@ def _stage(project: Project, asset: VersionedAsset) -> dict[str, Any]:
 
 
 def figures(project: Project) -> dict[str, Any]:
-    """The keys ``metrics`` and ``plots`` of ``dvc.yaml``.
-
-    DVC has no loops there, so each project's files are listed.
-    """
+    """The keys ``metrics`` and ``plots`` of ``dvc.yaml``, with each project's files: DVC has no loops there."""
     metrics: list[str] = []
     plots: list[dict[str, Any]] = []
     for asset in project.graph.order:
@@ -106,19 +103,13 @@ def check(project: Project) -> None:
 
 
 def check_stages(project: Project) -> None:
-    """Raises ProjectError: the stages in ``dvc.yaml`` differ from the asset graph.
-
-    What DVC shows may be behind: it names the projects, and no version depends on it.
-    """
+    """ProjectError if the stages in ``dvc.yaml`` differ from the asset graph; what DVC shows may be behind."""
     if not _has_stages(project):
         raise ProjectError(_OUTDATED)
 
 
 def follow_projects(project: Project) -> None:
-    """Update ``dvc.yaml`` if its metrics and plots lag behind the projects.
-
-    Stages that are out of date stay as they are: whoever uses them is told.
-    """
+    """Update ``dvc.yaml`` if its metrics and plots lag behind the projects; outdated stages stay."""
     if _has_stages(project):
         write(project)
 

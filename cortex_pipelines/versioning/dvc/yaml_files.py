@@ -62,9 +62,7 @@ class YamlTextError(ValueError):
 
 
 def parse_yaml(data: bytes, name: str) -> Any:
-    """Parse YAML 1.2 into plain values, which are cached and must not be changed. Raises YamlTextError: it is too
-    large, not UTF-8 or no YAML, has a key twice, or multiplies itself by aliases.
-    """
+    """Parse YAML 1.2 into plain values, which are cached and must not be changed; raises YamlTextError."""
     if len(data) > LARGEST:
         raise YamlTextError(name, f"it has {len(data):,} bytes; at most {LARGEST:,} are read")
     try:
@@ -209,9 +207,7 @@ def _short(value: Any, most: int = _SHOWN, as_text: Any = repr) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML 1.2 mapping as DVC does; a missing file is empty. Raises ProjectError: the file cannot be parsed
-    or is not a mapping; names file, line and column.
-    """
+    """Read a YAML 1.2 mapping as DVC does; a missing file is empty. ProjectError names file, line and column."""
     return copy.deepcopy(peek_yaml(path))
 
 
@@ -254,9 +250,7 @@ def look_up(values: Mapping[str, Any], dotted: str) -> Any:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Read JSON or YAML by file name, for read-only use; a missing file is empty. Raises ProjectError: the file
-    cannot be parsed.
-    """
+    """Read JSON or YAML by file name, for read-only use; a missing file is empty. Raises ProjectError."""
     if path.suffix != ".json":
         return peek_yaml(path)
     try:

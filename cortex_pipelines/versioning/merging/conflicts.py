@@ -86,17 +86,13 @@ def find_conflicts(root: Path) -> list[Conflict]:
 
 
 def require_no_conflicts(root: Path) -> None:
-    """Raise if a file of the project holds a conflict. Raises ConflictError: names each file, the line and the
-    command that mends it.
-    """
+    """ConflictError if a file of the project holds a conflict: the file, the line and the command that mends it."""
     if conflicts := find_conflicts(root):
         raise ConflictError("; ".join(map(str, conflicts)))
 
 
 def split_versions(text: str) -> Versions:
-    """The versions in a text with conflict markers; a text without any is all of them. Raises ConflictError: the
-    markers do not belong together; gives the line.
-    """
+    """The versions in a text with conflict markers, else the text thrice; ConflictError gives the wrong line."""
     texts: dict[str, list[str]] = {"ours": [], "base": [], "theirs": []}
     side: str | None = None
     size = opened = 0

@@ -220,10 +220,7 @@ def has_driver(root: Path) -> bool:
 
 
 def set_driver(root: Path) -> bool:
-    """Configure the driver in this clone if it lacks it; whether it did.
-
-    Git takes no program from a file that is checked in, so each clone has to be told.
-    """
+    """Configure the driver in this clone if it lacks it, as git takes none from a checked-in file; whether it did."""
     # git starts it where the environment may not be active, hence the path
     executable = Path(sys.executable).with_name("cortex")
     program = str(executable) if executable.exists() else shutil.which("cortex")
@@ -236,10 +233,7 @@ def set_driver(root: Path) -> bool:
 
 
 def unmerged_versions(root: Path) -> dict[str, Versions]:
-    """The versions of each file that git's index holds as unmerged, by path in the project.
-
-    A version that a side does not have is empty.
-    """
+    """The versions of each unmerged file in git's index, by path in the project; a missing one is empty."""
     blobs: dict[str, dict[str, str]] = {}
     listing = _git(root, "ls-files", "--unmerged", "-z").decode("utf-8", "surrogateescape")
     for entry in filter(None, listing.split("\0")):
@@ -313,10 +307,7 @@ def resolve(root: Path, generate: Callable[[], None]) -> Resolution:
 
 
 def fits_workspace(root: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether code and parameters that an entry of ``dvc.lock`` names are those of the workspace.
-
-    What the stages read of each other is compared within the lock.
-    """
+    """Whether an entry of ``dvc.lock`` names the workspace's code and parameters; data is compared within the lock."""
     return all(
         content_md5(root / dep["path"]) == dep.get("md5")
         for dep in entry.get("deps") or ()

@@ -84,10 +84,7 @@ _DECISIONS = ("promote", "rollback")  # actions that move a champion
 def join_releases_locks(
     base: Mapping[str, Any] | None, ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Join the contents of two versions; see ``git_merge.join_dvc_locks``.
-
-    A champion that both branches moved is that of the later decision; a note in the ledger says so.
-    """
+    """As ``git_merge.join_dvc_locks``; of two champions the later decision's, which the ledger notes."""
     versions = (base or {}, ours, theirs)
     ledgers = [list(each.get("ledger") or []) for each in versions]
     notes: list[dict[str, Any]] = []
