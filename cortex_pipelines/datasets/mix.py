@@ -83,7 +83,7 @@ def most_variants(train: pl.DataFrame, taught_languages: Collection[str], settin
     bounds = [int(train.height * share / (1 - share))]
     if settings.max_train is not None:
         bounds.append(settings.max_train - train.height)
-    for language, count in train.group_by("language").len().iter_rows():
+    for language, count in train.group_by("language").len().iter_rows() if settings.mix.min_language_share else ():
         if language in taught_languages and count >= settings.mix.min_language_share * train.height:
             bounds.append(int(count / settings.mix.min_language_share) - train.height)
     return max(min(bounds), 0)
@@ -134,7 +134,7 @@ def _language_quotas(
     floors = {
         language: _MARGIN * mix.min_language_share
         for language, count in available.items()
-        if language in taught_languages and count >= _FEWEST_ROWS
+        if language in taught_languages and count >= _FEWEST_ROWS and mix.min_language_share
     }
     size = min([total, *([limit] if limit is not None else []), *(available[name] / floors[name] for name in floors)])
     weights = {language: round(count**mix.temperature, 6) for language, count in available.items()}

@@ -254,6 +254,13 @@ def test_every_split_has_the_mix(settings: DatasetSettings, most: int | None) ->
     assert distance(selected["test"], selected["train"]) < 0.01
 
 
+def test_a_mix_may_leave_languages_as_they_are(settings: DatasetSettings) -> None:
+    mix = settings.mix.model_copy(update={"min_language_share": 0.0})
+    rows = pl.concat([_candidates(split, {("python", "a.py"): 100, ("go", "a.go"): 2}) for split in SPLITS])
+    selected = _select(rows, settings, RowRules(frozenset(["python", "go"])), mix=mix, max_test=None)
+    assert [selected[split].height for split in ("train", "test")] == [102, 102]
+
+
 def test_tests_are_not_capped_where_there_is_nothing_else(settings: DatasetSettings) -> None:
     rows = pl.concat([_candidates(split, {("go", "a_test.go"): 90, ("go", "a.go"): 2}) for split in SPLITS])
     assert _select(rows, settings, RowRules())["train"].height == 92
