@@ -15,7 +15,7 @@ import polars as pl
 
 from cortex_pipelines.damage import SkipReason, attempt, encodable
 from cortex_pipelines.extraction.architecture import readers
-from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, Fact, parsed_detail
+from cortex_pipelines.extraction.architecture.facts import CONFIG, GUESSED, IMPORT, MOUNT, NAME, Fact, parsed_detail
 from cortex_pipelines.extraction.architecture.index import EXTERNAL, INTERNAL, ImportTarget, SourceIndex, SourcePackage
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import import_targets
@@ -51,32 +51,6 @@ def architecture_facts(
     project: str = "",
 ) -> pl.DataFrame:
     """Imports, routes, APIs, schemas, deployment and services of a project: rows of ``ARCHITECTURE_FACTS``."""
-    facts: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in collect_facts(files, settings, parsing, cache, project).iter_rows(named=True):
-        facts[row["source"]][row["fact"]].append(row)
-        if row["fact"] == _SKIPPED_FILE:
-            location = f"{row['path']} of {row['source']}"
-            _LOG.warning("%s: skipped, no architecture facts: %s", location, row["object"])
-    rows: list[Row] = []
-    for (source,), source_files in files.sort("source", "path").group_by("source", maintain_order=True):
-        languages = dict(source_files.select("path", "language").iter_rows())
-        resolved = _resolve_source(facts[str(source)], languages, units.filter(pl.col("source") == source))
-        texts = dict(source_files.select("path", "text").iter_rows())
-        rows += _identified(resolved, texts, str(source), settings.max_evidence_chars)
-    return ARCHITECTURE_FACTS.frame(rows)
-
-
-def collect_facts(
-    files: pl.DataFrame,
-    settings: ArchitectureSettings,
-    parsing: ExtractionSettings,
-    cache: RowCache | None,
-    project: str,
-) -> pl.DataFrame:
-    """Facts of single files by source, path and reader: the fields of ``Fact`` with ``source`` and ``path``.
-
-    Each file is read separately, so that unchanged files come from the cache.
-    """
 
     def read(path: str, language: str | None, text: str) -> list[Fact]:
         facts = attempt(lambda: list(facts_in_file(SourceFile(path, language, text, settings, parsing))))
@@ -85,7 +59,20 @@ def collect_facts(
         return facts
 
     schema = pl.Schema({name: ARCHITECTURE_FACTS.schema.get(name, pl.String) for name in Fact._fields})
-    return rows_by_file(files.filter(~pl.col("generated")), schema, read, cache, f"architecture/{project}")
+    file_facts = rows_by_file(files.filter(~pl.col("generated")), schema, read, cache, f"architecture/{project}")
+    kinds: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in file_facts.iter_rows(named=True):
+        kinds[row["source"]][row["fact"]].append(row)
+        if row["fact"] == _SKIPPED_FILE:
+            location = f"{row['path']} of {row['source']}"
+            _LOG.warning("%s: skipped, no architecture facts: %s", location, row["object"])
+    rows: list[Row] = []
+    for (source,), source_files in files.sort("source", "path").group_by("source", maintain_order=True):
+        languages = dict(source_files.select("path", "language").iter_rows())
+        resolved = _resolve_source(kinds[str(source)], languages, units.filter(pl.col("source") == source))
+        texts = dict(source_files.select("path", "text").iter_rows())
+        rows += _identified(resolved, texts, str(source), settings.max_evidence_chars)
+    return ARCHITECTURE_FACTS.frame(rows)
 
 
 def facts_in_file(file: SourceFile) -> Iterator[Fact]:
@@ -121,7 +108,12 @@ def _resolve_source(kinds: dict[str, list[Row]], languages: Mapping[str, str | N
     facts = [
         {**row, "subject": row["path"], "object": ", ".join(declared.get(row["path"], ()))} for row in kinds["module"]
     ]
-    facts += _imports(imports)
+    facts += [
+        {**row, "fact": "module-dependency", "subject": row["path"], "object": target, "scope": scope}
+        for row, targets in imports
+        for target, scope in dict.fromkeys((t.object, t.scope) for t in targets)
+        if target != row["path"]
+    ]
     facts += _crossings(imports, index)
     facts += _routes(kinds["route"], kinds[MOUNT], index, docstrings, by_path)
     names = {package.name for package in index.packages}
@@ -161,10 +153,9 @@ def _documentation(units: pl.DataFrame) -> tuple[Docstrings, dict[str, list[str]
 def _services(rows: list[Row]) -> list[Row]:
     """One package per folder and format; a manifest replaces a guess."""
     services: dict[tuple[str, str], Row] = {}
-    guessed = [bool(parsed_detail(row["detail"]).get("guessed")) for row in rows]
-    declared = {row["object"] for row, is_guess in zip(rows, guessed, strict=True) if not is_guess}
-    for row, is_guess in zip(rows, guessed, strict=True):
-        if not is_guess or row["object"] not in declared:
+    declared = {row["object"] for row in rows if row["detail"] != GUESSED}
+    for row in rows:
+        if row["detail"] != GUESSED or row["object"] not in declared:
             services.setdefault((row["object"], row["technology"]), row)
     return list(services.values())
 
@@ -181,13 +172,6 @@ def _index(kinds: Mapping[str, list[Row]], languages: Mapping[str, str | None]) 
     for row in kinds[CONFIG]:
         aliases.setdefault(row["subject"], parsed_detail(row["detail"]))
     return SourceIndex(languages, packages, aliases, {row["path"]: row["object"] for row in kinds[NAME]})
-
-
-def _imports(imports: list[tuple[Row, list[ImportTarget]]]) -> Iterator[Row]:
-    for row, targets in imports:
-        for target, scope in dict.fromkeys((t.object, t.scope) for t in targets):
-            if target != row["path"]:
-                yield {**row, "fact": "module-dependency", "subject": row["path"], "object": target, "scope": scope}
 
 
 def _crossings(imports: list[tuple[Row, list[ImportTarget]]], index: SourceIndex) -> Iterator[Row]:

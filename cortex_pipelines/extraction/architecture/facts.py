@@ -40,6 +40,10 @@ def detail(**values: Any) -> str:
     return encodable(json.dumps(values, sort_keys=True, ensure_ascii=False))
 
 
+GUESSED = detail(guessed=True)
+"""Detail of a package that no manifest declares."""
+
+
 def parsed_detail(text: str) -> Mapping[str, Any]:
     values: Mapping[str, Any] = json.loads(text) if text else {}
     return values

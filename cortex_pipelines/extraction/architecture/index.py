@@ -51,22 +51,14 @@ class SourceIndex:
         return frozenset(folders)
 
     @cached_property
-    def java_types(self) -> dict[str, list[str]]:
-        """Files of each top-level type of Java, by its qualified name."""
-        files: dict[str, list[str]] = defaultdict(list)
+    def java_names(self) -> dict[str, list[str]]:
+        """Files of each top-level type of Java, and folders of each package (with ``.*``), by qualified name."""
+        paths: dict[str, list[str]] = defaultdict(list)
         for path, namespace in sorted(self.namespaces.items()):
             if path.endswith(".java"):
-                files[f"{namespace}.{basename(path).removesuffix('.java')}"].append(path)
-        return files
-
-    @cached_property
-    def java_packages(self) -> dict[str, list[str]]:
-        """Folders of each package of Java."""
-        folders: dict[str, list[str]] = defaultdict(list)
-        for path, namespace in sorted(self.namespaces.items()):
-            if path.endswith(".java"):
-                folders[namespace].append(dirname(path))
-        return folders
+                paths[f"{namespace}.{basename(path).removesuffix('.java')}"].append(path)
+                paths[f"{namespace}.*"].append(dirname(path))
+        return paths
 
     @cached_property
     def module_roots(self) -> dict[str, tuple[str, ...]]:

@@ -60,13 +60,10 @@ def _resolve_java(index: SourceIndex, importer: str, module: str, _: Mapping[str
     """The file of the type, the folder of the package, or the package's name."""
     words = module.split(".")
     for end in range(len(words), 0, -1):
-        name = ".".join(words[:end])
-        file = nearest(importer, index.java_types.get(name, ()))
-        if file is not None:
-            return [ImportTarget(file, INTERNAL, words[-1], words[-1])]
-        folder = nearest(importer, index.java_packages.get(name, ()))
-        if folder is not None and words[end:] == ["*"]:
-            return [ImportTarget(folder, INTERNAL)]
+        path = nearest(importer, index.java_names.get(".".join(words[:end]), ()))
+        if path is not None:
+            local = words[-1] if words[end - 1] != "*" else ""
+            return [ImportTarget(path, INTERNAL, local, local)]
     end = next((number for number, word in enumerate(words) if word[:1].isupper() or word == "*"), len(words))
     package = ".".join(words[:end] or words[:1])
     is_standard = package == "javax.xml" or f"{package}.".startswith(_JDK)
@@ -158,7 +155,13 @@ def _resolve_script(index: SourceIndex, importer: str, module: str, detail: Mapp
         bases = [] if base is None else [base]
     else:
         bases = [*_alias_paths(index, importer, module), *_package_files(index, importer, module)]
-    target = next(filter(None, (_script_file(index, base) for base in bases)), None)
+    candidates: list[str] = []
+    for base in bases:
+        stem, dot, ending = base.rpartition(".")
+        starts = (base, f"{base}/index" if base else "index")
+        candidates += [base, *(stem + script for script in _SCRIPTS.get(dot + ending, ()))]
+        candidates += [start + ending for start in starts for ending in _ENDINGS]
+    target = index.first(candidates)
     name = module.removeprefix("node:")
     if target is not None:
         scope = INTERNAL
@@ -170,14 +173,6 @@ def _resolve_script(index: SourceIndex, importer: str, module: str, detail: Mapp
         target, scope = "/".join(module.split("/")[: 2 if module.startswith("@") else 1]), EXTERNAL
     names = detail.get("names") or [("", "")]
     return [ImportTarget(target, scope, local, name) for name, local in names]
-
-
-def _script_file(index: SourceIndex, base: str) -> str | None:
-    stem, dot, ending = base.rpartition(".")
-    inner = f"{base}/index" if base else "index"
-    candidates = [stem + script for script in _SCRIPTS.get(dot + ending, ())]
-    candidates += [start + ending for start in (base, inner) for ending in _ENDINGS]
-    return index.first([base, *candidates])
 
 
 def _alias_paths(index: SourceIndex, importer: str, module: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,7 +25,6 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
-_QUERIES = Path(__file__).parent / "queries"
 _COMMENT = re.compile(r"[ \t]*(#(?!\[|!)|//|/\*|\*|--)")
 _HASHES = re.compile(r"^[ \t]*(?:#+|--+)[ \t]?", re.MULTILINE)
 _MAX_COMMENT_LINES = 60
@@ -45,6 +45,7 @@ class SourceFile:
     text: str
     settings: ArchitectureSettings
     parsing: ExtractionSettings
+    queries: Path = Path(__file__).parent / "queries"
     chains: dict[int, Node] = field(default_factory=dict)
     """The outermost call of each call chain that the query matched."""
 
@@ -63,15 +64,14 @@ class SourceFile:
 
     @cached_property
     def captures(self) -> dict[str, list[Captures]]:
-        by_kind: dict[str, list[Captures]] = {}
+        """What the query of the language matches, by the first name that is not private."""
+        by_kind: dict[str, list[Captures]] = defaultdict(list)
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
-            tree = syntax_tree(self.text.encode(), grammar, self.parsing.max_file_bytes)
-            if isinstance(tree, SkipReason):
-                return by_kind
-            for _, captures in matches(grammar, tree.root_node, _QUERIES):
-                for kind in [name for name in captures if not name.startswith("_")][:1]:
-                    by_kind.setdefault(kind, []).append(captures)
+            tree = syntax_tree(self.text.encode(errors="replace"), grammar, self.parsing.max_file_bytes)
+            found = [] if isinstance(tree, SkipReason) else matches(grammar, tree.root_node, self.queries)
+            for _, captures in found:
+                by_kind[next(name for name in captures if not name.startswith("_"))].append(captures)
         return by_kind
 
     def nodes(self, kind: str) -> list[Node]:

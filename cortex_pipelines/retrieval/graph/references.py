@@ -5,7 +5,6 @@ What each of these is in a language, ``queries/<language>.scm`` says.
 
 import re
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +25,7 @@ from cortex_pipelines.extraction.architecture.sourcefile import Captures, Reader
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
-from cortex_pipelines.syntax.unparsable import syntax_tree
+from cortex_pipelines.syntax.grammars import PARSED
 
 _QUERIES = Path(__file__).parent / "queries"
 _IMPORTS: dict[str, Reader] = {
@@ -81,20 +79,6 @@ REFERENCES = pl.Schema(
 )
 
 
-class _ReferenceFile(SourceFile):
-    @cached_property
-    def captures(self) -> dict[str, list[Captures]]:
-        by_kind: dict[str, list[Captures]] = {}
-        grammar = grammar_for(self.language or "", self.path)
-        tree = syntax_tree(self.text.encode(errors="replace"), grammar, self.parsing.max_file_bytes)
-        if isinstance(tree, SkipReason):
-            return by_kind
-        for _, captures in matches(grammar, tree.root_node, _QUERIES):
-            kind = next(name for name in captures if not name.startswith("_"))
-            by_kind.setdefault(kind, []).append(captures)
-        return by_kind
-
-
 def read_references(
     files: pl.DataFrame,
     settings: ArchitectureSettings,
@@ -109,7 +93,7 @@ def read_references(
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
 
     def read(path: str, language: str | None, text: str) -> list[Reference]:
-        file = _ReferenceFile(path, language, text, settings, parsing)
+        file = SourceFile(path, language, text, settings, parsing, _QUERIES)
         references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
         if isinstance(references, SkipReason):
             return []
@@ -118,7 +102,7 @@ def read_references(
     return rows_by_file(parsed_files, REFERENCES, read, cache, f"references/{project}")
 
 
-def _import_references(file: _ReferenceFile) -> Iterator[Reference]:
+def _import_references(file: SourceFile) -> Iterator[Reference]:
     for fact in _IMPORTS[file.language or ""](file):
         span = (fact.start_line, fact.end_line, 0)
         if fact.fact == NAME:
@@ -135,7 +119,7 @@ def _import_references(file: _ReferenceFile) -> Iterator[Reference]:
             yield Reference(IMPORTED, local, exported, encodable(fact.object), *span)
 
 
-def _syntax_references(file: _ReferenceFile) -> Iterator[Reference]:
+def _syntax_references(file: SourceFile) -> Iterator[Reference]:
     for captures in file.captures.get("call", ()):
         yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0])), "")
     for kind in (CALL, READ, WRITE, DECORATOR):

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.architecture.build import collect_facts, facts_in_file
+from cortex_pipelines.extraction.architecture.build import architecture_facts, facts_in_file
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
@@ -17,6 +17,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
+from cortex_pipelines_tests.extraction.architecture.conftest import files_frame, units_frame
 
 FactExtractor = Callable[..., pl.DataFrame]
 
@@ -113,9 +114,8 @@ def test_large_files_and_many_facts_are_bounded(architecture, parsing: Extractio
 
 
 def test_generated_files_state_nothing(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> None:
-    row = {"source": "s", "path": "a.sql", "language": "sql", "text": WHOLE["a.sql"]}
-    files = pl.DataFrame([row | {"generated": True}, row | {"generated": False, "path": "b.sql"}])
-    assert set(collect_facts(files, architecture, parsing, None, "p")["path"]) == {"b.sql"}
+    files = files_frame({"a.sql": WHOLE["a.sql"], "b.sql": WHOLE["a.sql"]}, generated=("a.sql",))
+    assert set(architecture_facts(files, units_frame(files), architecture, parsing)["path"]) == {"b.sql"}
 
 
 def test_the_cache_changes_nothing_but_the_work(extract_facts: FactExtractor, tmp_path: Path) -> None:

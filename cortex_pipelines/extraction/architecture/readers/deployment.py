@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from cortex_pipelines.extraction.architecture.facts import Fact, detail
+from cortex_pipelines.extraction.architecture.facts import GUESSED, Fact
 from cortex_pipelines.extraction.architecture.index import join_path
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
@@ -67,8 +67,7 @@ _RELATIONS = {
 def dockerfiles(file: SourceFile) -> Iterator[Fact]:
     if file.folder:  # a folder with its own image is deployed separately
         names = [part for part in file.folder.split("/") if part not in _GENERIC_FOLDERS] or [file.folder]
-        guess = detail(guessed=True)
-        yield Fact(1, 1, "service", names[-1], "rooted-at", file.folder, "dockerfile", detail=guess)
+        yield Fact(1, 1, "service", names[-1], "rooted-at", file.folder, "dockerfile", detail=GUESSED)
     stage, stages = file.path, list[str]()
     first, last, base = 0, 0, ""
     for first_line, last, word, value in _instructions(file.lines):

@@ -9,7 +9,7 @@ from itertools import islice
 from posixpath import basename
 from typing import Any
 
-from cortex_pipelines.extraction.architecture.facts import CONFIG, Fact, detail
+from cortex_pipelines.extraction.architecture.facts import CONFIG, GUESSED, Fact, detail
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader, numbered_matches
 from cortex_pipelines.extraction.architecture.syntax import first_line, keyword, lines_of, string_value, strings_in
 
@@ -139,8 +139,7 @@ def gradle_manifests(file: SourceFile) -> Iterator[Fact]:
     """The module and its dependencies as ``group:artifact`` or the project's own."""
     name = file.folder.rsplit("/", 1)[-1]
     if file.name.startswith("build.") and name:
-        guess = detail(guessed=True)
-        yield Fact(1, 1, "service", name, "rooted-at", file.folder, "gradle", detail=guess)
+        yield Fact(1, 1, "service", name, "rooted-at", file.folder, "gradle", detail=GUESSED)
     for number, line in enumerate(file.lines, 1):
         match = _GRADLE_NAME.match(line)
         if match and file.name.startswith("settings."):

@@ -164,11 +164,9 @@ def _symbol(file: SourceFile, call: Node) -> str:
 def _scope(node: Node | None) -> str:
     """Prefix of the ``web::scope`` or ``web::resource`` that starts a call chain."""
     for _ in range(_MAX_CHAIN):
-        if node is None or node.type != "call_expression":
-            return ""
-        function = node.child_by_field_name("function")
-        if function is None:
-            return ""
+        function = child(node, "function")
+        if node is None or function is None or node.type != "call_expression":
+            break
         function_name = short_text(function) if function.type != "field_expression" else ""
         if function_name.rsplit("::", 1)[-1] in ("scope", "resource"):
             args = arguments_of(node)

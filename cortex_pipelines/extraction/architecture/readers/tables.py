@@ -94,8 +94,9 @@ def sql_tables(file: SourceFile) -> Iterator[Fact]:
                 yield Fact(*lines, "schema", name, "view", name, "sql", comment, "comment")
         elif words[:2] == ["ALTER", "TABLE"]:
             name, index = _qualified_name(tokens, 2)
-            for start, end, target in _references(tokens[index:]) if name else ():
-                yield Fact(min(start, first), end, "schema", name, "references", target, "sql")
+            target = _referenced_table(tokens[index:])
+            if name and target:
+                yield Fact(first, tokens[-1].last_line, "schema", name, "references", target, "sql")
 
 
 def _statements(text: str) -> Iterator[list[_Token]]:
@@ -126,20 +127,24 @@ def _created_table(file: SourceFile, tokens: list[_Token], keyword_index: int) -
         return
     opening = next((n for n in range(index, len(tokens)) if tokens[n].text == "("), None)
     columns: list[ColumnDefinition] = []
-    foreign: list[tuple[int, int, str]] = []
+    foreign: list[Fact] = []
     if opening is not None and not any(t.upper in ("AS", "LIKE") for t in tokens[index:opening]):
         for part in _parts(tokens, opening):
             is_constraint = part[0].upper in _CONSTRAINTS and len(part) > 1
             if is_constraint and part[0].upper in _ALSO_COLUMNS and part[1].upper not in ("(", "", "FOR"):
                 is_constraint = len(part) > 3 or (len(part) == 3 and part[2].text == "(")
-            if is_constraint:
-                foreign += _references(part)
-            elif part[0].kind in ("word", "quoted"):
-                columns.append(_column_definition(part))
+            target, lines = _referenced_table(part), (part[0].line, part[-1].last_line)
+            if is_constraint and target:
+                foreign.append(Fact(*lines, "schema", name, "references", target, "sql"))
+            elif not is_constraint and part[0].kind in ("word", "quoted"):
+                kind: list[str] = []
+                for token in takewhile(lambda token: token.upper not in _END_OF_TYPE, part[1:]):
+                    glue = token.text in "().,[]:" or (kind and kind[-1] in "(.")
+                    kind.append(token.text if glue or not kind else " " + token.text)
+                columns.append(ColumnDefinition(part[0].name, "".join(kind).replace("( ", "(")[:200], lines, target))
     lines = (tokens[0].line, tokens[-1].last_line)
     yield from table_facts(name, "table", "sql", lines, columns, file.comment_above(lines[0]))
-    for start, end, target in foreign:
-        yield Fact(start, end, "schema", name, "references", target, "sql")
+    yield from foreign
 
 
 def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
@@ -172,17 +177,6 @@ def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
     yield from [part] if part else []
 
 
-def _column_definition(part: list[_Token]) -> ColumnDefinition:
-    kind: list[str] = []
-    for token in takewhile(lambda token: token.upper not in _END_OF_TYPE, part[1:]):
-        glue = token.text in "().,[]:" or (kind and kind[-1] in "(.")
-        kind.append(token.text if glue or not kind else " " + token.text)
-    target = next((name for _, _, name in _references(part)), "")
-    type_text = "".join(kind).replace("( ", "(")[:200]
-    return ColumnDefinition(part[0].name, type_text, (part[0].line, part[-1].last_line), target)
-
-
-def _references(part: list[_Token]) -> list[tuple[int, int, str]]:
+def _referenced_table(part: list[_Token]) -> str:
     index = next((index for index, token in enumerate(part, 1) if token.upper == "REFERENCES"), len(part))
-    name, _ = _qualified_name(part, index)
-    return [(part[0].line, part[-1].last_line, name)] if name else []
+    return _qualified_name(part, index)[0]
