@@ -7,7 +7,6 @@ Continue's development data: https://docs.continue.dev/customize/deep-dives/deve
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -129,25 +128,20 @@ _BY_TYPE = {
 _VERSIONS = ("0.1.0", "0.2.0")
 
 
-@dataclass(frozen=True)
-class EventReader:
-    """Reads records of any known form; ``project`` is that of records that name none."""
+def read_events(record: object, project: str | None, pseudonym: Callable[[str], str]) -> list[FeedbackEvent]:
+    """The events that a record of any known form stands for; ``project`` is that of records that name none.
 
-    project: str | None
-    pseudonym: Callable[[str], str]
-
-    def read(self, record: object) -> list[FeedbackEvent]:
-        """The events that a record stands for; EventError if it is of no known form."""
-        if not isinstance(record, dict):
-            raise EventError("is not a JSON object")
-        return [parse_event(self._completed(fields)) for fields in _fields(record)]
-
-    def _completed(self, fields: dict[str, Any]) -> dict[str, Any]:
+    Raises EventError: the record is of no known form.
+    """
+    if not isinstance(record, dict):
+        raise EventError("is not a JSON object")
+    events = []
+    for fields in _fields(record):
         user = fields.pop("user", None)
         if isinstance(user, str) and user:
-            fields["unit"] = self.pseudonym(user)
+            fields["unit"] = pseudonym(user)
         if fields.get("project") is None:
-            fields["project"] = self.project
+            fields["project"] = project
         if isinstance(fields.get("path"), str):
             fields["path"] = repository_path(fields["path"], fields["project"])
         if fields.get("completion_id") is None and fields["kind"] == "corrected":
@@ -155,7 +149,8 @@ class EventReader:
             texts = _identity(fields.get("original"), fields.get("corrected"))
             owner = (fields.get(name) for name in ("project", "path", "unit"))
             fields["completion_id"] = f"correction-{_identity(texts, *owner)}"
-        return {name: value for name, value in fields.items() if value is not None}
+        events.append(parse_event({name: value for name, value in fields.items() if value is not None}))
+    return events
 
 
 def _fields(record: Record) -> Iterator[dict[str, Any]]:
@@ -179,15 +174,9 @@ def _fields(record: Record) -> Iterator[dict[str, Any]]:
 
 def _gateway(record: Record) -> Iterator[dict[str, Any]]:
     """Lines of the gateway's log; what ``/v1/events`` takes has no time stamp of its own."""
-    kind = record["type"]
-    common = {
-        "completion_id": record.get("completion_id"),
-        "source": "simulation" if record.get("simulated") is True else "gateway",
-        "simulated": record.get("simulated") is True or None,
-        "at": record.get("at"),
-        "user": record.get("user"),
-        "unit": record.get("unit"),
-    }
+    kind, is_simulated = record["type"], record.get("simulated") is True
+    common = {name: record.get(name) for name in ("completion_id", "at", "user", "unit")}
+    common |= {"source": "simulation" if is_simulated else "gateway", "simulated": is_simulated or None}
     if kind == "feedback":
         if common["completion_id"] is None:
             raise EventError("is a vote on a routing decision; interactions are of completions")
@@ -213,15 +202,14 @@ def _of_type(kind: Any, record: Record) -> dict[str, Any]:
             if record.get(name) is None:
                 raise EventError(f"{name}: a number is needed with retained")
     partly = kind == "select" and "line" in (record.get("select_kind"), record.get("kind"))
-    fields = {
+    identity, choice = record.get("completion_id"), record.get("choice_index")
+    return {
         "kind": "partly_accepted" if partly else _BY_TYPE[kind],
         "elapsed_ms": record.get("elapsed"),
         "characters": record.get("characters"),
         "after": record.get("after"),
+        "completion_id": f"{identity}:{choice}" if choice else identity,
     }
-    choice = record.get("choice_index")
-    identity = record.get("completion_id")
-    return fields | {"completion_id": f"{identity}:{choice}" if choice else identity}
 
 
 def _tabby(record: Record) -> Iterator[dict[str, Any]]:
@@ -261,6 +249,7 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
         "language": language_of(path, "") if path else None,
         **completion,
     }
+
     if "completionId" in record:
         common |= {"completion_id": record["completionId"], "task": "completion"}
         common["latency_ms"] = record.get("time")
@@ -289,10 +278,9 @@ def _corrections(record: Record) -> Iterator[dict[str, Any]]:
     if not isinstance(record["corrected"], str):
         raise EventError("corrected: expected a text")
     values = {name: value for name, value in record.items() if value not in (None, "")}
-    names = ("project", "language", "task", "version", "user", "path", "original")
+    names = ("completion_id", "project", "language", "task", "version", "user", "path", "original")
     yield {
         **{name: values.get(name) for name in names},
-        "completion_id": values.get("completion_id"),
         "kind": "corrected",
         "source": "corrections",
         "at": _moment(values["at"]) if "at" in values else None,

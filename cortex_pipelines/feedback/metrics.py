@@ -43,11 +43,9 @@ def compute_metrics(
 ) -> list[dict[str, Any]]:
     """Figures of people, then of simulations, which are never mixed.
 
-    Returns:
-        For each group ``simulated``, ``by`` (of ``groups``), ``value``, ``interactions``,
-        ``users`` (pseudonyms), ``contradictory``, and ``figures``: for each of ``METRICS``
-        ``value``, ``low``, ``high`` (95 %, whole users drawn; None for fewer than two) and
-        ``count``, or None where nothing was observed.
+    Returns for each group ``simulated``, ``by`` (of ``groups``), ``value``, ``interactions``, ``users`` (pseudonyms),
+    ``contradictory``, and ``figures``: for each of ``METRICS`` ``value``, ``low``, ``high`` (95 %, whole users drawn;
+    None for fewer than two) and ``count``, or None where nothing was observed.
     """
     if project is not None:
         interactions = interactions.filter(pl.col("project") == project)
@@ -163,15 +161,10 @@ def report(groups: Sequence[dict[str, Any]]) -> str:
 
 def table_cells(groups: Sequence[dict[str, Any]], by: str) -> tuple[list[str], list[list[str | int]]]:
     head = [by, "interactions", "users", *METRICS]
-    rows: list[list[str | int]] = [
-        [
-            str(group["value"]),
-            group["interactions"],
-            group["users"],
-            *(format_metric(name, group["figures"][name]) for name in METRICS),
-        ]
-        for group in groups
-    ]
+    rows: list[list[str | int]] = []
+    for group in groups:
+        figures = (format_metric(name, group["figures"][name]) for name in METRICS)
+        rows.append([str(group["value"]), group["interactions"], group["users"], *figures])
     return head, rows
 
 

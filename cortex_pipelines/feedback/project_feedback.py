@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.feedback.events import EventError, EventReader, FeedbackEvent, parse_event
+from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event, read_events
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import (
     FILE,
@@ -63,59 +63,61 @@ class ImportSummary:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True)
-class Importer:
-    """Imports files into a store; ``project`` is that of lines that name none."""
+def import_file(
+    path: Path,
+    store: EventStore,
+    settings: FeedbackSettings,
+    privacy: PrivacySettings,
+    project: str | None,
+    summary: ImportSummary,
+    now: datetime,
+) -> Iterator[RejectedLine]:
+    """Import a file; yields the lines that were refused while it goes. FeedbackError if it does not exist.
 
-    store: EventStore
-    settings: FeedbackSettings
-    privacy: PrivacySettings
-    project: str | None = None
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ``project``: that of lines that name none.
+    """
+    key = logs_key(privacy)
+    lines = _lines(path)
+    while batch := list(islice(lines, _BATCH)):
+        redact = RecordRedactor(privacy, key)  # its memory is that of one batch
+        events: list[FeedbackEvent] = []
+        for number, value in batch:
+            summary.lines += 1
+            try:
+                if isinstance(value, EventError):
+                    raise value
+                of_line = read_events(value, project, lambda user: author_pseudonym(user, key))
+                if not settings.consent:
+                    raise EventError("no project has consented; feedback.consent in params.yaml names them")
+                for event in of_line:
+                    _require_allowed(event, settings, privacy, now)
+                records = (event.model_dump(mode="json", exclude_defaults=True) for event in of_line)
+                events += [parse_event(redact(record).value) for record in records]
+                summary.taken += 1
+            except ValueError as error:
+                is_event_error = isinstance(error, EventError)  # others may quote what is private
+                reason = str(error) if is_event_error else "holds a value that cannot be read"
+                # forged lines may give any number of reasons
+                is_listed = reason in summary.refused or len(summary.refused) < _REASONS
+                summary.refused[reason if is_listed else "other reasons"] += 1
+                yield RejectedLine(path.name, number, reason)
+        new = store.add(events, now)
+        summary.new += new
+        summary.repeated += len(events) - new
 
-    def read(self, path: Path, summary: ImportSummary) -> Iterator[RejectedLine]:
-        """Import a file; yields the lines that were refused while it goes. FeedbackError if it does not exist."""
-        key = logs_key(self.privacy)
-        reader = EventReader(self.project, lambda user: author_pseudonym(user, key))
-        lines = _lines(path)
-        while batch := list(islice(lines, _BATCH)):
-            redact = RecordRedactor(self.privacy, key)  # its memory is that of one batch
-            events: list[FeedbackEvent] = []
-            for number, value in batch:
-                summary.lines += 1
-                try:
-                    if isinstance(value, EventError):
-                        raise value
-                    events += self._checked_events(reader.read(value), redact)
-                    summary.taken += 1
-                except ValueError as error:
-                    is_event_error = isinstance(error, EventError)  # others may quote what is private
-                    reason = str(error) if is_event_error else "holds a value that cannot be read"
-                    # forged lines may give any number of reasons
-                    is_listed = reason in summary.refused or len(summary.refused) < _REASONS
-                    summary.refused[reason if is_listed else "other reasons"] += 1
-                    yield RejectedLine(path.name, number, reason)
-            new = self.store.add(events, self.now)
-            summary.new += new
-            summary.repeated += len(events) - new
 
-    def _checked_events(self, events: Sequence[FeedbackEvent], redact: RecordRedactor) -> list[FeedbackEvent]:
-        if not self.settings.consent:
-            raise EventError("no project has consented; feedback.consent in params.yaml names them")
-        oldest = oldest_kept(self.now, self.settings.keep_days)
-        for event in events:
-            if is_forgotten_event(self.privacy, event.project, event.path, event.unit):
-                raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
-            if event.project is not None and event.project not in self.settings.consent:
-                raise EventError(
-                    f"project {event.project} has not consented; feedback.consent in params.yaml names those that have"
-                )
-            if event.at is not None and event.at > self.now + _AHEAD:
-                raise EventError("lies more than a day in the future; a clock is wrong")
-            if event.at is not None and event.at < oldest:
-                raise EventError(f"is older than feedback.keep_days ({self.settings.keep_days})")
-        records = (event.model_dump(mode="json", exclude_defaults=True) for event in events)
-        return [parse_event(redact(record).value) for record in records]
+def _require_allowed(event: FeedbackEvent, settings: FeedbackSettings, privacy: PrivacySettings, now: datetime) -> None:
+    """Raises EventError: the event may not be kept."""
+    if is_forgotten_event(privacy, event.project, event.path, event.unit):
+        raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
+    if event.project is not None and event.project not in settings.consent:
+        raise EventError(
+            f"project {event.project} has not consented; feedback.consent in params.yaml names those that have"
+        )
+    if event.at is not None and event.at > now + _AHEAD:
+        raise EventError("lies more than a day in the future; a clock is wrong")
+    if event.at is not None and event.at < oldest_kept(now, settings.keep_days):
+        raise EventError(f"is older than feedback.keep_days ({settings.keep_days})")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -186,9 +188,8 @@ def import_files(
 ) -> Iterator[RejectedLine]:
     """Import files of feedback in any known form; yields the refused lines while it goes."""
     with open_store(events_folder(params.feedback, root)) as store:
-        importer = Importer(store, params.feedback, params.privacy, project)
         for path in files:
-            yield from importer.read(path, summary)
+            yield from import_file(path, store, params.feedback, params.privacy, project, summary, datetime.now(UTC))
 
 
 def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:

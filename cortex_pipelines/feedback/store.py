@@ -62,7 +62,7 @@ class EventStore:
             for name, lines in sorted(new.items()):
                 with (self._folder / name).open("ab") as file:
                     file.write(b"".join(lines))
-                    self._record_size(name, file.tell())
+                    self._index.execute("insert or replace into read values (?, ?)", (name, file.tell()))
         return sum(map(len, new.values()))
 
     def forget_before(self, moment: datetime) -> list[str]:
@@ -101,9 +101,6 @@ class EventStore:
         key = hashlib.sha256(line).digest()[:16]
         return self._index.execute("insert or ignore into known values (?)", (key,)).rowcount == 1
 
-    def _record_size(self, name: str, size: int) -> None:
-        self._index.execute("insert or replace into read values (?, ?)", (name, size))
-
     def _update_index(self) -> None:
         """Index what files hold beyond the index; cut off a line that a kill left unfinished."""
         sizes = dict(self._index.execute("select file, size from read"))
@@ -126,7 +123,7 @@ class EventStore:
                             break
                         end += len(line)
                         self._is_new(line.rstrip(b"\n"))
-                self._record_size(path.name, end)
+                self._index.execute("insert or replace into read values (?, ?)", (path.name, end))
 
 
 def _fields(line: bytes) -> dict[str, Any]:
@@ -195,8 +192,7 @@ def pinned_events(
 ) -> Iterator[FeedbackEvent]:
     """The pinned events that are not forgotten, each once, without private values.
 
-    Raises:
-        FeedbackError: nothing was pinned, a pinned part has changed, or a line is not an event.
+    Raises FeedbackError: nothing was pinned, a pinned part has changed, or a line is not an event.
     """
     if "files" not in source.pin:
         raise FeedbackError("feedback: nothing is pinned yet; run `cortex update`")

@@ -75,15 +75,12 @@ def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
 
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
     candidates: list[list[ChatMessage]] = []
-    for split, fold in product((_unchanged, _split_calls), (_unchanged, _join, _fold_later, _fold_all)):
-        candidate = fold(split(messages))
+    folds: tuple[Callable[[Sequence[ChatMessage]], list[ChatMessage]], ...] = (list, _join, _fold_later, _fold_all)
+    for turns, fold in product((messages, _split_calls(messages)), folds):
+        candidate = fold(turns)
         if candidate not in candidates:
             candidates.append(candidate)
             yield candidate
-
-
-def _unchanged(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    return list(messages)
 
 
 def _split_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -101,12 +98,8 @@ def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     turns: list[ChatMessage] = []
     for message in messages:
         last = turns[-1] if turns else None
-        if (
-            last is not None
-            and (last.role, last.name) == (message.role, message.name)
-            and last.mergeable
-            and message.mergeable
-        ):
+        is_same = last is not None and (last.role, last.name) == (message.role, message.name)
+        if last is not None and is_same and last.mergeable and message.mergeable:
             both = "\n\n".join(filter(None, (last.content, message.content)))
             turns[-1] = replace(last, content=both)
         else:
@@ -114,21 +107,18 @@ def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     return turns
 
 
+def _fold_all(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    return _join([replace(message, role="user") if message.role == "system" else message for message in messages])
+
+
 def _fold_later(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     head, *later_messages = _join(messages)
-    return _fold_all(later_messages, head)
-
-
-def _fold_all(messages: Sequence[ChatMessage], *head: ChatMessage) -> list[ChatMessage]:
-    user_messages = [replace(message, role="user") if message.role == "system" else message for message in messages]
-    return _join([*head, *user_messages])
+    return _join([head, *_fold_all(later_messages)])
 
 
 def _turn_forms(messages: Sequence[ChatMessage]) -> Iterator[Callable[[Sequence[ChatMessage]], list[Turn]]]:
-    if not any(message.tool_calls or message.tool_call_id for message in messages):
-        yield lambda turns: [_turn(turn, parsed=False, short=False) for turn in turns]
-        return
-    for short, parsed in product((False, True), (True, False)):
+    has_calls = any(message.tool_calls or message.tool_call_id for message in messages)
+    for short, parsed in product((False, True), (True, False)) if has_calls else [(False, False)]:
         yield lambda turns, short=short, parsed=parsed: [  # type: ignore[misc]
             _turn(turn, parsed, short) for turn in turns
         ]
@@ -168,32 +158,23 @@ def _parse_arguments(arguments: str) -> Any:
     return value if isinstance(value, dict) else arguments
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """A mark in place of a field's text; quoted if it is inside JSON."""
-
-    text: str
-    field: str
-    quoted: bool
-
-
 def _require_complete(
     render: Render, messages: Sequence[ChatMessage], as_turns: Callable[[Sequence[ChatMessage]], list[Turn]]
 ) -> None:
     """Render with marks in place of texts: none may be missing, and arguments must be JSON."""
-    marks: list[_Mark] = []
+    marks: list[tuple[str, str, bool]] = []  # in place of a field's text; whether it is quoted, inside JSON
 
     def mark(field: str, quoted: bool = False) -> str:
-        marks.append(_Mark(f"zq{len(marks):04d}qz", field, quoted))
-        return marks[-1].text
+        marks.append((f"zq{len(marks):04d}qz", field, quoted))
+        return marks[-1][0]
 
     marked = [_mark_message(message, number, mark) for number, message in enumerate(messages)]
     text = _render(render, as_turns(marked)).lower()  # a template may have its own capitals
-    for each in marks:
-        if each.text not in text:
-            raise ChatError(f"the base's chat template does not render {each.field}")
-        if each.quoted and re.search(rf"""'{each.text}|\\"{each.text}""", text):
-            raise ChatError(f"the base's chat template does not render {each.field} as JSON")
+    for written, field, quoted in marks:
+        if written not in text:
+            raise ChatError(f"the base's chat template does not render {field}")
+        if quoted and re.search(rf"""'{written}|\\"{written}""", text):
+            raise ChatError(f"the base's chat template does not render {field} as JSON")
 
 
 def _mark_message(message: ChatMessage, number: int, mark: Callable[..., str]) -> ChatMessage:

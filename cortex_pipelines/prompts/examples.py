@@ -1,6 +1,7 @@
 """Examples that adapters are trained and evaluated on, and the end of an answer."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,13 +51,7 @@ def datasets_to_measure(datasets: Mapping[str, Path], trained: Collection[str]) 
 
 
 def read_examples(folder: Path, task: str, split: str) -> list[Example]:
-    """Read the examples of one split of a data set, in order.
-
-    Args:
-        folder: Output folder of the data set.
-        task: One of ``DATASETS``.
-        split: ``train``, ``validation`` or ``test``.
-    """
+    """Examples of one split in the output folder of a data set, in order; ``task`` is one of ``DATASETS``."""
     frame = pl.read_parquet(folder / f"{split}.parquet")
     gaps = pl.lit(None, pl.String)
     if "suffix" in frame.columns:
@@ -93,7 +88,11 @@ def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
     A hash is used instead of a random generator: adding or removing an example does not move
     others, so a sample of a growing data set stays mostly the same and cached scores stay valid.
     """
-    return sorted(examples, key=lambda example: _rank(example, seed))
+
+    def rank(example: Example) -> str:
+        return hashlib.sha256(f"{seed}:{example.task}:{example.example_id}".encode()).hexdigest()
+
+    return sorted(examples, key=rank)
 
 
 def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
@@ -115,12 +114,7 @@ def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> li
 
 
 def task_counts(examples: Sequence[Example]) -> dict[str, int]:
-    tasks = sorted({example.task for example in examples})
-    return {task: sum(example.task == task for example in examples) for task in tasks}
-
-
-def _rank(example: Example, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{example.task}:{example.example_id}".encode()).hexdigest()
+    return dict(sorted(Counter(example.task for example in examples).items()))
 
 
 StopRule = Literal["line", "statement", "indented", "braced", "unit", "braced_unit", "paragraph"]
@@ -160,14 +154,10 @@ def is_complete(text: str, extent: StopRule) -> bool:
 
 
 def _end(text: str, extent: StopRule) -> int:
-    if extent == "line":
+    if extent in ("line", "paragraph"):
         start = len(text) - len(text.lstrip())
-        line_end = text.find("\n", start)
-        return line_end if line_end >= 0 else len(text)
-    if extent == "paragraph":
-        start = len(text) - len(text.lstrip())
-        line_end = text.find("\n\n", start)
-        return line_end if line_end >= 0 else len(text)
+        end = text.find("\n" if extent == "line" else "\n\n", start)
+        return end if end >= 0 else len(text)
     if extent == "statement":
         return _end_of_statement(text)
     if extent in ("indented", "unit"):
@@ -191,12 +181,7 @@ def _end_of_statement(text: str) -> int:
 
 
 def _end_by_indent(text: str, *, includes_header: bool) -> int:
-    """Start of the first line outside the block that the text begins with.
-
-    Args:
-        text: Generated text.
-        includes_header: Whether the text begins with the block's header, or inside the block.
-    """
+    """Start of the first line outside the block whose header, or inside, the text begins with."""
     offset, margin, entered_block = 0, -1, False
     for line in text.split("\n"):
         content = line.strip()

@@ -46,7 +46,8 @@ class SimilarExamples:
 
     def prepend_examples(self, prompt: str) -> str:
         """The prompt after similar examples, the most similar one nearest to it."""
-        term_counts = Counter(term for term in query_terms(without_imports(prompt)) if term in self._numbers)
+        without_imports = "\n".join(line for line in prompt.split("\n") if not _IMPORT.match(line))
+        term_counts = Counter(term for term in query_terms(without_imports) if term in self._numbers)
         query = {self._numbers[term]: 1 + log(count) for term, count in term_counts.items()}
         ranked = np.argsort(-self._postings.scores(query), kind="stable")[:_CONSIDERED]
         remaining_bytes, parts = self._room, [prompt]
@@ -58,10 +59,6 @@ class SimilarExamples:
 
     def with_examples(self, items: Sequence[Example]) -> list[Example]:
         return [replace(item, prompt=self.prepend_examples(item.prompt)) for item in items]
-
-
-def without_imports(text: str) -> str:
-    return "\n".join(line for line in text.split("\n") if not _IMPORT.match(line))
 
 
 def _example_prefix(kind: str, prompt: str) -> str:

@@ -6,8 +6,8 @@ and ``prompts/VARIANT/NAME.jinja`` overrides both in an experiment that compares
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Template:
     @cached_property  # part of every answer
     def version(self) -> str:
         """SHA-256 of the text, the first 12 digits."""
-        return _version(self.text)
+        return hashlib.sha256(self.text.encode()).hexdigest()[:_DIGITS]
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -49,7 +49,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Templates:
-    by_name: Mapping[str, Template]
+    by_name: dict[str, Template]
     variants: "Mapping[str, Templates]" = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Template:
@@ -68,7 +68,8 @@ class Templates:
     @cached_property
     def version(self) -> str:
         """Hash of the templates that differ from the package's; empty if none does."""
-        return _version(json.dumps(self.project_versions, sort_keys=True)) if self.project_versions else ""
+        versions = json.dumps(self.project_versions, sort_keys=True)
+        return hashlib.sha256(versions.encode()).hexdigest()[:_DIGITS] if self.project_versions else ""
 
     def variant(self, name: str) -> "Templates":
         if name not in self.variants:
@@ -99,17 +100,13 @@ def project_templates(root: Path) -> Templates:
     Raises ``PromptFileError`` for an invalid template or an unknown name.
     """
     folder = root / FOLDER
-    templates = _with_files(package_templates(), folder, root)
+    templates = package_templates().by_name | _read(folder, root)
     variant_folders = sorted(path for path in folder.glob("*/") if path.is_dir())
-    return replace(templates, variants={path.name: _with_files(templates, path, root) for path in variant_folders})
+    return Templates(templates, {path.name: Templates(templates | _read(path, root)) for path in variant_folders})
 
 
-def _with_files(templates: Templates, folder: Path, root: Path) -> Templates:
-    return Templates({**templates.by_name, **{each.name: each for each in _read(folder, root)}})
-
-
-def _read(folder: Path, root: Path) -> Iterator[Template]:
-    packaged = package_templates().by_name
+def _read(folder: Path, root: Path) -> dict[str, Template]:
+    packaged, templates = package_templates().by_name, {}
     for path in sorted(folder.glob(f"*{_ENDING}")):
         location = path.relative_to(root).as_posix()
         if path.stem not in packaged:
@@ -128,11 +125,8 @@ def _read(folder: Path, root: Path) -> Iterator[Template]:
             raise PromptFileError(
                 f"{location}: {', '.join(unknown_variables)} is not known here; there is {', '.join(sorted(allowed))}"
             )
-        yield template
-
-
-def _version(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        templates[template.name] = template
+    return templates
 
 
 @lru_cache(64)

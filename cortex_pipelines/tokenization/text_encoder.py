@@ -53,10 +53,8 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 class TextEncoder:
     """Encodes text and segments with a tokenizer of the tokenizers library, which is not modified.
 
-    Args:
-        template: Templates whose marks are control tokens even where the tokenizer does not call
-            them special, as Qwen's ``<tool_call>``.
-        max_tokens: Longest prompt in tokens; its end is truncated. None for no limit.
+    ``template``: templates whose marks are control tokens even where the tokenizer does not call them special, as
+    Qwen's ``<tool_call>``. ``max_tokens``: longest prompt, whose end is truncated; None for no limit.
     """
 
     def __init__(self, backend: Any, template: str = "", max_tokens: int | None = None) -> None:
@@ -67,25 +65,22 @@ class TextEncoder:
             token.content: number for number, token in added if _is_control(token, template)
         }
         """Control tokens and their numbers."""
+        contents = {token.content for _, token in added}
         self.blocks = frozenset(
             token.content
             for _, token in added
-            if token.content in self.controls and not token.special and _is_block(token, added)
+            if token.content in self.controls and not token.special and contents.issuperset(_pair(token.content))
         )
         """Marks around a part of an answer, as ``<think>`` and ``</think>``."""
         self._names = {text: f"<{_SECRET}:{number}>" for text, number in self.controls.items()}
 
     def ids(self, prompts: Iterable[str | Segments], add_special_tokens: bool = False) -> list[Any]:
-        """Token numbers of each prompt.
-
-        Raises:
-            ValueError: a control segment is not a control token of this tokenizer.
-        """
+        """Token numbers of each prompt. ValueError: a control segment is not a control token of this tokenizer."""
         spelled_prompts = [self._spell_out(as_segments(prompt)) for prompt in prompts]
         encodings = self._copy.encode_batch(spelled_prompts, add_special_tokens=add_special_tokens)
         return [
             self._without_bytes.encode(text, add_special_tokens=add_special_tokens).ids
-            if self._has_byte_pieces and _BYTE.search(text)
+            if _BYTE.search(text) and self._without_bytes is not None
             else encoding.ids
             for text, encoding in zip(spelled_prompts, encodings, strict=True)
         ]
@@ -96,9 +91,6 @@ class TextEncoder:
             return as_segments(text)
         parts = self._pattern.split(text)
         return tuple(Segment(part, control=bool(index % 2)) for index, part in enumerate(parts) if part)
-
-    def break_up(self, text: str) -> str:
-        return "".join(f"{each.text[0]} {each.text[1:]}" if each.control else each.text for each in self.split(text))
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
@@ -128,18 +120,15 @@ class TextEncoder:
     def _copy(self) -> Any:
         return _tokenizer(self._specification, self._max_tokens)
 
-    @property
-    def _has_byte_pieces(self) -> bool:
-        model = self._specification["model"]
-        return model["type"] == "Unigram" and bool(model.get("byte_fallback"))
-
     @cached_property
     def _without_bytes(self) -> Any:
-        """A copy for text that spells a byte token, which a unigram model would read as the byte.
+        """A copy for text that spells a byte token, which a unigram model would read as the byte; None for others.
 
         Lower scores also move the score of unknown letters, so other text is not encoded with it.
         """
         model = self._specification["model"]
+        if model["type"] != "Unigram" or not model.get("byte_fallback"):
+            return None
         worst = 8 * min(score for _, score in model["vocab"]) - 1
         vocabulary = [[token, worst if _BYTE.fullmatch(token) else score] for token, score in model["vocab"]]
         specification = self._specification | {"model": model | {"vocab": vocabulary}}
@@ -150,11 +139,7 @@ _ENCODERS: "WeakKeyDictionary[Any, TextEncoder]" = WeakKeyDictionary()
 
 
 def encoder_of(tokenizer: Any) -> TextEncoder:
-    """The encoder of a transformers tokenizer (cached).
-
-    Raises:
-        ValueError: the tokenizer is not one of the tokenizers library.
-    """
+    """The encoder of a transformers tokenizer (cached). ValueError: it is not one of the tokenizers library."""
     encoder = _ENCODERS.get(tokenizer)
     if encoder is None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -197,9 +182,12 @@ def text_for_servers(tokenizer: Any, ids: Sequence[int]) -> str:
     """
     encoder = encoder_of(tokenizer)
     numbers = frozenset(encoder.controls.values())
-    runs = groupby(ids, key=numbers.__contains__)
-    decoded = ((control, tokenizer.decode(list(run), clean_up_tokenization_spaces=False)) for control, run in runs)
-    return "".join(text if control else encoder.break_up(text) for control, text in decoded)
+    parts: list[str] = []
+    for is_control, run in groupby(ids, key=numbers.__contains__):
+        text = tokenizer.decode(list(run), clean_up_tokenization_spaces=False)
+        segments = (Segment(text),) if is_control else encoder.split(text)
+        parts += [f"{each.text[0]} {each.text[1:]}" if each.control else each.text for each in segments]
+    return "".join(parts)
 
 
 def _is_control(token: Any, template: str) -> bool:
@@ -215,10 +203,6 @@ def _is_control(token: Any, template: str) -> bool:
         or _CONTROL_SHAPE.fullmatch(content)
         or any(json.dumps(mark, ensure_ascii=False)[1:-1] in template for mark in _pair(content))
     )
-
-
-def _is_block(token: Any, added: Sequence[tuple[int, Any]]) -> bool:
-    return set(_pair(token.content)) <= {other.content for _, other in added}
 
 
 def _pair(mark: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cortex_pipelines.feedback.assets import interactions
-from cortex_pipelines.feedback.project_feedback import Importer, ImportSummary, RejectedLine
+from cortex_pipelines.feedback.project_feedback import ImportSummary, RejectedLine, import_file
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import FeedbackError, FeedbackSource, open_store, take_feedback_pin
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
@@ -46,7 +46,7 @@ def take_in(
     result, refused = ImportSummary(), []
     with open_store(root / "store") as store:
         for file in files:
-            refused += list(Importer(store, settings, PRIVACY, project, NOW).read(file, result))
+            refused += list(import_file(file, store, settings, PRIVACY, project, result, NOW))
     return result, refused
 
 

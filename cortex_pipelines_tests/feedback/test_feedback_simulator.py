@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.feedback.events import EventReader, FeedbackEvent, parse_event
+from cortex_pipelines.feedback.events import FeedbackEvent, parse_event, read_events
 from cortex_pipelines.feedback.git_history import (
     FileRevision,
     from_before,
@@ -47,8 +47,7 @@ def test_the_rule_of_acceptance(suggested: str, actual: str, does: str) -> None:
 
 
 def interactions(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    reader = EventReader(None, lambda user: user)
-    read = [event for line in events for event in reader.read(line)]
+    read = [event for line in events for event in read_events(line, None, str)]
     return [dict(row) for row in build_interactions(read, ("shop",)).to_dicts()]
 
 
