@@ -124,16 +124,16 @@ def search(
         results = _open(index_folder, project).search(str(query), k, filters, by)
         _show(results, as_json)
         return
-    questions = read_queries(file)
+    queries = read_queries(file)
     searcher = _open(index_folder, project)
     lines = []
-    for number, question in enumerate(questions, start=1):
+    for number, (name, text) in enumerate(queries, start=1):
         hits: list[SearchHit] = []
         try:
-            hits = searcher.search(question.query, k, filters, by)
+            hits = searcher.search(text, k, filters, by)
         except QueryError as error:
             say(f"{file}, query {number}: {error}; it has no results")
-        lines.append(json.dumps({"id": question.id, "results": [r.as_json() for r in hits]}))
+        lines.append(json.dumps({"id": name, "results": [r.as_json() for r in hits]}))
     from cortex_pipelines.atomic import write_whole
 
     write_whole(out, "".join(f"{line}\n" for line in lines))

@@ -183,7 +183,16 @@ class _ContextPacker:
         """Of small files all, of others the best documents: in full, else in outline."""
         reserved = min(int(self._budget * packing.signatures), _SIGNATURE_TOKENS * len(ranked))
         self._remaining -= reserved
-        for worth, file, document in _rank_documents(ranked, packing):
+        top = ranked[0].score if ranked else 1.0
+        best = max((score for file in ranked for _, score in file.documents), default=1.0)
+        order = [  # a file's worth, times a document's, damped
+            (-file.score / top * score / best * packing.next**position, rank, position, document)
+            for rank, file in enumerate(ranked)
+            if file.score >= packing.shown * top
+            for position, (document, score) in enumerate(file.documents)
+        ]
+        for negative_worth, rank, _, document in sorted(order):
+            file, worth = ranked[rank], -negative_worth
             if self._remaining < LEAST_BUDGET // 10 or worth < packing.worth:
                 break
             source = self._open(file)
@@ -296,20 +305,6 @@ class _ContextPacker:
         _, kind, name, start, end, *_ = file.part.collection.documents.row(document)
         location = DocumentLocation(kind, name, start, end)
         return source.relocate(location) if file.stale else location
-
-
-def _rank_documents(ranked: Sequence[RankedFile], packing: PackingConfig) -> list[tuple[float, RankedFile, int]]:
-    """Score, file and document, the best first: a file's worth, times a place's, damped."""
-    best = max((score for file in ranked for _, score in file.documents), default=1.0)
-    top = ranked[0].score if ranked else 1.0
-    order = []
-    for rank, file in enumerate(ranked):
-        if file.score < packing.shown * top:
-            break
-        for position, (document, score) in enumerate(file.documents):
-            worth = file.score / top * score / best * packing.next**position
-            order.append((-worth, rank, position, document))
-    return [(-worth, ranked[rank], document) for worth, rank, _, document in sorted(order)]
 
 
 def _with_heading(path: str, first: int, last: int, kind: str, name: str, stale: bool, text: str) -> str:

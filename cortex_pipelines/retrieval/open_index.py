@@ -53,12 +53,6 @@ class IndexingSummary:
     note: str
 
 
-@dataclass(frozen=True)
-class QueryLine:
-    id: object
-    query: str
-
-
 def open_encoder(params: Parameters) -> PinnedEncoder:
     """The encoder of ``models.encoder``.
 
@@ -155,8 +149,8 @@ def cached_searcher(folder: Path, params: Parameters) -> Searcher:
 _SEARCHERS: dict[tuple[Path, int], Searcher] = {}
 
 
-def read_queries(file: Path) -> list[QueryLine]:
-    """The queries of a file of JSON lines, ``{"id", "query"}`` each; ValueError names a line that is not."""
+def read_queries(file: Path) -> list[tuple[object, str]]:
+    """Id and text of the queries of a file of JSON lines, ``{"id", "query"}`` each; ValueError names one that is not."""
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
@@ -179,5 +173,5 @@ def read_queries(file: Path) -> list[QueryLine]:
                 problem = '"query" is not text'
         if problem:
             raise ValueError(f'{file}, line {number}: {problem}; each line is {{"id": ..., "query": "..."}}')
-        queries.append(QueryLine(entry["id"], entry["query"]))
+        queries.append((entry["id"], entry["query"]))
     return queries

@@ -108,6 +108,8 @@ _QUESTION = split_words(
     "implement implementation implemented implements"
 )
 _LANGUAGE_WORDS = ("python", "py", "javascript", "js", "typescript", "ts", "java", "golang", "rust")
+_STOP_TERMS = stop_terms()
+_QUESTION_TERMS = stop_terms((*_QUESTION, *_LANGUAGE_WORDS))
 
 
 class QueryError(ValueError):
@@ -153,12 +155,6 @@ def parse_query(text: str) -> ParsedQuery:
     # the dashes in front are of an option of a command, or a minus
     mentions = [match.lstrip("-").strip("./\\") for match in _PATH.findall(name_text)] + _DOTTED.findall(name_text)
     paths = Counter(name for name in mentions if len(name) <= _LONGEST_MENTION and name.count(".") <= _MOST_DOTS)
-    weights = _weights(text, query_words, identifiers, long)
-    tests = not long and not _TESTS.isdisjoint(weights)
-    return ParsedQuery(text, weights, dict(identifiers), dict(paths), long, tests)
-
-
-def _weights(text: str, query_words: list[str], identifiers: Counter[str], long: bool) -> dict[str, float]:
     weights: defaultdict[str, float] = defaultdict(float)
     for word, count in Counter(query_words).items():
         weight = count**0.5 * (_IDENTIFIER_WEIGHT if long and word in identifiers else 1.0)
@@ -169,9 +165,6 @@ def _weights(text: str, query_words: list[str], identifiers: Counter[str], long:
         for term in set(query_terms(title)):
             weights[term] += _TITLE_WEIGHT
     ignored = _STOP_TERMS if long else _QUESTION_TERMS
-    content_weights = {term: worth for term, worth in weights.items() if term not in ignored}
-    return content_weights or dict(weights)
-
-
-_STOP_TERMS = stop_terms()
-_QUESTION_TERMS = stop_terms((*_QUESTION, *_LANGUAGE_WORDS))
+    weighted = {term: weight for term, weight in weights.items() if term not in ignored} or dict(weights)
+    tests = not long and not _TESTS.isdisjoint(weighted)
+    return ParsedQuery(text, weighted, dict(identifiers), dict(paths), long, tests)

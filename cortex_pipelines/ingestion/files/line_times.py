@@ -5,7 +5,9 @@ version at hand to those of the pinned one, in segments; a line is dated by the 
 On a linear history this is `git blame -w`, without one process a file; what a merge brought is dated by the merge.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +16,8 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.git.command import ExhaustedError, run_git
+from cortex_pipelines.ingestion.git.command import ExhaustedError, run_git, stream
 from cortex_pipelines.ingestion.git.history import commit_time, commits_without_parents
-from cortex_pipelines.ingestion.git.line_changes import Hunk, line_changes
 from cortex_pipelines.ingestion.git.repository import git_mirrors
 from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.redactions import frame_of, without_private_errors
@@ -48,8 +49,31 @@ _SCHEMA = pl.Schema(
     }
 )
 
+_DIFF = (
+    *("log", "--no-walk=unsorted", "--stdin", "--diff-merges=first-parent", "--format=%x00%H %ct", "--patch"),
+    # -w: a change of indentation alone writes nothing
+    *("-w", "-M50%", "-l1000", "--unified=0", "--diff-algorithm=myers", "--indent-heuristic"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("--no-show-signature", "--no-notes", "--no-mailmap", "--ignore-submodules=all"),
+)
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_CONTENT = b"+-\\"
+
+Hunk = tuple[int, int, int, int]
+"""First line and number of lines, before and after; where the number is 0, the line before which they stood."""
+
 Segment = tuple[int, int, int]
 """Lines ``first`` to ``end`` (exclusive) of the version at hand, and the pinned number of the first."""
+
+
+@dataclass
+class _FileChange:
+    """What a commit did to a file: ``path`` after it, ``old_path`` before it; None if it was added or removed."""
+
+    path: str | None
+    old_path: str | None
+    binary: bool = False
+    hunks: list[Hunk] = field(default_factory=list)
 
 
 def line_times(
@@ -104,7 +128,7 @@ def _history(mirror: Path, revision: str, name: str, cache: RowCache, public_nam
 
 def _change_rows(mirror: Path, keys: list[str], public_name: PublicName) -> Iterator[dict[str, Any]]:
     key_of, hunks = {key.removesuffix("^"): key for key in keys}, 0
-    for commit, seconds, changes in line_changes(mirror, key_of) if keys else ():
+    for commit, seconds, changes in _line_changes(mirror, key_of) if keys else ():
         hunks += sum(len(change.hunks) for change in changes)
         if hunks > _MOST_HUNKS:
             raise ExhaustedError("the history has more hunks than any real one")
@@ -119,6 +143,56 @@ def _change_rows(mirror: Path, keys: list[str], public_name: PublicName) -> Iter
                     "binary": change.binary,
                     "hunks": [number for hunk in change.hunks for number in hunk],
                 }
+
+
+def _line_changes(mirror: Path, commits: Iterable[str]) -> Iterator[tuple[str, bytes, list[_FileChange]]]:
+    """Id, time (seconds, as the commit has it) and changed files of each commit against its first parent.
+
+    A line of a file's content begins with ``+``, ``-`` or ``\\``, so none is mistaken for a header.
+    """
+    with stream(mirror, *_DIFF) as (ask, answer):
+        ask.writelines(commit.encode() + b"\n" for commit in commits)
+        ask.close()
+        commit, time, changes = "", b"", list[_FileChange]()
+        for line in answer:
+            if line[0] in _CONTENT:
+                continue
+            if line.startswith(b"\0"):
+                if commit:
+                    yield commit, time, changes
+                identity, _, time = line[1:].strip().partition(b" ")
+                commit, changes = identity.decode(), []
+            elif line.startswith(b"diff --git "):
+                names = line[len(b"diff --git ") : -1]  # a/PATH b/PATH; the names of a renamed file follow
+                path = _unquoted(names[len(names) // 2 + 1 :]).removeprefix("b/")
+                changes.append(_FileChange(path, path))
+            elif changes:
+                _read_header(line, changes[-1])
+        if commit:
+            yield commit, time, changes
+
+
+def _read_header(line: bytes, change: _FileChange) -> None:
+    if hunk := _HUNK.match(line):
+        old, old_count, new, new_count = (1 if group is None else int(group) for group in hunk.groups())
+        change.hunks.append((old + (old_count == 0), old_count, new + (new_count == 0), new_count))
+    elif line.startswith(b"new file mode "):
+        change.old_path = None
+    elif line.startswith(b"deleted file mode "):
+        change.path = None
+    elif line.startswith(b"rename from "):
+        change.old_path = _unquoted(line[len(b"rename from ") : -1])
+    elif line.startswith(b"rename to "):
+        change.path = _unquoted(line[len(b"rename to ") : -1])
+    elif line.startswith(b"Binary files "):
+        change.binary = True
+
+
+def _unquoted(name: bytes) -> str:
+    """A path as git writes it: in C's escapes between quotation marks where it holds a control character."""
+    if name.startswith(b'"'):
+        name = name[1:-1].decode("unicode_escape").encode("latin-1", "replace")
+    return name.decode("utf-8", "backslashreplace")
 
 
 def _dated(changes: pl.DataFrame) -> dict[str, list[tuple[int, int, datetime]]]:

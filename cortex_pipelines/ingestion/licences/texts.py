@@ -23,17 +23,14 @@ _TERMS = re.compile("reserved|propriet|confidential|permission|permitted|prohibi
 
 _WORD = re.compile(r"[a-z0-9]+")
 _HOLDER = re.compile(r"^.{0,60}\bcopyright (?:\(c\)|©|\[|<|\d).{0,160}$", re.IGNORECASE | re.MULTILINE)
-_NAMES_OF_HOLDERS = tuple(
-    (re.compile(form), replacement)
-    for form, replacement in (
-        (r"neither the names? of (?:\w+ ){1,20}?nor the names? of (?:\w+ ){1,8}?may", "neither may"),
-        (r"neither the names? of (?:\w+ ){1,20}?may", "neither may"),
-        (r"names? of (?:\w+ ){1,16}?may not be used to endorse", "neither may be used to endorse"),
-        (r"provided by (?:\w+ ){1,16}?as is", "provided by as is"),
-        (r"in no event shall (?:\w+ ){1,16}?be liable", "in no event shall be liable"),
-        (r"above copyright notice and this permission notice(?: shall be)?", "above notices"),
-        (r"\b(?:noninfringement|non infringement)\b", "noninfringement"),
-    )
+_NAMES_OF_HOLDERS = (
+    (r"neither the names? of (?:\w+ ){1,20}?nor the names? of (?:\w+ ){1,8}?may", "neither may"),
+    (r"neither the names? of (?:\w+ ){1,20}?may", "neither may"),
+    (r"names? of (?:\w+ ){1,16}?may not be used to endorse", "neither may be used to endorse"),
+    (r"provided by (?:\w+ ){1,16}?as is", "provided by as is"),
+    (r"in no event shall (?:\w+ ){1,16}?be liable", "in no event shall be liable"),
+    (r"above copyright notice and this permission notice(?: shall be)?", "above notices"),
+    (r"\b(?:noninfringement|non infringement)\b", "noninfringement"),
 )
 _TEXT_IN_HEAD = re.compile(
     r"\b(?:permission is hereby granted|permission to use|redistribution and use"
@@ -54,43 +51,23 @@ _RESTRICTIONS = re.compile(
     r"|unauthori[sz]ed (?:copying|use|reproduction)|polyform|all advertising materials mentioning"
 )
 # Titles of texts that the package does not have.
-_TITLES = tuple(
-    (re.compile(form), name)
-    for form, name in (
-        (r"python software foundation license version 2|psf license agreement for", "PSF-2.0"),
-        (r"zope public license zpl version 2 1", "ZPL-2.1"),
-    )
+_TITLES = (
+    (r"python software foundation license version 2|psf license agreement for", "PSF-2.0"),
+    (r"zope public license zpl version 2 1", "ZPL-2.1"),
 )
-_NOTICES = tuple(
-    (re.compile(form), name)
-    for form, name in (
-        (
-            r"(?:licen[sc]ed|released|distributed|available) under (?:the )?(?:terms (?:of )?the )?"
-            r"(?:apache licen[sc]e|apache)(?: version)? 2|apache org licenses license 2 0",
-            "Apache-2.0",
-        ),
-        (r"mozilla public license v(?:ersion)? ?2 0|mozilla org mpl 2 0", "MPL-2.0"),
-        (
-            r"(?:licen[sc]ed|released|distributed|available) under (?:the )?(?:terms (?:of )?the )?"
-            r"(?:mit|expat)\b|\bmit style licen[sc]e|opensource org licenses mit",
-            "MIT",
-        ),
-        (
-            r"(?:licen[sc]ed|released|distributed) under (?:the )?(?:terms (?:of )?the )?"
-            r"(?:new|modified|revised|3 clause|three clause) bsd",
-            "BSD-3-Clause",
-        ),
-        (
-            r"(?:licen[sc]ed|released|distributed) under (?:the )?(?:terms (?:of )?the )?"
-            r"(?:simplified|freebsd|2 clause|two clause) bsd",
-            "BSD-2-Clause",
-        ),
-        (r"\bmit no attribution\b", "MIT-0"),
-        (r"boost software license version 1 0", "BSL-1.0"),
-        (r"eclipse public license v(?:ersion)? ?(\d) 0|eclipse org legal epl v?(\d)", "EPL-{}.0"),
-        (r"common development and distribution license", "CDDL-1.0"),
-        (r"creative commons(?: [a-z]+)* (?:no ?derivatives|share ?alike)", NOT_UNDERSTOOD),
-    )
+_GRANTED = r"(?:licen[sc]ed|released|distributed) under (?:the )?(?:terms (?:of )?the )?"
+_OFFERED = r"(?:licen[sc]ed|released|distributed|available) under (?:the )?(?:terms (?:of )?the )?"
+_NOTICES = (
+    (rf"{_OFFERED}(?:apache licen[sc]e|apache)(?: version)? 2|apache org licenses license 2 0", "Apache-2.0"),
+    (r"mozilla public license v(?:ersion)? ?2 0|mozilla org mpl 2 0", "MPL-2.0"),
+    (rf"{_OFFERED}(?:mit|expat)\b|\bmit style licen[sc]e|opensource org licenses mit", "MIT"),
+    (rf"{_GRANTED}(?:new|modified|revised|3 clause|three clause) bsd", "BSD-3-Clause"),
+    (rf"{_GRANTED}(?:simplified|freebsd|2 clause|two clause) bsd", "BSD-2-Clause"),
+    (r"\bmit no attribution\b", "MIT-0"),
+    (r"boost software license version 1 0", "BSL-1.0"),
+    (r"eclipse public license v(?:ersion)? ?(\d) 0|eclipse org legal epl v?(\d)", "EPL-{}.0"),
+    (r"common development and distribution license", "CDDL-1.0"),
+    (r"creative commons(?: [a-z]+)* (?:no ?derivatives|share ?alike)", NOT_UNDERSTOOD),
 )
 _GNU = re.compile(
     r"gnu (?:(lesser|library|affero) )?(?:general )?public licen[sc]e(?: \w+){0,16}?"
@@ -125,9 +102,9 @@ def licence_of_header(head: str) -> str | None:
 
 def _licences_in(words: str, *, texts: bool = True) -> list[str]:
     licences = _by_text(words) if texts else []
-    licences += [name for form, name in _TITLES if form.search(words)]
+    licences += [name for form, name in _TITLES if re.search(form, words)]
     if not licences:
-        matches = ((form.search(words), name) for form, name in _NOTICES)
+        matches = ((re.search(form, words), name) for form, name in _NOTICES)
         licences = [name.format(*filter(None, match.groups())) for match, name in matches if match]
         for kind, version, minor, later in (match.groups() for match in _GNU.finditer(words)):
             letters = {"affero": "AGPL", "lesser": "LGPL", "library": "LGPL"}.get(kind or "", "GPL")
@@ -143,7 +120,7 @@ def _words_of(text: str) -> str:
 def _runs(text: str) -> set[tuple[str, ...]]:
     """Word n-grams, with holders unified and clause numbers removed."""
     for form, replacement in _NAMES_OF_HOLDERS:
-        text = form.sub(replacement, text)
+        text = re.sub(form, replacement, text)
     words = [word for word in text.split() if len(word) > 1]
     return set(zip(*(words[start:] for start in range(_RUN)), strict=False))
 

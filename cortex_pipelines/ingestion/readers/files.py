@@ -43,7 +43,16 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
     """Every file in the order of its paths. Raises, after the last one, if the content is not the pinned one."""
     digest = hashlib.sha256()
     for path in _walk(folder):
-        entry = None if limits.full else _read_entry(folder, path, limits)
+        facts = (folder / path).lstat()
+        entry: File | SkippedFile | None = None
+        if limits.full:
+            pass  # what is left is only hashed
+        elif stat.S_ISLNK(facts.st_mode):
+            entry = limits.skip(path, "link", "a symbolic link")
+        elif not stat.S_ISREG(facts.st_mode):
+            entry = limits.skip(path, "special", "a device, socket or pipe")
+        else:
+            entry = limits.check(path, facts.st_size) or File(path, (folder / path).read_bytes())
         # what was read is what is hashed, even while somebody edits the folder
         digest.update(_fingerprint(folder, path, entry.data if isinstance(entry, File) else None))
         if entry:
@@ -88,16 +97,6 @@ def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
     else:
         kind, content = b"special", hashlib.sha256()
     return b"%d %s %s %s\n" % (len(name), name, kind, content.hexdigest().encode())
-
-
-def _read_entry(folder: Path, path: str, limits: SourceLimits) -> File | SkippedFile:
-    full_path = folder / path
-    facts = full_path.lstat()
-    if stat.S_ISLNK(facts.st_mode):
-        return limits.skip(path, "link", "a symbolic link")
-    if not stat.S_ISREG(facts.st_mode):
-        return limits.skip(path, "special", "a device, socket or pipe")
-    return limits.check(path, facts.st_size) or File(path, full_path.read_bytes())
 
 
 # Below this size not even a file that packs a thousandfold can do harm.
