@@ -111,7 +111,15 @@ class RecordRedactor:
         if depth > _DEEPEST:
             raise RecursionError(f"the record is nested deeper than {_DEEPEST} levels")
         if isinstance(value, dict):
-            return self._members(value, key, redactions, depth + 1)
+            redacted = {}
+            for name, member in value.items():
+                own = member_key = self._keys.get(name) or self._read(str(name))
+                redactions += own.redactions
+                if own.is_generic:  # {"name": "PASSWORD", "value": …}
+                    names_beside = [value[other] for other in _MEMBER_NAMES if isinstance(value.get(other), str)]
+                    member_key = self._read(names_beside[0]) if names_beside else key
+                redacted[own.redacted_name] = self._value(member, member_key, redactions, depth + 1)
+            return redacted
         if isinstance(value, (list, tuple)):
             return [self._value(item, key, redactions, depth + 1) for item in value]
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -120,18 +128,6 @@ class RecordRedactor:
             return value
         redactions.append(Redaction(PERSONAL, "phone", "medium", self._person(str(value))))
         return redactions[-1].placeholder
-
-    def _members(self, members: dict[Any, Any], outer: _Key, redactions: list[Redaction], depth: int) -> dict[str, Any]:
-        redacted = {}
-        for name, value in members.items():
-            key = self._keys.get(name) or self._read(str(name))
-            redactions += key.redactions
-            value_key = key
-            if key.is_generic:  # {"name": "PASSWORD", "value": …}
-                names_beside = [members[name] for name in _MEMBER_NAMES if isinstance(members.get(name), str)]
-                value_key = self._read(names_beside[0]) if names_beside else outer
-            redacted[key.redacted_name] = self._value(value, value_key, redactions, depth)
-        return redacted
 
     def _read(self, name: str) -> _Key:
         """Properties of a key; placeholders of keys stay distinct."""
@@ -163,9 +159,14 @@ class RecordRedactor:
         return cached[0]
 
     def _redacted(self, text: str, name: str) -> tuple[str, tuple[Redaction, ...]]:
-        member_redaction = self._by_name(text, name)
-        if member_redaction is not None:
-            return member_redaction.placeholder, (member_redaction,)
+        if not PLACEHOLDER.search(text):  # its key may mark the value as private
+            rule = member_secret(name, text, self._settings) if name else None
+            if rule is not None and SECRET in self._settings.redact:
+                span = Span(0, len(text), SECRET, rule, "high")
+                placeholder = placeholder_of(span, text, self._key)
+                return placeholder, (Redaction(SECRET, rule, "high", placeholder),)
+            if PERSONAL in self._settings.redact and _is_personal(text, name):
+                return self._person(text), (Redaction(PERSONAL, "person", "medium", self._person(text)),)
         if len(text) <= _LONGEST_NAME and not any(map(str.isspace, text)) and "://" not in text:
             return self._names(text)
         redacted = redact_text(text, "", None, self._settings, self._key)
@@ -186,18 +187,6 @@ class RecordRedactor:
             if span is not None:
                 redactions.append(Redaction(span.category, span.rule, span.severity, redacted_name))
         return "".join(parts), tuple(redactions)
-
-    def _by_name(self, text: str, name: str) -> Redaction | None:
-        """Placeholder of a value that its key marks as private."""
-        if PLACEHOLDER.search(text):
-            return None
-        rule = member_secret(name, text, self._settings) if name else None
-        if rule is not None and SECRET in self._settings.redact:
-            span = Span(0, len(text), SECRET, rule, "high")
-            return Redaction(SECRET, rule, "high", placeholder_of(span, text, self._key))
-        if PERSONAL in self._settings.redact and _is_personal(text, name):
-            return Redaction(PERSONAL, "person", "medium", self._person(text))
-        return None
 
     def _person(self, text: str) -> str:
         return f"redacted-{author_pseudonym(text.removeprefix('@'), self._key)}"

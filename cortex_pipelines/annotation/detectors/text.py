@@ -60,16 +60,15 @@ _FORMATTING = re.compile(r"(\.format|^fmt\.S?printf|^String\.format|Sprintf)$")
 
 @detector("sql-concatenation", types=STRINGS | {"rust": frozenset({"macro_invocation"})})
 def query_by_concatenation(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    node = visit.node
-    if node.type == "macro_invocation":
-        if normalized_text(node).startswith("format!") and _query(normalized_text(node)[7:]) and "{" in text(node):
-            yield evidence("sql-concatenation", node)
-    elif _query(normalized_text(node)) and (assembled := _assembled(visit)) is not None:
-        yield evidence("sql-concatenation", assembled)
-
-
-def _query(string: str) -> bool:
-    return _QUERY.match(string[:400].lstrip("rRbBfFuU")) is not None
+    node, code = visit.node, normalized_text(visit.node)
+    is_macro = node.type == "macro_invocation"
+    if is_macro and not code.startswith("format!"):
+        return
+    string = code.removeprefix("format!") if is_macro else code
+    if _QUERY.match(string[:400].lstrip("rRbBfFuU")):
+        assembled = _assembled(visit) if not is_macro else node if "{" in text(node) else None
+        if assembled is not None:
+            yield evidence("sql-concatenation", assembled)
 
 
 def _assembled(visit: NodeVisit) -> Node | None:

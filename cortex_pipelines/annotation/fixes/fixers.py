@@ -49,22 +49,17 @@ def _else_after_return(smell: SmellInstance) -> list[Edit]:
         return []
     if any(statement.type in _DECLARING for statement in inside):
         return []
-    dedented = _dedented(smell, body, inside, margin)
-    return [(first.end_byte, if_node.end_byte, b"\n" + margin + dedented)]
-
-
-def _dedented(smell: SmellInstance, body: Node, inside: list[Node], margin: bytes) -> bytes:
     before = smell.margin(inside[0])
     inner_nodes = [node for node in body.named_children if node.type not in BLOCKS]
     if len(before) < len(margin) or any(node.is_extra for node in inner_nodes):
-        raise NotFixableError
-    parts = []
+        return []
+    dedented = b""
     for node in inside:
         if smell.margin(node) != before:
-            raise NotFixableError
+            return []
         ends = smell.data[node.end_byte : node.end_byte + 1] == b";"
-        parts.append(smell.shifted(node, len(before) - len(margin)) + b";" * ends)
-    return (b"\n" + margin).join(parts)
+        dedented += b"\n" + margin + smell.shifted(node, len(before) - len(margin)) + b";" * ends
+    return [(first.end_byte, if_node.end_byte, dedented)]
 
 
 def _collapsible(smell: SmellInstance) -> list[Edit]:

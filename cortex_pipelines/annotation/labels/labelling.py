@@ -19,18 +19,14 @@ from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _TYPES = frozenset({"class", "struct", "interface", "trait"})
 _OF_TYPES = (
-    ("adapter", re.compile(r"\badapter$")),
-    ("builder", re.compile(r"\bbuilder$")),
-    ("decorator", re.compile(r"\bdecorator$")),
-    ("factory", re.compile(r"\bfactory$")),
-    ("iterator", re.compile(r"\biterator$")),
+    *(
+        (label, re.compile(rf"\b{label}$"))
+        for label in ("adapter", "builder", "decorator", "factory", "iterator", "proxy", "singleton", "visitor")
+    ),
     ("mixin", re.compile(r"\bmix ?in$")),
     ("observer", re.compile(r"\b(observer|listener|subscriber)s?$")),
-    ("proxy", re.compile(r"\bproxy$")),
     ("repository", re.compile(r"\b(repository|dao)$")),
     ("strategy", re.compile(r"\b(strategy|policy)$")),
-    ("visitor", re.compile(r"\bvisitor$")),
-    ("singleton", re.compile(r"\bsingleton$")),
 )
 _OF_FUNCTIONS = (("memoisation", re.compile(r"^memoi[sz]e\b|\bmemoi[sz]ed$")),)
 

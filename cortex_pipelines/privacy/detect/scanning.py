@@ -48,7 +48,11 @@ def spans_of(text: str, path: str, settings: PrivacySettings, language: str | No
     ]
     disjoint: list[Span] = []  # the earlier one wins, then the longer
     for span in sorted(spans, key=lambda span: (span.start, -span.end, span.category, span.rule)):
-        if (not disjoint or span.start >= disjoint[-1].end) and not _is_allowed(text, span, settings):
+        value = text[span.start : span.end]
+        if (disjoint and span.start < disjoint[-1].end) or PLACEHOLDER.search(value):
+            continue
+        is_allowed = any(re.fullmatch(pattern, value) for pattern in settings.allowed)
+        if not is_allowed and not (span.category == SECRET and is_example(value)):
             disjoint.append(span)
     return disjoint
 
@@ -61,13 +65,6 @@ def _plain_spans(
     yield from commanded_secrets(indexed, path)
     yield from outside_syntax(indexed.text, path, language, assigned_secrets(indexed, path, settings))
     yield from personal_data(indexed)
-
-
-def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:
-    value = text[span.start : span.end]
-    if PLACEHOLDER.search(value) or (span.category == SECRET and is_example(value)):
-        return True
-    return any(re.fullmatch(pattern, value) for pattern in settings.allowed)
 
 
 _HEAD_BYTES = 8192

@@ -153,8 +153,17 @@ def _yaml_scalar(source: MappedText, event: Any) -> MappedText:
     start, end, style = event.start_mark.index, event.end_mark.index, event.style
     properties = _PROPERTIES.match(source.text, start, end)
     start = properties.end() if properties else start
-    if style in ("|", ">"):
-        return _yaml_block(source, start, end)
+    if style in ("|", ">"):  # a block's lines without their indentation
+        header = _HEADER.match(source.text, start, end)
+        if header is None:
+            return source.slice(end, end)
+        lines = source.text[header.end() : end].splitlines(keepends=True)
+        indent = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)
+        position, parts = header.end(), []
+        for line in lines:
+            parts.append(source.slice(min(position + indent, position + len(line)), position + len(line)))
+            position += len(line)
+        return MappedText.concatenate(parts).stripped("\n")
     if style in ("'", '"'):
         start, end = start + 1, end - 1
     value = source.slice(start, max(start, end))
@@ -163,17 +172,3 @@ def _yaml_scalar(source: MappedText, event: Any) -> MappedText:
     if style == '"':
         return backslashes_resolved(value)
     return value.replaced(_DOUBLED, lambda _: "'") if style == "'" else value
-
-
-def _yaml_block(source: MappedText, start: int, end: int) -> MappedText:
-    """Lines of a block scalar without their indentation."""
-    header = _HEADER.match(source.text, start, end)
-    if header is None:
-        return source.slice(end, end)
-    lines = source.text[header.end() : end].splitlines(keepends=True)
-    indent = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), default=0)
-    position, parts = header.end(), []
-    for line in lines:
-        parts.append(source.slice(min(position + indent, position + len(line)), position + len(line)))
-        position += len(line)
-    return MappedText.concatenate(parts).stripped("\n")
