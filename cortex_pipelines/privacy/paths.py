@@ -48,7 +48,6 @@ class PathRedactor:
         return self.redact(path)[0]
 
     def redact(self, path: str) -> tuple[str, tuple[PlacedRedaction, ...]]:
-        """The redacted path, and its redactions."""
         redacted_path = ""
         redactions: list[PlacedRedaction] = []
         for name in _SEPARATORS.split(path):

@@ -155,7 +155,6 @@ def node_types(names: str) -> frozenset[str]:
 
 @cache
 def syntax_of(name: str, language: Language) -> Syntax:
-    """Build the role table of a grammar."""
     roles: dict[str, list[str]] = {}
     for role, names in _ROLES[name].items():
         for node_type in names.split():

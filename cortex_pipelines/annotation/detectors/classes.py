@@ -60,7 +60,6 @@ _WORDS = re.compile(r"\w+")
     rust="impl_item trait_item",
 )
 def class_patterns(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """Detects design patterns formed by several methods of a class."""
     if visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
         return
     model = ClassModel(visit.node, context.language)

@@ -51,7 +51,6 @@ def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None
 
 @detector("duplicate-condition", "duplicate-branches", types=IFS)
 def similar_branches(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """Two branches of a chain with the same condition or the same body."""
     if not _is_head(visit):
         return
     tested_conditions: set[str] = set()
@@ -112,7 +111,6 @@ def _returned_truth(body: list[Node]) -> str | None:
 
 @detector("nested-ternary", types=TERNARIES)
 def nested_ternary(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """A conditional expression directly inside another."""
     parts = [bare(part) for part in visit.node.named_children]
     if any(part.type == visit.node.type for part in parts):
         outer = visit.parent
@@ -152,7 +150,6 @@ _REACHED = node_types(
 
 @detector("dead-code", types=dict.fromkeys(IFS, BLOCKS))
 def unreachable_code(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """Code after a return, raise, break or continue in its block."""
     inside = [part for part in visit.node.named_children if not part.is_extra]
     for number, statement in enumerate(inside[:-1]):
         if not leaves(statement):

@@ -37,7 +37,6 @@ def name_of(parameter: Node) -> str:
 
 @detector("boolean-flag", types=FUNCTIONS)
 def boolean_flag(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """A boolean parameter that switches a function between two behaviours."""
     node = visit.node
     name, body = text(child(node, "name")), child(node, "body")
     if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or name.startswith(_STATED):
@@ -71,7 +70,6 @@ _ACCESSES = {
     rust="function_item",
 )
 def feature_envy(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """A method that uses another object's data far more than its own."""
     node, settings = visit.node, context.settings
     body = child(node, "body")
     if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:

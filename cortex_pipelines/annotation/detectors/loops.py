@@ -134,14 +134,12 @@ def await_in_loop(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
 
 @detector("defer-in-loop", go="defer_statement")
 def defer_in_loop(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """A Go ``defer`` in a loop, which runs only when the function returns."""
     if visit.loops:
         yield evidence("defer-in-loop", visit.node)
 
 
 @detector("range-len-loop", python="for_statement")
 def range_len_loop(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    """Python loop over indices instead of elements."""
     index, over = child(visit.node, "left"), normalized_text(child(visit.node, "right")).replace(" ", "")
     if index is None or not (over.startswith("range(len(") and over.endswith("))")):
         return

@@ -140,8 +140,6 @@ class ConfusionCounts:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of the rules with the hand-labelled sample."""
-
     cases: int
     categories: dict[str, ConfusionCounts]  # counts by category
     labels: dict[str, ConfusionCounts]
@@ -159,7 +157,6 @@ class Agreement:
 
 @cache
 def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> Agreement:
-    """Compare the rules with the hand-labelled sample."""
     judgements = predict_sample(settings, extraction)
     pairs = [(judgement.category, judgement.case.category) for judgement in judgements]
     label_pairs = [(judgement.labels, judgement.case.labels) for judgement in judgements]

@@ -18,6 +18,7 @@ from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import parse_unit
 
 _JUMPS = split_words("return_statement raise_statement continue_statement break_statement throw_statement")
+_JUMPED_IN = split_words("switch_case switch_default switch_block_statement_group program")
 _NEUTRAL = re.compile(r"^.*[\w)\]]\s*(?:[-+|^]\s*0(?:\.0*)?|(?:\*\*?|//?|%)\s*1(?:\.0*)?|(?:<<|>>)\s*0)$", re.DOTALL)
 _LIST = r"\b(?:sorted|set|frozenset|list|tuple|sum|min|max|any|all|enumerate|dict|join)\($"
 _NO_EFFECT = (
@@ -75,8 +76,15 @@ def _in_inert_code(change: TextEdit, view: NodeTable) -> bool:
 
 def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
     kind = node.type
-    if kind in _JUMPS:
-        return _after(node, view)
+    if kind in _JUMPS:  # what follows in the block is not reached
+        block, following, spans = view.parent(node), node.next_named_sibling, []
+        if block is None or block.type not in BLOCKS - _JUMPED_IN:
+            return []
+        while following is not None:
+            if not following.type.endswith(("declaration", "definition", "labeled_statement")):
+                spans.append((following.start_byte, following.end_byte))
+            following = following.next_named_sibling
+        return spans
     is_docstring = kind == "string" and view.parent_type(node) == "expression_statement"
     if view.language == "python" and (kind == "type" or is_docstring):
         return [(node.start_byte, node.end_byte)]
@@ -88,21 +96,6 @@ def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
             dead = node.child_by_field_name("consequence") or node.child_by_field_name("body")
             return [(dead.start_byte, dead.end_byte)] if dead is not None else []
     return []
-
-
-def _after(jump: Node, view: NodeTable) -> list[tuple[int, int]]:
-    block = view.parent(jump)
-    following = jump.next_named_sibling
-    if block is None or following is None or block.type not in BLOCKS:
-        return []
-    if block.type in ("switch_case", "switch_default", "switch_block_statement_group", "program"):
-        return []
-    spans = []
-    while following is not None:
-        if not following.type.endswith(("declaration", "definition", "labeled_statement")):
-            spans.append((following.start_byte, following.end_byte))
-        following = following.next_named_sibling
-    return spans
 
 
 @cache

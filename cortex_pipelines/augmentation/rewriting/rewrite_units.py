@@ -50,23 +50,18 @@ def rewritten(code: str, language: str, kind: str, path: str, limit: int, *seed:
     if snippet is None:
         return []
     by_code: dict[str, Rewritten] = {}
-    for other in _variants(NodeTable(snippet), seed):
-        by_code.setdefault(other.code, other)
-        if len(by_code) >= limit:
-            break
-    return sorted(by_code.values(), key=lambda variant: variant.rewrite)
-
-
-def _variants(view: NodeTable, seed: tuple[object, ...]) -> Iterator[Rewritten]:
-    snippet = view.snippet
-    shift, end = len(snippet.prefix), len(snippet.prefix) + len(snippet.code)
-    claimed = [rewrite for rewrite in rewrites() if view.language in rewrite.languages]
+    view, shift, end = NodeTable(snippet), len(snippet.prefix), len(snippet.prefix) + len(snippet.code)
+    claimed = [rewrite for rewrite in rewrites() if language in rewrite.languages]
     for rewrite in sorted(claimed, key=lambda candidate: draw(*seed, candidate.name)):
         inside = [edit for edit in rewrite.edits(view) if shift <= edit.start and edit.end <= end]
         full_text = applied(view.text, inside)
         changed = full_text[shift : len(full_text) - len(snippet.suffix)]
         if changed != snippet.code and is_same(view, changed):
-            yield Rewritten(rewrite.name, rewrite.family, changed.decode("utf-8", "replace"))
+            variant = changed.decode("utf-8", "replace")
+            by_code.setdefault(variant, Rewritten(rewrite.name, rewrite.family, variant))
+        if len(by_code) >= limit:
+            break
+    return sorted(by_code.values(), key=lambda variant: variant.rewrite)
 
 
 def is_same(view: NodeTable, changed: bytes) -> bool:

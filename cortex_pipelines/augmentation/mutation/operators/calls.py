@@ -34,11 +34,6 @@ _NOT_POSITIONAL = COMMENTS | split_words(
 )
 
 
-def _enclosing_call(node: Node, view: NodeTable) -> Node | None:
-    call = view.parent(node)
-    return None if call is None or call.type == "class_definition" else call
-
-
 # Words of functions that take their arguments in any order, or in one that their names do not tell.
 _SYMMETRIC = split_words(
     "add all any append approx assert close combine compare concat difference distance eq equal equals format gcd "
@@ -56,8 +51,8 @@ class ArgumentSwap(Operator):
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        call = _enclosing_call(node, view)
-        if call is None:
+        call = view.parent(node)
+        if call is None or call.type == "class_definition":
             return
         name = callee_name(call)
         words = _WORD.findall(view.code(name)) if name is not None else ()
@@ -76,8 +71,8 @@ class KeywordSwap(Operator):
     explanation = "{wrong} gives two names each other's value; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        call = _enclosing_call(node, view)
-        if call is None:
+        call = view.parent(node)
+        if call is None or call.type == "class_definition":
             return
         named_arguments = [part for part in node.named_children if part.type in _NAMED]
         for argument, following in pairwise(named_arguments):

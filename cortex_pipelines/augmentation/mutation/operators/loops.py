@@ -19,15 +19,6 @@ _SWITCHES = split_words(
 )
 
 
-def in_loop(node: Node, view: NodeTable) -> Node | None:
-    for above in view.ancestors(node):
-        if above.type in _LOOPS:
-            return above
-        if above.type in _SWITCHES or above.type in FUNCTIONS:
-            return None
-    return None
-
-
 class BreakContinue(Operator):
     name = "break_continue"
     error_type = _FAMILY
@@ -35,8 +26,8 @@ class BreakContinue(Operator):
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        loop = in_loop(node, view)
-        if node.named_child_count or loop is None:
+        loop = next((above for above in view.ancestors(node) if above.type in _LOOPS | _SWITCHES | FUNCTIONS), None)
+        if node.named_child_count or loop is None or loop.type not in _LOOPS:
             return
         word = view.code(node).rstrip("; \n")
         other = "continue" if word == "break" else "break"

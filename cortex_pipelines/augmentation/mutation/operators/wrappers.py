@@ -1,6 +1,7 @@
 """Missing wrappers: ``await``, checks, locks, copies, handlers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from tree_sitter import Node
@@ -72,15 +73,11 @@ class RemovedConversion(Operator):
             receiver = function.named_children[0]
         if receiver is None and len(parts) == 1 and text in _CONVERTERS[view.language]:
             if parts[0].type in _VALUES:
-                yield _naming(unwrapped(node, parts[0], view), text)
+                yield replace(unwrapped(node, parts[0], view), old=text)
         elif receiver is not None and not parts and is_cleaner:
-            yield _naming(unwrapped(node, receiver, view), text)
+            yield replace(unwrapped(node, receiver, view), old=text)
         elif view.language == "go" and is_cleaner and len(parts) == 1 and receiver and view.code(receiver) == "strings":
-            yield _naming(unwrapped(node, parts[0], view), text)
-
-
-def _naming(change: TextEdit, name: str) -> TextEdit:
-    return TextEdit(change.start, change.end, change.replacement, change.right, change.wrong, name, change.new)
+            yield replace(unwrapped(node, parts[0], view), old=text)
 
 
 _VALUES = split_words(
