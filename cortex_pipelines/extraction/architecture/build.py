@@ -115,7 +115,7 @@ def _resolve_source(kinds: dict[str, list[Row]], languages: Mapping[str, str | N
         if target != row["path"]
     ]
     facts += _crossings(imports, index)
-    facts += _routes(kinds["route"], kinds[MOUNT], index, docstrings, by_path)
+    facts += _routes(kinds, index, docstrings, by_path)
     names = {package.name for package in index.packages}
     for row in kinds["service-dependency"]:
         importer = index.package_of(row["path"])
@@ -191,25 +191,22 @@ def _crossings(imports: list[tuple[Row, list[ImportTarget]]], index: SourceIndex
 
 
 def _routes(
-    routes: list[Row],
-    mounts: list[Row],
-    index: SourceIndex,
-    docstrings: Docstrings,
-    imports: Mapping[str, list[ImportTarget]],
+    kinds: dict[str, list[Row]], index: SourceIndex, docstrings: Docstrings, imports: dict[str, list[ImportTarget]]
 ) -> Iterator[Row]:
     """Routes with their full paths; those of unknown framework get the only one of their language in the source."""
     frameworks: dict[str | None, set[str]] = defaultdict(set)
-    for row in (*routes, *mounts):
+    rows = kinds["route"] + kinds[MOUNT]
+    for row in rows:
         if row["technology"]:
             frameworks[index.languages[row["path"]]].add(row["technology"])
-    prefixes_of = Mounts(routes + mounts, imports, index).prefixes
-    for row in routes:
+    mounts = Mounts(rows, imports, index)
+    for row in kinds["route"]:
         candidates = frameworks[index.languages[row["path"]]]
         technology = row["technology"] or (min(candidates) if len(candidates) == 1 else None)
         detail = parsed_detail(row["detail"])
         description = row["description"] or _handler_docstring(docstrings, row["path"], row["object"], imports)
         source = row["description_source"] or ("docstring" if description else None)
-        for prefix in prefixes_of(row["path"], detail["router"]):
+        for prefix in mounts.prefixes(row["path"], detail["router"]):
             path = f"{prefix}/{detail['path']}" if detail["path"] else prefix
             path = re.sub("//+", "/", "/" + path.strip())
             yield {**row, "subject": f"{detail['method']} {path}", "technology": technology,

@@ -9,6 +9,7 @@ _STRINGS = frozenset(
 _INTERPOLATIONS = frozenset({"interpolation", "template_substitution", "string_interpolation"})
 _MAX_NESTING = 8
 _MAX_LEVELS = 64
+_MAX_NAME_BYTES = 200
 
 
 def text(node: Node | None) -> str:
@@ -92,6 +93,12 @@ def string_value(node: Node | None, depth: int = 0) -> str | None:
     return "".join(fragments)
 
 
+def string_or_name(node: Node | None) -> str:
+    """Text of a string literal, or another expression in braces; empty without one."""
+    value = string_value(node)
+    return value if value is not None else "{" + text(node) + "}" if node is not None else ""
+
+
 def strings_in(node: Node | None) -> list[str]:
     """All strings directly in a list, tuple, set or array; or the string itself."""
     literal = string_value(node)
@@ -145,6 +152,6 @@ def top_of_chain(node: Node, links: frozenset[str], tops: dict[int, Node]) -> No
     return top
 
 
-def short_text(node: Node | None, max_bytes: int = 200) -> str:
+def short_text(node: Node | None) -> str:
     """Source text of a node; empty if it is too long to be a name."""
-    return text(node) if node is not None and node.end_byte - node.start_byte <= max_bytes else ""
+    return text(node) if node is not None and node.end_byte - node.start_byte <= _MAX_NAME_BYTES else ""

@@ -50,14 +50,13 @@ def go_imports(file: SourceFile) -> Iterator[Fact]:
 
 @fact_reader(lambda file: file.language == "java")
 def java_imports(file: SourceFile) -> Iterator[Fact]:
-    """The file's package, and one import per name (``.*`` kept, ``static`` in the detail)."""
+    """The file's package, and one import per name (``.*`` kept)."""
     for node in file.nodes("package"):
         name = "".join(text(node).removeprefix("package").rstrip(";").split())
         yield Fact(*lines_of(node), NAME, "", "is", name, "java")
     for node in file.nodes("import"):
         words = text(node).removeprefix("import").rstrip("; \t\r\n").split()
-        static = words[:1] == ["static"]
-        yield _import(node, "".join(words[1:] if static else words), "java", static=static)
+        yield _import(node, "".join(words[1:] if words[:1] == ["static"] else words), "java")
 
 
 @fact_reader(lambda file: file.language in ("javascript", "typescript"))

@@ -15,6 +15,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     lines_of,
     name_of,
     named_children,
+    string_or_name,
     string_value,
     text,
 )
@@ -41,14 +42,12 @@ def _element(annotation: Node | None, *names: str) -> Node | None:
     return None
 
 
-def _texts(value: Node | None) -> list[str]:
-    """Strings of an element: one, several, or a constant's name in braces."""
-    if value is None:
-        return []
-    if value.type == "element_value_array_initializer":
-        return [inner for part in value.named_children for inner in _texts(part)]
-    literal = string_value(value)
-    return [literal if literal is not None else "{" + text(value) + "}"]
+def _texts(annotation: Node | None, *names: str) -> list[str]:
+    """Strings of an element: one or several, or names of constants in braces."""
+    value = _element(annotation, *names)
+    is_array = value is not None and value.type == "element_value_array_initializer"
+    parts = named_children(value) if is_array else [value] if value is not None else []
+    return [string_or_name(part) for part in parts]
 
 
 def _members(node: Node, kind: str) -> list[Node]:
@@ -69,8 +68,8 @@ def java_models(file: SourceFile) -> Iterator[Fact]:
         technology = next((kind for name, kind in _ENTITIES.items() if name in annotations), None)
         if technology is None:
             continue
-        table_names = _texts(_element(annotations.get("Table"), "name", "value"))
-        table_names = table_names or _texts(_element(annotations.get("Document"), "collection", "value"))
+        table_names = _texts(annotations.get("Table"), "name", "value")
+        table_names = table_names or _texts(annotations.get("Document"), "collection", "value")
         model = name_of(node)
         name = next(iter(table_names), "") or model
         comment = file.comment_above(first_line(node))
@@ -84,7 +83,7 @@ def _columns(node: Node) -> Iterator[ColumnDefinition]:
         if "static" in words or "transient" in words or "Transient" in annotations:
             continue
         kind = child_text(member, "type")
-        column_names = _texts(_element(annotations.get("Column") or annotations.get("JoinColumn"), "name"))
+        column_names = _texts(annotations.get("Column") or annotations.get("JoinColumn"), "name")
         is_link = any(name in annotations for name in _LINKS)
         link = kind.rsplit("<", 1)[-1].split(",")[-1].strip("> ") if is_link else ""
         name = column_names[0] if column_names else name_of(child(member, "declarator"))
@@ -117,19 +116,19 @@ def _paths(
     file: SourceFile, class_annotations: dict[str, Node], annotations: dict[str, Node]
 ) -> Iterator[tuple[str, str, str]]:
     """Method of HTTP, path and framework of each route of a method of a class."""
-    prefixes = _texts(_element(class_annotations.get("RequestMapping"), "value", "path")) or [""]
+    prefixes = _texts(class_annotations.get("RequestMapping"), "value", "path") or [""]
     verbs, technology = _SPRING, "spring"
     if "Controller" in class_annotations and "micronaut" in file.text:
-        prefixes = _texts(_element(class_annotations["Controller"], "value")) or [""]
+        prefixes = _texts(class_annotations["Controller"], "value") or [""]
         verbs, technology = _MICRONAUT, "micronaut"
     for name in [name for name in verbs if name in annotations]:
         constants = re.sub(r"[{},]", " ", text(_element(annotations[name], "method"))).split()
         methods = [constant.rsplit(".", 1)[-1] for constant in constants] or ["ANY"]
-        for path in _texts(_element(annotations[name], "value", "path", "uri")) or [""]:
+        for path in _texts(annotations[name], "value", "path", "uri") or [""]:
             for http_method in [verbs[name]] if verbs[name] else methods:
                 for prefix in prefixes:
                     yield http_method, f"{prefix}/{path}", technology
     http_method = next((name for name in annotations if name in METHODS), "")
     if http_method and ("Path" in class_annotations or "Path" in annotations):
-        paths = [_texts(_element(names.get("Path"), "value")) or [""] for names in (class_annotations, annotations)]
+        paths = [_texts(names.get("Path"), "value") or [""] for names in (class_annotations, annotations)]
         yield http_method, f"{paths[0][0]}/{paths[1][0]}", "jax-rs"

@@ -68,8 +68,7 @@ def go_modules(file: SourceFile) -> Iterator[Fact]:
         block = words[0] if words[1:] == ["("] else "" if words == [")"] else block
         if match := _GO_MODULE.match(code):
             name = match[1]
-            module = detail(module=name)
-            yield Fact(number, number, "service", name, "rooted-at", file.folder, "go", detail=module)
+            yield Fact(number, number, "service", name, "rooted-at", file.folder, "go")
         required = block == "require" or words[:1] == ["require"]
         match = _GO_REQUIRE.match(code)
         if required and match and "indirect" not in remark:

@@ -20,6 +20,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     name_of,
     named_children,
     positional,
+    string_or_name,
     string_value,
     strings_in,
     text,
@@ -76,23 +77,13 @@ def _django_view(node: Node) -> str:
 
 # Constructor to framework and keyword of its prefix.
 _ROUTERS = {
-    "FastAPI": ("fastapi", "root_path"),
-    "APIRouter": ("fastapi", "prefix"),
-    "Flask": ("flask", "static"),
-    "Blueprint": ("flask", "url_prefix"),
-    "Quart": ("quart", "static"),
-    "Starlette": ("starlette", ""),
-    "Sanic": ("sanic", ""),
-    "Bottle": ("bottle", ""),
-    "RouteTableDef": ("aiohttp", ""),
-    "Application": ("aiohttp", ""),
-    "DefaultRouter": ("django-rest-framework", ""),
-    "SimpleRouter": ("django-rest-framework", ""),
-    "Litestar": ("litestar", ""),
-    "Api": ("flask-restful", "prefix"),
-    "Namespace": ("flask-restx", "path"),
-    "NinjaAPI": ("django-ninja", ""),
-    "Router": ("django-ninja", ""),
+    **{"FastAPI": ("fastapi", "root_path"), "APIRouter": ("fastapi", "prefix")},
+    **{"Flask": ("flask", "static"), "Blueprint": ("flask", "url_prefix"), "Quart": ("quart", "static")},
+    **{"Starlette": ("starlette", ""), "Sanic": ("sanic", ""), "Bottle": ("bottle", ""), "Litestar": ("litestar", "")},
+    **{"RouteTableDef": ("aiohttp", ""), "Application": ("aiohttp", "")},
+    **dict.fromkeys(("DefaultRouter", "SimpleRouter"), ("django-rest-framework", "")),
+    **{"Api": ("flask-restful", "prefix"), "Namespace": ("flask-restx", "path")},
+    **dict.fromkeys(("NinjaAPI", "Router"), ("django-ninja", "")),
 }
 _DECORATORS = {method.lower() for method in METHODS} | {"route", "api_route", "websocket"}
 _ROUTE_CALLS = {"add_url_rule", "add_api_route", "add_resource", "add_route", "add_api_websocket_route"}
@@ -115,7 +106,7 @@ def python_routes(file: SourceFile) -> Iterator[Fact]:
         router_class = _ROUTERS.get(child_text(call, "function").rsplit(".", 1)[-1])
         if router_class is not None:
             frameworks[name] = router_class[0]
-            prefixes[name] = (node, _path_of(keyword(child(call, "arguments"), router_class[1])))
+            prefixes[name] = (node, string_or_name(keyword(child(call, "arguments"), router_class[1])))
     for name, (node, prefix) in prefixes.items():
         if prefix:
             yield mount(node, "", prefix, name)
@@ -157,7 +148,7 @@ def _decorated_routes(node: Node, frameworks: dict[str, str], guess: str | None)
         if receiver not in frameworks:  # a route only if it can be nothing else
             path = path if path is not None and (path.startswith("/") or not path) else None
         elif path is None and path_node is not None:
-            path = _path_of(path_node)
+            path = string_or_name(path_node)
         if path is None:
             continue
         methods = ["WEBSOCKET" if verb == "websocket" else verb.upper()]
@@ -178,7 +169,7 @@ def _mount_facts(call: Node, receiver: str, verb: str, args: list[Node]) -> Iter
         prefix, target = target, args[1] if len(args) > 1 else keyword(arguments, "app")
     if target is not None and target.type in ("identifier", "attribute"):
         replaces = verb == "register_blueprint" and prefix is not None
-        yield mount(call, receiver, _path_of(prefix), text(target), replaces=replaces)
+        yield mount(call, receiver, string_or_name(prefix), text(target), replaces=replaces)
 
 
 def _added_routes(call: Node, receiver: str, verb: str, args: list[Node], technology: str | None) -> Iterator[Fact]:
@@ -196,12 +187,6 @@ def _added_routes(call: Node, receiver: str, verb: str, args: list[Node], techno
     for path in paths if verb == "add_resource" else paths[:1]:
         for method in methods:
             yield route(lines_of(call), method, path, view, technology, router=receiver)
-
-
-def _path_of(node: Node | None) -> str:
-    """A path as written, a name in braces; empty without one."""
-    value = string_value(node)
-    return value if value is not None else "{" + text(node) + "}" if node is not None else ""
 
 
 _MAPPERS = (

@@ -94,9 +94,9 @@ def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> I
     methods = [name] if name.upper() in METHODS else []
     if name == "route":
         methods = _METHOD.findall(text(node)) or ["ANY"]
-    handler, comment = name_of(function), file.comment_above(first_line(node))
+    lines, comment = (first_line(node), head_end(function)), file.comment_above(first_line(node))
+    handler = name_of(function)
     for method in methods:
-        lines = (first_line(node), head_end(function))
         yield route(lines, method.upper(), path[1], handler, technology, router=handler, comment=comment)
 
 
