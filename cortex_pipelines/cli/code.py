@@ -25,7 +25,7 @@ def extract(path: Path, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     extracted.units.write_parquet(out)
     say(f"{extracted.units.height:,} units of {extracted.units['path'].n_unique():,} files: {out}")
-    for name, reason, detail in extracted.unparsed.select("path", "reason", "detail").iter_rows():
+    for name, reason, detail in extracted.unparsed_files.select("path", "reason", "detail").iter_rows():
         say(f"not parsed ({reason}): {name}: {detail}")
 
 

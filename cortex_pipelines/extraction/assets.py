@@ -40,14 +40,7 @@ def code_units(
 
     Large units also come in parts; test cases that are no units have a table of their own.
     """
-    files = REPOSITORY_FILES.read(repository_files)
-    extracted = extract(files, extraction, project, cache)
-    return {
-        "units": extracted.units,
-        "chunks": extracted.chunks,
-        "tests": extracted.tests,
-        "unparsed_files": extracted.unparsed,
-    }
+    return vars(extract(REPOSITORY_FILES.read(repository_files), extraction, project, cache))
 
 
 @versioned_asset(tables=(ARCHITECTURE_FACTS,))

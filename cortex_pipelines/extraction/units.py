@@ -80,10 +80,12 @@ _SCHEMA = {
 
 @dataclass(frozen=True)
 class Extraction:
+    """The tables of the asset ``code_units``, by their names."""
+
     units: pl.DataFrame
     chunks: pl.DataFrame
     tests: pl.DataFrame
-    unparsed: pl.DataFrame
+    unparsed_files: pl.DataFrame
 
 
 def file_units(text: str | bytes, language: str, path: str, settings: ExtractionSettings) -> list[Unit]:

@@ -85,7 +85,7 @@ def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
     return {
         "units": extraction.units,
         "chunks": extraction.chunks.join(unit_paths, on="unit_id"),
-        "unparsed": extraction.unparsed,
+        "unparsed": extraction.unparsed_files,
         "facts": facts,
         "annotated": annotation.units,
         "findings": annotation.findings,

@@ -75,7 +75,7 @@ def test_only_changed_files_are_read_again_and_the_tables_are_the_same(settings,
     again = extract(changed, settings, "p", cache)
     assert read == ["d.py"]
     expected = extract(changed, settings, "p")
-    for name in ("units", "chunks", "tests", "unparsed"):
+    for name in ("units", "chunks", "tests", "unparsed_files"):
         table, other = getattr(again, name), getattr(expected, name)
         assert table.equals(other)
         assert table.schema == other.schema
@@ -85,7 +85,7 @@ def test_only_changed_files_are_read_again_and_the_tables_are_the_same(settings,
 
 def test_a_file_that_is_not_parsed_is_named(settings) -> None:
     extraction = extract(files(("big.py", "python", "x = 1\n" * 400_000), ("b.py", "python", "y = 1\n")), settings)
-    assert extraction.unparsed.select("path", "reason").rows() == [("big.py", "too_large")]
+    assert extraction.unparsed_files.select("path", "reason").rows() == [("big.py", "too_large")]
     assert extraction.units["name"].to_list() == ["y"]
 
 

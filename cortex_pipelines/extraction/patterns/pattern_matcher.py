@@ -105,20 +105,15 @@ def _check(pattern: Pattern, language: str) -> _Check | None:
 
 
 def _matches_code(check: _Check, code: str, language: str) -> bool:
-    for surroundings in _surroundings(code, language):
-        root = SgRoot(surroundings.format(fill_metavariables(code, language)), language).root()
-        if not root.find(kind="ERROR"):
-            return any(True for _ in _violations(root, check))
-    return False
+    root = next((root for _, root in _contexts(code, language)), None)
+    return root is not None and bool(_violations(root, check))
 
 
-def _violations(root: SgNode, check: _Check) -> Iterator[PatternMatch]:
-    matches = _find_all(root, check.counter_example)
-    if matches:
-        correct_spans = {_span(node) for node in _find_all(root, check.example)}
-        for node in matches:
-            if _span(node) not in correct_spans:
-                yield PatternMatch(check.name, check.when, node.range().start.line + 1)
+def _violations(root: SgNode, check: _Check) -> list[PatternMatch]:
+    nodes = _find_all(root, check.counter_example)
+    correct_spans = {_span(node) for node in _find_all(root, check.example)} if nodes else set()
+    lines = [node.range().start.line + 1 for node in nodes if _span(node) not in correct_spans]
+    return [PatternMatch(check.name, check.when, line) for line in lines]
 
 
 def _find_all(root: SgNode, rule: Rule) -> list[SgNode]:
@@ -129,9 +124,7 @@ def _rule(code: str, language: str, key: str) -> Rule:
     too_general = PatternError(f"{key}: any code matches it; leave a name or an operator as it is")
     if METAVARIABLE.fullmatch(code.strip()):
         raise too_general
-    for surroundings in _surroundings(code, language):
-        if SgRoot(surroundings.format(fill_metavariables(code, language)), language).root().find(kind="ERROR"):
-            continue
+    for surroundings, _ in _contexts(code, language):
         before, after = surroundings.format("\0").split("\0")
         context = _without_metavariables(before + code + after, language)
         row = []
@@ -149,10 +142,14 @@ def _rule(code: str, language: str, key: str) -> Rule:
     )
 
 
-def _surroundings(code: str, language: str) -> Sequence[str]:
-    """Contexts for code; Java's parser would also read a field as a local variable."""
-    contexts = _SURROUNDINGS[language]
-    return contexts[2:] if language == "java" and _MEMBER.match(code) else contexts
+def _contexts(code: str, language: str) -> Iterator[tuple[str, SgNode]]:
+    """Surroundings in which code can be parsed, with its tree."""
+    candidates = _SURROUNDINGS[language]
+    # Java's parser would also read a field as a local variable
+    for surroundings in candidates[2:] if language == "java" and _MEMBER.match(code) else candidates:
+        root = SgRoot(surroundings.format(fill_metavariables(code, language)), language).root()
+        if not root.find(kind="ERROR"):
+            yield surroundings, root
 
 
 def _is_first(kind: str, before: str, text: str, after: str, language: str) -> bool:

@@ -96,26 +96,25 @@ def pair_functions(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
-    weak_pairs = {id(old): (old, new) for old, new in _weakly_paired(pairing)}
-    before = {id(new): old for old, new in weak_pairs.values()}
+    partners = dict(_weakly_paired(pairing))
+    origins = {new: old for old, new in partners.items()}
     calls = _replaced_calls(pairing)
     namesakes = _by_name(pairing.removed.values()), _by_name(pairing.added.values())
-    old_functions = [*pairing.removed.values(), *(old for old, _ in weak_pairs.values())]
-    new_functions = [*pairing.added.values(), *(new for _, new in weak_pairs.values())]
+    old_functions = [*pairing.removed.values(), *partners]
+    new_functions = [*pairing.added.values(), *origins]
     scored = []
     for old, new in _renamed_candidates(pairing, old_functions, new_functions, calls):
-        partner = weak_pairs[id(old)][1] if id(old) in weak_pairs else None
-        if new is partner:
+        if new is partners.get(old):
             score = _score(pairing, old, new) + _KEPT_NAME_BONUS
         else:
-            was_split = _was_split(pairing, old, new, partner, before.get(id(new)))
+            was_split = _was_split(pairing, old, new, partners.get(old), origins.get(new))
             if was_split or _has_closer_namesake(pairing, namesakes, old, new):
                 continue
             score = _rename_score(pairing, old, new, settings, calls[old.name, new.name])
         if score > 0:
             scored.append((-score, abs(old.location.line - new.location.line), old, new))
     for old, new in one_to_one((old, new) for *_, old, new in sorted(scored, key=lambda item: item[:2])):
-        origin = before.get(id(new))
+        origin = origins.get(new)
         if pairing.in_place.get(id(old), (old, None))[1] is new:
             continue
         if id(old) in pairing.in_place:

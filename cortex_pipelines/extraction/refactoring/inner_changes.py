@@ -174,15 +174,9 @@ def inner_changes(
             and any(line.line == renamed.line_before and line.parent < 0 for line in statement_map.before)
         ):
             kind = "Rename Attribute"
-        yield refactoring_of(
-            kind,
-            (renamed.before, renamed.after),
-            (old.name or None, new.name or None),
-            (old.location, new.location),
-            f"{_CAUSE[kind].format(renamed.before, renamed.after)} in {new.title}",
-            is_pure,
-            (renamed.line_before, renamed.line_after),
-        )
+        names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)
+        sentence, containers = f"{_CAUSE[kind].format(*names)} in {new.title}", (old.name or None, new.name or None)
+        yield refactoring_of(kind, names, containers, (old.location, new.location), sentence, is_pure, lines)
     if old.name:
         yield from _parameter_changes(old, new, changes, is_pure)
 
@@ -223,18 +217,14 @@ def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_p
 
 def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[Refactoring]:
     """Variables, and parameters handed on, renamed in a function that was extracted from their code."""
-    old_names, new_names = (function_bindings(extraction.origin), function_bindings(extraction.extracted))
+    origin, extracted = extraction.origin, extraction.extracted
+    old_names, new_names = function_bindings(origin), function_bindings(extracted)
     for renamed in renamed_names(old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True):
         kind = renamed.type
         if kind in ("Rename Variable", "Rename Parameter"):
-            yield refactoring_of(
-                kind,
-                (renamed.before, renamed.after),
-                (extraction.origin.name or None, extraction.extracted.name),
-                (extraction.origin.location, extraction.extracted.location),
-                f"{_CAUSE[kind].format(renamed.before, renamed.after)} in"
-                f" {extraction.extracted.title}, which was extracted from"
-                f" {extraction.origin.title}",
-                purity.extraction(extraction, {renamed.before: renamed.after}),
-                (renamed.line_before, renamed.line_after),
-            )
+            names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)
+            cause = _CAUSE[kind].format(*names)
+            sentence = f"{cause} in {extracted.title}, which was extracted from {origin.title}"
+            is_pure = purity.extraction(extraction, {renamed.before: renamed.after})
+            containers, locations = (origin.name or None, extracted.name), (origin.location, extracted.location)
+            yield refactoring_of(kind, names, containers, locations, sentence, is_pure, lines)

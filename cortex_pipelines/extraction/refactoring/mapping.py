@@ -132,17 +132,13 @@ def _map_equal(statement_map: StatementMap) -> _Gaps:
         [statement.texts for statement in statement_map.after],
     )
     blocks = SequenceMatcher(None, *keys, autojunk=len(keys[0]) * len(keys[1]) > _MAX_ANCHORS)
-    gaps = [0] * len(statement_map.before), [0] * len(statement_map.after)
-    ends = (0, 0)
+    gaps: _Gaps = [], []
     for gap, (start, other, size) in enumerate(blocks.get_matching_blocks()):
-        for version, first in enumerate((start, other)):
-            for index in range(ends[version], first):
-                gaps[version][index] = gap
-            for index in range(first, first + size):
-                gaps[version][index] = -1
+        # those of the block itself are mapped, so that nobody asks for theirs
+        gaps[0].extend([gap] * (start + size - len(gaps[0])))
+        gaps[1].extend([gap] * (other + size - len(gaps[1])))
         for step in range(size):
             _pair(statement_map, start + step, other + step, 1.0)
-        ends = start + size, other + size
     return gaps
 
 
