@@ -82,10 +82,7 @@ def publish(new: Path, path: Path) -> None:
 
 
 def follow_umask(path: Path) -> None:
-    """Set the modes of a file, or of a folder with its contents, that the umask allows.
-
-    Some libraries (safetensors) write through temporary files that only their owner may read.
-    """
+    """Set the modes that the umask allows of a file or folder with its contents; safetensors writes private files."""
     status = Path("/proc/self/status")
     if status.exists():  # os.umask would change it for a moment, where other threads may write
         mask = int(re.findall(r"^Umask:\s*(\d+)", status.read_text(encoding="utf-8"), re.MULTILINE)[0], 8)

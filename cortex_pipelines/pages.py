@@ -1,8 +1,4 @@
-"""Self-contained HTML pages without scripts, images or links.
-
-The parts are macros of ``templates/parts.html``; ``templates/page.html`` has the style sheet. All
-text that is not a part is escaped.
-"""
+"""HTML pages without scripts, images or links, of macros of ``templates/parts.html``; other text is escaped."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

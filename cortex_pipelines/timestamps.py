@@ -1,7 +1,4 @@
-"""Time stamps of every common form as moments in UTC, for logs and interchange.
-
-An ambiguous text is refused. The result names the assumptions that reading required.
-"""
+"""Time stamps of every common form as moments in UTC, with the assumptions made; ambiguous ones are refused."""
 
 import re
 from dataclasses import dataclass

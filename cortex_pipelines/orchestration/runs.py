@@ -114,11 +114,7 @@ def run_stale(
     report: Callable[[str], None] = _LOG.info,
     among: Collection[str] | None = None,
 ) -> RunOutcome:
-    """Run all stale assets and their dependents until none is stale.
-
-    An asset whose inputs turn out unchanged is not computed again. Dependents of a failed asset are skipped; all others
-    continue.
-    """
+    """Run stale assets and their dependents until none is stale; those of a failed one are skipped."""
     outcome = RunOutcome()
     missing: set[str] = set()
     selected = stages_of(project, only)

@@ -1,7 +1,4 @@
-"""Delete data outside the asset graph: feedback, the gateway's logs, keys, project notes.
-
-Tombstones in params.yaml select it, so repeating a deletion changes nothing.
-"""
+"""Delete data outside the asset graph, as tombstones select it: feedback, the gateway's logs, keys, notes."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -165,10 +162,7 @@ def _erase_stored_events(root: Path, params: Parameters, covers: Covers) -> int:
 
 
 def _erase_logged_events(path: Path, covers: Covers) -> int:
-    """Delete covered lines of a log, with all others about the same completions.
-
-    Unfinished lines of a killed process are deleted too: nothing reads them.
-    """
+    """Delete covered lines of a log, all others about the same completions, and lines of killed processes."""
     if not path.exists():
         return 0
     with path.open("rb") as file:

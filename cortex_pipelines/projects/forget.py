@@ -67,9 +67,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Purged:
-    """``row_caches``: folders; ``index_bytes``: the next search rebuilds its index; ``remotes``: names and addresses
-    of DVC's remotes, whose contents are not deleted.
-    """
+    """Counts; ``remotes``: names and addresses of DVC's remotes, whose contents are not deleted."""
 
     dvc_bytes: int
     mlflow_runs: int

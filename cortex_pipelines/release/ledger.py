@@ -1,7 +1,4 @@
-"""``releases.lock``: the champion of each model, and the history of releases.
-
-The file is in git; only promotions, rollbacks and the end of a nightly run change it.
-"""
+"""``releases.lock``: champions and history of releases, in git; changed by promotions, rollbacks, nightly runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,10 +128,7 @@ def _set(champions: dict[str, Any], model: ReleasedModel, value: Any) -> None:
 
 
 def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntry) -> None:
-    """Update a model's pin and append the ledger entry, in one write.
-
-    The pin holds only the two versions, since evaluations depend on it.
-    """
+    """Update a model's pin (two versions alone, as evaluations depend on it) and append the entry, in one write."""
     lock = read_yaml(root / FILE)
     if load_pin(None, look_up(lock, model.key)) != pin:  # rewriting a key counts as a change
         _set(lock.setdefault("champions", {}), model, {"champion": pin.champion, "previous": pin.previous})
@@ -208,10 +202,7 @@ def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, st
 
 
 def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
-    """A former champion by its semantic version or (abbreviated) DVC hash; ``baseline`` stands for no champion.
-
-    Raises ``LookupError`` if no version matches, or several do.
-    """
+    """A former champion by semantic version or (abbreviated) DVC hash, None for ``baseline``; LookupError."""
     if reference == BASELINE:
         return None
     number_by_version = {version: numbers(lines).get(version, "") for version in champions(lines)}

@@ -74,10 +74,7 @@ def pinned_base(project: Project) -> PinnedModel:
 
 
 def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str | None]:
-    """Resolve a model reference; the version is None if the champion is requested and the model has none.
-
-    Raises ``ProjectError`` for an unknown model, ``LookupError`` for an unknown version.
-    """
+    """The model of a reference and its version, None if it has no champion; ProjectError, LookupError if unknown."""
     name, _, alias = reference.partition("@")
     name, _, number = name.partition("/")
     model = find_model(project, name)

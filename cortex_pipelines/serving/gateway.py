@@ -1,7 +1,4 @@
-"""Core of the gateway: choose model, condition and adapter for a request, and stream its answer.
-
-Independent of HTTP; the command line uses it, too.
-"""
+"""Core of the gateway without HTTP: choose model, condition and adapter for a request, and stream its answer."""
 
 import asyncio
 import logging

@@ -1,7 +1,4 @@
-"""Queue of tasks that the router left to a person, as an append-only JSON lines file.
-
-Texts are stored without private values, and deleted once the task is decided.
-"""
+"""Queue of tasks that the router left to a person: append-only JSON lines, redacted, deleted once decided."""
 
 import json
 import os

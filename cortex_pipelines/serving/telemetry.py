@@ -1,7 +1,4 @@
-"""Prometheus metrics, and OpenTelemetry spans of requests: times, counts and versions, never texts.
-
-Spans are exported by OTLP, and only created if the standard variables name an endpoint.
-"""
+"""Prometheus metrics, and spans by OTLP if an endpoint is named: times, counts and versions, never texts."""
 
 import os
 import threading

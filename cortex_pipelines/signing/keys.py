@@ -1,7 +1,4 @@
-"""Ed25519 keys for signing and verifying models: a project's own and trusted ones.
-
-They are stored in ``.cortex/keys``, which git and DVC ignore.
-"""
+"""Ed25519 keys that sign and verify models, in ``.cortex/keys``, which git and DVC ignore."""
 
 import hashlib
 import os
@@ -74,10 +71,7 @@ def has_key(root: Path) -> bool:
 
 
 def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
-    """A project's trusted keys, its own included, by fingerprint.
-
-    The project's own key is derived from its private key, not from ``signing.pub``, which anybody can write.
-    """
+    """Trusted keys by fingerprint, the own one from the private key, as anybody can write ``signing.pub``."""
     folder = keys_folder(root)
     public_path = folder / PUBLIC_KEY
     keys = {}

@@ -1,7 +1,4 @@
-"""Manifest of a model's folder: name, version, and a checksum of every file.
-
-Whatever is not as it was released raises `UntrustedModelError`, here and wherever signatures are checked.
-"""
+"""Manifest of a model's folder: name, version, and a checksum of every file; `UntrustedModelError`."""
 
 import json
 from collections.abc import Mapping

@@ -72,11 +72,7 @@ class ModelMetadata:
 
 
 def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
-    """Write ``MLmodel`` and an input example for a model with a known interface.
-
-    Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes nothing but what is
-    signed.
-    """
+    """Write ``MLmodel`` (flavour ``python_function``, this package loads it) and an input example, if declared."""
     interface = SIGNATURES.get(model_metadata.asset)
     if interface is None:
         return

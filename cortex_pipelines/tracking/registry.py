@@ -39,11 +39,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def register(stage: Stage, version: Version, run_id: str) -> str:
-    """Register a model with its files and the files needed to reproduce it.
-
-    A version that is registered already (same DVC hash) only gets the new verdict. Returns the version's number in the
-    registry.
-    """
+    """Register a model with what reproduces it, or give it a new verdict; the version's number in the registry."""
     project, partition, model = stage.project, stage.partition, str(stage.asset.registers)
     name = model_name(model, partition)
     verdict = read_json(stage.output / "verdict.json")

@@ -93,10 +93,7 @@ class LiveWriter:
 
 @contextmanager
 def live_metrics(metrics: LiveMetrics, uri: str) -> Iterator[None]:
-    """Log system load and training steps to a run while it lasts.
-
-    Trainings in several processes are not seen before they end.
-    """
+    """Log system load and steps of trainings in this process to a run while it lasts."""
     from cortex_pipelines.adapters.training import launch
 
     name = "tensorboard"  # what the training calls to make its writer

@@ -143,9 +143,7 @@ def database_damage(path: Path, thorough: bool = False) -> str | None:
 
 
 def renew(root: Path, path: Path, ready: Path) -> str | None:
-    """Set a damaged database aside, so that its owner creates an empty one; returns what was wrong and where it is.
-    Without the mark ``ready`` there is nothing to lose yet.
-    """
+    """Set a damaged database aside unless the mark ``ready`` is missing; what was wrong and where it is."""
     if not ready.exists() or (problem := database_damage(path)) is None:
         return None
     ready.unlink(missing_ok=True)

@@ -89,9 +89,7 @@ class ParameterLayout:
 
 @dataclass(frozen=True)
 class Effective:
-    """``code``: digest of each asset's code; empty where the stages depend on its files. ``packages``: versions of the
-    packages on which outputs depend.
-    """
+    """``code``: digest of each asset's code unless stages depend on its files; ``packages``: their versions."""
 
     parameters: Any
     layout: ParameterLayout

@@ -1,7 +1,4 @@
-"""Specifications and results of experiments, in an append-only file that the gateway follows.
-
-An experiment splits the requests to a project between two conditions. It never promotes a model.
-"""
+"""Plans and results of experiments, which divide a project's requests and promote nothing; an append-only file."""
 
 import hashlib
 import json
@@ -135,10 +132,7 @@ class ExperimentLog:
         return self.state / FOLDER / f"{plan.id}.jsonl"
 
     def forget(self, user: str, project: str | None) -> int:
-        """Replace a user's pseudonym by a random one, and return how often; counts do not change.
-
-        Lines keep their length, so a gateway that reads the file can continue.
-        """
+        """Replace a user's pseudonym in place by a random one, and return how often; counts do not change."""
         count = 0
         for plan in (entry.plan for entry in self.entries()):
             path = self.answers(plan)

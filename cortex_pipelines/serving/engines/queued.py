@@ -155,10 +155,7 @@ _SAME = 1e-6
 
 
 class Probe:
-    """Compares an engine's logits with the expected ones; no adapter may be active at first.
-
-    The largest relative difference is that of the same sums in another order.
-    """
+    """Compares an engine's logits with expected ones, up to the order of sums; no adapter may be active at first."""
 
     def __init__(self, resident: ResidentBase) -> None:
         self._resident = resident

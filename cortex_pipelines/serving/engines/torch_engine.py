@@ -1,7 +1,4 @@
-"""Reference engine: torch and peft, one base, one active adapter at a time.
-
-KV caches are kept per adapter, never shared between two.
-"""
+"""Reference engine: torch and peft, one base, one active adapter at a time, a KV cache for each."""
 
 import random
 import threading

@@ -1,7 +1,4 @@
-"""Authentication: host names, keys, scopes and rate limits, checked before a body is read.
-
-A route that is not listed here requires ``admin``, so new routes are closed by default.
-"""
+"""Host names, keys, scopes and rate limits, checked before a body is read; unlisted routes require ``admin``."""
 
 import ipaddress
 import json

@@ -56,7 +56,27 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
 
     @router.post("/v1/chat/completions")
     async def chat_completions(form: ChatForm, request: Request) -> Response:
-        return await converse(gateway, services, form, request)
+        most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
+        sampling = form.sampling(gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0)
+        backend = await run_in_threadpool(gateway.backend_for, form.model, context=False, for_user=form.user)
+        project = str(backend.served.details.get("project") or "")
+        code_context: Mapping[str, Any] = {"known": "", "pieces": []}
+        if form.context is not None:  # code of the project is shown
+            require_project(project or None)
+            question = next((turn.text for turn in reversed(form.messages) if turn.role == "user"), "")
+            code_context = await run_in_threadpool(pack_context, services, question, project or None, form.context)
+        turns = chat([turn.as_chat_message() for turn in form.messages], project, context_text(code_context))
+        prepared = await run_in_threadpool(gateway.prepare, backend, turns, sampling, form.n or 1)
+        if prepared.prompt.cut:  # a conversation must not be cut
+            room = len(prepared.prompt.ids)
+            raise RequestError(
+                f"the conversation has {room + prepared.prompt.cut} tokens, and with its answer the window has room "
+                f"for {room}; send fewer or shorter messages",
+                "messages",
+                code="context_length_exceeded",
+            )
+        sources = citations(code_context["pieces"])
+        return await _chat_response(gateway, form, prepared, bool(form.logprobs), request, sources)
 
     return router
 
@@ -91,31 +111,6 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     answers = [answer for prepared in requests for answer in await collect(gateway, prepared, request)]
     frame["choices"] = [choice(index, each.text, each.tokens, each.finish) for index, each in enumerate(answers)]
     return JSONResponse({**frame, "usage": usage_of(requests, answers)}, headers=headers | outcome_of(requests))
-
-
-async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request) -> Response:
-    """Answer a conversation, with code of the project as context if requested."""
-    most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
-    sampling = form.sampling(gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0)
-    backend = await run_in_threadpool(gateway.backend_for, form.model, context=False, for_user=form.user)
-    project = str(backend.served.details.get("project") or "")
-    code_context: Mapping[str, Any] = {"known": "", "pieces": []}
-    if form.context is not None:
-        require_project(project or None)
-        question = next((turn.text for turn in reversed(form.messages) if turn.role == "user"), "")
-        code_context = await run_in_threadpool(pack_context, services, question, project or None, form.context)
-    turns = chat([turn.as_chat_message() for turn in form.messages], project, context_text(code_context))
-    prepared = await run_in_threadpool(gateway.prepare, backend, turns, sampling, form.n or 1)
-    if prepared.prompt.cut:  # a conversation must not be cut
-        room = len(prepared.prompt.ids)
-        raise RequestError(
-            f"the conversation has {room + prepared.prompt.cut} tokens, and with its answer the window has room "
-            f"for {room}; send fewer or shorter messages",
-            "messages",
-            code="context_length_exceeded",
-        )
-    sources = citations(code_context["pieces"])
-    return await _chat_response(gateway, form, prepared, bool(form.logprobs), request, sources)
 
 
 async def _chat_response(

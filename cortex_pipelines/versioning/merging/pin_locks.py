@@ -1,7 +1,4 @@
-"""Three-way joins of ``sources.lock`` and ``releases.lock``.
-
-A value that only one side changed is taken; one that both changed differently is decided by the caller, or is ours.
-"""
+"""Three-way joins of ``sources.lock``, ``releases.lock``; the caller decides on what both changed, or ours stands."""
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
