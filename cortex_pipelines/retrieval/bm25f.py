@@ -76,11 +76,6 @@ class TermStatistics:
     unseen: float
     lengths: tuple[float, ...]
 
-    def idf_for(self, terms: int) -> Floats:
-        """Inverse document frequencies for a vocabulary that has grown to ``terms``."""
-        padding = np.full(max(0, terms - len(self.idf)), self.unseen, dtype=np.float32)
-        return np.concatenate([self.idf, padding])
-
 
 def term_statistics(fields: Sequence[sparse.csr_matrix]) -> TermStatistics:
     documents = fields[0].shape[0]
@@ -145,5 +140,7 @@ def build_postings(fields: Sequence[sparse.csr_matrix], statistics: TermStatisti
     by_term.sort_indices()
     frequency = by_term.data
     term = np.repeat(np.arange(terms), np.diff(by_term.indptr))
-    impacts = statistics.idf_for(terms)[term] * frequency / (weights.saturation + frequency)
+    new_terms = np.full(max(0, terms - len(statistics.idf)), statistics.unseen, dtype=np.float32)
+    idf = np.concatenate([statistics.idf, new_terms])  # the vocabulary may have grown since
+    impacts = idf[term] * frequency / (weights.saturation + frequency)
     return Postings(by_term.indptr.astype(np.int64), by_term.indices.astype(np.int32), impacts.astype(np.float32), rows)

@@ -49,8 +49,7 @@ def approximate_tokens(text: str) -> int:
     return sum(-(-len(part) // _LETTERS) if part[0].isalpha() else 1 for part in parts)
 
 
-APPROXIMATION = TokenCounter("approximation (word parts of six letters, digits, signs)",
-                        approximate_tokens)  # fmt: skip
+APPROXIMATION = TokenCounter("approximation (word parts of six letters, digits, signs)", approximate_tokens)
 
 
 @dataclass(frozen=True)
@@ -117,14 +116,11 @@ class PackedContext:
 
     def as_json(self) -> dict[str, Any]:
         notes = [note.as_json() for note in self.notes]
-        return asdict(self) | {"notes": notes, "known": self._background}
+        return asdict(self) | {"notes": notes, "known": background_text(self.attempts, self.notes)}
 
     def as_text(self) -> str:
-        return "\n".join(filter(None, (self._background, *(excerpt.as_text() for excerpt in self.pieces))))
-
-    @property
-    def _background(self) -> str:
-        return background_text(self.attempts, self.notes)
+        known = background_text(self.attempts, self.notes)
+        return "\n".join(filter(None, (known, *(excerpt.as_text() for excerpt in self.pieces))))
 
 
 def background_text(attempts: Sequence[SimilarTask], notes: Sequence[Note]) -> str:

@@ -150,7 +150,7 @@ _SEARCHERS: dict[tuple[Path, int], Searcher] = {}
 
 
 def read_queries(file: Path) -> list[tuple[object, str]]:
-    """Id and text of the queries of a file of JSON lines, ``{"id", "query"}`` each; ValueError names one that is not."""
+    """Id and text of the queries in JSON lines, ``{"id", "query"}`` each; ValueError names a line that is not."""
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:

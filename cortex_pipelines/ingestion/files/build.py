@@ -187,26 +187,23 @@ def _list_sources(
                 break
             else:
                 remaining_bytes -= member.size
-                files[_key(member)] = member
+                # all that a file's own row depends on, apart from code and parameters
+                files[hashlib.sha256(f"{member.content} {member.path}".encode()).hexdigest()] = member
     return inventory
-
-
-def _key(file: FileRef) -> str:
-    """Hash of everything a file's own row depends on, apart from code and parameters."""
-    return hashlib.sha256(f"{file.content} {file.path}".encode()).hexdigest()
 
 
 def _contents(
     inventory: _Inventory, missing: set[str], settings: IngestionSettings, privacy: PrivacySettings, key: bytes
 ) -> Iterator[dict[str, Any]]:
     for label, opened_source in inventory.open_sources.items():
-        missing_files = [file for name, file in inventory.files[label].items() if name in missing]
-        missing = missing - inventory.files[label].keys()
-        for listed_file, file in zip(missing_files, opened_source.files(missing_files), strict=True):
+        listed_files = {name: file for name, file in inventory.files[label].items() if name in missing}
+        missing = missing - listed_files.keys()
+        files = opened_source.files(list(listed_files.values()))
+        for (cache_key, listed_file), file in zip(listed_files.items(), files, strict=True):
             row = content_of(file, settings, privacy, key)
             if file.path != listed_file.path or row["blob"] != listed_file.content:
                 raise SourceError(f"{label}: {file.path} changed while it was read; run it again")
-            yield row | {"cache_key": _key(listed_file)}
+            yield row | {"cache_key": cache_key}
 
 
 def _no_files_message(project: str, inventory: _Inventory) -> str:
