@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.coordination.json_scanner import ByteSpan, scan
-from cortex_pipelines.coordination.records import UnreadField, canonical, event, is_test_row, unread_fields
+from cortex_pipelines.coordination.records import canonical, event, is_test_row, unread_fields
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key, record_pseudonym
 from cortex_pipelines.privacy.records import RecordRedactor
@@ -77,28 +77,23 @@ class LogReader:
         file_name = self._path(name)
         for span in spans:
             location = {"file": file_name, "byte_offset": span.start}
-            if span.value is not None:
-                row, redactions, fields = self._row(span.value, name, span.start)
-                events.append(row | {"file": file_name})
-                redacted += (location | finding for finding in redactions)
-                unread += (location | {"line": lines.line_of(span.start)} | asdict(field) for field in fields)
-            elif span.kind in ("rejected", "waiting"):
+            if span.kind in ("rejected", "waiting"):
                 rejected.append(location | {"reason": span.reason})
+            if span.value is None:
+                continue
+            record = self._redact(span.value)
+            row = event(record.value, name, span.start, self._aliases, self._rules)
+            fields = unread_fields(record.value, row["kind"])
+            if record.redactions:
+                # Two records may differ in nothing but what is private, and a plain hash could be guessed.
+                row["event_id"] = record_pseudonym(canonical(span.value), self._key)
+                row["test_row"] = is_test_row(span.value, self._rules)
+            events.append(row | {"file": file_name})
+            counts = sorted(Counter(record.redactions).items())
+            redacted += (location | asdict(secret) | {"places": count} for secret, count in counts)
+            unread += (location | {"line": lines.line_of(span.start)} | asdict(field) for field in fields)
         frames = [pl.DataFrame(r, schema=table.schema, orient="row") for r, table in zip(rows, TABLES, strict=True)]
         return LogRows(join_frames([previous.frames, frames]), spans[-1].end if spans else previous.end, scanned)
-
-    def _row(
-        self, record: dict[str, Any], name: str, start: int
-    ) -> tuple[dict[str, Any], list[dict[str, Any]], list[UnreadField]]:
-        redacted = self._redact(record)
-        row = event(redacted.value, name, start, self._aliases, self._rules)
-        unread = unread_fields(redacted.value, row["kind"])
-        if redacted.redactions:
-            # Two records may differ in nothing but what is private, and a plain hash could be guessed.
-            row["event_id"] = record_pseudonym(canonical(record), self._key)
-            row["test_row"] = is_test_row(record, self._rules)
-        counts = sorted(Counter(redacted.redactions).items())
-        return row, [asdict(secret) | {"places": count} for secret, count in counts], unread
 
 
 class LineNumbers:

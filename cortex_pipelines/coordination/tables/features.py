@@ -28,11 +28,6 @@ class _TrackRecord:
     times: list[datetime] = field(default_factory=list)
     seconds: list[float | None] = field(default_factory=list)
 
-    def before(self, when: datetime, most: int) -> tuple[int, list[float]]:
-        count = bisect_left(self.times, when)
-        recent = self.seconds[max(0, count - most) : count]
-        return count, [seconds for seconds in recent if seconds is not None]
-
 
 def features(decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
     """Feature rows, one per task and master, also for tasks of which no decision was logged."""
@@ -48,7 +43,10 @@ def features(decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTable
         when = attempt["decided_at"]
         if when is not None:
             row |= {"hour": when.hour, "weekday": when.isoweekday()}
-            row["earlier_outcomes"], seconds = masters[attempt["master"]].before(when, settings.recent)
+            record = masters[attempt["master"]]
+            known = row["earlier_outcomes"] = bisect_left(record.times, when)
+            recent = record.seconds[max(0, known - settings.recent) : known]
+            seconds = [duration for duration in recent if duration is not None]
             row["recent_seconds"] = median(seconds) if seconds else None
             times = times_by_master[attempt["master"]]
             if earlier := bisect_left(times, when):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from cortex_pipelines.monitoring.anomalies.detectors import (
 )
 from cortex_pipelines.monitoring.anomalies.windows import Scale, Windows, all_series, divide
 from cortex_pipelines.monitoring.settings import AnomalySettings
-from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
+from cortex_pipelines.pages import SAMPLE, render
 from cortex_pipelines.routing.outcomes.training import conformal_reach
 from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS, DETECTORS
 
@@ -146,49 +147,33 @@ def alert_rows(file: str, log_windows: Windows, watcher: FittedDetectors) -> lis
     return rows
 
 
-_HOW = (
-    "Each log is divided by time: principal components, an isolation forest and an autoencoder "
-    "learn from the earliest records, the next choose and set the threshold, the latest are "
-    "watched. No log says what was unusual, so the choice is made with something put into held-out "
-    "windows (a spike, a shift, a trend, a value standing still): the figure is how often such a "
-    "window scores above one as it was (area under the ROC curve). The mean of the three is used "
-    "unless one of them gains more than two standard errors. The figure compares detectors on one "
-    "series; it says nothing of how many real failures are found. Where the latest records are "
-    "unlike those before for an innocent reason, more than the named share of them gives an alarm."
-)
+_TEMPLATE = Path(__file__).parent / "report.html"
 _MOST = 50
 
 
 def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: bool) -> str:
-    parts = [paragraph(SAMPLE, warning=True)] if sample else []
-    parts += [paragraph(_HOW)]
-    windows, alerts = tables["windows"], tables["alerts"]
+    logs = []
     for row in tables["series"].iter_rows(named=True):
-        subjects, metrics = ", ".join(row["subjects"]), ", ".join(row["metrics"])
-        parts += [heading(row["file"]), paragraph(f"{row['records']} records of {subjects}: {metrics}.")]
-        if row["left_out"] is not None:
-            parts.append(paragraph(f"Not watched: {row['left_out']}."))
-            continue
-        latest = windows.filter((pl.col("file") == row["file"]) & (pl.col("part") == "latest"))
-        criterion = sorted(json.loads(row["criterion"]).items(), key=lambda item: -item[1])
-        detectors = [(name + (" (used)" if name == row["chosen"] else ""), f"{value:.3f}") for name, value in criterion]
-        parts.append(table(("detector", "disturbed windows found"), detectors))
-        parts.append(
-            paragraph(
-                f"{latest['alert'].sum()} of {latest.height} of the latest windows are above the "
-                f"threshold {row['threshold']:.4g}; {alarm_share:.0%} of usual ones may be."
-            )
-        )
-        shown = (
-            alerts.filter(pl.col("file") == row["file"]).sort("score", "start", descending=[True, False]).head(_MOST)
-        )
-        head = ("worker", "from (UTC)", "score", "stands out", "observed", "usual")
-        cells = [
-            (
-                *(alert["subject"], f"{alert['start']:%Y-%m-%d %H:%M:%S}", f"{alert['score']:.4g}", alert["metric"]),
-                *(f"{alert['observed']:.4g}", f"{alert['usual']:.4g}"),
-            )
-            for alert in shown.iter_rows(named=True)
-        ]
-        parts.append(table(head, cells))
-    return page("Unusual behaviour of workers", parts)
+        log = row | {"subjects": ", ".join(row["subjects"]), "metrics": ", ".join(row["metrics"])}
+        if row["left_out"] is None:
+            latest = tables["windows"].filter(file=row["file"], part="latest")
+            criterion = sorted(json.loads(row["criterion"]).items(), key=lambda item: -item[1])
+            alerts = tables["alerts"].filter(file=row["file"])
+            shown = alerts.sort("score", "start", descending=[True, False]).head(_MOST)
+            log |= {
+                "detectors": [
+                    (name + (" (used)" if name == row["chosen"] else ""), f"{value:.3f}") for name, value in criterion
+                ],
+                "alarmed": latest["alert"].sum(),
+                "watched": latest.height,
+                "alerts": [
+                    (
+                        *(alert["subject"], f"{alert['start']:%Y-%m-%d %H:%M:%S}", f"{alert['score']:.4g}"),
+                        *(alert["metric"], f"{alert['observed']:.4g}", f"{alert['usual']:.4g}"),
+                    )
+                    for alert in shown.iter_rows(named=True)
+                ],
+            }
+        logs.append(log)
+    title = "Unusual behaviour of workers"
+    return render(_TEMPLATE, title, is_sample=sample, sample=SAMPLE, logs=logs, alarm_share=f"{alarm_share:.0%}")
