@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +125,21 @@ def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> Lo
 
     settings, scaler, optimiser = worker.settings, worker.scaler, worker.optimiser
     weights = list(trainable(worker.model).values())
+    # every supervised token of the step has the same weight, in any batch and process: a mean of means would favour the
+    # tokens of sparse rows
+    targets = sum(row.supervised for batch in batches for row in batch)
     while True:
         optimiser.zero_grad(set_to_none=True)
-        loss = _gradients(worker, batches, number, weights)
+        worker.model.train()
+        total = 0.0
+        for batch_index, batch in worker.group.shard(list(enumerate(batches))):
+            # the same dropout in whichever process computes the batch
+            digest = hashlib.sha256(f"{settings.seed} {number} {batch_index}".encode()).digest()
+            torch.manual_seed(int.from_bytes(digest[:8]))
+            batch_loss = supervised_losses(worker.model, batch).sum() / targets
+            total += float(batch_loss.detach())
+            scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
+        loss = worker.group.sum_gradients(weights, total)
         require_finite("loss", loss, number, rate, settings)
         scaler.unscale_(optimiser)
         norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))
@@ -142,24 +153,3 @@ def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> Lo
     scaler.step(optimiser)
     scaler.update()
     return LossPoint(number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch))
-
-
-def _gradients(worker: _Worker, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]") -> float:
-    """Accumulate the gradients of a step over the group; returns the loss.
-
-    Every supervised token of the step has the same weight, in any batch and process: a mean of
-    means would favour the tokens of sparse rows.
-    """
-    import torch
-
-    targets = sum(row.supervised for batch in batches for row in batch)
-    worker.model.train()
-    total = 0.0
-    for batch_index, batch in worker.group.shard(list(enumerate(batches))):
-        # the same dropout in whichever process computes the batch
-        digest = hashlib.sha256(f"{worker.settings.seed} {number} {batch_index}".encode()).digest()
-        torch.manual_seed(int.from_bytes(digest[:8]))
-        loss = supervised_losses(worker.model, batch).sum() / targets
-        total += float(loss.detach())
-        worker.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    return worker.group.sum_gradients(weights, total)
