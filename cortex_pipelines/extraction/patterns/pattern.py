@@ -84,7 +84,15 @@ def parse_pattern(value: Any) -> Pattern:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, first["loc"][:1])) or "pattern"
-        raise PatternError(f"{key}: {_error_text(first)}") from error
+        keys, message = ", ".join(Pattern.model_fields), first["msg"].removeprefix("Value error, ")
+        sentences = {
+            "literal_error": f"takes {', '.join(get_args(Language))}",
+            "string_pattern_mismatch": "takes an identifier: letters, digits, - and _, at most 64",
+            "extra_forbidden": f"is not a key of a pattern; valid keys: {keys}",
+            "model_type": f"is not a mapping with the keys {keys}",
+        }
+        sentence = sentences.get(first["type"], message[0].lower() + message[1:])
+        raise PatternError(f"{key}: {sentence}") from error
 
 
 def fill_metavariables(code: str, language: str) -> str:
@@ -103,16 +111,3 @@ def _not_empty(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty")
     return text
-
-
-def _error_text(error: Mapping[str, Any]) -> str:
-    if error["type"] == "literal_error":
-        return f"takes {', '.join(get_args(Language))}"
-    if error["type"] == "string_pattern_mismatch":
-        return "takes an identifier: letters, digits, - and _, at most 64"
-    if error["type"] == "extra_forbidden":
-        return f"is not a key of a pattern; valid keys: {', '.join(Pattern.model_fields)}"
-    if error["type"] == "model_type":
-        return f"is not a mapping with the keys {', '.join(Pattern.model_fields)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[0].lower() + message[1:]

@@ -92,7 +92,10 @@ def _read_entries(source: str, path: str, text: str) -> list[PatternFile]:
     try:
         documents = list(YAML(typ="safe", pure=True).load_all(text))
     except _PARSE_ERRORS as error:
-        return [PatternFile(source, path, None, DAMAGED, f"no YAML: {_yaml_error(error)}")]
+        detail = str(error).partition("\n")[0] or type(error).__name__
+        if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+            detail = f"{error.problem.partition(chr(10))[0]}, line {error.problem_mark.line + 1}"[:200]
+        return [PatternFile(source, path, None, DAMAGED, f"no YAML: {detail}")]
     entries: list[Any] = []
     for document in documents:
         entries += document if isinstance(document, list) else [document]
@@ -102,12 +105,6 @@ def _read_entries(source: str, path: str, text: str) -> list[PatternFile]:
         detail = f"more than {_MAX_PATTERNS} patterns; the rest is left out"
         results.append(PatternFile(source, path, None, DAMAGED, detail))
     return results
-
-
-def _yaml_error(error: Exception) -> str:
-    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
-        return f"{error.problem.partition(chr(10))[0]}, line {error.problem_mark.line + 1}"[:200]
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _pattern(source: str, path: str, entry: Any) -> PatternFile:

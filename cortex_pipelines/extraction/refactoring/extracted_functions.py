@@ -117,10 +117,9 @@ def _map_to_extracted(
 def _contains(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
     size = len(texts)
     for start in range(len(statement.texts) - size + 1):
-        if statement.marks[start : start + size] == marks and all(
-            mark == "i" or text == other
-            for text, other, mark in zip(texts, statement.texts[start : start + size], marks, strict=True)
-        ):
+        same_marks = statement.marks[start : start + size] == marks
+        tokens = zip(texts, statement.texts[start : start + size], marks, strict=True)
+        if same_marks and all(mark == "i" or text == other for text, other, mark in tokens):
             return True
     return False
 
@@ -181,12 +180,9 @@ def _replaced_by_call(function: Function, origin: Function, caller_map: Statemen
     calls = [position for position, line in enumerate(caller_map.after) if line.calls[function.name]]
     for index, statement in enumerate(origin.statements):
         if statement.texts in extracted_texts and caller_map.similarities.get(index, 0.0) < _KEPT_SIMILARITY:
-            start = next(
-                (caller_map.pairs[earlier] for earlier in range(index, -1, -1) if earlier in caller_map.pairs), -1
-            )
-            ends = (
-                caller_map.pairs[later] for later in range(index, len(caller_map.before)) if later in caller_map.pairs
-            )
-            if any(start <= call_index <= next(ends, len(caller_map.after)) for call_index in calls):
+            earlier = (caller_map.pairs[old] for old in range(index, -1, -1) if old in caller_map.pairs)
+            later = (caller_map.pairs[old] for old in range(index, len(caller_map.before)) if old in caller_map.pairs)
+            start = next(earlier, -1)
+            if any(start <= call_index <= next(later, len(caller_map.after)) for call_index in calls):
                 return True
     return False

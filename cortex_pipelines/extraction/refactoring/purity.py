@@ -27,13 +27,11 @@ class Purity:
 
     def parameters(self, old: Function, new: Function, names: Names) -> bool:
         renames = {**self._names, **names}
-        after = {parameter.name: parameter for parameter in new.parameters}
+        after = {parameter.name: (parameter.type, parameter.default) for parameter in new.parameters}
         for parameter in old.parameters:
-            counterpart = after.get(renames.get(parameter.name, parameter.name))
-            if counterpart is not None:
-                values = renames.get(parameter.type, parameter.type), parameter.default
-                if values != (counterpart.type, counterpart.default):
-                    return False
+            values = renames.get(parameter.type, parameter.type), parameter.default
+            if after.get(renames.get(parameter.name, parameter.name), values) != values:
+                return False
         return True
 
     def function(self, old: Function, new: Function, names: Names) -> bool:
