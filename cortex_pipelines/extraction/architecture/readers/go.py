@@ -35,37 +35,32 @@ def go_models(file: SourceFile) -> Iterator[Fact]:
             names[child_text(node, "receiver").strip("()").split(" ")[-1].lstrip("*")] = match[1]
     structs = {name_of(node) for node in file.nodes("struct")}
     for node in file.nodes("struct"):
-        columns, technology = _columns(node, structs)
+        columns: list[ColumnDefinition] = []
+        technology = None
+        for member in named_children(first_named_child(child(node, "type"))):
+            if member.type != "field_declaration":
+                continue
+            match = _TAG.search(child_text(member, "tag"))
+            kind = child_text(member, "type")
+            if match:
+                technology = technology or _TAGS[match[1]]
+            if kind == "gorm.Model" or (match and "gorm.Model" in text(member)):
+                technology = "gorm"
+            if match and match[2] == "-":
+                continue
+            name = name_of(member) or kind.rsplit(".", 1)[-1]
+            if match and match[1] == "gorm":
+                column = _COLUMN.search(match[2])
+                name = column[1] if column else name
+            elif match and match[1] != "xorm":
+                name = match[2].split(",")[0].strip() or name
+            target = kind.lstrip("[]*")
+            columns.append(ColumnDefinition(name, kind, lines_of(member), target if target in structs else ""))
         model = name_of(node)
         if technology is not None or model in names:
             name, technology = names.get(model, model), technology or "gorm"
             comment = file.comment_above(first_line(node))
             yield from table_facts(name, "model", technology, lines_of(node), columns, comment, model)
-
-
-def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnDefinition], str | None]:
-    columns: list[ColumnDefinition] = []
-    technology = None
-    for member in named_children(first_named_child(child(node, "type"))):
-        if member.type != "field_declaration":
-            continue
-        match = _TAG.search(child_text(member, "tag"))
-        kind = child_text(member, "type")
-        if match:
-            technology = technology or _TAGS[match[1]]
-        if kind == "gorm.Model" or (match and "gorm.Model" in text(member)):
-            technology = "gorm"
-        if match and match[2] == "-":
-            continue
-        name = name_of(member) or kind.rsplit(".", 1)[-1]
-        if match and match[1] == "gorm":
-            column = _COLUMN.search(match[2])
-            name = column[1] if column else name
-        elif match and match[1] != "xorm":
-            name = match[2].split(",")[0].strip() or name
-        target = kind.lstrip("[]*")
-        columns.append(ColumnDefinition(name, kind, lines_of(member), target if target in structs else ""))
-    return columns, technology
 
 
 _FRAMEWORKS = {

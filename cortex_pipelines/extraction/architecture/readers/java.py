@@ -71,23 +71,20 @@ def java_models(file: SourceFile) -> Iterator[Fact]:
         table_names = _texts(annotations.get("Table"), "name", "value")
         table_names = table_names or _texts(annotations.get("Document"), "collection", "value")
         model = name_of(node)
-        name = next(iter(table_names), "") or model
-        comment = file.comment_above(first_line(node))
-        yield from table_facts(name, "model", technology, lines_of(node), _columns(node), comment, model)
-
-
-def _columns(node: Node) -> Iterator[ColumnDefinition]:
-    for member in _members(node, "field_declaration"):
-        annotations = _annotations(member)
-        words = text(next((c for c in member.children if c.type == "modifiers"), None)).split()
-        if "static" in words or "transient" in words or "Transient" in annotations:
-            continue
-        kind = child_text(member, "type")
-        column_names = _texts(annotations.get("Column") or annotations.get("JoinColumn"), "name")
-        is_link = any(name in annotations for name in _LINKS)
-        link = kind.rsplit("<", 1)[-1].split(",")[-1].strip("> ") if is_link else ""
-        name = column_names[0] if column_names else name_of(child(member, "declarator"))
-        yield ColumnDefinition(name, kind, lines_of(member), link)
+        columns = []
+        for member in _members(node, "field_declaration"):
+            on_member = _annotations(member)
+            words = text(next((c for c in member.children if c.type == "modifiers"), None)).split()
+            if "static" in words or "transient" in words or "Transient" in on_member:
+                continue
+            kind = child_text(member, "type")
+            column_names = _texts(on_member.get("Column") or on_member.get("JoinColumn"), "name")
+            is_link = any(name in on_member for name in _LINKS)
+            link = kind.rsplit("<", 1)[-1].split(",")[-1].strip("> ") if is_link else ""
+            name = column_names[0] if column_names else name_of(child(member, "declarator"))
+            columns.append(ColumnDefinition(name, kind, lines_of(member), link))
+        name, comment = next(iter(table_names), "") or model, file.comment_above(first_line(node))
+        yield from table_facts(name, "model", technology, lines_of(node), columns, comment, model)
 
 
 _SPRING = {"GetMapping": "GET", "PostMapping": "POST", "PutMapping": "PUT",

@@ -77,27 +77,23 @@ def rust_routes(file: SourceFile) -> Iterator[Fact]:
     frameworks = (name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text))
     technology = next(frameworks, None)
     for node in file.nodes("attribute"):
-        yield from _attribute_routes(file, node, technology)
+        name = text(first_named_child(first_named_child(node))).rsplit("::", 1)[-1]
+        path = _PATH.search(text(node))
+        function = node.next_named_sibling
+        for _ in range(16):
+            if function is not None and function.type in ("attribute_item", "line_comment"):
+                function = function.next_named_sibling
+        if function is None or function.type != "function_item" or path is None:
+            continue
+        methods = [name] if name.upper() in METHODS else []
+        if name == "route":
+            methods = _METHOD.findall(text(node)) or ["ANY"]
+        lines, comment = (first_line(node), head_end(function)), file.comment_above(first_line(node))
+        handler = name_of(function)
+        for method in methods:
+            yield route(lines, method.upper(), path[1], handler, technology, router=handler, comment=comment)
     for call in file.nodes("call"):
         yield from _call_facts(file, call, technology)
-
-
-def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> Iterator[Fact]:
-    name = text(first_named_child(first_named_child(node))).rsplit("::", 1)[-1]
-    path = _PATH.search(text(node))
-    function = node.next_named_sibling
-    for _ in range(16):
-        if function is not None and function.type in ("attribute_item", "line_comment"):
-            function = function.next_named_sibling
-    if function is None or function.type != "function_item" or path is None:
-        return
-    methods = [name] if name.upper() in METHODS else []
-    if name == "route":
-        methods = _METHOD.findall(text(node)) or ["ANY"]
-    lines, comment = (first_line(node), head_end(function)), file.comment_above(first_line(node))
-    handler = name_of(function)
-    for method in methods:
-        yield route(lines, method.upper(), path[1], handler, technology, router=handler, comment=comment)
 
 
 def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
