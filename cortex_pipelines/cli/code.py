@@ -146,7 +146,7 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
     violations = 0
     for violation in check_paths(paths, PatternChecks(usable_patterns)):
         violations += 1
-        click.echo(violation.line)
+        click.echo(violation)
     checked = sum(file.counter_example is not None for file in usable_patterns)
     say(f"{checked} patterns checked, {violations} places break one")
     if violations or invalid:

@@ -22,8 +22,9 @@ from tree_sitter import Node
 from cortex_pipelines.augmentation.mutation.namespaces import is_bound
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 from cortex_pipelines.augmentation.snippets import parse_file, parse_unit
+from cortex_pipelines.datasets.unit_text import rows_of_units
 from cortex_pipelines.extraction.test_cases import is_test
-from cortex_pipelines.rowcache import RowCache, unit_rows
+from cortex_pipelines.rowcache import RowCache
 
 REDACTED = "unanswerable_redacted"
 _NAME, _LITERAL, _IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
@@ -67,14 +68,9 @@ class ProjectWords:
 
 def unanswerable(rows: pl.DataFrame, project: ProjectWords, cache: RowCache | None) -> pl.Series:
     """Reason why the answer of a row cannot be known; null if it can. ``rows``: ``INPUTS``."""
-    needs = unit_rows(cache, "answers", rows.select(INPUTS), _needs_of)
+    needs = rows_of_units(cache, "answers", rows.select(INPUTS), _needs, _NEEDS)
     reasons = [_reason(row, project) for row in rows.select(INPUTS).hstack(needs).iter_rows(named=True)]
     return pl.Series("unanswerable", reasons, dtype=pl.String)
-
-
-def _needs_of(batch: pl.DataFrame) -> pl.DataFrame:
-    rows = [_needs(row) for row in batch.iter_rows(named=True)]
-    return pl.DataFrame(rows, schema=_NEEDS, orient="row")
 
 
 def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:

@@ -103,7 +103,7 @@ def naming_dataset(
     tables = naming_tables(project_units, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
     conventions_section = CardSection("Conventions", conventions(train_names(project_units.units, renamed)))
-    write_card(out, "naming_dataset", purpose, tables, datasets, (conventions_section,))
+    write_card(out, "naming_dataset", purpose, tables, datasets, conventions_section)
     return tables
 
 
@@ -168,8 +168,7 @@ def architecture_dataset(
         dict(UNIT_SPLITS.read(unit_splits, "unit_id", "split").drop_nulls().iter_rows()),
     )
     purpose = "To know where code belongs and what it accepts, and to keep the project's dependency rules."
-    extra = (missing_kinds(tables),)
-    write_card(out, "architecture_dataset", purpose, tables, datasets, extra)
+    write_card(out, "architecture_dataset", purpose, tables, datasets, missing_kinds(tables))
     return tables
 
 
@@ -186,8 +185,8 @@ def documentation_dataset(
     project_units = read_project(annotated_units, repository_files, unit_splits, datasets)
     tables = documentation.documentation_tables(project_units, datasets, cache)
     purpose = "To say what code does, in the project's own words."
-    extra = (CardSection("Documentation", documentation.card_notes(tables)),)
-    write_card(out, "documentation_dataset", purpose, tables, datasets, extra)
+    notes = CardSection("Documentation", documentation.card_notes(tables))
+    write_card(out, "documentation_dataset", purpose, tables, datasets, notes)
     return tables
 
 
@@ -214,8 +213,7 @@ def tests_dataset(
         cache,
     )
     purpose = "To write the project's tests: of a function, method or class, in the file named."
-    extra = (CardSection("Tests", paired_tests.card_notes(tables)),)
-    write_card(out, "tests_dataset", purpose, tables, datasets, extra)
+    write_card(out, "tests_dataset", purpose, tables, datasets, CardSection("Tests", paired_tests.card_notes(tables)))
     return tables
 
 
@@ -243,8 +241,7 @@ def feedback_dataset(
         cache,
     )
     purpose = "To write at once what people made of what models had written."
-    extra = (CardSection("Feedback", feedback.card_notes(tables)),)
-    write_card(out, "feedback_dataset", purpose, tables, datasets, extra)
+    write_card(out, "feedback_dataset", purpose, tables, datasets, CardSection("Feedback", feedback.card_notes(tables)))
     return tables
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +19,7 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
     read_patterns,
     valid_patterns,
 )
-from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, PatternMatch
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.extraction.patterns.proposals import Proposal, propose_from_code, propose_from_history
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.listing import list_files
@@ -34,16 +33,6 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _FILES = "repository_files"
-
-
-@dataclass(frozen=True)
-class PatternViolation:
-    path: str
-    match: PatternMatch
-
-    @property
-    def line(self) -> str:
-        return f"{self.path}:{self.match.line}: {self.match.name}: {self.match.when}"
 
 
 def served_patterns(project: Project, name: str, version: str | None) -> PatternChecks:
@@ -70,17 +59,17 @@ def project_patterns(project: Project, name: str) -> list[PatternFile]:
     return read_patterns(REPOSITORY_FILES.read(folder, *columns))
 
 
-def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[PatternViolation]:
-    """Pattern violations in files, or in the hand-written files of folders.
+def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[str]:
+    """A line for each pattern violation in files, or in the hand-written files of folders.
 
     Raises PatternError: a path does not exist.
     """
     for path in _files(paths):
-        text = path.read_text("utf-8", "replace")
-        language = language_of(path.as_posix(), text)
+        text, name = path.read_text("utf-8", "replace"), path.as_posix()
+        language = language_of(name, text)
         if language in checks.languages:
-            for match in checks.find_matches(text, str(language), path.as_posix()):
-                yield PatternViolation(path.as_posix(), match)
+            for match in checks.find_matches(text, str(language), name):
+                yield f"{name}:{match.line}: {match.name}: {match.when}"
 
 
 def proposed_patterns(project: Project, name: str, settings: DatasetSettings, min_support: int) -> list[Proposal]:

@@ -1,6 +1,6 @@
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.rowcache import RowCache, unit_rows
 from cortex_pipelines.schemas.vocabulary import DEFINITIONS, LANGUAGES
 
 LINE_COMMENTS = {"python": "#"} | dict.fromkeys(LANGUAGES[1:], "//")
@@ -90,6 +91,21 @@ def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Serie
     return pl.Series("text_hash", unit_hashes, dtype=pl.String)
 
 
+def rows_of_units(
+    cache: RowCache | None,
+    name: str,
+    inputs: pl.DataFrame,
+    row_of: Callable[[dict[str, Any]], Sequence[Any]],
+    schema: Mapping[str, Any],
+) -> pl.DataFrame:
+    """The row that a function makes of each unit, in order, from the cache where possible (``unit_rows``)."""
+
+    def compute(batch: pl.DataFrame) -> pl.DataFrame:
+        return pl.DataFrame([row_of(unit) for unit in batch.iter_rows(named=True)], schema=schema, orient="row")
+
+    return unit_rows(cache, name, inputs, compute)
+
+
 def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings) -> pl.DataFrame:
     """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
@@ -102,19 +118,7 @@ def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: Data
         text = texts.get((source, path), b"")
         before = text[text.rfind(b"\n", 0, start) + 1 : start]
         indents.append("" if before.strip() else before.decode("utf-8", "replace"))
-    beginnings = _beginnings(units, texts, settings.max_prompt_bytes)
-    schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
-    with_beginnings = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
-        pl.DataFrame(beginnings, schema=schema, orient="row"), on=["source", "path"], how="left", maintain_order="left"
-    )
-    visible = pl.when(pl.col("kind").is_in(_WITH_BEGINNING)).then("imports").fill_null([])
-    return with_beginnings.with_columns(visible.alias("imports"))
-
-
-def _beginnings(
-    units: pl.DataFrame, texts: Mapping[FileKey, bytes], max_bytes: int
-) -> list[tuple[str, str, list[str]]]:
-    """Lines of each file up to its last import before the first definition, without a licence."""
+    # lines of each file up to its last import before the first definition, without a licence
     is_definition = pl.col("kind").is_in(DEFINITIONS)
     first_definition = pl.col("start_byte").filter(is_definition).min().fill_null(pl.col("end_byte").max())
     is_first = (pl.col("kind") == "import") & (pl.col("start_byte") < pl.col("first_definition"))
@@ -124,10 +128,16 @@ def _beginnings(
         .group_by("source", "path", maintain_order=True)
         .agg(pl.col("end_byte").max(), pl.col("first_definition").first())
     )
-    return [
-        (source, path, _beginning(texts.get((source, path), b"")[:first], end, max_bytes))
+    beginnings = [
+        (source, path, _beginning(texts.get((source, path), b"")[:first], end, settings.max_prompt_bytes))
         for source, path, end, first in ends.iter_rows()
     ]
+    schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
+    with_beginnings = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
+        pl.DataFrame(beginnings, schema=schema, orient="row"), on=["source", "path"], how="left", maintain_order="left"
+    )
+    visible = pl.when(pl.col("kind").is_in(_WITH_BEGINNING)).then("imports").fill_null([])
+    return with_beginnings.with_columns(visible.alias("imports"))
 
 
 def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:

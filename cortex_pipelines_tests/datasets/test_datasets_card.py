@@ -41,7 +41,7 @@ def test_the_card_counts_what_is_there(tmp_path: Path, tables: Tables, settings:
     extra = (CardSection("Extra", "told <here>", ("code", "x = `1`\n```\ny"), names),)
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        write_card(tmp_path / folder, "completion", "To test.", tables, settings, extra)
+        write_card(tmp_path / folder, "completion", "To test.", tables, settings, *extra)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == ["card.md", "metrics.json", "report.html"]
     for name in files:

@@ -15,7 +15,6 @@ from cortex_pipelines.datasets.splitting.unit_splits import left_out
 from cortex_pipelines.datasets.tasks.completion import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
-    NamingTarget,
     masked,
     naming_candidates,
     naming_example,
@@ -147,19 +146,19 @@ def unit(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_name_is_masked_wherever_it_stands(settings: DatasetSettings) -> None:
-    prompt = naming_example(unit(), NamingTarget("method", "total_price"), settings)
+    prompt = naming_example(unit(), "method", "total_price", settings)
     assert prompt is not None
     assert prompt.count(settings.mask) == 3 + 1  # and in the question
     assert "subtotal_price" in prompt
     assert prompt.startswith("class Shop:\n    def <NAME>(self")
-    variable = naming_example(unit(), NamingTarget("variable", "amount"), settings)
+    variable = naming_example(unit(), "variable", "amount", settings)
     assert variable is not None
     assert "amount" not in variable
-    name = NamingTarget("method", "total_price")
-    assert naming_example(unit(code="x" * 5000 + " total_price"), name, settings) is None
-    assert naming_example(unit(code=f"total_price = '{settings.mask}'"), name, settings) is None
-    assert naming_example(unit(code="nothing = 1"), name, settings) is None
-    assert naming_example(unit(), NamingTarget("method", "method"), settings) is None
+    name = "method", "total_price"
+    assert naming_example(unit(code="x" * 5000 + " total_price"), *name, settings) is None
+    assert naming_example(unit(code=f"total_price = '{settings.mask}'"), *name, settings) is None
+    assert naming_example(unit(code="nothing = 1"), *name, settings) is None
+    assert naming_example(unit(), "method", "method", settings) is None
 
 
 @pytest.mark.parametrize(("changes", "is_asked"), CASES["only_telling_names_are_asked_for"])
@@ -170,12 +169,12 @@ def test_only_telling_names_are_asked_for(changes: dict[str, Any], is_asked: boo
 def test_variables_are_drawn_by_hash_and_capped(settings: DatasetSettings) -> None:
     local = [*(f"variable_{n}" for n in range(9)), "i", "__all__"]
     many = unit()
-    names = [name.name for name in variable_names(many, local, settings)]
+    names = variable_names(many, local, settings)
     assert len(set(names)) == settings.variables_per_unit == 2
     assert "i" not in names
-    assert names == [name.name for name in variable_names(many, reversed(local), settings)]
+    assert names == variable_names(many, reversed(local), settings)
     other = settings.model_copy(update={"seed": settings.seed + 1, "variables_per_unit": 3})
-    assert names != [name.name for name in variable_names(many, local, other)][:2]
+    assert names != variable_names(many, local, other)[:2]
     assert variable_names(unit(kind="class"), local, settings) == []
     assert variable_names(unit(code="x" * 5000), local, settings) == []
 

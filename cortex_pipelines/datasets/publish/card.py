@@ -44,7 +44,7 @@ class CardSection:
 
 
 def write_card(
-    out: Path, name: str, purpose: str, tables: Tables, settings: DatasetSettings, extra: Sequence[CardSection] = ()
+    out: Path, name: str, purpose: str, tables: Tables, settings: DatasetSettings, *extra: CardSection
 ) -> None:
     """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set."""
     parts = _parts(purpose, tables, settings, extra)

@@ -142,7 +142,7 @@ def _in_every_data_set(units: pl.DataFrame, settings: DatasetSettings, cache: Ro
     def usable(batch: pl.DataFrame) -> Iterator[bool]:
         for unit in completion_candidates(batch, settings).iter_rows(named=True):
             name = unit_name(unit, settings) if unit["completion"] is not None else None
-            yield name is not None and naming_example(unit, name, settings) is not None
+            yield name is not None and naming_example(unit, unit["kind"], name, settings) is not None
 
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     return _ids_where(functions.select(_OF_EXAMPLE), "example", usable, cache)

@@ -1,6 +1,8 @@
 """Completion candidates: function bodies, given their context."""
 
 import re
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -14,10 +16,11 @@ from cortex_pipelines.datasets.unit_text import (
     enclosing_headers,
     fold_whitespace,
     in_word,
+    rows_of_units,
     text_hashes,
 )
 from cortex_pipelines.extraction.test_cases import is_test
-from cortex_pipelines.rowcache import RowCache, unit_rows
+from cortex_pipelines.rowcache import RowCache
 
 FUNCTIONS = ("function", "method")
 COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
@@ -38,13 +41,9 @@ def completion_candidates(
 
     ``units``: units with their layout (``unit_text.with_layout``).
     """
-
-    def make(batch: pl.DataFrame) -> pl.DataFrame:
-        rows = [_body_example(unit, settings) for unit in batch.iter_rows(named=True)]
-        return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
-
     inputs = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
-    return units.hstack(unit_rows(cache, "bodies", inputs, make))
+    row_of = partial(_body_example, settings=settings)
+    return units.hstack(rows_of_units(cache, "bodies", inputs, row_of, CANDIDATE_COLUMNS))
 
 
 def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
@@ -106,17 +105,10 @@ def statement_candidates(
     The prompt is the path and the code before the statement, up to the keyword of an import or the name that is
     declared; the completion is the rest of the statement.
     """
-
-    def make(batch: pl.DataFrame) -> pl.DataFrame:
-        rows = [
-            _statement_example(unit, texts.get((unit["source"], unit["path"]), b""), settings)
-            for unit in batch.iter_rows(named=True)
-        ]
-        return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
-
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
     inputs = units.select(*columns, pl.col("^visible_from$"), text_hashes(units, texts))
-    return units.hstack(unit_rows(cache, "statements", inputs, make))
+    row_of = partial(_statement_example, texts=texts, settings=settings)
+    return units.hstack(rows_of_units(cache, "statements", inputs, row_of, CANDIDATE_COLUMNS))
 
 
 def code_before(text: bytes, start: int, max_bytes: int) -> str:
@@ -136,7 +128,7 @@ def code_after(text: bytes, end: int, max_bytes: int) -> str:
 
 
 def _statement_example(
-    unit: dict[str, Any], text: bytes, settings: DatasetSettings
+    unit: dict[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
 ) -> tuple[str | None, str | None, str | None]:
     code = unit["code"]
     if unit["kind"] == "import":
@@ -152,6 +144,7 @@ def _statement_example(
     if room < 0:
         return None, None, "prompt_size"
     room = min(room, unit["start_byte"] - unit.get("visible_from", 0))
+    text = texts.get((unit["source"], unit["path"]), b"")
     prompt = head + code_before(text, unit["start_byte"], room) + code[:split_at]
     if fold_whitespace(completion) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"

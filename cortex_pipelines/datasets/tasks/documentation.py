@@ -6,6 +6,7 @@ examples and versions after it differ by tool. The prompt is the code without it
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -17,9 +18,9 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finis
 from cortex_pipelines.datasets.assemble.selection import is_empty
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.completion import CANDIDATE_COLUMNS, FUNCTIONS
-from cortex_pipelines.datasets.unit_text import prompt_about_unit
+from cortex_pipelines.datasets.unit_text import prompt_about_unit, rows_of_units
 from cortex_pipelines.extraction.documentation import docstring_text
-from cortex_pipelines.rowcache import RowCache, unit_rows
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_DATASET, DOCUMENTATION_REQUEST
 from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.words import unseparated_words
@@ -76,13 +77,8 @@ def documentation_candidates(
 
     ``units``: documented units with their layout (``unit_text.with_layout``).
     """
-
-    def make(batch: pl.DataFrame) -> pl.DataFrame:
-        rows = [_example(unit, settings) for unit in batch.iter_rows(named=True)]
-        return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
-
-    inputs = units.select(_COLUMNS)
-    return units.hstack(unit_rows(cache, "documentation", inputs, make))
+    row_of = partial(_example, settings=settings)
+    return units.hstack(rows_of_units(cache, "documentation", units.select(_COLUMNS), row_of, CANDIDATE_COLUMNS))
 
 
 def first_paragraph(docstring: str) -> str:

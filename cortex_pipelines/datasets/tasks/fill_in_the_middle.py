@@ -5,6 +5,8 @@ before the gap, after imports and the signatures of siblings and called definiti
 The completion occurs in neither.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -26,6 +28,7 @@ from cortex_pipelines.datasets.unit_text import (
     UnitParts,
     calls_of,
     fold_whitespace,
+    rows_of_units,
     text_hashes,
 )
 from cortex_pipelines.rowcache import RowCache, unit_rows
@@ -64,14 +67,6 @@ def infilling_candidates(
     ``units``: functions and methods with their layout and ``split``; or imports and declarations with ``prompt`` and
     ``completion`` of ``statement_candidates``.
     """
-
-    def make(batch: pl.DataFrame) -> pl.DataFrame:
-        rows = [
-            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings, attempt)
-            for unit in batch.iter_rows(named=True)
-        ]
-        return pl.DataFrame(rows, schema={**CANDIDATE_COLUMNS, "suffix": pl.String}, orient="row")
-
     calls = unit_rows(cache, "calls", units.select("unit_id", "code"), calls_of)
     lines = [
         () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
@@ -80,12 +75,15 @@ def infilling_candidates(
     context_lines = pl.Series(_CONTEXT_LINES, lines, dtype=pl.List(pl.String))
     columns = [name for name in _COLUMNS if name in units.columns]
     inputs = units.select(*columns, context_lines, text_hashes(units, texts))
-    return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(unit_rows(cache, "gaps", inputs, make))
+    row_of = partial(_gap, texts=texts, settings=settings, attempt=attempt)
+    gaps = rows_of_units(cache, "gaps", inputs, row_of, {**CANDIDATE_COLUMNS, "suffix": pl.String})
+    return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(gaps)
 
 
 def _gap(
-    unit: dict[str, Any], text: bytes, settings: DatasetSettings, attempt: int
+    unit: dict[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings, attempt: int
 ) -> tuple[str | None, str | None, str | None, str]:
+    text = texts.get((unit["source"], unit["path"]), b"")
     following = code_after(text[: unit.get("visible_until")], unit["end_byte"], settings.max_suffix_bytes)
     if unit["kind"] in STATEMENTS:
         prompt, middle, suffix = unit["prompt"], unit["completion"], following

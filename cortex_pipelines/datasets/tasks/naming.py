@@ -6,7 +6,7 @@ reveal the answer, and masking too much removes the information.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,8 +14,15 @@ import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, FileKey, enclosing_headers, in_word, text_hashes
-from cortex_pipelines.rowcache import RowCache, unit_rows
+from cortex_pipelines.datasets.unit_text import (
+    LINE_COMMENTS,
+    FileKey,
+    enclosing_headers,
+    in_word,
+    rows_of_units,
+    text_hashes,
+)
+from cortex_pipelines.rowcache import RowCache
 
 _FUNCTIONS = ("function", "method")
 _TYPES = ("class", "struct", "trait", "interface", "enum")
@@ -35,39 +42,29 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class NamingTarget:
-    kind: str  # function, method, class, struct, ..., constant or variable
-    name: str
-
-
-def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> NamingTarget | None:
+def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> str | None:
     """The unit's name if worth learning: no dunder, constructor or single letter."""
     name = unit["name"]
     if unit["kind"] not in NAMED:
         return None
     enclosing = re.findall(r"\w+", unit["context"])
     is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
-    if is_constructor or not _is_meaningful(name, settings):
-        return None
-    return NamingTarget(unit["kind"], name)
+    return None if is_constructor or not _is_meaningful(name, settings) else str(name)
 
 
-def variable_names(
-    unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings
-) -> list[NamingTarget]:
+def variable_names(unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings) -> list[str]:
     """Local variables of a unit to predict, drawn by hash, each name once."""
     if unit["kind"] not in _FUNCTIONS or len(unit["code"].encode()) > settings.max_prompt_bytes:
         return []
     meaningful = sorted({name for name in local_names if _is_meaningful(name, settings)})
     meaningful.sort(key=lambda name: draw(settings.seed, unit["unit_id"], name))
-    return [NamingTarget("variable", name) for name in meaningful[: settings.variables_per_unit]]
+    return meaningful[: settings.variables_per_unit]
 
 
 def naming_example(
-    unit: Mapping[str, Any], target: NamingTarget, settings: DatasetSettings, uses: Iterable[str] = ()
+    unit: Mapping[str, Any], kind: str, name: str, settings: DatasetSettings, uses: Iterable[str] = ()
 ) -> str | None:
-    """Prompt for a name; None if it is too long or contains the answer."""
+    """Prompt for a name, of a kind of unit or of a variable; None if it is too long or contains the answer."""
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
     lines = [*headers, unit["indent"] + unit["code"].rstrip()]
@@ -76,10 +73,10 @@ def naming_example(
     code = "\n".join(lines)
     if settings.mask in code:
         return None
-    hidden = masked(code, target.name, settings.mask)
-    question = f"{comment} {settings.mask} is a {target.kind}. Its name:\n"
+    hidden = masked(code, name, settings.mask)
+    question = f"{comment} {settings.mask} is a {kind}. Its name:\n"
     prompt = f"{hidden}\n\n{question}"
-    reveals_name = masked(question, target.name, "") != question
+    reveals_name = masked(question, name, "") != question
     too_long = len(prompt.encode()) > settings.max_prompt_bytes
     return None if too_long or reveals_name or hidden == code else prompt
 
@@ -97,18 +94,15 @@ def naming_candidates(
     (``unit_text.with_layout``). ``local_names``: columns ``unit_id`` and ``local_names`` (``LOCAL_NAMES``): names of
     the local variables of units; missing units have none.
     """
-
-    def make(batch: pl.DataFrame) -> pl.DataFrame:
-        rows = [_naming_rows(unit, texts, settings) for unit in batch.iter_rows(named=True)]
-        return pl.DataFrame(rows, schema=dict.fromkeys(_NAME_COLUMNS, pl.List(pl.String)), orient="row")
-
     local = units.select("unit_id").join(local_names, on="unit_id", how="left", maintain_order="left")
     inputs = units.select(
         *COLUMNS,
         local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
-    with_names = units.select("unit_id").hstack(unit_rows(cache, "names", inputs, make))
+    row_of = partial(_naming_rows, texts=texts, settings=settings)
+    schema = dict.fromkeys(_NAME_COLUMNS, pl.List(pl.String))
+    with_names = units.select("unit_id").hstack(rows_of_units(cache, "names", inputs, row_of, schema))
     return with_names.filter(pl.col(_NAME_COLUMNS[0]).list.len() > 0).explode(_NAME_COLUMNS)
 
 
@@ -155,12 +149,13 @@ def _naming_rows(
         uses = uses_of(unit["name"], text, unit["start_byte"], unit["end_byte"])
     kinds, prompts, names = [], [], []
     own = unit_name(unit, settings)
-    for target in [*([own] if own else []), *variable_names(unit, unit[_LOCAL], settings)]:
-        prompt = naming_example(unit, target, settings, uses)
+    targets = [(unit["kind"], own)] if own else []
+    for kind, name in targets + [("variable", name) for name in variable_names(unit, unit[_LOCAL], settings)]:
+        prompt = naming_example(unit, kind, name, settings, uses)
         if prompt is not None:
-            kinds.append(target.kind)
+            kinds.append(kind)
             prompts.append(prompt)
-            names.append(target.name)
+            names.append(name)
     return kinds, prompts, names
 
 

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.naming import NamingTarget, naming_example
+from cortex_pipelines.datasets.tasks.naming import naming_example
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
 from cortex_pipelines.evaluation.metrics.grading import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
@@ -186,7 +186,7 @@ def _naming_prompt(task_input: str, context: TaskContext, settings: DatasetSetti
         code = task_input.replace(settings.mask, name)
     unit = {"language": _language(context), "context": "", "indent": "", "code": code}
     room = settings.model_copy(update={"max_prompt_bytes": len(task_input.encode()) + 10_000})
-    example = naming_example(unit, NamingTarget(context.kind, name), room)
+    example = naming_example(unit, context.kind, name, room)
     if example is None:
         raise TaskError(
             f"input: put {settings.mask} where the name belongs, or name it as context.name, "
