@@ -128,7 +128,7 @@ class DatasetSettings(Settings):
     """Maximum size of the code after a gap, in UTF-8 bytes; cut at a line end."""
     fim_share: Share
     """Share of train's units that also give a fill-in-the-middle example, 0 to 1; a function of validation or test
-    gives up to three."""
+    gives up to four."""
     context_signatures: NonNegativeInt
     """Maximum number of sibling signatures, and as many signatures of called definitions, in the prompt of a gap."""
     min_name_length: PositiveInt

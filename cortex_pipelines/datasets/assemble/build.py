@@ -59,7 +59,7 @@ class ProjectUnits:
         return ProjectWords(self.texts.values())
 
 
-_GAP_ATTEMPTS, _HELD_OUT_GAPS = 6, 3
+_GAP_ATTEMPTS, _HELD_OUT_GAPS = 8, 4
 
 
 def completion_tables(
