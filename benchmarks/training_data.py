@@ -6,8 +6,8 @@ Each FOLDER is a project folder in which the named projects' data sets are made,
 package. ``--judge`` gives the held-out rows; what shows one of their answers leaves the rows of every arm. An arm is
 ``NAME=FOLDER[,SETTING=VALUE...]``: a setting of ``adapters``, or ``tests=SHARE``, the largest share of test code among
 completions; ``files=true``, files as they are, without held-out units, in place of completions; ``ordered=true``, files
-before those that import them. OUT/results.jsonl has a line for each adapter, so the same command goes on where it
-stopped. The control is the adapter of another project, trained on the last arm.
+before those that import them; ``prompts=true``, to learn prompts too. OUT/results.jsonl has a line for each adapter, so
+the same command goes on where it stopped. The control is the adapter of another project, trained on the last arm.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.adapters.build import TrainingInputs, build_adapter
-from cortex_pipelines.adapters.data.packing import packed_row
+from cortex_pipelines.adapters.data.packing import IGNORED, TokenisedExample, packed_row
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
@@ -43,7 +43,7 @@ TASKS = ("completion", "refactoring", "naming", "architecture", "documentation",
 SPLITS = ("train", "validation", "test")
 ITEMS, QUESTIONS, FIXES, PASSAGES = 48, 20, 16, 32
 _PIECE = 1400  # bytes, about a row of tokens
-_OPTIONS = ("tests", "files", "ordered")
+_OPTIONS = ("tests", "files", "ordered", "prompts")
 _RUN, _SHARE = 5, 0.7  # tokens in a run, and share of an answer's runs that shows it
 _SEED = 20
 BASE, CONTROL = "base", "control"
@@ -269,13 +269,15 @@ def _train(
     seconds: dict[str, float] = {}
     if not (folder / "metrics.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        order: Any = nullcontext()
+        patches: Any = nullcontext()
+        if arm.settings.get("prompts"):
+            patches = mock.patch.object(TokenisedExample, "targets", lambda self: [*self.ids[1:], IGNORED])
         if arm.settings.get("ordered"):
             frames = [
                 pl.read_parquet(rows / "train.parquet", columns=["example_id", "path"]) for rows in datasets.values()
             ]
-            order = in_order(dict(pl.concat(frames).iter_rows()), import_depths(arm, project))
-        with order:
+            patches = in_order(dict(pl.concat(frames).iter_rows()), import_depths(arm, project))
+        with patches:
             inputs = TrainingInputs(project, datasets, None, judge.base, None)
             build_adapter(inputs, settings, folder, folder, seconds.__setitem__)
     tokens = json.loads((folder / "metrics.json").read_text())["train_tokens"]
