@@ -117,7 +117,8 @@ serve: install ## what was promoted, on port 8008: OpenAI's form, editors, the t
 	cortex serve
 
 docs: install ## the documentation site, in docs/_build; a broken link fails
-	sphinx-build -q -W --keep-going -n -b html docs docs/_build
+	rm -rf .site && cp -pr docs .site && rm -rf .site/_build
+	sphinx-build -q -W --keep-going -n -b html -c docs .site docs/_build
 
 bench: install ## five quick measurements of what it costs; the slow ones with `python -m benchmarks --slow`
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""Sphinx configuration. Reference pages are generated from the code before each build."""
+"""Sphinx configuration. Pages are read from a copy, into which reference pages are generated before each build."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import reference  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
 
 project = "cortex-pipelines"
 author = "The cortex-pipelines authors"
@@ -26,6 +27,6 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [(r"py:.*", r".*")]
 
 
-def setup(app: object) -> None:
+def setup(app: Sphinx) -> None:
     """Write the reference pages. Sphinx calls this first."""
-    reference.write(HERE / "reference")
+    reference.write(Path(app.srcdir) / "reference")
