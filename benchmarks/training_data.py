@@ -28,23 +28,20 @@ from cortex_pipelines.adapters.build import TrainingInputs, build_adapter
 from cortex_pipelines.adapters.data.packing import IGNORED, TokenisedExample, packed_row
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
-from cortex_pipelines.datasets.dedup.shingles import all_shingles
+from cortex_pipelines.datasets.assemble.selection import RowRules, shows_held_out
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels, extract_passage
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import build_questions, choice_table
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import REPAIRS, build_questions, choice_table
 from cortex_pipelines.extraction.test_cases import TEST_PATH, is_test
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, resolve_model_pin
 from cortex_pipelines.orchestration.adapter_study.results import mean_over_projects
-from cortex_pipelines.prompts.examples import Example, extent_of, read_examples, sampled, without_gaps
+from cortex_pipelines.prompts.examples import TASKS, Example, extent_of, read_examples, sampled, without_gaps
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
-TASKS = ("completion", "refactoring", "naming", "architecture", "documentation", "tests")
-SPLITS = ("train", "validation", "test")
 ITEMS, QUESTIONS, FIXES, PASSAGES = 48, 20, 16, 32
 _PIECE = 1400  # bytes, about a row of tokens
 _OPTIONS = ("tests", "files", "ordered", "prompts")
-_RUN, _SHARE = 5, 0.7  # tokens in a run, and share of an answer's runs that shows it
 _SEED = 20
 BASE, CONTROL = "base", "control"
 
@@ -74,11 +71,9 @@ def held_out_answers(judge: Path, project: str) -> list[str]:
 
 
 def without_answers(rows: pl.DataFrame, answers: Sequence[str]) -> pl.DataFrame:
-    """Rows that show of no answer 70 % of its runs of five tokens."""
-    shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []), ignore_nulls=True)
-    runs = all_shingles(rows.select(shown).to_series().to_list(), _RUN)
-    showing = set(matches(runs, fingerprints_of(answers, _RUN), _SHARE))
-    return rows.filter(pl.Series([index not in showing for index in range(rows.height)], dtype=pl.Boolean))
+    """Rows that show most of no answer, as a data set's own selection has it."""
+    texts = rows.with_columns(pl.col("^suffix$").fill_null(""))
+    return rows.filter(~shows_held_out(texts, (), RowRules(held_out=tuple(answers))))
 
 
 def with_fewer_tests(rows: pl.DataFrame, share: float) -> pl.DataFrame:
@@ -118,11 +113,9 @@ def file_rows(arm: Arm, project: str) -> pl.DataFrame:
     for path, start, end in held_out.select("path", "start_byte", "end_byte").iter_rows():
         spans.setdefault(path, []).append((start, end))
     files = pl.read_parquet(arm.folder / f"data/repository_files/{project}/files.parquet")
-    columns = ("path", "language", "text")
+    code = files.filter(pl.col("trainable") & ~pl.col("generated")).join(units, on="path", how="semi")
     rows: list[dict[str, Any]] = []
-    for path, language, text in files.filter(pl.col("trainable") & ~pl.col("generated")).select(columns).iter_rows():
-        if path not in set(units["path"]):
-            continue
+    for path, language, text in code.sort("path").select("path", "language", "text").iter_rows():
         data, position, kept = text.encode(), 0, b""
         for start, end in sorted(spans.get(path, [])):
             kept += data[position : max(start, position)]
@@ -179,24 +172,23 @@ class Judge:
         parameters = load_parameters(folder)
         limits = {"max_new_tokens": 64, "precision": parameters.adapters.precision, "threads": 1}
         self._settings = parameters.evaluation.model_copy(update=limits)
-        self._folder = folder
+        self.folder = folder
         source = parameters.models.base
         self.base = PinnedModel(source, resolve_model_pin(source, folder))
         self._scorer = ItemScorer(self.base, folder, self._settings, RowCache(cache, "1"))
 
-    def _held_out(self, project: str, task: str, count: int | None = None, tests: bool | None = None) -> list[Example]:
-        rows = read_examples(self._folder / f"data/{task}_dataset/{project}", task, "test")
-        rows = [row for row in rows if tests is None or is_test(row.path) == tests]
-        return rows if count is None else sampled(rows, count, _SEED)
+    def _completions(self, project: str, count: int, tests: bool = False) -> list[Example]:
+        rows = read_examples(self.folder / f"data/completion_dataset/{project}", "completion", "test")
+        return sampled([row for row in rows if is_test(row.path) == tests], count, _SEED)
 
     def measure(self, project: str, elsewhere: str, adapter: Path | None) -> dict[str, Any]:
         """Sums over the held-out items; ``elsewhere`` is the project on whose code forgetting is measured."""
         items = {
-            "product": self._held_out(project, "completion", ITEMS, tests=False),
-            "tests": self._held_out(project, "completion", ITEMS // 2, tests=True),
+            "product": self._completions(project, ITEMS),
+            "tests": self._completions(project, ITEMS // 2, tests=True),
             "elsewhere": [
                 extract_passage(item, self._settings.general_characters)
-                for item in self._held_out(elsewhere, "completion", PASSAGES, tests=False)
+                for item in self._completions(elsewhere, PASSAGES)
             ],
         }
         result: dict[str, Any] = {}
@@ -211,7 +203,7 @@ class Judge:
                     for item, score in zip(examples, scores, strict=True)
                 )
         tasks = ("completion", "naming", "refactoring")
-        rows = {task: without_gaps(self._folder / f"data/{task}_dataset/{project}", task, "test") for task in tasks}
+        rows = {task: without_gaps(self.folder / f"data/{task}_dataset/{project}", task, "test") for task in tasks}
         questions, _ = build_questions(rows, QUESTIONS, _SEED)
         models = ComparedModels(adapter or Path(), None)
         if adapter is not None:
@@ -219,7 +211,7 @@ class Judge:
             for role in ("base", "challenger"):
                 result[f"{role}_right"] = int(table[f"{role}_chosen"].eq_missing(table["truth"]).sum())
             result["questions"] = table.height
-        fixes = [row for row in rows["refactoring"] if row.kind in ("error", "repair") and len(row.completion) < 200]
+        fixes = [row for row in rows["refactoring"] if row.kind in REPAIRS and len(row.completion) < 200]
         fixes = sampled(fixes, FIXES, _SEED)
         written = self._scorer.outputs([GenerationRequest(item, extent_of(item)) for item in fixes], adapter)
         right = (text.strip() == item.completion.strip() for text, item in zip(written, fixes, strict=True))
@@ -264,7 +256,7 @@ def _train(
     arm: Arm, project: str, seed: int, datasets: Mapping[str, Path], folder: Path, judge: Judge
 ) -> dict[str, Any]:
     changes = {key: value for key, value in arm.settings.items() if key not in _OPTIONS}
-    settings = load_parameters(judge._folder).adapters
+    settings = load_parameters(judge.folder).adapters
     settings = settings.model_copy(update={"replay_share": 0.0, "canaries": 0, "seed": seed, "threads": 1, **changes})
     seconds: dict[str, float] = {}
     if not (folder / "metrics.json").exists():

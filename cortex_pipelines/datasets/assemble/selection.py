@@ -89,7 +89,7 @@ def select_rows(
             duplicates = near_duplicate_pairs(distinct, held_out, _stream(columns), settings, tokenised=True)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         left_out.append(_without(of_split, distinct, "near_duplicate_elsewhere"))
-        usable = distinct.filter(~_shows_held_out(distinct, others, rules)) if split == "train" else distinct
+        usable = distinct.filter(~shows_held_out(distinct, others, rules)) if split == "train" else distinct
         left_out.append(_without(distinct, usable, "shows_held_out"))
         of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
         of_originals = split == "train" and not added
@@ -132,7 +132,7 @@ _HELD_OUT_TOKENS = 5
 _HELD_OUT_SHARE = 0.7
 
 
-def _shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules) -> pl.Series:
+def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules) -> pl.Series:
     """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
     answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
     shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []))

@@ -9,6 +9,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer, answer_token_limit
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import REPAIRS
 from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
 from cortex_pipelines.evaluation.adapter.measures.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.grading import (
@@ -101,7 +102,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
         for task in DATASETS:
             rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
             metrics |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
-        bugs = greedy.filter((pl.col("task") == "refactoring") & pl.col("kind").is_in(["error", "repair"]))
+        bugs = greedy.filter((pl.col("task") == "refactoring") & pl.col("kind").is_in(REPAIRS))
         metrics[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
         rules = greedy.filter(pl.col("kind") == "violation")
         metrics[f"architecture_{role}_rule_accuracy"] = mean(list(rules.iter_rows(named=True)), "right")

@@ -40,8 +40,10 @@ _ANSWERS = 4
 _SIMILAR = 2.0  # times as long or as short
 _SHORTEST = 10  # characters of a statement worth asking for
 _CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
+REPAIRS = ("error", "repair")
+"""Kinds of examples that put code with an injected error right."""
 _REQUEST_LINES = {
-    "fix": (("error", "repair"), "This code has an error.", "The code put right:"),
+    "fix": (REPAIRS, "This code has an error.", "The code put right:"),
     "correction": ((CORRECTION,), CORRECTION_REQUEST, CORRECTION_TITLE),
 }
 """Kinds of examples, and the lines around the code before."""
