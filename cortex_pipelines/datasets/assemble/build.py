@@ -60,6 +60,7 @@ class ProjectUnits:
 
 
 _GAP_ATTEMPTS, _HELD_OUT_GAPS = 8, 4
+"""Gaps that are drawn of a function until enough can be known, and how many are enough where it is held out."""
 
 
 def completion_tables(
@@ -97,7 +98,7 @@ def _gaps(
 def _gaps_of_functions(
     functions: pl.DataFrame, project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None
 ) -> pl.DataFrame:
-    """A gap of each function whose answer can be known, of held-out ones two; where none is, why not."""
+    """A gap of each function whose answer can be known, of a held-out one several; where there is none, why not."""
     made, pending = [], functions
     for attempt in range(_GAP_ATTEMPTS):
         scope = cache and cache.scoped(f"gap {attempt}")
