@@ -1,0 +1,25 @@
+"""Check one text by all sources of findings."""
+
+from collections.abc import Collection
+
+from cortex_pipelines.check.checked_file import NotCheckedError as NotCheckedError
+from cortex_pipelines.check.checked_file import read_checked
+from cortex_pipelines.check.findings import Finding
+from cortex_pipelines.check.project_facts import ProjectFacts
+from cortex_pipelines.check.rules import DEFAULT
+from cortex_pipelines.check.smells import find_smells
+from cortex_pipelines.check.suppressions import suppressed
+
+
+def check_text(
+    path: str, text: str, project: ProjectFacts | None = None, rules: Collection[str] = DEFAULT
+) -> list[Finding]:
+    """Findings in a text, in order of place, without those that a comment silences.
+
+    ``path``: where the text is, or will be saved. ``project``: what is known of its project; None for smells alone.
+    Raises NotCheckedError: the text is in no language that is checked, or is not worth parsing.
+    """
+    file = read_checked(path, text.removeprefix("\ufeff"), project.relative(path) if project else path)
+    findings = [*find_smells(file, rules)]
+    is_suppressed = suppressed(file)
+    return sorted((finding for finding in findings if not is_suppressed(finding)), key=lambda finding: finding.order)

@@ -1,0 +1,100 @@
+"""One file as the sources of findings read it: text, syntax tree, units and places."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from tree_sitter import Node, Tree
+
+from cortex_pipelines.check.findings import Finding, Fix
+from cortex_pipelines.damage import SkipReason
+from cortex_pipelines.extraction.nesting import Unit, nested_units
+from cortex_pipelines.extraction.outline import outline
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError, grammar_for
+from cortex_pipelines.syntax.unparsable import syntax_tree
+
+MAX_BYTES = 2_000_000
+"""Larger files are not checked: no person reads them."""
+
+_PARSING = ExtractionSettings(
+    max_file_bytes=MAX_BYTES, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000, chunk_bytes=2000
+)
+
+
+class NotCheckedError(ValueError):
+    """The file cannot be checked; the message says why."""
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    path: str  # as it was given
+    source_path: str  # relative to the project's source
+    data: bytes  # UTF-8, lines end with line feeds alone
+    grammar: Grammar
+    tree: Tree
+
+    @property
+    def language(self) -> str:
+        return self.grammar.language
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        starts = [0]
+        while (end := self.data.find(b"\n", starts[-1])) >= 0:
+            starts.append(end + 1)
+        return starts
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        try:
+            return nested_units(self.data, outline(self.tree.root_node, self.grammar, self.data), _PARSING)
+        except TooManyStepsError:
+            return []
+
+    @cached_property
+    def broken(self) -> list[tuple[int, int]]:
+        """Spans of the outermost statements that hold a syntax error."""
+        return [node.byte_range for node in self.tree.root_node.children if node.has_error or node.is_missing]
+
+    def is_broken(self, start: int, end: int) -> bool:
+        return any(first < end and start < last for first, last in self.broken)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of a byte."""
+        line = bisect_right(self.line_starts, offset)
+        before = self.data[self.line_starts[line - 1] : offset]
+        return line, len(before.decode(errors="replace")) + 1
+
+    def finding(self, start: int, end: int, rule: str, message: str, fix: Fix | None = None) -> Finding:
+        """A finding on bytes; what runs over several lines is shown on the first."""
+        line_end = self.data.find(b"\n", start, end)
+        end = len(self.data[: line_end if line_end >= 0 else end].rstrip())
+        return Finding(self.path, *self.position(start), *self.position(max(start, end)), rule, message, fix)
+
+    def comments(self) -> Iterator[Node]:
+        pending = [self.tree.root_node]
+        while pending:
+            node = pending.pop()
+            if "comment" in node.type:
+                yield node
+            else:
+                pending += node.children
+
+
+def read_checked(path: str, text: str, source_path: str = "") -> CheckedFile:
+    """Parse a text; its byte order mark and the form of its line ends change no position.
+
+    Raises NotCheckedError: no grammar reads it, or it is not worth parsing.
+    """
+    language = language_of(path, text)
+    if language not in PARSED:
+        raise NotCheckedError(f"language {language or 'unknown'}; checked are {', '.join(sorted(PARSED))}")
+    data = text.replace("\r\n", "\n").encode(errors="replace")
+    grammar = grammar_for(str(language), path)
+    tree = syntax_tree(data, grammar, MAX_BYTES)
+    if isinstance(tree, SkipReason):
+        raise NotCheckedError(tree.detail or tree.reason)
+    return CheckedFile(path, source_path or path, data, grammar, tree)

@@ -1,0 +1,102 @@
+"""What the data stages know of the project that a file belongs to, read when it is first asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.git.command import run_git
+from cortex_pipelines.ingestion.project_sources import is_url, without_password
+from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+
+@dataclass(frozen=True)
+class ProjectFacts:
+    root: Path  # folder of params.yaml
+    name: str
+    source: str  # label of the source, as tables have it; empty: any
+    folder: Path  # that the source's paths are relative to
+
+    def relative(self, path: str) -> str:
+        """A path as the tables have it; unchanged where it is not below the source's folder."""
+        whole = Path(path).absolute()
+        return whole.relative_to(self.folder).as_posix() if whole.is_relative_to(self.folder) else path
+
+    def table(self, asset: str, file: str) -> Path | None:
+        """A file of an asset, if the project has made it."""
+        path = self.root / "data" / asset / self.name / file
+        return path if path.is_file() else None
+
+
+def facts_for(path: Path, name: str | None = None) -> ProjectFacts | None:
+    """The project of a file or folder: a source of it is a folder around the path, or the repository of the clone.
+
+    The params.yaml is that of `CORTEX_ROOT`, the working folder or the path. ``name``: the project, whatever its
+    sources are; paths are then relative to the repository around ``path``, or to ``path``. None if there is none.
+    Raises ProjectError: the project of that name does not exist.
+    """
+    place = path.absolute()
+    root = _root(place)
+    if root is None:
+        if name is not None:
+            raise ProjectError(
+                "no params.yaml here or above; --project needs one, or CORTEX_ROOT that names its folder"
+            )
+        return None
+    projects = peek_yaml(root / "params.yaml").get("projects") or {}
+    if name is not None:
+        if name not in projects:
+            raise ProjectError(f"params.yaml has no project {name}; there is: {', '.join(projects) or 'none yet'}")
+        return ProjectFacts(root, name, "", _repository(place) or place)
+    found = [facts for key, entry in projects.items() for facts in _candidates(root, key, entry, place)]
+    return max(found, key=lambda facts: len(facts.folder.parts), default=None)
+
+
+def _root(place: Path) -> Path | None:
+    for start in (None, place):
+        try:
+            return find_root(start)
+        except ProjectError:
+            continue
+    return None
+
+
+def _candidates(root: Path, name: str, entry: Any, place: Path) -> Iterator[ProjectFacts]:
+    sources = entry.get("sources") if isinstance(entry, dict) else None
+    for source in sources if isinstance(sources, list) else ():
+        kind = next((kind for kind in ("git", "directory") if kind in source), None)
+        if kind is None:
+            continue
+        address = str(source[kind])
+        if is_url(address):
+            folder = _repository(place)
+            if folder is None or _origin(folder) != _bare(address):
+                continue
+        else:
+            folder = (root / address).resolve()
+            clone = None if place.resolve().is_relative_to(folder) else _repository(place)
+            if clone is not None and _origin(clone) == _bare(str(folder)):
+                folder = clone
+        if place.resolve().is_relative_to(folder.resolve()):
+            yield ProjectFacts(root, name, f"{kind}:{without_password(address)}", folder)
+
+
+@lru_cache(maxsize=64)
+def _repository(place: Path) -> Path | None:
+    folders = (place, *place.parents)
+    return next((folder for folder in folders if (folder / ".git").exists()), None)
+
+
+@lru_cache(maxsize=64)
+def _origin(repository: Path) -> str:
+    try:
+        return _bare(run_git(None, "-C", str(repository), "config", "--get", "remote.origin.url").strip())
+    except SourceError:
+        return ""
+
+
+def _bare(address: str) -> str:
+    return without_password(address).rstrip("/").removesuffix("/.git").removesuffix(".git")

@@ -1,0 +1,70 @@
+"""The rules that a check knows, with what they mean and how often they were right.
+
+``precision``: findings that a person would act on, of those judged by hand (docs/guides/check.md); a rule below .8, or
+without a measurement, is off until it is selected.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
+
+LIMITED = frozenset(
+    {"complex-condition", "complex-method", "deep-nesting", "feature-envy", "god-class", "long-method"}
+    | {"long-parameter-list"}
+)
+"""Labels of what exceeds a limit of ``annotation`` in params.yaml: they are in the reports of that stage."""
+
+RUFF = frozenset({"bare-except", "negated-operator", "none-by-equality", "type-by-equality", "wildcard-import"})
+"""What ruff says of Python by default."""
+
+
+class UnknownRuleError(ValueError):
+    pass
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    explanation: str  # a sentence
+    default: bool
+
+
+_ON = frozenset(
+    {
+        *("collapsible-if", "commented-out-code", "dead-code", "else-after-return", "mutable-default"),
+        *("range-len-loop", "redundant-boolean", "string-concat-in-loop", "string-identity", "swallowed-exception"),
+        *("disabled-tls-verification", "unsafe-yaml", "return-in-finally", "duplicate-condition"),
+    }
+)
+_SMELLS = [
+    Rule(name, label.explanation, name in _ON)
+    for name, label in LABELS.items()
+    if label.kind != "pattern" and name not in LIMITED
+]
+_OWN: list[Rule] = []
+RULES = {rule.name: rule for rule in (*_SMELLS, *_OWN)}
+DEFAULT = frozenset(rule.name for rule in RULES.values() if rule.default)
+
+
+def selected_rules(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
+    """The default rules with those selected, without those ignored; ``all`` stands for every rule.
+
+    Raises UnknownRuleError: there is no rule of that name.
+    """
+    return (DEFAULT | _named(select)) - _named(ignore)
+
+
+def _named(names: Iterable[str]) -> frozenset[str]:
+    named: set[str] = set()
+    for name in names:
+        if name == "all":
+            named |= RULES.keys()
+        elif name in RULES:
+            named.add(name)
+        else:
+            near = get_close_matches(name, RULES, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`cortex check --rules` lists them"
+            raise UnknownRuleError(f"no rule {name!r}; {hint}")
+    return frozenset(named)

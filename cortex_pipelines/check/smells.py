@@ -1,0 +1,143 @@
+"""Code smells, with the mechanical fixes that hold when they are tried."""
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from tree_sitter import Node, Tree
+
+from cortex_pipelines.annotation.complexity.nodes import child, descendants, text
+from cortex_pipelines.annotation.detector import Evidence
+from cortex_pipelines.annotation.evidence import read_file
+from cortex_pipelines.annotation.fixes.fixer import Edit as ByteEdit
+from cortex_pipelines.annotation.fixes.fixer import NotFixableError, SmellInstance, applied, part
+from cortex_pipelines.annotation.fixes.fixers import FIXERS, PYTHON_FIXERS
+from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.check.checked_file import CheckedFile
+from cortex_pipelines.check.findings import Edit, Finding, Fix
+from cortex_pipelines.extraction.test_cases import is_test
+from cortex_pipelines.syntax.grammars import Grammar, parse
+
+# They change what the program does, on purpose.
+_UNSAFE = frozenset({"bare-except", "debug-mode", "disabled-tls-verification", "unsafe-yaml"})
+_ONLY_READING = frozenset({"len", "list", "tuple", "set", "frozenset", "sorted", "sum", "min", "max", "any", "all"})
+_MUTABLE_PARAMETERS = ("default_parameter", "typed_default_parameter")
+_ANY_EXCEPTION = re.compile(rb"except\s*(?:\(?\s*(?:Base)?Exception\b[^:]*)?:")
+_MOST_TRIED = 50  # fixes of a file that are verified one by one
+_ANY_SIZE = AnnotationSettings.model_construct()
+
+
+def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
+    wanted = frozenset(rules) & LABELS.keys()
+    if not wanted:
+        return
+    smells = _evidence(file.tree, file.data, file.grammar, wanted | FIXERS.keys())
+    smells = [smell for smell in smells if not file.is_broken(smell.start, smell.end)]
+    fixes = _verified_edits(file, smells)
+    unusual = wanted - NOT_IN_TESTS if is_test(file.source_path) else wanted
+    for smell in smells:
+        if smell.label not in unusual or _is_meant(file, smell):
+            continue
+        fix = None
+        if smell in fixes:
+            edits = tuple(_positioned(file, edit) for edit in fixes[smell])
+            fix = Fix(FIXERS[smell.label][1], edits, _keeps_behaviour(file, smell))
+        yield file.finding(smell.start, smell.end, smell.label, LABELS[smell.label].explanation, fix)
+
+
+def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
+    """Whether the code itself says that its writer knows: a named exception, or a comment in the handler."""
+    code = file.data[smell.start : smell.end]
+    if smell.label != "swallowed-exception":
+        return False
+    line_end = file.data.find(b"\n", smell.end)
+    shown = code + file.data[smell.end : line_end if line_end >= 0 else len(file.data)]
+    if file.language == "python":
+        return b"#" in shown or not _ANY_EXCEPTION.match(code)
+    return b"//" in shown or b"/*" in shown
+
+
+def _keeps_behaviour(file: CheckedFile, smell: Evidence) -> bool:
+    if smell.label != "mutable-default":
+        return smell.label not in _UNSAFE
+    instance = SmellInstance(file.data, file.language, file.tree, smell)
+    name = instance.text(part(instance.outermost(*_MUTABLE_PARAMETERS), "name"))
+    body = part(instance.enclosing("function_definition"), "body")
+    return all(_is_reading(node) for node in descendants(body, {"identifier"}) if node.text == name)
+
+
+def _is_reading(use: Node) -> bool:
+    """Whether a use of a list or dictionary can neither change it nor hand it on."""
+    outer = use.parent
+    if outer is None:
+        return False
+    if outer.type == "argument_list" and outer.parent is not None:
+        return text(child(outer.parent, "function")) in _ONLY_READING
+    if outer.type == "subscript" and child(outer, "value") == use:
+        target = outer.parent
+        is_target = target is not None and child(target, "left") == outer
+        return not is_target and (target is None or target.type != "delete_statement")
+    is_iterated = outer.type in ("for_statement", "for_in_clause") and child(outer, "right") == use
+    return is_iterated or outer.type in ("comparison_operator", "boolean_operator", "not_operator", "subscript")
+
+
+def _positioned(file: CheckedFile, edit: ByteEdit) -> Edit:
+    start, end, text = edit
+    return Edit(*file.position(start), *file.position(end), text.decode(errors="replace"))
+
+
+def _evidence(tree: Tree, data: bytes, grammar: Grammar, labels: Collection[str]) -> list[Evidence]:
+    found, _ = read_file(tree, data, grammar, (), _ANY_SIZE, frozenset(labels))
+    return [smell for smell in found if smell.label in labels]
+
+
+def _verified_edits(file: CheckedFile, smells: Sequence[Evidence]) -> dict[Evidence, list[ByteEdit]]:
+    """Edits that take a smell away and bring no other.
+
+    Those that do not meet are tried all at once, which nearly always holds; else each is tried alone.
+    """
+    if file.tree.root_node.has_error:
+        return {}
+    candidates = {smell: edits for smell in smells if (edits := _edits(file, smell))}
+    together: dict[Evidence, list[ByteEdit]] = {}
+    last_end = -1
+    for smell, edits in sorted(candidates.items(), key=lambda item: item[1][0][0]):
+        if edits[0][0] > last_end:
+            together[smell], last_end = edits, edits[-1][1]
+    if not _hold(file, smells, together):
+        together = {}
+    alone = [(smell, edits) for smell, edits in candidates.items() if smell not in together]
+    return together | {s: edits for s, edits in alone[:_MOST_TRIED] if _hold(file, smells, {s: edits})}
+
+
+def _edits(file: CheckedFile, smell: Evidence) -> list[ByteEdit]:
+    if smell.label not in FIXERS or (smell.label in PYTHON_FIXERS and file.language != "python"):
+        return []
+    try:
+        return sorted(FIXERS[smell.label][0](SmellInstance(file.data, file.language, file.tree, smell)))
+    except NotFixableError:
+        return []
+
+
+def _hold(file: CheckedFile, smells: Sequence[Evidence], fixes: dict[Evidence, list[ByteEdit]]) -> bool:
+    if not fixes:
+        return False
+    fixed = applied(file.data, [edit for edits in fixes.values() for edit in edits])
+    tree = parse(fixed, file.grammar)
+    if tree.root_node.has_error or (file.language == "python" and not _compiles(fixed)):
+        return False
+    before = Counter(smell.label for smell in smells if smell.label in FIXERS)
+    after = Counter(smell.label for smell in _evidence(tree, fixed, file.grammar, FIXERS.keys()))
+    return after <= before - Counter(smell.label for smell in fixes)
+
+
+def _compiles(data: bytes) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(data, "fixed", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True
