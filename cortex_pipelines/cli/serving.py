@@ -160,7 +160,10 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
         sys.exit(1)
 
 
-_TASKS = ("completion", "refactoring", "naming", "architecture", "documentation", "tests")
+_TASKS = (
+    *("completion", "refactoring", "naming", "architecture", "documentation", "tests"),
+    *("review", "translation"),
+)
 
 
 @click.command(epilog="Example: cortex suggest naming --file example.py --model shop --name tmp")
@@ -170,10 +173,12 @@ _TASKS = ("completion", "refactoring", "naming", "architecture", "documentation"
 @click.option("--model", help="Project, project@champion or project@1.2.0; else the default.")
 @click.option("--path", help="File that the text is from, where --file is not it.")
 @click.option("--name", default="", help="Of a naming: the name to replace; else mark it <NAME>.")
-@click.option("--kind", default="function", show_default=True, help="Of a naming: what is named.")
-@click.option("--request", default="", help="Of a refactoring: what to do, as Extract Method.")
+@click.option("--kind", default="", help="Of a naming: what is named; else read from the code.")
+@click.option("--request", default="", help="Of a refactoring: what to do; of architecture: the line that asks.")
 @click.option("--smell", default="", help="Of a refactoring: what to improve.")
 @click.option("--test-path", default="", help="Of tests: the file that the test goes into.")
+@click.option("--target", default="", help="Of a translation: the language to translate to.")
+@click.option("--language", default="", help="Of the text, where no path tells it.")
 @click.option("--alternatives", default=2, show_default=True, type=click.IntRange(0, 4), help="Other answers to give.")
 def suggest(
     task: str,
@@ -187,21 +192,30 @@ def suggest(
     """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
     if (text is None) == (file is None):
         raise click.UsageError("give the text in quotes, or --file FILE")
-    from cortex_pipelines.serving.http.tasks import TaskContext, TaskError
-    from cortex_pipelines.serving.http.tasks import suggest as answered
-    from cortex_pipelines.serving.open_gateway import open_gateway
+    from cortex_pipelines.answers.answering import question_of
+    from cortex_pipelines.answers.question import TaskContext, TaskError
+    from cortex_pipelines.config import load_parameters
 
     content = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
     context_path = path or (file.as_posix() if file is not None else "")
-    gateway = open_gateway(find_root(), model)
+    task_context, root = TaskContext(path=context_path, **context), find_root()
     try:
-        task_context = TaskContext(path=context_path, **context)
+        question_of(task, content, task_context, load_parameters(root))  # before a model is loaded
+    except TaskError as error:
+        raise click.ClickException(_with_options(error)) from error
+    from cortex_pipelines.serving.open_gateway import open_gateway
+    from cortex_pipelines.serving.task_answers import suggest as answered
+
+    gateway = open_gateway(root, model)
+    try:
         suggestion = answered(gateway, None, task, content, task_context, alternatives)
     except TaskError as error:
-        # with the names of options; the language follows from the path's extension
-        sentence = str(error).replace("context.language", "context.path")
-        sentence = re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", sentence)
-        raise click.ClickException(sentence) from error
+        raise click.ClickException(_with_options(error)) from error
     finally:
         gateway.close()
     click.echo(json.dumps(asdict(suggestion), ensure_ascii=False))
+
+
+def _with_options(error: Exception) -> str:
+    """A sentence about fields of a request, with the names of the command's options."""
+    return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", str(error))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cortex_pipelines.answers.team import Team
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.project_names import ENCODER, ROUTER
 from cortex_pipelines.prompts.templates import Templates, package_templates
@@ -80,6 +81,7 @@ class ServedModel:
         notice: Why another release answers than the requested one; empty otherwise.
         by_way: The model under each condition, for comparison; empty for none.
         patterns: Reads the patterns of its project (cached).
+        team: Reads what its project's own code says (cached); None without a project.
     """
 
     name: str
@@ -94,6 +96,7 @@ class ServedModel:
     experiment: Experiment | None = None
     templates: Templates = field(default_factory=package_templates, compare=False, repr=False)
     patterns: Callable[[], PatternChecks] | None = field(default=None, compare=False, repr=False)
+    team: Callable[[], Team] | None = field(default=None, compare=False, repr=False)
 
     def with_templates(self, templates: Templates) -> "ServedModel":
         variants = {way: replace(other, templates=templates) for way, other in self.by_way.items()}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import InitVar, dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from opentelemetry.trace import NoOpTracer, Tracer
 
-from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.config import Parameters
 from cortex_pipelines.feedback.store import EventLog
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Condition, shows_context
@@ -53,14 +53,14 @@ OpenExamples = Callable[[Path], SimilarExamples]
 class Gateway:
     """Serves a catalogue of models with one engine.
 
-    ``datasets`` holds mask and bounds of the prompts of tasks, ``state`` is a folder. Without ``output_filter``
-    answers pass unchanged, without ``pseudonym`` the editors' events name no users.
+    ``parameters`` are the project's, for the analysers and the prompts of tasks; ``state`` is a folder. Without
+    ``output_filter`` answers pass unchanged, without ``pseudonym`` the editors' events name no users.
     """
 
     source: CatalogueSource
     engine: Engine
     settings: ServingSettings
-    datasets: DatasetSettings
+    parameters: Parameters
     open_examples: OpenExamples
     router: RouterBatcher
     state: Path
@@ -161,7 +161,7 @@ class Gateway:
                 if delta is not None:
                     yield delta
 
-    def stream_blocking(self, request: PreparedRequest) -> Iterator[TextDelta]:
+    def stream_blocking(self, request: PreparedRequest) -> Generator[TextDelta]:
         events: SimpleQueue[Event] = SimpleQueue()
         with self._recording_outcome(request), self._submitted(request, events.put) as receive:
             while (event := events.get()) is not None:

@@ -72,7 +72,7 @@ def gateway_over(
         source,
         open_engine(base, settings, root / CACHE),
         settings,
-        params.datasets,
+        params,
         open_examples,
         router,
         root / ".cortex" / "serving",

@@ -11,6 +11,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest, base_name
 from cortex_pipelines.adapters.model.lora import adapter_for
+from cortex_pipelines.answers.team import TEAM_ASSETS, Team
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.team_patterns import served_patterns
@@ -115,13 +116,16 @@ class _ProjectAdapter:
             split = Split(self._name, running.version, running.plan or {}, running.at)
         files = self._data_version("repository_files")
         patterns = cache(partial(served_patterns, self._project, self._name, files))
+        team = cache(partial(open_team, self._project, self._name))
         names = {self._name: self.state["champion"]}
         names |= {f"{self._name}@{role}": self.state[role] for role in ROLES if self.state[role] is not None}
         names |= {f"{self._name}@{number}": version for version, number in self.state["numbers"].items()}
         for name, version in names.items():
             served = self._served(name, version)
             details = {**served.details, "patterns": files}
-            yield replace(served, patterns=patterns, details=details, split=split if name == self._name else None)
+            yield replace(
+                served, patterns=patterns, team=team, details=details, split=split if name == self._name else None
+            )
 
     def _served(self, name: str, version: str | None) -> ServedModel:
         state, templates, metrics = self.state, self._templates, self._metrics
@@ -204,6 +208,16 @@ def score_rows(metrics: Mapping[str, float | None], scores: Scores) -> list[dict
         if value is not None:
             rows.append({"name": name, "label": label, "unit": unit, "value": value, "low": low, "high": high})
     return rows
+
+
+def open_team(project: Project, name: str) -> Team:
+    """What a project's data sets say; a task was learned if its data set has examples of it."""
+    examples = project.output(ADAPTER, name) / "examples.json"
+    learned: Mapping[str, Sequence[str]] = {}
+    with suppress(OSError, ValueError):  # nothing is trained
+        learned = read_json(examples)
+    outputs = {asset: project.output(asset, name) for asset in TEAM_ASSETS}
+    return Team(name, outputs, frozenset(task for task, ids in learned.items() if ids))
 
 
 def _released(entries: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from cortex_pipelines.serving.security.access import Role
-from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
+from cortex_pipelines.settings import Length, PositiveInt, Settings, Share, Threads
 
 EngineName = Literal["torch", "llama", "openai", "vllm"]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -88,6 +88,47 @@ class UpstreamSettings(Settings):
     """Concurrent requests to the server."""
 
 
+class TaskBudget(Settings):
+    """What an answer to a task may cost; what is cut off by it is no answer."""
+
+    tokens: PositiveInt
+    """Most tokens that a model writes for one answer."""
+
+    seconds: Annotated[float, Field(gt=0, le=3600)]
+    """Deadline in seconds; then the best answer so far is given, or the reason why there is none."""
+
+
+class TasksSettings(Settings):
+    """Answers of ``/predict``, agents' tools and ``cortex suggest``."""
+
+    least_confidence: Share
+    """Calibrated confidence below which nothing is answered."""
+
+    completion: TaskBudget
+    """Code that goes on from the input."""
+
+    refactoring: TaskBudget
+    """A unit changed for the better."""
+
+    naming: TaskBudget
+    """A name."""
+
+    architecture: TaskBudget
+    """Where code belongs, who owns it, what may import what."""
+
+    documentation: TaskBudget
+    """What a unit does."""
+
+    tests: TaskBudget
+    """A test of a unit."""
+
+    review: TaskBudget
+    """What a reviewer would say."""
+
+    translation: TaskBudget
+    """A unit in another language."""
+
+
 class ServingSettings(Settings):
     """Limits of the gateway."""
 
@@ -111,6 +152,9 @@ class ServingSettings(Settings):
 
     max_tokens: PositiveInt
     """Longest answer in tokens."""
+
+    tasks: TasksSettings
+    """Answers to tasks."""
 
     cached_mib: Annotated[int, Field(ge=0, le=65_536)]
     """Size of the response cache in MiB; 0 disables it."""

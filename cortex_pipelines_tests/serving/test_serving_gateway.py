@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import generate_latest
 
+from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
@@ -21,16 +22,16 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release, best_condition
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving import gateway as module
-from cortex_pipelines.serving import open_gateway
+from cortex_pipelines.serving import open_gateway, task_answers
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, Event, Job, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import tasks
-from cortex_pipelines.serving.http.tasks import TaskContext, TaskError, suggest
 from cortex_pipelines.serving.requests import PromptTarget, chat, completion, infill
 from cortex_pipelines.serving.response_cache import LruCache, cache_disabled, storing_delivery
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.access import Principal, acting_as
+from cortex_pipelines.serving.task_answers import suggest
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, as_text
 from cortex_pipelines_tests.adapters import tinymodel
@@ -160,10 +161,11 @@ def test_what_is_released_anew_is_served_at_once(home: Path, tmp_path: Path) -> 
     gateway.close()
 
 
-def test_tasks_are_asked_as_in_training(gateway: Gateway) -> None:
-    suggestion = suggest(gateway, "shop", "naming", "def f(a):\n    return a\n", TaskContext(name="f"), 1)
-    assert "\n" not in suggestion.result.strip()
-    assert 0 <= suggestion.confidence <= 1
+def test_tasks_are_asked_as_in_training(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.engine, "submit", fake_submit("same_value\n\n"))
+    suggestion = suggest(gateway, "shop", "naming", "def f(b):\n    return b\n", TaskContext(name="f"), 1)
+    assert (suggestion.result, suggestion.source, suggestion.confidence) == ("same_value", "model", None)
+    assert {"free in scope", "follows convention"} <= set(suggestion.checks)
     assert (suggestion.model, suggestion.version, suggestion.way) == ("shop", "shop.dir", "adapter")
     documented = suggest(gateway, "shop", "documentation", "def f(): pass", TaskContext("a.py"), 0)
     assert "\n\n" not in documented.result
@@ -206,7 +208,7 @@ def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(home: Path, tmp
 
     gateway = tinygateway.open_tiny(home, tmp_path, read)
     monkeypatch.setattr(gateway.engine, "submit", fake_submit("drop(item)\n"))
-    body = {"model": "shop", "task": "refactoring", "input": "keep(item)", "alternatives": 0}
+    body = {"model": "shop", "task": "completion", "input": "item = 1\n", "alternatives": 0}
     with tinygateway.web_client(gateway) as client:
         assert opened == []
         answer = client.post("/predict", json=body)
@@ -275,7 +277,7 @@ def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
 
 
 def test_tasks_are_remembered_whole(client: TestClient) -> None:
-    body = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
+    body = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n", "alternatives": 0}
     first, again = (client.post("/predict", json=body) for _ in range(2))
     assert (first.json()["cached"], again.json()["cached"], again.headers["x-cortex-cache"]) == (False, True, "hit")
     for name in ("result", "confidence", "alternatives", "version"):
@@ -372,7 +374,7 @@ def test_questions_are_not_overwritten_by_their_answers(project: Path) -> None:
 
 @pytest.fixture
 def loaded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = SimpleNamespace(close=lambda: None, datasets=load_parameters(project).datasets)
+    closed = SimpleNamespace(close=lambda: None, parameters=load_parameters(project))
     monkeypatch.setattr(open_gateway, "open_gateway", lambda *_: closed)
 
 
@@ -388,7 +390,7 @@ def test_what_is_wrong_is_named_by_its_option(words: list[str], sentence: str) -
 def test_the_mark_of_unicode_in_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.py"
     path.write_text("def f():\n    return 1\n", encoding="utf-8-sig")
-    suggest = Mock(return_value=tasks.Suggestion("", 1.0, (), 0.0, *[""] * 5))
-    monkeypatch.setattr(tasks, "suggest", suggest)
+    suggest = Mock(return_value=task_answers.Suggestion(None, None, None, (), ""))
+    monkeypatch.setattr(task_answers, "suggest", suggest)
     cortex("suggest", "documentation", "--file", str(path))
     assert [call.args[3] for call in suggest.call_args_list] == ["def f():\n    return 1\n"]

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.answers.answering import TASKS
+from cortex_pipelines.answers.question import Question, TaskContext
 from cortex_pipelines.datasets.unit_text import prompt_about_unit
 from cortex_pipelines.prompts.chat_rendering import ChatError, ChatMessage, ToolCall
 from cortex_pipelines.prompts.templates import PromptFileError, package_templates, project_templates
@@ -19,7 +21,6 @@ from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_REQUEST, TEST_REQUEST
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.tasks import TASKS, TaskContext
 from cortex_pipelines.serving.requests import PromptTarget, chat, infill
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.parameters import load_cases
@@ -30,7 +31,8 @@ TEXT = st.text(alphabet="ab{}%#\n\t \u00e4", max_size=40)
 
 
 def prompt_of(gateway: Gateway, task: str, code: str, context: TaskContext) -> str:
-    values, _ = TASKS[task](code, context, gateway.datasets)
+    question = Question(task, code, context, context.language or "python", None)
+    values, _ = TASKS[task].prompt(question, gateway.parameters)
     return package_templates().render(task, **values)
 
 
@@ -130,6 +132,7 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(home: P
     source = replace(plain, models={**plain.models, "own": replace(shop, name="own")})
     with tinygateway.web_client(tinygateway.open_tiny(home, tmp_path / "state", lambda: source)) as client:
         body = {"task": "refactoring", "input": "x = 1", "alternatives": 0}
+        body |= {"context": {"request": "shorter"}}
         before, after = (client.post("/predict", json={**body, "model": name}) for name in ("shop", "own"))
         turns = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 1}
         talk = client.post("/v1/chat/completions", json=turns)

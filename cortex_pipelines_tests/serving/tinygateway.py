@@ -64,6 +64,7 @@ def settings(**changes: Any) -> ServingSettings:
     limits = {"waiting": 16, "cached_mib": 0, "requests_per_minute": None, "tokens_per_minute": None}
     values |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None, "review": False}
     values["upstream"] = upstream()
+    values["tasks"] = load_parameters(ROOT).serving.tasks.model_dump()
     return ServingSettings.model_validate({"engine": "torch", **values, **changes})
 
 
@@ -133,7 +134,7 @@ def open_tiny(
         CatalogueSource(source or partial(catalogue, root), stamp),
         open_engine(base_in(root), serving_settings, state / "llama"),
         serving_settings,
-        params.datasets,
+        params,
         lambda folder: SimilarExamples(folder, SHOWN_BYTES),
         RouterBatcher(lambda: LoadedRouter(rules()), lambda: 0),
         state,

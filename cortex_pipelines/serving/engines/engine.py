@@ -72,6 +72,8 @@ class Sampling:
         top: Alternatives reported with each token.
         presence: Penalty on the logit of each token that the answer contains; ``frequency`` for each occurrence.
         reuse: Whether to reuse the KV cache of an earlier prompt with the same prefix.
+        grammar: Rules in GBNF that define ``answer``, which all of the answer matches (upstream servers are not told);
+            empty for any text.
         finished: Whether a partial answer is complete; a ``partial``, by whose ``repr`` answers are cached.
     """
 
@@ -84,6 +86,7 @@ class Sampling:
     presence: float = 0.0
     frequency: float = 0.0
     reuse: bool = True
+    grammar: str = ""
     finished: Callable[[str], bool] | None = field(default=None, compare=False)
 
 

@@ -25,6 +25,7 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
     TextDelta,
 )
+from cortex_pipelines.serving.engines.grammar import whole_grammar
 from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest, model_file
 from cortex_pipelines.serving.settings import ServingSettings
@@ -167,7 +168,9 @@ class LlamaEngine(QueuedEngine):
             "samplers": ["temperature", "top_p"],
         }
         if not sampling.presence and not sampling.frequency:
-            yield from process.generate(job.prompt.ids, payload | _start_grammar(job.prompt.start), is_abandoned)
+            yield from process.generate(
+                job.prompt.ids, payload | _grammar(job.prompt.start, sampling.grammar), is_abandoned
+            )
             return
         # llama.cpp's own penalties count the tokens of the prompt too
         ids: list[int] = []
@@ -175,7 +178,7 @@ class LlamaEngine(QueuedEngine):
             generated_text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
             biases = [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]
             payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": biases}
-            payload |= {"grammar": ""} | _start_grammar(job.prompt.start[len(generated_text) :])
+            payload |= {"grammar": ""} | _grammar(job.prompt.start[len(generated_text) :])
             step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned), None)
             if step is None:
                 return
@@ -222,6 +225,6 @@ def _largest_difference(answers: list[dict[int, float]], expected: Chances) -> f
     )
 
 
-def _start_grammar(start: str) -> dict[str, str]:
-    letters = "".join(f"\\U{ord(letter):08X}" for letter in start)
-    return {"grammar": f'root ::= "{letters}" .*'} if start else {}
+def _grammar(start: str, answer: str = "") -> dict[str, str]:
+    rules = whole_grammar(start, answer)
+    return {"grammar": rules} if rules else {}

@@ -16,6 +16,7 @@ from cortex_pipelines.adapters.data.packing import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, Sampling, ScoredToken, TextDelta
+from cortex_pipelines.serving.engines.grammar import TokenConstraint
 from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
@@ -137,9 +138,14 @@ class TorchEngine(QueuedEngine):
         seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
         generator = torch.Generator(device=device).manual_seed(seed % 2**63)
         forced = ForcedStart(self.tokenizer, len(job.prompt.ids), job.prompt.start)
+        constraint = None
+        if sampling.grammar:
+            constraint = TokenConstraint(self.tokenizer, len(logits), job.prompt.start, sampling.grammar)
         while len(generated_ids) < sampling.max_tokens:
             scores = logits.clone()
-            if not answer.begun:
+            if constraint is not None:
+                scores[~torch.from_numpy(constraint.allowed())] = -torch.inf
+            elif not answer.begun:
                 row = torch.tensor([[*job.prompt.ids, *generated_ids]])
                 scores = forced(row, scores[None])[0]
             if sampling.presence or sampling.frequency:
@@ -148,6 +154,10 @@ class TorchEngine(QueuedEngine):
             token = self._sample(scores, sampling, generator)
             generated_ids.append(token)
             yield self._scored(logits, token, sampling.top)
+            if constraint is not None:
+                constraint.accept(token)
+                if constraint.ended:
+                    return
             step = torch.tensor([[token]], device=device)
             out = self._model(input_ids=step, past_key_values=memory, use_cache=True)
             logits = out.logits[0, -1].float()

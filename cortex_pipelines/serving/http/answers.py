@@ -130,6 +130,8 @@ def _sentence_of(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "model_attributes_type":
         return "the body: an object is expected, sent with content-type: application/json"
     location, message = _location(problem), problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        message = "no such field; /docs lists those that there are"
     if not location and (cause := _cause(problem)):
         return str(cause)
     return f"{location}: {message}" if location else f"the body: {message}"

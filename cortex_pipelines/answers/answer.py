@@ -1,0 +1,168 @@
+"""Answers to tasks: several ways compete, each answer is checked, and none is better than a bad one."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from cortex_pipelines.answers.calibration import Calibration
+from cortex_pipelines.answers.question import Question, TaskContext
+from cortex_pipelines.answers.team import Team
+from cortex_pipelines.config import Parameters
+from cortex_pipelines.prompts.examples import StopRule
+
+Source = Literal["model", "analyser", "team"]
+"""Who answers: a model; rules that read the code; the nearest example of the team."""
+
+_SHOWN_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A possible answer.
+
+    ``score``, 0 to 1, orders the candidates of one source and is what calibration starts from: of a model the geometric
+    mean of its tokens' probabilities, of an example its similarity, of a rule the precision that it is known for.
+    """
+
+    result: str
+    source: Source
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """``refusal`` says in a sentence what is wrong with an answer; None if nothing is."""
+
+    name: str
+    refusal: Callable[[Candidate], str | None]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    result: str
+    source: Source
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question.
+
+    Args:
+        result: None if there is no good answer; ``reason`` then says why.
+        confidence: Share of such answers that are right on held-out units (``calibration``); None if not measured.
+        checks: Names of the checks that the result passed.
+        alternatives: Other answers that pass them, the best first.
+        notice: What else should be known, such as that the adapter never learned the task.
+    """
+
+    result: str | None
+    source: Source | None
+    confidence: float | None
+    checks: tuple[str, ...]
+    reason: str
+    alternatives: tuple[Alternative, ...] = ()
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text by a model; ``score`` is the geometric mean of its tokens' probabilities."""
+
+    text: str
+    score: float
+
+
+class Writer(Protocol):
+    """A model that continues a task's prompt within the task's budget.
+
+    What is cut off by it is left out, so there may be fewer texts than asked for.
+    """
+
+    def __call__(
+        self, values: Mapping[str, str], extent: StopRule, *, grammar: str = "", sampled: int = 0
+    ) -> list[Written]:
+        """The likeliest text and ``sampled`` others.
+
+        ``values``: for the task's template. ``extent``: where a text ends. ``grammar``: rules in GBNF that define
+        ``answer``, which all of the text has to match; empty for any text.
+        """
+
+    def notes(self) -> list[str]:
+        """Why texts were left out, in sentences."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a question is answered with.
+
+    ``left``: seconds until an answer has to be given. ``alternatives``: how many besides the best are wanted.
+    """
+
+    write: Writer
+    team: Team
+    left: Callable[[], float]
+    parameters: Parameters
+    calibration: Calibration
+    alternatives: int = 0
+
+
+def input_itself(text: str, _context: TaskContext, _parameters: Parameters) -> str:
+    return text
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that is answered.
+
+    Args:
+        candidates: Possible answers, the cheapest first; the rest are not asked for once the deadline has passed.
+        checks: What each answer has to pass, in order.
+        prompt: Values for the task's template and where an answer ends; as in training.
+        code: The unit of an input and its context, which has to parse; None for a task whose input is no code. Raises
+            TaskError.
+        needs: Fields of the context that have to be given, with a sentence each.
+        nothing: Why there is no answer if nobody has a candidate.
+        template: Of the prompt; empty for the task's own.
+    """
+
+    candidates: Callable[[Question, Means], Iterable[Candidate]]
+    checks: Callable[[Question, Means], Sequence[Check]]
+    prompt: Callable[[Question, Parameters], tuple[Mapping[str, str], StopRule]]
+    nothing: str
+    code: Callable[[str, TaskContext, Parameters], str] | None = input_itself
+    needs: Mapping[str, str] | None = None
+    template: str = ""
+
+
+def best_answer(name: str, task: Task, question: Question, means: Means) -> Answer:
+    """The best candidate that passes all checks; those of equal confidence in the order in which they came."""
+    checks = task.checks(question, means)
+    passed: dict[str, tuple[Candidate, float | None]] = {}
+    refusals: Counter[str] = Counter()
+    for candidate in task.candidates(question, means):
+        refusal = next((why for check in checks if (why := check.refusal(candidate)) is not None), None)
+        if refusal is not None:
+            refusals[refusal] += 1
+            continue
+        confidence = means.calibration.confidence(name, candidate.source, candidate.score)
+        if confidence is not None and confidence < means.calibration.least:
+            refusals[
+                f"what {_WHO[candidate.source]} gives here is right too seldom ({confidence:.0%} of the time)"
+            ] += 1
+        elif candidate.result not in passed:
+            passed[candidate.result] = candidate, confidence
+        if means.left() <= 0:
+            break
+    notes = means.write.notes()
+    if not passed:
+        reasons = [*notes, *(why for why, _ in refusals.most_common(_SHOWN_REASONS))]
+        return Answer(None, None, None, (), "; ".join(reasons) or task.nothing)
+    ranked = sorted(passed.values(), key=lambda each: -(1.0 if each[1] is None else each[1]))
+    (best, confidence), *others = ranked
+    alternatives = tuple(Alternative(other.result, other.source, sure) for other, sure in others[: means.alternatives])
+    return Answer(best.result, best.source, confidence, tuple(check.name for check in checks), "", alternatives)
+
+
+_WHO: Mapping[Source, str] = {"model": "the model", "analyser": "the analyser", "team": "the nearest example"}

@@ -1,0 +1,56 @@
+"""How often answers are right, by task, source and score, as measured on held-out units."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+Steps = Sequence[tuple[float, float]]
+"""Lowest score and share of right answers from it on, in rising order: an isotonic regression."""
+
+_FILE = Path(__file__).parent / "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``steps``: task and source to what was measured. ``least``: confidence below which nothing is answered."""
+
+    steps: Mapping[str, Mapping[str, Steps]] = field(default_factory=dict)
+    least: float = 0.0
+
+    def confidence(self, task: str, source: str, score: float) -> float | None:
+        """Share of right answers, 0 to 1; None if it was not measured for the task and source."""
+        steps = self.steps.get(task, {}).get(source)
+        if not steps:
+            return None
+        index = bisect_right([lowest for lowest, _ in steps], score)
+        return steps[max(index - 1, 0)][1]
+
+
+@cache
+def measured(least: float) -> Calibration:
+    """What was measured on held-out units of other projects (docs/evaluation.md)."""
+    return Calibration(json.loads(_FILE.read_text(encoding="utf-8")), least)
+
+
+def learned(judged: Sequence[tuple[float, bool]]) -> list[tuple[float, float]]:
+    """Steps from scores and whether each answer was right, by isotonic regression.
+
+    Shares are drawn to one half as if two more answers had been seen, one of them right (Laplace): a few answers that
+    are all right do not make the next one certain.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    if not judged:
+        return []
+    scores = sorted({score for score, _ in judged})
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit([score for score, _ in judged], [right for _, right in judged])
+    levels = fitted.predict(scores)
+    steps: list[tuple[float, float]] = []
+    for level in sorted(set(levels.tolist())):
+        at_level = {score for score, value in zip(scores, levels, strict=True) if value == level}
+        rights = [right for score, right in judged if score in at_level]
+        steps.append((min(at_level), round((sum(rights) + 1) / (len(rights) + 2), 4)))
+    return steps

@@ -1,0 +1,173 @@
+"""Names made from code: of a value by where it comes from, in the case that a project uses."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from cortex_pipelines.answers.unit import CodeUnit
+from cortex_pipelines.augmentation.node_table import split_words
+from cortex_pipelines.augmentation.snippets import text_of
+from cortex_pipelines.words import split_name
+
+_VERBS = split_words(
+    "get load read fetch find create make build new parse compute calculate calc open to as from into try with "
+    "of lookup query select extract generate init do"
+)
+"""Of ``get_user`` the value is a user."""
+
+_KNOWN = {"len": "count", "size": "count", "sum": "total", "open": "file", "range": "index", "enumerate": "index"}
+"""Results of functions whose names do not say what they give."""
+
+_LOOPS = split_words("for_statement for_in_clause for_in_statement enhanced_for_statement range_clause for_expression")
+_WRAPPERS = split_words(
+    "await try_expression await_expression parenthesized_expression expression_list reference_expression "
+    "unary_expression non_null_expression as_expression type_conversion_expression cast_expression"
+)
+_CALLS = split_words("call call_expression method_invocation")
+_MEMBERS = split_words("attribute member_expression field_access selector_expression field_expression")
+_MADE = split_words("new_expression object_creation_expression composite_literal struct_expression")
+_LAST = ("attribute", "property", "field", "name")
+_PRIMITIVE = split_words(
+    "int str float bool bytes object any list dict set tuple string number boolean unknown void long double "
+    "char byte short error i8 i16 i32 i64 u8 u16 u32 u64 usize isize f32 f64 self vec option result box map "
+    "array func function none null callable iterable sequence mapping optional union interface t k v"
+)
+
+
+@dataclass(frozen=True)
+class ValueName:
+    """A name, and how often names found that way are right as their author's wrote them (``score``, 0 to 1)."""
+
+    name: str
+    score: float
+
+
+def restyled(name: str, style: str, like: str = "") -> str:
+    """A name in a case; underscores before it as the name has that it is to stand for."""
+    words = split_name(name)
+    leading = like[: len(like) - len(like.lstrip("_"))] if like else name[: len(name) - len(name.lstrip("_"))]
+    if not words:
+        return name
+    lower = [word.lower() for word in words]
+    if style == "snake_case":
+        changed = "_".join(lower)
+    elif style == "UPPER_CASE":
+        changed = "_".join(lower).upper()
+    elif style in ("camelCase", "PascalCase"):
+        changed = "".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
+        changed = changed if style == "PascalCase" else lower[0] + changed[len(lower[0]) :]
+    else:
+        return name
+    return leading + changed
+
+
+def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
+    """A name for a variable by what it is set to, goes through, or is declared as."""
+    for node in unit.snippet.nodes():
+        for field in ("left", "name", "pattern"):
+            target = node.child_by_field_name(field)
+            if target is None or text_of(target).strip() != name:
+                continue
+            if node.type in _LOOPS:
+                over = node.child_by_field_name("right") or node.child_by_field_name("value")
+                if over is not None and (found := _element(over)):
+                    return ValueName(found, 0.6)
+                continue
+            value = node.child_by_field_name("value") or node.child_by_field_name("right")
+            if value is not None and node.type not in ("keyword_argument", "pair") and (found := _noun(value)):
+                return ValueName(found, 0.5)
+        if declared := _by_type(node, name):
+            return ValueName(declared, 0.4)
+    return None
+
+
+def _element(over: Node) -> str:
+    """Of what is gone through: an item of ``items``."""
+    words = _words_of_value(_bare(over))
+    if not words:
+        return ""
+    last = words[-1].lower()
+    singular = _singular(last)
+    return "_".join([*words[:-1], singular]) if singular else ""
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3 else ""
+
+
+def _noun(value: Node) -> str:
+    words = [word.lower() for word in _words_of_value(_bare(value))]
+    while words and words[0] in _VERBS:
+        words.pop(0)
+    return "_".join(words)
+
+
+def _words_of_value(node: Node) -> list[str]:
+    if node.type in _CALLS:
+        function = node.child_by_field_name("function") or node.child_by_field_name("name")
+        if function is None:
+            return []
+        called = _last_name(function)
+        if called in _KNOWN:
+            return [_KNOWN[called]]
+        words = split_name(called)
+        if called.lower() in _VERBS or (function.type in _MEMBERS and words and words[0].lower() in ("new", "default")):
+            return _words_of_owner(function)
+        return words
+    if node.type in _MADE:
+        made = next(
+            (each for each in (node.child_by_field_name(part) for part in ("constructor", "type", "name")) if each),
+            None,
+        )
+        return split_name(_last_name(made)) if made is not None else []
+    if node.type in _MEMBERS or node.type == "identifier":
+        return split_name(_last_name(node))
+    return []
+
+
+def _words_of_owner(member: Node) -> list[str]:
+    """Of ``Order::new()`` and ``Order.create()`` the order."""
+    owner = next((node for node in member.named_children), None)
+    text = text_of(owner) if owner is not None else ""
+    return split_name(text) if text[:1].isupper() else []
+
+
+def _last_name(node: Node) -> str:
+    for field in _LAST:
+        child = node.child_by_field_name(field)
+        if child is not None:
+            return _last_name(child)
+    return (
+        re.split(r"[.:<(\[]+", text_of(node))[-1]
+        if node.type != "generic_type"
+        else re.split(r"[<\[]", text_of(node))[0]
+    )
+
+
+def _bare(node: Node) -> Node:
+    while node.type in _WRAPPERS and node.named_children:
+        node = node.named_children[0]
+    return node
+
+
+def _by_type(node: Node, name: str) -> str | None:
+    """Of a parameter or variable with a type of its own: a request of ``Request``."""
+    declared = node.child_by_field_name("type")
+    if declared is None:
+        return None
+    holders: Iterator[Node | None] = (node.child_by_field_name(field) for field in ("name", "pattern", "declarator"))
+    names = {text_of(each) for each in holders if each is not None}
+    names |= {text_of(each) for each in node.named_children if each.type == "identifier"}
+    if name not in names:
+        return None
+    kind = re.sub(r"^[\s:&*?]+|\bmut\b|'\w+", "", text_of(declared))
+    match = re.fullmatch(r"(?:[\w]+(?:\.|::))*([A-Za-z_]\w*)", kind.strip())
+    if match is None or match[1].lower() in _PRIMITIVE or len(match[1]) < 3:
+        return None
+    return "_".join(word.lower() for word in split_name(match[1]))

@@ -1,0 +1,136 @@
+"""Find a name: by what the value is, by the model, and by how the team called what looks alike."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+from cortex_pipelines.answers.names import named_by_value, restyled
+from cortex_pipelines.answers.question import Question, TaskContext, TaskError
+from cortex_pipelines.answers.team import TYPES
+from cortex_pipelines.answers.unit import CodeUnit, UnitError, parse_code
+from cortex_pipelines.augmentation.node_table import split_words
+from cortex_pipelines.config import Parameters
+from cortex_pipelines.datasets.answerable import language_names
+from cortex_pipelines.datasets.tasks.naming import masked, naming_example, style_of
+from cortex_pipelines.prompts.examples import StopRule
+
+PLACEHOLDER = "name_to_be_found"
+"""Stands where the input has the mask, so that it parses."""
+
+_GRAMMAR = 'answer ::= [A-Za-z_] [A-Za-z0-9_]{0,39} "\\n"?'
+"""The identifiers that all six languages share, at most 40 characters."""
+
+_SAMPLED = 3
+_LEAST_SIMILARITY = 0.5
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_MORE_THAN_A_PROMPT = 10_000
+_SAYS_NOTHING = split_words("tmp temp foo bar baz var val obj stuff thing something name name_to_be_found")
+
+
+def code_of(text: str, context: TaskContext, parameters: Parameters) -> str:
+    """The unit with a placeholder where the mask is."""
+    mask, code = parameters.datasets.mask, context.unit or text
+    if mask not in code and not context.name.strip():
+        raise TaskError(
+            f"input: put {mask} where the name belongs, or name it as context.name, which has to stand in the code"
+        )
+    return code.replace(mask, PLACEHOLDER)
+
+
+def asked_name(question: Question) -> str:
+    return question.context.name or PLACEHOLDER
+
+
+def kind_of(question: Question) -> str:
+    """Kind of what is named, as in the data set, by the context or else by the code."""
+    name, unit = asked_name(question), question.code
+    if question.context.kind:
+        return question.context.kind
+    for function in unit.functions:
+        if function.name == name:
+            return "function" if function.kind == "function" else "method"
+    if types := [each.kind for each in unit.types if each.name == name]:
+        return types[0] if types[0] in TYPES else "class"
+    return "constant" if style_of(name) == "UPPER_CASE" and len(name) > 1 else "variable"
+
+
+def prompt(question: Question, parameters: Parameters) -> tuple[Mapping[str, str], StopRule]:
+    unit = {"language": question.language, "context": "", "indent": "", "code": question.code.code}
+    size = len(question.code.code.encode()) + _MORE_THAN_A_PROMPT
+    room = parameters.datasets.model_copy(update={"max_prompt_bytes": size})
+    example = naming_example(unit, kind_of(question), asked_name(question), room)
+    assert example is not None  # nosec B101: the name stands in the code
+    return {"example": example}, "line"
+
+
+def candidates(question: Question, means: Means) -> Iterator[Candidate]:
+    unit, name, kind = question.code, asked_name(question), kind_of(question)
+    if not unit.words[name]:
+        return
+    style = _style(question, means)
+
+    def styled(found: str) -> str:
+        return restyled(found, style, like=name if name != PLACEHOLDER else "") if _NAME.fullmatch(found) else found
+
+    if (by_value := named_by_value(unit, name)) is not None:
+        yield Candidate(styled(by_value.name), "analyser", by_value.score)
+    values, extent = prompt(question, means.parameters)
+    for written in means.write(values, extent, grammar=_GRAMMAR, sampled=_SAMPLED):
+        yield Candidate(styled(written.text.strip()), "model", written.score)
+    for example, similarity in means.team.nearest("naming", question.language, values["example"]):
+        if similarity >= _LEAST_SIMILARITY and example.kind == kind:
+            yield Candidate(styled(example.completion.strip()), "team", similarity)
+
+
+def checks(question: Question, means: Means) -> Sequence[Check]:
+    unit, name = question.code, asked_name(question)
+    taken = set(unit.words) | set(re.findall(r"\w+", question.context.code)) | language_names(question.language)
+    style = _style(question, means)
+
+    def is_a_name(candidate: Candidate) -> str | None:
+        result = candidate.result
+        if _NAME.fullmatch(result) and len(result.strip("_")) > 1 and result.lower() not in _SAYS_NOTHING:
+            return None
+        return f"{result[:40]!r} says nothing"
+
+    def is_free(candidate: Candidate) -> str | None:
+        if candidate.result == name:
+            return f"{name} is the name that nobody here would change"
+        return f"{candidate.result} is taken" if candidate.result in taken else None
+
+    def follows(candidate: Candidate) -> str | None:
+        fits = not style or style_of(candidate.result) in (
+            style,
+            "lower" if style in ("snake_case", "camelCase") else style,
+        )
+        return None if fits else f"{candidate.result} is not {style}, as such names are here"
+
+    def parses(candidate: Candidate) -> str | None:
+        try:
+            renamed(unit, name, candidate.result)
+        except UnitError as error:
+            return f"with {candidate.result} the code {error}"
+        return None
+
+    return [
+        Check("is a name", is_a_name),
+        Check("free in scope", is_free),
+        Check("follows convention", follows),
+        Check("parses", parses),
+    ]
+
+
+def renamed(unit: CodeUnit, name: str, new: str) -> CodeUnit:
+    """The unit with another name for what has one; UnitError if it does not parse then."""
+    return parse_code(masked(unit.code, name, new), unit.language, unit.path)
+
+
+def _style(question: Question, means: Means) -> str:
+    """Style that the new name has to have: of Go's names what shows whether they are exported."""
+    name, kind = asked_name(question), kind_of(question)
+    if question.language == "go" and name != PLACEHOLDER:
+        return "PascalCase" if name[:1].isupper() else "camelCase"
+    return means.team.convention(kind, question.language)
+
+
+TASK = Task(candidates, checks, prompt, "the name does not stand in the code", code_of)

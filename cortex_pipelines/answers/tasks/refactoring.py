@@ -1,0 +1,103 @@
+"""Change code for the better and nothing else: mend its smells by rule, or do what is asked by the model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
+from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+from cortex_pipelines.answers.question import Question
+from cortex_pipelines.answers.unit import CodeUnit, UnitError, parse_code
+from cortex_pipelines.config import Parameters
+from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
+from cortex_pipelines.prompts.examples import StopRule
+
+_MOST_FIXES = 20
+"""One after another; each has a smell less, and no real function has more that can be mended."""
+
+
+def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRule]:
+    context = question.context
+    values = {
+        "given": question.text.rstrip(),
+        "path": context.path,
+        "comment": LINE_COMMENTS[question.language],
+        "smell": context.smell,
+        "request": context.request,
+    }
+    return values, "unit" if question.language == "python" else "braced_unit"
+
+
+def mended(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
+    """Code without its smells that can be mended by rule, or without one of them, and the fixes made."""
+    code, made = unit.code, list[SmellFix]()
+    while len(made) < _MOST_FIXES:
+        fixes = [fix for fix in smell_fixes(code, unit.language, unit.path) if not smell or fix.smell == smell]
+        if not fixes:
+            break
+        code = fixes[0].after
+        made.append(fixes[0])
+    return code, made
+
+
+def candidates(question: Question, means: Means) -> Iterator[Candidate]:
+    unit, context = question.code, question.context
+    smell = context.smell.strip().lower().replace(" ", "-").replace("_", "-")
+    if not context.request:
+        code, made = mended(unit, smell)
+        if made:
+            yield Candidate(unit.shown(code), "analyser", min(LABELS[fix.smell].belief for fix in made))
+            return
+    if context.request or context.smell:
+        values, extent = prompt(question, means.parameters)
+        for written in means.write(values, extent, sampled=1):
+            yield Candidate(written.text, "model", written.score)
+
+
+def checks(question: Question, means: Means) -> Sequence[Check]:
+    before = question.code
+
+    def parsed(result: str) -> CodeUnit:
+        return parse_code(result, before.language, before.path)
+
+    def parses(candidate: Candidate) -> str | None:
+        try:
+            parsed(candidate.result)
+        except UnitError as error:
+            return f"what {_NAMES[candidate.source]} wrote {error}"
+        return None
+
+    def changed(candidate: Candidate) -> str | None:
+        same = parsed(candidate.result).snippet.tokens == before.snippet.tokens
+        return f"{_NAMES[candidate.source]} gave the code back unchanged" if same else None
+
+    def keeps_signature(candidate: Candidate) -> str | None:
+        if parsed(candidate.result).signatures[: len(before.signatures)] != before.signatures:
+            return f"what {_NAMES[candidate.source]} wrote has another name or other parameters"
+        return None
+
+    def keeps_effects(candidate: Candidate) -> str | None:
+        if candidate.source == "analyser":
+            return None  # each fix was verified by its rule
+        after = parsed(candidate.result).effects
+        if lost := sorted((before.effects - after) + (after - before.effects)):
+            return (
+                f"what {_NAMES[candidate.source]} wrote calls, returns or names something else: {', '.join(lost[:3])}"
+            )
+        return None
+
+    return [
+        Check("parses", parses),
+        Check("changed", changed),
+        Check("keeps signature", keeps_signature),
+        Check("keeps effects", keeps_effects),
+    ]
+
+
+_NAMES = {"model": "the model", "analyser": "the analyser", "team": "the nearest example"}
+
+TASK = Task(
+    candidates,
+    checks,
+    prompt,
+    "no smell in it can be mended by rule; say what to do in context.request or context.smell",
+)

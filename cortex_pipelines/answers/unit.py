@@ -1,0 +1,164 @@
+"""A unit of code on its own: parsed, with its signature, its names and what it does to the world around it."""
+
+import ast
+import re
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+from cortex_pipelines.damage import SkipReason
+from cortex_pipelines.extraction.refactoring.model import Function, ParsedFile, Type
+from cortex_pipelines.extraction.refactoring.unit_reader import read_file
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines.syntax.grammars import grammar_for
+from cortex_pipelines.syntax.unparsable import syntax_tree
+
+_ENDINGS = dict(zip(LANGUAGES, ("py", "js", "ts", "java", "go", "rs"), strict=True))
+_SPECIFIC = ("go", "rust", "javascript", "typescript", "java", "python")
+"""Languages by how little other code their grammars take for theirs."""
+
+_MOST_BYTES = 1_000_000
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+class UnitError(ValueError):
+    """The text is not code of its language; the message says where it is wrong."""
+
+
+@dataclass(frozen=True)
+class CodeUnit:
+    """Code that parses, alone or within a class; ``code`` has no margin, ``margin`` is what stood before each line."""
+
+    code: str
+    language: str
+    path: str
+    margin: str
+    snippet: Snippet
+
+    @cached_property
+    def file(self) -> ParsedFile:
+        text = (self.snippet.prefix + self.snippet.code + self.snippet.suffix).decode(errors="replace")
+        parsed = read_file(self.path, text, _MOST_BYTES)
+        return parsed or ParsedFile(self.path, self.language, False)
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """Its named functions and methods in the order of the code."""
+        return sorted((each for each in self.file.functions if each.name), key=lambda each: each.location.start_line)
+
+    @cached_property
+    def types(self) -> list[Type]:
+        # the class that was put around a method is none of it
+        lines = self.snippet.prefix.count(b"\n")
+        return [each for each in self.file.types if each.location.start_line > lines]
+
+    @property
+    def name(self) -> str:
+        """Of its first definition; empty without one."""
+        names = [(each.location.start_line, each.name) for each in self.functions]
+        names += [(each.location.start_line, each.name) for each in self.types]
+        return min(names, default=(0, ""))[1]
+
+    @cached_property
+    def signatures(self) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+        """Name and parameters of each function, without their types and defaults, and names of types."""
+        functions = [
+            (each.name, tuple((parameter.name, parameter.variadic_marker) for parameter in each.parameters))
+            for each in self.functions
+        ]
+        return sorted(functions + [(each.name, ()) for each in self.types])
+
+    @cached_property
+    def words(self) -> Counter[str]:
+        """All words of the code, those of comments and strings too."""
+        return Counter(_WORD.findall(self.code))
+
+    @cached_property
+    def effects(self) -> Counter[str]:
+        """What it calls, leaves by, and names literally: all that a change of form alone keeps."""
+        return Counter(self._effects())
+
+    def _effects(self) -> Iterator[str]:
+        for function in self.file.functions:
+            for statement in function.statements:
+                yield from statement.calls.elements()
+                yield from (
+                    text
+                    for text, mark in zip(statement.texts, statement.marks, strict=True)
+                    if mark == "l" or text in _LEAVING
+                )
+
+    def shown(self, code: str) -> str:
+        """Changed code with the margin of the input."""
+        return textwrap.indent(code, self.margin) if self.margin else code
+
+
+_LEAVING = frozenset({"return", "yield", "raise", "throw", "break", "continue", "await", "del", "delete", "panic", "?"})
+
+
+def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
+    """A unit as it was sent: with a margin or without, a method alone or in its class.
+
+    Raises UnitError: it does not parse, or would take too long to.
+    """
+    lines = text.replace("\r\n", "\n").strip("\n")
+    code = textwrap.dedent(lines)
+    margin = lines[: len(lines) - len(lines.lstrip())] if code != lines else ""
+    named = path if path and language_of(path, "") == language else f"unit.{_ENDINGS[language]}"
+    problem = ""
+    for name in (named, *(["unit.tsx"] if language == "typescript" and named != path else [])):
+        unit = _parsed(code, language, name, margin)
+        if isinstance(unit, CodeUnit):
+            return unit
+        problem = problem or unit
+    others = (each for each in _SPECIFIC if isinstance(_parsed(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
+    other = next(others, None)
+    hint = f"; it parses as {other}: say so in context.language or by context.path" if other else ""
+    raise UnitError(f"does not parse as {language}: {problem}{hint}")
+
+
+def _parsed(code: str, language: str, path: str, margin: str = "") -> CodeUnit | str:
+    """The unit, or what is wrong with it."""
+    data = code.encode(errors="replace")
+    tree = syntax_tree(data, grammar_for(language, path), _MOST_BYTES)
+    if isinstance(tree, SkipReason):
+        return tree.detail
+    snippet = parse_unit(data, language, "function", path)
+    if snippet is None:
+        return _first_error(tree.root_node)
+    problem = _python_error(snippet) if language == "python" else ""
+    return problem or CodeUnit(code, language, path, margin, snippet)
+
+
+def _first_error(root: Node) -> str:
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.is_error or node.is_missing:
+            line = node.start_point[0] + 1
+            shown = (node.text or b"").decode(errors="replace").split("\n")[0].strip()[:40]
+            return f"line {line}: {node.type} is missing" if node.is_missing else f"line {line}: {shown or 'the end'}"
+        pending += [child for child in reversed(node.children) if child.has_error]
+    return "the code is incomplete"
+
+
+def _python_error(snippet: Snippet) -> str:
+    """What Python's own parser refuses; the grammar reads Python 2 and unfinished code as well."""
+    text = (snippet.prefix + snippet.code).decode(errors="replace")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        above = snippet.prefix.count(b"\n")
+        return f"line {(error.lineno or 1) - above}: {error.msg}"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"Python's parser gives up: {error}"
+    return ""
