@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.check.settings import CheckSettings
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.datasets.settings import (
@@ -175,6 +176,8 @@ class Parameters(Settings):
     """What an estimate from logs, or a warning, has to rest on."""
     release: ReleaseSettings
     """What a model has to reach to be promoted."""
+    check: CheckSettings
+    """What `cortex check` reports."""
     deployment: DeploymentSettings
     """How what is promoted is to be put to use."""
     serving: ServingSettings
@@ -201,7 +204,7 @@ class Parameters(Settings):
         return general
 
 
-NOT_REQUESTABLE = frozenset({"models", "automation", "deployment", "serving", "retraining"})
+NOT_REQUESTABLE = frozenset({"models", "automation", "check", "deployment", "serving", "retraining"})
 """Sections that assets can read through pins only, or not at all."""
 
 LAYOUT = ParameterLayout(Parameters, "cortex_pipelines/profiles")

@@ -4,11 +4,17 @@ from collections.abc import Collection
 
 from cortex_pipelines.check.checked_file import NotCheckedError as NotCheckedError
 from cortex_pipelines.check.checked_file import read_checked
+from cortex_pipelines.check.conventions import find_broken_conventions
+from cortex_pipelines.check.dependencies import find_forbidden_imports
+from cortex_pipelines.check.existing_functions import find_existing_functions
 from cortex_pipelines.check.findings import Finding
 from cortex_pipelines.check.project_facts import ProjectFacts
 from cortex_pipelines.check.rules import DEFAULT
 from cortex_pipelines.check.smells import find_smells
 from cortex_pipelines.check.suppressions import suppressed
+from cortex_pipelines.check.team_patterns import find_broken_patterns
+
+_OF_A_PROJECT = (find_broken_conventions, find_existing_functions, find_forbidden_imports, find_broken_patterns)
 
 
 def check_text(
@@ -21,5 +27,7 @@ def check_text(
     """
     file = read_checked(path, text.removeprefix("\ufeff"), project.relative(path) if project else path)
     findings = [*find_smells(file, rules)]
+    if project is not None:
+        findings += [finding for find in _OF_A_PROJECT for finding in find(file, project, rules)]
     is_suppressed = suppressed(file)
     return sorted((finding for finding in findings if not is_suppressed(finding)), key=lambda finding: finding.order)

@@ -1,11 +1,15 @@
 """What the data stages know of the project that a file belongs to, read when it is first asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from cortex_pipelines.check.rules import selected_rules
+from cortex_pipelines.check.settings import CheckSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.project_sources import is_url, without_password
@@ -53,6 +57,20 @@ def facts_for(path: Path, name: str | None = None) -> ProjectFacts | None:
         return ProjectFacts(root, name, "", _repository(place) or place)
     found = [facts for key, entry in projects.items() for facts in _candidates(root, key, entry, place)]
     return max(found, key=lambda facts: len(facts.folder.parts), default=None)
+
+
+def rules_for(place: Path, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
+    """The rules that are on for a path: by default, by section ``check`` of params.yaml, by the arguments.
+
+    Raises UnknownRuleError, ProjectError.
+    """
+    root = _root(place.absolute())
+    section = (peek_yaml(root / "params.yaml").get("check") if root else None) or {}
+    try:
+        settings = CheckSettings.model_validate({"select": [], "ignore": []} | section)
+    except (ValidationError, TypeError) as error:
+        raise ProjectError("params.yaml: check: has the keys select and ignore, each a list of rules") from error
+    return selected_rules([*settings.select, *select], [*settings.ignore, *ignore])
 
 
 def _root(place: Path) -> Path | None:

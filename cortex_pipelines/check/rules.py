@@ -43,7 +43,14 @@ _SMELLS = [
     for name, label in LABELS.items()
     if label.kind != "pattern" and name not in LIMITED
 ]
-_OWN: list[Rule] = []
+_OWN = (
+    Rule("documentation-style", "Documentation has another form than nearly all of the project's.", True),
+    Rule("existing-function", "Another function of the project does the same.", True),
+    Rule("forbidden-import", "An import against the direction that the project's imports have.", True),
+    Rule("missing-documentation", "Nearly all of the project's units of this kind are documented.", True),
+    Rule("naming", "A name of another form than nearly all of the project's.", True),
+    Rule("pattern", "The counter-example of one of the team's patterns.", True),
+)
 RULES = {rule.name: rule for rule in (*_SMELLS, *_OWN)}
 DEFAULT = frozenset(rule.name for rule in RULES.values() if rule.default)
 
@@ -68,3 +75,8 @@ def _named(names: Iterable[str]) -> frozenset[str]:
             hint = f"did you mean {near[0]}?" if near else "`cortex check --rules` lists them"
             raise UnknownRuleError(f"no rule {name!r}; {hint}")
     return frozenset(named)
+
+
+def explanation_of(name: str) -> str:
+    """What a rule means; ``pattern/NAME`` is a pattern of the team."""
+    return RULES[name.partition("/")[0]].explanation

@@ -20,11 +20,13 @@ from cortex_pipelines.check.findings import Edit, Finding, Fix
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.syntax.grammars import Grammar, parse
 
-# They change what the program does, on purpose.
-_UNSAFE = frozenset({"bare-except", "debug-mode", "disabled-tls-verification", "unsafe-yaml"})
+# They change what the program does on purpose, or throw away what someone kept.
+_UNSAFE = frozenset({"bare-except", "commented-out-code", "debug-mode", "disabled-tls-verification", "unsafe-yaml"})
+# Shown only with a fix that holds: a comment between the parts, say, is why there are two.
+_FIXABLE = frozenset({"collapsible-if", "else-after-return", "range-len-loop", "redundant-boolean"})
 _ONLY_READING = frozenset({"len", "list", "tuple", "set", "frozenset", "sorted", "sum", "min", "max", "any", "all"})
 _MUTABLE_PARAMETERS = ("default_parameter", "typed_default_parameter")
-_ANY_EXCEPTION = re.compile(rb"except\s*(?:\(?\s*(?:Base)?Exception\b[^:]*)?:")
+_ASSIGNMENT = re.compile(rb"\W*\w+\s?=\s?\w*\W*")
 _MOST_TRIED = 50  # fixes of a file that are verified one by one
 _ANY_SIZE = AnnotationSettings.model_construct()
 
@@ -38,7 +40,7 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
     fixes = _verified_edits(file, smells)
     unusual = wanted - NOT_IN_TESTS if is_test(file.source_path) else wanted
     for smell in smells:
-        if smell.label not in unusual or _is_meant(file, smell):
+        if smell.label not in unusual or (smell.label in _FIXABLE and smell not in fixes) or _is_meant(file, smell):
             continue
         fix = None
         if smell in fixes:
@@ -48,15 +50,29 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
 
 
 def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
-    """Whether the code itself says that its writer knows: a named exception, or a comment in the handler."""
+    """Whether the code itself says that its writer wants it so."""
     code = file.data[smell.start : smell.end]
-    if smell.label != "swallowed-exception":
-        return False
-    line_end = file.data.find(b"\n", smell.end)
-    shown = code + file.data[smell.end : line_end if line_end >= 0 else len(file.data)]
-    if file.language == "python":
-        return b"#" in shown or not _ANY_EXCEPTION.match(code)
-    return b"//" in shown or b"/*" in shown
+    if smell.label == "swallowed-exception":
+        line_end = file.data.find(b"\n", smell.end)
+        shown = code + file.data[smell.end : line_end if line_end >= 0 else len(file.data)]
+        # a named exception, or a try of what may fail: only of Python one sees that it is neither
+        is_named = file.language not in ("go", "java") and not re.match(rb"except\s*:", code)
+        return is_named or any(mark in shown for mark in (b"#", b"//", b"/*"))
+    if smell.label == "commented-out-code":
+        return _is_among_words(file, smell) or bool(_ASSIGNMENT.fullmatch(code))
+    if smell.label == "else-after-return":
+        # two short branches side by side are as clear
+        return code.count(b"\n") < 3
+    return False
+
+
+def _is_among_words(file: CheckedFile, comment: Evidence) -> bool:
+    """Whether a comment follows code on its line, or stands within a longer comment."""
+    first, last = (file.position(offset)[0] for offset in (comment.start, comment.end - 1))
+    lines = file.data.split(b"\n")
+    around = [lines[number] for number in (first - 2, last) if 0 <= number < len(lines)]
+    follows_code = bool(file.data[file.line_starts[first - 1] : comment.start].strip())
+    return follows_code or any(line.lstrip().startswith((b"#", b"//", b"/*", b"*")) for line in around)
 
 
 def _keeps_behaviour(file: CheckedFile, smell: Evidence) -> bool:

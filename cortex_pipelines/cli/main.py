@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cortex_pipelines.atomic import temporary_files
+from cortex_pipelines.cli.check import check
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
@@ -85,7 +86,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 
 _COMMANDS = (
-    (extract, mutate, patterns, refactorings, scan),
+    (check, extract, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
     (export, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),

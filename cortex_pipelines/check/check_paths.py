@@ -1,0 +1,193 @@
+"""Check files and folders, and mend them."""
+
+import io
+import os
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.check.baseline import Reported, fingerprint
+from cortex_pipelines.check.changed_lines import ALL_LINES, ChangedLines, changed_since
+from cortex_pipelines.check.check import NotCheckedError, check_text
+from cortex_pipelines.check.checked_file import MAX_BYTES
+from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.fixing import fix_text
+from cortex_pipelines.check.project_facts import ProjectFacts, facts_for
+from cortex_pipelines.ingestion.files.content import is_generated
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.syntax.grammars import PARSED
+
+# As the profile `standard` has them.
+_GENERATED = IngestionSettings.model_construct(
+    generated_head_lines=40, minified_line_chars=1000, minified_mean_chars=100
+)
+
+
+class PathError(ValueError):
+    """A path that does not exist."""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    rules: frozenset[str]
+    project: str | None = None  # else the one that a file belongs to
+    since: str | None = None  # only lines that are new since this commit
+    fix: bool = False
+    unsafe_fixes: bool = False  # also those that change behaviour
+    accepted: Counter[str] = field(default_factory=Counter)  # findings by fingerprint
+    folder: Path = Path()  # that the paths of fingerprints are relative to
+
+
+@dataclass
+class Report:
+    files: int = 0  # that were checked
+    findings: list[Reported] = field(default_factory=list)
+    fixed: list[Finding] = field(default_factory=list)
+    not_checked: list[tuple[str, str]] = field(default_factory=list)  # path and reason
+
+
+@dataclass(frozen=True)
+class _Text:
+    text: str  # without a byte order mark
+    encoding: str
+    mark: bytes
+
+
+def check_paths(paths: Sequence[Path], options: CheckOptions) -> Report:
+    """Findings in files, and in the files of folders that people write; with ``fix`` after they were mended.
+
+    Raises PathError, DiffError, ProjectError.
+    """
+    report, facts = Report(), _Facts(options.project)
+    if options.project is not None:
+        facts_for(Path(), options.project)
+    accepted = Counter(options.accepted)
+    for path, changed in _files(paths, options.since, report):
+        try:
+            _check_file(path, changed, facts.of(path), options, accepted, report)
+        except NotCheckedError as error:
+            report.not_checked.append((path.as_posix(), str(error)))
+        except OSError as error:
+            report.not_checked.append((path.as_posix(), error.strerror or str(error)))
+    return report
+
+
+def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator[tuple[Path, ChangedLines]]:
+    changed: dict[Path, ChangedLines] = {}
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise PathError(f"{path}: no such file or folder")
+        place = path.resolve()
+        if since is not None and not any(file.is_relative_to(place) for file in changed):
+            changed |= changed_since(since, place)
+        if path.is_file():
+            files = [place]
+        elif since is not None:
+            files = sorted(file for file in changed if file.is_relative_to(place) and _is_code(file))
+        else:
+            files = [place / file.path for file in list_files(place) if not file.left_out and _is_code(file.path)]
+        for file in files:
+            lines = ALL_LINES if since is None else changed.get(file)
+            if file in seen or lines is None:
+                continue
+            seen.add(file)
+            yield path / file.relative_to(place) if file != place else path, lines
+
+
+def _is_code(path: Path | str) -> bool:
+    return language_of(str(path), "") in PARSED
+
+
+class _Facts:
+    """The project of each file, opened once."""
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._by_folder: dict[Path, ProjectFacts | None] = {}
+        self._opened: dict[ProjectFacts, ProjectFacts] = {}
+
+    def of(self, file: Path) -> ProjectFacts | None:
+        if file.parent not in self._by_folder:
+            facts = facts_for(file.parent, self._name)
+            self._by_folder[file.parent] = facts and self._opened.setdefault(facts, facts)
+        return self._by_folder[file.parent]
+
+
+def _check_file(
+    path: Path,
+    changed: ChangedLines,
+    facts: ProjectFacts | None,
+    options: CheckOptions,
+    accepted: Counter[str],
+    report: Report,
+) -> None:
+    name, content = path.as_posix(), _read(path)
+    if is_generated(name, language_of(name, content.text), content.text, _GENERATED):
+        raise NotCheckedError("is generated or vendored")
+    text = content.text
+
+    def fixable(text: str, rounds: Sequence[tuple[Edit, ...]]) -> list[Finding]:
+        lines = changed
+        for edits in rounds:
+            lines = lines.after(edits)
+        found = _reported(check_text(name, text, facts, options.rules), text, lines, Counter(accepted), options)
+        fixes = [(each.finding, each.finding.fix) for each in found]
+        return [finding for finding, fix in fixes if fix and (fix.keeps_behaviour or options.unsafe_fixes)]
+
+    if options.fix:
+        fixed = fix_text(text, fixable)
+        if fixed.findings:
+            _write(path, replace(content, text=fixed.text))
+            report.fixed += fixed.findings
+            text = fixed.text
+            for edits in fixed.edits:
+                changed = changed.after(edits)
+    report.findings += _reported(check_text(name, text, facts, options.rules), text, changed, accepted, options)
+    report.files += 1
+
+
+def _reported(
+    findings: Sequence[Finding], text: str, changed: ChangedLines, accepted: Counter[str], options: CheckOptions
+) -> list[Reported]:
+    """Findings on changed lines that are not accepted; takes those that are from ``accepted``."""
+    lines = text.split("\n") if findings else []
+    shown = []
+    for finding in findings:
+        path = Path(os.path.relpath(finding.path, options.folder)).as_posix()
+        mark = fingerprint(finding, lines[finding.line - 1], path)
+        if accepted[mark] > 0:
+            accepted[mark] -= 1
+            continue
+        if changed.meet(finding):
+            shown.append(Reported(finding, path, mark))
+    return shown
+
+
+def _read(path: Path) -> _Text:
+    if path.stat().st_size > MAX_BYTES:
+        raise NotCheckedError(f"{path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are checked")
+    data = path.read_bytes()
+    if b"\0" in data:
+        raise NotCheckedError("is binary")
+    encoding = "utf-8"
+    if language_of(path.name, "") == "python":
+        try:
+            encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0].replace("-sig", "")
+        except SyntaxError as error:
+            raise NotCheckedError(f"{error}; save it as UTF-8") from error
+    mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
+    try:
+        return _Text(data[len(mark) :].decode(encoding), encoding, mark)
+    except UnicodeDecodeError as error:
+        raise NotCheckedError(f"is not {encoding} at byte {len(mark) + error.start}; save it as UTF-8") from error
+
+
+def _write(path: Path, content: _Text) -> None:
+    # a link stays one
+    write_whole(path.resolve(), content.mark + content.text.encode(content.encoding))

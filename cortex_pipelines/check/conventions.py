@@ -1,0 +1,210 @@
+"""What a project does nearly always: how it names things, what it documents and how."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from cortex_pipelines.check.checked_file import CheckedFile
+from cortex_pipelines.check.findings import Finding
+from cortex_pipelines.check.project_facts import ProjectFacts
+from cortex_pipelines.extraction.test_cases import is_test
+
+NAMING, UNDOCUMENTED, STYLE = "naming", "missing-documentation", "documentation-style"
+
+_AGREEMENT = 0.95
+_FEWEST = 20  # units that a convention is learnt from
+
+_NAMES = {
+    "snake_case": re.compile(r"_*[a-z][a-z0-9]*(_[a-z0-9]+)*_*"),
+    "camelCase": re.compile(r"[_$]*[a-z][a-z0-9]*([A-Z][A-Za-z0-9]*)*_*"),
+    "PascalCase": re.compile(r"_*[A-Z][A-Za-z0-9]*"),
+    "UPPER_CASE": re.compile(r"_*[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_*"),
+    "mixedCaps": re.compile(r"[_$]*[A-Za-z][A-Za-z0-9]*"),
+}
+_GROUPS = {
+    "function": "functions",
+    "method": "methods",
+    **dict.fromkeys(("class", "interface", "struct", "trait", "enum"), "types"),
+    "variable": "variables",
+    "constant": "constants",
+}
+_DOCUMENTED = ("functions", "methods", "types")
+_PARAMETERS = {
+    ":param name:": re.compile(r"^\s*:(param|type|raises|returns?|rtype)\b", re.MULTILINE),
+    "Args:": re.compile(r"^\s*(Args|Arguments|Returns|Raises|Yields):\s*$", re.MULTILINE),
+    "NumPy's headings": re.compile(r"^\s*(Parameters|Returns|Raises)\s*\n\s*-{4,}\s*$", re.MULTILINE),
+    "@param": re.compile(r"^\s*@(param|returns?|throws|raise)\b", re.MULTILINE),
+}
+_PUBLIC = {
+    "java": re.compile(r"\bpublic\b"),
+    "rust": re.compile(r"(^|\s)pub\b"),
+    "javascript": re.compile(r"^export\b"),
+    "typescript": re.compile(r"^export\b"),
+}
+_INHERITED = re.compile(r"@(\w+\.)?(overload|override|setter|deleter|Override)\b")
+_EXAMPLES = re.compile(r"(^|/)(docs?|examples?|benchmarks?|samples?|scripts?|_?examples)/", re.IGNORECASE)
+
+
+class _Unit(NamedTuple):
+    path: str
+    language: str
+    kind: str
+    name: str
+    qualified_name: str
+    docstring: str | None
+    head: str  # code before the body
+
+    @property
+    def group(self) -> tuple[str, bool, str]:
+        return self.language, is_test(self.path), _GROUPS[self.kind]
+
+    @property
+    def is_named_by_choice(self) -> bool:
+        """Not by the language, as a constructor or ``__len__``."""
+        return not re.fullmatch(r"__\w+__|_+", self.name) and self.name not in self.qualified_name.split(".")[:-1]
+
+    @property
+    def is_public(self) -> bool:
+        if any(part.startswith("_") for part in self.qualified_name.split(".")):
+            return False
+        if self.language == "go":
+            return all(part[:1].isupper() for part in self.qualified_name.split("."))
+        public = _PUBLIC.get(self.language)
+        return (public is None or bool(public.search(self.head))) and not _INHERITED.search(self.head)
+
+
+@dataclass(frozen=True)
+class _Convention:
+    meaning: str  # what all do
+    agree: int
+    all: int
+
+    @property
+    def evidence(self) -> str:
+        return f"{self.agree:,} of {self.all:,} do"
+
+
+@dataclass(frozen=True)
+class _Conventions:
+    naming: Mapping[tuple[str, bool, str], _Convention]
+    documented: Mapping[tuple[str, bool, str], _Convention]
+    style: Mapping[tuple[str, str], _Convention]  # by language and aspect
+    usual: frozenset[str]  # names defined more than once: an interface chose them
+
+
+def find_broken_conventions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
+    units_path = project.table("code_units", "units.parquet")
+    if units_path is None or not {NAMING, UNDOCUMENTED, STYLE} & set(rules) or _EXAMPLES.search(file.source_path):
+        return
+    conventions = _learnt(units_path)
+    for unit in file.units:
+        if unit.kind not in _GROUPS or file.is_broken(unit.start_byte, unit.end_byte):
+            continue
+        end = unit.end_byte if unit.body_start_byte is None else unit.body_start_byte
+        head = file.data[unit.start_byte : end].decode(errors="replace")
+        code = _Unit(file.source_path, file.language, unit.kind, unit.name, unit.qualified_name, unit.docstring, head)
+        start = file.line_starts[unit.name_line - 1]
+        line_end = file.data.find(b"\n", start)
+        found = file.data.find(unit.name.encode(), start, line_end if line_end >= 0 else len(file.data))
+        at, length = (found, len(unit.name.encode())) if found >= 0 else (unit.start_byte, 1)
+        for rule, message in _broken(code, conventions):
+            if rule in rules:
+                yield file.finding(at, at + length, rule, message)
+
+
+def _broken(unit: _Unit, conventions: _Conventions) -> Iterator[tuple[str, str]]:
+    what = f"{'test ' if unit.group[1] else ''}{unit.group[2]}"
+    naming = conventions.naming.get(unit.group)
+    is_free = unit.is_named_by_choice and unit.name not in conventions.usual and unit.name.isidentifier()
+    if naming and is_free and not _NAMES[naming.meaning].fullmatch(unit.name):
+        yield NAMING, f"{unit.name}: {what} here are {naming.meaning} ({naming.evidence})."
+    documented = conventions.documented.get(unit.group)
+    if documented and _is_documentable(unit) and not unit.docstring:
+        yield UNDOCUMENTED, f"{unit.name}: public {what} here are documented ({documented.evidence})."
+    for aspect, value in _style_of(unit):
+        style = conventions.style.get((unit.language, aspect))
+        if style and value != style.meaning:
+            yield STYLE, f"{unit.name}: documentation here {_SAID[aspect].format(style.meaning)} ({style.evidence})."
+
+
+def _is_documentable(unit: _Unit) -> bool:
+    return unit.group[2] in _DOCUMENTED and unit.is_public and unit.is_named_by_choice
+
+
+_SAID = {"end": "{}", "begin": "{}", "parameters": "describes parameters by {}"}
+_ENDS = ("ends its first sentence with a full stop", "ends its first sentence without a full stop")
+_BEGINS = ("begins with the name", "begins with another word than the name")
+_PARAGRAPH_END = re.compile(r"\n\s*\n|\n\s*(?:@\w|:(?:param|type|raises?|returns?|rtype|yields?)\b|[-*] |\.\. )")
+
+
+def _style_of(unit: _Unit) -> Iterator[tuple[str, str]]:
+    """Aspects of a unit's documentation with their values."""
+    if not unit.docstring or unit.group[2] not in _DOCUMENTED or unit.group[1]:
+        return
+    summary = _PARAGRAPH_END.split(unit.docstring.strip(), maxsplit=1)[0].strip()
+    words = summary.split()
+    if len(words) > 2 and summary[-1:] not in ":`)>}":
+        yield "end", _ENDS[not summary.endswith((".", "!", "?"))]
+    if len(words) > 2 and unit.language == "go" and unit.is_named_by_choice:
+        yield "begin", _BEGINS[words[0] != unit.name and words[1:2] != [unit.name]]
+    forms = [form for form, pattern in _PARAMETERS.items() if pattern.search(unit.docstring)]
+    if len(forms) == 1:
+        yield "parameters", forms[0]
+
+
+@lru_cache(maxsize=8)
+def _learnt(path: Path) -> _Conventions:
+    head = pl.col("code").str.slice(0, (pl.col("body_start_byte") - pl.col("start_byte")).fill_null(400).clip(0, 2000))
+    table = pl.scan_parquet(path).filter(~pl.col("generated"), pl.col("kind").is_in(list(_GROUPS)))
+    columns = ("path", "language", "kind", "name", "qualified_name", "docstring")
+    rows = table.select(*columns, head.alias("head")).unique(maintain_order=True).collect()
+    units = [_Unit(*row) for row in rows.iter_rows() if not _EXAMPLES.search(row[0])]
+    names, documented = defaultdict(list), defaultdict(list)
+    style: dict[tuple[str, str], list[str]] = defaultdict(list)
+    places: dict[str, int] = defaultdict(int)
+    for unit in units:
+        places[unit.name] += 1
+        if unit.is_named_by_choice:
+            names[unit.group].append(unit.name)
+        if _is_documentable(unit):
+            documented[unit.group].append(bool(unit.docstring))
+        for aspect, value in _style_of(unit):
+            style[unit.language, aspect].append(value)
+    return _Conventions(
+        naming={group: found for group, of_group in names.items() if (found := _name_form(of_group))},
+        documented={
+            group: _Convention("documented", sum(has), len(has))
+            for group, has in documented.items()
+            if _is_convention(sum(has), len(has))
+        },
+        style={key: found for key, values in style.items() if (found := _most(values))},
+        usual=frozenset(name for name, count in places.items() if count > 1),
+    )
+
+
+def _is_convention(agree: int, count: int) -> bool:
+    return count >= _FEWEST and agree >= _AGREEMENT * count
+
+
+def _name_form(names: Iterable[str]) -> _Convention | None:
+    """The narrowest form that the names have; only names of several words tell them apart."""
+    distinct = sorted(set(names))
+    telling = [name for name in distinct if re.search(r"[a-z0-9][A-Z]|[A-Za-z0-9]_[A-Za-z0-9]", name)]
+    for form, pattern in _NAMES.items():
+        agree = sum(bool(pattern.fullmatch(name)) for name in distinct)
+        telling_agree = sum(bool(pattern.fullmatch(name)) for name in telling)
+        if _is_convention(agree, len(distinct)) and 2 * telling_agree > len(telling) >= _FEWEST // 4:
+            return _Convention(form, agree, len(distinct))
+    return None
+
+
+def _most(values: list[str]) -> _Convention | None:
+    value = max(sorted(set(values)), key=values.count)
+    found = _Convention(value, values.count(value), len(values))
+    return found if _is_convention(found.agree, found.all) else None

@@ -1,0 +1,123 @@
+"""Functions whose body another function of the project has, word for word or nearly so."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.check.checked_file import CheckedFile
+from cortex_pipelines.check.findings import Finding
+from cortex_pipelines.check.project_facts import ProjectFacts
+from cortex_pipelines.datasets.dedup.shingles import Shingles, ShingleSets, all_shingles
+from cortex_pipelines.extraction.test_cases import is_test
+
+RULE = "existing-function"
+
+_SHINGLE = 5  # tokens
+_FEWEST_SHINGLES = 30  # of a body: shorter ones are alike by chance
+_SIMILARITY = 0.85  # Jaccard index of shingles
+_EXAMPLES = re.compile(r"(^|/)(docs?|examples?|_examples|benchmarks?|samples?)/", re.IGNORECASE)
+_COMMENTS = {"python": r"#[^\n\"']*"}
+_C_COMMENTS = r"//[^\n\"'`]*|/\*[\s\S]*?\*/"
+
+
+class _Function(NamedTuple):
+    path: str
+    qualified_name: str
+    line: int
+    body: str
+
+
+class _Index:
+    """Functions by the shingles of their bodies."""
+
+    def __init__(self, functions: Sequence[_Function]) -> None:
+        self.functions = functions
+        self.sets: ShingleSets = all_shingles([function.body for function in functions], _SHINGLE)
+        owners = np.repeat(np.arange(len(functions)), self.sets.sizes)
+        order = np.argsort(self.sets.hashes, kind="stable")
+        self._hashes, self._owners = self.sets.hashes[order], owners[order]
+
+    def similar(self, shingles: Shingles) -> Iterator[tuple[float, _Function]]:
+        """Functions that are alike, the most alike first."""
+        starts = np.searchsorted(self._hashes, shingles, side="left")
+        ends = np.searchsorted(self._hashes, shingles, side="right")
+        found = [self._owners[start:end] for start, end in zip(starts, ends, strict=True) if end > start]
+        if not found:
+            return
+        common = np.bincount(np.concatenate(found), minlength=len(self.functions))
+        likeness = common / (self.sets.sizes + len(shingles) - common)
+        for at in np.argsort(-likeness, kind="stable"):
+            if likeness[at] < _SIMILARITY:
+                return
+            yield float(likeness[at]), self.functions[at]
+
+
+def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
+    units_path = project.table("code_units", "units.parquet")
+    if RULE not in rules or units_path is None or not _counts(file.source_path):
+        return
+    index = _built(units_path, project.source, file.language)
+    places = {}
+    functions = []
+    for unit in file.units:
+        if unit.kind in ("function", "method") and unit.body_start_byte is not None:
+            body = file.data[unit.body_start_byte : unit.end_byte].decode(errors="replace")
+            function = _Function(file.source_path, unit.qualified_name, unit.start_line, _plain(body, file.language))
+            functions.append(function)
+            places[function] = unit
+    own = _Index(functions)
+    known = {(function.path, function.qualified_name) for function in index.functions}
+    for number, function in enumerate(functions):
+        shingles = own.sets[number]
+        if len(shingles) < _FEWEST_SHINGLES or file.is_broken(places[function].start_byte, places[function].end_byte):
+            continue
+        is_new = (function.path, function.qualified_name) not in known
+        others = [(alike, other) for alike, other in index.similar(shingles) if other.path != function.path]
+        others += [(alike, other) for alike, other in own.similar(shingles) if other != function]
+        for alike, other in sorted(others, key=lambda each: (-each[0], each[1].path, each[1].line)):
+            in_file = other.path == function.path
+            comes_first = (other.path, other.line) < (function.path, function.line)
+            is_there = in_file or (project.folder / other.path).is_file()
+            if is_there and (comes_first or (is_new and not in_file)) and not _encloses(function, other):
+                unit = places[function]
+                start = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), 0)
+                words = "does what" if alike == 1 else f"does nearly ({alike:.0%} the same) what"
+                message = f"{unit.name} {words} {other.qualified_name} does ({other.path}:{other.line})."
+                yield file.finding(start, start + len(unit.name.encode()), RULE, message)
+                break
+
+
+def _encloses(one: _Function, other: _Function) -> bool:
+    names = one.qualified_name, other.qualified_name
+    return one.path == other.path and any(a != b and a.startswith(f"{b}.") for a in names for b in names)
+
+
+def _counts(path: str) -> bool:
+    return not is_test(path) and not _EXAMPLES.search(path)
+
+
+def _plain(body: str, language: str) -> str:
+    return re.sub(_COMMENTS.get(language, _C_COMMENTS), " ", body)
+
+
+@lru_cache(maxsize=8)
+def _built(path: Path, source: str, language: str) -> _Index:
+    table = pl.scan_parquet(path).filter(
+        ~pl.col("generated"),
+        pl.col("language") == language,
+        pl.col("kind").is_in(("function", "method")),
+        pl.col("body_start_byte").is_not_null(),
+        *([pl.col("source") == source] if source else []),
+    )
+    columns = ("path", "qualified_name", "start_line", "code", "start_byte", "body_start_byte")
+    functions = []
+    for name, qualified_name, line, code, start, body in table.select(columns).collect().iter_rows():
+        if _counts(name):
+            text = code.encode()[body - start :].decode(errors="replace")
+            functions.append(_Function(name, qualified_name, line, _plain(text, language)))
+    return _Index(functions)

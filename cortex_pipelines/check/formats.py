@@ -1,0 +1,156 @@
+"""Reports as text, JSON, SARIF 2.1.0 and GitHub's workflow commands."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cortex_pipelines.check.baseline import Reported
+from cortex_pipelines.check.check_paths import Report
+from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.rules import explanation_of
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_FINGERPRINT = "cortexCheck/v1"
+
+
+def as_text(report: Report) -> str:
+    lines = [f"{_place(fixed)}: fixed {fixed.rule}: {fixed.fix.description}" for fixed in report.fixed if fixed.fix]
+    lines += [f"{_place(each.finding)}: {each.finding.rule}: {each.finding.message}" for each in report.findings]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.path}:{finding.line}:{finding.column}"
+
+
+def as_json(report: Report) -> str:
+    document = {
+        "findings": [_as_object(each.finding) | {"fingerprint": each.fingerprint} for each in report.findings],
+        "fixed": [_as_object(finding) for finding in report.fixed],
+        "not_checked": [{"path": path, "reason": reason} for path, reason in report.not_checked],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _as_object(finding: Finding) -> dict[str, Any]:
+    place = {name: getattr(finding, name) for name in ("path", "line", "column", "end_line", "end_column")}
+    shown: dict[str, Any] = place | {"rule": finding.rule, "message": finding.message, "fix": None}
+    if finding.fix:
+        edits = [{name: getattr(edit, name) for name in edit.__dataclass_fields__} for edit in finding.fix.edits]
+        fix = {"description": finding.fix.description, "keeps_behaviour": finding.fix.keeps_behaviour, "edits": edits}
+        shown["fix"] = fix
+    return shown
+
+
+def as_github(report: Report) -> str:
+    """Annotations of a GitHub action (docs.github.com, workflow commands)."""
+    return "".join(f"{line}\n" for line in map(_annotation, report.findings))
+
+
+def _annotation(each: Reported) -> str:
+    found = each.finding
+    places = {"file": found.path, "line": found.line, "endLine": found.end_line}
+    # columns count for one line only
+    columns = {"col": found.column, "endColumn": found.end_column} if found.line == found.end_line else {}
+    values = {**places, **columns, "title": f"cortex {found.rule}"}
+    properties = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in values.items())
+    return f"::warning {properties}::{_escaped(found.message)}"
+
+
+def _escaped(value: object, signs: str = "") -> str:
+    return "".join(f"%{ord(sign):02X}" if sign in f"%\r\n{signs}" else sign for sign in str(value))
+
+
+def as_sarif(report: Report) -> str:
+    rules = sorted({each.finding.rule for each in report.findings})
+    number = {rule: index for index, rule in enumerate(rules)}
+    seen = Counter[str]()
+    results = []
+    for each in report.findings:
+        seen[each.fingerprint] += 1
+        mark = f"{each.fingerprint}:{seen[each.fingerprint]}"
+        results.append(_result(each.finding, number[each.finding.rule], mark))
+    notes = [
+        {
+            "level": "note",
+            "message": {"text": f"not checked: {reason}"},
+            "locations": [{"physicalLocation": _file(path)}],
+        }
+        for path, reason in report.not_checked
+    ]
+    run = {
+        "tool": {
+            "driver": {
+                "name": "cortex check",
+                "version": version("cortex-pipelines"),
+                "rules": [_rule(rule) for rule in rules],
+            }
+        },
+        "columnKind": "unicodeCodePoints",
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
+        "results": results,
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _rule(name: str) -> dict[str, Any]:
+    text = explanation_of(name)
+    help_text = f"{text} Silence it with the comment `cortex: ignore[{name}]`."
+    return {
+        "id": name,
+        "name": "".join(word.capitalize() for word in name.replace("/", "-").split("-")),
+        "shortDescription": {"text": text},
+        "help": {"text": help_text},
+        "defaultConfiguration": {"level": "warning"},
+    }
+
+
+def _result(finding: Finding, rule: int, mark: str) -> dict[str, Any]:
+    location = _file(finding.path)
+    result = {
+        "ruleId": finding.rule,
+        "ruleIndex": rule,
+        "level": "warning",
+        "message": {"text": finding.message},
+        "locations": [{"physicalLocation": location | {"region": _region(finding)}}],
+        "partialFingerprints": {_FINGERPRINT: mark},
+    }
+    if finding.fix:
+        replacements = [
+            {"deletedRegion": _region(edit), "insertedContent": {"text": edit.text}} for edit in finding.fix.edits
+        ]
+        change = location | {"replacements": replacements}
+        result["fixes"] = [{"description": {"text": finding.fix.description}, "artifactChanges": [change]}]
+    return result
+
+
+def _region(place: Finding | Edit) -> dict[str, int]:
+    return {
+        "startLine": place.line,
+        "startColumn": place.column,
+        "endLine": place.end_line,
+        "endColumn": place.end_column,
+    }
+
+
+def _file(path: str) -> dict[str, Any]:
+    place = Path(path)
+    if place.is_absolute() and not place.is_relative_to(Path.cwd()):
+        return {"artifactLocation": {"uri": place.as_uri()}}
+    relative = Path(os.path.relpath(place)).as_posix()
+    if relative.startswith("../"):
+        return {"artifactLocation": {"uri": place.absolute().as_uri()}}
+    return {"artifactLocation": {"uri": quote(relative.encode(errors="surrogateescape")), "uriBaseId": "%SRCROOT%"}}
+
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "text": as_text,
+    "json": as_json,
+    "sarif": as_sarif,
+    "github": as_github,
+}
