@@ -13,6 +13,7 @@ from cortex_pipelines.cli.check import check
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
+from cortex_pipelines.cli.editors import lsp
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
@@ -71,7 +72,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     # at each start it mentions a package that only speeds up 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     ctx.with_resource(temporary_files())
-    if ctx.invoked_subcommand in ("doctor", "init", "merge-driver", "resolve"):
+    if ctx.invoked_subcommand in ("doctor", "init", "lsp", "merge-driver", "resolve"):
         return  # these work while a file of the project is in conflict
     from cortex_pipelines.orchestration.recovery import recover
     from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
@@ -86,7 +87,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 
 _COMMANDS = (
-    (check, extract, mutate, patterns, refactorings, scan),
+    (check, extract, lsp, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
     (export, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),

@@ -1,0 +1,108 @@
+"""Findings of an open file as diagnostics, and what can be done about them as code actions.
+
+Each function takes the document in the version in which the findings were made.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from lsprotocol import types
+
+from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.language_server.documents import Document
+
+QUICK_FIX = types.CodeActionKind.QuickFix.value
+FIX_ALL = f"{types.CodeActionKind.SourceFixAll.value}.cortex"
+"""Kind of the action that editors can be set to take on save."""
+
+
+def diagnostic(document: Document, finding: Finding) -> types.Diagnostic:
+    warning = types.DiagnosticSeverity.Warning
+    return types.Diagnostic(_range(document, finding), finding.message, warning, code=finding.rule, source="cortex")
+
+
+def code_actions(
+    document: Document, findings: Sequence[Finding], place: types.Range, versioned: bool
+) -> Iterator[types.CodeAction]:
+    """Fixes and suppressions of the findings that a range touches, and the fixes of the whole file.
+
+    ``versioned``: the editor takes edits that hold for one version only.
+    """
+
+    def action(kind: str, title: str, edits: Iterable[Edit], at: Finding | None = None) -> types.CodeAction:
+        change = _workspace_edit(document, edits, versioned)
+        diagnostics = None if at is None else [diagnostic(document, at)]
+        return types.CodeAction(title, kind, diagnostics, edit=change)
+
+    touched = [finding for finding in findings if _meet(_range(document, finding), place)]
+    for finding in touched:
+        if (fix := finding.fix) is not None:
+            note = "" if fix.keeps_behaviour else " (changes behaviour)"
+            offered = action(QUICK_FIX, f"{finding.rule}: {fix.description}{note}", fix.edits, finding)
+            offered.is_preferred = fix.keeps_behaviour
+            yield offered
+    for rule in dict.fromkeys(finding.rule for finding in touched):
+        edits, count = _joined(finding for finding in findings if finding.rule == rule)
+        if count > 1:
+            yield action(QUICK_FIX, f"Fix all {count} {rule} in this file", edits)
+    for finding in touched:
+        if (comment := _suppression(document, finding)) is not None:
+            yield action(QUICK_FIX, f"Ignore {finding.rule} here", [comment], finding)
+    edits, count = _joined(finding for finding in findings if finding.fix and finding.fix.keeps_behaviour)
+    if count:
+        yield action(FIX_ALL, "Fix all that keeps behaviour", edits)
+
+
+def _joined(findings: Iterable[Finding]) -> tuple[list[Edit], int]:
+    """The edits of several fixes and how many these are; of fixes that meet, the first alone."""
+    joined: list[Edit] = []
+    count = 0
+    fixes = [finding.fix for finding in findings if finding.fix is not None]
+    for fix in sorted(fixes, key=lambda fix: fix.edits):
+        if not joined or _end(joined[-1]) < (fix.edits[0].line, fix.edits[0].column):
+            joined += fix.edits
+            count += 1
+    return joined, count
+
+
+def _end(edit: Edit) -> tuple[int, int]:
+    return edit.end_line, edit.end_column
+
+
+def _suppression(document: Document, finding: Finding) -> Edit | None:
+    """A comment that silences a finding: at the end of its line, else above it; None where neither is a comment."""
+    from cortex_pipelines.check.checked_file import read_checked
+    from cortex_pipelines.check.suppressions import suppressed
+
+    lines = document.source.split("\n")
+    file = read_checked(finding.path, document.source)
+    line = lines[finding.line - 1].rstrip("\r")
+    comment = f"{'#' if file.language == 'python' else '//'} cortex: ignore[{finding.rule}]"
+    indent = line[: len(line) - len(line.lstrip())]
+    for text, column, shift in ((f"  {comment}", len(line), 0), (f"{comment}\n{indent}", len(indent), 1)):
+        changed = [*lines]
+        changed[finding.line - 1] = line[:column] + text + line[column:]
+        after = read_checked(finding.path, "\n".join(changed))
+        is_silenced = suppressed(after)(replace(finding, line=finding.line + shift))
+        if is_silenced and after.tree.root_node.has_error <= file.tree.root_node.has_error:
+            return Edit(finding.line, column + 1, finding.line, column + 1, text)
+    return None
+
+
+def _workspace_edit(document: Document, edits: Iterable[Edit], versioned: bool) -> types.WorkspaceEdit:
+    text_edits = [types.TextEdit(_range(document, edit), document.with_own_line_ends(edit.text)) for edit in edits]
+    if not versioned:
+        return types.WorkspaceEdit({document.uri: text_edits})
+    identifier = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
+    return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, text_edits)])
+
+
+def _range(document: Document, place: Finding | Edit) -> types.Range:
+    return types.Range(
+        document.position_in_lines(place.line, place.column),
+        document.position_in_lines(place.end_line, place.end_column),
+    )
+
+
+def _meet(one: types.Range, other: types.Range) -> bool:
+    return one.start <= other.end and other.start <= one.end

@@ -1,0 +1,84 @@
+"""Completions from a running gateway."""
+
+from urllib.parse import urlsplit
+
+import httpx2
+
+from cortex_pipelines.language_server.options import Options
+
+_PREFIX, _SUFFIX = 16_000, 8_000
+"""Characters around the cursor that are sent; the windows of the usual bases hold less."""
+
+_TIMEOUT = httpx2.Timeout(30, connect=2)
+"""Seconds. Slow gateways exist; an editor that has moved on cancels."""
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class GatewayError(RuntimeError):
+    """Why there is no completion; the message is for the person at the editor."""
+
+
+class BusyGatewayError(GatewayError):
+    """The gateway has too much to do; the next completion may come."""
+
+
+class CompletionClient:
+    """Asks one gateway; closed by ``close``. A cancelled request closes its connection, which ends its generation."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        headers = {"authorization": f"Bearer {options.key}"} if options.key else {}
+        # a proxy of the environment is not asked for this machine
+        away = urlsplit(options.gateway).hostname not in _LOOPBACK
+        self._client = httpx2.AsyncClient(base_url=options.gateway, headers=headers, timeout=_TIMEOUT, trust_env=away)
+
+    async def complete(self, text: str, offset: int) -> str:
+        """What the gateway writes at ``offset``, empty if nothing; GatewayError with a sentence."""
+        prompt, suffix = _around(text, offset)
+        body = {"prompt": prompt, "max_tokens": self._options.max_tokens}
+        body |= {"suffix": suffix} if suffix.strip() else {}
+        body |= {"model": self._options.model} if self._options.model else {}
+        try:
+            answer = await self._client.post("/v1/completions", json=body)
+            if answer.is_success:
+                return str(answer.json()["choices"][0]["text"])
+        except httpx2.ReadTimeout as error:
+            raise BusyGatewayError(f"{self._options.gateway} has not answered in {_TIMEOUT.read} s") from error
+        except httpx2.HTTPError as error:
+            raise GatewayError(
+                f"no completions: no gateway answers at {self._options.gateway} ({error}); start one with "
+                "`cortex serve`, or set cortex.gateway to its address, or to nothing"
+            ) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise GatewayError(
+                f"no completions: what answers at {self._options.gateway} is no gateway; correct cortex.gateway"
+            ) from error
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: httpx2.Response) -> GatewayError:
+        try:
+            sentence = str(answer.json()["error"]["message"])
+        except (ValueError, LookupError, TypeError):
+            sentence = f"status {answer.status_code}"
+        if answer.status_code in (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE):
+            return BusyGatewayError(sentence)
+        remedy = ""
+        if answer.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
+            remedy = "; put a key that may complete into cortex.key or the variable CORTEX_API_KEY"
+        return GatewayError(f"no completions: {self._options.gateway} refuses: {sentence}{remedy}")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _around(text: str, offset: int) -> tuple[str, str]:
+    """The text before and after a cursor, whole lines of it, by the limits above."""
+    start, end = max(0, offset - _PREFIX), offset + _SUFFIX
+    if start:
+        start = text.find("\n", start, offset) + 1 or start
+    if end < len(text):
+        end = text.rfind("\n", offset, end) + 1 or end
+    # half a surrogate pair cannot be sent as UTF-8
+    before, after = (part.encode("utf-8", "replace").decode() for part in (text[start:offset], text[offset:end]))
+    return before, after

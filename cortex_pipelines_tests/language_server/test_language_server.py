@@ -1,0 +1,142 @@
+"""What an editor is told and answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from lsprotocol import types
+
+from cortex_pipelines.language_server import server
+from cortex_pipelines.language_server.options import Options
+from cortex_pipelines_tests.language_server.editor import Editor, editing
+
+URI = "file:///nowhere/smelly.py"
+SMELLY = """\
+def total(values, s="😀", seen=[]):
+    if values == 1:
+        return True
+    else:
+        return False
+"""
+
+
+def whole(text: str) -> types.Range:
+    return types.Range(types.Position(0, 0), types.Position(text.count("\n") + 1, 0))
+
+
+def applied(text: str, action: types.CodeAction) -> str:
+    """A text after an action, as an editor applies it: by UTF-16 units, the last edit first."""
+    assert action.edit is not None
+    (change,) = action.edit.document_changes or ()
+    assert isinstance(change, types.TextDocumentEdit)
+    lines = text.split("\n")
+    starts = [sum(len(line.encode("utf-16-le")) + 2 for line in lines[:number]) for number in range(len(lines) + 1)]
+    data = text.encode("utf-16-le")
+    for edit in sorted(change.edits, key=lambda edit: edit.range.start, reverse=True):
+        start, end = (starts[at.line] + at.character * 2 for at in (edit.range.start, edit.range.end))
+        data = data[:start] + edit.new_text.encode("utf-16-le") + data[end:]
+    return data.decode("utf-16-le")
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_TYPING_PAUSE", 0.0)
+    monkeypatch.setattr(server, "_COMPLETION_PAUSE", 0.01)
+
+
+def run(test: Callable[[Editor], Awaitable[None]]) -> None:
+    async def connected() -> None:
+        async with editing(Options(gateway="")) as (editor, _):
+            await test(editor)
+
+    asyncio.run(asyncio.wait_for(connected(), 60))
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_findings_are_shown_and_mended(line_end: str) -> None:
+    text = SMELLY.replace("\n", line_end)
+
+    async def test(editor: Editor) -> None:
+        editor.open(URI, text)
+        shown = await editor.diagnostics(URI)
+        assert [(each.code, each.range.start.line, each.source) for each in shown] == [
+            ("mutable-default", 0, "cortex"),
+            ("redundant-boolean", 1, "cortex"),
+        ]
+        assert shown[0].range == types.Range(types.Position(0, 26), types.Position(0, 33))
+        actions = await editor.actions(URI, shown[1].range)
+        (title,) = [title for title in actions if title.startswith("redundant-boolean: ")]
+        mended = text.replace(f"    if values == 1:{line_end}", "    return values == 1").partition("== 1")[0]
+        assert applied(text, actions[title]) == f"{mended}== 1{line_end}"
+        assert actions[title].is_preferred
+        assert list(actions[title].diagnostics or ()) == [shown[1]]
+        silenced = applied(text, actions["Ignore redundant-boolean here"])
+        assert f"if values == 1:  # cortex: ignore[redundant-boolean]{line_end}" in silenced
+        editor.change(URI, 2, types.TextDocumentContentChangeWholeDocument(silenced))
+        assert [each.code for each in await editor.diagnostics(URI, 2)] == ["mutable-default"]
+        editor.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(URI)))
+        assert await editor.diagnostics(URI, None) == []
+        assert await editor.actions(URI, whole(text)) == {}
+        assert editor.messages == []
+
+    run(test)
+
+
+def test_an_action_is_of_the_kind_that_is_asked_for_and_of_the_text_as_it_is() -> None:
+    twice = SMELLY + SMELLY.replace("total", "other").replace(", seen=[]", "")
+
+    async def test(editor: Editor) -> None:
+        editor.open(URI, "x = 1\n")
+        editor.change(URI, 2, types.TextDocumentContentChangeWholeDocument(twice))
+        actions = await editor.actions(URI, whole(twice), ["quickfix"])  # at once, before the pause of typing is over
+        fixed = applied(twice, actions["Fix all 2 redundant-boolean in this file"])
+        assert (fixed.count("return values == 1\n"), fixed.count("else")) == (2, 0)
+        only = await editor.actions(URI, whole(twice), ["source.fixAll"])
+        assert [action.kind for action in only.values()] == ["source.fixAll.cortex"]
+        compile(applied(twice, *only.values()), "fixed.py", "exec")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "    if a == 1 or \\\n            a == 2:\n",
+            "    # cortex: ignore[redundant-boolean]\n    if a == 1 or \\\n",
+        ),
+        ("    if a == '''\n  ''':\n", "    # cortex: ignore[redundant-boolean]\n    if a == '''\n"),
+    ],
+)
+def test_a_comment_that_silences_stands_where_it_is_a_comment(line: str, expected: str) -> None:
+    text = f"def f(a):\n{line}        return True\n    else:\n        return False\n"
+
+    async def test(editor: Editor) -> None:
+        editor.open(URI, text)
+        (shown,) = await editor.diagnostics(URI)
+        actions = await editor.actions(URI, shown.range)
+        assert expected in applied(text, actions["Ignore redundant-boolean here"])
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("uri", "language", "text", "codes"),
+    [
+        ("untitled:Untitled-1", "python", SMELLY, ["mutable-default", "redundant-boolean"]),
+        ("git:/nowhere/smelly.py?HEAD", "python", SMELLY, []),  # a view of a former version
+        ("file:///nowhere/notes.md", "markdown", SMELLY, []),
+        ("file:///nowhere/a%20b%20%C3%A9.py", "python", SMELLY, ["mutable-default", "redundant-boolean"]),
+        ("file:///nowhere/half.py", "python", "def f(a=[], \n\ud83d", []),
+        ("file:///nowhere/big.py", "python", "x = 1\n" * 400_000 + SMELLY, []),
+        ("file:///nowhere/empty.py", "python", "", []),
+    ],
+    ids=["untitled", "view", "markdown", "space", "half", "big", "empty"],
+)
+def test_each_file_has_its_diagnostics(uri: str, language: str, text: str, codes: list[str]) -> None:
+    async def test(editor: Editor) -> None:
+        editor.open(uri, text, language)
+        assert [each.code for each in await editor.diagnostics(uri)] == codes
+        assert editor.messages == []
+
+    run(test)
