@@ -1,7 +1,7 @@
 """Answers to tasks: several ways compete, each answer is checked, and none is better than a bad one."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -28,6 +28,10 @@ class Candidate:
     result: str
     source: Source
     score: float = 1.0
+
+
+class NoAnswerError(Exception):
+    """Why a question cannot be answered at all, in a sentence; raised by a task's candidates."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def best_answer(name: str, task: Task, question: Question, means: Means) -> Answ
     checks = task.checks(question, means)
     passed: dict[str, tuple[Candidate, float | None]] = {}
     refusals: Counter[str] = Counter()
-    for candidate in task.candidates(question, means):
+    for candidate in _offered(task, question, means, refusals):
         refusal = next((why for check in checks if (why := check.refusal(candidate)) is not None), None)
         if refusal is not None:
             refusals[refusal] += 1
@@ -163,6 +167,13 @@ def best_answer(name: str, task: Task, question: Question, means: Means) -> Answ
     (best, confidence), *others = ranked
     alternatives = tuple(Alternative(other.result, other.source, sure) for other, sure in others[: means.alternatives])
     return Answer(best.result, best.source, confidence, tuple(check.name for check in checks), "", alternatives)
+
+
+def _offered(task: Task, question: Question, means: Means, refusals: Counter[str]) -> Iterator[Candidate]:
+    try:
+        yield from task.candidates(question, means)
+    except NoAnswerError as error:
+        refusals[str(error)] += 1
 
 
 _WHO: Mapping[Source, str] = {"model": "the model", "analyser": "the analyser", "team": "the nearest example"}

@@ -26,7 +26,7 @@ _USUAL = {
 
 TEAM_ASSETS = (
     *("naming_dataset", "refactoring_dataset", "documentation_dataset", "tests_dataset", "completion_dataset"),
-    *("annotated_units", "architecture_facts"),
+    *("annotated_units", "architecture_facts", "code_units", "unit_splits", "repository_files"),
 )
 """Assets whose outputs are read, each when it is first needed."""
 

@@ -167,8 +167,9 @@ def test_tasks_are_asked_as_in_training(gateway: Gateway, monkeypatch: pytest.Mo
     assert (suggestion.result, suggestion.source, suggestion.confidence) == ("same_value", "model", None)
     assert {"free in scope", "follows convention"} <= set(suggestion.checks)
     assert (suggestion.model, suggestion.version, suggestion.way) == ("shop", "shop.dir", "adapter")
+    monkeypatch.setattr(gateway.engine, "submit", fake_submit("Sums up the cart. See `gone_away`.\n\n"))
     documented = suggest(gateway, "shop", "documentation", "def f(): pass", TaskContext("a.py"), 0)
-    assert "\n\n" not in documented.result
+    assert (documented.result, documented.source) == ("Sum up the cart.", "model")
     assert documented.template.startswith("documentation@")
 
 

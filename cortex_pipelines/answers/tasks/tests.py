@@ -1,13 +1,29 @@
-"""Write a test of a unit."""
+"""Write a test of a unit that passes on it and fails on a mutant: only Python's can be run here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 
-from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+import polars as pl
+
+from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
 from cortex_pipelines.answers.question import Question
-from cortex_pipelines.answers.unit import UnitError, parse_code
+from cortex_pipelines.answers.unit_facts import unit_facts
+from cortex_pipelines.answers.written_tests import (
+    ALONE,
+    TestedUnit,
+    adapted_test,
+    calls_in,
+    doctest_test,
+    first_test,
+    imports_of,
+    observed_test,
+    unit_in_file,
+)
+from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
+from cortex_pipelines.execution.sandbox.sandbox import SandboxError, unavailable
 from cortex_pipelines.prompts.examples import StopRule, extent_of_test
 
 _FORMS = {
@@ -20,38 +36,110 @@ _FORMS = {
 }
 """Where a test goes by custom, if the question does not say."""
 
+_LEAST_SIMILARITY = 0.3
+_SECONDS_FOR_MODEL = 6.0  # to write a test and to run it
+
 
 def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRule]:
     context = question.context
+    stem = PurePosixPath(context.path).stem or question.code.name or "unit"
     values = {
         "given": question.text.rstrip(),
         "path": context.path,
         "comment": LINE_COMMENTS[question.language],
-        "test_path": context.test_path or _customary(question),
+        "test_path": context.test_path or _FORMS[question.language].format(stem),
     }
     return values, extent_of_test(question.language)
 
 
-def _customary(question: Question) -> str:
-    stem = PurePosixPath(question.context.path).stem or question.code.name or "unit"
-    return _FORMS[question.language].format(stem)
-
-
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
+    if reason := _unable(question):
+        raise NoAnswerError(reason)
+    unit = _unit(question, means)
+    if unit is None:
+        raise NoAnswerError("there is no function or class in it that could be tested; send one")
     values, extent = prompt(question, means.parameters)
-    for written in means.write(values, extent):
-        yield Candidate(written.text, "model", written.score)
+    near = list(means.team.nearest("tests", question.language, values["given"], 2))
+    if documented := doctest_test(unit):
+        yield Candidate(_shown(documented, unit), "analyser")
+    try:
+        observed = observed_test(unit, calls_in((example.completion for example, _ in near), unit.name))
+    except SandboxError:
+        observed = None
+    if observed:
+        yield Candidate(_shown(observed, unit), "analyser")
+    for example, similarity in near:
+        if similarity >= _LEAST_SIMILARITY and (tested := unit_facts(_given(example.prompt), "python")):
+            yield Candidate(_shown(adapted_test(example.completion, tested.name, unit), unit), "team", similarity)
+    if any(not verdict.refusal for verdict in unit.verdicts.values()) or means.left() < _SECONDS_FOR_MODEL:
+        return
+    for output in means.write(values, extent):
+        if test := first_test(output.text):
+            yield Candidate(_shown(test, unit), "model", output.score)
 
 
-def checks(question: Question, _means: Means) -> Sequence[Check]:
+def checks(question: Question, means: Means) -> Sequence[Check]:
+    unit = _unit(question, means)
+
     def refusal(candidate: Candidate) -> str | None:
-        try:
-            written = parse_code(candidate.result, question.language, question.context.test_path)
-        except UnitError as error:
-            return f"the test {error}"
-        return None if question.code.name in written.words else f"the test does not use {question.code.name}"
+        return (unit.verdict(candidate.result).refusal if unit else "") or None
 
-    return [Check("parses and uses the unit", refusal)]
+    return [Check("passes in the sandbox and fails on a mutant", refusal)]
 
 
-TASK = Task(candidates, checks, prompt, "nobody here can write a test of it")
+def _unable(question: Question) -> str | None:
+    """Why no test of such a unit can be run."""
+    if question.language != "python":
+        return f"only tests of Python are run here, and a test in {question.language} that was never run is no answer"
+    return unavailable()
+
+
+def _shown(test: str, unit: TestedUnit) -> str:
+    """A test with the imports that it needs; of the unit itself if it is known where it stands."""
+    return imports_of(test, unit, unit.module if unit.path != ALONE else "") + test
+
+
+def _given(prompt: str) -> str:
+    """The unit in a prompt of training: between the line with its path and the request."""
+    return "\n".join(prompt.rstrip().split("\n")[1:-1]).strip("\n")
+
+
+def _unit(question: Question, means: Means) -> TestedUnit | None:
+    if question.language != "python":
+        return None
+    files = means.team.outputs.get("repository_files", Path()) / "files.parquet"
+    return _tested(
+        question.text.strip(),
+        question.code.code,
+        question.context.path,
+        question.context.code,
+        str(files) if files.is_file() else "",
+        files.stat().st_mtime_ns if files.is_file() else 0,
+        means.parameters.augmentation.model_dump_json(),
+    )
+
+
+@lru_cache(maxsize=64)
+def _tested(
+    given: str, code: str, path: str, around: str, files: str, _version: int, settings: str
+) -> TestedUnit | None:
+    """The unit of a question, one for its candidates and checks."""
+    facts = unit_facts(code, "python", path)
+    if facts is None:
+        return None
+    texts = _texts(files, _version) if files else {}
+    name = f"{facts.owner}.{facts.name}" if facts.owner else facts.name
+    parameters = AugmentationSettings.model_validate_json(settings)
+    in_file = (each for each in (given, facts.unit.code) if each in texts.get(path, ""))
+    code = next(in_file, code)  # as it stands in its file, or on its own
+    return unit_in_file(code, name, facts.unit.kind, path, around, texts, parameters)
+
+
+@lru_cache(maxsize=4)
+def _texts(files: str, _version: int) -> Mapping[str, str]:
+    return dict(pl.read_parquet(files, columns=["path", "text"]).drop_nulls().iter_rows())
+
+
+TASK = Task(
+    candidates, checks, prompt, "no call with simple values tells it from a mutant, and no other test was found"
+)

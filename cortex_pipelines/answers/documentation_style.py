@@ -1,0 +1,178 @@
+"""How a team writes documentation, learned from its documented functions, and its words for names."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from cortex_pipelines.annotation.labels.vocabulary import words_of
+from cortex_pipelines.augmentation.node_table import split_words
+from cortex_pipelines.datasets.tasks.documentation import first_paragraph
+
+Mood = Literal["imperative", "third person"]
+Sections = Literal["none", "sphinx", "google", "tags"]
+
+VERBS = split_words(
+    "accept add adjust allow append apply assert assign attach begin bind build cache calculate call cancel "
+    "change check choose clean clear close collect compare complete compute configure connect construct consume "
+    "convert copy count create decode define delete detach detect determine disable discard dispatch display do "
+    "drop emit enable encode ensure escape evaluate exclude execute expand export extend extract fetch fill "
+    "filter find finish fire flush force format forward gather generate get guess handle hide hold ignore import "
+    "include increment initialise initialize insert install invoke iterate join keep launch limit link list load "
+    "lock log look lookup make mark match measure merge mock modify mount move normalise normalize notify obtain "
+    "open override pad parse pass patch peek pick pop prefix prepare prepend print process prompt provide publish "
+    "pull push put quote raise read receive record redirect reduce refresh register reject release remove rename "
+    "render repeat replace report request require reset resolve restore retrieve return reverse rewind round run "
+    "save scan search seek select send serialise serialize serve set setup show shift skip sort split start stop "
+    "store stream strip style submit subscribe sum swap sync take test throw toggle track transform translate "
+    "trigger trim truncate try unlock unmount unpack unset unwrap update upload use validate verify visit wait "
+    "walk warn wrap write yield"
+)
+"""Verbs that names of functions begin with."""
+
+_GO_FIRST: Mapping[str, Mood] = {"go": "third person", "java": "third person", "rust": "third person"}
+_ENOUGH = 5
+"""Documented functions from which a convention is learned; with fewer the language's own holds."""
+_SPHINX = re.compile(r"^[ \t]*:param\s+(?:[\w.\[\]]+\s+)?(\w+):[ \t]*(.+(?:\n[ \t]+\S.*)*)", re.MULTILINE)
+_TAG = re.compile(r"^[ \t]*@param\s+(?:\{[^}]*\}\s*)?(\w+)[ \t]+-?[ \t]*(.+(?:\n(?![ \t]*@)[ \t]*\S.*)*)", re.MULTILINE)
+_GOOGLE = re.compile(r"^[ \t]*(?:Args|Arguments|Parameters):[ \t]*\n((?:[ \t]+\S.*\n?)+)", re.MULTILINE)
+_GOOGLE_ENTRY = re.compile(r"^[ \t]+(\w+)(?:[ \t]*\([^)]*\))?:[ \t]+(.+)$", re.MULTILINE)
+_ES = re.compile(r"(?:s|x|z|ch|sh|o)$")
+
+
+class DocumentedUnit(NamedTuple):
+    name: str
+    language: str
+    kind: str
+    docstring: str
+    code: str
+
+
+@dataclass(frozen=True)
+class DocumentationStyle:
+    """Conventions of a language's documentation: mood of the first word, its stop, sections for parameters.
+
+    ``starts_with_name`` is Go's convention; ``literal`` are the marks around code.
+    """
+
+    mood: Mood = "imperative"
+    full_stop: bool = True
+    starts_with_name: bool = False
+    sections: Sections = "none"
+    literal: str = "`"
+    glossary: Mapping[str, str] = field(default_factory=dict)
+
+    def styled(self, text: str, name: str) -> str:
+        """A text whose first sentence follows the conventions; only its form changes."""
+        first, rest = _first_word(text)
+        if self.starts_with_name:
+            if first != name:
+                verb = first.lower()
+                said = third_person(verb) if verb in VERBS else f"is {verb}" if verb in _ARTICLES else verb
+                text = f"{name} {said}{rest}"
+        else:
+            verb = imperative(first.lower())
+            if verb in VERBS:
+                first = third_person(verb) if self.mood == "third person" else verb
+            text = first[:1].upper() + first[1:] + rest if first.islower() else first + rest
+        head, blank, sections = text.partition("\n\n")
+        head = head.rstrip()
+        if self.full_stop and head[-1:] not in ".!?:":
+            head += "."
+        elif not self.full_stop and head.count(".") == 1:
+            head = head.removesuffix(".")
+        return head + blank + sections
+
+    def broken(self, text: str, name: str) -> str:
+        """The convention that a text breaks, in words; empty for none."""
+        head = text.partition("\n\n")[0].rstrip()
+        first = _first_word(head)[0]
+        if self.starts_with_name and first != name:
+            return f"it does not begin with {name}"
+        if not self.starts_with_name and first[:1].islower():
+            return "it begins in lower case"
+        if not self.starts_with_name and imperative(first.lower()) in VERBS and _mood(first) != self.mood:
+            return f"its verb is not in the {self.mood}"
+        return "it has no full stop" if self.full_stop and head[-1:] not in ".!?:" else ""
+
+
+_ARTICLES = ("a", "an", "the")
+
+
+def default_style(language: str) -> DocumentationStyle:
+    """PEP 257's imperative; the third person of Go's, Java's and Rust's own guides."""
+    mood = _GO_FIRST.get(language, "imperative")
+    return DocumentationStyle(mood, starts_with_name=language == "go")
+
+
+def learn_style(units: Iterable[DocumentedUnit], language: str) -> DocumentationStyle:
+    """The conventions that most documented functions of a language follow."""
+    default = default_style(language)
+    texts = [unit for unit in units if unit.language == language and unit.kind in ("function", "method")]
+    summaries = [(unit, first_paragraph(unit.docstring)) for unit in texts]
+    summaries = [(unit, text) for unit, text in summaries if text]
+    glossary = _glossary(texts)
+    if len(summaries) < _ENOUGH:
+        return DocumentationStyle(default.mood, True, default.starts_with_name, "none", "`", glossary)
+    moods = Counter(_mood(_first_word(text)[0]) for _, text in summaries)
+    named = sum(_first_word(text)[0] == unit.name for unit, text in summaries)
+    stops = sum(text[-1] in ".!?:" for _, text in summaries)
+    sphinx, google, tags = (
+        sum(bool(form.search(unit.docstring)) for unit in texts) for form in (_SPHINX, _GOOGLE, _TAG)
+    )
+    most, sections = max((sphinx, "sphinx"), (google, "google"), (tags, "tags"))
+    doubles = sum(unit.docstring.count("``") // 2 for unit in texts)
+    singles = sum(len(re.findall(r"(?<!`)`(?!`)", unit.docstring)) // 2 for unit in texts)
+    return DocumentationStyle(
+        "third person" if moods["third person"] > moods["imperative"] else "imperative",
+        2 * stops > len(summaries),
+        2 * named > len(summaries),
+        sections if 4 * most > len(texts) else "none",  # type: ignore[arg-type]
+        "``" if doubles > singles else "`",
+        glossary,
+    )
+
+
+def described_parameters(docstring: str) -> dict[str, str]:
+    """Names that a text describes as parameters in any of the known forms, with their descriptions."""
+    entries = [*_SPHINX.findall(docstring), *_TAG.findall(docstring)]
+    entries += [entry for block in _GOOGLE.findall(docstring) for entry in _GOOGLE_ENTRY.findall(block)]
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _glossary(units: Iterable[DocumentedUnit]) -> dict[str, str]:
+    """What the team's documentation most often says of a parameter's name."""
+    said: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for unit in units:
+        for name, text in described_parameters(unit.docstring).items():
+            said[name][text] += 1
+    return {name: max(texts, key=lambda text: (texts[text], -len(text), text)) for name, texts in said.items()}
+
+
+def third_person(verb: str) -> str:
+    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
+        return f"{verb[:-1]}ies"
+    return f"{verb}{'es' if _ES.search(verb) else 's'}"
+
+
+def imperative(word: str) -> str:
+    """The verb of a word in the third person; any other word as it is."""
+    for verb in (word[:-1], word[:-2], f"{word[:-3]}y"):
+        if verb in VERBS and third_person(verb) == word:
+            return verb
+    return word
+
+
+def _mood(word: str) -> str:
+    lower = word.lower()
+    return "imperative" if lower in VERBS else "third person" if imperative(lower) in VERBS else "other"
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    match = re.match(r"\s*([\w.]*\w)(.*)", text, re.DOTALL)
+    return (match[1], match[2]) if match else ("", text)
+
+
+def name_words(name: str) -> list[str]:
+    return words_of(name.strip("_")).split()
