@@ -6,8 +6,9 @@ Each FOLDER is a project folder in which the named projects' data sets are made,
 package. ``--judge`` gives the held-out rows; what shows one of their answers leaves the rows of every arm. An arm is
 ``NAME=FOLDER[,SETTING=VALUE...]``: a setting of ``adapters``, or ``tests=SHARE``, the largest share of test code among
 completions; ``files=true``, files as they are, without held-out units, in place of completions; ``ordered=true``, files
-before those that import them; ``prompts=true``, to learn prompts too. OUT/results.jsonl has a line for each adapter, so
-the same command goes on where it stopped. The control is the adapter of another project, trained on the last arm.
+before those that import them; ``half="newest"`` or ``"called"``, the completions of units written last or called most;
+``shown=SHARE``, without rows that show this share of a held-out answer. OUT/results.jsonl has a line for each adapter,
+so the same command goes on where it stopped. The control is the adapter of another project, trained on the last arm.
 """
 
 import argparse
@@ -25,10 +26,10 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.adapters.build import TrainingInputs, build_adapter
-from cortex_pipelines.adapters.data.packing import IGNORED, TokenisedExample, packed_row
+from cortex_pipelines.adapters.data.packing import packed_row
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.datasets.assemble.selection import RowRules, shows_held_out
+from cortex_pipelines.datasets.assemble import selection
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels, extract_passage
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import REPAIRS, build_questions, choice_table
@@ -41,7 +42,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 ITEMS, QUESTIONS, FIXES, PASSAGES = 48, 20, 16, 32
 _PIECE = 1400  # bytes, about a row of tokens
-_OPTIONS = ("tests", "files", "ordered", "prompts")
+_OPTIONS = ("tests", "files", "ordered", "half", "shown")
 _SEED = 20
 BASE, CONTROL = "base", "control"
 
@@ -70,10 +71,11 @@ def held_out_answers(judge: Path, project: str) -> list[str]:
     return list(dict.fromkeys(text for frame in frames for text in frame["completion"]))
 
 
-def without_answers(rows: pl.DataFrame, answers: Sequence[str]) -> pl.DataFrame:
-    """Rows that show most of no answer, as a data set's own selection has it."""
+def without_answers(rows: pl.DataFrame, answers: Sequence[str], share: float) -> pl.DataFrame:
+    """Rows that show less than a share of each answer, by the rule of a data set's own selection."""
     texts = rows.with_columns(pl.col("^suffix$").fill_null(""))
-    return rows.filter(~shows_held_out(texts, (), RowRules(held_out=tuple(answers))))
+    with mock.patch.object(selection, "_HELD_OUT_SHARE", share):
+        return rows.filter(~selection.shows_held_out(texts, (), selection.RowRules(held_out=tuple(answers))))
 
 
 def with_fewer_tests(rows: pl.DataFrame, share: float) -> pl.DataFrame:
@@ -86,15 +88,18 @@ def with_fewer_tests(rows: pl.DataFrame, share: float) -> pl.DataFrame:
 def write_rows(arm: Arm, project: str, answers: Sequence[str], out: Path) -> dict[str, Path]:
     """Data sets of an arm by task, without what the judge holds out."""
     folders = {}
+    shown = arm.settings.get("shown", selection._HELD_OUT_SHARE)
     for task in TASKS:
         folder = folders[task] = out / task
         folder.mkdir(parents=True)
         for split in SPLITS:
             rows = without_answers(
-                pl.read_parquet(arm.folder / f"data/{task}_dataset/{project}/{split}.parquet"), answers
+                pl.read_parquet(arm.folder / f"data/{task}_dataset/{project}/{split}.parquet"), answers, shown
             )
             if arm.settings.get("files") and (task, split) == ("completion", "train"):
-                rows = without_answers(file_rows(arm, project), answers)
+                rows = without_answers(file_rows(arm, project), answers, shown)
+            if "half" in arm.settings and (task, split) == ("completion", "train"):
+                rows = half_of(rows, arm, project)
             if "tests" in arm.settings and task == "completion":
                 rows = with_fewer_tests(rows, arm.settings["tests"])
             rows.write_parquet(folder / f"{split}.parquet")
@@ -102,6 +107,24 @@ def write_rows(arm: Arm, project: str, answers: Sequence[str], out: Path) -> dic
                 (out / "feedback").mkdir(exist_ok=True)
                 rows.head(0).write_parquet(out / "feedback" / f"{split}.parquet")
     return {**folders, "feedback": out / "feedback"}
+
+
+def half_of(rows: pl.DataFrame, arm: Arm, project: str) -> pl.DataFrame:
+    units = pl.read_parquet(arm.folder / f"data/code_units/{project}/units.parquet")
+    if arm.settings["half"] == "newest":
+        times = pl.read_parquet(arm.folder / f"data/line_times/{project}/line_times.parquet")
+        pairs = units.select("unit_id", "path", "start_line", "end_line").join(times, on="path")
+        inside = (pl.col("first_line") <= pl.col("end_line")) & (pl.col("last_line") >= pl.col("start_line"))
+        values = (
+            pairs.filter(inside).group_by("unit_id").agg(pl.col("committed_at").max().dt.timestamp().alias("value"))
+        )
+    else:
+        calls = pl.read_parquet(arm.folder / f"data/code_graph/{project}/edges.parquet").filter(relation="calls")
+        counts = calls.group_by("to_path", "to_start_line").agg(pl.len().alias("value"))
+        values = units.join(counts, left_on=["path", "start_line"], right_on=["to_path", "to_start_line"])
+    values = values.select("unit_id", "value").unique("unit_id")
+    ranked = rows.join(values, on="unit_id", how="left").with_columns(pl.col("value").fill_null(0))
+    return ranked.sort("value", "example_id", descending=[True, False]).head(rows.height // 2).drop("value")
 
 
 def file_rows(arm: Arm, project: str) -> pl.DataFrame:
@@ -262,8 +285,6 @@ def _train(
     if not (folder / "metrics.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         patches: Any = nullcontext()
-        if arm.settings.get("prompts"):
-            patches = mock.patch.object(TokenisedExample, "targets", lambda self: [*self.ids[1:], IGNORED])
         if arm.settings.get("ordered"):
             frames = [
                 pl.read_parquet(rows / "train.parquet", columns=["example_id", "path"]) for rows in datasets.values()

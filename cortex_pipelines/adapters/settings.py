@@ -101,6 +101,9 @@ class AdapterSettings(Settings):
     bfloat16. It is evaluated and served on the base as it is."""
     packing: bool
     """Whether several examples are packed into a row; otherwise each row holds one."""
+    completion_only_loss: bool
+    """Whether only completions are learned. Otherwise prompts are too, most of which is the code around a completion:
+    every token of the budget then teaches the project's code. Validation always measures completions alone."""
     fim_rate: Share
     """Share of fill-in-the-middle examples among completion examples; missing ones are replaced by
     ordinary completion."""

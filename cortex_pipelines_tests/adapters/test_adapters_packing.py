@@ -56,6 +56,7 @@ def test_targets_are_the_completion_and_its_end_and_nothing_else(prompt: str, co
     assert tokenizer.decode(examples.ids[: examples.prompt_tokens]) == (context or "<bos>")
     assert examples.targets()[: examples.prompt_tokens - 1] == [packing.IGNORED] * (examples.prompt_tokens - 1)
     assert (examples.text_tokens, examples.text_bytes) == (len(targets) - 1, len(text.encode()))
+    assert replace(examples, learn_prompt=True).targets() == [*examples.ids[1:], packing.IGNORED]
 
 
 @given(lengths)

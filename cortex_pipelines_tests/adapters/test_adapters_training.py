@@ -35,6 +35,13 @@ def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[TrainingResult,
         return train(with_new_adapter(base, adapter_settings), TrainingRun(corpus, adapter_settings)), corpus
 
 
+def test_prompts_are_learned_where_asked_and_never_validated(root: Path, datasets: Datasets) -> None:
+    alone, whole = (corpus_of(root, datasets, settings(completion_only_loss=flag)) for flag in (True, False))
+    assert whole.validation == alone.validation
+    assert [row.ids for row in whole.train] == [row.ids for row in alone.train]
+    assert {row.learn_prompt for row in whole.train} == {True} != {row.learn_prompt for row in alone.train}
+
+
 def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> None:
     result, corpus = run(root, datasets, epochs=2, max_tokens=6000)
     losses = [step.loss for step in result.steps]

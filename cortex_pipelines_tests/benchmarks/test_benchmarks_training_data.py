@@ -12,7 +12,9 @@ def test_rows_that_show_a_held_out_answer_and_tests_beyond_the_share_leave_an_ar
     paths = ["a.py", "b.py", "c.py", *(f"tests/test_{number}.py" for number in range(5))]
     prompts = [f"def f():\n    {answer}\n", *(f"def g{number}(): pass\n" for number in range(7))]
     rows = pl.DataFrame({"path": paths, "prompt": prompts, "completion": "x", "example_id": paths})
-    assert without_answers(rows, [answer])["path"].to_list() == paths[1:]
+    assert without_answers(rows, [answer], 0.7)["path"].to_list() == paths[1:]
+    assert without_answers(rows, [f"{answer}; {answer.replace('one', 'two')}"], 0.7).height == rows.height
+    assert without_answers(rows, [f"{answer}; {answer.replace('one', 'two')}"], 0.3)["path"].to_list() == paths[1:]
     fewer = with_fewer_tests(rows, 0.25)["path"]
     assert (fewer.len(), fewer.str.contains("tests/").sum()) == (4, 1)
 

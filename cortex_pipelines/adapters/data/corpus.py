@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,9 @@ def read_corpus(
             f"({settings.max_tokens}) over adapters.epochs ({settings.epochs}) is less than one example; "
             "add sources to the project in params.yaml, or raise max_tokens"
         )
+    learn_prompts = not settings.completion_only_loss
     return Corpus(
-        train=(*train, *replayed, *canaries),
+        train=tuple(replace(row, learn_prompt=learn_prompts) for row in (*train, *replayed, *canaries)),
         validation=sample(("validation",), settings.validation_tokens),
         replayed=replayed,
         general=sample_general("validation", settings.validation_tokens),

@@ -4,8 +4,9 @@ Tokenizers merge white space with the following word, so tokenising a prompt tha
 begins with spaces separately gives tokens that never occur in files. Trailing white space of a prompt therefore belongs
 to the completion: in training, in scoring, and in generation, which is forced to begin with it (token healing).
 
-The loss is on completions only. A packed row separates its examples by ``position_ids`` that restart with each.
-transformers builds the block-diagonal mask from them only without an ``attention_mask``, so none is ever passed here.
+The loss is on completions; in training on prompts too, unless ``adapters.completion_only_loss``. A packed row separates
+its examples by ``position_ids`` that restart with each; transformers builds the
+block-diagonal mask from them only without an ``attention_mask``, so none is ever passed here.
 """
 
 from bisect import bisect_left, insort
@@ -116,15 +117,16 @@ class TokenisedExample:
     prompt_tokens: int
     text_tokens: int
     text_bytes: int
+    learn_prompt: bool = False
 
     @property
     def answer(self) -> tuple[int, ...]:
         return self.ids[self.prompt_tokens : self.prompt_tokens + self.text_tokens]
 
     def targets(self) -> list[int]:
-        """Target token at each position; ignored in the prompt and after the end."""
+        """Target token at each position; ignored after the end and, unless ``learn_prompt``, in the prompt."""
         following = [*self.ids[1:], IGNORED]
-        prompt_only = self.prompt_tokens - 1
+        prompt_only = 0 if self.learn_prompt else self.prompt_tokens - 1
         return [IGNORED] * prompt_only + following[prompt_only:]
 
 

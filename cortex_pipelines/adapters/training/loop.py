@@ -1,4 +1,4 @@
-"""Training loop: packed rows, completion-only loss, best weights by validation loss."""
+"""Training loop: packed rows, best weights by validation loss."""
 
 import hashlib
 import logging
