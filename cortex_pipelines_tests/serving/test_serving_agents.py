@@ -80,7 +80,7 @@ async def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> Non
     async with Client(agents_server(lambda: gateway, SERVICES)) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == {
-            *("complete", "route_task", "lineage", "predict_outcome"),
+            *("complete", "answer_task", "route_task", "lineage", "predict_outcome"),
             *("search_code", "context", "code_graph"),
         }
         assert all(tool.description for tool in tools.values())
@@ -92,6 +92,9 @@ async def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> Non
         assert completion_result["text"] == "".join(delta.text for delta in gateway.stream_blocking(request))
         filled = content(await client.call_tool("complete", arguments | {"suffix": "\n    return x\n"}))
         assert filled["version"] == "shop.dir"
+        unit = {"task": "review", "code": "def f(a):\n    for i in range(len(a)):\n        print(a[i])\n"}
+        reviewed = content(await client.call_tool("answer_task", unit))
+        assert (reviewed["source"], "(range-len-loop)" in reviewed["result"]) == ("analyser", True)
         task = {"task": "The leaked secret key"}
         routed = content(await client.call_tool("route_task", task))
         assert (routed["master"], routed["version"]) == ("security", "rules")
@@ -166,7 +169,7 @@ async def test_what_an_agent_cancels_is_not_written_on(home: Path, tmp_path: Pat
 async def test_what_a_gateway_without_a_project_cannot_answer_is_no_tool(gateway: Gateway) -> None:
     async with Client(agents_server(lambda: gateway, NOTHING)) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-    assert names == {"complete", "route_task", "lineage"}
+    assert names == {"complete", "answer_task", "route_task", "lineage"}
 
 
 @pytest.mark.anyio
