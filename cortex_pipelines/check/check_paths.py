@@ -128,8 +128,7 @@ def _check_file(
     report: Report,
 ) -> None:
     name, content = path.as_posix(), _read(path)
-    if is_generated(name, language_of(name, content.text), content.text, _GENERATED):
-        raise NotCheckedError("is generated or vendored")
+    require_handwritten(name, content.text)
     text = content.text
 
     def fixable(text: str, rounds: Sequence[tuple[Edit, ...]]) -> list[Finding]:
@@ -150,6 +149,12 @@ def _check_file(
                 changed = changed.after(edits)
     report.findings += _reported(check_text(name, text, facts, options.rules), text, changed, accepted, options)
     report.files += 1
+
+
+def require_handwritten(path: str, text: str) -> None:
+    """NotCheckedError for code that no person writes."""
+    if is_generated(path, language_of(path, text), text, _GENERATED):
+        raise NotCheckedError("is generated or vendored")
 
 
 def _reported(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from lsprotocol import types
 
 from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.fixing import disjoint
 from cortex_pipelines.language_server.documents import Document
 
 QUICK_FIX = types.CodeActionKind.QuickFix.value
@@ -42,31 +43,19 @@ def code_actions(
             offered.is_preferred = fix.keeps_behaviour
             yield offered
     for rule in dict.fromkeys(finding.rule for finding in touched):
-        edits, count = _joined(finding for finding in findings if finding.rule == rule)
-        if count > 1:
-            yield action(QUICK_FIX, f"Fix all {count} {rule} in this file", edits)
+        same = disjoint([finding for finding in findings if finding.rule == rule and finding.fix])
+        if len(same) > 1:
+            yield action(QUICK_FIX, f"Fix all {len(same)} {rule} in this file", _edits(same))
     for finding in touched:
         if (comment := _suppression(document, finding)) is not None:
             yield action(QUICK_FIX, f"Ignore {finding.rule} here", [comment], finding)
-    edits, count = _joined(finding for finding in findings if finding.fix and finding.fix.keeps_behaviour)
-    if count:
-        yield action(FIX_ALL, "Fix all that keeps behaviour", edits)
+    kept = disjoint([finding for finding in findings if finding.fix and finding.fix.keeps_behaviour])
+    if kept:
+        yield action(FIX_ALL, "Fix all that keeps behaviour", _edits(kept))
 
 
-def _joined(findings: Iterable[Finding]) -> tuple[list[Edit], int]:
-    """The edits of several fixes and how many these are; of fixes that meet, the first alone."""
-    joined: list[Edit] = []
-    count = 0
-    fixes = [finding.fix for finding in findings if finding.fix is not None]
-    for fix in sorted(fixes, key=lambda fix: fix.edits):
-        if not joined or _end(joined[-1]) < (fix.edits[0].line, fix.edits[0].column):
-            joined += fix.edits
-            count += 1
-    return joined, count
-
-
-def _end(edit: Edit) -> tuple[int, int]:
-    return edit.end_line, edit.end_column
+def _edits(findings: Iterable[Finding]) -> list[Edit]:
+    return sorted(edit for finding in findings if finding.fix for edit in finding.fix.edits)
 
 
 def _suppression(document: Document, finding: Finding) -> Edit | None:

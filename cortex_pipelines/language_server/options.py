@@ -19,6 +19,9 @@ class Options:
     model: str = ""
     """Project, project@champion or project@1.2.0; empty for the gateway's default."""
 
+    project: str = ""
+    """Project whose conventions hold for all open files; empty for the one whose source a file is."""
+
     check: bool = True
     """Whether to report what `cortex check` finds."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
+from pygls.uris import to_fs_path
 
 from cortex_pipelines.check.findings import Finding
 from cortex_pipelines.language_server.documents import Document, Documents
@@ -143,7 +144,7 @@ class CortexServer(LanguageServer):
         checked_version = document.version
         findings: Sequence[Finding] = ()
         if self.options.check and (path := _path_of(document)):
-            work = partial(_check_text, path, document.source)
+            work = partial(_check_text, path, document.source, self._folder_of(path), self.options.project or None)
             try:
                 findings = await asyncio.get_running_loop().run_in_executor(self._worker, work)
             except Exception as error:  # noqa: BLE001 - a rule's fault on one file must not end the server
@@ -153,6 +154,13 @@ class CortexServer(LanguageServer):
             self._checked[uri] = _Checked(checked_version, findings)
             diagnostics = [diagnostic(document, finding) for finding in findings]
             self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics, checked_version))
+
+    def _folder_of(self, path: str) -> Path:
+        """The editor's folder that holds a file, where a project is named; else the file's own."""
+        file = Path(path).absolute()
+        folders = [Path(root) for root in map(to_fs_path, self.workspace.folders) if root]
+        around = [folder for folder in folders if self.options.project and file.is_relative_to(folder)]
+        return max(around, key=lambda folder: len(folder.parts), default=file.parent)
 
     def _drop_futures(self) -> None:
         """Forget answered messages: pygls keeps a future of every notification, and an editor sends one per key."""
@@ -232,13 +240,15 @@ _ENDINGS: dict[str | None, str] = {
 """Ending of file names by the protocol's language identifiers."""
 
 
-def _check_text(path: str, text: str) -> Sequence[Finding]:
+def _check_text(path: str, text: str, folder: Path, project: str | None) -> Sequence[Finding]:
     # loaded by the first check, so that the editor's first question is answered before that
     from cortex_pipelines.check.check import NotCheckedError, check_text
-    from cortex_pipelines.check.project_facts import facts_for
+    from cortex_pipelines.check.check_paths import require_handwritten
+    from cortex_pipelines.check.project_facts import facts_for, rules_for
 
     try:
-        return check_text(path, text, facts_for(Path(path)))
+        require_handwritten(path, text)
+        return check_text(path, text, facts_for(folder, project), rules_for(folder))
     except NotCheckedError:
         return ()  # of another language, or too large: nothing to say at each change
 

@@ -169,7 +169,10 @@ def test_without_a_gateway_it_is_said_once_and_findings_go_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"gatway": "x"}, "there is no setting cortex.gatway; there are gateway, key, model, check, max_tokens"),
+        (
+            {"gatway": "x"},
+            "there is no setting cortex.gatway; there are gateway, key, model, project, check, max_tokens",
+        ),
         (
             {"gateway": "localhost:8008"},
             "the gateway's address is not 'localhost:8008', but such as http://127.0.0.1:8008",
