@@ -58,10 +58,12 @@ lint: install ## style, types, security, secrets, and the borders between rooms
 	cortex dictionary --check
 	python .ci/leaks.py
 	# offline: both carry what they check against
-	zizmor --offline --persona pedantic --quiet --no-progress .github
+	zizmor --offline --persona pedantic --quiet --no-progress .github action.yml
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	pre-commit validate-manifest .pre-commit-hooks.yaml
 	hadolint Containerfile
 
 # One thread a worker: two workers, and the processes that they start, have two cores to share, and
