@@ -107,9 +107,8 @@ demo-full: $(BIN)/.runs ## the same with an adapter for every project
 	$(MAKE) --no-print-directory summary
 
 summary:
-	cortex summary
-	@echo "Every output and its version: cortex status. Every model and its champion: cortex releases."
 	@echo "Look around: make ui, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5000 (MLflow)"
+	cortex summary
 
 ui: $(BIN)/.runs ## Dagster on port 3000 and MLflow on port 5000
 	cortex sync

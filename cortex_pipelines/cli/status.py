@@ -2,12 +2,17 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cortex_pipelines.cli.console import AS_JSON_LIST, FILE, current_project, open_workspace, print_json, say
 from cortex_pipelines.versioning.root import find_root
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cortex_pipelines.projects.status import Outcome
 
 _COLUMNS = ("asset", "rows", "version")
 _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
@@ -101,7 +106,7 @@ def summary() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cortex_pipelines.projects.status import model_scores, project_data
+    from cortex_pipelines.projects.status import model_scores, outcome, project_data
 
     project = current_project()
     console = Console()
@@ -124,7 +129,30 @@ def summary() -> None:
             table.add_row(*score)
         console.print(table)
         click.echo(f"  {model.report}\n")
-    if evaluated:
-        click.echo("In brackets: 95 % intervals. An interval that includes 0 shows no difference.")
-    else:
+    if not evaluated:
         click.echo("No model is evaluated yet: `cortex run` makes what is missing.")
+        return
+    click.echo("In brackets: 95 % intervals. An interval that includes 0 shows no difference.")
+    adapters = [found for name in project.partitions if (found := outcome(project, name))]
+    for found in adapters:
+        _print_outcome(console, found)
+    if adapters:
+        click.echo("\nNext: `cortex serve` answers on port 8008, its page shows base and adapter side by side;")
+        click.echo("`cortex releases` has every model and its champion, `cortex status` every output and its version.")
+
+
+def _print_outcome(console: "Console", found: "Outcome") -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    for answer in found.answers:
+        title = Text(f"\n{answer.path}, held out:\n{answer.prompt}")
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="")
+        for head in ("without the adapter", "with it", "in the repository"):
+            table.add_column(head, overflow="fold", ratio=1)
+        table.add_row(*map(Text, (answer.base, answer.adapter, answer.expected)))
+        console.print(table)
+    if found.gain:
+        click.echo(f"{found.project}: bits per byte saved on held-out completions, over the base: {found.gain}")
+    click.echo(f"{found.project}: {found.served}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from cortex_pipelines.projects.certificate import read_deletions
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
+from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.serving.reviews import WAITING, waiting_rows
 from cortex_pipelines.tracking.recorded_versions import known_versions
@@ -177,6 +179,66 @@ def model_scores(project: Project) -> Iterator[ModelScores]:
             scores = (_router_scores if model.partition is None else _adapter_scores)(metrics)
             report = _report(project, evaluation, model.partition)
             yield ModelScores(model.name, roles["verdict"], roles["reason"], tuple(scores), report)
+
+
+SHOWN = 3
+_SHOWN_LINES = 3  # of a prompt
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """A held-out completion: where it is, the last lines of its prompt, what was written with and without the adapter,
+    and the text in the repository.
+    """
+
+    path: str
+    prompt: str
+    base: str
+    adapter: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of a project's adapter: answers beside its base's, what it gained, and what ``cortex serve`` answers with."""
+
+    project: str
+    answers: tuple[ShownAnswer, ...]
+    gain: str | None
+    served: str
+
+
+def outcome(project: Project, name: str) -> Outcome | None:
+    """None if the project's adapter is not evaluated. The answers are the first by the hash of the example."""
+    folder = project.output("code_adapter_evaluation", name)
+    metrics = read_json(folder / "metrics.json")
+    if not metrics:
+        return None
+    answers: list[ShownAnswer] = []
+    if (folder / "generations.parquet").exists():
+        rows = GENERATIONS.read(folder).filter(task="completion", asked="plain", sample=0)
+        base, challenger = (rows.filter(role=role).sort("example_id").head(SHOWN) for role in ("base", "challenger"))
+        for without, with_adapter in zip(base.iter_rows(named=True), challenger.iter_rows(named=True), strict=True):
+            lines = without["prompt"].rstrip().splitlines()[-_SHOWN_LINES:]
+            texts = (without["output"], with_adapter["output"], without["expected"])
+            answers.append(
+                ShownAnswer(without["path"], "\n".join(lines), *(dedent(text).strip("\n") for text in texts))
+            )
+    gain = None
+    if metrics.get(_COMPLETION_GAIN) is not None:
+        gain = _interval(metrics, _COMPLETION_GAIN, "bits_per_byte")
+    (model,) = (model for model in project_models(project) if model.partition == name)
+    return Outcome(name, tuple(answers), gain, _served(name, model_roles(project.root, model)))
+
+
+def _served(name: str, roles: Mapping[str, Any]) -> str:
+    champion, challenger = roles["champion"], roles["challenger"]
+    if champion is not None and champion == challenger:
+        number = roles["numbers"].get(champion)
+        return f"promoted{f' as {number}' if number else ''}; `cortex serve` answers with it as `{name}`"
+    stays = f"the champion {champion} stays `{name}`" if champion else f"`{name}` is answered without an adapter"
+    verdict = roles["verdict"] or "missing"
+    return f"not promoted, its verdict is `{verdict}`: {stays}, and the adapter is `{name}@challenger`"
 
 
 _COMPLETION_GAIN = "completion_improvement_over_base"

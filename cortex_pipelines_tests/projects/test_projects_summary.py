@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
+from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines_tests.messages import missing
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -50,3 +51,42 @@ def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monke
     assert "12.85 base model 12.80 -0.5 (-2.9 to +2.6) % 48" in after
     assert "bits per byte" not in after  # nothing was measured on completions
     assert "data/code_adapter_evaluation/shop/report.html" in after
+    assert "shop: not promoted, its verdict is `kept`: `shop` is answered without an adapter" in after
+
+
+def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_served(tmp_path, monkeypatch) -> None:
+    root = tmp_path / "p"
+    root.mkdir()
+    (root / "params.yaml").write_text(PARAMETERS)
+    folder = root / "data/code_adapter_evaluation/shop"
+    gain = {
+        f"completion_improvement_over_base{end}": value for end, value in (("", 0.05), ("_low", 0.02), ("_high", 0.08))
+    }
+    write(folder / "metrics.json", ADAPTER | gain)
+    row = {"asked": "plain", "sample": 0, "expected": "return 0", "path": "a.py", "language": "python"}
+    row |= {"kind": "", "cluster": "", "exact_match": False, "right": False, "edit_similarity": 0.0}
+    rows = [
+        row
+        | {
+            "example_id": example,
+            "task": task,
+            "role": role,
+            "prompt": f"def {example}():",
+            "output": f"    {role}_{example}",
+        }
+        for task, examples in (("completion", "dcba"), ("naming", "_"))
+        for example in examples
+        for role in ("challenger", "base")
+    ]
+    rows.append(rows[0] | {"asked": "rephrased", "example_id": "a", "output": "reworded"})
+    GENERATIONS.frame(rows).write_parquet(folder / "generations.parquet")
+    version = "0" * 32
+    write(root / "data/code_adapter_release/shop/verdict.json", {"verdict": "promoted", "model_version": version})
+    text = summary_text(root, monkeypatch)
+    shown = [f"{role}_{example}" for example in "abc" for role in ("base", "challenger")]
+    assert [word for word in text.split() if word.startswith(("base_", "challenger_"))] == shown
+    assert text.count("return 0") == 3
+    assert "over the base: +0.050 (+0.020 to +0.080) shop: not promoted, its verdict is `promoted`" in text
+    champion = {"champions": {"code_adapter": {"shop": {"champion": version, "previous": None}}}}
+    (root / "releases.lock").write_text(json.dumps(champion) + "\n")
+    assert "shop: promoted; `cortex serve` answers with it as `shop`" in summary_text(root, monkeypatch)
