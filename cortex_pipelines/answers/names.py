@@ -28,6 +28,11 @@ _WRAPPERS = split_words(
 _CALLS = split_words("call call_expression method_invocation")
 _MEMBERS = split_words("attribute member_expression field_access selector_expression field_expression")
 _MADE = split_words("new_expression object_creation_expression composite_literal struct_expression")
+_SETTING = split_words(
+    "assignment named_expression variable_declarator assignment_expression short_var_declaration var_spec const_spec "
+    "assignment_statement let_declaration"
+)
+_WITH_ERROR = frozenset({"short_var_declaration", "assignment_statement"})
 _LAST = ("attribute", "property", "field", "name")
 _PRIMITIVE = split_words(
     "int str float bool bytes object any list dict set tuple string number boolean unknown void long double "
@@ -76,10 +81,12 @@ def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
 
 def _by_field(node: Node, field: str, name: str) -> ValueName | None:
     target = node.child_by_field_name(field)
-    if target is None or text_of(target).strip() != name or node.type in ("keyword_argument", "pair"):
+    if node.type in _WITH_ERROR and target is not None and target.named_children:
+        target = target.named_children[0]  # the rest are whether there is one, and an error
+    if target is None or text_of(target).strip() != name or node.type not in (_SETTING | _LOOPS):
         return None
     value = node.child_by_field_name("value") or node.child_by_field_name("right")
-    if value is None or name in text_of(value):
+    if value is None or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text_of(value)):
         return None
     if node.type in _LOOPS:
         return ValueName(found, 0.6) if (found := _element(value)) else None
@@ -113,9 +120,7 @@ def _noun(value: Node) -> str:
     node = _bare(value)
     words = _words_of_value(node)
     if node.type in _CALLS:
-        nouns = list(words)
-        while nouns and nouns[0].lower() in _VERBS:
-            nouns.pop(0)
+        nouns = words[1:] if words[:1] and words[0].lower() in _VERBS else list(words)
         is_known = len(words) == 1 and words[0] in _KNOWN.values()
         if not (is_known or len(nouns) < len(words) or (words[:1] and words[0][:1].isupper())):
             return ""
@@ -134,7 +139,9 @@ def _words_of_value(node: Node) -> list[str]:
         if called in _KNOWN:
             return [_KNOWN[called]]
         words = split_name(called)
-        if called.lower() in _VERBS or (function.type in _MEMBERS and words and words[0].lower() in ("new", "default")):
+        if called.lower() in _VERBS or (
+            function.type in (*_MEMBERS, "scoped_identifier") and words and words[0].lower() in ("new", "default")
+        ):
             return _words_of_owner(function)
         return words
     if node.type in _MADE:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.check.project_facts import ProjectFacts
 from cortex_pipelines.datasets.tasks.naming import conventions
 from cortex_pipelines.prompts.examples import Example, read_examples
 from cortex_pipelines.words import split_name
@@ -44,6 +45,9 @@ class Team:
 
     name: str = ""
     outputs: Mapping[str, Path] = field(default_factory=dict)
+    facts: ProjectFacts | None = None
+    """What `cortex check` knows of it."""
+
     learned: frozenset[str] = frozenset()
     """Tasks that its adapter was trained on."""
 
@@ -75,6 +79,12 @@ class Team:
             scored.append((shared / together if together else 0.0, example))
         scored.sort(key=lambda pair: (-pair[0], pair[1].example_id))
         yield from ((example, score) for score, example in scored[:most])
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Words of the names in its naming examples, in lower case."""
+        names = (example.completion for example, _ in self._examples_of("naming"))
+        return frozenset(word.lower() for name in names for word in split_name(name))
 
     @cached_property
     def files(self) -> Mapping[str, Sequence[str]]:

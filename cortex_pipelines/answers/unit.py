@@ -7,17 +7,18 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.node_table import split_words
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.extraction.refactoring.model import Function, ParsedFile, Type
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines.syntax.grammars import grammar_for
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
 _ENDINGS = dict(zip(LANGUAGES, ("py", "js", "ts", "java", "go", "rs"), strict=True))
@@ -25,6 +26,8 @@ _SPECIFIC = ("go", "rust", "javascript", "typescript", "java", "python")
 """Languages by how little other code their grammars take for theirs."""
 
 _MOST_BYTES = 1_000_000
+_MOST_GUESSED = 10_000
+"""Longest code, in characters, whose language is looked for: parsing by five other grammars takes its time."""
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -103,12 +106,32 @@ class CodeUnit:
 _LEAVING = frozenset({"return", "yield", "raise", "throw", "break", "continue", "await", "del", "delete", "panic", "?"})
 
 
+_IN_PLACES = split_words(
+    "_ __future__ abstract accessor any as asserts async auto_trait await bigint block boolean crate declare default "
+    "exec expr expr_2021 from gen get global ident infer item keyof let lifetime literal macro_rules match meta method "
+    "module namespace never number object of open opens override pat pat_param path permits print property provides "
+    "raw readonly record requires satisfies sealed set static stmt string symbol target to transitive tt ty type union "
+    "unique unknown uses vis when with"
+)
+"""Words of the grammars that are so only in places, and may name a variable elsewhere."""
+
+
+@cache
+def keywords(language: str) -> frozenset[str]:
+    """Words of a language that cannot name a variable."""
+    kinds = parse(b"", grammar_for(language)).language
+    assert kinds is not None  # nosec B101: of every tree
+    ids = (kind for kind in range(kinds.node_kind_count) if kinds.node_kind_is_visible(kind))
+    words = {kinds.node_kind_for_id(kind) for kind in ids if not kinds.node_kind_is_named(kind)}
+    return frozenset(word for word in words if word and word.isidentifier()) - _IN_PLACES
+
+
 def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
     """A unit as it was sent: with a margin or without, a method alone or in its class.
 
     Raises UnitError: it does not parse, or would take too long to.
     """
-    lines = text.replace("\r\n", "\n").strip("\n")
+    lines = text.replace("\r\n", "\n").lstrip("\n")
     code = textwrap.dedent(lines)
     margin = lines[: len(lines) - len(lines.lstrip())] if code != lines else ""
     named = path if path and language_of(path, "") == language else f"unit.{_ENDINGS[language]}"
@@ -118,7 +141,8 @@ def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
         if isinstance(unit, CodeUnit):
             return unit
         problem = problem or unit
-    others = (each for each in _SPECIFIC if isinstance(_parsed(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
+    languages = _SPECIFIC if len(code) <= _MOST_GUESSED else ()
+    others = (each for each in languages if isinstance(_parsed(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
     other = next(others, None)
     hint = f"; it parses as {other}: say so in context.language or by context.path" if other else ""
     raise UnitError(f"does not parse as {language}: {problem}{hint}")

@@ -13,6 +13,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest, b
 from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.answers.team import TEAM_ASSETS, Team
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.check.project_facts import ProjectFacts
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.team_patterns import served_patterns
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
@@ -217,7 +218,8 @@ def open_team(project: Project, name: str) -> Team:
     with suppress(OSError, ValueError):  # nothing is trained
         learned = read_json(examples)
     outputs = {asset: project.output(asset, name) for asset in TEAM_ASSETS}
-    return Team(name, outputs, frozenset(task for task, ids in learned.items() if ids))
+    facts = ProjectFacts(project.root, name, "", project.root / ".cortex")  # paths of questions are the tables' own
+    return Team(name, outputs, facts, frozenset(task for task, ids in learned.items() if ids))
 
 
 def _released(entries: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:

@@ -96,7 +96,10 @@ def _direction(question: Question, means: Means, importer: str, imported: str) -
     first, second = (_part(part, known) for part in (importer, imported))
     if first is None or second is None:
         return
-    forward, back = _chain(first, second, pairs), _chain(second, first, pairs)
+    direct = {(first, second): [(first, second)], (second, first): [(second, first)]}
+    forward, back = (direct[pair] if pair in pairs else [] for pair in direct)
+    if not forward and not back:  # by way of others, unless they go round
+        forward, back = _chain(first, second, pairs), _chain(second, first, pairs)
     if forward and not back:
         yield Candidate(f"allowed: {first} may import {second}: {_said(forward)}.", "analyser")
     elif back and not forward:

@@ -1,18 +1,19 @@
 """Find a name: by what the value is, by the model, and by how the team called what looks alike."""
 
+import builtins
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
 from cortex_pipelines.answers.names import named_by_value, restyled
 from cortex_pipelines.answers.question import Question, TaskContext, TaskError
 from cortex_pipelines.answers.team import TYPES
-from cortex_pipelines.answers.unit import CodeUnit, UnitError, parse_code
+from cortex_pipelines.answers.unit import CodeUnit, UnitError, keywords, parse_code
 from cortex_pipelines.augmentation.node_table import split_words
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.datasets.answerable import language_names
 from cortex_pipelines.datasets.tasks.naming import masked, naming_example, style_of
 from cortex_pipelines.prompts.examples import StopRule
+from cortex_pipelines.words import split_name
 
 PLACEHOLDER = "name_to_be_found"
 """Stands where the input has the mask, so that it parses."""
@@ -59,14 +60,15 @@ def prompt(question: Question, parameters: Parameters) -> tuple[Mapping[str, str
     size = len(question.code.code.encode()) + _MORE_THAN_A_PROMPT
     room = parameters.datasets.model_copy(update={"max_prompt_bytes": size})
     example = naming_example(unit, kind_of(question), asked_name(question), room)
-    assert example is not None  # nosec B101: the name stands in the code
+    if example is None:  # such as of `a`
+        raise NoAnswerError(f"the model cannot be asked for {asked_name(question)}, a word of the question itself")
     return {"example": example}, "line"
 
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     unit, name, kind = question.code, asked_name(question), kind_of(question)
     if not unit.words[name]:
-        return
+        raise NoAnswerError(f"{name} does not stand in the code")
     style = _style(question, means)
 
     def styled(found: str) -> str:
@@ -75,16 +77,19 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     if (by_value := named_by_value(unit, name)) is not None:
         yield Candidate(styled(by_value.name), "analyser", by_value.score)
     values, extent = prompt(question, means.parameters)
-    for written in means.write(values, extent, grammar=_GRAMMAR, sampled=_SAMPLED):
-        yield Candidate(styled(written.text.strip()), "model", written.score)
     for example, similarity in means.team.nearest("naming", question.language, values["example"]):
         if similarity >= _LEAST_SIMILARITY and example.kind == kind:
             yield Candidate(styled(example.completion.strip()), "team", similarity)
+    for written in means.write(values, extent, grammar=_GRAMMAR, sampled=_SAMPLED):
+        yield Candidate(styled(written.text.strip()), "model", written.score)
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:
     unit, name = question.code, asked_name(question)
-    taken = set(unit.words) | set(re.findall(r"\w+", question.context.code)) | language_names(question.language)
+    taken = {text.decode(errors="replace") for kind, text in unit.snippet.tokens if "identifier" in kind}
+    taken |= set(re.findall(r"\w+", question.context.code))
+    taken |= keywords(question.language) | set(dir(builtins) if question.language == "python" else ())
+    known_words = {word.lower() for each in unit.words if each != name for word in split_name(each)}
     style = _style(question, means)
 
     def is_a_name(candidate: Candidate) -> str | None:
@@ -97,6 +102,12 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
         if candidate.result == name:
             return f"{name} is the name that nobody here would change"
         return f"{candidate.result} is taken" if candidate.result in taken else None
+
+    def is_familiar(candidate: Candidate) -> str | None:
+        words = {word.lower() for word in split_name(candidate.result) if len(word) > 1}
+        if candidate.source != "model" or words <= known_words | means.team.words:
+            return None
+        return f"{candidate.result} has words that neither the code nor the team uses"
 
     def follows(candidate: Candidate) -> str | None:
         fits = not style or style_of(candidate.result) in (
@@ -115,6 +126,7 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
     return [
         Check("is a name", is_a_name),
         Check("free in scope", is_free),
+        Check("in words of the code or the team", is_familiar),
         Check("follows convention", follows),
         Check("parses", parses),
     ]
@@ -133,4 +145,4 @@ def _style(question: Question, means: Means) -> str:
     return means.team.convention(kind, question.language)
 
 
-TASK = Task(candidates, checks, prompt, "the name does not stand in the code", code_of)
+TASK = Task(candidates, checks, prompt, "nobody here knows a better name", code_of)

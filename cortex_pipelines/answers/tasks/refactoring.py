@@ -5,11 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+from cortex_pipelines.answers.open_files import open_files
 from cortex_pipelines.answers.question import Question
 from cortex_pipelines.answers.unit import CodeUnit, UnitError, parse_code
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
 from cortex_pipelines.prompts.examples import StopRule
+
+OPEN_FILE, OPEN_FILE_BELIEF = "open-file", 0.9
+"""Name and expected precision of the remark on a file that is opened without ``with``."""
 
 _MOST_FIXES = 20
 """One after another; each has a smell less, and no real function has more that can be mended."""
@@ -31,12 +35,19 @@ def mended(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
     """Code without its smells that can be mended by rule, or without one of them, and the fixes made."""
     code, made = unit.code, list[SmellFix]()
     while len(made) < _MOST_FIXES:
-        fixes = [fix for fix in smell_fixes(code, unit.language, unit.path) if not smell or fix.smell == smell]
+        every = [*smell_fixes(code, unit.language, unit.path), *_closed_files(code, unit.language)]
+        fixes = [fix for fix in every if not smell or fix.smell == smell]
         if not fixes:
             break
         code = fixes[0].after
         made.append(fixes[0])
     return code, made
+
+
+def _closed_files(code: str, language: str) -> Iterator[SmellFix]:
+    for file in open_files(code) if language == "python" else ():
+        if file.code is not None:
+            yield SmellFix(OPEN_FILE, "smell", code, file.code, "It is closed when the block ends, by an error too.")
 
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
@@ -45,12 +56,16 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     if not context.request:
         code, made = mended(unit, smell)
         if made:
-            yield Candidate(unit.shown(code), "analyser", min(LABELS[fix.smell].belief for fix in made))
+            yield Candidate(unit.shown(code), "analyser", min(_belief(fix) for fix in made))
             return
     if context.request or context.smell:
         values, extent = prompt(question, means.parameters)
         for written in means.write(values, extent, sampled=1):
             yield Candidate(written.text, "model", written.score)
+
+
+def _belief(fix: SmellFix) -> float:
+    return LABELS[fix.smell].belief if fix.smell in LABELS else OPEN_FILE_BELIEF
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:

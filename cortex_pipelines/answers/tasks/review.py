@@ -1,29 +1,43 @@
-"""Say what a reviewer would about a unit: its smells with what mends them, and names against the convention."""
+"""Say what a reviewer would about a unit: what `cortex check` finds, and what is unused, unclosed or too large."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cortex_pipelines.annotation.evidence import read_file
-from cortex_pipelines.annotation.labels.vocabulary import LABELS
+from cortex_pipelines.annotation.evidence import SizeMetrics, read_file
+from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
+from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
 from cortex_pipelines.answers.names import restyled
+from cortex_pipelines.answers.open_files import open_files
 from cortex_pipelines.answers.question import Question
-from cortex_pipelines.answers.tasks.refactoring import mended
+from cortex_pipelines.answers.tasks.refactoring import OPEN_FILE, OPEN_FILE_BELIEF
 from cortex_pipelines.answers.unit import CodeUnit
+from cortex_pipelines.check.check import NotCheckedError, check_text
+from cortex_pipelines.check.rules import LIMITED, RULES
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.datasets.tasks.naming import style_of
+from cortex_pipelines.extraction.refactoring.model import OBJECT, Function
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.prompts.examples import StopRule
 from cortex_pipelines.syntax.grammars import grammar_for
 
 _SURE = 0.8
-"""Expected precision of a label from which it is said; the rest is right too seldom to be read."""
+"""Expected precision from which a remark is made; the rest is right too seldom to be read."""
+
+_OF_A_PLACE = frozenset({"existing-function", "forbidden-import"})
+"""Rules that have to know the file: a function does the same as itself."""
+
+_CLOSURES = ("python", "javascript", "typescript", "rust")
+"""Languages whose functions mostly choose their parameters themselves; a handler of Go or a method may not."""
+
 _LINE = re.compile(r"^line (\d+):", re.MULTILINE)
+_WORD = re.compile(r"\b[^\W\d]\w*\b")
+_EMPTY = re.compile(r"^\s*(?:pass|\.\.\.|raise NotImplementedError.*|todo!\(\)|unimplemented!\(\))$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Comment:
     """A remark on a line of the unit, counted from 1; ``precision``: how often such remarks are right."""
 
@@ -36,55 +50,122 @@ def prompt(_question: Question, _parameters: Parameters) -> tuple[Mapping[str, s
     return {}, "paragraph"  # no model is asked
 
 
-def comments_on(unit: CodeUnit, means: Means) -> list[Comment]:
-    return sorted([*_smells(unit, means), *_names(unit, means)], key=lambda comment: (comment.line, comment.text))
+def comments_on(question: Question, means: Means) -> list[Comment]:
+    """Remarks in the order of lines, each once."""
+    unit, above = question.code, question.code.snippet.prefix.count(b"\n")
+    last = above + unit.code.count("\n") + 1
+    made = [*_found(question, means), *_too_large(question, means)]
+    made += [*_unused(unit), *_unclosed(unit), *_names(unit, means)]
+    inside = {comment for comment in made if above < comment.line <= last}
+    return [Comment(each.line - above, each.text, each.precision) for each in sorted(inside)]
 
 
-def _smells(unit: CodeUnit, means: Means) -> Iterator[Comment]:
-    snippet, parameters = unit.snippet, means.parameters
-    data = snippet.prefix + snippet.code + snippet.suffix
+def _found(question: Question, means: Means) -> Iterator[Comment]:
+    """What ``cortex check`` finds by every rule that is right often enough."""
+    unit, project = question.code, means.team.facts
+    beliefs = {name: LABELS[name].belief if name in LABELS else 0.9 for name in RULES}
+    rules = {name for name, belief in beliefs.items() if belief >= _SURE}
+    rules -= set() if question.context.path else _OF_A_PLACE
+    text = (unit.snippet.prefix + unit.snippet.code + unit.snippet.suffix).decode(errors="replace")
+    try:
+        findings = check_text(unit.path, text, project, rules)
+    except NotCheckedError:
+        return
+    for finding in findings:
+        fix = finding.fix.description if finding.fix is not None else ""
+        remedy = f" Fix: {fix[:1].lower()}{fix[1:]}" if fix else ""
+        belief = beliefs.get(finding.rule.partition("/")[0], _SURE)
+        yield Comment(finding.line, f"{finding.message}{remedy} ({finding.rule})", belief)
+
+
+def _too_large(question: Question, means: Means) -> Iterator[Comment]:
+    """What exceeds the limits of ``annotation``, with its figures."""
+    unit, limits = question.code, means.parameters.annotation
+    data = unit.snippet.prefix + unit.snippet.code + unit.snippet.suffix
     grammar = grammar_for(unit.language, unit.path)
-    units = [each._asdict() for each in file_units(data, unit.language, unit.path, parameters.extraction)]
-    found, _ = read_file(snippet.tree, data, grammar, units, parameters.annotation)
-    _, fixes = mended(unit)
-    remedies = {fix.smell: fix.explanation.removeprefix(LABELS[fix.smell].explanation).strip() for fix in fixes}
-    starts = [0, *(at + 1 for at, byte in enumerate(data) if byte == 10)]
-    above = snippet.prefix.count(b"\n")
-    inside = range(len(snippet.prefix), len(snippet.prefix) + len(snippet.code))
-    for item in dict.fromkeys(found):
-        label = LABELS[item.label]
-        if label.kind == "pattern" or label.belief < _SURE or item.start not in inside:
+    units = [each._asdict() for each in file_units(data, unit.language, unit.path, means.parameters.extraction)]
+    labels = LIMITED - (NOT_IN_TESTS if is_test(question.context.path) else frozenset())
+    found, sizes = read_file(unit.snippet.tree, data, grammar, units, limits, labels)
+    by_start = {each["start_byte"]: size for each, size in zip(units, sizes, strict=True)}
+    for item in found:
+        if item.label not in labels or LABELS[item.label].belief < _SURE:
             continue
-        line = bisect_left(starts, item.start + 1) - above
-        remedy = f" Mended: {remedies[item.label]}" if item.label in remedies else ""
-        yield Comment(line, f"{label.explanation}{remedy} ({item.label})", label.belief)
+        line, size = data.count(b"\n", 0, item.start) + 1, by_start.get(item.start)
+        figures = _figures(item.label, size, limits) if size is not None else ""
+        yield Comment(line, f"{figures}{LABELS[item.label].explanation} ({item.label})", LABELS[item.label].belief)
+
+
+def _figures(label: str, size: SizeMetrics, limits: AnnotationSettings) -> str:
+    complexity = size.complexity
+    said = {
+        "long-method": (f"{size.lines} lines", limits.max_lines, "Give its steps functions of their own. "),
+        "long-parameter-list": (
+            f"{size.parameters} parameters",
+            limits.max_parameters,
+            "Group what belongs together. ",
+        ),
+        "complex-method": (f"{complexity.cyclomatic} paths", limits.max_cyclomatic, "Give its cases functions. "),
+        "god-class": (f"{size.methods} methods", limits.max_methods, "Divide it by what they are for. "),
+    }
+    if label not in said:
+        return ""
+    figure, usual, advice = said[label]
+    return f"{figure}, at most {usual} are usual. {advice}"
+
+
+def _unused(unit: CodeUnit) -> Iterator[Comment]:
+    for function in unit.functions if unit.language in _CLOSURES else ():
+        code = function.location.code
+        if function.kind == "method" or code.startswith("@") or is_test(unit.path) or function.name.startswith("test"):
+            continue
+        if not function.has_body or not function.statements or _EMPTY.search(code):
+            continue
+        words = _WORD.findall(code)
+        names = [each.name for each in function.parameters if words.count(each.name) == 1 and each.name[:1] != "_"]
+        if names:
+            listed = f"{', '.join(names[:-1])} and {names[-1]} are" if names[1:] else f"{names[0]} is"
+            yield Comment(function.location.line, f"{listed} never used. (unused-parameter)", 0.9)
+
+
+def _unclosed(unit: CodeUnit) -> Iterator[Comment]:
+    for file in open_files(unit.code) if unit.language == "python" else ():
+        line = unit.snippet.prefix.count(b"\n") + file.line
+        sentence = f"{file.name} stays open if an error comes before it is closed. Open it in a with statement."
+        yield Comment(line, f"{sentence} ({OPEN_FILE})", OPEN_FILE_BELIEF)
 
 
 def _names(unit: CodeUnit, means: Means) -> Iterator[Comment]:
-    above = unit.snippet.prefix.count(b"\n")
     for function in unit.functions:
-        kind = "method" if function.kind == "method" else "function"
-        yield from _name(function.name, kind, function.location.line - above, unit, means)
+        yield from _vague(function)
+        if means.team.facts is None:  # else `cortex check` knows the project's form
+            kind = "method" if function.kind == "method" else "function"
+            yield from _name(function.name, kind, function.location.line, unit, means)
         for parameter in function.parameters:
-            yield from _name(parameter.name, "variable", parameter.line - above, unit, means)
-    for each in unit.types:
-        yield from _name(each.name, "class", each.location.line - above, unit, means)
+            yield from _name(parameter.name, "variable", parameter.line, unit, means)
+    for each in unit.types if means.team.facts is None else ():
+        if each.kind != OBJECT:
+            yield from _name(each.name, "class", each.location.line, unit, means)
+
+
+def _vague(function: Function) -> Iterator[Comment]:
+    if len(function.name) == 1 and function.name.isalpha():
+        yield Comment(function.location.line, f"{function.name} does not say what it does or returns. (naming)", 0.9)
 
 
 def _name(name: str, kind: str, line: int, unit: CodeUnit, means: Means) -> Iterator[Comment]:
     style, has = means.team.convention(kind, unit.language), style_of(name)
     fits = {style, "lower"} if style in ("snake_case", "camelCase") else {style}
     exported = unit.language == "go" or (style == "PascalCase" and has == "UPPER_CASE")
-    if not style or has in (*fits, "other") or exported or name.startswith("__"):
+    exported = exported or (unit.language in ("javascript", "typescript") and has == "PascalCase")  # makes objects
+    if not style or has in (*fits, "other") or exported or name.startswith("__") or len(name) == 1:
         return
     better = restyled(name, style, like=name)
     if better != name:
-        whose = "in this project" if means.team.name else f"in {unit.language}"
-        yield Comment(line, f"{name} is {has}; such names are {style} {whose}: {better}. (naming)", 0.9)
+        yield Comment(line, f"{name} is {has}; such names are {style} in {unit.language}: {better}. (naming)", 0.9)
 
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
-    if comments := comments_on(question.code, means):
+    if comments := comments_on(question, means):
         text = "\n".join(f"line {comment.line}: {comment.text}" for comment in comments)
         yield Candidate(text, "analyser", min(comment.precision for comment in comments))
 

@@ -1,0 +1,86 @@
+"""Files that a Python function opens and does not close for certain, and the ``with`` statement that does."""
+
+import ast
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_READERS = frozenset({"load", "dump", "safe_load", "list", "sorted", "sum", "len"})
+"""Functions that are done with a file when they return; what else gets it may keep it."""
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file that is opened on a line, counted from 1; ``code`` opens it by ``with``, None where that is not safe."""
+
+    line: int
+    name: str
+    code: str | None
+
+
+def open_files(code: str) -> list[OpenFile]:
+    """Assignments of ``open()`` whose file is not handed on; none for code that does not parse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return []
+    found = []
+    for node in ast.walk(tree):
+        for block in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
+            if isinstance(block, list):
+                found += [file for index in range(len(block)) if (file := _opened(block, index, code))]
+    return sorted(found, key=lambda file: file.line)
+
+
+def _opened(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None:
+    statement = block[index]
+    if not (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)):
+        return None
+    target, function = statement.targets[0], statement.value.func
+    if len(statement.targets) != 1 or not isinstance(target, ast.Name):
+        return None
+    if not (isinstance(function, ast.Name) and function.id == "open"):
+        return None
+    following = block[index + 1 :]
+    using = [place for place, each in enumerate(following) if any(_uses(each, target.id))]
+    if not using or not all(_is_brief(use, each) for each in following for use in _uses(each, target.id)):
+        return None
+    inside = following[: using[-1] + 1]
+    return OpenFile(statement.lineno, target.id, _with(statement, inside, target.id, code))
+
+
+def _uses(node: ast.AST, name: str) -> Iterator[ast.Name]:
+    return (each for each in ast.walk(node) if isinstance(each, ast.Name) and each.id == name)
+
+
+def _is_brief(use: ast.Name, statement: ast.stmt) -> bool:
+    """Whether the file is read or written in place, so that nothing holds it later."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and node.value is use:
+            return True
+        if isinstance(node, ast.For) and node.iter is use:
+            return True
+        if isinstance(node, ast.Call) and use in node.args:
+            function = node.func
+            return (function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")) in _READERS
+    return False
+
+
+def _with(opened: ast.Assign, inside: Sequence[ast.stmt], name: str, code: str) -> str | None:
+    lines = code.splitlines()
+    last = inside[-1].end_lineno or inside[-1].lineno
+    body = lines[opened.lineno : last]
+    if opened.end_lineno != opened.lineno or lines[opened.lineno - 1].count(";") or any('"""' in line for line in body):
+        return None
+    closing = [each.lineno for each in inside if ast.unparse(each) == f"{name}.close()"]
+    kept = [line for number, line in enumerate(body, opened.lineno + 1) if number not in closing]
+    if any(ast.unparse(each) != f"{name}.close()" and ".close()" in ast.unparse(each) for each in inside) or not kept:
+        return None
+    first = lines[opened.lineno - 1]
+    margin = first[: len(first) - len(first.lstrip())]
+    step = "\t" if margin.startswith("\t") else "    "
+    head = f"{margin}with {ast.get_source_segment(code, opened.value)} as {name}:"
+    changed = [*lines[: opened.lineno - 1], head, *(step + line if line else line for line in kept), *lines[last:]]
+    return "\n".join(changed) + ("\n" if code.endswith("\n") else "")
