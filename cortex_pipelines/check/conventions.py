@@ -13,6 +13,7 @@ import polars as pl
 from cortex_pipelines.check.checked_file import CheckedFile
 from cortex_pipelines.check.findings import Finding
 from cortex_pipelines.check.project_facts import ProjectFacts
+from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.test_cases import is_test
 
 NAMING, UNDOCUMENTED, STYLE = "naming", "missing-documentation", "documentation-style"
@@ -31,8 +32,6 @@ _GROUPS = {
     "function": "functions",
     "method": "methods",
     **dict.fromkeys(("class", "interface", "struct", "trait", "enum"), "types"),
-    "variable": "variables",
-    "constant": "constants",
 }
 _DOCUMENTED = ("functions", "methods", "types")
 _PARAMETERS = {
@@ -67,7 +66,8 @@ class _Unit(NamedTuple):
     @property
     def is_named_by_choice(self) -> bool:
         """Not by the language, as a constructor or ``__len__``."""
-        return not re.fullmatch(r"__\w+__|_+", self.name) and self.name not in self.qualified_name.split(".")[:-1]
+        outer = self.qualified_name.split(".")[:-1]
+        return self.name.isidentifier() and not re.fullmatch(r"__\w+__|_+", self.name) and self.name not in outer
 
     @property
     def is_public(self) -> bool:
@@ -95,34 +95,45 @@ class _Conventions:
     naming: Mapping[tuple[str, bool, str], _Convention]
     documented: Mapping[tuple[str, bool, str], _Convention]
     style: Mapping[tuple[str, str], _Convention]  # by language and aspect
-    usual: frozenset[str]  # names defined more than once: an interface chose them
+    known: frozenset[str]  # names that are there: the team lives with them
 
 
 def find_broken_conventions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
     units_path = project.table("code_units", "units.parquet")
     if units_path is None or not {NAMING, UNDOCUMENTED, STYLE} & set(rules) or _EXAMPLES.search(file.source_path):
         return
-    conventions = _learnt(units_path)
+    conventions, units = _learnt(units_path), list(_code_units(file))
+    found = [finding for unit, code in units for finding in _findings(file, unit, code, conventions)]
+    undocumented = sum(finding.rule == UNDOCUMENTED for finding in found)
+    # a file that mostly does otherwise has a convention of its own, or the project has changed its mind
+    is_usual = undocumented == 1 or 2 * undocumented < sum(_is_documentable(code) for _, code in units)
+    yield from (finding for finding in found if finding.rule in rules and (is_usual or finding.rule != UNDOCUMENTED))
+
+
+def _code_units(file: CheckedFile) -> Iterator[tuple[Unit, _Unit]]:
     for unit in file.units:
-        if unit.kind not in _GROUPS or file.is_broken(unit.start_byte, unit.end_byte):
-            continue
-        end = unit.end_byte if unit.body_start_byte is None else unit.body_start_byte
-        head = file.data[unit.start_byte : end].decode(errors="replace")
-        code = _Unit(file.source_path, file.language, unit.kind, unit.name, unit.qualified_name, unit.docstring, head)
-        start = file.line_starts[unit.name_line - 1]
-        line_end = file.data.find(b"\n", start)
-        found = file.data.find(unit.name.encode(), start, line_end if line_end >= 0 else len(file.data))
-        at, length = (found, len(unit.name.encode())) if found >= 0 else (unit.start_byte, 1)
-        for rule, message in _broken(code, conventions):
-            if rule in rules:
-                yield file.finding(at, at + length, rule, message)
+        if unit.kind in _GROUPS and not file.is_broken(unit.start_byte, unit.end_byte):
+            end = unit.end_byte if unit.body_start_byte is None else unit.body_start_byte
+            head = file.data[unit.start_byte : end].decode(errors="replace")
+            shown = (unit.kind, unit.name, unit.qualified_name, unit.docstring, head)
+            yield unit, _Unit(file.source_path, file.language, *shown)
+
+
+def _findings(file: CheckedFile, unit: Unit, code: _Unit, conventions: _Conventions) -> Iterator[Finding]:
+    at = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), unit.start_byte)
+    for rule, message in _broken(code, conventions):
+        yield file.finding(at, at + len(unit.name.encode()), rule, message)
 
 
 def _broken(unit: _Unit, conventions: _Conventions) -> Iterator[tuple[str, str]]:
     what = f"{'test ' if unit.group[1] else ''}{unit.group[2]}"
     naming = conventions.naming.get(unit.group)
-    is_free = unit.is_named_by_choice and unit.name not in conventions.usual and unit.name.isidentifier()
-    if naming and is_free and not _NAMES[naming.meaning].fullmatch(unit.name):
+    if (
+        naming
+        and unit.is_named_by_choice
+        and unit.name not in conventions.known
+        and not _NAMES[naming.meaning].fullmatch(unit.name)
+    ):
         yield NAMING, f"{unit.name}: {what} here are {naming.meaning} ({naming.evidence})."
     documented = conventions.documented.get(unit.group)
     if documented and _is_documentable(unit) and not unit.docstring:
@@ -149,7 +160,7 @@ def _style_of(unit: _Unit) -> Iterator[tuple[str, str]]:
         return
     summary = _PARAGRAPH_END.split(unit.docstring.strip(), maxsplit=1)[0].strip()
     words = summary.split()
-    if len(words) > 2 and summary[-1:] not in ":`)>}":
+    if len(words) > 2 and (summary[-1].isalpha() or summary[-1] in ".!?"):
         yield "end", _ENDS[not summary.endswith((".", "!", "?"))]
     if len(words) > 2 and unit.language == "go" and unit.is_named_by_choice:
         yield "begin", _BEGINS[words[0] != unit.name and words[1:2] != [unit.name]]
@@ -167,10 +178,8 @@ def _learnt(path: Path) -> _Conventions:
     units = [_Unit(*row) for row in rows.iter_rows() if not _EXAMPLES.search(row[0])]
     names, documented = defaultdict(list), defaultdict(list)
     style: dict[tuple[str, str], list[str]] = defaultdict(list)
-    places: dict[str, int] = defaultdict(int)
     for unit in units:
-        places[unit.name] += 1
-        if unit.is_named_by_choice:
+        if unit.is_named_by_choice and not unit.group[1]:
             names[unit.group].append(unit.name)
         if _is_documentable(unit):
             documented[unit.group].append(bool(unit.docstring))
@@ -184,7 +193,7 @@ def _learnt(path: Path) -> _Conventions:
             if _is_convention(sum(has), len(has))
         },
         style={key: found for key, values in style.items() if (found := _most(values))},
-        usual=frozenset(name for name, count in places.items() if count > 1),
+        known=frozenset(unit.name for unit in units),
     )
 
 

@@ -19,8 +19,10 @@ RULE = "existing-function"
 
 _SHINGLE = 5  # tokens
 _FEWEST_SHINGLES = 30  # of a body: shorter ones are alike by chance
-_SIMILARITY = 0.85  # Jaccard index of shingles
+_SIMILARITY = 0.95  # Jaccard index of shingles
 _EXAMPLES = re.compile(r"(^|/)(docs?|examples?|_examples|benchmarks?|samples?)/", re.IGNORECASE)
+_OF_TRAIT = re.compile(r"^\s*impl\b.* for ", re.MULTILINE)
+_TESTS = re.compile(r"(^|\.)tests?\.")  # a module of them in Rust
 _COMMENTS = {"python": r"#[^\n\"']*"}
 _C_COMMENTS = r"//[^\n\"'`]*|/\*[\s\S]*?\*/"
 
@@ -59,13 +61,14 @@ class _Index:
 
 def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
     units_path = project.table("code_units", "units.parquet")
-    if RULE not in rules or units_path is None or not _counts(file.source_path):
+    if RULE not in rules or units_path is None:
         return
     index = _built(units_path, project.source, file.language)
     places = {}
     functions = []
     for unit in file.units:
-        if unit.kind in ("function", "method") and unit.body_start_byte is not None:
+        is_function = unit.kind in ("function", "method") and unit.body_start_byte is not None
+        if is_function and _counts(file.source_path, unit.qualified_name, unit.context):
             body = file.data[unit.body_start_byte : unit.end_byte].decode(errors="replace")
             function = _Function(file.source_path, unit.qualified_name, unit.start_line, _plain(body, file.language))
             functions.append(function)
@@ -83,7 +86,7 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
             in_file = other.path == function.path
             comes_first = (other.path, other.line) < (function.path, function.line)
             is_there = in_file or (project.folder / other.path).is_file()
-            if is_there and (comes_first or (is_new and not in_file)) and not _encloses(function, other):
+            if is_there and (comes_first or (is_new and not in_file)) and not _belong_together(function, other):
                 unit = places[function]
                 start = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), 0)
                 words = "does what" if alike == 1 else f"does nearly ({alike:.0%} the same) what"
@@ -92,13 +95,19 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
                 break
 
 
-def _encloses(one: _Function, other: _Function) -> bool:
+def _belong_together(one: _Function, other: _Function) -> bool:
+    """Whether one encloses the other, or is its asynchronous twin."""
     names = one.qualified_name, other.qualified_name
-    return one.path == other.path and any(a != b and a.startswith(f"{b}.") for a in names for b in names)
+    if one.path == other.path and any(a != b and a.startswith(f"{b}.") for a in names for b in names):
+        return True
+    plain = [re.sub("async_?|await", "", name, flags=re.IGNORECASE) for name in names]
+    return (plain[0] == plain[1] and names[0] != names[1]) or ("await " in one.body) != ("await " in other.body)
 
 
-def _counts(path: str) -> bool:
-    return not is_test(path) and not _EXAMPLES.search(path)
+def _counts(path: str, qualified_name: str = "", context: str = "") -> bool:
+    """Not a test or example, nor what a trait of Rust asks of each of its types."""
+    is_shown = not is_test(path) and not _EXAMPLES.search(path) and not _TESTS.search(qualified_name)
+    return is_shown and not _OF_TRAIT.search(context)
 
 
 def _plain(body: str, language: str) -> str:
@@ -114,10 +123,10 @@ def _built(path: Path, source: str, language: str) -> _Index:
         pl.col("body_start_byte").is_not_null(),
         *([pl.col("source") == source] if source else []),
     )
-    columns = ("path", "qualified_name", "start_line", "code", "start_byte", "body_start_byte")
+    columns = ("path", "qualified_name", "start_line", "code", "start_byte", "body_start_byte", "context")
     functions = []
-    for name, qualified_name, line, code, start, body in table.select(columns).collect().iter_rows():
-        if _counts(name):
+    for name, qualified_name, line, code, start, body, context in table.select(columns).collect().iter_rows():
+        if _counts(name, qualified_name, context):
             text = code.encode()[body - start :].decode(errors="replace")
             functions.append(_Function(name, qualified_name, line, _plain(text, language)))
     return _Index(functions)

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tree_sitter import Node, Tree
 
@@ -23,24 +23,31 @@ from cortex_pipelines.syntax.grammars import Grammar, parse
 # They change what the program does on purpose, or throw away what someone kept.
 _UNSAFE = frozenset({"bare-except", "commented-out-code", "debug-mode", "disabled-tls-verification", "unsafe-yaml"})
 # Shown only with a fix that holds: a comment between the parts, say, is why there are two.
-_FIXABLE = frozenset({"collapsible-if", "else-after-return", "range-len-loop", "redundant-boolean"})
+_FIXABLE = frozenset(
+    {"collapsible-if", "else-after-return", "range-len-loop", "redundant-boolean", "string-concat-in-loop"}
+)
+_NOT_IN_TESTS = NOT_IN_TESTS | {"dead-code", "string-concat-in-loop", "swallowed-exception"}
 _ONLY_READING = frozenset({"len", "list", "tuple", "set", "frozenset", "sorted", "sum", "min", "max", "any", "all"})
 _MUTABLE_PARAMETERS = ("default_parameter", "typed_default_parameter")
+# Of what may fail in one known way, nothing is a fair answer.
+_ANY_EXCEPTION = re.compile(rb"except\s*:|catch\s*\(\s*(?:final\s+)?(?:Exception|Throwable)\s+(?!ignore|expected|_)")
 _ASSIGNMENT = re.compile(rb"\W*\w+\s?=\s?\w*\W*")
+_REMARK = re.compile(rb"[;)}][ \t]*(?://|#)")  # code in a comment with a comment of its own: an example
 _MOST_TRIED = 50  # fixes of a file that are verified one by one
 _ANY_SIZE = AnnotationSettings.model_construct()
 
 
 def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
     wanted = frozenset(rules) & LABELS.keys()
-    if not wanted:
+    if is_test(file.source_path):
+        wanted -= _NOT_IN_TESTS
+    if not wanted or file.path.endswith(".pyi"):
         return
     smells = _evidence(file.tree, file.data, file.grammar, wanted | FIXERS.keys())
     smells = [smell for smell in smells if not file.is_broken(smell.start, smell.end)]
     fixes = _verified_edits(file, smells)
-    unusual = wanted - NOT_IN_TESTS if is_test(file.source_path) else wanted
     for smell in smells:
-        if smell.label not in unusual or (smell.label in _FIXABLE and smell not in fixes) or _is_meant(file, smell):
+        if smell.label not in wanted or not _is_worth_it(smell, fixes) or _is_meant(file, smell):
             continue
         fix = None
         if smell in fixes:
@@ -49,17 +56,30 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
         yield file.finding(smell.start, smell.end, smell.label, LABELS[smell.label].explanation, fix)
 
 
+def _is_worth_it(smell: Evidence, fixes: Mapping[Evidence, list[ByteEdit]]) -> bool:
+    if smell.label not in _FIXABLE:
+        return True
+    # a condition of several lines reads no better behind `return not`
+    return smell in fixes and not (smell.label == "redundant-boolean" and b"\n" in fixes[smell][0][2])
+
+
 def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
     """Whether the code itself says that its writer wants it so."""
     code = file.data[smell.start : smell.end]
     if smell.label == "swallowed-exception":
         line_end = file.data.find(b"\n", smell.end)
         shown = code + file.data[smell.end : line_end if line_end >= 0 else len(file.data)]
-        # a named exception, or a try of what may fail: only of Python one sees that it is neither
-        is_named = file.language not in ("go", "java") and not re.match(rb"except\s*:", code)
-        return is_named or any(mark in shown for mark in (b"#", b"//", b"/*"))
+        is_sure = file.language == "go" or bool(_ANY_EXCEPTION.match(code))
+        return not is_sure or any(mark in shown for mark in (b"#", b"//", b"/*"))
+    if smell.label == "range-len-loop":
+        return b"range(len(self))" in code  # its own iteration may be what this is
+    if smell.label == "unsafe-yaml":
+        return b"Safe" in code or b"YAML(" in file.data  # ruamel.yaml, which is told elsewhere
     if smell.label == "commented-out-code":
-        return _is_among_words(file, smell) or bool(_ASSIGNMENT.fullmatch(code))
+        return _is_among_words(file, smell) or bool(_ASSIGNMENT.fullmatch(code) or _REMARK.search(code))
+    if smell.label == "dead-code":
+        # what is compiled on one system only
+        return file.language == "rust" and b"#[cfg" in file.data[max(smell.start - 400, 0) : smell.end]
     if smell.label == "else-after-return":
         # two short branches side by side are as clear
         return code.count(b"\n") < 3

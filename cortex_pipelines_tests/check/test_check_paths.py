@@ -45,7 +45,8 @@ def test_a_fix_keeps_mark_line_ends_and_encoding(tmp_path: Path) -> None:
     fixed = b"def f(x=None):\r\n    if x is None:\r\n        x = []\r\n    return len(x)\r\n"
     for name, data in files.items():
         assert Path(name).read_bytes() == data.removesuffix(plain) + fixed
-    assert Path("link.py").is_symlink() and Path("kept.py").stat().st_mode & 0o777 == 0o755
+    assert Path("link.py").is_symlink()
+    assert Path("kept.py").stat().st_mode & 0o777 == 0o755
 
 
 def test_what_changes_behaviour_is_mended_only_when_asked_for() -> None:
@@ -143,7 +144,8 @@ def test_an_annotation_cannot_be_broken_out_of() -> None:
 def test_what_cannot_be_checked_is_named(data: bytes, why: str) -> None:
     Path("a.py").write_bytes(data)
     shown = cortex("check", "a.py")
-    assert "a.py: not checked: " in shown.stderr and why in shown.stderr
+    assert "a.py: not checked: " in shown.stderr
+    assert why in shown.stderr
     assert json.loads(cortex("check", "--format", "sarif").stdout)["runs"][0]["invocations"][0][
         "toolExecutionNotifications"
     ]

@@ -1,0 +1,110 @@
+"""Findings from what the data stages know of a project."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.check.check import check_text
+from cortex_pipelines.check.project_facts import ProjectFacts, facts_for, rules_for
+from cortex_pipelines.check.rules import RULES
+from cortex_pipelines.extraction.folder import extract_path
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.parameters import EXTRACTION
+
+SOURCE = "directory:shop"
+LONG = "\n".join(f"    total_{n} = price_{n} * amount_{n} - discount_{n}" for n in range(9)) + "\n    return total_8\n"
+PATTERN = "name: keep_ids\nwhen: Ids are kept.\nlanguages: python\ncounter_example: drop_id($A)\nexample: keep_id($A)\n"
+FILES = {
+    "shop/api/names.py": "".join(
+        f'def read_item_{n}(key):\n    """Read item {n} of the store."""\n    return key\n\n\n' for n in range(25)
+    ),
+    "shop/store/__init__.py": "",
+    "shop/store/prices.py": f'def total_price():\n    """Give the price of all."""\n{LONG}',
+    "shop/patterns/ids.yaml": PATTERN,
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFacts:
+    for name, text in FILES.items():
+        path = tmp_path / "shop" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "params.yaml").write_text("projects:\n  shop:\n    sources:\n    - directory: shop\n")
+    units = extract_path(tmp_path / "shop", EXTRACTION).units.with_columns(source=pl.lit(SOURCE))
+    languages = {".py": "python", ".yaml": "yaml"}
+    files = [(SOURCE, path, languages[Path(path).suffix], text) for path, text in FILES.items()]
+    rule = {"source": SOURCE, "folder": "shop", "upper": "api", "lower": "store", "edges": 9, "against": 0}
+    tables = {
+        "code_units/shop/units": units,
+        "repository_files/shop/files": pl.DataFrame(files, ["source", "path", "language", "text"], orient="row"),
+        "architecture_dataset/shop/dependency_rules": pl.DataFrame([rule | {"learnt": "counted"}]),
+    }
+    for name, table in tables.items():
+        path = tmp_path / "data" / f"{name}.parquet"
+        path.parent.mkdir(parents=True)
+        table.write_parquet(path)
+    monkeypatch.chdir(tmp_path)
+    facts = facts_for(tmp_path / "shop/shop/api")
+    assert facts is not None
+    return facts
+
+
+def found(project: ProjectFacts, path: str, text: str) -> list[tuple[int, str, str]]:
+    rules = frozenset(RULES)
+    return [(each.line, each.rule, each.message) for each in check_text(f"shop/{path}", text, project, rules)]
+
+
+def test_a_project_is_known_by_its_sources_and_asks_for_its_own_rules(project: ProjectFacts, tmp_path: Path) -> None:
+    assert (project.name, project.source, project.folder) == ("shop", SOURCE, tmp_path / "shop")
+    assert facts_for(tmp_path) is None
+    assert facts_for(tmp_path, "shop") is not None
+    with pytest.raises(ProjectError, match="there is: shop"):
+        facts_for(tmp_path, "shoe")
+    assert "naming" not in rules_for(tmp_path)
+    (tmp_path / "params.yaml").write_text("projects: {}\ncheck: {select: [naming], ignore: [dead-code]}\n")
+    assert "naming" in rules_for(tmp_path)
+    assert "dead-code" not in rules_for(tmp_path)
+    (tmp_path / "params.yaml").write_text("projects: {}\ncheck: {select: naming}\n")
+    with pytest.raises(ProjectError, match="check: has the keys"):
+        rules_for(tmp_path)
+
+
+def test_what_nearly_all_do_is_asked_of_what_is_new(project: ProjectFacts) -> None:
+    new = (
+        'def readAll(key):\n    """Read all."""\n\n\ndef read_one(key):\n    return key\n\n\n'
+        'def read_two(key):\n    """Read the second one"""\n\n\ndef _own(key): ...\n\n\n'
+        'def read_it(key):\n    """Read it."""\n'
+    )
+    assert found(project, "shop/api/new.py", new) == [
+        (1, "naming", "readAll: functions here are snake_case (26 of 26 do)."),
+        (5, "missing-documentation", "read_one: public functions here are documented (26 of 26 do)."),
+        (
+            9,
+            "documentation-style",
+            "read_two: documentation here ends its first sentence with a full stop (26 of 26 do).",
+        ),
+    ]
+    # the team lives with what is there; tests have conventions of their own
+    assert found(project, "shop/api/names.py", FILES["shop/api/names.py"]) == []
+    assert found(project, "tests/test_new.py", "def readAll(key):\n    pass\n") == []
+
+
+def test_a_body_that_is_there_is_pointed_at(project: ProjectFacts) -> None:
+    message = "sum_up does what total_price does (shop/store/prices.py:1)."
+    assert found(project, "shop/api/sums.py", f'def sum_up():\n    """Sum."""\n{LONG}') == [
+        (1, "existing-function", message)
+    ]
+    assert found(project, "shop/store/prices.py", FILES["shop/store/prices.py"]) == []
+    (project.folder / "shop/store/prices.py").unlink()
+    assert found(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
+
+
+def test_an_import_and_a_call_that_the_project_forbids(project: ProjectFacts) -> None:
+    code = "import os\nfrom shop.api import names\nfrom shop.store import prices\n\nnames.drop_id(drop_id(1))\n"
+    assert found(project, "shop/store/stock.py", code) == [
+        (2, "forbidden-import", "shop: store must not import api: 9 imports go the other way and none this one."),
+        (5, "pattern/keep_ids", "Ids are kept."),
+    ]
+    assert found(project, "shop/api/stock.py", code.replace("drop_id(", "keep_id(")) == []
