@@ -129,6 +129,7 @@ class Task:
         needs: Fields of the context that have to be given, with a sentence each.
         nothing: Why there is no answer if nobody has a candidate.
         template: Of the prompt; empty for the task's own.
+        learned_only: Whether a model is asked only if it learned the task; what others write of it is right too seldom.
     """
 
     candidates: Callable[[Question, Means], Iterable[Candidate]]
@@ -138,6 +139,7 @@ class Task:
     code: Callable[[str, TaskContext, Parameters], str] | None = input_itself
     needs: Mapping[str, str] | None = None
     template: str = ""
+    learned_only: bool = False
 
 
 def best_answer(name: str, task: Task, question: Question, means: Means) -> Answer:

@@ -60,7 +60,7 @@ def suggest(
     served = gateway.source.current.find(model)
     team = served.team() if served.team is not None else Team()
     budget: TaskBudget = getattr(gateway.settings.tasks, task)
-    writer = GatewayWriter(gateway, model, question, budget, began + budget.seconds, team)
+    writer = GatewayWriter(gateway, model, served, question, budget, began + budget.seconds, team)
     calibration = measured(gateway.settings.tasks.least_confidence)
     means = Means(writer, team, writer.left, gateway.parameters, calibration, alternatives)
     answered = answer(question, means)
@@ -99,6 +99,7 @@ class GatewayWriter:
 
     gateway: Gateway
     model: str | None
+    served: ServedModel
     question: Question
     budget: TaskBudget
     ends: float
@@ -119,11 +120,14 @@ class GatewayWriter:
         task = self.question.task
         if not self.team.learned or task in self.team.learned:
             return ""
-        return f"the adapter of {self.team.name} never learned {task}; it was not asked"
+        return f"the adapter of {self.team.name} never learned {task}; others answer"
 
     def __call__(
         self, values: Mapping[str, str], extent: StopRule, *, grammar: str = "", sampled: int = 0
     ) -> list[Written]:
+        if TASKS[self.question.task].learned_only and (self.untaught or self.served.adapter is None):
+            self._note(f"no model here learned {self.question.task}")
+            return []
         texts: list[Written] = []
         ended = threading.Event()
         errors: list[Exception] = []

@@ -239,6 +239,16 @@ def test_the_same_seed_draws_the_same_and_answers_differ(engine: Engine) -> None
     assert len(set(texts)) == 3
 
 
+def test_an_answer_matches_its_grammar(weights_here: Engine) -> None:
+    for prompt in ("Its name:\n", "x = "):  # what is forced to stand before the answer matches too
+        sampling = Sampling(24, grammar='answer ::= ("to" | "fro") [A-Z]{2} "\\n"?')
+        text = text_of(run_job(weights_here, Job(None, weights_here.prompt(prompt), sampling)))
+        assert re.fullmatch(r"(to|fro)[A-Z]{2}\n?", text), text
+        drawn = replace(sampling, temperature=1.0, seed=1)
+        deltas = run_job(weights_here, Job(None, weights_here.prompt(prompt), drawn, 3))
+        assert all(re.fullmatch(r"(to|fro)[A-Z]{2}\n?", text_of(deltas, index)) for index in range(3))
+
+
 def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
     prompt = engine.prompt("x" * 1000 + "tail", room=16)
     assert (prompt.cut, engine.tokenizer.decode(prompt.ids[-4:])) == (1004 - (256 - 16), "tail")

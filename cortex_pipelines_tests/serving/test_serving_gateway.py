@@ -163,7 +163,7 @@ def test_what_is_released_anew_is_served_at_once(home: Path, tmp_path: Path) -> 
 
 def test_tasks_are_asked_as_in_training(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway.engine, "submit", fake_submit("same_value\n\n"))
-    suggestion = suggest(gateway, "shop", "naming", "def f(b):\n    return b\n", TaskContext(name="f"), 1)
+    suggestion = suggest(gateway, "shop", "naming", "def f(b):\n    return same(b.value)\n", TaskContext(name="f"), 1)
     assert (suggestion.result, suggestion.source, suggestion.confidence) == ("same_value", "model", None)
     assert {"free in scope", "follows convention"} <= set(suggestion.checks)
     assert (suggestion.model, suggestion.version, suggestion.way) == ("shop", "shop.dir", "adapter")

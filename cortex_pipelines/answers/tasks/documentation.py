@@ -71,4 +71,10 @@ def _facts(question: Question) -> UnitFacts | None:
     return unit_facts(question.code.code, question.language, question.context.path)
 
 
-TASK = Task(candidates, checks, prompt, "its code says no more than its name, and nothing alike is documented")
+TASK = Task(
+    candidates,
+    checks,
+    prompt,
+    "its code says no more than its name, and nothing alike is documented",
+    learned_only=True,
+)

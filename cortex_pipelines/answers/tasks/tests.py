@@ -141,5 +141,9 @@ def _texts(files: str, _version: int) -> Mapping[str, str]:
 
 
 TASK = Task(
-    candidates, checks, prompt, "no call with simple values tells it from a mutant, and no other test was found"
+    candidates,
+    checks,
+    prompt,
+    "no call with simple values tells it from a mutant, and no other test was found",
+    learned_only=True,
 )
