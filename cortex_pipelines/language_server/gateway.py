@@ -36,6 +36,8 @@ class CompletionClient:
     async def complete(self, text: str, offset: int) -> str:
         """What the gateway writes at ``offset``, empty if nothing; GatewayError with a sentence."""
         prompt, suffix = _around(text, offset)
+        if not f"{prompt}{suffix}".strip():
+            return ""  # an empty file says nothing of what it will be
         body = {"prompt": prompt, "max_tokens": self._options.max_tokens}
         body |= {"suffix": suffix} if suffix.strip() else {}
         body |= {"model": self._options.model} if self._options.model else {}

@@ -83,6 +83,9 @@ def test_a_completion_replaces_the_word_that_it_continues() -> None:
             assert [each.insert_text for each in inline.items] == ["n a + b"]
             gateway.answers(" \n")
             assert await editor.completions(URI, 2, 9) == []
+            editor.open(f"{URI}2", "\n")
+            assert await editor.completions(f"{URI}2", 0, 0) == []
+            assert len(gateway.asked) == 3  # an empty file is not asked about
 
     asyncio.run(test())
 
