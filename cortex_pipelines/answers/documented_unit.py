@@ -4,7 +4,6 @@ import re
 import textwrap
 from collections.abc import Callable
 from functools import partial
-from itertools import zip_longest
 
 from cortex_pipelines.answers.documentation_style import (
     VERBS,
@@ -24,6 +23,7 @@ from cortex_pipelines.datasets.unit_text import fold_whitespace
 _QUESTIONS = ("is", "has", "can", "should", "was", "are")
 _PREPOSITIONS = split_words("to from in for as by with of on at if")
 _SOURCES = split_words("parse extract read load decode")
+_ADJECTIVES = ("ible", "able", "ous", "ful", "al", "ive", "ly", "ed")  # a name that ends so has lost its noun
 _MOST_SENTENCES = 3
 _MOST_CODE = 60  # characters of an expression that a sentence quotes
 _PLAIN = re.compile(r"-?[\w.\[\]]+|\"[^\"]*\"|'[^']*'|\[\]|\{\}|\(\)")
@@ -70,10 +70,11 @@ def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
         thing = " ".join(rest)
         is_noun = first == "is" and len(rest) > 1 and not rest[0].endswith(("ed", "ing")) and not thing.endswith("s")
         asked = f"{first} {_article(thing)} {thing}" if is_noun else f"{first} {thing}"
-        return f"Return whether {given} {asked}." if given and _says_yes_or_no(facts) else ""
+        # of a method the object is meant, not its parameter
+        return f"Return whether {given} {asked}." if given and not facts.owner and _says_yes_or_no(facts) else ""
     if first in ("to", "as") and rest:
         return f"Convert {given} to {' '.join(rest)}." if given else ""
-    if first not in VERBS or not rest or first == "test":
+    if first not in VERBS or not rest or first == "test" or rest[-1].endswith(_ADJECTIVES):
         return ""
     verb, thing = "return" if first == "get" else first, " ".join(rest)
     is_linked = (
@@ -85,34 +86,34 @@ def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
 
 def _details(facts: UnitFacts, style: DocumentationStyle) -> list[str]:
     """Sentences of what the name does not tell: errors, and values that parameters and attributes decide."""
-    quote, third = style.literal, style.mood == "third person" or style.starts_with_name
     may_show = partial(_is_quotable, hidden=facts.local_names)
+    returns = facts.returns
+    single = returns[0].text if len(returns) == 1 and not returns[0].condition and facts.is_function else ""
+    exits = sorted([*facts.raises, *(() if single else returns)], key=lambda each: each.start)
+    details = []
+    for outcome in exits:
+        is_raised = outcome in facts.raises
+        is_shown = may_show(outcome.condition) and may_show(outcome.text)
+        if not is_shown or not (is_raised or _PLAIN.fullmatch(outcome.text)):
+            break  # what comes after it is only true if this was not
+        said = f"{_quoted(outcome.text, style)} if {_quoted(outcome.condition, style)}"
+        is_either = not is_raised and len(exits) == 2 and outcome is exits[0] and not exits[1].condition
+        if is_either and exits[1] in returns and _PLAIN.fullmatch(exits[1].text) and may_show(exits[1].text):
+            said += f", else {_quoted(exits[1].text, style)}"
+        details.append(_sentence("raise" if is_raised else "return", said, style))
+    is_simple = not single.startswith(("{", "[", "(")) and "," not in re.sub(r"\(.*\)", "", single)
+    if is_simple and may_show(single) and (not _PLAIN.fullmatch(single) or not facts.parameters):
+        details.append(_sentence("return", _english(single, style), style))
+    return details
 
-    def sentence(verb: str, text: str) -> str:
-        return f"{(third_person(verb) if third else verb).capitalize()} {text}."
 
-    def code(text: str) -> str:
-        return f"{quote}{text}{quote}"
+def _sentence(verb: str, text: str, style: DocumentationStyle) -> str:
+    is_third = style.mood == "third person" or style.starts_with_name
+    return f"{(third_person(verb) if is_third else verb).capitalize()} {text}."
 
-    sentences = [
-        sentence("raise", f"{code(outcome.text)} if {code(outcome.condition)}")
-        for outcome in facts.raises
-        if may_show(outcome.condition) and may_show(outcome.text)
-    ]
-    returns = [outcome for outcome in facts.returns if may_show(outcome.text)]
-    if len(facts.returns) == len(returns) == 1 and not returns[0].condition and facts.is_function:
-        is_simple = not returns[0].text.startswith(("{", "[", "(")) and "," not in re.sub(
-            r"\(.*\)", "", returns[0].text
-        )
-        if is_simple and (not _PLAIN.fullmatch(returns[0].text) or not facts.parameters):
-            sentences.append(sentence("return", _english(returns[0].text, style)))
-        return sentences
-    for outcome, following in zip_longest(facts.returns, facts.returns[1:]):
-        if outcome in returns and may_show(outcome.condition) and _PLAIN.fullmatch(outcome.text):
-            is_last = following is not None and following is facts.returns[-1] and following in returns
-            other = f", else {code(following.text)}" if is_last and _PLAIN.fullmatch(following.text) else ""
-            sentences.append(sentence("return", f"{code(outcome.text)} if {code(outcome.condition)}{other}"))
-    return sentences
+
+def _quoted(code: str, style: DocumentationStyle) -> str:
+    return f"{style.literal}{code}{style.literal}"
 
 
 def _says_yes_or_no(facts: UnitFacts) -> bool:

@@ -32,10 +32,11 @@ _LIMITS = ExtractionSettings(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a unit returns or raises (``text``), and the condition of the nearest ``if`` around it, or an empty text."""
+    """What a unit returns or raises (``text``), the condition of it (of ``if``), and its first byte."""
 
     text: str
     condition: str
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,21 @@ class UnitFacts:
         found = []
         for node in self._own_nodes():
             if node.type in ("return_statement", "return_expression") and node.named_children:
-                found.append(Outcome(_flat(node.named_children[0]), self._condition(node)))
+                found.append(Outcome(_flat(node.named_children[0]), self._condition(node), node.start_byte))
         last = self.body.named_children[-1] if self.body is not None and self.body.named_children else None
         if self.body is not None and self.body.type not in ("block", "statement_block"):
-            found.append(Outcome(_flat(self.body), ""))  # an arrow function
+            found.append(Outcome(_flat(self.body), "", self.body.start_byte))  # an arrow function
         elif self.language == "rust" and last is not None and not last.type.endswith(("statement", "declaration")):
-            found.append(Outcome(_flat(last), ""))
+            found.append(Outcome(_flat(last), "", last.start_byte))
         return tuple(outcome for outcome in found if outcome.text)
 
     @cached_property
     def raises(self) -> tuple[Outcome, ...]:
         nodes = (node for node in self._own_nodes() if node.type in _RAISES and node.named_children)
         named = ((_ERROR.match(_flat(node.named_children[0])), node) for node in nodes)
-        return tuple(Outcome(match[1], self._condition(node)) for match, node in named if match is not None)
+        return tuple(
+            Outcome(match[1], self._condition(node), node.start_byte) for match, node in named if match is not None
+        )
 
     @cached_property
     def attributes_set(self) -> tuple[str, ...]:

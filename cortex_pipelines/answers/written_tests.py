@@ -227,8 +227,8 @@ class TestVerdict:
     mutants: int = 0
 
 
-def judge(test: str, unit: TestedUnit) -> TestVerdict:
-    """Runs a test, which may begin with imports, on the unit and on mutants of it."""
+def judge(test: str, unit: TestedUnit, most: int = _MOST_RUN, seconds: float = _SECONDS_TO_TEST) -> TestVerdict:
+    """Runs a test, which may begin with imports, on the unit and on at most so many mutants of it."""
     if reason := sandbox.unavailable():
         return TestVerdict(reason)
     if not unit.mutants:
@@ -238,10 +238,10 @@ def judge(test: str, unit: TestedUnit) -> TestVerdict:
         return TestVerdict("it is no test of the unit")
     name = function.partition("def ")[2].partition("(")[0]
     file = imports_of(function, unit, unit.module) + function
-    mutants = tuple(unit.mutants[: 1 if function == unit.observed else _MOST_RUN])
+    mutants = tuple(unit.mutants[: 1 if function == unit.observed else most])
     single = SingleTest("test", unit.path, mutants, _TEST_FILE, file, f"{_TEST_FILE}::{name}")
     texts = {**unit.texts, unit.path: unit.file, _TEST_FILE: ""}
-    limits = {"verification_seconds": _SECONDS_TO_TEST, "test_seconds": 2.0}
+    limits = {"verification_seconds": seconds, "test_seconds": 2.0}
     (outcome,) = run_single_tests([single], texts, unit.settings.model_copy(update=limits))
     if outcome.passes is None:
         return TestVerdict(f"it cannot be run: {outcome.detail}")

@@ -65,8 +65,9 @@ def test_syntax_documents_a_unit_in_the_style_of_its_language_and_the_code_parse
         "def get_user(self):\n    user = self.find()\n    return user\n",
         "def f(xs):\n    for x in xs:\n        if x.big:\n            return None\n    return 1\n",
         "def top(quiet):\n    with lock:\n        if not quiet:\n            raise KeyError\n",
+        "def g(a):\n    if find(a):\n        return a + 1\n    if a > 2:\n        return None\n    return h(a)\n",
     ],
-    ids=["a local variable", "a condition in a loop", "a condition within another"],
+    ids=["a local variable", "a condition in a loop", "a condition within another", "after what is not said"],
 )
 def test_what_the_syntax_does_not_tell_is_not_said(code: str) -> None:
     assert analysed(facts_of(code), default_style("python")) is None

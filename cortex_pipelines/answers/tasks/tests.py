@@ -8,6 +8,7 @@ import polars as pl
 
 from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
 from cortex_pipelines.answers.question import Question
+from cortex_pipelines.answers.team import Team
 from cortex_pipelines.answers.unit_facts import unit_facts
 from cortex_pipelines.answers.written_tests import (
     ALONE,
@@ -55,7 +56,7 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     if reason := _unable(question):
         raise NoAnswerError(reason)
-    unit = _unit(question, means)
+    unit = unit_of_question(question, means.team, means.parameters)
     if unit is None:
         raise NoAnswerError("there is no function or class in it that could be tested; send one")
     values, extent = prompt(question, means.parameters)
@@ -79,7 +80,7 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:
-    unit = _unit(question, means)
+    unit = unit_of_question(question, means.team, means.parameters)
 
     def refusal(candidate: Candidate) -> str | None:
         return (unit.verdict(candidate.result).refusal if unit else "") or None
@@ -104,10 +105,11 @@ def _given(prompt: str) -> str:
     return "\n".join(prompt.rstrip().split("\n")[1:-1]).strip("\n")
 
 
-def _unit(question: Question, means: Means) -> TestedUnit | None:
+def unit_of_question(question: Question, team: Team, parameters: Parameters) -> TestedUnit | None:
+    """The unit that a question is about, in its file of the project if that has it; None if it is none of Python's."""
     if question.language != "python":
         return None
-    files = means.team.outputs.get("repository_files", Path()) / "files.parquet"
+    files = team.outputs.get("repository_files", Path()) / "files.parquet"
     return _tested(
         question.text.strip(),
         question.code.code,
@@ -115,7 +117,7 @@ def _unit(question: Question, means: Means) -> TestedUnit | None:
         question.context.code,
         str(files) if files.is_file() else "",
         files.stat().st_mtime_ns if files.is_file() else 0,
-        means.parameters.augmentation.model_dump_json(),
+        parameters.augmentation.model_dump_json(),
     )
 
 
