@@ -388,10 +388,13 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=Path("task_answers.jsonl"), help="every answer, a line each")
     parser.add_argument("--tasks", nargs="+", choices=ASKED, default=ASKED)
+    parser.add_argument(
+        "--add", type=Path, nargs="+", default=[], help="results of other runs, such as those without a model"
+    )
     parser.add_argument("--write", action="store_true", help="keep the calibration in the package")
     options = parser.parse_args()
     gateway = open_gateway(options.data, options.projects, CHECKOUT)
-    right, rows = Judge(options.data), list[Given]()
+    right, rows = Judge(options.data), [row for path in options.add for row in read(path)]
     with options.results.open("w", encoding="utf-8") as results:
         for split in (JUDGED, FITTED):
             for project in options.projects:
@@ -404,6 +407,11 @@ def main() -> None:
                         results.flush()
     gateway.close()
     report(rows, options.write)
+
+
+def read(path: Path) -> list[Given]:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Given(**{**row, "candidates": tuple(Judged(**each) for each in row["candidates"])}) for row in rows]
 
 
 def report(rows: Sequence[Given], write: bool) -> None:

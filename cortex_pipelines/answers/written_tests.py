@@ -3,7 +3,9 @@
 import ast
 import doctest
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,6 +15,10 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests.mutant_killing import SingleTest, run_single_tests
 from cortex_pipelines.execution.tests.observed_calls import CallOutcome, module_place, observe
+
+_TURN = threading.Lock()
+"""One run at a time: each may take the memory and time that the limits of the sandbox allow."""
+_SECONDS_TO_WAIT = 5.0
 
 ALONE = "unit_under_test.py"
 """File of a unit that stands in no project."""
@@ -91,6 +97,16 @@ def unit_in_file(
     return TestedUnit(code, qualified_name, kind, ALONE, before, "\n", {}, settings)
 
 
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _TURN.acquire(timeout=_SECONDS_TO_WAIT):
+        raise sandbox.SandboxError("other tests are being run; ask again in some seconds")
+    try:
+        yield
+    finally:
+        _TURN.release()
+
+
 def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | None:
     """A test that asserts what simple calls give; None if none tells the unit from a mutant. ``SandboxError``."""
     calls = simple_calls(unit.file, unit.qualified_name, team_calls)
@@ -98,7 +114,8 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
         return None
     versions = [unit.file, unit.file, *unit.mutants]
     seconds = _SECONDS_TO_OBSERVE
-    outcomes = observe(unit.module, unit.path, versions, calls, unit.texts, unit.settings, seconds)
+    with _turn():
+        outcomes = observe(unit.module, unit.path, versions, calls, unit.texts, unit.settings, seconds)
     if len(outcomes) < 3:  # the original twice, and a mutant
         return None
     original, again, *others = outcomes
@@ -242,7 +259,11 @@ def judge(test: str, unit: TestedUnit, most: int = _MOST_RUN, seconds: float = _
     single = SingleTest("test", unit.path, mutants, _TEST_FILE, file, f"{_TEST_FILE}::{name}")
     texts = {**unit.texts, unit.path: unit.file, _TEST_FILE: ""}
     limits = {"verification_seconds": seconds, "test_seconds": 2.0}
-    (outcome,) = run_single_tests([single], texts, unit.settings.model_copy(update=limits))
+    try:
+        with _turn():
+            (outcome,) = run_single_tests([single], texts, unit.settings.model_copy(update=limits))
+    except sandbox.SandboxError as error:
+        return TestVerdict(f"it cannot be run: {error}")
     if outcome.passes is None:
         return TestVerdict(f"it cannot be run: {outcome.detail}")
     if not outcome.passes:

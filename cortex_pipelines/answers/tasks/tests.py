@@ -65,8 +65,8 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
         yield Candidate(_shown(documented, unit), "analyser")
     try:
         observed = observed_test(unit, calls_in((example.completion for example, _ in near), unit.name))
-    except SandboxError:
-        observed = None
+    except SandboxError as error:
+        raise NoAnswerError(f"it cannot be run: {error}") from error
     if observed:
         yield Candidate(_shown(observed, unit), "analyser")
     for example, similarity in near:
