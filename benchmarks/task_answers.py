@@ -6,7 +6,7 @@ default base answers, and nothing of an adapter. Every candidate that passes its
 
 * a name is the repository's own, or has its words up to their endings;
 * a refactoring no longer has the smell that it was asked to mend, has no new one, and no test of the project fails;
-* documentation names nothing that does not stand in the project;
+* documentation is prose, and names nothing that does not stand in the project;
 * a test passes and fails on at least one of eight mutants that its checks have not seen.
 
 Confidence is fitted on one half of the units (validation) and judged on the other (test), ``--write`` keeps it.
@@ -64,6 +64,7 @@ ASKED = ("naming", "refactoring", "documentation", "tests")
 FITTED, JUDGED = "validation", "test"
 PARAMETERS = load_parameters(CHECKOUT)
 _WORD = re.compile(r"[^\W\d]\w*")
+_STATEMENT = re.compile(r"(?m)^\s*(?:[#/]|def |func |class |import |@\w+\s*$)|[{};]\s*$")
 _CODE = re.compile(r"`+([^`]+)`+")
 
 
@@ -250,7 +251,8 @@ class Judge:
             if "_" in word.strip("_") or word[1:] != word[1:].lower()
         }
         known = self._words(asked.project)
-        return set(described_parameters(result)) <= parameters and named | marked <= known
+        is_prose = not _STATEMENT.search(result)
+        return is_prose and set(described_parameters(result)) <= parameters and named | marked <= known
 
     def _mended(self, asked: Asked, result: str) -> bool:
         before, after = (_smells(text, asked.context.path) for text in (asked.text, result))
