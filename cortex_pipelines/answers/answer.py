@@ -163,8 +163,8 @@ def best_answer(name: str, task: Task, question: Question, means: Means) -> Answ
             break
     notes = means.write.notes()
     if not passed:
-        reasons = [*notes, *(why for why, _ in refusals.most_common(_SHOWN_REASONS))]
-        return Answer(None, None, None, (), "; ".join(reasons) or task.nothing)
+        reasons = [why for why, _ in refusals.most_common(_SHOWN_REASONS)] or [task.nothing]
+        return Answer(None, None, None, (), "; ".join([*notes, *reasons]))
     ranked = sorted(passed.values(), key=lambda each: -(1.0 if each[1] is None else each[1]))
     (best, confidence), *others = ranked
     alternatives = tuple(Alternative(other.result, other.source, sure) for other, sure in others[: means.alternatives])

@@ -20,6 +20,15 @@ _VERBS = split_words(
 _KNOWN = {"len": "count", "size": "count", "sum": "total", "open": "file", "range": "index", "enumerate": "index"}
 """Results of functions whose names do not say what they give."""
 
+_TAKEN = {
+    **dict.fromkeys(("sum", "min", "max", "mean", "median"), "numbers"),
+    **dict.fromkeys(("open", "Open", "ReadFile", "readFile", "readFileSync", "exists", "isfile", "isdir"), "path"),
+    **dict.fromkeys(("json.loads", "loads", "JSON.parse", "Atoi", "ParseInt", "parseInt"), "text"),
+    **dict.fromkeys(("len", "sorted", "enumerate", "reversed", "any", "all"), "items"),
+    **dict.fromkeys(("urlopen", "requests.get", "fetch", "urlparse", "urlsplit"), "url"),
+}
+"""Functions to what their first argument is."""
+
 _LOOPS = split_words("for_statement for_in_clause for_in_statement enhanced_for_statement range_clause for_expression")
 _WRAPPERS = split_words(
     "await try_expression await_expression parenthesized_expression expression_list reference_expression "
@@ -76,7 +85,21 @@ def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
                 return found
         if declared := _by_type(node, name):
             return ValueName(declared, 0.4)
-    return None
+    used = [noun for node in unit.snippet.nodes() if (noun := _by_use(node, name))]
+    return ValueName(used[0], 0.3) if used and len(set(used)) == 1 else None
+
+
+def _by_use(node: Node, name: str) -> str:
+    """Of what is only handed to functions that take one kind of thing: the path of ``open(x)``."""
+    if node.type in _CALLS:
+        function = node.child_by_field_name("function") or node.child_by_field_name("name")
+        arguments = node.child_by_field_name("arguments")
+        first = arguments.named_children[0] if arguments is not None and arguments.named_children else None
+        if function is None or first is None or text_of(first) != name:
+            return ""
+        return _TAKEN.get(text_of(function)) or _TAKEN.get(_last_name(function), "")
+    over = node.child_by_field_name("right") or node.child_by_field_name("value") if node.type in _LOOPS else None
+    return "items" if over is not None and text_of(over) == name else ""
 
 
 def _by_field(node: Node, field: str, name: str) -> ValueName | None:

@@ -48,6 +48,8 @@ def _opened(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None
     if not using or not all(_is_brief(use, each) for each in following for use in _uses(each, target.id)):
         return None
     inside = following[: using[-1] + 1]
+    if any(_closes(each, target.id) for block in inside if isinstance(block, ast.Try) for each in block.finalbody):
+        return None
     return OpenFile(statement.lineno, target.id, _with(statement, inside, target.id, code))
 
 
@@ -68,15 +70,19 @@ def _is_brief(use: ast.Name, statement: ast.stmt) -> bool:
     return False
 
 
+def _closes(statement: ast.stmt, name: str) -> bool:
+    return ast.unparse(statement) == f"{name}.close()"
+
+
 def _with(opened: ast.Assign, inside: Sequence[ast.stmt], name: str, code: str) -> str | None:
     lines = code.splitlines()
     last = inside[-1].end_lineno or inside[-1].lineno
     body = lines[opened.lineno : last]
     if opened.end_lineno != opened.lineno or lines[opened.lineno - 1].count(";") or any('"""' in line for line in body):
         return None
-    closing = [each.lineno for each in inside if ast.unparse(each) == f"{name}.close()"]
+    closing = [each.lineno for each in inside if _closes(each, name)]
     kept = [line for number, line in enumerate(body, opened.lineno + 1) if number not in closing]
-    if any(ast.unparse(each) != f"{name}.close()" and ".close()" in ast.unparse(each) for each in inside) or not kept:
+    if any(not _closes(each, name) and ".close()" in ast.unparse(each) for each in inside) or not kept:
         return None
     first = lines[opened.lineno - 1]
     margin = first[: len(first) - len(first.lstrip())]

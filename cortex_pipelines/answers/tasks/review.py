@@ -73,7 +73,7 @@ def _found(question: Question, means: Means) -> Iterator[Comment]:
         return
     for finding in findings:
         fix = finding.fix.description if finding.fix is not None else ""
-        remedy = f" Fix: {fix[:1].lower()}{fix[1:]}" if fix else ""
+        remedy = f" Fix: {fix}" if fix else ""
         belief = beliefs.get(finding.rule.partition("/")[0], _SURE)
         yield Comment(finding.line, f"{finding.message}{remedy} ({finding.rule})", belief)
 
