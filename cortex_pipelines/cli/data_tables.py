@@ -10,6 +10,19 @@ import click
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.cli.own_logs import (
+    KEEP_RARE,
+    MAP,
+    file_json,
+    keep_mapping,
+    mapping_of,
+    other_files,
+    print_account,
+    print_file,
+    print_mapping,
+    print_rows,
+    unused_places,
+)
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
@@ -96,38 +109,50 @@ def card(project: str, as_json: bool) -> None:
             click.echo(f"{row['task']}, {row['split']}: {warning}")
 
 
-_EXAMPLES = 3
-"""Fields not understood that are shown for each reason; --json has all."""
-
-
-@click.command(epilog="Example: cortex logs coordination --json")
+@click.command(epilog="Example: cortex logs exports --map task=summary,master=agent,outcome=status")
 @click.argument("folder", type=PATH)
+@MAP
+@click.option("--accept", is_flag=True, help="Write the mapping and the folder to params.yaml.")
+@KEEP_RARE
 @AS_JSON_LIST
-def logs(folder: Path, as_json: bool) -> None:
-    """Summarise what can be read from the agent system's logs in FOLDER, file by file."""
-    from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.coordination.summary import summarise
+def logs(folder: Path, given: str | None, accept: bool, keep_rare: bool, as_json: bool) -> None:
+    """Say how the logs in FOLDER are read, file by file, and what a router would learn from.
 
-    parameters = load_parameters()
-    summaries = summarise(folder, parameters.coordination, parameters.privacy)
+    Read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz. Where records do not have the
+    agent system's own names, the keys of the facts about a task are guessed by name, type and
+    values: correct them with --map.
+    """
+    from cortex_pipelines.api import load_parameters
+    from cortex_pipelines.coordination.summary import open_logs
+    from cortex_pipelines.routing.dataset.accounting import account
+
+    parameters, mapping = load_parameters(), mapping_of(given)
+    opened = open_logs(folder, parameters.coordination, parameters.privacy, mapping)
+    if accept:
+        keep_mapping(folder, opened)
+    accounting = account(opened.events, opened.unread, keep_rare)
     if as_json:
-        print_json([asdict(file) for file in summaries])
+        unused = unused_places(opened, accounting)
+        print_json([file_json(file, opened, unused) for file in opened.files])
         return
-    for file in summaries:
-        click.echo(
-            f"{file.file}: {file.kind}, {file.records} records, {file.duplicates} duplicates, {file.test_rows} from "
-            f"tests, {len(file.rejected)} rejected, {len(file.unread)} fields not understood"
+    for file in opened.files:
+        print_file(file)
+    if opened.other_files:
+        click.echo(other_files(opened.other_files))
+    if not opened.files:
+        say(f"no log in {folder}; put your logs there, or name their folder")
+        return
+    print_mapping(opened, mapping)
+    if not opened.events.is_empty():
+        print_rows(opened)
+        print_account(opened, accounting, keep_rare)
+    if questions := opened.questions():
+        click.echo("\n".join(questions))
+    elif not accept and opened.guess is not None:
+        say(
+            f"Right? `cortex logs {folder} --accept` keeps it in params.yaml; `cortex router train {folder} --out "
+            "my-router` trains a router on it"
         )
-        for part in file.rejected:
-            click.echo(f"  at byte {part['offset']}: {part['reason']}")
-        for reason, count in file.unread_by_reason.items():
-            examples = [field for field in file.unread if field["reason"] == reason]
-            for field in examples[:_EXAMPLES]:
-                click.echo(f"  {file.file}:{field['line']}: {field['field']} {field['value']!r}: {reason}")
-            if count > _EXAMPLES:
-                click.echo(f"  and {count - _EXAMPLES:,} more: {reason}")
-        for assumption, count in file.assumed.items():
-            click.echo(f"  {count:,} times with {assumption}")
 
 
 class _Anomalies(click.Group):

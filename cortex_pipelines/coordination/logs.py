@@ -10,7 +10,9 @@ from typing import Any
 import polars as pl
 from pydantic import field_validator
 
+from cortex_pipelines.coordination.formats import is_log_name
 from cortex_pipelines.coordination.incremental import TABLES, LogReader, join_frames
+from cortex_pipelines.coordination.mapping import NATIVE_ENDINGS, Fact, mapped_log
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.ingestion.connectors.declared import DltSource
@@ -22,7 +24,6 @@ from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.settings import Regex, Row, Settings, Text
 
-LOG_ENDINGS = (".jsonl", ".ndjson")
 RULES_FILE = "routing-patterns.json"
 """The keyword rules stand beside the logs; pinned and read with them, they have a version too."""
 
@@ -38,6 +39,9 @@ class CoordinationSettings(Settings):
     """Folder of the agent system's logs, absolute or relative to the project's root."""
     sample: bool
     """Whether the logs are a hand-written sample; every report then warns that it proves nothing."""
+    map: dict[Fact, Text]
+    """Keys of the facts about a task in logs of another form, which `cortex logs` guesses; dots lead into nested
+    objects. Then JSON, CSV, TSV, Parquet and gzip are read too. Empty for the agent system's own names."""
     aliases: dict[Text, Text]
     """Alternative names of masters in the logs, mapped to the canonical name."""
     test_rows: list[Regex]
@@ -80,12 +84,12 @@ class Logs:
     unread: pl.DataFrame
 
 
-def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
-    """Pin every log in a folder by size and SHA-256, for ``sources.lock``."""
+def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings, mapped: bool = False) -> dict[str, Any]:
+    """Pin every log in a folder by size and SHA-256, for ``sources.lock``; of all formats if they are ``mapped``."""
     logs_root = logs_folder(str(folder), root)
     redact_path = PathRedactor(privacy, logs_key(privacy))
     files = []
-    for path in log_files(logs_root):
+    for path in log_files(logs_root, mapped):
         name = path.relative_to(logs_root).as_posix()
         try:
             name.encode("utf-8")
@@ -96,9 +100,17 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) ->
     return {"files": files}
 
 
-def log_files(folder: Path) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.suffix in LOG_ENDINGS or path.name == RULES_FILE)
+def log_files(folder: Path, mapped: bool = False) -> list[Path]:
+    """JSON lines and keyword rules; where logs of another form are mapped, all that can be read as records."""
+    paths = (path for path in folder.rglob("*") if path.suffix in NATIVE_ENDINGS or path.name == RULES_FILE)
+    if mapped:
+        paths = (path for path in folder.rglob("*") if is_log_name(path.name))
     return sorted((path for path in paths if path.is_file()), key=lambda path: os.fsencode(path.relative_to(folder)))
+
+
+def log_lines(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
+    """A log as the JSON lines of the agent system: as it is, or by the mapping."""
+    return mapped_log(name, data, mapping) if mapping and Path(name).name != RULES_FILE else data
 
 
 def read_logs(
@@ -115,7 +127,7 @@ def read_logs(
         raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
     reader = LogReader(settings.aliases, settings.test_rows, privacy, cache)
     redact_path = PathRedactor(privacy, logs_key(privacy))
-    names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
+    names = [path.relative_to(folder).as_posix() for path in log_files(folder, bool(settings.map))]
     names_by_path = {redact_path(name): name for name in names}
     read = []
     for item in track(list(pin["files"]), "Reading coordination logs"):
@@ -133,7 +145,7 @@ def read_logs(
                 f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
                 "was pinned (logs may only grow); run `cortex update` to pin its current content"
             )
-        read.append(reader.read(name, data))
+        read.append(reader.read(name, log_lines(name, data, settings.map)))
     read += [reader.read(name, data) for name, data in connected]
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))

@@ -33,6 +33,10 @@ _DURATION = ("duration_seconds", "execution.duration_seconds", "duration")
 _MADE_BY = ("created_by", "enriched_metadata.logged_by", "logged_by", "source")
 
 DISAGREEMENT = "another field says otherwise and is taken"
+NO_NAME = "a number or truth value, not the name of a master"
+SEVERAL_MASTERS = "it names several masters"
+NO_DURATION = "not a duration in seconds"
+_NUMERIC = re.compile(r"[\d.,+-]+")
 _WITHOUT_OUTCOME = ("worker_metric", "system_metric", "routing_rules")
 """Kinds whose status is the state of something, not what came of a task."""
 _LONGEST_VALUE = 80
@@ -124,6 +128,10 @@ def unread_fields(record: Mapping[str, Any], kind: str) -> list[UnreadField]:
             unread.append(UnreadField(field, _shortened(value), str(error)))
     if kind in _WITHOUT_OUTCOME:
         return unread
+    unread += _unread_master(record)
+    for field, value in islice(_scalars(record, _DURATION), 1):
+        if _number(value, math.inf) is None:
+            unread.append(UnreadField(field, _shortened(value), NO_DURATION))
     _, success = _outcome(record)
     for field, value, reading in _readings(record):
         if success is None and reading.problem is not None:
@@ -133,6 +141,19 @@ def unread_fields(record: Mapping[str, Any], kind: str) -> list[UnreadField]:
         elif field in _OUTCOME and reading.success is (not success):
             unread.append(UnreadField(field, _shortened(value), DISAGREEMENT))
     return unread
+
+
+def _unread_master(record: Mapping[str, Any]) -> Iterator[UnreadField]:
+    if isinstance(several := value_at(record, _MASTER[0]), list) and several:
+        yield UnreadField(_MASTER[0], _shortened(", ".join(map(str, several))), SEVERAL_MASTERS)
+    for field, value in islice(_scalars(record, _MASTER), 1):
+        if isinstance(value, bool) or _NUMERIC.fullmatch(str(value).strip()):
+            yield UnreadField(field, _shortened(value), NO_NAME)
+
+
+def native_task(record: Mapping[str, Any]) -> bool:
+    """Whether a record says in the agent system's own names what a task was, and whose."""
+    return _first(record, _TEXT) is not None and _master(record, _MASTER, {}) is not None
 
 
 def _time(record: Mapping[str, Any]) -> Timestamp | None:
@@ -146,7 +167,7 @@ def _time(record: Mapping[str, Any]) -> Timestamp | None:
 
 def _master(record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str, str]) -> str | None:
     name = _text(_first(record, keys))
-    return aliases.get(name, name) if name else None
+    return aliases.get(name, name) if name and not _NUMERIC.fullmatch(name) else None
 
 
 def _outcome(record: Mapping[str, Any]) -> tuple[str | None, bool | None]:

@@ -1,14 +1,20 @@
-"""Summarise a folder of logs file by file, without a project."""
+"""Read a folder of logs without a project, in any form, and summarise it file by file."""
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cortex_pipelines.coordination.incremental import LineNumbers
+import polars as pl
+
+from cortex_pipelines.coordination.formats import ENDINGS, is_log_name, read_records
+from cortex_pipelines.coordination.guessing import Guess, columns_of, guess_mapping, unknown_key
+from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
-from cortex_pipelines.coordination.logs import CoordinationSettings, log_files, logs_folder
-from cortex_pipelines.coordination.records import event, time_assumption, unread_fields
+from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, CoordinationSettings, log_files, log_lines
+from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, Fact
+from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -29,57 +35,157 @@ class FileSummary:
     unread: list[dict[str, int | str]]
     unread_by_reason: dict[str, int]
     assumed: dict[str, int]
+    notes: list[str] = field(default_factory=list)
+    repeated: list[int] = field(default_factory=list)
+    """Lines of the duplicates."""
+
+
+@dataclass(frozen=True)
+class OwnLogs:
+    """Logs as they are read, without private data.
+
+    ``guess`` is None where records have the agent system's own names; ``lines`` are those of events by file and
+    offset; ``other_files`` were not read.
+    """
+
+    files: Sequence[FileSummary]
+    events: pl.DataFrame
+    unread: pl.DataFrame
+    lines: Mapping[tuple[str, int], int]
+    guess: Guess | None
+    other_files: Sequence[str]
+    redact: RecordRedactor
+
+    def questions(self) -> list[str]:
+        """What must be said before the logs can train a router."""
+        if self.guess is None:
+            return []
+        asked = [self.guess.question(fact, self._shown) for fact in self.guess.open]
+        for fact in ("task", "master"):
+            if fact not in self.guess.mapping and fact not in self.guess.open and self.guess.columns:
+                keys = ", ".join(sorted(self.guess.columns)[:40])
+                asked.append(f"no key looks like the {fact}; the keys are {keys}. Say --map {fact}=KEY")
+        return asked
+
+    def _shown(self, value: str) -> str:
+        return str(self.redact({"value": value}).value["value"])
+
+
+def open_logs(
+    path: Path, settings: CoordinationSettings, privacy: PrivacySettings, given: Mapping[Fact, str] | None = None
+) -> OwnLogs:
+    """Logs of a folder, or one log, by the mapping that is ``given`` or set, else by their own names or a guess.
+
+    Raises ``CoordinationError``: no such folder, a file that is no log, or a mapping to a key that no record has.
+    """
+    if not path.exists():
+        raise CoordinationError(f"coordination logs: no folder or file {path}")
+    if path.is_file() and not is_log_name(path.name):
+        raise CoordinationError(f"{path} is not read as a log; those end in {', '.join(ENDINGS)}, each also with .gz")
+    folder = path if path.is_dir() else path.parent
+    paths = [path] if path.is_file() else log_files(folder, mapped=True)
+    try:
+        contents = {file.relative_to(folder).as_posix(): file.read_bytes() for file in paths}
+    except OSError as error:
+        raise CoordinationError(f"{error.filename} cannot be read ({error.strerror})") from error
+    guess = _guess(contents, settings, given or {})
+    mapping = guess.mapping if guess else {}
+    native = {file.relative_to(folder).as_posix() for file in log_files(folder)}
+    if guess is None:
+        contents = {name: data for name, data in contents.items() if name in native}
+    reader = LogReader(settings.aliases, settings.test_rows, privacy, None)
+    redact = RecordRedactor(privacy, logs_key(privacy))
+    parts, files = [], []
+    lines: dict[tuple[str, int], int] = {}
+    event_ids: set[str] = set()
+    for name, data in contents.items():
+        text = log_lines(name, data, mapping) if mapping or name in native else b""
+        parts.append(reader.read(name, text).frames)
+        numbers = LineNumbers(text)
+        lines |= {place: numbers.line_of(place[1]) for place in parts[-1][0].select("file", "byte_offset").rows()}
+        files.append(_summary(name, text, data if guess else None, mapping, settings, redact, event_ids))
+    events, _, _, unread = join_frames(parts)
+    read = {folder / name for name in contents}
+    others = [file for file in folder.rglob("*") if file.is_file() and file not in read] if path.is_dir() else []
+    return OwnLogs(files, events, unread, lines, guess, sorted(file.name for file in others), redact)
+
+
+def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, given: Mapping[Fact, str]) -> Guess | None:
+    records = {
+        name: [record for _, record in read_records(name, data).records]
+        for name, data in contents.items()
+        if Path(name).name != RULES_FILE
+    }
+    every = [record for file_records in records.values() for record in file_records]
+    if settings.map and not given:
+        return Guess(settings.map, {}, columns_of(every))
+    is_native = any(
+        native_task(record)
+        for name, file_records in records.items()
+        if name.endswith(NATIVE_ENDINGS)
+        for record in file_records
+    )
+    if is_native and not given:
+        return None
+    guess = guess_mapping(every, given)
+    if wrong := unknown_key(given, guess.columns) if every else None:
+        raise CoordinationError(wrong)
+    return guess
 
 
 def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
-    event_ids: set[str] = set()
-    redact = RecordRedactor(privacy, logs_key(privacy))
-    if folder.is_file():
-        return [_summary(folder, folder.name, settings, redact, event_ids)]
-    logs_root = logs_folder(str(folder), Path.cwd())
-    return [
-        _summary(path, path.relative_to(logs_root).as_posix(), settings, redact, event_ids)
-        for path in log_files(logs_root)
-    ]
+    return list(open_logs(folder, settings, privacy).files)
 
 
 def _summary(
-    path: Path, name: str, settings: CoordinationSettings, redact: RecordRedactor, event_ids: set[str]
+    name: str,
+    text: bytes,
+    original: bytes | None,
+    mapping: Mapping[Fact, str],
+    settings: CoordinationSettings,
+    redact: RecordRedactor,
+    event_ids: set[str],
 ) -> FileSummary:
+    """``text`` is the log as it is read; of one of another form, ``original`` says what was refused and assumed."""
+    keys = {NAMES[fact]: key for fact, key in mapping.items()}
     test_rows = [re.compile(rule) for rule in settings.test_rows]
     kinds: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     assumed: Counter[str] = Counter()
     rejected: list[dict[str, int | str]] = []
     unread: list[dict[str, int | str]] = []
-    data = path.read_bytes()
-    lines = LineNumbers(data)
-    for span in scan(data):
+    repeated: list[int] = []
+    lines = LineNumbers(text)
+    for span in scan(text):
+        line = lines.line_of(span.start)
         if span.value is not None:
             row = event(span.value, name, span.start, settings.aliases, test_rows)
             kinds[row["kind"]] += 1
-            counts["duplicates"] += row["event_id"] in event_ids
             counts["test_rows"] += row["test_row"]
+            repeated += [line] if row["event_id"] in event_ids else []
             event_ids.add(row["event_id"])
             assumption = time_assumption(span.value)
             assumed.update([assumption] if assumption else [])
             if fields := unread_fields(span.value, row["kind"]):
                 fields = unread_fields(redact(span.value).value, row["kind"])
-            unread += ({"line": lines.line_of(span.start)} | asdict(field) for field in fields)
+            unread += ({"line": line} | asdict(item) | {"field": keys.get(item.field, item.field)} for item in fields)
         elif span.kind in ("rejected", "waiting"):
-            rejected.append({"offset": span.start, "reason": span.reason})
+            rejected.append({"line": line, "reason": span.reason})
         counts["empty"] += span.kind == "empty"
     main_kind = min(kinds, key=lambda kind: (-kinds[kind], kind)) if kinds else "empty"
+    read = read_records(name, original) if original is not None and Path(name).name != RULES_FILE else None
     return FileSummary(
         file=name,
         kind=main_kind,
         kinds=dict(sorted(kinds.items())),
         records=kinds.total(),
-        duplicates=counts["duplicates"],
+        duplicates=len(repeated),
         empty_objects=counts["empty"],
-        rejected=rejected,
+        rejected=[{"line": line, "reason": reason} for line, reason in read.refused] if read else rejected,
         test_rows=counts["test_rows"],
         unread=unread,
-        unread_by_reason=dict(Counter(str(field["reason"]) for field in unread).most_common()),
+        unread_by_reason=dict(Counter(str(unread_field["reason"]) for unread_field in unread).most_common()),
         assumed=dict(assumed.most_common()),
+        notes=list(read.notes) if read else [],
+        repeated=repeated,
     )

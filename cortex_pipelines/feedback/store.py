@@ -199,7 +199,9 @@ def pinned_events(
     if not source.pin["files"]:
         return
     folder = events_folder(source.settings, root)
-    reading = CoordinationSettings(logs=source.settings.events, sample=False, aliases={}, test_rows=[], sources=())
+    reading = CoordinationSettings(
+        logs=source.settings.events, sample=False, map={}, aliases={}, test_rows=[], sources=()
+    )
     try:
         logs = read_logs(folder, source.pin, reading, privacy, cache)
     except CoordinationError as error:

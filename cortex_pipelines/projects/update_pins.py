@@ -131,7 +131,7 @@ def repin_feedback(root: Path, params: Parameters) -> None:
 
 def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:
     settings, key = params.coordination, logs_key(params.privacy)
-    pin = take_coordination_pin(logs_folder(settings.logs, root), root, params.privacy)
+    pin = take_coordination_pin(logs_folder(settings.logs, root), root, params.privacy, bool(settings.map))
     if settings.sources:
         pin["sources"] = [
             without_private_errors(partial(take_snapshot, source, root), SourceError, params.privacy, key)

@@ -23,7 +23,7 @@ ADDRESS = "bo.miller@northgate.dev"
 
 
 def settings(*sources: dict[str, Any]) -> CoordinationSettings:
-    values = {"logs": ".", "sample": False, "aliases": {"dev": "development"}, "test_rows": ["^x-"]}
+    values = {"logs": ".", "sample": False, "map": {}, "aliases": {"dev": "development"}, "test_rows": ["^x-"]}
     return CoordinationSettings.model_validate({**values, "sources": list(sources)})
 
 

@@ -155,9 +155,9 @@ def test_each_record_is_counted_once_and_the_rest_is_named(tmp_path: Path) -> No
     first, second, third = output_rows(tmp_path)
     assert (first["kind"], first["records"], first["duplicates"]) == ("decision", 3, 1)
     assert first["empty_objects"] == 1
-    assert first["rejected"] == [{"offset": 2 * len(line) + 2, "reason": "text outside of a JSON object"}]
+    assert first["rejected"] == [{"line": 3, "reason": "text outside of a JSON object"}]
     assert (second["records"], second["duplicates"]) == (1, 1)
-    assert second["rejected"] == [{"offset": len(line) + 1, "reason": "truncated; waits for the next run"}]
+    assert second["rejected"] == [{"line": 2, "reason": "truncated; waits for the next run"}]
     assert (third["kind"], third["records"], third["rejected"]) == ("empty", 0, [])
 
 

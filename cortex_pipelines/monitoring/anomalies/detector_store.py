@@ -144,7 +144,7 @@ def score_file(path: Path, log: str | None, detectors: Path, params: Parameters)
     folder = path.resolve().parent
     if not path.is_file():
         raise CoordinationError(f"no such file: {path}; expected a log in JSON lines")
-    pin = take_coordination_pin(folder, folder, params.privacy)
+    pin = take_coordination_pin(folder, folder, params.privacy, bool(params.coordination.map))
     pin = {"files": [file for file in pin["files"] if file["path"] == path.name]}
     if not pin["files"]:
         raise CoordinationError(f"{path} is not a log; log files are named *.jsonl or *.ndjson")

@@ -31,7 +31,7 @@ def build_dataset(
     for training: its outcome may be known one day. Raises ``TooFewTasksError``.
     """
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    logged = _deduplicated(labelled_tasks(events))
+    logged = deduplicated(labelled_tasks(events))
     for key, task in sorted(logged.items()):
         split = split_of(key, settings)
         if task.source == "outcome" or split == "train":
@@ -61,7 +61,7 @@ def build_dataset(
 
 def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
     """All labelled tasks of logs, without weak labels or a test split: the router is evaluated out of fold."""
-    logged = _deduplicated(labelled_tasks(events))
+    logged = deduplicated(labelled_tasks(events))
     return ROUTING_DATASET[0].frame([_row(task, settings) for _, task in sorted(logged.items())])
 
 
@@ -84,7 +84,7 @@ def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
     return rules
 
 
-def _deduplicated(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
+def deduplicated(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
     """Keep the most often confirmed label, then the latest."""
     counts = Counter((normalised(task.text), task.source == "outcome", task.master) for task in tasks)
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.words import folded_words
 
 _WITHIN = re.compile(r"[_.]")
-_KINDS = ("decision", "outcome", "event")
+KINDS = ("decision", "outcome", "event")
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -38,15 +38,26 @@ def normalised(text: str) -> str:
 def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
     """Label tasks from a frame of ``schemas.COORDINATION_EVENTS``.
 
-    Records about one task are joined by its id, also those that do not repeat its text, unless two
-    different tasks were given the same id. A master where the task failed, or that it was taken
-    away from, gives no label. Rows from tests are left out.
+    A master where the task failed, or that it was taken away from, gives no label.
     """
-    records = events.filter(pl.col("kind").is_in(_KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row"))
+    return [task for text, steps in steps_by_task(events) if (task := labelled_task(text, steps)) is not None]
+
+
+def labelled_task(text: str, steps: Sequence[dict[str, Any]]) -> LabelledTask | None:
+    label = _label(steps)
+    return LabelledTask(text, *label, steps[-1]["file"], steps[-1]["occurred_at"]) if label else None
+
+
+def steps_by_task(events: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The text of each task, and the records about it in the order of time; rows from tests are left out.
+
+    Records are joined by the task's id, also those that do not repeat its text, unless two different tasks were given
+    the same id.
+    """
+    records = events.filter(pl.col("kind").is_in(KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row"))
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in records.sort("file", "byte_offset").iter_rows(named=True):
         by_id[row["task_id"] or f"\n{row['text']}"].append(row)
-    tasks = []
     for rows in by_id.values():
         texts: dict[str, str] = {}
         for row in rows:
@@ -55,9 +66,7 @@ def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
         for key, text in texts.items():
             steps = [row for row in rows if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)]
             steps.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
-            if label := _label(steps):
-                tasks.append(LabelledTask(text, *label, steps[-1]["file"], steps[-1]["occurred_at"]))
-    return tasks
+            yield text, steps
 
 
 def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:

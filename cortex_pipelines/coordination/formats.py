@@ -1,0 +1,224 @@
+"""Records of logs in the formats that other programs export, each with its line (of Parquet, its row)."""
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import Any
+
+from cortex_pipelines.coordination.json_scanner import scan
+from cortex_pipelines.timestamps import is_timestamp
+
+_MOST_BYTES = 2**30
+"""Most bytes that a gzip file may unpack to: one of a few kilobytes can fill any memory."""
+NUMBERED = "lines are numbers of records"
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class LogRecords:
+    """``records`` and what is ``refused`` (with the reason) by line; ``notes`` say what was assumed in reading them."""
+
+    records: Sequence[tuple[int, dict[str, Any]]]
+    refused: Sequence[tuple[int, str]] = ()
+    notes: Sequence[str] = ()
+
+
+def read_records(name: str, data: bytes) -> LogRecords:
+    """The records of a file by the ending of its name (``ENDINGS``), which may be followed by ``.gz``."""
+    path = PurePosixPath(name.lower())
+    if path.suffix == ".gz":
+        try:
+            with gzip.open(io.BytesIO(data)) as file:
+                data = file.read(_MOST_BYTES + 1)
+        except (OSError, EOFError, zlib.error):
+            return LogRecords([], [(1, "not a gzip file, or cut off")])
+        if len(data) > _MOST_BYTES:
+            return LogRecords([], [(1, "more than 1 GiB when unpacked; split it")])
+        path = path.with_suffix("")
+    return _READERS[path.suffix](data)
+
+
+def is_log_name(name: str) -> bool:
+    return PurePosixPath(name.lower().removesuffix(".gz")).suffix in ENDINGS
+
+
+def _text(data: bytes) -> tuple[str, list[str]]:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace"), ["read as UTF-16"]
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace"), ["not UTF-8: read as Windows-1252 (Latin-1)"]
+
+
+def _json_lines(data: bytes) -> LogRecords:
+    text, notes = _text(data)
+    records: list[tuple[int, dict[str, Any]]] = []
+    refused = []
+    encoded = text.encode("utf-8", "surrogatepass")
+    line, at = 1, 0
+    for span in scan(encoded):
+        line, at = line + encoded.count(b"\n", at, span.start), span.start
+        if span.value is not None:
+            records.append((line, span.value))
+        elif span.kind in ("rejected", "waiting"):
+            refused.append((line, span.reason))
+    return LogRecords(records, refused, notes)
+
+
+def _json(data: bytes) -> LogRecords:
+    text, notes = _text(data)
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return _json_lines(data)
+    key, items = _items(value)
+    if key is not None:
+        notes.append(f"records are those of {key!r}")
+    lines = _lines(text, key, items)
+    if items and lines == list(range(1, len(items) + 1)):
+        notes.append(NUMBERED)
+    records = [(line, item) for line, item in zip(lines, items, strict=True) if isinstance(item, dict)]
+    refused = [
+        (line, "not an object of names and values")
+        for line, item in zip(lines, items, strict=True)
+        if not isinstance(item, dict)
+    ]
+    return LogRecords(records, refused, notes)
+
+
+def _items(value: Any) -> tuple[str | None, list[Any]]:
+    """Records of a JSON value, and the key that they stand under if it is an object with more in it.
+
+    They are a list, lists of equal length by column, objects by name, or the longest list of objects in an object.
+    """
+    if not isinstance(value, dict):
+        return None, value if isinstance(value, list) else [value]
+    fields = list(value.values())
+    is_table = fields and all(isinstance(field, list) and len(field) == len(fields[0]) > 0 for field in fields)
+    if is_table and not any(isinstance(item, dict) for field in fields for item in field):
+        return None, [dict(zip(value, row, strict=True)) for row in zip(*fields, strict=True)]
+    lists = {key: field for key, field in value.items() if _is_records(field)}
+    if lists:
+        longest = max(lists, key=lambda key: len(lists[key]))
+        return longest, lists[longest]
+    if len(fields) > 1 and all(isinstance(field, dict) for field in fields):
+        return None, [{"key": key, **field} for key, field in value.items()]
+    nested = [field for field in fields if isinstance(field, dict) and any(map(_is_records, field.values()))]
+    return _items(nested[0]) if nested else (None, [value])
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+_SEPARATOR = re.compile(r"[\s,]*")
+
+
+def _lines(text: str, key: str | None, items: Sequence[Any]) -> list[int]:
+    """The line of each element of a list in a JSON text; its number in the list where that cannot be told."""
+    if key is None:
+        start = len(text) - len(text.lstrip()) + 1
+    else:
+        found = re.search(rf"{re.escape(json.dumps(key))}\s*:\s*\[", text)
+        start = found.end() if found else 0
+    if "\n" not in text.strip():
+        return list(range(1, len(items) + 1))
+    decoder = json.JSONDecoder(parse_constant=lambda _: None)
+    lines: list[int] = []
+    line, counted = 1, 0
+    try:
+        for item in items:
+            start = _SEPARATOR.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+            value, end = decoder.raw_decode(text, start)
+            if value != item:
+                raise ValueError
+            line, counted = line + text.count("\n", counted, start), start
+            lines.append(line)
+            start = end
+    except (ValueError, IndexError):
+        return list(range(1, len(items) + 1))
+    return lines
+
+
+def _table(data: bytes) -> LogRecords:
+    text, notes = _text(data)
+    first, newline, rest = text.partition("\n")
+    before = 0
+    if first.lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own way to say it
+        delimiter, text, before = first[4], rest, 1
+    else:
+        delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([first + newline], delimiter=mark), ())))
+    if delimiter not in ",\t":
+        notes.append(f"separated by {delimiter!r}")
+    reader = csv.reader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter)
+    header: list[str] = []
+    records: list[tuple[int, dict[str, Any]]] = []
+    refused, skipped = [], before
+    try:
+        for row in reader:
+            line, before = before + 1, skipped + reader.line_num
+            if not any(cell.strip() for cell in row):
+                continue
+            if not header:
+                header = [cell.strip() or f"column {number}" for number, cell in enumerate(row, 1)]
+                if any(re.fullmatch(r"[\d.,]+", name) or is_timestamp(name) for name in header):
+                    return LogRecords([], [(line, "the first line must name the columns")], notes)
+            elif any(row[len(header) :]):
+                refused.append((line, f"more fields than the {len(header)} columns of the first line"))
+            else:
+                records.append((line, _named(header, row)))
+    except csv.Error as error:
+        refused.append((skipped + reader.line_num, f"not a table from here on ({error})"))
+    return LogRecords(records, refused, notes)
+
+
+def _named(header: Sequence[str], row: Sequence[str]) -> dict[str, Any]:
+    """A row by column; of columns with one name (exports of trackers have them) the first that is filled counts."""
+    record: dict[str, Any] = dict.fromkeys(header)
+    for name, cell in zip(header, row, strict=False):
+        record[name] = record[name] or cell.strip() or None
+    return record
+
+
+def _parquet(data: bytes) -> LogRecords:
+    import polars as pl
+
+    try:
+        rows = pl.read_parquet(io.BytesIO(data)).to_dicts()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        return LogRecords([], [(1, f"not a Parquet file ({str(error).splitlines()[0]})")])
+    return LogRecords([(number, _plain(row)) for number, row in enumerate(rows, 1)], notes=[NUMBERED])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(field) for name, field in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return float(value)
+    return None if isinstance(value, bytes) or value != value else value
+
+
+_READERS: Mapping[str, Callable[[bytes], LogRecords]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": _table,
+    ".tsv": _table,
+    ".parquet": _parquet,
+}
+ENDINGS = tuple(_READERS)

@@ -1,0 +1,218 @@
+"""Guess which key of foreign logs holds which fact about a task, by name, type and values."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+from cortex_pipelines.coordination.mapping import FACTS, Fact, duration_seconds, flattened
+from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.timestamps import is_timestamp
+
+_SEEN = 5000
+"""Most records that a guess is made from."""
+_FIT = 0.8
+"""Least share of a key's values that must have the form of the fact; the rest may be slips."""
+
+_NAMES: Mapping[Fact, tuple[str, str]] = {
+    "task": (
+        "task title summary subject task_title headline task_summary short_description request prompt query",
+        "description task_description details text message name body question issue instruction content",
+    ),
+    "master": (
+        "master agent routed_to assignee assigned_to worker expert handler assignment_group team",
+        "owner queue group component service department category squad role resolver responsible handled_by channel "
+        "label labels user dag_id",
+    ),
+    "outcome": (
+        "outcome success succeeded status result conclusion resolution",
+        "state exit_code exitcode return_code rc failed is_error passed ok verdict state_reason",
+    ),
+    "time": (
+        "timestamp ts time created_at created occurred_at opened_at datetime logged_at",
+        "date start_time started_at start_date submitted_at execution_date updated_at updated opened when",
+    ),
+    "duration": (
+        "duration duration_seconds duration_s duration_ms elapsed elapsed_seconds elapsed_ms runtime took",
+        "seconds time_to_resolve resolution_time time_spent latency wall_time duration_min duration_minutes",
+    ),
+    "tokens": ("tokens tokens_used total_tokens token_count tokens_total", "usage n_tokens completion_tokens"),
+    "id": (
+        "task_id id ticket ticket_id issue_key key incident_number number issue_id",
+        "uuid run_id incident_id reference ref record_id issue task_number #",
+    ),
+}
+"""Usual names of each fact, the more telling ones first."""
+_NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "value", "summary", "title", "username"})
+"""Last parts of a nested key that name what the part before says: ``assignee.login``."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of a key in the records seen; None where a record has none."""
+
+    name: str
+    values: Sequence[Any]
+
+    @cached_property
+    def filled(self) -> list[Any]:
+        return [value for value in self.values if value not in (None, "") and not isinstance(value, list)]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [value.strip() for value in self.filled if isinstance(value, str) and re.search(r"[^\W\d_]", value)]
+
+    @cached_property
+    def different(self) -> int:
+        return len(set(map(str, self.filled)))
+
+    def share(self, holds: Callable[[Any], bool]) -> float:
+        return sum(map(holds, self.filled)) / len(self.filled) if self.filled else 0.0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """``mapping`` is what was given or is clear; ``open`` are the facts with several keys to choose from."""
+
+    mapping: Mapping[Fact, str]
+    open: Mapping[Fact, Sequence[str]]
+    columns: Mapping[str, Column]
+
+    def question(self, fact: Fact, shown: Callable[[str], str]) -> str:
+        """Names the keys with three values each, as they may be shown."""
+        keys = [f"{key!r} ({_sample(self.columns[key], shown)})" for key in self.open[fact]]
+        choices = " or ".join(f"--map {fact}={_quoted(key)}" for key in self.open[fact])
+        return f"which is the {fact}: {', '.join(keys[:-1])} or {keys[-1]}? Say {choices}"
+
+
+def _quoted(key: str) -> str:
+    return f'"{key}"' if re.search(r"[^\w.-]", key) else key
+
+
+def _sample(column: Column, shown: Callable[[str], str]) -> str:
+    first = [shown(value) for value in list(dict.fromkeys(str(value)[:30] for value in column.filled))[:3]]
+    return f"{column.different} different: {', '.join(first)}"
+
+
+def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    flat = [dict(flattened(record)) for record in records[:_SEEN]]
+    names = dict.fromkeys(name for record in flat for name in record)
+    return {name: Column(name, [record.get(name) for record in flat]) for name in names}
+
+
+def guess_mapping(records: Sequence[Mapping[str, Any]], given: Mapping[Fact, str]) -> Guess:
+    """``given`` facts stand (an empty key leaves a fact out); task and master are chosen before the others."""
+    columns = columns_of(records)
+    mapping = dict(given)
+    choices: dict[Fact, Sequence[str]] = {}
+    for fact in FACTS:
+        if fact in given:
+            continue
+        taken = set(mapping.values())
+        best = _best(fact, [column for name, column in columns.items() if name not in taken])
+        if len(best) == 1:
+            mapping[fact] = best[0]
+        elif best:
+            choices[fact] = best
+    return Guess({fact: mapping[fact] for fact in FACTS if mapping.get(fact)}, choices, columns)
+
+
+def _best(fact: Fact, columns: Sequence[Column]) -> list[str]:
+    """The keys that fit a fact best: one, several that nothing tells apart, or none."""
+    scores = {column.name: _by_name(fact, column.name) for column in columns if _fits(fact, column)}
+    if fact in ("task", "master") and not any(scores.values()):  # names in no known word: the values alone
+        fitting = [column for column in columns if column.name in scores]
+        if fact == "task" and fitting:
+            return [max(fitting, key=lambda column: sum(map(len, column.texts)) / len(column.filled)).name]
+        return [column.name for column in fitting]
+    if fact == "outcome":  # `state: closed` says less than `state_reason: completed`
+        scores = {
+            c.name: scores[c.name] and scores[c.name] + 2 * c.share(_is_outcome) for c in columns if c.name in scores
+        }
+    top = max(scores.values(), default=0.0)
+    best = [column for column in columns if top > 0 and scores.get(column.name) == top]
+    # keys whose values stand for each other say the same; the first of them will do
+    same = {b.name for a, b in combinations(best, 2) if _one_to_one(a, b)}
+    best = [column for column in best if column.name not in same]
+    if fact in ("task", "master"):
+        return [column.name for column in best]
+    return [max(best, key=lambda column: len(column.filled)).name] if best else []
+
+
+def _one_to_one(a: Column, b: Column) -> bool:
+    pairs = {(str(x), str(y)) for x, y in zip(a.values, b.values, strict=True) if x is not None or y is not None}
+    return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
+
+
+def _by_name(fact: Fact, name: str) -> float:
+    parts = [_snake(part) for part in name.split(".")]
+    spoken = {parts[-1], "_".join(parts)}
+    if parts[-1] in _NAMING_PARTS and len(parts) > 1:
+        spoken.add(parts[-2])
+    for score, names in zip((3.0, 2.0), _NAMES[fact], strict=True):
+        if spoken & set(names.split()):
+            return score - 0.25 * (len(parts) - 1)
+    words = set(re.split(r"_+", parts[-1])) - {"id", "key", "number", "name", "time", "issue"}
+    return 0.5 if words & set(_NAMES[fact][0].split()) else 0.0
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[^a-z0-9#]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
+
+
+def _fits(fact: Fact, column: Column) -> bool:
+    filled = len(column.filled)
+    if not filled:
+        return False
+    match fact:
+        case "task":
+            worded = sum(len(text.split()) > 1 for text in column.texts)
+            return worded >= filled / 2 and column.different >= 3 and column.share(is_timestamp) < 1 - _FIT
+        case "master":
+            short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
+            few = column.different <= max(3, min(filled / 2, 200))
+            is_other = max(column.share(is_timestamp), column.share(_is_outcome)) >= _FIT
+            return short and few and not is_other
+        case "outcome":
+            return column.different <= 30 and not column.share(is_timestamp) >= _FIT
+        case "time":
+            return column.share(is_timestamp) >= _FIT
+        case "duration":
+            return column.share(lambda value: duration_seconds(value, column.name) is not None) >= _FIT
+        case "tokens":
+            return column.share(lambda value: bool(re.fullmatch(r"\d[\d,]*(\.0)?", str(value)))) >= _FIT
+        case "id":
+            return column.different >= 0.9 * filled
+
+
+def _is_outcome(value: Any) -> bool:
+    reading = read_outcome(value)
+    return reading.success is not None or reading.problem is None
+
+
+def parse_map(text: str) -> dict[Fact, str]:
+    """``task=summary,master=agent``; an empty key leaves the fact out. Raises ``ValueError`` in words."""
+    mapping: dict[Fact, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, key = (piece.strip() for piece in part.partition("="))
+        fact = next((fact for fact in FACTS if fact == name), None)
+        if fact is None or not equals:
+            near = difflib.get_close_matches(name, FACTS, 1, 0.5)
+            meant = f"; did you mean {near[0]}={key or '…'}?" if near else ""
+            raise ValueError(f"--map {part}: write FACT=KEY, with a fact of {', '.join(FACTS)}{meant}")
+        mapping[fact] = key
+    return mapping
+
+
+def unknown_key(mapping: Mapping[Fact, str], columns: Mapping[str, Column]) -> str | None:
+    """What to say of the first key that no record has."""
+    for fact, key in mapping.items():
+        if key and key not in columns:
+            nested = [name for name in columns if name.endswith(f".{key}")]
+            near = difflib.get_close_matches(key, columns, 1, 0.5) or nested
+            meant = f"; did you mean {fact}={near[0]}?" if near else "."
+            return f"--map {fact}={key}: no record has that key{meant} The keys are {', '.join(sorted(columns)[:40])}"
+    return None

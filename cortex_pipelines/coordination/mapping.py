@@ -1,0 +1,163 @@
+"""Read records of other programs by a mapping of the seven facts about a task to their keys (``coordination.map``)."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from cortex_pipelines.coordination.formats import read_records
+from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.records import canonical, native_task
+
+Fact = Literal["task", "master", "outcome", "time", "duration", "tokens", "id"]
+FACTS: tuple[Fact, ...] = ("task", "master", "outcome", "time", "duration", "tokens", "id")
+NATIVE_ENDINGS = (".jsonl", ".ndjson")
+NAMES: Mapping[Fact, str] = {
+    "task": "task_title",
+    "master": "routed_to",
+    "outcome": "outcome",
+    "time": "timestamp",
+    "duration": "duration_seconds",
+    "tokens": "tokens_used",
+    "id": "task_id",
+}
+"""Name of each fact in the records that the agent system itself writes."""
+
+_NOTHING = frozenset({"", "null", "none", "nan", "n/a", "na", "-", "undefined", "(none)"})
+_NOBODY = _NOTHING | {"unassigned", "nobody"}
+_SHORT_YEAR = re.compile(r"^(\d{1,2})[/ -]([A-Z][a-z]{2})[/ -](\d\d)\b(?!:)")
+"""``12/Mar/26``, as Jira exports days."""
+_EXIT_CODE = re.compile(r"(?:^|[._ ])(?:exit|return)[_ ]?(?:code|status)$|(?:^|\.)rc$", re.IGNORECASE)
+_FAILURE = re.compile(r"(?:^|[._ ])(?:failed|failure|is_?error|error|errored)$", re.IGNORECASE)
+
+
+def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
+    """A log as JSON lines of the agent system's own form, each record on the line where it stands in the original.
+
+    Records without the mapping's task and master are kept as they are if the file's own form is JSON lines, and left
+    out otherwise: among a system's JSON files there are many that are no logs.
+    """
+    read = read_records(name, data)
+    is_native = name.endswith(NATIVE_ENDINGS)
+    lines: list[tuple[int, str]] = []
+    for line, record in read.records:
+        mapped = mapped_record(record, mapping)
+        if mapped is not None or is_native:
+            lines.append((line, canonical(record if mapped is None else mapped)))
+    # not JSON, so that they are refused with their line
+    lines += [(line, f"({reason})".replace("{", "(")) for line, reason in read.refused]
+    return on_lines(lines)
+
+
+def on_lines(texts: Sequence[tuple[int, str]]) -> bytes:
+    """Texts without line breaks, each on its line, as far as lines are in order."""
+    parts, at = [], 1
+    for line, text in sorted(texts, key=lambda item: item[0]):
+        parts.append("\n" * max(0, line - at) + text)
+        at = max(at, line)
+    return ("".join(parts) + "\n").encode("ascii", "replace") if parts else b""
+
+
+def mapped_record(record: Mapping[str, Any], mapping: Mapping[Fact, str]) -> dict[str, Any] | None:
+    """The facts under the agent system's own names; None for a record that is not one of those mapped."""
+    fields = dict(flattened(record))
+    present = [fact for fact in ("task", "master") if _holds(fields, mapping.get(fact))]
+    if not present or (len(present) < 2 and native_task(record)):
+        return None
+    mapped: dict[str, Any] = {"event_type": "task"}  # whatever is missing in it, the record is about a task
+    for fact, key in mapping.items():
+        value = _fact(fact, key, fields.get(key))
+        if value is not None:
+            name = "exit_code" if fact == "outcome" and _EXIT_CODE.search(key) else NAMES[fact]
+            mapped[name] = value
+    return mapped
+
+
+def _holds(fields: Mapping[str, Any], key: str | None) -> bool:
+    return key is not None and (key in fields or any(name.startswith(f"{key}.") for name in fields))
+
+
+def flattened(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of a record, dots lead into nested objects; a list of one is its element, {} is null."""
+    for name, field in value.items():
+        key = f"{prefix}{name}"
+        if isinstance(field, list):
+            field = [item for item in field if item is not None]
+            field = field[0] if len(field) == 1 else field or None
+        if isinstance(field, Mapping) and field:
+            yield from flattened(field, f"{key}.")
+        elif isinstance(field, list) and all(isinstance(item, Mapping) for item in field):
+            columns: dict[str, list[Any]] = {}
+            for item in field:
+                for inner, content in flattened(item, f"{key}."):
+                    columns.setdefault(inner, []).append(content)
+            yield from ((inner, contents[0] if len(contents) == 1 else contents) for inner, contents in columns.items())
+        else:
+            yield key, field or None if isinstance(field, Mapping) else field
+
+
+def _fact(fact: Fact, key: str, value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() in (_NOBODY if fact == "master" else _NOTHING):
+        return None
+    match fact:
+        case "task":
+            value = " ".join(map(str, value)) if isinstance(value, list) else value
+            # a number is no task; what stands there is a key that was taken for another
+            return value if isinstance(value, str) and re.search(r"[^\W\d_]", value) else None
+        case "outcome" if _FAILURE.search(key):
+            success = read_outcome(value).success
+            return value if success is None else not success
+        case "duration":
+            seconds = duration_seconds(value, key)
+            return value if seconds is None else seconds
+        case "tokens":
+            return _number(value)
+        case "time" if isinstance(value, str):
+            return _SHORT_YEAR.sub(r"\1 \2 20\3", value)
+        case _:
+            return value
+
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_UNIT = re.compile(
+    r"(?:^|[\s_.(\d])(?:(ms|msecs?|millis|milliseconds?)|(s|secs?|seconds?)|(m|mins?|minutes?)"
+    r"|(h|hrs?|hours?)|(d|days?))\)?$",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
+_TIMEDELTA = TypeAdapter(timedelta)
+
+
+def duration_seconds(value: Any, key: str) -> float | None:
+    """A number in the unit that ends its key (``duration_ms``; else seconds), ``1h 5m``, ``00:05:12`` or ``PT5M``."""
+    if (number := _number(value)) is not None:
+        unit = _UNIT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key))
+        return number * _factor(unit)
+    if not isinstance(value, str) or len(value) > 50:
+        return None
+    parts = list(_PART.finditer(value))
+    if parts and "".join(part[0] for part in parts) == value.rstrip():
+        units = [_UNIT.search(f" {part[2]}") for part in parts]
+        seconds = [float(part[1]) * _factor(unit) for part, unit in zip(parts, units, strict=True)]
+        return math.fsum(seconds) if all(units) else None
+    try:
+        return float(_TIMEDELTA.validate_python(value).total_seconds())
+    except ValidationError:
+        return None
+
+
+def _factor(unit: re.Match[str] | None) -> float:
+    return list(_UNITS.values())[unit.lastindex - 1] if unit and unit.lastindex else 1.0
+
+
+def _number(value: Any) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value.strip().replace(",", "")) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    return number if isinstance(number, int) or math.isfinite(number) else None

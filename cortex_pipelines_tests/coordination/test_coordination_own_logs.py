@@ -1,0 +1,127 @@
+import gzip
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from cortex_pipelines.coordination.formats import NUMBERED, read_records
+from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.coordination.mapping import mapped_record
+from cortex_pipelines.coordination.summary import open_logs
+from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.messages import missing
+from cortex_pipelines_tests.routing.logs import PARAMETERS
+
+CASES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+PRIVACY = PARAMETERS.privacy
+
+
+@pytest.mark.parametrize(("name", "text", "records", "refused", "notes"), CASES["read"])
+def test_every_format_is_read_with_its_lines(name: str, text: str, records: list, refused: list, notes: list) -> None:
+    read = read_records(name, text.encode())
+    assert [list(item) for item in read.records] == records
+    assert [list(item) for item in read.refused] == refused
+    assert list(read.notes) == notes
+
+
+def test_other_encodings_and_binary_formats(tmp_path: Path) -> None:
+    latin = read_records("a.csv", "wer;was\nMüller;läuft\n".encode("latin-1"))
+    assert latin.records == [(2, {"wer": "Müller", "was": "läuft"})]
+    assert "Windows-1252" in latin.notes[0]
+    assert read_records("a.csv", "a,b\n1,2\n".encode("utf-16")).records == [(2, {"a": "1", "b": "2"})]
+    assert read_records("a.JSONL.gz", gzip.compress(b'{"a": 1}\n')).records == [(1, {"a": 1})]
+    pl.DataFrame({"at": [datetime(2026, 3, 1)], "n": [{"x": 1}]}).write_parquet(tmp_path / "a.parquet")
+    parquet = read_records("a.parquet", (tmp_path / "a.parquet").read_bytes())
+    assert parquet.records == [(1, {"at": "2026-03-01T00:00:00", "n": {"x": 1}})]
+    assert parquet.notes == [NUMBERED]
+    assert "not a Parquet file" in read_records("a.parquet", b"PAR1").refused[0][1]
+
+
+@pytest.mark.parametrize(("expected", "columns"), CASES["guess"])
+def test_keys_are_guessed_or_asked_about(expected: dict[str, str], columns: dict[str, list]) -> None:
+    rows = zip(*columns.values(), strict=True)
+    records = [json.loads(json.dumps(dict(zip(columns, row, strict=True)), default=str)) for row in rows]
+    guess = guess_mapping(records, {})
+    assert dict(guess.mapping) == expected
+    if "master" not in expected:
+        assert guess.open == {"master": ["team", "agent"]}
+        assert "--map master=team or --map master=agent" in guess.question("master", str)
+
+
+@pytest.mark.parametrize(("fact", "key", "value", "expected"), CASES["facts"])
+def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expected: list | None) -> None:
+    mapping = {"task": "summary", "master": "agent"} | {fact: key}
+    record = mapped_record({"summary": "fix it", "agent": "x", key: value}, mapping)
+    assert record is not None
+    rest = [[name, read] for name, read in record.items() if name not in ("event_type", "task_title", "routed_to")]
+    assert rest == ([] if expected is None else [expected])
+    if fact in ("task", "master"):
+        assert {"task": "task_title", "master": "routed_to"}[fact] not in record
+
+
+HEAD = "summary,agent,status,n"
+ROWS = (
+    *("fix the page,web,done,1", "fix the form,web,done,2", "fix the list,web,failed,3", "fix the menu,web,weird,4"),
+    *(",web,done,5", "fix the bar,,done,6", "fix the table,42,done,7", "fix the index,tpyo,done,8", "a,b,c,d,e"),
+    *("Fix the page!,web,done,9", "fix the page,web,done,1"),
+)
+WHY = {
+    "it has no text of a task": [6],
+    "it names no master": [7],
+    "a number or truth value, not the name of a master": [8],
+    "its master has fewer than three tasks": [9],
+    "more fields than the 4 columns of the first line": [10],
+    "the task failed or was taken away there: it tells only who was wrong": [4],
+    "the same task again": [11],
+    "the same record again": [12],
+}
+
+
+@pytest.fixture
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    (folder / "tasks.csv").write_text("\n".join([HEAD, *ROWS]))
+    (folder / "notes.txt").write_text("none of it")
+    return folder
+
+
+def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
+    (file,) = json.loads(cortex("logs", exported, "--map", "id=n", "--json").stdout)
+    assert file["map"] == {"task": "summary", "master": "agent", "outcome": "status", "id": "n"}
+    assert {reason: lines for reason, lines in file["unused"].items() if reason in WHY} == WHY
+    shown = cortex("logs", exported, "--map", "id=n").output
+    assert "tasks.csv:5: status 'weird'" in shown
+    assert (
+        missing(shown, "tasks.csv:8", "tpyo (1)", "--keep-rare", "not read: 1 .txt", "1 of them without a known") == []
+    )
+    kept = cortex("logs", exported, "--map", "id=n", "--keep-rare").output
+    assert "over 2 masters: web 3, tpyo 1" in kept
+
+
+@pytest.mark.parametrize(("given", "words"), CASES["refused"])
+def test_a_mapping_that_fits_nothing_is_refused(exported: Path, given: str, words: str) -> None:
+    status = 1 if given.startswith("task=") else 2
+    assert words in " ".join(cortex("logs", exported, "--map", given, status=status).output.split())
+
+
+def test_assets_read_mapped_logs_as_the_command_does(exported: Path) -> None:
+    settings = PARAMETERS.coordination.model_copy(
+        update={"map": parse_map("task=summary,master=agent,outcome=status,id=n")}
+    )
+    (exported / "own.jsonl").write_text(
+        '{"task_id": "t", "task_title": "As ever", "routed_to": "web", "outcome": "ok"}\n'
+    )
+    pin = take_coordination_pin(exported, exported, PRIVACY, mapped=True)
+    events = read_logs(exported, pin, settings, PRIVACY).events
+    opened = open_logs(exported, settings, PRIVACY)
+    assert events.sort("event_id").equals(opened.events.sort("event_id"))
+    assert events.filter(file="own.jsonl").select("text", "success").rows() == [("As ever", True)]
+    assert events.filter(text="fix the list").select("master", "success", "task_id").rows() == [("web", False, "3")]
+    assert [file["path"] for file in take_coordination_pin(exported, exported, PRIVACY)["files"]] == ["own.jsonl"]
