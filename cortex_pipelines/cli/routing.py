@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.cli.own_logs import KEEP_RARE, MAP, mapping_of, print_account, print_mapping
 from cortex_pipelines.versioning.root import find_root
 
 
@@ -146,17 +147,35 @@ def router() -> None:
     """Train a task router outside the asset graph, for an experiment or a notebook."""
 
 
-@router.command(epilog="Example: cortex router train coordination --out my-router")
+@router.command(epilog="Example: cortex router train exports --map task=summary,master=agent --out my-router")
 @click.argument("logs", type=PATH)
+@MAP
+@KEEP_RARE
 @click.option("--out", required=True, type=PATH, help="Folder for the router.")
-def train(logs: Path, out: Path) -> None:
-    """Train on all logs under LOGS and write a folder for `cortex route --model`."""
-    from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.routing.router_from_logs import train_on_logs
+def train(logs: Path, given: str | None, keep_rare: bool, out: Path) -> None:
+    """Train on all logs under LOGS and write a folder for `cortex route --model`.
 
-    trained = train_on_logs(logs, out, load_parameters())
+    The logs are read as `cortex logs` shows. All shares are of tasks that the model had not seen.
+    """
+    from cortex_pipelines.api import load_parameters
+    from cortex_pipelines.routing.dataset.accounting import account
+    from cortex_pipelines.routing.router_from_logs import open_training_logs, train_on_opened
+
+    parameters, mapping = load_parameters(), mapping_of(given)
+    opened = open_training_logs(logs, parameters, mapping)
+    accounting = account(opened.events, opened.unread, keep_rare)
+    print_mapping(opened, mapping)
+    print_account(opened, accounting, keep_rare)
+    trained = train_on_opened(opened, accounting, out, parameters)
+    click.echo(f"\n{trained.held_out.sentence()}\n")
+    width = max(len(score.master) for score in trained.held_out.masters)
+    click.echo(f"{'master':<{width}} tasks precision recall  takes its tasks for")
+    for score in trained.held_out.masters:
+        precision = "" if score.precision is None else f"{100 * score.precision:.0f} %"
+        others = ", ".join(f"{master} {count}" for master, count in score.taken_for)
+        click.echo(f"{score.master:<{width}} {score.tasks:>5} {precision:>9} {100 * score.recall:>4.0f} %  {others}")
     click.echo(
-        f"{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
+        f"\n{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
         "  p        p(loss)  p(Holm)  adopted"
     )
     for step in trained.steps:

@@ -7,14 +7,19 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import polars as pl
+
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
+from cortex_pipelines.coordination.formats import ENDINGS
+from cortex_pipelines.coordination.logs import CoordinationError
+from cortex_pipelines.coordination.mapping import Fact
+from cortex_pipelines.coordination.summary import OwnLogs, open_logs
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, absolute, home_folder, resolve_model_pin
-from cortex_pipelines.privacy.paths import PathRedactor
-from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.routing.assets import embedder
+from cortex_pipelines.routing.dataset.accounting import Accounting, account
 from cortex_pipelines.routing.dataset.build import logged_rules, training_tasks
+from cortex_pipelines.routing.selection.held_out import HeldOutReport, held_out_report
 from cortex_pipelines.routing.serving.bundle import RouterError, load_config
 from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.routing.train import train_router
@@ -42,41 +47,57 @@ class TrainedRouter:
     tasks: int
     masters: int
     seconds: float
+    held_out: HeldOutReport
 
 
-def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
+def train_on_logs(
+    logs: Path, out: Path, params: Parameters, mapping: Mapping[Fact, str] | None = None, keep_rare: bool = True
+) -> TrainedRouter:
     """Train a router on all logs of a folder, or on one log.
 
-    Raises ``CoordinationError`` without a log, ``TooFewMastersError`` with fewer than two masters.
+    ``mapping`` names the keys of logs of another form; what it does not name is guessed. Without ``keep_rare``, masters
+    of fewer than three tasks are left out. Raises ``CoordinationError`` without a log, or where a key must be named
+    first, ``TooFewMastersError`` with fewer than two masters.
     """
-    began = monotonic()
-    path = logs.resolve()
-    if not path.exists():
+    opened = open_training_logs(logs, params, mapping)
+    return train_on_opened(opened, account(opened.events, opened.unread, keep_rare), out, params)
+
+
+def open_training_logs(logs: Path, params: Parameters, mapping: Mapping[Fact, str] | None = None) -> OwnLogs:
+    """Raises ``CoordinationError``: there is no log, or a key must be named first."""
+    if not logs.exists():
         raise CoordinationError(f"coordination logs: no file or folder {logs}")
-    folder = path if path.is_dir() else path.parent
-    pin = take_coordination_pin(folder, folder, params.privacy)
-    if path.is_file():
-        name = PathRedactor(params.privacy, logs_key(params.privacy))(path.name)
-        pin = {"files": [file for file in pin["files"] if file["path"] == name]}
-    if not pin["files"]:
-        raise CoordinationError(f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson")
-    events = read_logs(folder, pin, params.coordination, params.privacy).events
+    opened = open_logs(logs.resolve(), params.coordination, params.privacy, mapping)
+    if not opened.files:
+        raise CoordinationError(f"coordination logs: no log in {logs}; read are {', '.join(ENDINGS)}, each also .gz")
+    if questions := opened.questions():
+        raise CoordinationError("\n".join(questions))
+    return opened
+
+
+def train_on_opened(opened: OwnLogs, accounting: Accounting, out: Path, params: Parameters) -> TrainedRouter:
+    began = monotonic()
     home = home_folder()
     source = absolute(params.models.encoder)
     encoder = PinnedModel(source, resolve_model_pin(source, home))
+    tasks = training_tasks(opened.events, params.routing)
+    tasks = tasks.filter(pl.col("master").is_in([master for master, _ in accounting.masters]))
+    reports: list[HeldOutReport] = []
     out.mkdir(parents=True, exist_ok=True)
     metrics = train_router(
-        training_tasks(events, params.routing),
+        tasks,
         embedder(encoder, params.routing, home, RowCache(home / "embeddings", _EMBEDDINGS)),
         params.routing,
         encoder.pin,
-        logged_rules(events),
+        logged_rules(opened.events),
         out,
         home / "studies",
+        lambda comparison: reports.append(held_out_report(comparison)),
     )
     _write_manifest(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
-    return TrainedRouter(steps, int(metrics["train_tasks"]), int(metrics["masters"]), monotonic() - began)
+    train_tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
+    return TrainedRouter(steps, train_tasks, masters, monotonic() - began, reports[0])
 
 
 def open_model(folder: Path) -> Router:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, learn_weights
-from cortex_pipelines.routing.selection.model_selection import select_model
+from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
 from cortex_pipelines.routing.selection.out_of_scope import learn_scope, read_requests
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -98,6 +98,18 @@ def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
 
 Embed = Callable[[Sequence[str]], Floats]
 
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the chosen model was: ``compared`` are the numbers of the held-out tasks among ``training``."""
+
+    masters: Sequence[str]
+    training: TrainingData
+    compared: Indices
+    folds: Indices
+    selection: ModelSelection
+
+
 _OUTCOMES = {"outcome": "succeeded", "decision": "not known"}  # outcome of a neighbour by its label source
 _CONFIGURED = {
     *("accept", "supporting", "alternatives", "evidence", "neighbours", "fallback_master"),
@@ -118,6 +130,7 @@ def train_router(
     rules: Mapping[str, Any] | None,
     out: Path,
     studies: Path,
+    observe: Callable[[Comparison], None] | None = None,
 ) -> dict[str, float]:
     """Run the model selection, and save the router with the table of candidates, every trial and metrics to ``out``.
 
@@ -148,6 +161,8 @@ def train_router(
         if rules is not None:
             keywords = KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
         selection = select_model(training, compared, folds, keywords, hyperparameters)
+        if observe is not None:
+            observe(Comparison(masters, training, compared, folds, selection))
         unlike = sentence_part(embed(read_requests()))
         scope, scope_metrics = learn_scope(training.features.sentence, confirmed, unlike, settings.in_scope_kept)
     config = RouterConfig(

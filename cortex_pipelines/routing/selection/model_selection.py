@@ -58,12 +58,16 @@ class SelectionStep:
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """``candidates`` are trained on all tasks; one without a say has no weight; ``metrics`` are out of fold."""
+    """``candidates`` are trained on all tasks; one without a say has no weight; ``metrics`` are out of fold.
+
+    ``log_probabilities`` of the compared tasks are those of the chosen model, out of fold.
+    """
 
     candidates: Mapping[str, CandidateModel]
     weights: Mapping[str, float]
     steps: tuple[SelectionStep, ...]
     metrics: Mapping[str, float]
+    log_probabilities: Doubles
 
 
 def select_model(
@@ -91,7 +95,9 @@ def select_model(
         from sklearn.metrics import roc_auc_score
 
         metrics["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
-    return ModelSelection(trained, {name: weight for name, weight in weights.items() if weight > 0}, steps, metrics)
+    return ModelSelection(
+        trained, {name: weight for name, weight in weights.items() if weight > 0}, steps, metrics, logs
+    )
 
 
 def _all_scores(

@@ -1,0 +1,155 @@
+"""What a person wants to know of a router: how often it is right, what it confuses, whether more tasks would help."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cortex_pipelines.routing.features import Indices
+from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
+from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
+from cortex_pipelines.routing.train import Comparison
+from cortex_pipelines.statistics.intervals import wilson
+
+_SHARES = (0.25, 0.5, 1.0)
+"""Shares of the tasks on which the curve is measured."""
+_FEW = 1000
+"""Tasks up to which the curve is measured: with more, it says little and takes long."""
+_FITS: dict[str, Callable[[TrainingData], CandidateModel]] = {
+    "lexical": TfidfLogreg.fit,
+    "semantic": EmbeddingLogreg.fit,
+}
+
+
+@dataclass(frozen=True)
+class MasterScore:
+    """Of held-out tasks: ``tasks`` belong to the master; ``taken_for`` are other masters that got them, with counts."""
+
+    master: str
+    tasks: int
+    precision: float | None
+    recall: float
+    taken_for: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class HeldOutReport:
+    """Shares of ``tasks`` that no model or weight had seen.
+
+    ``rules`` have the share of the keyword rules, None without; ``most_common`` is the share of the largest master.
+    ``curve`` has the number of tasks learnt from and the share right of ``curve_model``.
+    """
+
+    tasks: int
+    right: float
+    rules: float | None
+    most_common: tuple[str, float]
+    masters: Sequence[MasterScore]
+    curve_model: str
+    curve: Sequence[tuple[int, float]]
+
+    @property
+    def confused(self) -> list[tuple[str, str, int]]:
+        """Masters whose tasks go to another one, with how many, most first."""
+        pairs = [(score.master, other, count) for score in self.masters for other, count in score.taken_for]
+        return sorted(pairs, key=lambda pair: (-pair[2], pair))
+
+    def sentence(self) -> str:
+        share = wilson(round(self.right * self.tasks), self.tasks, 0.95)
+        master, most = self.most_common
+        if self.rules is not None:
+            than = f"the keyword rules have {_percent(self.rules)}"
+        else:
+            than = f"always {master} would have {_percent(most)}"
+        parts = [
+            f"{_percent(self.right)} right of {self.tasks:,} held-out tasks (95 % interval {_percent(share.low)} to "
+            f"{_percent(share.high)}), where {than}"
+        ]
+        if self.confused:
+            first, second, count = self.confused[0]
+            parts.append(f"most often takes {first} for {second} ({count:,} {'task' if count == 1 else 'tasks'})")
+        return "; ".join([*parts, *self._more_tasks()])
+
+    def _more_tasks(self) -> list[str]:
+        if len(self.curve) < len(_SHARES):
+            return []
+        (few, at_few), (half, at_half), (every, at_all) = self.curve
+        shares = f"{_percent(at_few)}, {_percent(at_half)} and {_percent(at_all)}"
+        measured = f"{self.curve_model} gets {shares} when it learns from {few:,}, {half:,} and {every:,}"
+        if at_all - at_half < 1 / self.tasks:
+            return [f"more tasks of the same kind would change little: {measured}"]
+        target = max(_FEW, 10 ** math.ceil(math.log10(2 * every)))
+        guess = extrapolated([(n, 1 - right) for n, right in self.curve], target)
+        would = f"; if that goes on, {target:,} would give about {_percent(1 - guess)}" if guess is not None else ""
+        return [f"{every:,} tasks are few: {measured}{would}"]
+
+
+def held_out_report(comparison: Comparison) -> HeldOutReport:
+    training, selection, names = comparison.training, comparison.selection, comparison.masters
+    labels = training.labels[comparison.compared]
+    chosen = selection.log_probabilities.argmax(axis=1)
+    scores = []
+    for number, name in enumerate(names):
+        mine = labels == number
+        if mine.any():
+            others = Counter(names[other] for other in chosen[mine] if other != number)
+            given = chosen == number
+            precision = float((labels[given] == number).mean()) if given.any() else None
+            recall = float((chosen[mine] == number).mean())
+            scores.append(MasterScore(name, int(mine.sum()), precision, recall, others.most_common()))
+    largest = max(scores, key=lambda score: score.tasks)
+    rules = next((step.accuracy for step in selection.steps if step.model == "rules"), None)
+    adopted = max(selection.weights, key=lambda name: selection.weights[name], default="semantic")
+    model = adopted if adopted in _FITS else "semantic"
+    return HeldOutReport(
+        tasks=len(labels),
+        right=float((chosen == labels).mean()),
+        rules=rules,
+        most_common=(largest.master, largest.tasks / len(labels)),
+        masters=scores,
+        curve_model={"lexical": "TF-IDF", "semantic": "the sentence encoder"}[model],
+        curve=_curve(comparison, _FITS[model]) if len(training.labels) <= _FEW else [],
+    )
+
+
+def _curve(comparison: Comparison, fit: Callable[[TrainingData], CandidateModel]) -> list[tuple[int, float]]:
+    """Tasks learnt from, and the share right of the same held-out tasks; nested parts of the other folds."""
+    training, folds = comparison.training, comparison.folds
+    held_out = np.zeros(len(training.labels), dtype=bool)
+    held_out[comparison.compared] = True
+    curve = []
+    for share in _SHARES:
+        right, learnt = 0, []
+        for fold in np.unique(folds[comparison.compared]):
+            inside = np.flatnonzero((folds == fold) & held_out)
+            outside = _part(training.labels, np.flatnonzero(folds != fold), share)
+            part, features = training.refit(outside, inside)
+            right += int((fit(part).scores(features).argmax(axis=1) == training.labels[inside]).sum())
+            learnt.append(len(outside))
+        curve.append((round(float(np.mean(learnt))), right / int(held_out.sum())))
+    return curve
+
+
+def _part(labels: Indices, tasks: Indices, share: float) -> Indices:
+    """The first tasks of each master, at least one: their order is that of a hash."""
+    of_masters = (tasks[labels[tasks] == number] for number in np.unique(labels[tasks]))
+    kept = [rows[: max(1, round(share * len(rows)))] for rows in of_masters]
+    return np.sort(np.concatenate(kept))
+
+
+def extrapolated(errors: Sequence[tuple[int, float]], tasks: int) -> float | None:
+    """The error at a number of tasks by a power law through the measured ones (Hestness et al., arXiv 1712.00409).
+
+    None where an error of 0 or one that does not fall leaves nothing to go by.
+    """
+    if min(error for _, error in errors) <= 0 or len({n for n, _ in errors}) < 2:
+        return None
+    logs = np.log(np.array(errors, dtype=np.float64))
+    slope, offset = np.polyfit(logs[:, 0], logs[:, 1], 1)
+    return float(np.exp(offset + slope * math.log(tasks))) if slope < 0 else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
