@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
-from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
 from cortex_pipelines.answers.question import Question
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.prompts.examples import StopRule
@@ -95,14 +95,19 @@ def _direction(question: Question, means: Means, importer: str, imported: str) -
     known = {part for pair in pairs for part in pair}
     first, second = (_part(part, known) for part in (importer, imported))
     if first is None or second is None:
-        return
+        missing = importer if first is None else imported
+        raise NoAnswerError(
+            f"no import of {missing[:80]} is known, nor into it; name a file of the project by its path"
+        )
     direct = {(first, second): [(first, second)], (second, first): [(second, first)]}
     forward, back = (direct[pair] if pair in pairs else [] for pair in direct)
     if not forward and not back:  # by way of others, unless they go round
         forward, back = _chain(first, second, pairs), _chain(second, first, pairs)
-    if forward and not back:
+    if forward and back:
+        raise NoAnswerError(f"{first} and {second} import each other, so neither direction is a rule")
+    if forward:
         yield Candidate(f"allowed: {first} may import {second}: {_said(forward)}.", "analyser")
-    elif back and not forward:
+    elif back:
         sentence = f"{first} must not import {second}: {_said(back)}; the import turns the direction round"
         yield Candidate(f"violation: {sentence}.", "analyser")
 

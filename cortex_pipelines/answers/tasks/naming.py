@@ -23,6 +23,7 @@ _GRAMMAR = 'answer ::= [A-Za-z_] [A-Za-z0-9_]{0,39} "\\n"?'
 
 _SAMPLED = 3
 _LEAST_SIMILARITY = 0.5
+_MOST_WORDS = 5
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _MORE_THAN_A_PROMPT = 10_000
 _SAYS_NOTHING = split_words("tmp temp foo bar baz var val obj stuff thing something name name_to_be_found")
@@ -93,7 +94,9 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
     style = _style(question, means)
 
     def is_a_name(candidate: Candidate) -> str | None:
-        result = candidate.result
+        result, words = candidate.result, [word.lower() for word in split_name(candidate.result)]
+        if len(words) > _MOST_WORDS or len(set(words)) < len(words) or result.lower() in keywords(question.language):
+            return f"{result[:40]!r} is no name that a person would give"
         if _NAME.fullmatch(result) and len(result.strip("_")) > 1 and result.lower() not in _SAYS_NOTHING:
             return None
         return f"{result[:40]!r} says nothing"
@@ -145,4 +148,4 @@ def _style(question: Question, means: Means) -> str:
     return means.team.convention(kind, question.language)
 
 
-TASK = Task(candidates, checks, prompt, "nobody here knows a better name", code_of)
+TASK = Task(candidates, checks, prompt, "nobody here knows a better name", code_of, learned_only=True)
