@@ -12,7 +12,7 @@ from cortex_pipelines.coordination.mapping import FACTS, Fact, duration_seconds,
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.timestamps import is_timestamp
 
-_SEEN = 5000
+SEEN = 5000
 """Most records that a guess is made from."""
 _FIT = 0.8
 """Least share of a key's values that must have the form of the fact; the rest may be slips."""
@@ -98,7 +98,7 @@ def _sample(column: Column, shown: Callable[[str], str]) -> str:
 
 
 def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
-    flat = [dict(flattened(record)) for record in records[:_SEEN]]
+    flat = [dict(flattened(record)) for record in records[:SEEN]]
     names = dict.fromkeys(name for record in flat for name in record)
     return {name: Column(name, [record.get(name) for record in flat]) for name in names}
 

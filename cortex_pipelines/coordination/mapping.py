@@ -28,6 +28,8 @@ NAMES: Mapping[Fact, str] = {
 
 _NOTHING = frozenset({"", "null", "none", "nan", "n/a", "na", "-", "undefined", "(none)"})
 _NOBODY = _NOTHING | {"unassigned", "nobody"}
+DateOrder = Literal["day first", "month first"] | None
+_DATE = re.compile(r"^(\d{1,2})([/-])(\d{1,2})\2(\d{4})\b")
 _SHORT_YEAR = re.compile(r"^(\d{1,2})[/ -]([A-Z][a-z]{2})[/ -](\d\d)\b(?!:)")
 """``12/Mar/26``, as Jira exports days."""
 _EXIT_CODE = re.compile(r"(?:^|[._ ])(?:exit|return)[_ ]?(?:code|status)$|(?:^|\.)rc$", re.IGNORECASE)
@@ -42,9 +44,10 @@ def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
     """
     read = read_records(name, data)
     is_native = name.endswith(NATIVE_ENDINGS)
+    order = date_order([record for _, record in read.records], mapping)
     lines: list[tuple[int, str]] = []
     for line, record in read.records:
-        mapped = mapped_record(record, mapping)
+        mapped = mapped_record(record, mapping, order)
         if mapped is not None or is_native:
             lines.append((line, canonical(record if mapped is None else mapped)))
     # not JSON, so that they are refused with their line
@@ -61,7 +64,9 @@ def on_lines(texts: Sequence[tuple[int, str]]) -> bytes:
     return ("".join(parts) + "\n").encode("ascii", "replace") if parts else b""
 
 
-def mapped_record(record: Mapping[str, Any], mapping: Mapping[Fact, str]) -> dict[str, Any] | None:
+def mapped_record(
+    record: Mapping[str, Any], mapping: Mapping[Fact, str], order: DateOrder = None
+) -> dict[str, Any] | None:
     """The facts under the agent system's own names; None for a record that is not one of those mapped."""
     fields = dict(flattened(record))
     present = [fact for fact in ("task", "master") if _holds(fields, mapping.get(fact))]
@@ -69,7 +74,7 @@ def mapped_record(record: Mapping[str, Any], mapping: Mapping[Fact, str]) -> dic
         return None
     mapped: dict[str, Any] = {"event_type": "task"}  # whatever is missing in it, the record is about a task
     for fact, key in mapping.items():
-        value = _fact(fact, key, fields.get(key))
+        value = _fact(fact, key, fields.get(key), order)
         if value is not None:
             name = "exit_code" if fact == "outcome" and _EXIT_CODE.search(key) else NAMES[fact]
             mapped[name] = value
@@ -99,7 +104,21 @@ def flattened(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield key, field or None if isinstance(field, Mapping) else field
 
 
-def _fact(fact: Fact, key: str, value: Any) -> Any:
+def date_order(records: Sequence[Mapping[str, Any]], mapping: Mapping[Fact, str]) -> DateOrder:
+    """Which comes first in ``03/04/2026``: some other day of the same file often says it. None if none does."""
+    key = mapping.get("time")
+    values = (dict(flattened(record)).get(key) for record in records) if key else ()
+    dates = [found for value in values if isinstance(value, str) and (found := _DATE.match(value))]
+    first, second = (any(int(date[number]) > 12 for date in dates) for number in (1, 3))
+    return None if first == second else "day first" if first else "month first"
+
+
+def _iso_date(date: re.Match[str], order: DateOrder) -> str:
+    day, month = (date[1], date[3]) if order == "day first" else (date[3], date[1])
+    return f"{date[4]}-{int(month):02d}-{int(day):02d}"
+
+
+def _fact(fact: Fact, key: str, value: Any, order: DateOrder) -> Any:
     if isinstance(value, str) and value.strip().lower() in (_NOBODY if fact == "master" else _NOTHING):
         return None
     match fact:
@@ -116,6 +135,8 @@ def _fact(fact: Fact, key: str, value: Any) -> Any:
         case "tokens":
             return _number(value)
         case "time" if isinstance(value, str):
+            if order:
+                value = _DATE.sub(lambda date: _iso_date(date, order), value)
             return _SHORT_YEAR.sub(r"\1 \2 20\3", value)
         case _:
             return value
@@ -160,4 +181,6 @@ def _number(value: Any) -> float | int | None:
         number = float(value.strip().replace(",", "")) if isinstance(value, str) else value
     except ValueError:
         return None
-    return number if isinstance(number, int) or math.isfinite(number) else None
+    if isinstance(number, float) and not math.isfinite(number):
+        return None
+    return int(number) if number == int(number) else number

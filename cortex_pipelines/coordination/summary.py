@@ -5,19 +5,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.formats import ENDINGS, is_log_name, read_records
-from cortex_pipelines.coordination.guessing import Guess, columns_of, guess_mapping, unknown_key
+from cortex_pipelines.coordination.formats import ENDINGS, LogRecords, is_log_name, read_records
+from cortex_pipelines.coordination.guessing import SEEN, Guess, columns_of, guess_mapping, unknown_key
 from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, CoordinationSettings, log_files, log_lines
-from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, Fact
+from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, Fact, date_order, mapped_record
 from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
+
+_FEWEST_SEEN = 200
+"""Least records of a file that are looked at for their keys."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class OwnLogs:
         """What must be said before the logs can train a router."""
         if self.guess is None:
             return []
+        if not self.guess.columns and any(file.rejected for file in self.files):
+            return ["no record could be read: see the reasons that `cortex logs` gives"]
         asked = [self.guess.question(fact, self._shown) for fact in self.guess.open]
         for fact in ("task", "master"):
             if fact not in self.guess.mapping and fact not in self.guess.open and self.guess.columns:
@@ -127,10 +133,20 @@ def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, given:
     )
     if is_native and not given:
         return None
-    guess = guess_mapping(every, given)
-    if wrong := unknown_key(given, guess.columns) if every else None:
+    share = max(_FEWEST_SEEN, SEEN // max(1, len(records)))
+    if wrong := unknown_key(given, columns_of([r for rs in records.values() for r in rs[:share]])) if every else None:
         raise CoordinationError(wrong)
-    return guess
+    return guess_mapping(_largest_form(records), given)
+
+
+def _largest_form(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """Records of the largest file, and of files with half of its keys: one mapping is for logs of one form."""
+    keys = {name: {key for record in rows[:_FEWEST_SEEN] for key in record} for name, rows in records.items() if rows}
+    if not keys:
+        return []
+    largest = max(keys, key=lambda name: len(records[name]))
+    alike = [name for name, names in keys.items() if 2 * len(names & keys[largest]) >= len(names | keys[largest])]
+    return [record for name in alike for record in records[name]]
 
 
 def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
@@ -181,11 +197,26 @@ def _summary(
         records=kinds.total(),
         duplicates=len(repeated),
         empty_objects=counts["empty"],
-        rejected=[{"line": line, "reason": reason} for line, reason in read.refused] if read else rejected,
+        rejected=_refused(name, read, mapping) if read else rejected,
         test_rows=counts["test_rows"],
         unread=unread,
         unread_by_reason=dict(Counter(str(unread_field["reason"]) for unread_field in unread).most_common()),
         assumed=dict(assumed.most_common()),
-        notes=list(read.notes) if read else [],
+        notes=[*read.notes, *_date_note(read, mapping)] if read else [],
         repeated=repeated,
     )
+
+
+def _date_note(read: LogRecords, mapping: Mapping[Fact, str]) -> list[str]:
+    order = date_order([record for _, record in read.records], mapping)
+    return [f"dates are read {order}, as those of the file say that have a day above 12"] if order else []
+
+
+def _refused(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> list[dict[str, int | str]]:
+    """What could not be read, and records that have neither of the two keys that make a task."""
+    refused = list(read.refused)
+    if mapping and not name.endswith(NATIVE_ENDINGS):
+        keys = " nor ".join(mapping[fact] for fact in ("task", "master") if fact in mapping)
+        others = [line for line, record in read.records if mapped_record(record, mapping) is None]
+        refused += [(line, f"it has neither {keys}") for line in others]
+    return [{"line": line, "reason": reason} for line, reason in sorted(refused)]

@@ -11,7 +11,7 @@ import yaml
 from cortex_pipelines.coordination.formats import NUMBERED, read_records
 from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.mapping import mapped_record
+from cortex_pipelines.coordination.mapping import date_order, mapped_record
 from cortex_pipelines.coordination.summary import open_logs
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.messages import missing
@@ -62,6 +62,22 @@ def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expecte
     assert rest == ([] if expected is None else [expected])
     if fact in ("task", "master"):
         assert {"task": "task_title", "master": "routed_to"}[fact] not in record
+
+
+@pytest.mark.parametrize(
+    ("days", "read"),
+    [
+        (["03/04/2026 10:00", "03/27/2026"], ["2026-03-04 10:00", "2026-03-27"]),
+        (["03/04/2026", "27-3-2026"], ["2026-04-03", "2026-03-27"]),
+        (["03/04/2026", "01/02/2026"], ["03/04/2026", "01/02/2026"]),
+        (["27/04/2026", "04/27/2026"], ["27/04/2026", "04/27/2026"]),
+    ],
+)
+def test_one_day_above_twelve_says_the_order_of_all(days: list[str], read: list[str]) -> None:
+    mapping = parse_map("task=t,time=d")
+    records = [{"t": "fix it", "d": day} for day in days]
+    order = date_order(records, mapping)
+    assert [(mapped_record(record, mapping, order) or {})["timestamp"] for record in records] == read
 
 
 HEAD = "summary,agent,status,n"

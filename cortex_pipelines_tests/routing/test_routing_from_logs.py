@@ -86,6 +86,20 @@ def test_rules_beside_the_logs_become_a_candidate(logs: Path, tmp_path: Path, pa
     assert open_model(tmp_path / "out").rules is not None
 
 
+def test_logs_of_another_form_train_the_same_router(logs: Path, tmp_path: Path, params: Parameters) -> None:
+    """A table of three columns, whose keys are guessed; one master of one task is left out."""
+    rows = [json.loads(line) for file in sorted(logs.rglob("*.*")) for line in file.read_text().splitlines()]
+    table = "".join(f"{row['task_title']};{row['routed_to']};{row['outcome']}\n" for row in rows)
+    (tmp_path / "agents.csv").write_text(f"summary;agent;status\n{table}look after it;typo;done\n")
+    assert train_on_logs(tmp_path / "agents.csv", tmp_path / "all", params).masters == 4
+    trained = train_on_logs(tmp_path / "agents.csv", tmp_path / "out", params, keep_rare=False)
+    assert (trained.tasks, trained.masters) == (24, 3)
+    assert {score.master for score in trained.held_out.masters} == set(SAYS)
+    assert all(score.tasks and 0 <= score.recall <= 1 for score in trained.held_out.masters)
+    with pytest.raises(CoordinationError, match="did you mean master=agent"):
+        train_on_logs(tmp_path / "agents.csv", tmp_path / "out", params, {"master": "agnt"})
+
+
 def test_what_is_missing_is_said(logs: Path, tmp_path: Path, params: Parameters) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "few").mkdir()
@@ -106,7 +120,8 @@ def test_outside_a_project(logs: Path, tmp_path: Path, params: Parameters, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cortex_pipelines.config.load_parameters", lambda _: params)
     trained = cortex("router", "train", "logs", "--out", "model")
-    assert missing(trained.output, "ensemble", "24 tasks, 3 masters") == []
+    words = ("ensemble", "24 tasks, 3 masters", "held-out tasks (95 % interval", "where always", "precision recall")
+    assert missing(trained.output, *words) == []
     answer = cortex("route", "--model", "model", "fix the bug in a")
     assert json.loads(answer.stdout)["master"] in SAYS
     (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\nbad\n')
