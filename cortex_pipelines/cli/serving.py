@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cortex_pipelines.serving.gateway import Gateway
 
 
+_EDITORS = "docs/guides/serving.md#editors"
+
+
 @click.command(epilog="Example: cortex serve --port 8008")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8008, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
@@ -74,11 +77,14 @@ def serve(
     else:
         root = find_root()
         gateway, services = open_gateway(root, model, engine), project_services(root)
-    for name, served in sorted(gateway.source.current.models.items()):
+    from cortex_pipelines.serving.catalogue import answering
+
+    catalogue = gateway.source.current
+    for name, served in sorted(catalogue.models.items()):
         if "@" not in name:
-            say(f"{name}: {served.release.way}, {served.version}")
+            say(f"{name}: {answering(served)}{'; the default' if name == catalogue.default else ''}")
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
-    say(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)")
+    say(f"page: http{'s' if tls else ''}://{host}:{port}/ (Ctrl-C ends it); editors: {_EDITORS}")
     run(gateway, host, port, services, tls, log_requests)
 
 

@@ -54,20 +54,30 @@ class Lora:
 class ResidentBase:
     """A base model in memory that adapters are applied to, one at a time.
 
-    Adapter layers are added once, when the base is loaded; applying another adapter only replaces their content,
-    whatever its rank.
+    Adapter layers are added once, before the first adapter: importing peft takes seconds, which the base alone does
+    not need. Applying another adapter only replaces their content, whatever its rank.
     """
 
     def __init__(self, base: BaseModel, precision: Precision = "fp32") -> None:
+        self.base, self.tokenizer = base, load_tokenizer(base)
+        self.base_model = load_causal_model(base, precision)
+        """The base, whose layers change with each adapter."""
+
+    @cached_property
+    def model(self) -> Any:
+        """The base with adapter layers, which do nothing at first."""
         from peft import LoraConfig, get_peft_model
 
-        self.base, self.tokenizer = base, load_tokenizer(base)
         config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
         with warnings.catch_warnings():  # transformers warns peft 0.21 about a renamed attribute
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-            self.model: Any = get_peft_model(load_causal_model(base, precision), config).eval()
-        self._layers = {name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")}
-        self.remove_adapter()
+            model = get_peft_model(self.base_model, config).eval()
+        model.disable_adapter_layers()
+        return model
+
+    @cached_property
+    def _layers(self) -> dict[str, Any]:
+        return {name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")}
 
     def apply(self, adapter: Lora) -> None:
         """Apply an adapter in place of the current one; UntrustedModelError if its layers do not match the base."""
@@ -91,7 +101,8 @@ class ResidentBase:
         self.model.enable_adapter_layers()
 
     def remove_adapter(self) -> None:
-        self.model.disable_adapter_layers()
+        if "model" in self.__dict__:
+            self.model.disable_adapter_layers()
 
 
 def read_lora(folder: Path) -> Lora:

@@ -1,5 +1,6 @@
 """Tools for agents over the Model Context Protocol."""
 
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.retrieval.notes.note import LONGEST as LONGEST_NOTE
 from cortex_pipelines.retrieval.notes.note import Kind
 from cortex_pipelines.routing.serving.router import RULES
+from cortex_pipelines.serving.deadlines import answering_within
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, sentences_of
@@ -112,7 +114,8 @@ def _tools(
             gateway = await run_in_threadpool(open_gateway)
             backend = await run_in_threadpool(gateway.backend_for, model)
             builder = infill(prompt, suffix) if suffix else completion(prompt)
-            prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
+            with answering_within(math.inf):  # an agent waits for all of it
+                prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
             (answer,) = await collect(gateway, prepared)  # cancelled with the agent's call
         facts = {"text": answer.text, "finish": answer.finish, "tokens": answer.generated, **backend.identification}
         notices = {"notice": backend.notice, "cut_tokens": prepared.cut, "flags": sorted(prepared.flags)}

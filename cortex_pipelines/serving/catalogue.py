@@ -108,6 +108,24 @@ class ServedModel:
         return self.release.adapter or self.release.base
 
 
+_WAYS: Mapping[Condition, str] = {
+    "base": "base",
+    "context": "base with context",
+    "adapter": "its adapter",
+    "both": "its adapter with context",
+}
+
+
+def answering(served: ServedModel) -> str:
+    """What answers under a model's name, in words."""
+    details, way = served.details, _WAYS[served.release.way]
+    if served.release.adapter is not None:
+        return f"{way} ({details.get('number') or served.release.adapter})"
+    if "verdict" not in details:
+        return f"{way} ({details.get('base', {}).get('name', served.version)})"
+    return f"{way}; {'it has no adapter yet' if details['verdict'] is None else 'its adapter was held back'}"
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Everything that is served at one time; ``hidden`` are names that the caller may not use."""

@@ -20,6 +20,7 @@ from cortex_pipelines.release.answering import Condition, shows_context
 from cortex_pipelines.release.experiments.analysis import RequestOutcome
 from cortex_pipelines.release.experiments.running import Assignment, Experiments, Vote
 from cortex_pipelines.serving.catalogue import CatalogueSource, ServedModel, Split, Variant
+from cortex_pipelines.serving.deadlines import cursor_deadline
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -128,11 +129,17 @@ class Gateway:
         ) as span:
             engine = self.engine
             most = min(sampling.max_tokens, self.settings.max_tokens, engine.window // 2)
-            add_context = self._context_adder(backend)
-            text = builder(PromptTarget(engine.tokenizer, engine.window - most, add_context, backend.served.templates))
+            deadline = cursor_deadline(self.settings)
+            room, add_context = engine.window - most, self._context_adder(backend)
+            quick_room = room if deadline is None else min(room, engine.readable(deadline))
+            text = builder(PromptTarget(engine.tokenizer, room, add_context, backend.served.templates, quick_room))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)
             prompt = engine.prompt(text.segments, most)
+            if text.at_cursor:
+                sampling = replace(sampling, deadline=deadline, ending=text.ending)
+            if text.ending is not None:
+                prompt = replace(prompt, lead=text.ending.lead)
             span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))
         request = PreparedRequest(backend, text, prompt, sampling, count)
         key = job_key(request.job, backend.release)
@@ -184,7 +191,7 @@ class Gateway:
             if isinstance(event, BaseException):
                 raise EngineError(f"the engine failed: {type(event).__name__}: {event}") from event
             spend(event.generated)
-            return filter_delta(event)
+            return filter_delta(replace(event, finish="length") if event.finish == "late" else event)
 
         try:
             yield receive

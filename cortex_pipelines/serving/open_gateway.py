@@ -21,6 +21,7 @@ from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.release.promote import conclude, find_model
 from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
+from cortex_pipelines.serving.deadlines import measure_speed
 from cortex_pipelines.serving.engines.engine import CACHE, AdapterFiles, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.project_catalogue import ADAPTER, catalogue_stamp, open_served_router, read_catalogue
@@ -68,9 +69,12 @@ def gateway_over(
 ) -> Gateway:
     """Open an engine for the base and a gateway over it; ``.cortex`` in ``root`` holds its state."""
     settings = params.serving.model_copy(update={"engine": engine}) if engine else params.serving
+    opened = open_engine(base, settings, root / CACHE)
+    if settings.deadlines.cursor is not None and settings.engine in ("torch", "llama"):
+        measure_speed(opened, settings, base.digest, root)
     return Gateway(
         source,
-        open_engine(base, settings, root / CACHE),
+        opened,
         settings,
         params,
         open_examples,

@@ -15,6 +15,7 @@ from cortex_pipelines.release.answering import Condition, shows_context
 from cortex_pipelines.release.experiments.running import Assignment
 from cortex_pipelines.retrieval.context import Excerpt
 from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant
+from cortex_pipelines.serving.code_end import CodeEnd, code_end
 from cortex_pipelines.serving.engines.engine import Job, LoadedAdapter, Prompt, Sampling, TextDelta
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segments, as_segments, as_text, token_ids
@@ -22,12 +23,17 @@ from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segments, as_
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """A rendered prompt, its format's stop strings, its templates, and the tokens left out for lack of room."""
+    """A rendered prompt, its format's stop strings, its templates, and the tokens left out for lack of room.
+
+    An answer ``at_cursor`` has a deadline; ``ending`` says where it ends if it is code.
+    """
 
     segments: Segments
     stop: tuple[str, ...] = ()
     made_by: tuple[Template, ...] = ()
     cut: int = 0
+    at_cursor: bool = False
+    ending: CodeEnd | None = None
 
     @property
     def text(self) -> str:
@@ -36,12 +42,20 @@ class RenderedPrompt:
 
 @dataclass(frozen=True)
 class PromptTarget:
-    """The model that a prompt is built for; ``room`` is the longest prompt in tokens."""
+    """The model that a prompt is built for.
+
+    ``room`` is the longest prompt in tokens, ``quick_room`` the longest one that is read within the deadline.
+    """
 
     tokenizer: Any
     room: int
     add_context: Callable[[str], str] = lambda text: text
     templates: Templates = field(default_factory=package_templates)
+    quick_room: int | None = None
+
+    @property
+    def cursor_room(self) -> int:
+        return self.room if self.quick_room is None else self.quick_room
 
 
 PromptBuilder = Callable[[PromptTarget], RenderedPrompt]
@@ -52,14 +66,26 @@ A prompt that is too long loses its beginning: first the least similar examples,
 
 
 def completion(text: str) -> PromptBuilder:
-    """A text to continue, or a gap if the text contains the gap tokens of some base model."""
+    """A text to continue, at the cursor if it is code, or a gap if it contains the gap tokens of some base model."""
     for before, between, end in GAP_TOKENS:
         head, _, after_prefix = text.partition(before)
         is_marked_once = all(text.count(mark) == 1 for mark in (before, between, end))  # otherwise they are code
         if is_marked_once and between in after_prefix and after_prefix.endswith(end):
             prefix, _, suffix = after_prefix.removesuffix(end).partition(between)
             return infill(head + prefix, suffix)
-    return _continuation(as_segments(text))
+    ending = code_end(text)
+    build = _continuation(as_segments(text))
+    if ending is None:
+        return build
+
+    def build_at_cursor(target: PromptTarget) -> RenderedPrompt:
+        rendered = build(target)
+        (ids,) = token_ids(target.tokenizer, [rendered.text])
+        cut = _excess(len(ids), target.cursor_room)
+        kept = target.tokenizer.decode(ids[cut:], clean_up_tokenization_spaces=False) if cut else rendered.text
+        return replace(rendered, segments=as_segments(kept), cut=cut, at_cursor=True, ending=ending)
+
+    return build_at_cursor
 
 
 def _continuation(segments: Segments) -> PromptBuilder:
@@ -69,6 +95,12 @@ def _continuation(segments: Segments) -> PromptBuilder:
         return RenderedPrompt((*as_segments(with_context.removesuffix(text)), *segments))
 
     return build
+
+
+def _excess(tokens: int, room: int) -> int:
+    """Tokens to leave out, in steps: the next prompts of a growing file then begin alike, and are read already."""
+    step = max(room // 4, 1)
+    return max(-(-(tokens - room) // step) * step, 0)
 
 
 def task(name: str, **values: str) -> PromptBuilder:
@@ -81,7 +113,7 @@ def task(name: str, **values: str) -> PromptBuilder:
     return build
 
 
-def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> PromptBuilder:
+def infill(prefix: str, suffix: str, extra: Sequence[str] = (), language: str | None = None) -> PromptBuilder:
     """A gap between two texts, in the format of the training (``prompt_segments``).
 
     Gaps in training begin at a line start, so the cursor's line is passed as the beginning of the answer. Excess lines
@@ -89,13 +121,15 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> PromptBuilder
     """
     start = prefix.rfind("\n") + 1
     head, line = prefix[:start], prefix[start:]
+    ending = code_end(prefix, suffix, language)
 
     def build(target: PromptTarget) -> RenderedPrompt:
         preceding_code = "\n\n".join([*extra, target.add_context(head)])
         gap = Example("", "completion", "", "", "", preceding_code, "", "", suffix)
         (line_ids,) = token_ids(target.tokenizer, [line])
-        trimmed, cut = fit_gap(target.tokenizer, gap, target.room - len(line_ids))
-        return RenderedPrompt((*prompt_segments(target.tokenizer, trimmed), *as_segments(line)), cut=cut)
+        trimmed, cut = fit_gap(target.tokenizer, gap, target.cursor_room - len(line_ids))
+        segments = (*prompt_segments(target.tokenizer, trimmed), *as_segments(line))
+        return RenderedPrompt(segments, cut=cut, at_cursor=True, ending=ending)
 
     return build
 

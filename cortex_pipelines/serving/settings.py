@@ -129,6 +129,13 @@ class TasksSettings(Settings):
     """A unit in another language."""
 
 
+class DeadlineSettings(Settings):
+    """How long answers may take; a request sets its own by the header x-cortex-deadline."""
+
+    cursor: Annotated[float, Field(gt=0, le=3600)] | None
+    """Seconds for a completion at the cursor, twice that until its first statement is whole; null for no limit."""
+
+
 class ServingSettings(Settings):
     """Limits of the gateway."""
 
@@ -155,6 +162,9 @@ class ServingSettings(Settings):
 
     tasks: TasksSettings
     """Answers to tasks."""
+
+    deadlines: DeadlineSettings
+    """How long answers may take."""
 
     cached_mib: Annotated[int, Field(ge=0, le=65_536)]
     """Size of the response cache in MiB; 0 disables it."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from cortex_pipelines.adapters.data.packing import token_texts
+from cortex_pipelines.serving.code_end import GrowingCode
 from cortex_pipelines.serving.engines.engine import (
     Alternative,
     Finish,
@@ -50,6 +52,13 @@ def alternative_bytes(tokenizer: Any, token: int) -> bytes:
     (before,) = token_ids(tokenizer, ["x"])
     text: str = tokenizer.decode([*before, token], clean_up_tokenization_spaces=False)
     return text.removeprefix("x").encode()
+
+
+@lru_cache(16)
+def tokens_beginning(tokenizer: Any, size: int, letters: str) -> tuple[int, ...]:
+    """Tokens of a vocabulary whose text begins with one of some letters, after white space."""
+    texts = token_texts(tokenizer, size)
+    return tuple(token for token, text in enumerate(texts) if text.lstrip()[:1] in letters and text.strip())
 
 
 def alternative(raw: bytes, logprob: float) -> Alternative:
@@ -117,8 +126,25 @@ class StreamedAnswer:
         self._sent = 0
         self._unsent: list[_PlacedToken] = []
         self._decoder = _decoder()
+        self._growing = GrowingCode(sampling.ending) if sampling.ending is not None else None
         self.begun = not start
         self.stopped = False
+
+    @property
+    def length(self) -> int:
+        """Characters of the answer and its forced start so far."""
+        return len(self._decoded_text)
+
+    @property
+    def is_blank(self) -> bool:
+        return not self._decoded_text.strip()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for the answer is over."""
+        deadline = self._sampling.deadline
+        nothing_whole = self._growing is not None and not self._growing.settled
+        return deadline is not None and deadline.is_over(first=nothing_whole)
 
     def add(self, index: int, scored: ScoredToken) -> Iterator[TextDelta]:
         """Add a token; yields text that can no longer become part of a stop string."""
@@ -168,8 +194,11 @@ class StreamedAnswer:
         yield from self._ready(index)
 
     def end(self, index: int, finish: Finish) -> TextDelta:
-        """The rest of the text, without an incomplete character."""
-        return self._delta(index, len(self._text) if self.begun else 0, finish)
+        """The rest of the text, without an incomplete character, and of code without what is not whole."""
+        end = len(self._text) if self.begun else 0
+        if self._growing is not None and finish != "cancelled":
+            end = self._growing.cut(self._text[:end], finish == "stop")
+        return self._delta(index, end, finish)
 
     @property
     def _text(self) -> str:
@@ -203,6 +232,10 @@ class StreamedAnswer:
         end = min((position for mark in stop if (position := text.find(mark, start)) >= 0), default=None)
         if end is None and self._sampling.finished is not None and self._sampling.finished(text):
             end = len(text)
+        if self._growing is not None and end is not None:
+            end = self._growing.cut(text[:end], ended=True)
+        elif self._growing is not None and self._growing.settle(text):
+            end = self._growing.settled
         if end is not None:
             self.stopped = True
             yield self._delta(index, end, "stop")
@@ -210,6 +243,8 @@ class StreamedAnswer:
         # the longest suffix that is a prefix of a stop string may still become one
         prefixes = (mark[:size] for mark in stop for size in range(1, min(len(mark) - 1, len(text)) + 1))
         ready = len(text) - max((len(prefix) for prefix in prefixes if text.endswith(prefix)), default=0)
+        if self._growing is not None:
+            ready = min(ready, self._growing.settled)
         held_starts = (each.start for each in self._unsent if each.until > self._base + ready)
         ready = min(ready, next(held_starts, self._base + ready) - self._base)
         if ready > self._sent:

@@ -63,8 +63,8 @@ def settings(**changes: Any) -> ServingSettings:
     values = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
     limits = {"waiting": 16, "cached_mib": 0, "requests_per_minute": None, "tokens_per_minute": None}
     values |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None, "review": False}
-    values["upstream"] = upstream()
     values["tasks"] = load_parameters(ROOT).serving.tasks.model_dump()
+    values |= {"upstream": upstream(), "deadlines": {"cursor": None}}
     return ServingSettings.model_validate({"engine": "torch", **values, **changes})
 
 

@@ -1,6 +1,7 @@
 """Interface of the engines: jobs in, text deltas out; ``open_engine`` opens one by name."""
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ from typing import Any, Literal
 
 from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.serving.code_end import CodeEnd
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
 
-Finish = Literal["stop", "length", "cancelled"]
+Finish = Literal["stop", "length", "late", "cancelled"]
+"""Why an answer ends; ``late`` if its time was up, which clients are told as ``length``."""
 
 
 class EngineError(RuntimeError):
@@ -57,11 +60,27 @@ class LoadedAdapter:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Text to continue: tokens, and the text that the answer is forced to begin with and does not contain."""
+    """Text to continue: tokens, and the text that the answer is forced to begin with and does not contain.
+
+    ``lead`` is forced after it, and part of the answer.
+    """
 
     ids: tuple[int, ...]
     start: str
     cut: int
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Time for an answer, from when it was asked for; at most twice as long until its first statement is whole."""
+
+    seconds: float
+    began: float = field(default_factory=time.monotonic, compare=False, repr=False)
+
+    def is_over(self, *, first: bool) -> bool:
+        """Whether an answer has to end; ``first`` if nothing of it is whole."""
+        return time.monotonic() > self.began + self.seconds * (2 if first else 1)
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,7 @@ class Sampling:
         grammar: Rules in GBNF that define ``answer``, which all of the answer matches (upstream servers are not told);
             empty for any text.
         finished: Whether a partial answer is complete; a ``partial``, by whose ``repr`` answers are cached.
+        ending: Where an answer of code ends; it is never blank if the model can write anything.
     """
 
     max_tokens: int
@@ -88,6 +108,8 @@ class Sampling:
     reuse: bool = True
     grammar: str = ""
     finished: Callable[[str], bool] | None = field(default=None, compare=False)
+    ending: CodeEnd | None = None
+    deadline: Deadline | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +177,21 @@ class TextDelta:
         return len(self.tokens) + self.cut
 
 
+_READING = 0.4
+"""Part of a deadline for reading the prompt; the rest is for one statement."""
+
+_LEAST_PROMPT = 64
+"""Tokens of a prompt that are read however short the time is: some five lines."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens per second that an engine reads of a prompt, and writes."""
+
+    read: float
+    write: float
+
+
 Event = TextDelta | BaseException | None
 """A delta, an error, or None at the end."""
 
@@ -173,6 +210,7 @@ class Engine(ABC):
         self._waiting = self._busy = self._generated_tokens = 0
         self._closed = False
         self._down = ""
+        self.speed: Speed | None = None
 
     @abstractmethod
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
@@ -201,6 +239,12 @@ class Engine(ABC):
         ids = ids or [start_token(self.tokenizer)]
         most = max(self.window - room, 1)
         return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
+
+    def readable(self, deadline: Deadline) -> int:
+        """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown."""
+        if self.speed is None:
+            return self.window
+        return max(int(self.speed.read * deadline.seconds * _READING), _LEAST_PROMPT)
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in

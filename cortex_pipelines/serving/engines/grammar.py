@@ -6,6 +6,8 @@ llama.cpp reads GBNF itself; for torch, llguidance (Microsoft, MIT) tells which 
 from functools import lru_cache
 from typing import Any
 
+from cortex_pipelines.serving.code_end import CodeEnd
+
 _LETTERS = {" ": " ", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 """Letters as both llama.cpp and llguidance read them."""
 
@@ -16,6 +18,14 @@ def whole_grammar(start: str, answer: str = "") -> str:
         return ""
     letters = "".join(_LETTERS.get(letter) or f"\\U{ord(letter):08X}" for letter in start)
     return f'root ::= "{letters}" answer\n{answer}' if answer else f'root ::= "{letters}" .*'
+
+
+def opening_rules(ending: CodeEnd | None) -> str:
+    """Rules for an answer that begins as ``ending`` allows and goes on with any text; empty for None."""
+    if ending is None:
+        return ""
+    barred = "".join(f"\\U{ord(letter):08X}" for letter in ending.barred)
+    return rf"answer ::= [ \t\r\n]* [^ \t\r\n{barred}] .*"
 
 
 class TokenConstraint:

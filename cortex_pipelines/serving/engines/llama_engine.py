@@ -25,7 +25,7 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
     TextDelta,
 )
-from cortex_pipelines.serving.engines.grammar import whole_grammar
+from cortex_pipelines.serving.engines.grammar import opening_rules, whole_grammar
 from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest, model_file
 from cortex_pipelines.serving.settings import ServingSettings
@@ -167,10 +167,11 @@ class LlamaEngine(QueuedEngine):
             "top_p": sampling.top_p,
             "samplers": ["temperature", "top_p"],
         }
+        forced_start = job.prompt.start + job.prompt.lead
         if not sampling.presence and not sampling.frequency:
-            yield from process.generate(
-                job.prompt.ids, payload | _grammar(job.prompt.start, sampling.grammar), is_abandoned
-            )
+            answer = sampling.grammar or opening_rules(sampling.ending)
+            grammar = _grammar(forced_start, answer)
+            yield from process.generate(job.prompt.ids, payload | grammar, is_abandoned)
             return
         # llama.cpp's own penalties count the tokens of the prompt too
         ids: list[int] = []
@@ -178,7 +179,8 @@ class LlamaEngine(QueuedEngine):
             generated_text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
             biases = [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]
             payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": biases}
-            payload |= {"grammar": ""} | _grammar(job.prompt.start[len(generated_text) :])
+            answer = "" if generated_text.strip() else opening_rules(sampling.ending)
+            payload |= {"grammar": ""} | _grammar(forced_start[len(generated_text) :], answer)
             step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned), None)
             if step is None:
                 return

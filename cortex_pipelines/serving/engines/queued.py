@@ -94,6 +94,9 @@ class QueuedEngine(Engine):
                 return
             if work.cancelled.is_set() or self._closed:
                 break
+            if answer.is_late:
+                yield answer.end(index, "late")
+                return
         if work.cancelled.is_set() or self._closed:
             yield answer.end(index, "cancelled")
         else:
@@ -159,7 +162,7 @@ class Probe:
 
     def __init__(self, resident: ResidentBase) -> None:
         self._resident = resident
-        self._model = resident.model.get_base_model()
+        self._model = resident.base_model
         self._bound = 1e-3 if str(self._model.dtype) == "torch.float32" else 0.05
         self._base_answers = self._answers()
 

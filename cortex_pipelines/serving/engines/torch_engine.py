@@ -2,10 +2,12 @@
 
 import random
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
+from dataclasses import replace
 from itertools import takewhile
 from operator import eq
 from typing import Any
@@ -19,7 +21,10 @@ from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAda
 from cortex_pipelines.serving.engines.grammar import TokenConstraint
 from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.token_stream import StreamedAnswer
+from cortex_pipelines.serving.token_stream import StreamedAnswer, tokens_beginning
+
+_NOTED, _NEWEST = 32, 0.3
+"""Fewest tokens of a prompt by which the speed is followed, and the share of the newest one."""
 
 _CHUNK = 256
 """Tokens of a prompt between checks whether the request was cancelled."""
@@ -31,7 +36,7 @@ class TorchEngine(QueuedEngine):
 
         torch.set_num_threads(settings.threads)
         self._base = ResidentBase(base, settings.precision)
-        self._model = self._base.model.get_base_model()
+        self._model = self._base.base_model
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
@@ -119,14 +124,21 @@ class TorchEngine(QueuedEngine):
             memory = DynamicCache()
         elif excess := memory.get_seq_length() - shared:
             memory.crop(-excess)
-        logits = None
+        logits, began = None, time.perf_counter()
         for start in range(shared, len(ids), _CHUNK):
             if cancelled.is_set():
                 return None
             chunk = torch.tensor([ids[start : start + _CHUNK]], device=self._model.device)
             out = self._model(input_ids=chunk, past_key_values=memory, use_cache=True)
             logits = out.logits[0, -1].float()
+        self._note_reading(len(ids) - shared, time.perf_counter() - began)
         return logits, memory
+
+    def _note_reading(self, tokens: int, seconds: float) -> None:
+        """Follow the speed of a machine that others keep busy, too."""
+        if self.speed is not None and tokens >= _NOTED:
+            read = (1 - _NEWEST) * self.speed.read + _NEWEST * tokens / seconds
+            self.speed = replace(self.speed, read=read)
 
     def _steps(
         self, job: Job, index: int, answer: StreamedAnswer, logits: Any, memory: Any, generated_ids: list[int]
@@ -137,7 +149,8 @@ class TorchEngine(QueuedEngine):
         sampling, device = job.sampling, self._model.device
         seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
         generator = torch.Generator(device=device).manual_seed(seed % 2**63)
-        forced = ForcedStart(self.tokenizer, len(job.prompt.ids), job.prompt.start)
+        start = job.prompt.start + job.prompt.lead
+        forced = ForcedStart(self.tokenizer, len(job.prompt.ids), start)
         constraint = None
         if sampling.grammar:
             constraint = TokenConstraint(self.tokenizer, len(logits), job.prompt.start, sampling.grammar)
@@ -145,9 +158,12 @@ class TorchEngine(QueuedEngine):
             scores = logits.clone()
             if constraint is not None:
                 scores[~torch.from_numpy(constraint.allowed())] = -torch.inf
-            elif not answer.begun:
+            elif answer.length < len(start):
                 row = torch.tensor([[*job.prompt.ids, *generated_ids]])
                 scores = forced(row, scores[None])[0]
+            if sampling.ending is not None and answer.is_blank:
+                barred = tokens_beginning(self.tokenizer, len(scores), sampling.ending.barred)
+                scores[[*self._ends, *barred]] = -torch.inf
             if sampling.presence or sampling.frequency:
                 for token, count in Counter(generated_ids).items():
                     scores[token] -= sampling.presence + sampling.frequency * count

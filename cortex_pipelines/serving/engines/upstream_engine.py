@@ -293,6 +293,9 @@ class UpstreamEngine(Engine):
                             yield delta
                         if answer.stopped:
                             return
+                        if answer.is_late:
+                            yield answer.end(index, "late")
+                            return
                         if chunk.finish:
                             yield answer.end(index, chunk.finish)
                             return

@@ -20,6 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cortex_pipelines.serving.deadlines import DEADLINE, answering_within, requested_seconds
 from cortex_pipelines.serving.http.answers import CACHE, error_response
 from cortex_pipelines.serving.http.page import LOOKED_AT
 from cortex_pipelines.serving.response_cache import cache_disabled
@@ -232,7 +233,7 @@ LARGEST_BODY = 4 * 2**20
 
 @dataclass
 class RequestReader:
-    """Rejects bodies that are too large, and applies the headers ``x-cortex-cache: no`` and ``x-cortex-user``."""
+    """Rejects bodies that are too large; applies the headers ``x-cortex-cache: no``, ``-deadline`` and ``-user``."""
 
     app: ASGIApp
 
@@ -264,6 +265,12 @@ class RequestReader:
         with ExitStack() as options:
             if headers.get(CACHE, "").lower() == "no":
                 options.enter_context(cache_disabled())
+            if header := headers.get(DEADLINE):
+                try:
+                    options.enter_context(answering_within(requested_seconds(header)))
+                except ValueError as error:
+                    await error_response(str(error), 400, DEADLINE, "invalid_value")(scope, receive, send)
+                    return
             if user := headers.get(USER):
                 options.enter_context(answering_user(user))
             await self.app(scope, replay, send)

@@ -1,5 +1,6 @@
 """``/``: the web page (three files without external resources), its data, and the playground."""
 
+import math
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.catalogue import ServedModel, ways_of
+from cortex_pipelines.serving.deadlines import answering_within
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import RequestError, envelope, headers_of, streaming_response
@@ -157,5 +159,5 @@ def _prepare(gateway: Gateway, form: PlaygroundForm) -> PreparedRequest:
         raise RequestError(f"{served.name} cannot be answered by {form.way}; there is {', '.join(ways)}", "way")
     backend = gateway.backend_of(ways[form.way])
     text = infill(form.prompt, form.suffix) if form.suffix else completion(form.prompt)
-    with cache_disabled():  # the page shows the time an answer takes
+    with cache_disabled(), answering_within(math.inf):  # the page shows the time an answer takes
         return gateway.prepare(backend, text, Sampling(form.max_tokens))

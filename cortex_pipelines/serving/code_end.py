@@ -1,0 +1,379 @@
+"""Where a completion of code ends: with the block, the statement or the line that it began.
+
+Each end is tried on the syntax tree of prompt, answer and suffix, which may hold no more errors than the tree without
+the answer: what a parser says of unfinished code is judged against the same unfinished code. Brackets that the prompt
+leaves open are closed for the parser if there is no suffix.
+"""
+
+import ast
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from typing import Literal
+
+from tree_sitter import Node, Tree
+
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.syntax.grammars import GRAMMARS, Grammar, parse
+from cortex_pipelines.syntax.unparsable import skip_reason
+
+_NEAR = 6_000
+"""Characters of the prompt, and of the suffix, that are parsed: some 150 lines."""
+
+_TRIES = 40
+"""Shorter ends that are tried where a text ends within a statement."""
+
+_MOST_MISSING = 4
+"""Brackets that an answer before a suffix may have to close."""
+
+_WRONG_LINES = 0.1
+"""Largest share of lines with an error in what counts as code; prose has one in nearly each."""
+
+_CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
+_CLOSING = frozenset(_CLOSERS.values())
+_HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
+_FENCE = re.compile(r"[ \t]*(?:```|<\|)")
+_CLAUSES = {"python": re.compile(r"(?:else|elif|except|finally|case)\b")}
+_CLAUSE = re.compile(r"(?:else|catch|finally)\b|[.?:&|+*=%<>,;)\]-]|/[^/*]")
+_COMMENTS = {"python": ("#", "@"), "rust": ("//", "/*", "*", "#[", "#![")}
+_CODE_NODE = re.compile(
+    r"function|method|class|import|assignment|call|return|declaration|declarator|(?:if|for|while|with|try|use|package)_|"
+    r"struct|impl|decorat|lambda|arrow|macro_invocation|annotation"
+)
+
+Extent = Literal["block", "statement", "line"]
+
+
+def code_end(prefix: str, suffix: str = "", language: str | None = None) -> "CodeEnd | None":
+    """What ends an answer between two texts; None if they are not code of a language with a grammar."""
+    before, after = _near_end(prefix), _near_start(suffix)
+    name = language or _heading_language(prefix)
+    ends = [CodeEnd(grammar, before, after) for grammar in GRAMMARS if name in (None, grammar.language)]
+    if not ends or not prefix.strip() or skip_reason((before + after).encode(), ends[0].grammar, _NEAR * 8):
+        return None
+    best = min(ends, key=lambda end: end.errors)
+    lines = before.count("\n") + after.count("\n") + 1
+    if name is None and (best.errors > _WRONG_LINES * lines or not best.looks_like_code):
+        return None
+    return best
+
+
+@dataclass(frozen=True)
+class CodeEnd:
+    """The end of an answer at a cursor, by its language and the code around it."""
+
+    grammar: Grammar
+    before: str
+    after: str
+
+    @cached_property
+    def extent(self) -> Extent:
+        """A block if the prompt has just begun one, a line if code follows on the cursor's own, else a statement."""
+        if self.after.split("\n", 1)[0].strip():
+            return "line"
+        if self._is_python:
+            return "block" if self._code_before.endswith(":") and not self._open else "statement"
+        return "block" if self._code_before.endswith("{") else "statement"
+
+    @property
+    def cursor_line(self) -> str:
+        """What stands before the cursor on its line."""
+        return self.before[self.before.rfind("\n") + 1 :]
+
+    @cached_property
+    def margin(self) -> str:
+        """White space before the statement whose block the answer is."""
+        code = self._code_before
+        line = code[_start_of_statement(code) :]
+        return line[: len(line) - len(line.lstrip(" \t"))]
+
+    @property
+    def lead(self) -> str:
+        """White space that an answer has to begin with to stand within Python's block."""
+        if self.extent != "block" or not self._is_python or self.cursor_line.strip() or "\n" not in self.before:
+            return ""
+        inner = self.margin + self._step
+        is_outside = len(self.cursor_line) <= len(self.margin)
+        return inner.removeprefix(self.cursor_line) if is_outside and inner.startswith(self.cursor_line) else ""
+
+    @property
+    def barred(self) -> str:
+        """Letters that no answer begins with: a comment's, and a bracket's that closes what it must not."""
+        closers = "" if self.extent != "block" and self.open_after != self._open else ")]}"
+        return closers + ("#" if self._is_python else "/")
+
+    @property
+    def errors(self) -> int:
+        """Errors of the code without the answer, with what best stands in for it."""
+        return self._stand_in[0]
+
+    @property
+    def looks_like_code(self) -> bool:
+        root = self._tree(self._text(self._stand_in[2], self.open_after)).root_node
+        return any(node.is_named and _CODE_NODE.search(node.type) for node in _nodes(root))
+
+    @cached_property
+    def open_after(self) -> tuple[str, ...]:
+        """Brackets that are open after the answer: those before it without those that it has to close."""
+        return self._open[: len(self._open) - self._stand_in[1]]
+
+    def is_whole(self, answer: str) -> bool:
+        """Whether the code parses with this answer, and the answer closes what it has to."""
+        if self.brackets_after(answer) != self.open_after:
+            return False
+        text = self._text(answer, self.open_after)
+        return self._errors(text) <= self.errors and (not self._compiles or _is_python(text))
+
+    def brackets_after(self, answer: str) -> tuple[str, ...]:
+        """Brackets open at the end of an answer, by the leaves of the tree: strings and comments hold none."""
+        kinds = _brackets(self._tree(self.before + answer).root_node, len(self.before.encode()))
+        return _still_open(kinds, self._open)
+
+    @cached_property
+    def _is_python(self) -> bool:
+        return self.grammar.language == "python"
+
+    @cached_property
+    def _open(self) -> tuple[str, ...]:
+        return _still_open(_brackets(self._tree(self.before).root_node))
+
+    @cached_property
+    def _stand_in(self) -> tuple[int, int, str]:
+        """The fewest errors without the answer, how many brackets it then closes, and what stands in for it."""
+        best = (sys.maxsize, 0, "")
+        for missing in self._possibly_missing():
+            kept = self._open[: len(self._open) - missing]
+            for filler in self._fillers():
+                text = filler + _closing(self._open[len(kept) :])
+                if (errors := self._errors(self._text(text, kept))) < best[0]:
+                    best = (errors, missing, text)
+                if not errors:
+                    return best
+        return best
+
+    @cached_property
+    def _compiles(self) -> bool:
+        """Whether Python's own parser, which is stricter, reads the code without the answer."""
+        closing = _closing(self._open[len(self.open_after) :])
+        texts = (self._text(filler + closing, self.open_after) for filler in self._fillers())
+        return self._is_python and any(map(_is_python, texts))
+
+    def _possibly_missing(self) -> Sequence[int]:
+        """How many brackets the answer may have to close, the likeliest first."""
+        count = len(self._open)
+        if self.after.strip():
+            return range(min(count, _MOST_MISSING) + 1)
+        if self._is_python:
+            return [0 if count and not self.cursor_line.strip() else count]
+        first = int(self.extent == "block")
+        outer = reversed(self._open[: count - first])
+        return [first + sum(1 for _ in takewhile("([".__contains__, outer))]
+
+    def _fillers(self) -> Sequence[str]:
+        if not self._is_python:
+            return "", "x", "x;", "\nx"
+        inner = f"\n{self.margin}{self._step}pass"
+        inside = inner if self.cursor_line.strip() else f"{self.lead}pass"
+        return inside, "x", "", "x: pass", f"x:{inner}", f"{inside}\n{self.margin}finally:{inner}"
+
+    def _text(self, answer: str, still_open: tuple[str, ...]) -> str:
+        if self.after.strip():
+            return self.before + answer + self.after
+        return f"{self.before}{answer}\n{_closing(still_open)}"
+
+    @cached_property
+    def _step(self) -> str:
+        """White space of one level."""
+        indents = re.findall(r"^[ \t]+(?=\S)", self.before + self.after, re.MULTILINE)
+        return "\t" if any("\t" in each for each in indents) else min(indents, key=len, default="    ")
+
+    @cached_property
+    def _code_before(self) -> str:
+        """The text before the cursor without blank lines and comments at its end."""
+        lines, mark = self.before.split("\n"), "#" if self._is_python else "//"
+        while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith(mark)):
+            lines.pop()
+        if lines:
+            lines[-1] = re.sub(rf"\s{mark}[^\"']*$", "", lines[-1])
+        return "\n".join(lines).rstrip()
+
+    def _tree(self, text: str) -> Tree:
+        return parse(text.encode(), self.grammar)
+
+    def _errors(self, text: str) -> int:
+        root = self._tree(text).root_node
+        return sum(node.is_error or node.is_missing for node in _nodes(root, errors=True)) if root.has_error else 0
+
+
+class GrowingCode:
+    """One growing answer: how much of it will stand, and whether it ends there."""
+
+    def __init__(self, end: CodeEnd) -> None:
+        self._end = end
+        self._checked = 0
+        self._is_done = False
+        self.settled = 0
+
+    def settle(self, text: str) -> bool:
+        """Check each line that another one follows; true where the answer ends with ``settled`` characters."""
+        while not self._is_done and (newline := text.find("\n", self._checked)) >= 0:
+            if not re.match(r"\s*(?:\w+\W|[^\w\s])", text[newline:]):
+                break  # what follows is not known
+            self._end_line(text, newline)
+            self._checked = newline + 1
+        if not self._is_done and not _CLOSING.isdisjoint(text[self._checked :]):
+            self._stop_at_excess(text)
+        return self._is_done
+
+    def cut(self, text: str, ended: bool) -> int:
+        """End of an answer that the model ended, or that was broken off: its last whole part, else all of it."""
+        if self.settle(text) or _is_no_code(text[self._checked :]):
+            return self.settled
+        if ended and self._has_code(text) and self._end.is_whole(text):
+            return len(text)
+        return self.settled or self._longest(text) or len(text)
+
+    def _end_line(self, text: str, newline: int) -> None:
+        answer = text[:newline]
+        following = next(line for line in text[newline:].split("\n") if line.strip())
+        if not self._checked and _is_no_code(self._end.cursor_line + answer):
+            self._is_done = True
+            return
+        whole = self._has_code(answer) and self._end.is_whole(answer)
+        if whole and self._has_code(text[self._checked : newline]):
+            self.settled = len(answer.rstrip())
+        if _is_no_code(following) or not self._belongs(answer, following, whole):
+            self._is_done = True
+            self.settled = self.settled or self._longest(answer)
+
+    def _belongs(self, answer: str, following: str, whole: bool) -> bool:
+        """Whether the next line belongs to what the answer began."""
+        end, content = self._end, following.strip()
+        indent = len(following) - len(following.lstrip())
+        if end.extent == "line":
+            return not whole and len(end.brackets_after(answer)) > len(end.open_after)
+        if end.extent == "block":
+            inside = indent > len(end.margin) or (not whole and content[0] in _CLOSING)
+        else:
+            first = next(line for line in f"{end.cursor_line}{answer}\n{following}".split("\n") if line.strip())
+            margin = len(first) - len(first.lstrip())
+            inside = indent > margin or (not whole and indent == margin)
+        if inside or not self._has_code(answer):
+            return inside
+        clause = _CLAUSES.get(end.grammar.language, _CLAUSE).match(content)
+        if whole:
+            return clause is not None and end.extent == "statement"
+        return clause is not None or self._is_in_string(answer)
+
+    def _is_in_string(self, answer: str) -> bool:
+        return any(self._end.is_whole(f"{answer}\n{quotes}") for quotes in ('"""', "'''", "`"))
+
+    def _stop_at_excess(self, text: str) -> None:
+        """End the answer before a bracket that closes more than it may."""
+        least = len(self._end.open_after)
+        if len(self._end.brackets_after(text)) >= least:
+            return
+        for found in re.finditer(r"[)\]}]", text):
+            if len(self._end.brackets_after(text[: found.end()])) < least:
+                answer = text[: found.start()].rstrip()
+                self._is_done = True
+                if self._has_code(answer):
+                    self.settled = len(answer) if self._end.is_whole(answer) else self.settled or self._longest(answer)
+                return
+
+    def _longest(self, text: str) -> int:
+        """The longest beginning of an answer with which the code parses; 0 if there is none."""
+        ends = [found.end() for found in re.finditer(r"\w+|[^\w\s]", text)][-_TRIES:]
+        return next((end for end in reversed(ends) if self._has_code(text[:end]) and self._end.is_whole(text[:end])), 0)
+
+    def _has_code(self, text: str) -> bool:
+        """Whether an answer holds more than comments."""
+        marks = _COMMENTS.get(self._end.grammar.language, ("//", "/*", "*"))
+        lines = map(str.strip, text.split("\n"))
+        return any(line and not line.startswith(marks) for line in lines)
+
+
+def _near_end(prefix: str) -> str:
+    """The end of a text from the first line of something at its top level, as far as it is near."""
+    if len(prefix) <= _NEAR:
+        return prefix
+    near = prefix[-_NEAR:]
+    start = re.search(r"\n(?=[^\s)\]}])", near)
+    return near[start.end() :] if start else near[near.find("\n") + 1 :]
+
+
+def _near_start(suffix: str) -> str:
+    if len(suffix) <= _NEAR:
+        return suffix
+    near = suffix[:_NEAR]
+    starts = [found.start() for found in re.finditer(r"\n(?=[^\s)\]}])", near)]
+    return near[: starts[-1] + 1] if starts else near[: near.rfind("\n") + 1]
+
+
+def _is_heading(line: str) -> bool:
+    heading = _HEADING.fullmatch(line)
+    return heading is not None and language_of(heading[1], "") is not None
+
+
+def _is_no_code(line: str) -> bool:
+    """Whether a line is a heading as prompts have (a comment with a path), or begins a fence or a control token."""
+    return _is_heading(line) or bool(_FENCE.match(line))
+
+
+def _heading_language(prefix: str) -> str | None:
+    heading = _HEADING.fullmatch(prefix.split("\n", 1)[0])
+    return language_of(heading[1], "") if heading else None
+
+
+def _is_python(text: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        try:
+            ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True
+
+
+def _closing(opened: Sequence[str]) -> str:
+    return "".join(_CLOSERS[each] for each in reversed(opened))
+
+
+def _start_of_statement(code: str) -> int:
+    """Start of the line on which the last statement begins: further up, where its brackets are opened."""
+    position, depth = len(code), 0
+    while position > 0 and not (depth == 0 and code[position - 1] == "\n"):
+        position -= 1
+        depth += (code[position] in ")]}") - (code[position] in "([{" and depth > 0)
+    return position
+
+
+def _still_open(kinds: Iterator[str], opened: Sequence[str] = ()) -> tuple[str, ...]:
+    stack = list(opened)
+    for kind in kinds:
+        if kind in _CLOSERS:
+            stack.append(kind)
+        elif stack and _CLOSERS[stack[-1]] == kind:
+            stack.pop()
+    return tuple(stack)
+
+
+def _brackets(root: Node, start: int = 0) -> Iterator[str]:
+    """Brackets from a byte on, in order."""
+    for node in _nodes(root, start):
+        if not node.child_count and not node.is_missing and (node.type in _CLOSERS or node.type in _CLOSING):
+            yield node.type
+
+
+def _nodes(root: Node, start: int = 0, *, errors: bool = False) -> Iterator[Node]:
+    """Nodes in order that end after a byte; with ``errors`` only those that hold an error."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.end_byte >= start and (not errors or node.has_error):
+            yield node
+            pending += reversed(node.children)

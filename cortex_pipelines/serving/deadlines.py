@@ -1,0 +1,83 @@
+"""How long an answer at the cursor may take, and how quick the engine is."""
+
+import json
+import logging
+import platform
+import time
+from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar
+from dataclasses import asdict
+from pathlib import Path
+
+from cortex_pipelines.atomic import atomic_file
+from cortex_pipelines.serving.engines.engine import Deadline, Engine, Event, Job, Prompt, Sampling, Speed, TextDelta
+from cortex_pipelines.serving.security.access import context_value
+from cortex_pipelines.serving.settings import ServingSettings
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+DEADLINE = "x-cortex-deadline"
+"""Request header: seconds for an answer at the cursor, or ``none`` for all the time it takes."""
+
+SPEEDS = Path(".cortex", "cache", "speed.json")
+"""File of measured speeds, relative to a project's root."""
+
+_LONGEST = 3600.0
+_SECONDS: ContextVar[float | None] = ContextVar("seconds for an answer at the cursor", default=None)
+
+_READ, _WRITTEN, _FEWEST = 96, 6, 4
+"""Tokens read and written by the measurement, and the fewest times that it needs."""
+
+
+def answering_within(seconds: float) -> AbstractContextManager[None]:
+    """Give answers at the cursor so many seconds instead of the setting; infinity for all the time they take."""
+    return context_value(_SECONDS, seconds)
+
+
+def requested_seconds(header: str) -> float:
+    """Seconds of the header; ValueError for another value than ``none`` or a number above 0."""
+    if header.strip().lower() == "none":
+        return float("inf")
+    with suppress(ValueError):
+        if 0 < (seconds := float(header)) <= _LONGEST:
+            return seconds
+    raise ValueError(f"{DEADLINE}: seconds above 0 and up to {_LONGEST:g} are expected, or none, not {header[:40]!r}")
+
+
+def cursor_deadline(settings: ServingSettings) -> Deadline | None:
+    seconds = _SECONDS.get() or settings.deadlines.cursor
+    return None if seconds is None or seconds == float("inf") else Deadline(seconds)
+
+
+def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Path) -> None:
+    """Measure the engine's speed by its first request, of half a second on two processor cores, and remember it.
+
+    The best speed on this machine counts, not one measured while others kept it busy.
+    """
+    key = " ".join(map(str, (platform.node(), base, settings.engine, settings.precision, settings.threads)))
+    path = root / SPEEDS
+    with suppress(OSError, LookupError, ValueError, TypeError):
+        engine.speed = Speed(**_remembered(path)[key])
+    times = [(time.perf_counter(), 0)]
+
+    def deliver(event: Event) -> None:
+        times.append((time.perf_counter(), event.generated if isinstance(event, TextDelta) else 0))
+        if event is not None or len(times) < _FEWEST:
+            return
+        (began, _), (first, _), *_, (last, _) = times
+        written = sum(tokens for _, tokens in times[2:])
+        measured = Speed(_READ / max(first - began, 1e-6), written / max(last - first, 1e-6))
+        known = engine.speed or measured
+        engine.speed = Speed(max(known.read, measured.read), max(known.write, measured.write))
+        try:
+            with suppress(ValueError, TypeError), atomic_file(path, durable=False) as file:
+                file.write_text(json.dumps(_remembered(path) | {key: asdict(engine.speed)}, indent=1), encoding="utf-8")
+        except OSError as error:
+            _LOG.warning("the engine's speed is not remembered: %s", error)
+
+    prompt = Prompt(tuple(range(_READ, 2 * _READ)), "", 0)  # tokens that no prompt begins with
+    engine.submit(Job(None, prompt, Sampling(_WRITTEN, reuse=False)), deliver)
+
+
+def _remembered(path: Path) -> dict[str, dict[str, float]]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -1,0 +1,41 @@
+"""Completions end with what they began, in six languages; prose is left alone."""
+
+import pytest
+
+from cortex_pipelines.serving.code_end import GrowingCode, code_end
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_answer_ends_with_what_it_began(name: str) -> None:
+    case = CASES[name]
+    end = code_end(case["before"], case.get("after", ""))
+    assert end is not None
+    assert end.grammar.language == name.split()[0]
+    growing, released = GrowingCode(end), 0
+    for size in range(len(case["writes"]) + 1):
+        done = growing.settle(case["writes"][:size])
+        assert released <= growing.settled, "what was sent is taken back"
+        released = growing.settled
+        if done:
+            break
+    else:
+        released = growing.cut(case["writes"], ended=False)
+    assert case["writes"][:released] == case["stands"]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["Dear all,\nthe quick brown fox\n", "Write a function that adds.\n\ndef add(a, b):\n", "hello", "# a.md\n"],
+)
+def test_prose_is_no_code(prompt: str) -> None:
+    assert code_end(prompt) is None
+
+
+def test_block_begins_where_it_stands() -> None:
+    leads = [code_end(before).lead for before in ("class A:\n  def f():\n", "def f():\n  ", "def f():\n    x = 1\n")]
+    assert leads == ["    ", "", ""]
+    assert ")" in code_end("def f(x):\n    y = x\n").barred
+    assert ")" not in code_end("print(1, ").barred
