@@ -46,7 +46,7 @@ def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
 
 
 def test_a_completion_names_what_answered(client: TestClient) -> None:
-    request = {"model": "shop", "prompt": "the cart", "max_tokens": 6, "logprobs": 2}
+    request = {"model": "shop", "prompt": "the carts", "max_tokens": 6, "logprobs": 2}
     answer = client.post("/v1/completions", json=request)
     body = answer.json()
     assert answer.headers["x-cortex-way"] == "adapter"
