@@ -231,7 +231,7 @@ class GrowingCode:
 
     def cut(self, text: str, ended: bool) -> int:
         """End of an answer that the model ended, or that was broken off: its last whole part, else all of it."""
-        if self.settle(text) or _is_no_code(text[self._checked :]):
+        if self.settle(f"{text}\n") or _is_no_code(text[self._checked :]):
             return self.settled
         if ended and self._has_code(text) and self._end.is_whole(text):
             return len(text)
