@@ -99,24 +99,15 @@ def test_an_action_is_of_the_kind_that_is_asked_for_and_of_the_text_as_it_is() -
     run(test)
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        (
-            "    if a == 1 or \\\n            a == 2:\n",
-            "    # cortex: ignore[redundant-boolean]\n    if a == 1 or \\\n",
-        ),
-        ("    if a == '''\n  ''':\n", "    # cortex: ignore[redundant-boolean]\n    if a == '''\n"),
-    ],
-)
-def test_a_comment_that_silences_stands_where_it_is_a_comment(line: str, expected: str) -> None:
-    text = f"def f(a):\n{line}        return True\n    else:\n        return False\n"
+@pytest.mark.parametrize("header", ["def f(a=[], b=1 + \\\n        2):\n", "def f(a=[], b='''\n  '''):\n"])
+def test_a_comment_that_silences_stands_where_it_is_a_comment(header: str) -> None:
+    text = f"{header}    a.append(b)\n    return a\n"
 
     async def test(editor: Editor) -> None:
         editor.open(URI, text)
         (shown,) = await editor.diagnostics(URI)
         actions = await editor.actions(URI, shown.range)
-        assert expected in applied(text, actions["Ignore redundant-boolean here"])
+        assert applied(text, actions["Ignore mutable-default here"]) == f"# cortex: ignore[mutable-default]\n{text}"
 
     run(test)
 
