@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from cortex_pipelines.check.checked_file import CheckedFile, read_checked
 from cortex_pipelines.check.checked_file import NotCheckedError as NotCheckedError
-from cortex_pipelines.check.checked_file import read_checked
 from cortex_pipelines.check.conventions import find_broken_conventions
 from cortex_pipelines.check.dependencies import find_forbidden_imports
 from cortex_pipelines.check.existing_functions import find_existing_functions
@@ -25,7 +25,14 @@ def check_text(
     ``path``: where the text is, or will be saved. ``project``: what is known of its project; None for smells alone.
     Raises NotCheckedError: the text is in no language that is checked, or is not worth parsing.
     """
-    file = read_checked(path, text.removeprefix("\ufeff"), project.relative(path) if project else path)
+    return check_file(read_file(path, text, project), project, rules)
+
+
+def read_file(path: str, text: str, project: ProjectFacts | None) -> CheckedFile:
+    return read_checked(path, text.removeprefix("\ufeff"), project.relative(path) if project else path)
+
+
+def check_file(file: CheckedFile, project: ProjectFacts | None, rules: Collection[str]) -> list[Finding]:
     findings = [*find_smells(file, rules)]
     if project is not None:
         findings += [finding for find in _OF_A_PROJECT for finding in find(file, project, rules)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.check.baseline import Reported, fingerprint
 from cortex_pipelines.check.changed_lines import ALL_LINES, ChangedLines, changed_since
-from cortex_pipelines.check.check import NotCheckedError, check_text
+from cortex_pipelines.check.check import NotCheckedError, check_file, check_text, read_file
 from cortex_pipelines.check.checked_file import MAX_BYTES
 from cortex_pipelines.check.findings import Edit, Finding
 from cortex_pipelines.check.fixing import fix_text
@@ -83,6 +83,8 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
     for path in paths:
         if not path.exists():
             raise PathError(f"{path}: no such file or folder")
+        if not path.is_file() and not path.is_dir():
+            raise PathError(f"{path}: is neither a file nor a folder")
         place = path.resolve()
         if since is not None and not any(file.is_relative_to(place) for file in changed):
             changed |= changed_since(since, place)
@@ -147,8 +149,12 @@ def _check_file(
             text = fixed.text
             for edits in fixed.edits:
                 changed = changed.after(edits)
-    report.findings += _reported(check_text(name, text, facts, options.rules), text, changed, accepted, options)
+    file = read_file(name, text, facts)
+    report.findings += _reported(check_file(file, facts, options.rules), text, changed, accepted, options)
     report.files += 1
+    if file.broken:
+        line, _ = file.position(file.broken[0][0])
+        report.not_checked.append((name, f"the statement at line {line}, which does not parse"))
 
 
 def require_handwritten(path: str, text: str) -> None:
