@@ -193,7 +193,9 @@ def answered(
     try:
         question = question_of(asked.task, asked.text, asked.context, PARAMETERS)
         budget = getattr(PARAMETERS.serving.tasks, asked.task)
-        writer = GatewayWriter(gateway, asked.project, question, budget, began + patience * budget.seconds, team)
+        writer = GatewayWriter(
+            gateway, asked.project, served, question, budget, began + patience * budget.seconds, team
+        )
         means = Means(writer if patience else NO_MODEL, team, writer.left, PARAMETERS, Calibration())
         checks = TASKS[asked.task].checks(question, means)
     except TaskError:
@@ -329,7 +331,7 @@ def fit(rows: Sequence[Given], least: float) -> Calibration:
             by_source[row.task, each.source].append((each.score, each.right))
     steps: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for (task, source), judged in sorted(by_source.items()):
-        steps[task][source] = learned(judged)
+        steps[task][source] = learned(judged, open_end=source == "model")
     return Calibration(dict(steps), least)
 
 

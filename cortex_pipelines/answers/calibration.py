@@ -5,10 +5,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import nextafter
 from pathlib import Path
 
-Steps = Sequence[tuple[float, float]]
-"""Lowest score and share of right answers from it on, in rising order: an isotonic regression."""
+Steps = Sequence[tuple[float, float | None]]
+"""Lowest score and share of right answers from it on, in rising order (isotonic regression); None: not measured."""
 
 _FILE = Path(__file__).parent / "calibration.json"
 
@@ -35,8 +36,10 @@ def measured(least: float) -> Calibration:
     return Calibration(json.loads(_FILE.read_text(encoding="utf-8")), least)
 
 
-def learned(judged: Sequence[tuple[float, bool]]) -> list[tuple[float, float]]:
+def learned(judged: Sequence[tuple[float, bool]], *, open_end: bool = False) -> list[tuple[float, float | None]]:
     """Steps from scores and whether each answer was right, by isotonic regression.
+
+    ``open_end``: nothing is said of scores above those seen, such as an adapter's where the base was measured.
 
     Shares are drawn to one half as if two more answers had been seen, one of them right (Laplace): a few answers that
     are all right do not make the next one certain.
@@ -48,9 +51,9 @@ def learned(judged: Sequence[tuple[float, bool]]) -> list[tuple[float, float]]:
     scores = sorted({score for score, _ in judged})
     fitted = IsotonicRegression(y_min=0, y_max=1).fit([score for score, _ in judged], [right for _, right in judged])
     levels = fitted.predict(scores)
-    steps: list[tuple[float, float]] = []
+    steps: list[tuple[float, float | None]] = []
     for level in sorted(set(levels.tolist())):
         at_level = {score for score, value in zip(scores, levels, strict=True) if value == level}
         rights = [right for score, right in judged if score in at_level]
         steps.append((min(at_level), round((sum(rights) + 1) / (len(rights) + 2), 4)))
-    return steps
+    return [*steps, (nextafter(scores[-1], 2), None)] if open_end else steps

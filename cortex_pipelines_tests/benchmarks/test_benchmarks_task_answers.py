@@ -70,7 +70,9 @@ def test_confidence_is_fitted_by_source_and_judged_by_its_distance_from_the_shar
         given(("model", 0.3, False)),
     ]
     known = fit(rows, 0.4)
-    assert known.steps == {"naming": {"model": [(0.2, 0.25), (0.9, 0.6667)], "team": [(0.5, 0.6667)]}}
+    model = [(0.2, 0.25), (0.9, 0.6667), (pytest.approx(0.9), None)]
+    assert known.steps == {"naming": {"model": model, "team": [(0.5, 0.6667)]}}
+    assert [known.confidence("naming", "model", score) for score in (0.9, 0.95)] == [0.6667, None]
     best = chosen(given(("model", 0.25, False), ("team", 0.8, True)), known)
     assert best is not None
     assert (best[0].source, best[1]) == ("team", 0.6667)
