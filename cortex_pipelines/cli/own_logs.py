@@ -93,9 +93,11 @@ def print_account(logs: "OwnLogs", account: "Accounting", keep_rare: bool) -> No
         shown = ", ".join(f"{file}:{line}" for file, line in places[:_EXAMPLES])
         more = f" and {len(places) - _EXAMPLES:,} more" if len(places) > _EXAMPLES else ""
         click.echo(f"  {len(places):,} not used: {reason} ({shown}{more})")
+    for spellings in account.spellings:
+        click.echo(f"Is this one master? {' and '.join(spellings)}: coordination.aliases in params.yaml joins them")
     if account.rare:
         names = ", ".join(f"{master} ({count})" for master, count in account.rare.items())
-        kept = "kept" if keep_rare else "left out; `--keep-rare` keeps them, coordination.aliases joins other spellings"
+        kept = "kept" if keep_rare else "left out; `--keep-rare` keeps them"
         click.echo(f"Are these masters? They have one or two tasks: {names}: {kept}")
 
 

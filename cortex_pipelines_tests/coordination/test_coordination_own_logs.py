@@ -83,7 +83,7 @@ def test_one_day_above_twelve_says_the_order_of_all(days: list[str], read: list[
 HEAD = "summary,agent,status,n"
 ROWS = (
     *("fix the page,web,done,1", "fix the form,web,done,2", "fix the list,web,failed,3", "fix the menu,web,weird,4"),
-    *(",web,done,5", "fix the bar,,done,6", "fix the table,42,done,7", "fix the index,tpyo,done,8", "a,b,c,d,e"),
+    *(",web,done,5", "fix the bar,,done,6", "fix the table,42,done,7", "fix the index,W-eb,done,8", "a,b,c,d,e"),
     *("Fix the page!,web,done,9", "fix the page,web,done,1"),
 )
 WHY = {
@@ -115,10 +115,19 @@ def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
     shown = cortex("logs", exported, "--map", "id=n").output
     assert "tasks.csv:5: status 'weird'" in shown
     assert (
-        missing(shown, "tasks.csv:8", "tpyo (1)", "--keep-rare", "not read: 1 .txt", "1 of them without a known") == []
+        missing(
+            shown,
+            "tasks.csv:8",
+            "W-eb (1)",
+            "one master? W-eb and web",
+            "--keep-rare",
+            "not read: 1 .txt",
+            "1 of them without a known",
+        )
+        == []
     )
     kept = cortex("logs", exported, "--map", "id=n", "--keep-rare").output
-    assert "over 2 masters: web 3, tpyo 1" in kept
+    assert "over 2 masters: web 3, W-eb 1" in kept
 
 
 @pytest.mark.parametrize(("given", "words"), CASES["refused"])

@@ -9,13 +9,13 @@ SCORES = [
 
 
 def report(rules: float | None, *curve: tuple[int, float]) -> str:
-    return HeldOutReport(100, 0.91, rules, ("backend", 0.6), SCORES, "TF-IDF", curve).sentence()
+    return HeldOutReport(100, 0.91, rules, ("backend", 0.6), SCORES, "TF-IDF", curve, 375).sentence()
 
 
 def test_the_sentence_compares_names_the_worst_pair_and_says_whether_more_tasks_would_help() -> None:
     assert report(0.64, (75, 0.6), (150, 0.8), (300, 0.9)) == (
         "91 % right of 100 held-out tasks (95 % interval 84 % to 95 %), where the keyword rules have 64 %; most often "
-        "takes backend for data (5 tasks); 300 tasks are few: TF-IDF gets 60 %, 80 % and 90 % when it learns from 75, "
+        "takes backend for data (5 tasks); 375 tasks are few: TF-IDF gets 60 %, 80 % and 90 % when it learns from 75, "
         "150 and 300; if that goes on, 1,000 would give about 97 %"
     )
     alone = report(None, (75, 0.9), (150, 0.91), (300, 0.91))

@@ -1,5 +1,6 @@
 """What becomes of each record of logs in training: tasks by master, and the reason of every record not used."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ class Accounting:
     @property
     def masters(self) -> list[tuple[str, int]]:
         return Counter(task.master for task in self.tasks).most_common()
+
+    @property
+    def spellings(self) -> list[list[str]]:
+        """Masters whose names differ only in case, spaces, hyphens and underscores."""
+        alike: dict[str, list[str]] = defaultdict(list)
+        for master in sorted({master for master, _ in self.masters} | set(self.rare)):
+            alike[re.sub(r"[\s_-]+", "", master.casefold())].append(master)
+        return [masters for masters in alike.values() if len(masters) > 1]
 
     @property
     def unconfirmed(self) -> int:

@@ -49,6 +49,8 @@ class HeldOutReport:
     masters: Sequence[MasterScore]
     curve_model: str
     curve: Sequence[tuple[int, float]]
+    trained_on: int
+    """All tasks; the curve and the shares are of models that learnt without a fold of them."""
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
@@ -80,10 +82,10 @@ class HeldOutReport:
         measured = f"{self.curve_model} gets {shares} when it learns from {few:,}, {half:,} and {every:,}"
         if at_all - at_half < 1 / self.tasks:
             return [f"more tasks of the same kind would change little: {measured}"]
-        target = max(_FEW, 10 ** math.ceil(math.log10(2 * every)))
+        target = max(_FEW, 10 ** math.ceil(math.log10(2 * self.trained_on)))
         guess = extrapolated([(n, 1 - right) for n, right in self.curve], target)
         would = f"; if that goes on, {target:,} would give about {_percent(1 - guess)}" if guess is not None else ""
-        return [f"{every:,} tasks are few: {measured}{would}"]
+        return [f"{self.trained_on:,} tasks are few: {measured}{would}"]
 
 
 def held_out_report(comparison: Comparison) -> HeldOutReport:
@@ -111,6 +113,7 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
         masters=scores,
         curve_model={"lexical": "TF-IDF", "semantic": "the sentence encoder"}[model],
         curve=_curve(comparison, _FITS[model]) if len(training.labels) <= _FEW else [],
+        trained_on=len(training.labels),
     )
 
 
