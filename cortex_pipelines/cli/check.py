@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 @click.option("--diff", "since", metavar="REF", help="Only lines that are new since the history left this commit.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended with behaviour kept.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also by fixes that change behaviour.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    help="Form of the report.",
+)
 @click.option("--select", multiple=True, metavar="RULE", help="Also this rule; all: every rule.")
 @click.option("--ignore", multiple=True, metavar="RULE", help="Not this rule.")
 @click.option("--baseline", type=FILE, help="File of findings that are accepted.")

@@ -111,19 +111,10 @@ def add(name: str, source: str, control: bool) -> None:
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
     from cortex_pipelines.orchestration.planning import missing_control
-    from cortex_pipelines.projects.create import CONTROL, add_control, add_project
-    from cortex_pipelines.versioning.root import ProjectError
+    from cortex_pipelines.projects.create import add_project
 
     entry = add_project(find_root(), name, source, control)
     say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
-    try:
-        chosen = add_control(find_root(), name)
-    except ProjectError as error:
-        say(f"no control was chosen: {error}")
-    else:
-        if chosen:
-            say(f"projects.{CONTROL} has {chosen} and stands for all other code (general.project): the gate compares")
-            say(f"what an adapter saves on {name} with what it saves there; to name another, edit params.yaml")
     say(*missing_control(current_project(), name))
 
 

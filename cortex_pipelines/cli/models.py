@@ -157,16 +157,12 @@ _SHOWN = 12
 @AS_JSON_LIST
 def releases(as_json: bool) -> None:
     """List every model: gate verdict, champion, canary and archive."""
-    from cortex_pipelines.projects.status import control_of
     from cortex_pipelines.release.ledger import project_models
     from cortex_pipelines.release.promotion import model_roles
     from cortex_pipelines.tracking.registry import registered
 
     project = current_project()
-    rows = [
-        model_roles(project.root, model) | registered(project, model.name) | {"control": control_of(project, model)}
-        for model in project_models(project)
-    ]
+    rows = [model_roles(project.root, model) | registered(project, model.name) for model in project_models(project)]
     if as_json:
         print_json(rows)
         return
@@ -191,8 +187,6 @@ def releases(as_json: bool) -> None:
             lines.append(f"  archived {', '.join(archived)}")
         if row["reason"]:
             lines.append(f"  {row['reason']}")
-        if row["control"]:
-            lines.append(f"  control: {row['control']}")
         click.echo("\n".join(lines))
 
 

@@ -1,7 +1,6 @@
 """``cortex init`` and ``cortex add``: create a project, add sources to its ``params.yaml``."""
 
 import subprocess  # nosec B404
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,8 @@ from typing import Any
 from cortex_pipelines.atomic import atomic_file, write_whole
 from cortex_pipelines.catalog import open_project, project_name_refusal
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.entries import FileRef, SourceError
-from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.project_sources import parse_source
-from cortex_pipelines.ingestion.readers.open import open_source
 from cortex_pipelines.projects.parameter_file import read_values, to_yaml
-from cortex_pipelines.projects.update_pins import FILE as PINS
 from cortex_pipelines.projects.update_pins import add_author_tombstones, pin_sources
 from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
@@ -22,7 +17,6 @@ from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.parameters import DEMO, STANDARD
-from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines.versioning.root import ProjectError
 
 PARAMETERS = """\
@@ -33,7 +27,7 @@ profile: standard
 projects: {}
 
 general:
-  project: null # one that stands for all other code; `cortex add` chooses one where none is named
+  project: null # one that stands for all other code: `cortex add --control NAME SOURCE`
 
 coordination: # the agent system's logs; the router is trained on them
   logs: logs
@@ -149,49 +143,3 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
     ensure_keys(root, project_models(project))
     follow_projects(project)
     return dict(entry)
-
-
-CONTROL = "other_code"
-"""Name of the project that is added to stand for all other code."""
-
-CONTROLS = {
-    "go": "pypi:dockerfile==3.4.0",
-    "java": "pypi:jpype1==1.7.1",
-    "javascript": "pypi:jupyterlab-widgets==3.0.17",
-    "python": "pypi:flask==3.1.3",
-    "rust": "pypi:rpds-py==2026.9.1",
-    "typescript": "pypi:jupyterlab-widgets==3.0.17",
-}
-"""By language the package whose code is the control where none is named."""
-
-
-def add_control(root: Path, name: str) -> str | None:
-    """Add the control in the language of most of a project's files, if none is named; the source that was added.
-
-    The gate promotes an adapter only if it saves more on its own project than on other code of the language: one that
-    learnt how answers begin saves as much there. None if a control is named, or there is none for the language. Raises
-    ProjectError: the package cannot be had, or is the project itself.
-    """
-    params = load_parameters(root)
-    if params.general.project is not None:
-        return None
-    sources = params.projects[name].sources
-    pins = read_yaml(root / PINS)["projects"][name]
-    try:
-        languages = Counter(
-            language_of(entry.path, "")
-            for source, pin in zip(sources, pins, strict=True)
-            for entry in open_source(source, pin, params.ingestion, root).entries()
-            if isinstance(entry, FileRef)
-        )
-        language = max(CONTROLS, key=lambda language: languages[language])
-        if not languages[language]:
-            return None
-        if parse_source(CONTROLS[language], root) in [source.declaration for source in sources]:
-            raise ProjectError(f"{CONTROLS[language]} is {name} itself")
-        if CONTROL in params.projects:
-            raise ProjectError(f"a project is called {CONTROL} already")
-        add_project(root, CONTROL, CONTROLS[language], control=True)
-    except SourceError as error:
-        raise ProjectError(str(error)) from error
-    return CONTROLS[language]

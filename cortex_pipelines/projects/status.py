@@ -15,7 +15,7 @@ from cortex_pipelines.monitoring.policy import last_decisions
 from cortex_pipelines.pages import heading, listing, page, paragraph, table
 from cortex_pipelines.projects.certificate import read_deletions
 from cortex_pipelines.prompts.examples import DATASETS
-from cortex_pipelines.release.ledger import ReleasedModel, ledger, project_models
+from cortex_pipelines.release.ledger import ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
@@ -239,13 +239,6 @@ def _served(name: str, roles: Mapping[str, Any]) -> str:
     stays = f"the champion {champion} stays `{name}`" if champion else f"`{name}` is answered without an adapter"
     verdict = roles["verdict"] or "missing"
     return f"not promoted, its verdict is `{verdict}`: {stays}, and the adapter is `{name}@challenger`"
-
-
-def control_of(project: Project, model: ReleasedModel) -> str | None:
-    """The project whose code stood for all other code when the challenger was evaluated."""
-    comparison = read_json(project.output(f"{model.asset}_evaluation", model.partition) / "comparison.json")
-    control: str | None = comparison.get("general", {}).get("project")
-    return control
 
 
 _COMPLETION_GAIN = "completion_improvement_over_base"

@@ -55,7 +55,7 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     assert rows["repository_files", "gamma"]["fresh"]
 
 
-def test_sources_and_a_control_are_added_to_one_project(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_and_a_control_are_added_to_one_project(begun: MiniProject) -> None:
     more = begun.root / "sources" / "more"
     shutil.copytree(begun.root / "sources" / "alpha", more)
     with tarfile.open(begun.root / "sources" / "beta.tar.gz", "w:gz") as file:
@@ -68,7 +68,6 @@ def test_sources_and_a_control_are_added_to_one_project(begun: MiniProject, monk
     output = begun.cortex("add", "both", "sources/more", status=1).stderr
     assert "projects.both already has the source: sources/more" in output
     begun.edit_params(lambda values: values.pop("general", None))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # from which none can be chosen
     assert "cortex add --control" in begun.cortex("add", "more", "sources/alpha").stderr
     assert "--control" not in begun.cortex("add", "--control", "other", "sources/beta").stderr
     assert read_yaml(begun.root / "params.yaml")["general"] == {"project": "other"}
@@ -182,8 +181,8 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 def test_all_commands_are_there() -> None:
     names = (
-        "add anomalies audit backup card context dictionary doctor drift dvc-yaml experiment export extract "
-        "feedback forget graph index init keys lineage logs mcp memory merge-driver mutate off-policy params "
+        "add anomalies audit backup card check context dictionary doctor drift dvc-yaml experiment export extract "
+        "feedback forget graph index init keys lineage logs lsp mcp memory merge-driver mutate off-policy params "
         "patterns predict predict-batch promote prompts refactorings releases remove reproduce resolve "
         "restore retrain review rollback route router run scan search serve status study suggest summary sync "
         "test-environment tune-machine update verify"

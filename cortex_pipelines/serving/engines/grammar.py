@@ -61,6 +61,6 @@ class TokenConstraint:
 
 @lru_cache(maxsize=2)
 def _guide(tokenizer: Any, size: int) -> Any:
-    from llguidance.hf import from_tokenizer
+    from llguidance.hf import from_tokenizer as vocabulary_of
 
-    return from_tokenizer(tokenizer, n_vocab=size)
+    return vocabulary_of(tokenizer, n_vocab=size)

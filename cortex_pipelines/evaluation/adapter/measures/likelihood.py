@@ -1,7 +1,8 @@
 """Score and generate texts with a model, cached by content.
 
-Texts with the same prompt are one batch after one forward pass over the prompt. The last digits of a score depend on
-the other texts of its batch, so the cache keeps whole batches: a cached value and a recomputed one are the same.
+Each text is scored on its own: in a batch its last digits would depend on the other texts, and a cached value would
+differ from a recomputed one. Texts with the same prompt share the forward pass over the prompt, which is always
+separate, so that they give the same scores together and one by one.
 """
 
 import hashlib
@@ -140,29 +141,20 @@ class ItemScorer:
         self._settings = settings
         self._cache = cache
         self._contents: dict[Path, str] = {}
-        self._known: dict[str, ItemScore] = {}
+        self._prompt: tuple[tuple[int, tuple[int, ...]], Any, Any] | None = None
 
     def scores(self, items: Sequence[Example], adapter: Path | None, window: int | None = None) -> list[ItemScore]:
-        """Log-likelihood of each item's completion; those of one prompt are scored together, others one by one."""
+        """Log-likelihood of each item's completion; fastest if items with the same prompt are adjacent."""
         window = window or self._settings.max_length
-        names = [json.dumps([window, self._content(adapter, item), _visible_fields(item)]) for item in items]
-        groups: dict[str, dict[str, Example]] = {}
-        for name, item in zip(names, items, strict=True):
-            if name not in self._known:
-                groups.setdefault(json.dumps(_visible_fields(replace(item, completion=""))), {})[name] = item
-        batches = [list(group.values()) for group in groups.values()]
-        keys = [
-            ["likelihoods of texts", window, self._content(adapter, batch[0]), *map(_visible_fields, batch)]
-            for batch in batches
-        ]
+        keys = [["token likelihoods", window, self._content(adapter, item), _visible_fields(item)] for item in items]
 
         def score(model: Any, index: int) -> dict[str, Any]:
-            return {"scores": [asdict(scored) for scored in self._score_texts(model, batches[index], window)]}
+            for example in self.tokenised([items[index]], window):
+                if example.text_bytes:
+                    return asdict(self._score_tokens(model, example))
+            return asdict(ItemScore(0.0, 0, 0, 0))
 
-        rows = self._cached(keys, [batch[0] for batch in batches], adapter, score, "Scoring texts")
-        for group, row in zip(groups.values(), rows, strict=True):
-            self._known |= {name: ItemScore(**scored) for name, scored in zip(group, row["scores"], strict=True)}
-        return [self._known[name] for name in names]
+        return [ItemScore(**row) for row in self._cached(keys, items, adapter, score, "Scoring texts")]
 
     def tokenised(self, items: Sequence[Example], window: int) -> Iterator[TokenisedExample]:
         return tokenise(self._tokenizer, items, window)
@@ -242,40 +234,35 @@ class ItemScorer:
         try:
             yield model
         finally:
+            self._prompt = None
             self._loaded = model.unload()
 
-    def _score_texts(self, model: Any, items: Sequence[Example], window: int) -> list[ItemScore]:
-        """Scores of items with one prompt; where it is truncated it depends on the length of the text."""
+    def _score_tokens(self, model: Any, example: TokenisedExample) -> ItemScore:
         import torch
 
-        scores = [ItemScore(0.0, 0, 0, 0)] * len(items)
-        by_prompt: dict[tuple[int, ...], list[tuple[int, TokenisedExample]]] = {}
-        for index, item in enumerate(items):
-            for example in self.tokenised([item], window):
-                if example.text_bytes:
-                    by_prompt.setdefault(example.ids[: example.prompt_tokens], []).append((index, example))
-        with torch.no_grad():
-            for prompt, texts in by_prompt.items():
-                texts.sort(key=lambda text: len(text[1].answer))
-                for (index, example), logits in zip(
-                    texts, _logits(model, prompt, [example.answer for _, example in texts]), strict=True
-                ):
-                    scores[index] = self._score_tokens(example, logits)
-        return scores
-
-    def _score_tokens(self, example: TokenisedExample, logits: Any) -> ItemScore:
-        """``logits``: (tokens of the text + 1, vocabulary), of the token after the prompt first."""
-        import torch
-
+        prompt = example.ids[: example.prompt_tokens]
         text = example.answer
-        log_probs = logits.to(torch.float32).log_softmax(-1)
+        is_name = example.task == "naming"
+        with torch.no_grad():
+            if self._prompt is None or self._prompt[0] != (id(model), prompt):
+                ids = torch.tensor([prompt], device=model.device)
+                last_only = {"logits_to_keep": 1} if accepts_logits_to_keep(model) else {}
+                output = model(input_ids=ids, use_cache=True, **last_only)
+                self._prompt = (id(model), prompt), output.logits[:, -1:], output.past_key_values
+            _, logits, past = self._prompt
+            input_tokens = text if is_name else text[:-1]
+            if input_tokens:
+                ids = torch.tensor([input_tokens], device=model.device)
+                text_logits = model(input_ids=ids, past_key_values=deepcopy(past), use_cache=True).logits
+                logits = torch.cat([logits, text_logits], dim=1)
+        log_probs = logits[0].to(torch.float32).log_softmax(-1)
+        targets = torch.tensor(text, device=model.device)
         text_log_probs = log_probs[: len(text)]
-        targets = torch.tensor(text, device=logits.device)
         nats = -text_log_probs.gather(1, targets[:, None])[:, 0].double()
         correct = (text_log_probs.argmax(-1) == targets).long()
         greedy = int(correct.cumprod(0).sum())
         end = 0.0
-        if example.task == "naming":
+        if is_name:
             stops = ends_of_name(self._tokenizer, log_probs.shape[1])
             end = -float(log_probs[-1, stops].double().logsumexp(0))
         return ItemScore(float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist())
@@ -289,42 +276,6 @@ class ItemScorer:
             digests = b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in files)
             self._contents[folder] = hashlib.sha256(digests).hexdigest()
         return self._contents[folder]
-
-
-_BATCH_TOKENS = 512  # of a batch of texts, whose logits take 200 kB each at 50,000 tokens
-
-
-def _logits(model: Any, prompt: Sequence[int], texts: Sequence[Sequence[int]]) -> Iterator[Any]:
-    """Logits (tokens of the text + 1, vocabulary) of each text after a prompt; the texts from short to long."""
-    import torch
-
-    short = {"logits_to_keep": 1} if accepts_logits_to_keep(model) else {}
-    if len(texts) == 1:
-        kept = {name: len(texts[0]) + 1 for name in short}
-        yield model(input_ids=torch.tensor([[*prompt, *texts[0]]], device=model.device), **kept).logits[
-            0, -len(texts[0]) - 1 :
-        ]
-        return
-    after_prompt = model(input_ids=torch.tensor([prompt], device=model.device), use_cache=True, **short)
-    for batch in _batches(texts):
-        width = len(batch[-1])
-        # what stands behind a text changes nothing before it
-        ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in batch], device=model.device)
-        past = deepcopy(after_prompt.past_key_values)
-        past.batch_repeat_interleave(len(batch))
-        first = after_prompt.logits[:, -1:].expand(len(batch), -1, -1)
-        logits = torch.cat([first, model(input_ids=ids, past_key_values=past, use_cache=True).logits], dim=1)
-        for row, text in zip(logits, batch, strict=True):
-            yield row[: len(text) + 1]
-
-
-def _batches(texts: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
-    """Divide texts from short to long, so that each part padded to its longest has at most ``_BATCH_TOKENS``."""
-    start = 0
-    for end in range(1, len(texts) + 1):
-        if end == len(texts) or (end + 1 - start) * len(texts[end]) > _BATCH_TOKENS:
-            yield texts[start:end]
-            start = end
 
 
 def _visible_fields(item: Example) -> dict[str, Any]:
