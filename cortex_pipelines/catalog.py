@@ -2,42 +2,16 @@
 
 from pathlib import Path
 
-from cortex_pipelines.adapters.assets import code_adapter
-from cortex_pipelines.annotation.assets import annotated_units
-from cortex_pipelines.augmentation.assets import augmented_units
 from cortex_pipelines.config import PER_PROJECT, SECTIONS, resolve
-from cortex_pipelines.coordination.assets import coordination_events, coordination_tables
 from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource
-from cortex_pipelines.datasets.assets import (
-    architecture_dataset,
-    completion_dataset,
-    documentation_dataset,
-    feedback_dataset,
-    general_code,
-    naming_dataset,
-    refactoring_dataset,
-    tests_dataset,
-    unit_splits,
-)
-from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
-from cortex_pipelines.extraction.assets import architecture_facts, code_units, refactoring_pairs
-from cortex_pipelines.feedback.assets import interactions
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import FeedbackSource
-from cortex_pipelines.ingestion.assets import line_times, repository_commits, repository_files
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
-from cortex_pipelines.monitoring.assets import drift_report, router_drift_report, worker_anomalies
-from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.project_names import MEANINGS, graph_meanings, name_refusal
-from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import load_pin
-from cortex_pipelines.retrieval.assets import code_embeddings, code_graph, search_documents
-from cortex_pipelines.routing.assets import routing_dataset, task_router
-from cortex_pipelines.routing.audit.assets import routing_audit
-from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
-from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
+from cortex_pipelines.versioning.declared import declared
 from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Plot
 from cortex_pipelines.versioning.parameters import ENTRY, Effective
 from cortex_pipelines.versioning.project import Project, ProjectError
@@ -101,15 +75,30 @@ PINS = (
     ),
 )
 
-ASSETS = (
-    *(repository_files, repository_commits, line_times, compliance, coordination_events, coordination_tables),
-    *(code_units, refactoring_pairs, architecture_facts, code_graph, annotated_units, augmented_units),
-    *(search_documents, code_embeddings, unit_splits),
-    *(completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset, documentation_dataset),
-    *(tests_dataset, interactions, feedback_dataset, general_code, routing_dataset),
-    *(code_adapter, task_router, outcome_predictors, worker_anomalies),
-    *(code_adapter_evaluation, task_router_evaluation, outcome_evaluation, routing_audit),
-    *(code_adapter_release, task_router_release, drift_report, router_drift_report),
+ASSETS = tuple(
+    asset
+    for module, names in {
+        "ingestion.assets": "repository_files repository_commits line_times",
+        "privacy.assets": "compliance",
+        "coordination.assets": "coordination_events coordination_tables",
+        "extraction.assets": "code_units refactoring_pairs architecture_facts",
+        "retrieval.assets": "code_graph search_documents code_embeddings",
+        "annotation.assets": "annotated_units",
+        "augmentation.assets": "augmented_units",
+        "datasets.assets": "unit_splits completion_dataset refactoring_dataset naming_dataset architecture_dataset "
+        "documentation_dataset tests_dataset feedback_dataset general_code",
+        "feedback.assets": "interactions",
+        "adapters.assets": "code_adapter",
+        "evaluation.adapter.assets": "code_adapter_evaluation",
+        "routing.dataset.assets": "routing_dataset",
+        "routing.assets": "task_router",
+        "routing.outcomes.assets": "outcome_predictors outcome_evaluation",
+        "routing.evaluation.assets": "task_router_evaluation",
+        "routing.audit.assets": "routing_audit",
+        "release.assets": "code_adapter_release task_router_release",
+        "monitoring.assets": "drift_report router_drift_report worker_anomalies",
+    }.items()
+    for asset in declared(module, *names.split())
 )
 
 _MEASURED = (

@@ -7,7 +7,7 @@ are written when standard error is not a terminal.
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
@@ -35,6 +35,50 @@ def track(items: Sequence[T], description: str, detail: Callable[[], str] | None
                 bar.update(task, completed=number, description=f"{description}{more}")
             else:
                 _LOG.info("%s: %d of %d%s", description, number, len(items), more)
+
+
+class Steps:
+    """Steps of a run, counted while they end; ``expected`` are their seconds by address, None if not known."""
+
+    current: "Steps | None" = None
+
+    def __init__(self, expected: Mapping[str, float | None]) -> None:
+        self.waiting = dict(expected)
+        self.total = len(expected)
+
+    @property
+    def done(self) -> int:
+        return self.total - len(self.waiting)
+
+    def __enter__(self) -> "Steps":
+        Steps.current = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Steps.current = None
+
+    def end(self, address: str) -> str:
+        """Count a step; its place among all."""
+        if self.waiting.pop(address, self) is self:
+            self.total += 1  # stale only because another one was made
+        return f"[{self.done}/{self.total}]"
+
+    def left(self) -> str:
+        seconds = sum(value or 0 for value in self.waiting.values())
+        if not seconds:
+            return ""
+        return f"  ({seconds / 60:.0f} min left)" if seconds >= 90 else f"  ({seconds:.0f} s left)"
+
+
+def report_step(address: str, rows: int | None, seconds: float) -> None:
+    """Log that a step ended: its place in the run, asset and project, rows, time, and how long the rest takes."""
+    steps = Steps.current
+    place = f"{steps.end(address)} " if steps else ""
+    name, _, project = address.partition("@")
+    counted = f"{rows:,} rows  " if rows is not None else ""
+    _LOG.info(
+        "%s%s  %s  %s%.1f s%s", place, name, project or "all projects", counted, seconds, steps.left() if steps else ""
+    )
 
 
 @contextmanager

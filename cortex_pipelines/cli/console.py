@@ -1,6 +1,7 @@
 """What the commands share: types of arguments, the project they run in, messages and tables."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
     import dagster as dg
+    from rich.console import Console
 
     from cortex_pipelines.versioning.project import Project
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+_PIPE_WIDTH = 400
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 AS_JSON_LIST = click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
@@ -47,14 +51,20 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1))
 
 
+def text_console() -> "Console":
+    """A console for people's texts; off a terminal so wide that no path or reason is broken over lines."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, markup=False, emoji=False)
+
+
 def print_table(head: Sequence[Any], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under their columns (names, or columns of rich); nothing without rows."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*head, box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
     if table.row_count:
-        Console(markup=False, emoji=False).print(table)  # people wrote the texts
+        text_console().print(table)

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from cortex_pipelines.cli.editors import lsp
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
+from cortex_pipelines.cli.groups import GROUPS, suggestion
 from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
@@ -39,7 +41,8 @@ class _Cortex(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise  # click's own exits
         except KeyboardInterrupt as error:
-            raise _Interrupted("interrupted; what was finished is kept, the same command goes on from there") from error
+            kept = "interrupted; what was finished is kept, the same command goes on from there"
+            raise _Interrupted(str(error) or kept) from error
         except BaseException as error:
             # a panic of Rust code is not an Exception
             debugging = ctx.params.get("debug") or os.environ.get("CORTEX_DEBUG")
@@ -51,6 +54,28 @@ class _Cortex(click.Group):
                 root = None
             raise click.ClickException(failure_message(error, root)) from error
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by what they are for; those of no group come last."""
+        grouped = {name for names in GROUPS.values() for name in names.split()}
+        others = " ".join(name for name in self.list_commands(ctx) if name not in grouped)
+        for heading, names in {**GROUPS, "Other commands": others}.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names.split()]
+            rows = [
+                (name, command.get_short_help_str(1000)) for name, command in commands if command and not command.hidden
+            ]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            hint = suggestion(word, self.list_commands(ctx)) or "; `cortex --help` lists them"
+            raise click.UsageError(f"no command {word}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 class _Interrupted(click.ClickException):
     exit_code = 130  # as shells have it for Ctrl-C
@@ -61,7 +86,12 @@ def _is_not_retry_notice(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Retrying failed database connection")
 
 
-@click.group(cls=_Cortex, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Cortex,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--debug", is_flag=True, help="Show where an error comes from (CORTEX_DEBUG=1).")
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
@@ -71,6 +101,12 @@ def main(ctx: click.Context, debug: bool) -> None:
     logging.getLogger().addFilter(_is_not_retry_notice)
     # at each start it mentions a package that only speeds up 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    programs = str(Path(sys.executable).parent)  # of this environment, activated or not
+    if programs not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join(filter(None, (programs, os.environ.get("PATH"))))
+    if ctx.invoked_subcommand is None:
+        _show_next_step(ctx)
+        return
     ctx.with_resource(temporary_files())
     if ctx.invoked_subcommand in ("doctor", "init", "lsp", "merge-driver", "resolve"):
         return  # these work while a file of the project is in conflict
@@ -84,6 +120,31 @@ def main(ctx: click.Context, debug: bool) -> None:
     require_no_conflicts(root)
     if os.access(root, os.W_OK):  # else mounted read-only, as for a gateway in a container: nothing to clean up
         say(*recover(root))
+
+
+def _show_next_step(ctx: click.Context) -> None:
+    """What to do next in a project; outside of one, the help."""
+    from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
+    from cortex_pipelines.versioning.lock_file import locked_stages
+
+    try:
+        root = find_root()
+    except ProjectError:
+        click.echo(ctx.get_help())
+        return
+    projects = (peek_yaml(root / "params.yaml") or {}).get("projects") or {}
+    made = len(locked_stages(root)) if projects else 0
+    click.echo(f"{root}: {', '.join(projects) or 'no project yet'}")
+    if not projects:
+        click.echo("next: `cortex add NAME SOURCE`, a path, a URL, or pypi:NAME==VERSION")
+    elif not made:
+        click.echo("next: `cortex run --plan` shows what it takes, `cortex run` makes it")
+    else:
+        click.echo(
+            f"{made} outputs are made; `cortex status` says whether they are fresh, `cortex run` makes what is not"
+        )
+        click.echo("next: `cortex summary` shows what came of it, `cortex serve` serves what was promoted")
+    click.echo("`cortex --help` lists all commands")
 
 
 _COMMANDS = (
@@ -111,11 +172,16 @@ def add(name: str, source: str, control: bool) -> None:
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
     from cortex_pipelines.orchestration.planning import missing_control
+    from cortex_pipelines.projects.added import describe_project
     from cortex_pipelines.projects.create import add_project
 
-    entry = add_project(find_root(), name, source, control)
-    say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
+    root = find_root()
+    add_project(root, name, source, control)
+    say(f"{name} is added and its source pinned")
+    for label, text in describe_project(root, name).items():
+        click.echo(f"  {label:<10} {text}")
     say(*missing_control(current_project(), name))
+    say(f"next: `cortex run --plan --project {name}` says how long it takes, `cortex run` makes what is new")
 
 
 @main.command(epilog="Example: cortex update flask")
@@ -148,14 +214,17 @@ def dvc_yaml(check: bool) -> None:
 @AS_JSON
 def lineage(model: str, as_json: bool) -> None:
     """Trace MODEL, MODEL@ALIAS or MODEL/VERSION back to its data sets and source commits."""
+    from cortex_pipelines.projects.status import node_facts
     from cortex_pipelines.tracking.lineage import lineage as walk
     from cortex_pipelines.tracking.lineage import render
 
-    tree = walk(current_project(), model)
+    project = current_project()
+    tree = walk(project, model)
     if as_json:
         print_json(tree.to_json())
     else:
-        click.echo(render(tree))
+        click.echo(render(tree, node_facts(project)))
+        say(f"`cortex lineage {model} --json` has the whole hashes and the runs")
 
 
 @main.command(epilog="Example: cortex doctor")
@@ -163,8 +232,13 @@ def doctor() -> None:
     """Check what is missing on this machine, and how to install it."""
     from cortex_pipelines.projects.doctor import check_machine
 
+    try:
+        root = find_root()
+    except ProjectError:
+        root = None
+        say("this folder is no project: only the machine is checked; `cortex init FOLDER` makes a project")
     missing = 0
-    for finding in check_machine(find_root()):
+    for finding in check_machine(root):
         missing += finding.needed and not finding.good
         mark = "ok     " if finding.good else "MISSING" if finding.needed else "WITHOUT"
         click.echo(f"{mark} {finding.what}: {finding.detail}")

@@ -1,13 +1,16 @@
 """Commands that build assets, and bring Dagster and MLflow in line with DVC."""
 
 import os
+import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from cortex_pipelines.cli.console import current_project, open_workspace, say
+from cortex_pipelines.cli.groups import suggestion
 from cortex_pipelines.versioning.root import ProjectError
 
 if TYPE_CHECKING:
@@ -24,6 +27,33 @@ def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
 
         say(*unused_code(project, outcome.failed))
         sys.exit(1)
+
+
+@contextmanager
+def _counted(project: "Project", partition: str | None, among: Collection[str]) -> Iterator[None]:
+    """Count the steps of a run; Ctrl-C and SIGTERM say how many were built."""
+    from cortex_pipelines.orchestration.planning import plan_stages
+    from cortex_pipelines.progress import Steps
+    from cortex_pipelines.versioning.lock_file import split_address
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    planned = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in among]
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with Steps({step.address: step.seconds for step in planned}) as steps:
+            yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; {steps.done} of {steps.total} built; run again to continue") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _count_stages(project: "Project", partition: str | None, among: Collection[str]) -> int:
+    from cortex_pipelines.orchestration.planning import stages_of
+
+    return sum(name in among for name, _ in stages_of(project, partition))
 
 
 @click.command(epilog="Example: cortex run code_units --project flask")
@@ -58,8 +88,13 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
         sync_project(project, definitions, instance)
     if upstream or not assets:
         among = project.graph.upstream(assets) if assets else _buildable_assets(project)
-        outcome = runs.run_stale(project, definitions, instance, partition, say, among)
-        say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
+        with _counted(project, partition, among):
+            outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
+        unchanged = _count_stages(project, partition, among) - len(outcome.made) - len(outcome.failed)
+        fresh = f"; {unchanged} unchanged" if unchanged > 0 else ""
+        say(f"{len(outcome.made)} made{fresh}" if outcome.made else "nothing is stale")
+        if outcome.made and not outcome.failed:
+            say("next: `cortex summary` shows what came of it")
         _report_outcome(outcome, project)
         return
     outcome = runs.RunOutcome()
@@ -141,10 +176,12 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
     unknown = [name for name in assets if name not in project.graph.assets]
     if unknown:
         available = ", ".join(asset.name for asset in project.graph.order)
-        raise ProjectError(f"no asset {', '.join(unknown)}; there is: {available}")
+        hint = suggestion(unknown[0], [*project.graph.assets])
+        raise ProjectError(f"no asset {', '.join(unknown)}{hint}; there is: {available}")
     if partition is not None and partition not in project.partitions:
         available = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {partition}; there is: {available}")
+        hint = suggestion(partition, [*project.partitions])
+        raise ProjectError(f"params.yaml has no project {partition}{hint}; there is: {available}")
 
 
 @click.command(epilog="Example: dvc repro && cortex sync")

@@ -12,6 +12,7 @@ from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_pr
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
+    from cortex_pipelines.retrieval.context import ReadText
     from cortex_pipelines.retrieval.graph.questions import AnswerStep, GraphAnswer
     from cortex_pipelines.retrieval.search import Searcher, SearchHit
 
@@ -121,8 +122,9 @@ def search(
         _show_history(query, project, k, as_json)
         return
     if file is None or out is None:
-        results = _open(index_folder, project).search(str(query), k, filters, by)
-        _show(results, as_json)
+        searcher = _open(index_folder, project)
+        results = searcher.search(str(query), k, filters, by)
+        _show(results, as_json, None if as_json else _reader(searcher, index_folder, project), str(query))
         return
     queries = read_queries(file)
     searcher = _open(index_folder, project)
@@ -171,17 +173,54 @@ def _open(index_folder: Path | None, project: str | None) -> "Searcher":
     return searcher
 
 
-def _show(results: "list[SearchHit]", as_json: bool) -> None:
-    if as_json:
+def _reader(searcher: "Searcher", index_folder: Path | None, project: str | None) -> "ReadText":
+    """Reads the text of a result's file: of a folder's index from the folder, else from the project's data."""
+    from cortex_pipelines.api import load_parameters
+    from cortex_pipelines.retrieval.documents import read_text
+    from cortex_pipelines.retrieval.open_index import reading_limits
+    from cortex_pipelines.retrieval.project_index import project_text
+
+    if index_folder is None:
+        return project_text(current_project(), project)
+    root, limits = Path(searcher.index.manifest.root), reading_limits(load_parameters())
+    return lambda path: read_text(root, path, limits)
+
+
+def _show(results: "list[SearchHit]", as_json: bool, read: "ReadText | None", query: str) -> None:
+    if as_json or read is None:
         print_json([result.as_json() for result in results])
         return
+    from cortex_pipelines.words import folded_words
+
     if not results:
         say("nothing is like that")
+    words = set(folded_words(query))
     for result in results:
         mark = " (stale)" if result.stale else ""
-        location = f"{result.path}:{result.start_line}-{result.end_line}"
-        click.echo(f"{result.score:7.3f}  {location}{mark}  {result.kind} {result.name}")
-        click.echo(f"         {result.why}")
+        location = f"{result.path}:{result.start_line}"
+        name = result.name if result.name and result.name != result.path else ""
+        click.echo(f"{click.style(location, bold=True)}-{result.end_line}{mark}  {result.kind} {name}".rstrip())
+        for number, line in _shown_lines(result, read(result.path), words):
+            click.echo(f"  {number:>5}  {line}")
+        click.echo(f"         {result.why}  (score {result.score:.3f})")
+
+
+_SHOWN_LINES, _SHOWN_WIDTH = 2, 110
+
+
+def _shown_lines(result: "SearchHit", text: str | None, words: set[str]) -> list[tuple[int, str]]:
+    """The line that names a result and the one with most words of the query; none if its text is gone."""
+    from cortex_pipelines.words import folded_words
+
+    lines = (text or "").split("\n")
+    numbers = [n for n in range(result.start_line, min(result.end_line, len(lines)) + 1) if lines[n - 1].strip()]
+    if not numbers:
+        return []
+    last = result.name.rpartition(".")[2]
+    named = next((n for n in numbers if last and last in lines[n - 1] and not lines[n - 1].lstrip().startswith("@")), 0)
+    best = max(numbers, key=lambda n: (len(words & set(folded_words(lines[n - 1]))), n == named))
+    chosen = sorted({named or numbers[0], best})[:_SHOWN_LINES]
+    return [(n, lines[n - 1].rstrip().expandtabs(4)[:_SHOWN_WIDTH]) for n in chosen]
 
 
 @click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON_LIST, FILE, current_project, open_workspace, print_json, say
+from cortex_pipelines.cli.console import (
+    AS_JSON_LIST,
+    FILE,
+    current_project,
+    open_workspace,
+    print_json,
+    say,
+    text_console,
+)
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cortex_pipelines.projects.status import Outcome
 
 _COLUMNS = ("asset", "rows", "version")
@@ -72,7 +78,6 @@ def state(row: dict[str, Any]) -> str:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
 
@@ -89,7 +94,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
                 cells = (f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}")
                 table.add_row(*cells, escape(row["reason"]))
         table.add_section()
-    Console().print(table)
+    text_console().print(table, markup=True)
     click.echo(count_states(rows))
 
 
@@ -103,13 +108,12 @@ def count_states(rows: list[dict[str, Any]]) -> str:
 def summary() -> None:
     """Show what was built for each project, how each model did, and where the reports are."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from cortex_pipelines.projects.status import model_scores, outcome, project_data
 
     project = current_project()
-    console = Console()
+    console = text_console()
     data = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
     data.add_column("project", no_wrap=True)
     for name in ("files", "units of code", "training examples"):
@@ -120,7 +124,7 @@ def summary() -> None:
     console.print(data)
     evaluated = list(model_scores(project))
     for model in evaluated:
-        console.print(f"[bold]{model.name}[/bold]: {model.verdict or 'no verdict yet'}")
+        click.echo(f"{click.style(model.name, bold=True)}: {model.verdict or 'no verdict yet'}")
         if model.reason:
             click.echo(f"  {model.reason}")
         head = ("on held-out items", "model", "compared with", "improvement", "items")
@@ -135,14 +139,15 @@ def summary() -> None:
     click.echo("In brackets: 95 % intervals. An interval that includes 0 shows no difference.")
     adapters = [found for name in project.partitions if (found := outcome(project, name))]
     for found in adapters:
-        _print_outcome(console, found)
+        _print_outcome(found)
     if adapters:
         click.echo("\nNext: `cortex serve` answers on port 8008, its page shows base and adapter side by side;")
         click.echo("`cortex releases` has every model and its champion, `cortex status` every output and its version.")
 
 
-def _print_outcome(console: "Console", found: "Outcome") -> None:
+def _print_outcome(found: "Outcome") -> None:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -152,7 +157,7 @@ def _print_outcome(console: "Console", found: "Outcome") -> None:
         for head in ("without the adapter", "with it", "in the repository"):
             table.add_column(head, overflow="fold", ratio=1)
         table.add_row(*map(Text, (answer.base, answer.adapter, answer.expected)))
-        console.print(table)
+        Console().print(table)
     if found.gain:
         click.echo(f"{found.project}: bits per byte saved on held-out completions, over the base: {found.gain}")
     click.echo(f"{found.project}: {found.served}")

@@ -23,6 +23,9 @@ _GATEWAY = ("fastapi", "jwt", "mcp", "opentelemetry", "prometheus_client", "sse_
 """What the extra `serve` installs."""
 
 
+_ENOUGH_DISK = 5  # GiB
+
+
 @dataclass(frozen=True)
 class CheckResult:
     what: str
@@ -32,11 +35,25 @@ class CheckResult:
     needed: bool = True
 
 
-def check_machine(root: Path) -> Iterator[CheckResult]:
+def check_machine(root: Path | None) -> Iterator[CheckResult]:
+    """What is there and what is missing: of the machine, and of a project if there is one."""
     for name, needed_for in (("git", "git sources"), ("dvc", "dvc repro and dvc pull")):
         path = shutil.which(name)
         remedy = f"install {name} and put it on the PATH (needed for {needed_for})"
         yield CheckResult(name, path is not None, path or "not on the PATH", remedy)
+    if root is not None:
+        yield from _check_project(root)
+    free = shutil.disk_usage(root or Path.cwd()).free / 2**30
+    enough = f"free {_ENOUGH_DISK} GiB for caches and models"
+    yield CheckResult("free disk", free > _ENOUGH_DISK, f"{free:.1f} GiB", enough, needed=free < 1)
+    yield _sandbox()
+    yield gateway_packages()
+    restic = shutil.which("restic")
+    detail = restic or "`cortex backup` needs restic"
+    yield CheckResult("backups", restic is not None, detail, backups.REMEDY, needed=False)
+
+
+def _check_project(root: Path) -> Iterator[CheckResult]:
     if git_merge.is_repository(root):
         yield CheckResult(
             "git merge driver",
@@ -50,13 +67,6 @@ def check_machine(root: Path) -> Iterator[CheckResult]:
     yield from _packages(root)
     yield from _parameters(root)
     yield from _weights(root)
-    free = shutil.disk_usage(root).free / 2**30
-    yield CheckResult("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
-    yield _sandbox()
-    yield gateway_packages()
-    restic = shutil.which("restic")
-    detail = restic or "`cortex backup` needs restic"
-    yield CheckResult("backups", restic is not None, detail, backups.REMEDY, needed=False)
 
 
 def check_stores(root: Path) -> Iterator[CheckResult]:
@@ -150,11 +160,15 @@ def _weights(root: Path) -> Iterator[CheckResult]:
     from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
 
     try:
-        models = load_parameters(root).models
+        parameters = load_parameters(root)
+        models = parameters.models
         pins = read_yaml(root / "sources.lock").get("models") or {}
     except ProjectError:
         return  # reported for the file itself
     for name in ("base", "encoder"):
+        if not parameters.projects and name not in pins:
+            yield CheckResult(f"weights: {name}", True, "the first `cortex add` pins them")
+            continue
         try:
             weights_folder(getattr(models, name), pins.get(name) or {}, root)
             yield CheckResult(f"weights: {name}", True, "there, and as pinned")

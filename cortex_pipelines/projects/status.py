@@ -1,41 +1,43 @@
 """``cortex status`` and ``cortex summary``: outputs of every asset and project, sizes and scores."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dagster as dg
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cortex_pipelines.monitoring.policy import last_decisions
 from cortex_pipelines.pages import heading, listing, page, paragraph, table
-from cortex_pipelines.projects.certificate import read_deletions
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.serving.reviews import WAITING, waiting_rows
-from cortex_pipelines.tracking.recorded_versions import known_versions
+from cortex_pipelines.tracking.lineage import LineageNode
+from cortex_pipelines.tracking.recorded_versions import known_versions, run_ends
 from cortex_pipelines.tracking.registry import evolution
-from cortex_pipelines.versioning.dagster.staleness import NOTHING, Staleness
-from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 def status_rows(
-    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
+    project: Project, definitions: "dg.Definitions", instance: "dg.DagsterInstance"
 ) -> Iterator[dict[str, Any]]:
     """A row for each asset and partition, in topological order.
 
     ``data_version`` is Dagster's, ``dvc_md5`` that of dvc.lock, ``mlflow_digest, run_id`` are MLflow's of that version;
     ``fresh``: DVC and Dagster agree that nothing is to be done, ``reason`` says why not.
     """
+    from cortex_pipelines.versioning.dagster.staleness import NOTHING, Staleness
+    from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+
     dagster = Staleness(instance, definitions).snapshot()
     recorded = known_versions(project.root)
     for view in dvc_views(project):
@@ -64,10 +66,27 @@ def count_rows(project: Project, name: str, partition: str | None) -> int:
     return sum(table_rows(folder / f"{table.name}.parquet") for table in tables)
 
 
+def node_facts(project: Project) -> Callable[[LineageNode], str]:
+    """Of a version in a lineage, when and from which commit it was made, and the rows if it is the one in data/."""
+    made_at = run_ends(project.root)
+    stages = locked_stages(project.root)
+
+    def describe(node: LineageNode) -> str:
+        end = made_at.get(node.run_id or "")
+        facts = [f"{end:%Y-%m-%d %H:%M}" if end else "", f"commit {node.git_commit[:8]}" if node.git_commit else ""]
+        is_current = locked_version(stages, stage_address(node.name, node.partition)) == node.version
+        if is_current and node.name in project.graph.assets:
+            rows = count_rows(project, node.name, node.partition)
+            facts.append(f"{rows:,} rows" if rows else "")
+        return ", ".join(filter(None, facts))
+
+    return describe
+
+
 def table_rows(path: Path) -> int:
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowInvalid, OSError):
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError):
         return 0  # edited or truncated: the status shows it as stale
 
 
@@ -141,6 +160,8 @@ def _ledger_rows(project: Project) -> Iterator[tuple[str, ...]]:
 
 
 def _deletion_rows(project: Project) -> Iterator[tuple[str, ...]]:
+    from cortex_pipelines.projects.certificate import read_deletions
+
     for record in read_deletions(project):
         removed = ", ".join(f"{count} {kind}" for kind, count in record["removed"].items())
         models = ", ".join(f"{model['name']}/{model['number']}" for model in record["models"])

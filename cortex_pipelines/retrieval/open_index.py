@@ -1,6 +1,7 @@
 """Indexes of folders and of a project's own outputs, opened with what they need."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ from cortex_pipelines.retrieval.index import (
     save,
 )
 from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexError
+from cortex_pipelines.retrieval.query_encoder import MOST_TEXTS, embed_queries, is_supported
 from cortex_pipelines.retrieval.search import Filters as Filters
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.search import SearchHit as SearchHit
@@ -68,6 +70,8 @@ def open_encoder(params: Parameters) -> PinnedEncoder:
     settings = params.retrieval
 
     def encode(texts: Sequence[str]) -> Floats:
+        if len(texts) <= MOST_TEXTS and "torch" not in sys.modules and is_supported(folder):
+            return embed_queries(folder, texts, settings.max_tokens)
         if not loaded:
             tokens, threads = settings.max_tokens, settings.threads
             loaded.append(SentenceEncoder(folder, tokens, _BATCH, threads, settings.precision))

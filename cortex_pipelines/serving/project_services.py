@@ -3,12 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
-
-import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest
 from cortex_pipelines.catalog import open_project
@@ -34,7 +32,7 @@ from cortex_pipelines.retrieval.graph.questions import CodeGraph
 from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
 from cortex_pipelines.retrieval.notes.project_notes import PastWork, ProjectNotes
 from cortex_pipelines.retrieval.open_index import open_searcher, reading_limits
-from cortex_pipelines.retrieval.project_index import open_project_searcher
+from cortex_pipelines.retrieval.project_index import open_project_searcher, project_text
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
@@ -241,18 +239,9 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
         attempts = recalled[0].attempts if recalled else ()  # from the logs, so the same for each project
         return PastWork(attempts, tuple(note for each in recalled for note in each.notes))
 
-    @cache
-    def texts(owner: str) -> dict[str, str]:
-        file = project.output("repository_files", owner) / "files.parquet"
-        return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
-
-    def read(path: str) -> str | None:
-        owner, inner_path = name, path
-        if owner is None:
-            owner, _, inner_path = path.partition("/")
-        return texts(owner).get(inner_path)
-
-    return ContextSource(open_project_searcher(project, name, params), read, _counter(project), recall)
+    return ContextSource(
+        open_project_searcher(project, name, params), project_text(project, name), _counter(project), recall
+    )
 
 
 def _counter(project: Project) -> TokenCounter:

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from cortex_pipelines.atomic import began_before, write_whole
-from cortex_pipelines.tracking.recorded_versions import Key
+from cortex_pipelines.tracking.recorded_versions import Key, recorded_run
 from cortex_pipelines.tracking.store import DATABASES, artifact_root, open_client, tracking_uri
 
 FORGOTTEN = "forgotten"  # tag of runs that were deleted for good reason: they are never restored
@@ -112,6 +112,8 @@ _VERSION = "dvc_md5"
 
 def find_run(root: Path, name: str, partition: str | None, version: str) -> tuple[str, dict[str, str]] | None:
     """Newest run that made this version: its id and tags, or None."""
+    if found := recorded_run(root, (name, partition or "", version)):
+        return found
     runs = open_client(root).search_runs(
         experiment_ids(root),
         filter_string=f"tags.{_VERSION} = '{version}' and tags.asset_key = '{name}' "

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -40,7 +41,7 @@ def lineage_of(project: Project, asset: str, partition: str | None, version: str
     while True:
         missing: set[Key] = set()
         tree = _node(project, asset, partition, version, set(), missing)
-        if not restore_runs(project.root, missing):
+        if not missing or not restore_runs(project.root, missing):
             break
     if missing:
         _LOG.warning(
@@ -80,9 +81,47 @@ def _node(
     return node
 
 
-def render(node: LineageNode, indent: str = "") -> str:
-    label = f"{node.name}[{node.partition}]" if node.partition else node.name
-    version = node.version if isinstance(node.version, str) else json.dumps(node.version)
-    lines = [f"{indent}{label}  {version}"]
-    lines += [render(child, indent + "  ") for child in node.made_from]
-    return "\n".join(lines)
+_SHORT = 8
+"""Characters of a hash that are shown."""
+
+
+def render(node: LineageNode, describe: Callable[[LineageNode], str] = lambda _: "", indent: str = "") -> str:
+    """The tree for people: names, short versions, and what ``describe`` adds; what was shown before is not repeated."""
+    return "\n".join(_lines(node, describe, indent, set()))
+
+
+def _lines(
+    node: LineageNode, describe: Callable[[LineageNode], str], indent: str, shown: set[tuple[str, str | None, str]]
+) -> Iterator[str]:
+    version = _short_version(node.version)
+    key = (node.name, node.partition, version)
+    label = f"{node.name} of {node.partition}" if node.partition else node.name
+    repeated = bool(node.made_from) and key in shown
+    more = "as above" if repeated else describe(node)
+    yield "  ".join(filter(None, (f"{indent}{label}", version, more)))
+    if not repeated:
+        shown.add(key)
+        for child in node.made_from:
+            yield from _lines(child, describe, indent + "  ", shown)
+
+
+def _short_version(version: Any) -> str:
+    """A hash cut short; of a pin what it names: package and version, a commit, or how many files."""
+    if isinstance(version, str):
+        return version.removesuffix(".dir")[:_SHORT]
+    pins = version if isinstance(version, list) else [version]
+    return ", ".join(_pin_words(pin) for pin in pins if isinstance(pin, Mapping)) or "nothing"
+
+
+def _pin_words(pin: Mapping[str, Any]) -> str:
+    if "revision" in pin:
+        commits = f" ({pin['commits']:,} commits)" if pin.get("commits") else ""
+        return f"{pin.get('git', '')} at {str(pin['revision'])[:_SHORT]}{commits}".strip()
+    for name in ("pypi", "npm", "wheel", "directory", "archive"):
+        if name in pin:
+            return str(pin[name])
+    for name in ("version", "sha256", "digest"):
+        if isinstance(pin.get(name), str):
+            return str(pin[name])[:_SHORT]
+    files = pin.get("files")
+    return f"{len(files):,} files" if isinstance(files, Mapping | list) else f"{len(pin)} values"

@@ -1,6 +1,7 @@
-"""Versions and durations from MLflow's database, without importing MLflow, which takes seconds."""
+"""Versions, durations and registered models from MLflow's database, without importing MLflow, which takes seconds."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,14 +44,14 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
     return {(asset, partition, version): (run, digests.get(run)) for asset, partition, version, run in runs}
 
 
-def _rows(root: Path, table: str, *queries: str) -> list[list[Any]]:
+def _rows(root: Path, table: str, *queries: str, values: Sequence[str | int] = ()) -> list[list[Any]]:
     """What queries to the project's own database find; nothing if runs are elsewhere."""
     path = database(root)
     if tracking_uri(root) == database_uri(root) and path.exists():
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             # else a process is about to create it
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
-                return [connection.execute(query).fetchall() for query in queries]
+                return [connection.execute(query, values).fetchall() for query in queries]
     return [[] for _ in queries]
 
 
@@ -99,3 +100,50 @@ def last_ends(root: Path) -> dict[tuple[str, str], datetime]:
     """When the last run of each asset and partition ended, as far as it was run here."""
     (rows,) = _rows(root, "tags", _SECONDS)
     return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end in rows}
+
+
+def run_ends(root: Path) -> dict[str, datetime]:
+    """When each run of the project's own database ended, by its id."""
+    (rows,) = _rows(root, "tags", "SELECT run_uuid, end_time FROM runs WHERE end_time IS NOT NULL")
+    return {run: datetime.fromtimestamp(end / 1000, UTC) for run, end in rows}
+
+
+_RUN = """
+SELECT runs.run_uuid FROM runs
+JOIN tags AS asset ON asset.run_uuid = runs.run_uuid AND asset.key = 'asset_key' AND asset.value = ?
+JOIN tags AS partition ON partition.run_uuid = runs.run_uuid AND partition.key = 'partition' AND partition.value = ?
+JOIN tags AS version ON version.run_uuid = runs.run_uuid AND version.key = 'dvc_md5' AND version.value = ?
+WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED'
+ORDER BY runs.start_time DESC, runs.run_uuid LIMIT 1
+"""
+
+
+def recorded_run(root: Path, key: Key) -> tuple[str, dict[str, str]] | None:
+    """Newest run of a version in the project's own database, with its tags; None also if runs are elsewhere."""
+    for (run,) in _query(root, "tags", _RUN, *key):
+        return run, dict(_query(root, "tags", "SELECT key, value FROM tags WHERE run_uuid = ?", run))
+    return None
+
+
+def recorded_aliases(root: Path, name: str) -> dict[str, str] | None:
+    """Number of the version behind each alias of a registered model; None if the registry is elsewhere."""
+    if tracking_uri(root) != database_uri(root):
+        return None
+    rows = _query(
+        root, "registered_model_aliases", "SELECT alias, version FROM registered_model_aliases WHERE name = ?", name
+    )
+    return {alias: str(number) for alias, number in rows}
+
+
+def recorded_model(root: Path, name: str, number: str) -> dict[str, str]:
+    """Tags of a registered version; empty if the project's own database has none."""
+    query = """
+    SELECT tag.key, tag.value FROM model_version_tags AS tag
+    JOIN model_versions AS one ON one.name = tag.name AND one.version = tag.version AND one.workspace = tag.workspace
+    WHERE tag.name = ? AND tag.version = ? AND one.current_stage != 'Deleted_Internal'
+    """
+    return dict(_query(root, "model_version_tags", query, name, int(number)))
+
+
+def _query(root: Path, table: str, query: str, *values: str | int) -> list[Any]:
+    return _rows(root, table, query, values=values)[0]

@@ -13,6 +13,7 @@ from cortex_pipelines.release.promotion import model_roles, verdict_folder
 from cortex_pipelines.tracking.experiments import get_run
 from cortex_pipelines.tracking.model_versions import (
     ASSET,
+    DIGEST,
     LOCKS,
     PARTITION,
     complete_tags,
@@ -21,6 +22,7 @@ from cortex_pipelines.tracking.model_versions import (
     model_of,
     restore_version,
 )
+from cortex_pipelines.tracking.recorded_versions import recorded_aliases, recorded_model
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
@@ -133,9 +135,11 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     Without alias or number: the champion if there is one, else the challenger. Returns name, number and tags. Raises
     LookupError: no such model, alias or version; names the existing ones.
     """
-    client = open_client(project.root)
     name, _, alias = reference.partition("@")
     name, _, requested = (name, "", "") if alias else name.partition("/")
+    if found := _recorded(project, name, alias, requested):
+        return found
+    client = open_client(project.root)
     number: str | None = requested
     if number and not re.fullmatch(r"\d+(\.\d+\.\d+)?", number):
         raise LookupError(f"{reference}: a version is a number, as in {name}/1, {name}/1.0.0 or {name}@champion")
@@ -157,6 +161,15 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     if not versions:
         raise LookupError(f"model {name} has no version {number}")
     return name, str(versions[0].version), complete_tags(project, versions[0])
+
+
+def _recorded(project: Project, name: str, alias: str, number: str) -> tuple[str, str, dict[str, str]] | None:
+    """As ``resolve`` answers, from the project's own database; None if MLflow has to be asked."""
+    if not number:
+        aliases = recorded_aliases(project.root, name) or {}
+        number = next((aliases[each] for each in ([alias] if alias else [CHAMPION, CHALLENGER]) if each in aliases), "")
+    tags = recorded_model(project.root, name, number) if number.isdigit() else {}
+    return (name, number, tags) if {DIGEST, ASSET, PARTITION} <= tags.keys() else None
 
 
 def _remedy(project: Project, name: str, aliases: Collection[str] | None) -> str:
@@ -185,8 +198,11 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
 
 
 def registered(project: Project, name: str) -> dict[str, str | None]:
-    client = open_client(project.root)
-    return {f"{alias}_number": _alias(client, name, alias) for alias in _ALIASES}
+    known = recorded_aliases(project.root, name)
+    if known is None:
+        client = open_client(project.root)
+        return {f"{alias}_number": _alias(client, name, alias) for alias in _ALIASES}
+    return {f"{alias}_number": known.get(alias) for alias in _ALIASES}
 
 
 def _alias(client: Any, name: str, alias: str) -> str | None:

@@ -37,8 +37,13 @@ def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
     """
     if not compute.__module__.startswith(f"{PACKAGE}."):
         raise ValueError(f"{compute.__module__}: only code of {PACKAGE} can be looked up")
+    return files_of(compute.__module__, compute.__qualname__)
+
+
+def files_of(name: str, function: str) -> tuple[str, ...]:
+    """As ``code_dependencies``, by the names of a module and its function."""
     files: set[Path] = set()
-    for module in modules_of(compute.__module__, compute.__qualname__):
+    for module in modules_of(name, function):
         source = source_file(module)
         if source.stat().st_size:  # an empty __init__.py says nothing
             files.add(source)

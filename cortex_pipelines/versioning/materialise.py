@@ -6,7 +6,7 @@ validate  the tables' contracts; a broken one publishes nothing
 end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
 """
 
-import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.atomic import replace_folder, scratch_folder, temporary_files
+from cortex_pipelines.progress import report_step
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import snapshot
@@ -29,7 +30,6 @@ from cortex_pipelines.versioning.parameters import ENTRY, FOLDER, PACKAGES
 from cortex_pipelines.versioning.project import Project, ProjectError, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
-_LOG = logging.getLogger("cortex_pipelines")
 _ROWS_PER_GROUP = 65_536
 
 
@@ -99,6 +99,7 @@ def materialise(
             "(`cortex run NAME --upstream`), or fetch it (`dvc pull`)"
         )
     watch(begin)
+    started = time.monotonic()
     observations: dict[str, float] = {}
     with temporary_files(), scratch_folder(project.state / "tmp") as scratch:
         out = scratch / "out"
@@ -110,6 +111,7 @@ def materialise(
             tables = asset.compute(**keywords) or {}
         checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)
         value = _end(stage, begin, out, by_dvc)
+    report_step(stage.address, checks[0].rows if checks else None, time.monotonic() - started)
     return Version(value, begin, True, checks, observations)
 
 
@@ -227,5 +229,4 @@ def _end(stage: Stage, begin: Snapshot, out: Path, by_dvc: bool) -> str:
             f"{name}: DVC recorded a version other than the computed one "
             f"({committed} for {value}; {', '.join(differences) or 'same inputs'}); run it again"
         )
-    _LOG.info("%s is now %s", stage.address, committed)
     return committed

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ class Project:
         """A project of params.yaml, or all for None; ProjectError names those that there are."""
         if name is not None and name not in self.partitions:
             existing = ", ".join(self.partitions) or "none yet"
-            raise ProjectError(f"params.yaml has no project {name}; there is: {existing}")
+            close = get_close_matches(name, self.partitions, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ProjectError(f"params.yaml has no project {name}{hint}; there is: {existing}")
         return list(self.partitions) if name is None else [name]
 
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:

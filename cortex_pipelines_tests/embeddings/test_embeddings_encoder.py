@@ -19,6 +19,7 @@ from cortex_pipelines.embeddings.encoder import (
     sentence_part,
 )
 from cortex_pipelines.embeddings.threads import pinned_threads, serving_threads, side_by_side
+from cortex_pipelines.retrieval.query_encoder import embed_queries, is_supported
 from cortex_pipelines.rowcache import RowCache
 
 TEXTS = ["fix the bug", "scan", "", "list all repositories", "plan work", "fix the bug in login"]
@@ -62,6 +63,13 @@ def test_serving_and_packed_weights_compute_the_same(encoder: SentenceEncoder, t
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
     plain = SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
     assert np.allclose(plain.encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
+
+
+def test_queries_are_embedded_as_by_torch(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
+    assert [is_supported(folder) for folder in (tiny_encoder, tiny_encoder.parent)] == [True, False]
+    long = "scan for secrets " * 40  # cut to as many tokens
+    expected = sentence_part(encoder.encode([*TEXTS, long]))
+    assert np.allclose(embed_queries(tiny_encoder, [*TEXTS, long], 32), expected, atol=1e-5)
 
 
 def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:

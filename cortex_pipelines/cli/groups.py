@@ -1,0 +1,43 @@
+"""How ``cortex --help`` is grouped, and what is suggested for a command that there is not."""
+
+from difflib import get_close_matches
+
+GROUPS = {
+    "Start here": "init add run summary serve",
+    "Build": "status retrain sync update params doctor dvc-yaml test-environment tune-machine resolve",
+    "Models": "releases promote rollback lineage reproduce export verify router route predict off-policy study",
+    "Serve": "suggest predict-batch mcp lsp keys audit experiment prompts feedback review",
+    "Search and check code": "search context graph index check memory extract mutate patterns refactorings",
+    "Data and privacy": "logs card dictionary drift anomalies scan forget remove",
+    "Operate": "backup restore",
+}
+"""Commands by heading, in the order in which they are shown."""
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("build", "make", "materialize", "materialise", "repro", "train", "start-run"), "run"),
+    **dict.fromkeys(("dag", "trace", "provenance"), "lineage"),
+    **dict.fromkeys(("log", "history", "models", "registry"), "releases"),
+    **dict.fromkeys(("st", "state", "diff"), "status"),
+    **dict.fromkeys(("dev", "server", "start", "up", "gateway"), "serve"),
+    **dict.fromkeys(("grep", "find"), "search"),
+    **dict.fromkeys(("import", "import-url", "clone"), "add"),
+    **dict.fromkeys(("new", "create", "scaffold"), "init"),
+    **dict.fromkeys(("lint", "analyse", "analyze"), "check"),
+    **dict.fromkeys(("pull", "push", "fetch", "gc", "checkout"), "dvc"),
+    **dict.fromkeys(("config", "settings", "parameters"), "params"),
+    "deploy": "promote",
+    "undo": "rollback",
+    "delete": "remove",
+}
+"""What users of git, dvc, dagster and mlflow type."""
+
+
+def suggestion(word: str, commands: list[str]) -> str:
+    """The end of a message about a command, asset or project that there is not; empty if none is like it."""
+    other = _OTHER_WORDS.get(word.lower())
+    if other == "dvc" and "run" in commands:
+        return f"; that is DVC's: `dvc {word}`"
+    if other in commands:
+        return f"; did you mean {other}?"
+    close = get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

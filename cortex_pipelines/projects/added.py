@@ -1,0 +1,78 @@
+"""What a source brings, in words, as `cortex add` says it: read from the listing of its files at the pin."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.entries import FileRef
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.licences.manifests import declared_licence
+from cortex_pipelines.ingestion.licences.texts import licence_of_text
+from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
+from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
+from cortex_pipelines.syntax.grammars import PARSED
+from cortex_pipelines.versioning.project import look_up, read_yaml
+
+_SHOWN_LANGUAGES = 5
+_LICENCE_NAMES = ("license", "licence", "copying", "notice")
+_MANIFESTS = ("pyproject.toml", "package.json", "Cargo.toml", "setup.cfg", "setup.py", "pom.xml", "PKG-INFO")
+_NO_LICENCE = "none found; params.yaml, section privacy, says what is trained on without one"
+
+
+def describe_project(root: Path, name: str) -> dict[str, str]:
+    """Text by label: source, files, languages, licence, history, and what will be trained on."""
+    params = load_parameters(root)
+    settings: Any = params.projects[name]
+    pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []
+    files: list[FileRef] = []
+    licences = dict.fromkeys(filter(None, [settings.licence]))
+    commits = 0
+    for source, pin in matching_pins(ProjectSource(settings, tuple(pins)), name):
+        opened = open_source(source, pin, settings.ingestion or params.ingestion, root)
+        listed = [entry for entry in opened.entries() if isinstance(entry, FileRef)]
+        files += listed
+        licences |= dict.fromkeys(_licences(opened, listed))
+        commits += int(pin.get("commits", 0))
+    languages = Counter(language_of(file.path, "") for file in files)
+    parsed = {language: count for language, count in languages.items() if language in PARSED}
+    return {
+        "source": "; ".join(_source_words(source.declaration) for source in settings.sources),
+        "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
+        "languages": _language_words(languages) or "none that is known by its name",
+        "licence": ", ".join(licences) or _NO_LICENCE,
+        "history": f"{commits:,} commits" if commits else "none: reviews and refactorings are not learnt from it",
+        "trains on": _training_words(parsed, commits),
+    }
+
+
+def _source_words(declaration: Mapping[str, Any]) -> str:
+    return ", ".join(str(value) for value in declaration.values())
+
+
+def _language_words(languages: Mapping[str | None, int]) -> str:
+    ranked = sorted(((count, name) for name, count in languages.items() if name), reverse=True)
+    more = f" and {len(ranked) - _SHOWN_LANGUAGES} more" if len(ranked) > _SHOWN_LANGUAGES else ""
+    return ", ".join(f"{name} {count:,}" for count, name in ranked[:_SHOWN_LANGUAGES]) + more
+
+
+def _training_words(parsed: Mapping[str, int], commits: int) -> str:
+    if not parsed:
+        return "nothing: no file is in a language that is parsed; `cortex search` still finds its text"
+    history = " and the refactorings in its history" if commits > 1 else ""
+    names = ", ".join(sorted(parsed))
+    count = sum(parsed.values())
+    return f"functions and classes of {count:,} file{'s' * (count != 1)} ({names}){history}"
+
+
+def _licences(opened: OpenSource, files: Sequence[FileRef]) -> list[str]:
+    """Licences that the files at the top say, by their texts or else by what the manifests declare."""
+    top = min((file.path.count("/") for file in files), default=0)
+    at_top = [file for file in files if file.path.count("/") == top and file.size < 200_000]
+    named = [file for file in at_top if Path(file.path).name.lower().startswith(_LICENCE_NAMES)]
+    manifests = [file for file in at_top if Path(file.path).name in _MANIFESTS]
+    texts = {file.path: file.data.decode(errors="replace") for file in opened.files([*named, *manifests])}
+    by_text = [licence_of_text(texts[file.path]) for file in named if file.path in texts]
+    declared = [declared_licence(file.path, texts[file.path]) for file in manifests if file.path in texts]
+    return sorted({licence for licence in by_text if licence} or {licence for licence in declared if licence})

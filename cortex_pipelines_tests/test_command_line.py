@@ -1,0 +1,128 @@
+"""The command line: what commands import, how help is grouped, what is suggested, and what a new project says."""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.catalog import ASSETS
+from cortex_pipelines.cli.groups import GROUPS, suggestion
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.progress import Steps, report_step
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines_tests.command import cortex, run_python
+
+HEAVY = {"torch", "dagster", "mlflow", "pandas", "dvc", "transformers", "fastapi"}
+READING = (
+    "--help", "releases", "summary", "params", "doctor", "search limit --index index -k 3",
+    "graph callers limit --index index", "context limit --index index", "route --model none x",
+)  # fmt: skip
+
+_LOADED = """
+import contextlib, io, json, sys
+from cortex_pipelines.cli.main import main
+loaded = {}
+for line in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit, Exception):
+        main(line.split())
+    loaded[line] = sorted(set(json.loads(sys.argv[2])) & set(sys.modules))
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new project, made as by the command's path without an activated environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    cortex("init", "models")
+    monkeypatch.chdir(tmp_path / "models")
+    return tmp_path / "models"
+
+
+def test_commands_that_read_import_nothing_heavy(models: Path) -> None:
+    (models / "code").mkdir()
+    (models / "code" / "a.py").write_text("def limit():\n    return 3\n\n\ndef retry():\n    return limit()\n")
+    cortex("index", "code", "--out", "index", "--encoder", "none")
+    loaded = run_python("-c", _LOADED, json.dumps(READING), json.dumps(sorted(HEAVY)), cwd=models)
+    assert json.loads(loaded.stdout) == {key: [] for key in READING}, loaded.stderr
+    shown = cortex("search", "where is the limit", "--index", "index").stdout
+    assert "a.py:1-2  function limit\n      1  def limit():\n" in shown
+
+
+def test_a_new_project_says_what_is_next_and_lacks_nothing(models: Path) -> None:
+    assert "MISSING" not in cortex("doctor").stdout
+    assert "cortex add NAME SOURCE" in cortex().stdout
+    os.chdir(models.parent)
+    outside = cortex("doctor")
+    assert "ok      dvc: " in outside.stdout
+    assert "params.yaml" not in outside.output
+    assert cortex().stdout == cortex("--help").stdout
+
+
+def test_what_is_added_is_said_in_words(models: Path) -> None:
+    code = models / "code"
+    code.mkdir()
+    (code / "a.py").write_text("def f():\n    return 1\n")
+    shutil.copy(Path(__file__).parents[1] / "LICENSE", code)
+    added = cortex("add", "shop", "code").stdout
+    for words in (
+        r"files +2, 0.0 MB",
+        r"languages +.*python 1",
+        r"licence +Apache-2.0",
+        r"trains on +.*1 file \(python\)",
+    ):
+        assert re.search(words, added), (words, added)
+
+
+def test_help_is_grouped_and_whole() -> None:
+    text = cortex("--help").stdout
+    assert re.findall(r"(?m)^([A-Z][\w ,]+):$", text)[1:] == list(GROUPS)
+    assert "..." not in text
+    grouped = [name for names in GROUPS.values() for name in names.split()]
+    visible = [name for name, command in main.commands.items() if not command.hidden]
+    assert sorted(grouped) == sorted(visible)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("serach", "search"), ("repro", "run"), ("dag", "lineage"), ("pull", "dvc pull"), ("zzzz", "--help")],
+)
+def test_a_misspelt_command_is_recognised(typed: str, meant: str) -> None:
+    assert meant in cortex(typed, status=2).stderr
+
+
+def test_misspelt_assets_and_projects_are_too(models: Path) -> None:
+    assert suggestion("code_unit", [asset.name for asset in ASSETS]) == "; did you mean code_units?"
+    assert "did you mean code_units?" in cortex("run", "code_unit", "--plan", status=1).stderr
+
+
+def test_steps_are_counted_with_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "cortex_pipelines")
+    with Steps({"code_units@flask": 8.0, "task_router": 150.0}):
+        report_step("code_units@flask", 2113, 8.12)
+        report_step("task_router", None, 149.0)
+        report_step("routing_audit", 3, 0.5)
+    report_step("code_units@flask", 2113, 8.12)
+    assert caplog.messages == [
+        "[1/2] code_units  flask  2,113 rows  8.1 s  (2 min left)",
+        "[2/2] task_router  all projects  149.0 s",
+        "[3/3] routing_audit  all projects  3 rows  0.5 s",
+        "code_units  flask  2,113 rows  8.1 s",
+    ]
+
+
+def test_a_declared_asset_is_what_its_module_declares() -> None:
+    for asset in ASSETS:
+        declared = {field.name: getattr(asset, field.name) for field in fields(VersionedAsset)}
+        code, packages, parameters = asset.code, asset.packages, asset.parameters
+        module = import_module(asset.compute.__module__)
+        real = getattr(module, asset.name)
+        assert declared == {name: getattr(real, name) for name in declared}
+        assert (code, packages, parameters) == (real.code, real.packages, real.parameters)
+        assert asset.description == real.description
