@@ -33,7 +33,7 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     folder.mkdir()
     (folder / "one.py").write_text("def one():\n    return 1\n")
     output = data_made.cortex("add", "gamma", "sources/gamma").stderr
-    assert "projects.gamma has {'directory': 'sources/gamma'} and is pinned" in output
+    assert "gamma is added and its source pinned" in output
     after = params(data_made).splitlines()
     assert "# the end" in after
     earlier_lines = {line.strip() for line in before}
