@@ -85,24 +85,21 @@ _SHORT = 8
 """Characters of a hash that are shown."""
 
 
-def render(node: LineageNode, describe: Callable[[LineageNode], str] = lambda _: "", indent: str = "") -> str:
-    """The tree for people: names, short versions, and what ``describe`` adds; what was shown before is not repeated."""
-    return "\n".join(_lines(node, describe, indent, set()))
+def render(tree: LineageNode, describe: Callable[[LineageNode], str] = lambda _: "") -> str:
+    """The tree for people: names, short versions, and what ``describe`` adds."""
+    shown: set[tuple[str, str | None, str]] = set()
 
-
-def _lines(
-    node: LineageNode, describe: Callable[[LineageNode], str], indent: str, shown: set[tuple[str, str | None, str]]
-) -> Iterator[str]:
-    version = _short_version(node.version)
-    key = (node.name, node.partition, version)
-    label = f"{node.name} of {node.partition}" if node.partition else node.name
-    repeated = bool(node.made_from) and key in shown
-    more = "as above" if repeated else describe(node)
-    yield "  ".join(filter(None, (f"{indent}{label}", version, more)))
-    if not repeated:
+    def lines(node: LineageNode, first: str, rest: str) -> Iterator[str]:
+        version = _short_version(node.version)
+        key = (node.name, node.partition, version)
+        label = f"{node.name} of {node.partition}" if node.partition else node.name
+        yield first + "  ".join(filter(None, (label, version, "as above" if key in shown else describe(node))))
         shown.add(key)
         for child in node.made_from:
-            yield from _lines(child, describe, indent + "  ", shown)
+            last = child is node.made_from[-1]
+            yield from lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+    return "\n".join(lines(tree, "", ""))
 
 
 def _short_version(version: Any) -> str:
@@ -110,7 +107,7 @@ def _short_version(version: Any) -> str:
     if isinstance(version, str):
         return version.removesuffix(".dir")[:_SHORT]
     pins = version if isinstance(version, list) else [version]
-    return ", ".join(_pin_words(pin) for pin in pins if isinstance(pin, Mapping)) or "nothing"
+    return ", ".join(_pin_words(pin) if isinstance(pin, Mapping) else str(pin) for pin in pins) or "nothing"
 
 
 def _pin_words(pin: Mapping[str, Any]) -> str:
