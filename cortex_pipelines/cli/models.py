@@ -104,20 +104,33 @@ class _Declared(click.Choice[str]):
 
 @click.command(epilog='Example: cortex promote task_router --strategy canary --why "agreed"')
 @click.argument("model", required=False)
-@click.option("--why", default="by hand", help="Reason, for the ledger.")
+@click.option("--why", help="Reason, for the ledger.  [default: by hand]")
+@click.option("--despite-gate", is_flag=True, help="Serve MODEL although its gate held it back; needs --why.")
 @click.option("--strategy", type=_Declared("Strategy"), help="Deployment strategy.")
 @click.option("--target", type=_Declared("Target"), help="Deployment target.")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="The canary's share of requests."
 )
-def promote(model: str | None, why: str, strategy: str | None, target: str | None, share: float | None) -> None:
+def promote(
+    model: str | None,
+    why: str | None,
+    despite_gate: bool,
+    strategy: str | None,
+    target: str | None,
+    share: float | None,
+) -> None:
     """Promote the challenger of MODEL to champion; without MODEL, all that passed their gates.
 
     The deployment is planned in releases.lock; options that are not given are taken from `deployment` in params.yaml.
     With --strategy canary or shadow the champion stays until the canary is promoted too, by this command or by the
-    gateway. Repeating the command changes nothing.
+    gateway. Repeating the command changes nothing. With --despite-gate the decision and its reason stand in the ledger,
+    in `cortex releases` and in every answer; guards and gates stay as they are.
     """
     from cortex_pipelines.release import promote
+
+    if despite_gate and not (model and why and why.strip()):
+        raise click.UsageError("--despite-gate takes one MODEL and --why, which every answer will quote")
+    reason = why or "by hand"
 
     if share is not None and strategy not in (None, "canary"):
         raise click.UsageError("--share goes with --strategy canary")
@@ -125,10 +138,10 @@ def promote(model: str | None, why: str, strategy: str | None, target: str | Non
     overrides = {"strategy": strategy, "target": target, "share": share}
     deployment = promote.deployment(project, {k: v for k, v in overrides.items() if v is not None})
     if model is None:
-        entries = promote.promote_passed(project, why, deployment, say)
+        entries = promote.promote_passed(project, reason, deployment, say)
     else:
         released_model = promote.find_model(project, model)
-        entry = promote.promote(project, released_model, why, deployment, say)
+        entry = promote.promote(project, released_model, reason, deployment, say, despite_gate)
         entries = (entry,) if entry else ()
     say("\n".join(entry.describe() for entry in entries) or "nothing to promote")
 
@@ -182,6 +195,8 @@ def releases(as_json: bool) -> None:
             plan = row["plan"]
             share = f", {plan['share']:.0%} of the requests" if "share" in plan else ""
             lines.append(f"  plan {plan['strategy']} on {plan['target']}{share}")
+        if row["despite_gate"]:
+            lines.append(f"  {row['despite_gate']}")
         if row["archived"]:
             archived = (f"{numbers.get(v, '-')} ({v[:_SHOWN]})" for v in row["archived"])
             lines.append(f"  archived {', '.join(archived)}")

@@ -256,7 +256,8 @@ def _served(name: str, roles: Mapping[str, Any]) -> str:
     champion, challenger = roles["champion"], roles["challenger"]
     if champion is not None and champion == challenger:
         number = roles["numbers"].get(champion)
-        return f"promoted{f' as {number}' if number else ''}; `cortex serve` answers with it as `{name}`"
+        decision = f" ({roles['despite_gate']})" if roles["despite_gate"] else ""
+        return f"promoted{f' as {number}' if number else ''}{decision}; `cortex serve` answers with it as `{name}`"
     stays = f"the champion {champion} stays `{name}`" if champion else f"`{name}` is answered without an adapter"
     verdict = roles["verdict"] or "missing"
     return f"not promoted, its verdict is `{verdict}`: {stays}, and the adapter is `{name}@challenger`"

@@ -52,7 +52,8 @@ class LedgerEntry:
     """``action``: ``promote``, ``canary`` (a share of the requests, the champion stays), ``rollback`` (from a
     champion, or from a canary), ``undecided`` (a canary continues), ``forget`` or ``merge`` (two branches decided:
     the later decision holds); the last three change no champion. ``version`` is None for the baseline; ``refit`` is
-    the version of the release whose weights are served in its place.
+    the version of the release whose weights are served in its place; ``despite_gate`` is the decision to serve what the
+    gate held back, in a sentence.
     """
 
     at: str
@@ -69,9 +70,10 @@ class LedgerEntry:
     prompts: dict[str, str] | None = None
     inputs: dict[str, str] | None = None
     refit: str | None = None
+    despite_gate: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        optional = ("number", "made_from", "plan", "release", "prompts", "inputs", "refit")
+        optional = ("number", "made_from", "plan", "release", "prompts", "inputs", "refit", "despite_gate")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def describe(self) -> str:
@@ -89,6 +91,8 @@ class LedgerEntry:
             role = "champion"
         if self.release:
             role += f", answered by {self.release['way']}"
+        if self.despite_gate:
+            role += f", {self.despite_gate}; every answer says so"
         return f"{self.model} {self.number}: {self.version} is {role}"
 
 
@@ -137,6 +141,7 @@ def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntr
 
 
 ROLLED_BACK = "rollback"
+_SERVING = ("promote", "canary", "undecided")
 
 
 def numbers(lines: Sequence[LedgerEntry]) -> dict[str, str]:
@@ -179,6 +184,12 @@ def refit_of(lines: Sequence[LedgerEntry], version: str) -> str | None:
     """Version of the release whose refit weights stand for a version; None if its own are served."""
     refits = [e.refit for e in lines if e.version == version and e.refit]
     return refits[-1] if refits else None
+
+
+def overridden_gate(lines: Sequence[LedgerEntry], version: str | None) -> str:
+    """The decision to serve a version that its gate held back; empty if it passed, or is not served."""
+    entry = next((e for e in reversed(lines) if version and e.version == version and e.action in _SERVING), None)
+    return (entry.despite_gate or "") if entry else ""
 
 
 def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:

@@ -52,7 +52,12 @@ def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettin
 
 
 def promote(
-    project: Project, model: ReleasedModel, reason: str, settings: DeploymentSettings, report: Report
+    project: Project,
+    model: ReleasedModel,
+    reason: str,
+    settings: DeploymentSettings,
+    report: Report,
+    despite_gate: bool = False,
 ) -> LedgerEntry | None:
     try:
         templates = project_templates(project.root)
@@ -60,7 +65,8 @@ def promote(
         raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
     custom_templates = templates.project_versions if model.partition else None
     with _release_in_progress(project):
-        entry = promotion.promote(project.root, model, _current_action(reason), settings, report, custom_templates)
+        act = _current_action(reason)
+        entry = promotion.promote(project.root, model, act, settings, report, custom_templates, despite_gate)
         if entry:
             _apply_release(project, model, entry)
             register_templates(project.root, templates)

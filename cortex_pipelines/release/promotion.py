@@ -40,8 +40,11 @@ def promote(
     deployment: DeploymentSettings | None = None,
     report: Callable[[str], None] = lambda _: None,
     prompts: Mapping[str, str] | None = None,
+    despite_gate: bool = False,
 ) -> LedgerEntry | None:
     """Promote a challenger that passed its gate, to champion or canary; None if it already is champion, or this canary.
+
+    ``despite_gate``: also one that did not; the ledger then keeps the verdict, and every answer names the decision.
 
     Raises ``ReleaseError``, and changes nothing, if the verdict is missing or not ``promoted``, the model's code is not
     committed, or the model is too large for the target.
@@ -56,9 +59,11 @@ def promote(
     running = ledger.canary(lines)
     if version == current.champion or (is_trial and running and (running.version, running.plan) == (version, plan)):
         return None
-    if verdict["verdict"] != "promoted":
+    held = None if verdict["verdict"] == "promoted" else str(verdict["verdict"])
+    if held and not despite_gate:
         raise ReleaseError(
-            f"{model.name}: the gate's verdict is {verdict['verdict']}: {verdict['reason']}; the champion stays"
+            f"{model.name}: the gate's verdict is {held}: {verdict['reason']}; the champion stays. To serve it all the "
+            f'same, marked in every answer: `cortex promote {model.name} --despite-gate --why "…"`'
         )
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
@@ -78,6 +83,9 @@ def promote(
         prompts=dict(prompts) if prompts else None,
         inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
         refit=content_md5(folder) if refit and refit["judged"] == version else None,
+        despite_gate=f"served by decision of {act.by} on {act.at[:10]}, although its gate says {held}: {act.why}"
+        if held
+        else None,
     )
     record(root, model, current if is_trial else ChampionPin(version, current.champion), entry)
     return entry
@@ -156,7 +164,7 @@ def verdict_folder(root: Path, model: ReleasedModel) -> Path:
 def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
     """Release status of a model. Returns ``model, challenger, verdict, reason, champion, previous, canary``
     (versions, or None), ``numbers`` (version to semantic version), ``next_number`` and ``next_reason`` (of the
-    challenger), ``archived`` (versions) and ``plan`` (of the canary, else of the champion).
+    challenger), ``archived`` (versions), and of the canary, else of the champion, ``plan`` and ``despite_gate``.
     """
     verdict = read_verdict(verdict_folder(root, model)) or {}
     pin, lines = champion(root, model), moves(root, model)
@@ -177,6 +185,7 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
         "next_reason": number_reason,
         "archived": [version for version in ledger.champions(lines) if version != pin.champion],
         "plan": ledger.latest(lines, canary or pin.champion, "plan"),
+        "despite_gate": ledger.overridden_gate(lines, canary or pin.champion) or None,
     }
 
 

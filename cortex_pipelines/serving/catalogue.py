@@ -78,7 +78,8 @@ class ServedModel:
         examples: Folder of examples for retrieved context; None without context.
         created: Time of promotion in seconds since 1970; 0 if not promoted.
         details: Further fields of ``GET /v1/models/NAME``.
-        notice: Why another release answers than the requested one; empty otherwise.
+        notice: What a reader of its answers must know, such as why another release answers; empty otherwise.
+        despite_gate: The decision to serve its adapter although the gate held it back; empty if it passed.
         by_way: The model under each condition, for comparison; empty for none.
         patterns: Reads the patterns of its project (cached).
         team: Reads what its project's own code says (cached); None without a project.
@@ -91,6 +92,7 @@ class ServedModel:
     created: int = 0
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
     notice: str = ""
+    despite_gate: str = ""
     by_way: "Mapping[Condition, ServedModel]" = field(default_factory=dict, compare=False, repr=False)
     split: Split | None = None
     experiment: Experiment | None = None
@@ -200,7 +202,8 @@ def with_ways(served: ServedModel, index: str | None, examples: Path | None) -> 
             continue
         release = replace(served.release, way=way, adapter=adapter, index=context[0])
         files = served.adapter if adapter else None
-        by_way[way] = replace(served, release=release, adapter=files, examples=context[1], notice="")
+        notice = served.despite_gate if adapter else ""
+        by_way[way] = replace(served, release=release, adapter=files, examples=context[1], notice=notice)
     return replace(served, by_way=by_way)
 
 

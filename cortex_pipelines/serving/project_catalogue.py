@@ -140,7 +140,8 @@ class _ProjectAdapter:
             release = choose_release(release_metrics, self._base["digest"], version, index or "")
         index = release.index or index
         examples, reason = self._examples_of(index)
-        notices = []
+        despite_gate = ledger.overridden_gate(self._ledger, version)
+        notices = [despite_gate] if despite_gate else []
         if release.shows_context and examples is None:
             notices.append(f"answered without similar code: {reason}")
             release = replace(release, way="adapter" if version else "base", index=None)
@@ -169,6 +170,7 @@ class _ProjectAdapter:
             _created(entry),
             details,
             "; ".join(notices),
+            despite_gate,
         )
         return with_ways(served, index, examples)
 
@@ -245,7 +247,9 @@ def _lineage(project: Project, model: ReleasedModel, version: str | None, entry:
 def open_served_router(project: Project) -> LoadedRouter:
     """The champion; the keyword rules and a notice if its files cannot be verified."""
     try:
-        return LoadedRouter(open_router(project))
+        model = ReleasedModel(ROUTER, None)
+        despite_gate = ledger.overridden_gate(moves(project.root, model), ledger.champion(project.root, model).champion)
+        return LoadedRouter(open_router(project), despite_gate)
     except (UntrustedModelError, ProjectError, WeightsError) as error:
         return LoadedRouter(open_rules(project), f"{type(error).__name__}: {error}")
 
@@ -269,6 +273,7 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
         "created": _created(entry),
         "roles": {role: state[role] for role in ROLES},
         **{name: state[name] for name in ("plan", "verdict", "reason")},
+        "notice": state["despite_gate"],
         "scores": scores,
         "lineage": _lineage(project, model, version, entry if version else None),
     }

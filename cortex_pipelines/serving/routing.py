@@ -21,7 +21,7 @@ class NoRouterError(RuntimeError):
 
 @dataclass(frozen=True)
 class LoadedRouter:
-    """The champion, or the keyword rules with a notice why the champion is not used."""
+    """The champion, or the keyword rules; ``notice`` says why the rules, or that the champion's gate was overridden."""
 
     router: Router
     notice: str = ""

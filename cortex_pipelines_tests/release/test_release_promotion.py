@@ -181,3 +181,20 @@ def _perform(root: Path, act: str) -> ledger.LedgerEntry | None:
     decided(root, ROUTER, version)
     settings = deployment(strategy="canary") if act.startswith("canary") else None
     return promotion.promote(root, ROUTER, promotion.ReleaseAction("someone", AT, "better"), settings)
+
+
+def test_a_person_may_serve_what_the_gate_held_back_and_the_ledger_says_so(tmp_path: Path) -> None:
+    ledger.ensure_keys(tmp_path, MODELS)
+    decided(tmp_path, ADAPTER, "a", "kept")
+    act = promotion.ReleaseAction("ann", AT, "the team likes it")
+    promotion.promote(tmp_path, ADAPTER, act, deployment(strategy="canary"), despite_gate=True)
+    canary = promotion.advance(tmp_path, ADAPTER, promotion.ReleaseAction("gateway", AT, "success"), "a")
+    said = "served by decision of ann on 2026-01-02, although its gate says kept: the team likes it"
+    assert canary is not None and said in canary.describe()
+    assert promotion.model_roles(tmp_path, ADAPTER)["despite_gate"] == said
+    rolled_back(tmp_path, ADAPTER)
+    assert promotion.model_roles(tmp_path, ADAPTER)["despite_gate"] is None
+    promotion.promote(tmp_path, ADAPTER, act, despite_gate=True)
+    decided(tmp_path, ADAPTER, "b")
+    promotion.promote(tmp_path, ADAPTER, act, despite_gate=True)
+    assert ledger.overridden_gate(ledger.moves(tmp_path, ADAPTER), "b") == "", "what passed needs no decision"

@@ -114,6 +114,7 @@ function routerCard(router) {
     make("p", {}, `Decided by: ${WAYS[router.way].toLowerCase()}`),
     versions(router.version),
     verdictLine(router.verdict, router.reason),
+    router.notice ? make("p", {}, router.notice) : null,
     router.roles?.canary && router.roles.canary !== router.version
       ? make("p", { className: "version" }, `Canary: ${router.roles.canary}`) : null,
     scoreTable(router.scores ?? []));
