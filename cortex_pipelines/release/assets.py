@@ -16,6 +16,7 @@ from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import TrainingDataSet, write_card
 from cortex_pipelines.release.gates import judge, read_metrics
 from cortex_pipelines.release.refit import REFIT, record_difference
+from cortex_pipelines.release.report import write_adapter_report, write_report
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
@@ -83,6 +84,8 @@ def code_adapter_release(
     training_metrics = read_metrics(code_adapter)
     if any(name.rpartition("/")[2] == "replay_tokens" and value for name, value in training_metrics.items()):
         data.append(TrainingDataSet("general_code", versions["general_code"], general_code, "general"))
+    rows = sum(source.examples.height for source in data if source.metric_prefix != "general")
+    write_adapter_report(project, verdict, answering, metrics, training_metrics, rows, code_adapter_evaluation, out)
     name = model_name("code_adapter", project)
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)
 
@@ -99,4 +102,8 @@ def task_router_release(
     """Gate verdict on the task router by its evaluation and its audit; a rejection is a result, too."""
     audit = {f"audit_{name}": value for name, value in read_metrics(routing_audit).items()}
     metrics = read_metrics(task_router_evaluation) | audit
-    judge(metrics, versions["task_router"], release.task_router, out)
+    verdict = judge(metrics, versions["task_router"], release.task_router, out)
+    passed = verdict.verdict == "promoted"
+    words = "It is better by more than chance explains" if passed else "It is not shown to be better"
+    rest = "`cortex promote task_router` serves it." if passed else "the router, or the keyword rules, in use stay."
+    write_report(verdict, f"{words}; {rest}", task_router_evaluation, out)

@@ -10,15 +10,15 @@ from typing import Any, Literal
 from cortex_pipelines.release.settings import GateSettings
 from cortex_pipelines.statistics.intervals import wilson
 
-_MEANINGS = {
-    "improvement_over_base": "bits per byte saved against the base, all tasks",
-    "own_improvement_low": "gain on the project's own code beyond that on other code, low end",
-    "gain_over_untrained_low": "bits per byte saved over the best way without training (the base, "
-    "alone or with similar code in the prompt), low end",
-    "exposure_by_gain": "bits by which planted strings are remembered",
-    "extraction_beyond_base": "share of rare training lines that are completed verbatim",
+MEANINGS = {
+    "improvement_over_base": "the bits per byte saved over the base, all tasks together",
+    "own_improvement_low": "that it learnt this project (bits per byte saved on its code beyond those on other code)",
+    "gain_over_untrained_low": "that training pays (bits per byte saved over the best way without it: the base, with "
+    "or without similar code in the prompt)",
+    "exposure_by_gain": "the bits by which planted strings are remembered",
+    "extraction_beyond_base": "the share of rare training lines that only the adapter completes word by word",
 }
-"""Descriptions of the metrics that the profiles guard; others are shown by name."""
+"""What the profiles guard, in words: of a low end (``…_low``) the claim that it is evidence for."""
 
 _WAYS_TO_MEASURE = {
     "own_improvement_low": "general.project has to name a project of the same language that stands "
@@ -98,28 +98,32 @@ def _judge(
     # a guard that an interval has to lie above a limit asks for evidence
     refusing = [guard for guard in broken if not guard.name.endswith("_low") or guard.at_least is None]
     if refusing:
-        return "refused", f"guard broken: {'; '.join(map(_describe_guard, refusing))}"
+        return "refused", f"a limit is broken: {'; '.join(map(describe_guard, refusing))}"
     low, high = figures["improvement_low"], figures["improvement_high"]
     interval = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
     smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
     if high < 0:
         return "refused", f"significantly worse: {interval} lies below zero"
     if broken:
-        return "kept", f"guard not met: {'; '.join(map(_describe_guard, broken))}"
+        return "kept", "; ".join(map(describe_guard, broken))
     # also above zero: a model that changes nothing is not worth promoting, whatever the setting
     if low >= gate.smallest_improvement and low > 0:
         return "promoted", f"significantly better: {interval} lies above {smallest}"
     return "kept", f"no sufficient improvement: {interval} does not lie above {smallest}"
 
 
-def _describe_guard(guard: GuardResult) -> str:
-    name = f"{guard.name} ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else guard.name
+def describe_guard(guard: GuardResult) -> str:
+    """A guard that is not met, in words: what was found and what is asked for."""
+    words = MEANINGS.get(guard.name, guard.name.removesuffix("_low").replace("_", " "))
     if guard.value is None:
         remedy = _WAYS_TO_MEASURE.get(guard.name, "have the evaluation measure it")
-        return f"{name} was not measured: {remedy}; or take the guard out of the release section of params.yaml"
+        return f"not measured: {words}: {remedy}; or take {guard.name} out of the release section of params.yaml"
+    if guard.name.endswith("_low") and guard.at_least is not None:
+        claim = f" {words}" if guard.name in MEANINGS else f": {words}"
+        return f"not shown{claim}: the interval begins at {guard.value:.3g}, and may not begin below {guard.at_least:g}"
     limits = (("at least", guard.at_least), ("at most", guard.at_most))
-    limits_text = " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
-    return f"{name} is {guard.value:.4g}, must be {limits_text}"
+    limits_text = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
+    return f"{words}: {guard.value:.3g}, where {limits_text} is allowed"
 
 
 FILE = "verdict.json"

@@ -119,7 +119,7 @@ def test_without_items_or_bytes_or_with_one_cluster_there_is_no_figure(workshop:
     datasets = workshop.datasets | {"naming": nothing["naming"]}
     _, metrics = workshop.evaluate(workshop.trained, datasets=datasets)
     assert not [name for name in metrics if name.startswith("naming_")]
-    assert "naming: no held-out item" in workshop.read()
+    assert "Naming: no held-out item" in workshop.read()
     folder = tinymodel.write_datasets(tmp_path / "data", rows=6)
     for dataset in folder.values():
         frame = pl.read_parquet(dataset / "test.parquet")
@@ -130,10 +130,10 @@ def test_without_items_or_bytes_or_with_one_cluster_there_is_no_figure(workshop:
     datasets = workshop.datasets | {"naming": scarce["naming"]}
     _, metrics = workshop.evaluate(workshop.trained, datasets=datasets)
     assert metrics["naming_items"] == 1
-    learnt, _, missed = workshop.read().partition("did not learn")
-    assert "naming: a single cluster" in missed
-    assert "naming: " not in learnt
-    assert "completion: " in learnt
+    learnt, _, missed = workshop.read().partition("What is wrong")
+    assert "Naming: a single cluster" in missed
+    assert "Naming: " not in learnt
+    assert "Completion: " in learnt
 
 
 def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_
     _, metrics_without = workshop.evaluate(workshop.trained)
     assert not [name for name in metrics_without if "feedback" in name or "correction" in name]
     report = workshop.read()
-    assert "feedback: no held-out item, so nothing is known." in report
+    assert "Feedback: no held-out item, so nothing is known." in report
 
 
 def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:

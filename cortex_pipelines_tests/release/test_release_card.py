@@ -93,7 +93,11 @@ def test_a_card_lists_the_licences_of_replayed_code(tmp_path: Path, metrics: dic
     trained = {"base": {"digest": "b"}, "settings": {"task_shares": {"naming": 0.5, "tests": 0.5}}}
     for name, files in {
         "code_adapter": {"metrics.json": metrics, "training.json": trained},
-        "code_adapter_evaluation": {"metrics.json": {**METRICS, "general_items": 9}},
+        "code_adapter_evaluation": {
+            "metrics.json": {**METRICS, "general_items": 9},
+            "comparison.json": {"comparisons": []},
+            "report.html": "<h1>Adapter</h1>",
+        },
     }.items():
         folders[name] = tmp_path / name
         folders[name].mkdir()

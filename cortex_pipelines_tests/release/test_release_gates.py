@@ -45,11 +45,16 @@ CONTROL = guard("own_improvement_low", at_least=0.0)
         # clusters are the evidence where items come in them
         (BETTER | {"clusters": 9}, {}, "kept", ""),
         (BETTER | {"clusters": 10}, {}, "promoted", ""),
-        (BETTER | {"own_improvement_low": -0.02}, CONTROL, "kept", "gain on the project's own code beyond that"),
+        (BETTER | {"own_improvement_low": -0.02}, CONTROL, "kept", "not shown that it learnt this project"),
         (BETTER, CONTROL, "kept", "general.project has to name a project of the same language"),
         # a guard on the low end of an interval keeps and does not refuse
         (BETTER | {"own_low": 0.1}, OWN_LOW, "promoted", ""),
-        (BETTER | {"own_low": -0.1}, OWN_LOW, "kept", "guard not met: own_low is -0.1, must be at least 0"),
+        (
+            BETTER | {"own_low": -0.1},
+            OWN_LOW,
+            "kept",
+            "not shown: own: the interval begins at -0.1, and may not begin below 0",
+        ),
         (BETTER, OWN_LOW, "kept", ""),
         (WORSE | {"own_low": -0.1}, OWN_LOW, "refused", ""),
     ],
@@ -79,11 +84,11 @@ def test_a_verdict_has_the_figures_that_the_settings_name_as_plain_data() -> Non
     ("limits", "value", "passed", "words"),
     [
         (guard("accuracy", at_least=0.5), 0.5, True, ""),
-        (guard("accuracy", at_least=0.5), 0.4, False, "accuracy is 0.4, must be at least 0.5"),
+        (guard("accuracy", at_least=0.5), 0.4, False, "accuracy: 0.4, where at least 0.5 is allowed"),
         (guard("accuracy", at_most=0.5), 0.5, True, ""),
-        (guard("accuracy", at_most=0.5), 0.6, False, "accuracy is 0.6, must be at most 0.5"),
-        (guard("accuracy", at_least=0.1), float("nan"), False, "accuracy is nan"),
-        (guard("ece", at_most=0.1), 0.6, False, "ece was not measured"),
+        (guard("accuracy", at_most=0.5), 0.6, False, "accuracy: 0.6, where at most 0.5 is allowed"),
+        (guard("accuracy", at_least=0.1), float("nan"), False, "accuracy: nan"),
+        (guard("ece", at_most=0.1), 0.6, False, "not measured: ece"),
     ],
 )
 def test_guards(limits: dict[str, Any], value: float, passed: bool, words: str) -> None:

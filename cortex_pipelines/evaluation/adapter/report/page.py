@@ -45,10 +45,10 @@ _OVERALL = {
     "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
 }
 _TERMS = {
-    "syntax_correctness": "outputs that parse with no error that the truth has not",
-    "semantic_accuracy": "right: outputs equal but for layout, or that pass tests, and choices",
-    "style_consistency": "1 minus the distance from the style of the true answers",
-    "test_pass_rate": "written functions with which the repository's related tests pass",
+    "syntax_correctness": ("Syntax correct", "outputs that parse with no error that the truth has not"),
+    "semantic_accuracy": ("Right", "outputs equal but for layout, or that pass tests, and choices"),
+    "style_consistency": ("Style kept", "1 minus the distance from the style of the true answers"),
+    "test_pass_rate": ("Tests passed", "written functions with which the repository's related tests pass"),
 }
 _CONDITION_LABELS = {
     "base": "base",
@@ -96,6 +96,8 @@ def render_report(
     }
     if scores.height:
         values |= _verdicts(scores, metrics, quality, comparison["tasks"])
+        values |= {"glance_rows": _glance_rows(metrics, tables["ways"].height), "worse": _worse(comparisons, metrics)}
+        values["to_do"] = _to_do(comparisons, metrics)
         values |= _quality_rows(quality) | _likelihood_rows(scores, metrics) | _choice_rows(metrics)
         values |= _condition_rows(metrics, comparison["other_adapter"])
         values |= _memorisation(tables["memorised"], metrics) | _outputs(tables, metrics)
@@ -115,37 +117,103 @@ def _verdicts(
     for task in tasks:
         low = metrics.get(f"{task}_improvement_over_base_low")
         if low is None:
-            missed.append(f"{task}: no held-out item, so nothing is known.")
+            missed.append(f"{task.capitalize()}: no held-out item, so nothing is known.")
         elif low == metrics[f"{task}_improvement_over_base_high"]:
-            missed.append(f"{task}: a single cluster of items, which shows nothing.")
+            missed.append(f"{task.capitalize()}: a single cluster of items, which shows nothing.")
         elif low > 0:
             gain = interval(metrics, f"{task}_improvement_over_base")
-            learnt.append(f"{task}: {gain} bits per byte saved over the base.")
+            learnt.append(f"{task.capitalize()}: {gain} bits per byte saved over the base.")
         else:
-            missed.append(f"{task}: not shown to be better than the base.")
+            missed.append(f"{task.capitalize()}: not shown to be better than the base.")
     accuracy = metrics.get("team_challenger_accuracy")
     if accuracy is not None:
         base, chance = (metrics[f"team_{name}"] for name in ("base_accuracy", "chance"))
         sentence = (
-            f"team tasks: {accuracy:.0%} right ({base:.0%} by the base, {chance:.0%} by chance); 85 % are the aim."
+            f"Questions about the code: {accuracy:.0%} right ({base:.0%} by the base, {chance:.0%} by chance); "
+            "85% are the aim."
         )
         (learnt if accuracy >= 0.85 else missed).append(sentence)
     forgotten = metrics.get("forgetting_high")
     if forgotten is not None:
         less = forgotten < _FORGETTING
-        sentence = f"other code: {'' if less else 'not shown to be '}forgotten by less than 2 %."
+        sentence = f"Other code: {'' if less else 'not shown to be '}forgotten by less than 2%."
         (learnt if less else missed).append(sentence)
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
     missed.append(f"{worse} of {scores.height} items are not better than with the base.")
-    missed += [f"{name}: not measured, {reason}." for name, reason in quality.missing.items()]
+    missed += [f"{_TERMS[name][0]}: not measured, {reason}." for name, reason in quality.missing.items()]
     return {"learnt": learnt, "missed": missed}
+
+
+_BITS = {
+    "base": "completion_base_bits_per_byte",
+    "context": "retrieval_bits_per_byte",
+    "adapter": "completion_challenger_bits_per_byte",
+    "both": "adapter_with_retrieval_bits_per_byte",
+}
+_ANSWERED = {"base": "team_base_accuracy", "adapter": "team_challenger_accuracy"}
+
+
+def _glance_rows(metrics: Metrics, lines: int) -> list[list[str]]:
+    rows = []
+    for condition, label in _CONDITION_LABELS.items():
+        bits, right = metrics.get(_BITS[condition]), metrics.get(f"line_{condition}")
+        answered = metrics.get(_ANSWERED.get(condition, ""))
+        if bits is not None or right is not None:
+            cells = "–" if right is None else f"{right * lines:.0f} of {lines}"
+            asked = (
+                "–" if answered is None else f"{answered * metrics['team_items']:.0f} of {metrics['team_items']:.0f}"
+            )
+            rows.append([label.replace("challenger", "adapter"), cells, asked, "–" if bits is None else f"{bits:.3f}"])
+    return rows
+
+
+def _worse(comparisons: Sequence[MetricComparison], metrics: Metrics) -> list[str]:
+    """What the adapter does worse: beyond chance each in a sentence, the rest of what was generated together."""
+    sentences = [
+        f"Worse than before: {_name(each)}, by {-each.interval.estimate:.3g} (95 of 100 times between "
+        f"{-each.interval.high:.3g} and {-each.interval.low:.3g})."
+        for each in comparisons
+        if each.interval.high < 0
+    ]
+    fallen = [
+        f"{task} {label} {metrics[names[0]]:.2f} to {metrics[names[1]]:.2f}"
+        for task in DATASETS
+        for metric, label in _METRICS.items()
+        if metric != "violations_allowed"
+        for names in [[f"{task}_{role}_{metric}" for role in WRITERS]]
+        if all(name in metrics for name in names) and metrics[names[1]] < metrics[names[0]]
+    ]
+    if fallen:
+        sentences.append(f"Lower in the few texts that were written, which may be chance: {', '.join(fallen)}.")
+    return sentences
+
+
+def _name(comparison: MetricComparison) -> str:
+    return comparison.metric.replace("choice_", "questions of ").removesuffix("_improvement").replace("_", " ")
+
+
+def _to_do(comparisons: Sequence[MetricComparison], metrics: Metrics) -> list[str]:
+    sentences = []
+    own = next((each for each in comparisons if each.metric == "completion_improvement"), None)
+    if own is not None and own.needed is not None and own.needed > own.clusters:
+        sentences.append(
+            f"Measure more: {own.clusters} independent groups of files cannot show a difference of {own.smallest:g} "
+            f"bits per byte in completions, some {own.needed} can. Raise evaluation.items, or add sources."
+        )
+    if metrics.get("retrieval_gain", 1) <= 0:
+        sentences.append("Put similar code into the prompt instead: it needs no more bits than the adapter.")
+    if metrics.get("forgetting_high", 0) >= _FORGETTING:
+        sentences.append(
+            "Lose less of what the base knew: raise adapters.replay_share, or lower adapters.learning_rate."
+        )
+    return sentences or ["Nothing: what could be measured was."]
 
 
 def _quality_rows(quality: QualityReports) -> dict[str, list[list[str]]]:
     rows = []
-    for name, meaning in _TERMS.items():
+    for name, (label, meaning) in _TERMS.items():
         values = [getattr(quality.by_role[role], name) for role in WRITERS]
-        rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
+        rows.append([label, *map(_share, values), quality.missing.get(name, meaning)])
     features = [
         [name, *(_share(quality.features[role].get(name)) for role in WRITERS), description]
         for name, description in FEATURES.items()
@@ -201,21 +269,18 @@ def _comparison_row(comparison: MetricComparison) -> list[str]:
 
 
 def _condition_rows(metrics: Metrics, other_adapter: str | None) -> dict[str, list[list[str]]]:
-    """By each way to answer: bits of held-out completions, accuracy of first lines, and of questions."""
-    baselines, lines, shown = [], [], []
+    """By each way to answer: bits of held-out completions, and accuracy of questions."""
+    baselines, shown = [], []
     for name, label in _BASELINES.items():
         if f"{name}_gain" in metrics:
             cells = [f"{metrics[f'{name}_items']:.0f}", f"{metrics[f'{name}_bits_per_byte']:.4f}"]
             baselines.append([label.format(other_adapter), *cells, interval(metrics, f"{name}_gain")])
     for condition, label in _CONDITION_LABELS.items():
-        if f"line_{condition}" in metrics:
-            gap = metrics.get(f"gap_{condition}_bits_per_byte")
-            lines.append([label, f"{metrics[f'line_{condition}']:.0%}", "" if gap is None else f"{gap:.4f}"])
         if "shown_items" in metrics:
             name = f"shown_{'challenger' if condition == 'adapter' else condition}"
             difference = "" if condition == "base" else percents(metrics, f"{name}_difference", sign="+")
             shown.append([label, f"{metrics[f'{name}_accuracy']:.0%}", difference])
-    return {"baseline_rows": baselines, "line_rows": lines, "shown_rows": shown}
+    return {"baseline_rows": baselines, "shown_rows": shown}
 
 
 def _memorisation(memorised: pl.DataFrame, metrics: Metrics) -> dict[str, list[str]]:
