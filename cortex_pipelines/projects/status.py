@@ -198,7 +198,8 @@ def model_scores(project: Project) -> Iterator[ModelScores]:
         if metrics:
             roles = model_roles(project.root, model)
             scores = (_router_scores if model.partition is None else _adapter_scores)(metrics)
-            report = _report(project, evaluation, model.partition)
+            reports = (_report(project, asset, model.partition) for asset in (f"{model.asset}_release", evaluation))
+            report = next(filter(None, reports), None)
             yield ModelScores(model.name, roles["verdict"], roles["reason"], tuple(scores), report)
 
 
