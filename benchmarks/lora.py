@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks.measured import Act, measured
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import CHECKOUT, Workspace
-from cortex_pipelines.adapters.data.corpus import Corpus, token_count
-from cortex_pipelines.adapters.data.packing import TokenisedExample, pack, within_budget
+from cortex_pipelines.adapters.data.corpus import Corpus
+from cortex_pipelines.adapters.data.packing import TokenisedExample, pack, token_count, within_budget
 from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
     BaseModelError,

@@ -11,13 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model, load_tokenizer
-from cortex_pipelines.adapters.model.lora import (
-    CONFIGURATION,
-    TRAINING,
-    WEIGHTS,
-    ConfigurationError,
-    read_configuration,
-)
+from cortex_pipelines.adapters.model.configuration import ConfigurationError, read_configuration
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS
 from cortex_pipelines.signing.manifest import UntrustedModelError
 
 A, B = ".lora_A.weight", ".lora_B.weight"  # suffixes of a layer's two matrices: (rank, inputs) and (outputs, rank)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
+from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus
+from cortex_pipelines.adapters.data.packing import token_count
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for, trained_tasks
 from cortex_pipelines.prompts.examples import Example, prompt_segments, read_examples

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -7,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from cortex_pipelines.adapters import kernels
@@ -14,6 +16,7 @@ from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.training.loss import supervised_losses
+from cortex_pipelines.adapters.training.recomputation import recompute_activations
 from cortex_pipelines_tests.adapters.tinymodel import Train, pinned, settings
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -143,6 +146,83 @@ def test_rows_are_not_joined_where_more_than_attention_mixes_examples_and_end_at
     with kernels.use_fast_kernels(model, settings(), separate=True):
         assert kernels.uses_per_example_attention(model)
     assert kernels.borders((0, 1, 2, 0, 0, 1)) == [0, 3, 4, 6]
+
+
+def in_turn(*heads: torch.Tensor, scale: float, window_size: tuple[int, int]) -> torch.Tensor:
+    """A GPU's kernel for all examples of a row, one by one: (row, heads, width)."""
+    *parts, borders, _, longest, _ = heads
+    edges = list(pairwise(borders.tolist()))
+    assert (longest, window_size) == (max(end - start for start, end in edges), (-1, 0))
+    outputs = []
+    for start, end in edges:
+        query, key, value = (part[start:end].transpose(0, 1) for part in parts)
+        outputs.append(scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale).transpose(0, 1))
+    return torch.cat(outputs)
+
+
+def test_a_gpus_kernels_give_the_losses_and_gradients_of_a_cpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted(root)
+    rows = pack([TokenisedExample(str(n), "t", (n, 5, 6, 7, n), 2, 3, 0) for n in (1, 2, 3)], 12)
+    assert len(rows) == 2
+
+    def losses_and_gradients() -> tuple[torch.Tensor, list[torch.Tensor]]:
+        model.zero_grad(set_to_none=True)
+        with kernels.use_fast_kernels(model, settings(), separate=True):
+            assert kernels.uses_chunked_output(model) == kernels.on_gpu(model)
+            losses = supervised_losses(model, rows)
+            (losses * torch.arange(1.0, 1 + len(losses))).sum().backward()
+        return losses.detach(), [weight.grad for weight in model.parameters() if weight.grad is not None]
+
+    expected, gradients = losses_and_gradients()
+    for name, value in (("on_gpu", lambda _: True), ("_has_flash_kernel", lambda _: True), ("_CHUNK", 4)):
+        monkeypatch.setattr(kernels, name, value)
+    monkeypatch.setattr(kernels, "varlen_attn", in_turn)
+    losses, others = losses_and_gradients()
+    torch.testing.assert_close(losses, expected)
+    assert len(others) == len(gradients) == 2 * 7 * 2
+    for gradient, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(other, gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_an_output_layer_whose_logits_are_changed_afterwards_is_left_alone() -> None:
+    class Capped(LlamaForCausalLM):
+        def forward(self, *arguments: Any, **options: Any) -> Any:
+            output = super().forward(*arguments, **options)
+            output.logits = output.logits.tanh()
+            return output
+
+    model = Capped(LlamaConfig(**SIZES)).eval()
+    with torch.no_grad():
+        model.lm_head.weight.normal_()
+    with kernels.chunked_output(model) as deferred:
+        assert not deferred
+        assert type(model.lm_head) is torch.nn.Linear
+
+
+def test_a_gpu_recomputes_the_blocks_that_do_not_fit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted(root)
+    batches = [pack([TokenisedExample("1", "t", (1, 5, 6, 7), 2, 2, 0)], 12)]
+    _, gradients = step(model)
+    assert recompute_activations(model, batches) == 2
+    _, recomputed = step(model)
+    assert all(torch.equal(recomputed[name], gradient) for name, gradient in gradients.items())
+    monkeypatch.setattr(kernels, "on_gpu", lambda _: True)
+    for free, count in ((0, 2), (150, 1), (10_000, 0)):
+        # held by no block, by one and by two; a kept block takes 100 bytes of what is free at the peak of 1,000
+        held = iter([0, 500, 700, 600])
+        for name, value in (
+            ("memory_allocated", lambda held=held: next(held)),
+            ("max_memory_allocated", lambda: 1000),
+            ("mem_get_info", lambda free=free: ((free + 1000) / 0.92 - 600, 0)),
+            ("reset_peak_memory_stats", lambda: None),
+            ("empty_cache", lambda: None),
+        ):
+            monkeypatch.setattr(torch.cuda, name, value)
+        model = adapted(root)
+        assert recompute_activations(model, batches) == count
+        assert [not block.forward.keeps for block in kernels.repeated_blocks(model)] == [True] * count + [False] * (
+            2 - count
+        )
 
 
 @pytest.mark.long

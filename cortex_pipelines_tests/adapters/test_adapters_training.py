@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.data.corpus import Corpus, NoExamplesError, make_canaries, read_corpus, token_count
+from cortex_pipelines.adapters.data.corpus import Corpus, NoExamplesError, make_canaries, read_corpus
+from cortex_pipelines.adapters.data.packing import token_count
 from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter

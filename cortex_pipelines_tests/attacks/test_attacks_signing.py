@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
-from cortex_pipelines.adapters.model.lora import ConfigurationError, read_configuration
+from cortex_pipelines.adapters.model.configuration import ConfigurationError, read_configuration
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.release.loading import read_lora

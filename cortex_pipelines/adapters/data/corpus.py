@@ -7,7 +7,7 @@ from math import fsum
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
+from cortex_pipelines.adapters.data.packing import TokenisedExample, token_count, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.prompts.examples import DATASETS, TASKS, Example, read_examples, shuffled, without_gaps
 
@@ -128,7 +128,3 @@ def _sample_tasks(
 def example_ids_by_task(corpus: Corpus) -> dict[str, list[str]]:
     tasks = sorted({example.task for example in corpus.train})
     return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}
-
-
-def token_count(examples: Sequence[TokenisedExample]) -> int:
-    return sum(len(example.ids) for example in examples)

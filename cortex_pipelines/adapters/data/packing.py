@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.tokenization.text_encoder import Segment, Segments, continuation_ids, token_ids
+
+if TYPE_CHECKING:
+    from cortex_pipelines.prompts.examples import Example
 
 
 def divide(prompt: str) -> tuple[str, str]:
@@ -141,13 +143,15 @@ class PackedRow:
         return sum(target != IGNORED for target in self.targets)
 
 
-def tokenise(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Iterator[TokenisedExample]:
+def tokenise(tokenizer: Any, examples: Sequence["Example"], max_length: int) -> Iterator[TokenisedExample]:
     """Tokenise examples in order; examples without completion tokens are skipped.
 
     The white space between prompt and completion belongs to the completion, as the tokenizer splits it in a file too.
     Prompts that do not fit are truncated at the start, gaps on both sides. A completion that would leave the prompt
     less than a quarter of the window is truncated at the end and loses its end token.
     """
+    from cortex_pipelines.prompts.examples import prompt_segments  # which needs polars
+
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
         parts = []
@@ -208,7 +212,13 @@ def concatenate_rows(rows: Sequence[PackedRow]) -> PackedRow:
     return PackedRow(*(tuple(chain.from_iterable(part)) for part in parts))
 
 
-def within_budget(tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int) -> list[TokenisedExample]:
+def token_count(examples: Sequence[TokenisedExample]) -> int:
+    return sum(len(example.ids) for example in examples)
+
+
+def within_budget(
+    tokenizer: Any, examples: Sequence["Example"], max_length: int, tokens: int
+) -> list[TokenisedExample]:
     selected: list[TokenisedExample] = []
     for example in tokenise(tokenizer, examples, max_length):
         tokens -= len(example.ids)
@@ -218,11 +228,13 @@ def within_budget(tokenizer: Any, examples: Sequence[Example], max_length: int, 
     return selected
 
 
-def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
+def fit_gap(tokenizer: Any, gap: "Example", room: int) -> tuple["Example", int]:
     """A gap with as much of the code around it as fits, and the number of removed tokens.
 
     Excess code is removed by lines, starting with those furthest from the gap.
     """
+    from cortex_pipelines.prompts.examples import prompt_segments  # which needs polars
+
     size = partial(_size, tokenizer)
     before, after = gap.prompt, gap.suffix or ""
     between = prompt_segments(tokenizer, replace(gap, prompt="", suffix="."))

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import importlib.metadata
-import inspect
 import io
 import json
 import logging
@@ -120,11 +119,6 @@ def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quant
                 module.support_avx512bf16_for_cpu = False
         return model.eval()
     return model.to(device).eval()
-
-
-def accepts_logits_to_keep(model: Any) -> bool:
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(causal.forward).parameters
 
 
 def _convert(gguf: Path, out: Path) -> None:

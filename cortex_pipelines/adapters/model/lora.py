@@ -1,51 +1,25 @@
 """Create, save and load LoRA adapters."""
 
 import json
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel as PydanticModel
-from pydantic import ConfigDict, ValidationError
-
-from cortex_pipelines.adapters.model.base_model import BaseModel
-from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.settings import PartShare, PositiveFloat, Rank, Regex
+
+if TYPE_CHECKING:
+    from cortex_pipelines.adapters.model.base_model import BaseModel
+    from cortex_pipelines.adapters.settings import AdapterSettings
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
 TRAINING = "training.json"
 SEEN = "examples.json"
 """Task to the ids of the examples that an adapter was trained on."""
-
-_LARGEST_CONFIGURATION = 2**20
-_AGAIN = "take the adapter again from DVC or from whoever exported it"
-
-
-class ConfigurationError(ValueError):
-    """An ``adapter_config.json`` does not describe a plain LoRA adapter."""
-
-
-class AdapterConfiguration(PydanticModel):
-    """The fields of ``adapter_config.json`` that matter here; the rest is kept as is."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-    peft_type: Literal["LORA"]
-    r: Rank
-    lora_alpha: PositiveFloat
-    lora_dropout: PartShare
-    target_modules: str | list[str]
-    use_rslora: bool
-    alpha_pattern: dict[Regex, PositiveFloat]
-    rank_pattern: dict[Regex, Rank]
-    bias: Literal["none"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +32,7 @@ class ParentError(ValueError):
     """The parent adapter does not fit the planned training."""
 
 
-def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
+def with_new_adapter(model: Any, settings: "AdapterSettings") -> Any:
     """Add a fresh adapter to a model and freeze all other weights.
 
     Its weights are float32 whatever the base's type: bfloat16 loses small updates.
@@ -79,7 +53,7 @@ def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
         return get_peft_model(model, config)
 
 
-def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: Path) -> None:
+def save_adapter(model: Any, weights: Mapping[str, Any], base: "BaseModel", out: Path) -> None:
     """Write weights and configuration in the form that peft loads.
 
     ``save_pretrained`` is not used: it writes the base's local path, a list of layers in set order, and float32, twice
@@ -103,6 +77,8 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
 def load_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftModel
 
+    from cortex_pipelines.adapters.model.configuration import read_configuration  # which needs pydantic
+
     read_configuration(folder)  # peft accepts NaN and repeated keys
     with _no_rename_warning():
         return PeftModel.from_pretrained(model, str(folder), is_trainable=False).eval()
@@ -114,13 +90,15 @@ def adapter_for(folder: Path, task: str) -> Path | None:
     return next((candidate for candidate in (task_folder, folder) if (candidate / CONFIGURATION).is_file()), None)
 
 
-def load_parent(model: Any, parent: Path, base: BaseModel) -> None:
+def load_parent(model: Any, parent: Path, base: "BaseModel") -> None:
     """Copy an earlier adapter's weights into a fresh one.
 
     Raises ``ParentError`` if the parent has another base, rank or set of layers.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
+
+    from cortex_pipelines.adapters.model.configuration import read_configuration  # which needs pydantic
 
     parent_base = recorded_base(parent)
     if parent_base["digest"] != base.digest:
@@ -148,46 +126,6 @@ def recorded_base(adapter: Path) -> dict[str, str]:
 def trained_tasks(adapter: Path) -> tuple[str, ...]:
     recorded = json.loads((adapter / TRAINING).read_text())["settings"]
     return tuple(sorted(recorded["task_shares"]))
-
-
-def read_configuration(adapter: Path) -> dict[str, Any]:
-    """The ``adapter_config.json`` in a folder, as written.
-
-    Raises ``ConfigurationError`` if it is missing or invalid JSON, has a duplicate key, a number that is not finite,
-    or values that no LoRA adapter has.
-    """
-    path = adapter / CONFIGURATION
-    try:
-        data = path.read_bytes()
-        if len(data) > _LARGEST_CONFIGURATION:
-            raise ValueError(f"it has {len(data):,} bytes")
-        value: dict[str, Any] = json.loads(
-            data.decode(), object_pairs_hook=_unique_keys, parse_constant=_finite, parse_float=_finite
-        )
-        AdapterConfiguration.model_validate(value)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
-            for item in error.errors(include_url=False, include_input=False)[:5]
-        )
-        raise ConfigurationError(f"{path} is not a plain LoRA configuration: {problems}; {_AGAIN}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}; {_AGAIN}") from error
-    return value
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("it contains a key twice")
-    return value
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a finite number")
-    return value
 
 
 @contextmanager

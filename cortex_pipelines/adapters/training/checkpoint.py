@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.data.corpus import Corpus
-from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
 from cortex_pipelines.atomic import atomic_file
 
 if TYPE_CHECKING:
     import torch
+
+    from cortex_pipelines.adapters.data.corpus import Corpus
+    from cortex_pipelines.adapters.settings import AdapterSettings
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -63,7 +64,7 @@ class Checkpoints:
         shutil.rmtree(self.trainer, ignore_errors=True)
 
 
-def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) -> str:
+def training_key(base_digest: str, corpus: "Corpus", settings: "AdapterSettings") -> str:
     """Hash of a training's inputs: base, ordered examples, settings and torch version."""
     import torch
 

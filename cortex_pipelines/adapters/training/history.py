@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cortex_pipelines.adapters.data.corpus import Corpus, token_count
-from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.data.packing import token_count
 
 if TYPE_CHECKING:
     import torch
+
+    from cortex_pipelines.adapters.data.corpus import Corpus
+    from cortex_pipelines.adapters.settings import AdapterSettings
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ ValidationCallback = Callable[[int, float], None]
 """Takes the training tokens seen and the validation loss at each measurement; may raise to stop."""
 
 
-def run_metrics(result: TrainingResult, corpus: Corpus) -> dict[str, float]:
+def run_metrics(result: TrainingResult, corpus: "Corpus") -> dict[str, float]:
     """Metrics of a run; losses in nats per supervised token."""
     metrics: dict[str, float] = {
         "best_step": result.best_step,
@@ -101,20 +103,20 @@ class TrainingDivergedError(RuntimeError):
     """Loss or gradients are not finite, or the loss grows."""
 
 
-def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
+def out_of_patience(progress: Progress, settings: "AdapterSettings") -> bool:
     if settings.patience is None or not progress.validations:
         return False
     since = [validation for validation in progress.validations if validation.step > progress.best_step]
     return progress.best_step > 0 and len(since) >= settings.patience
 
 
-def require_finite(quantity: str, value: float, step: int, rate: float, settings: AdapterSettings) -> None:
+def require_finite(quantity: str, value: float, step: int, rate: float, settings: "AdapterSettings") -> None:
     if not math.isfinite(value):
         problem = f"training stopped at step {step}: the {quantity} is {value} (learning rate {rate:g}, "
         raise TrainingDivergedError(problem + _remedies(settings))
 
 
-def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
+def require_no_divergence(progress: Progress, settings: "AdapterSettings") -> None:
     if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
         return
     latest = progress.steps[-settings.divergence_steps :]
@@ -134,7 +136,7 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
         )
 
 
-def partial_reason(error: TrainingDivergedError, progress: Progress, settings: AdapterSettings) -> str:
+def partial_reason(error: TrainingDivergedError, progress: Progress, settings: "AdapterSettings") -> str:
     """Reason why a training ended early; raises the error if partial adapters are disabled or no weights exist."""
     if not (settings.keep_partial and progress.weights):
         raise error
@@ -142,7 +144,7 @@ def partial_reason(error: TrainingDivergedError, progress: Progress, settings: A
     return str(error)
 
 
-def _remedies(settings: AdapterSettings) -> str:
+def _remedies(settings: "AdapterSettings") -> str:
     return (
         f"precision {settings.precision}, max_grad_norm {settings.max_grad_norm:g}). In "
         "params.yaml under adapters: lower learning_rate or raise warmup_steps; with precision "

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import load_weights, progress_state, restore_progress, trainable
 from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import (
@@ -20,6 +19,7 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
+from cortex_pipelines.adapters.training.recomputation import recompute_activations
 from cortex_pipelines.adapters.training.run import (
     Batch,
     TrainingRun,
@@ -33,6 +33,8 @@ from cortex_pipelines.progress import track
 
 if TYPE_CHECKING:
     import torch
+
+    from cortex_pipelines.adapters.settings import AdapterSettings
 
 _LOG = logging.getLogger("cortex_pipelines")
 _ADAM_BETAS = (0.9, 0.999)
@@ -53,12 +55,11 @@ def train(model: Any, run: TrainingRun) -> TrainingResult:
     packed = settings.packing and separate
     if settings.packing and not packed:
         _LOG.info("This architecture mixes packed examples; each row holds a single example")
-    if settings.activation_checkpointing:
-        # the reentrant kind finds no gradient where the base is frozen
-        model.activation_checkpointing_enable({"use_reentrant": False})
     steps = plan_steps(build_rows(run.corpus.train, settings, packed), settings)
     progress, partial = Progress(), None
     with use_fast_kernels(model, settings, separate):
+        if settings.activation_checkpointing:
+            recompute_activations(model, [batch for batches in steps for batch in batches])
         try:
             _run_steps(model, run, steps, packed, progress)
         except TrainingDivergedError as error:
@@ -71,7 +72,7 @@ class _Worker:
     model: Any
     optimiser: "torch.optim.Optimizer"
     scaler: "torch.amp.GradScaler"
-    settings: AdapterSettings
+    settings: "AdapterSettings"
     group: ProcessGroup
 
 
@@ -131,15 +132,15 @@ def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> Lo
     while True:
         optimiser.zero_grad(set_to_none=True)
         worker.model.train()
-        total = 0.0
+        parts = []
         for batch_index, batch in worker.group.shard(list(enumerate(batches))):
             # the same dropout in whichever process computes the batch
             digest = hashlib.sha256(f"{settings.seed} {number} {batch_index}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:8]))
             batch_loss = supervised_losses(worker.model, batch).sum() / targets
-            total += float(batch_loss.detach())
+            parts.append(batch_loss.detach())
             scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
-        loss = worker.group.sum_gradients(weights, total)
+        loss = worker.group.sum_gradients(weights, sum(map(float, parts), 0.0))
         require_finite("loss", loss, number, rate, settings)
         scaler.unscale_(optimiser)
         norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))

@@ -1,10 +1,10 @@
 """Cross-entropy of supervised positions (logits are computed for no others), and validation."""
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow, TokenisedExample, concatenate_rows, packed_row
-from cortex_pipelines.adapters.model.base_model import accepts_logits_to_keep
 from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 if TYPE_CHECKING:
@@ -23,28 +23,38 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
     import torch
     from torch.nn.functional import cross_entropy
 
-    from cortex_pipelines.adapters.kernels import borders, uses_per_example_attention  # which needs torch
+    from cortex_pipelines.adapters import kernels  # which needs torch
 
-    separate = uses_per_example_attention(model)
+    separate = kernels.uses_per_example_attention(model)
     if separate:
         rows = [concatenate_rows(rows)]
-    ids, positions, targets = _collated(rows, model.device)
+    ids, positions, targets = _collated(rows)
+    # all that depends on values is decided here, before a GPU would have to be waited for
     supervised = targets != IGNORED
     supervised_positions = supervised.any(dim=0).nonzero().squeeze(1)
-    inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+    with_target = supervised[:, supervised_positions]
+    device = model.device
+    inputs: dict[str, Any] = {"input_ids": ids.to(device), "position_ids": positions.to(device), "use_cache": False}
     if separate:
-        inputs["example_borders"] = borders(rows[0].positions)
+        inputs |= kernels.attention_inputs(model, rows[0].positions)
     if accepts_logits_to_keep(model):
-        logits = model(**inputs, logits_to_keep=supervised_positions).logits
+        logits = model(**inputs, logits_to_keep=supervised_positions.to(device)).logits
     else:
         logits = model(**inputs).logits[:, supervised_positions]
+    if kernels.uses_chunked_output(model):
+        return kernels.output_losses(model, logits[with_target], targets[supervised].to(device))
     losses = cross_entropy(
         logits.flatten(0, 1).to(torch.float32),
-        targets[:, supervised_positions].flatten(),
+        targets[:, supervised_positions].flatten().to(device),
         ignore_index=IGNORED,
         reduction="none",
     )
-    return losses[supervised[:, supervised_positions].flatten()]
+    return losses[with_target.flatten()]
+
+
+def accepts_logits_to_keep(model: Any) -> bool:
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(causal.forward).parameters
 
 
 def packing_is_separate(model: Any) -> bool:
@@ -66,7 +76,7 @@ def packing_is_separate(model: Any) -> bool:
     return float(difference.max()) < (_PROBE_TOLERANCE if precise else 10 * _PROBE_TOLERANCE)
 
 
-def _collated(rows: Sequence[PackedRow], device: Any) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+def _collated(rows: Sequence[PackedRow]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
     import torch
 
     longest = max(len(row.ids) for row in rows)
@@ -77,9 +87,9 @@ def _collated(rows: Sequence[PackedRow], device: Any) -> tuple["torch.Tensor", "
     # padding is a separate example at positions from 0 that nothing else attends to
     filler_targets, filler_positions = [IGNORED] * longest, list(range(longest))
     return (
-        torch.tensor([padded(row.ids, [0] * longest) for row in rows], device=device),
-        torch.tensor([padded(row.positions, filler_positions) for row in rows], device=device),
-        torch.tensor([padded(row.targets, filler_targets) for row in rows], device=device),
+        torch.tensor([padded(row.ids, [0] * longest) for row in rows]),
+        torch.tensor([padded(row.positions, filler_positions) for row in rows]),
+        torch.tensor([padded(row.targets, filler_targets) for row in rows]),
     )
 
 

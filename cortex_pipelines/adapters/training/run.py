@@ -5,11 +5,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import cos, inf, pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import PackedRow, TokenisedExample, pack, packed_row
-from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, load_weights, trainable
 from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
 from cortex_pipelines.adapters.training.history import (
@@ -22,20 +20,24 @@ from cortex_pipelines.adapters.training.history import (
 from cortex_pipelines.adapters.training.loss import validation_loss
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 
+if TYPE_CHECKING:
+    from cortex_pipelines.adapters.data.corpus import Corpus
+    from cortex_pipelines.adapters.settings import AdapterSettings
+
 Batch = list[PackedRow]
 """The rows of one forward pass."""
 
 
-def is_due(settings: AdapterSettings, strategy: str, step: int, epoch: int, last: int) -> bool:
+def is_due(settings: "AdapterSettings", strategy: str, step: int, epoch: int, last: int) -> bool:
     """Whether periodic work is due after ``step`` steps; always after the last."""
     return step % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or step == last
 
 
-def save_is_due(settings: AdapterSettings, step: int, epoch: int, last: int, improved: bool) -> bool:
+def save_is_due(settings: "AdapterSettings", step: int, epoch: int, last: int, improved: bool) -> bool:
     return improved if settings.save_strategy == "best" else is_due(settings, settings.save_strategy, step, epoch, last)
 
 
-def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> list[list[Batch]]:
+def plan_steps(rows: Sequence[PackedRow], settings: "AdapterSettings") -> list[list[Batch]]:
     """The batches of each optimiser step of all epochs, shuffled per epoch."""
     import torch
 
@@ -52,13 +54,13 @@ def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> list[lis
     return steps
 
 
-def build_rows(examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool) -> list[PackedRow]:
+def build_rows(examples: Sequence[TokenisedExample], settings: "AdapterSettings", packed: bool) -> list[PackedRow]:
     if packed:
         return pack(examples, settings.max_length)
     return [packed_row([example]) for example in examples]
 
 
-def learning_rate_at(step: int, steps: int, settings: AdapterSettings) -> float:
+def learning_rate_at(step: int, steps: int, settings: "AdapterSettings") -> float:
     """Linear warm-up to the peak, then down to zero or level; steps count from 0."""
     # a run shorter than its warm-up still reaches the peak once
     warmup = min(settings.warmup_steps, steps - 1)
@@ -76,8 +78,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 class TrainingRun:
     """``until``: share of the planned steps after which the training ends."""
 
-    corpus: Corpus
-    settings: AdapterSettings
+    corpus: "Corpus"
+    settings: "AdapterSettings"
     checkpoints: Checkpoints | None = None
     report: ValidationCallback | None = None
     monitor: TrainingMonitor = field(default_factory=TrainingMonitor)

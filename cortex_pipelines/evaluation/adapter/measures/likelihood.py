@@ -25,7 +25,6 @@ from cortex_pipelines.adapters.data.packing import (
 )
 from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
-    accepts_logits_to_keep,
     base_digest,
     load_causal_model,
     load_tokenizer,
@@ -33,6 +32,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
+from cortex_pipelines.adapters.training.loss import accepts_logits_to_keep
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.progress import track
