@@ -23,12 +23,13 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise, takewhile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,8 @@ CHECKOUT = Path(__file__).parents[1]
 SEED, RANK, RATE = 20, 16, 2e-4
 _WARM = 2
 """Steps before the clock counts, of which the last is counted if there are no more: kernels are compiled in them."""
+_WHOLE = 0.9
+"""Part of the largest step that a step needs to count: the last has what is left."""
 _PEAKS = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}
 """Operations a second in dense bf16, by the cards' data sheets."""
 
@@ -76,6 +79,8 @@ class Measurement:
     attention: str = "sdpa"
     compiled: bool = True
     nf4: bool = False
+    profiled: bool = False
+    """Write the time of each kernel in the last step to the log."""
     rows: int = 4
     """Of an optimiser step."""
     steps: int = 7
@@ -98,6 +103,7 @@ MEASUREMENTS = (
     Measurement("ours-nf4-4k", "ours", nf4=True, limit=80),
     Measurement("trainer-liger-nf4-4k", "peer", keep=False, liger=True, nf4=True, limit=60),
     Measurement("ours-eager-4k", "ours", compiled=False, limit=60),
+    Measurement("ours-profiled-4k", "ours", profiled=True, rows=1, steps=3, limit=80),
 )
 
 
@@ -118,11 +124,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure_all(chosen: Sequence[Measurement], shape: str, out: Path, deadline: float) -> None:
-    work = out / "work"
-    work.mkdir(exist_ok=True)
-    _write_rows(SHAPES[shape], chosen, work)
     results: list[dict[str, Any]] = []
-    with (out / "results.jsonl").open("a") as lines, (out / "log.txt").open("a") as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-gpu-") as folder,
+        (out / "results.jsonl").open("a") as lines,
+        (out / "log.txt").open("a") as log,
+    ):
+        work = Path(folder)
+        _write_rows(SHAPES[shape], chosen, work)
         for measurement in chosen:
             row = _in_a_process(measurement, shape, work, log, deadline)
             reference = next((other for other in results if _is_reference(other, row)), None)
@@ -133,13 +142,11 @@ def _measure_all(chosen: Sequence[Measurement], shape: str, out: Path, deadline:
             lines.write(json.dumps(row) + "\n")
             lines.flush()
             print(_line(row), flush=True)
-    for path in work.iterdir():
-        path.unlink()
-    work.rmdir()
 
 
 def _is_reference(other: dict[str, Any], row: dict[str, Any]) -> bool:
-    return bool(other["trainer"] == "ours" and other["length"] == row["length"] and other.get("losses"))
+    same = all(other[name] == row[name] for name in ("length", "rows", "steps"))
+    return bool(other["trainer"] == "ours" and same and other.get("losses"))
 
 
 def _in_a_process(measurement: Measurement, shape: str, work: Path, log: Any, deadline: float) -> dict[str, Any]:
@@ -252,15 +259,16 @@ class Clock:
 
     def write(self, **more: Any) -> None:
         seconds = [end - start for start, end in pairwise(self.ends)]
-        timed = seconds[min(_WARM, len(seconds) - 1) :]
-        rows = [[row for batch in step for row in batch] for step in self.course.steps]
-        timed_rows = [row for step in rows[len(seconds) - len(timed) : len(seconds)] for row in step]
+        steps = [[row for batch in step for row in batch] for step in self.course.steps]
+        sizes = [sum(len(row.ids) for row in step) for step in steps]
+        whole = [number for number in range(len(seconds)) if sizes[number] > _WHOLE * max(sizes)]
+        timed = [number for number in whole if number >= _WARM] or whole[-1:]
         found: dict[str, Any] = {"losses": self.losses, **self.notes, **more}
         if timed:
-            tokens = sum(len(row.ids) for row in timed_rows)
-            rate = sum(map(self.course.operations, timed_rows)) / sum(timed)
+            spent = sum(seconds[number] for number in timed)
+            rate = sum(self.course.operations(row) for number in timed for row in steps[number]) / spent
             found |= {
-                "tokens_per_second": tokens / sum(timed),
+                "tokens_per_second": sum(sizes[number] for number in timed) / spent,
                 "step_seconds": seconds,
                 "first_step_seconds": seconds[0],
                 "tflops": rate / 1e12,
@@ -337,9 +345,12 @@ class Course:
     def _corpus(self, path: Path) -> Any:
         from cortex_pipelines.adapters.data.packing import TokenisedExample
 
+        tokens = self.settings.max_length * self.measurement.rows * self.measurement.steps
+        texts = json.loads(path.read_text())
+        taken = takewhile(lambda sofar: sofar < tokens, accumulate(map(len, texts), initial=0))
         examples = [
             TokenisedExample(f"{number:06d}", "completion", tuple(ids), 1, len(ids) - 1, 0, learn_prompt=True)
-            for number, ids in enumerate(json.loads(path.read_text()))
+            for number, (ids, _) in enumerate(zip(texts, taken, strict=False))
         ]
         return SimpleNamespace(train=tuple(examples), validation=(), general=(), replayed=())
 
@@ -416,7 +427,25 @@ def _quantise(model: Any) -> None:
     model.is_loaded_in_4bit = True
 
 
+def _product_rate() -> float:
+    """Rate of a large matrix product in bf16: the ceiling that this card really has, in 10^12 operations a second."""
+    import torch
+
+    size, times = 8192, 20
+    matrix = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
+    for _ in range(3):
+        product = matrix @ matrix
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(times):
+        torch.mm(matrix, matrix, out=product)
+    torch.cuda.synchronize()
+    return times * 2 * size**3 / (time.perf_counter() - begun) / 1e12
+
+
 def _ours(course: Course, clock: Clock) -> None:
+    import torch
+
     from cortex_pipelines.adapters import kernels
     from cortex_pipelines.adapters.model.determinism import pinned_torch
     from cortex_pipelines.adapters.training import loop, recomputation
@@ -425,6 +454,8 @@ def _ours(course: Course, clock: Clock) -> None:
 
     class Monitor(TrainingMonitor):
         def wait(self) -> None:
+            if profiler and len(clock.ends) == course.measurement.steps:
+                profiler.start()
             if not clock.ends:
                 clock.notes["blocks_recomputed"] = sum(
                     not block.forward.keeps for block in kernels.repeated_blocks(model)
@@ -439,11 +470,18 @@ def _ours(course: Course, clock: Clock) -> None:
         def record_step(self, step: Any) -> None:
             clock.record(step.loss)
 
+    profiler = torch.profiler.profile() if course.measurement.profiled else None
     if course.measurement.keep is False:
         recomputation._USABLE = 0  # room for no activations: all are recomputed
     with pinned_torch(course.settings.threads, SEED):
         model = course.model()
         loop.train(model, TrainingRun(course.corpus, course.settings, monitor=Monitor()))
+    if profiler:
+        profiler.stop()
+        kind = "device_time_total" if course.device == "cuda" else "cpu_time_total"
+        print(profiler.key_averages().table(sort_by=f"self_{kind}", row_limit=40, max_name_column_width=90))
+    if course.device == "cuda":
+        clock.write(product_tflops=_product_rate())
 
 
 def _peer(course: Course, clock: Clock) -> None:

@@ -189,6 +189,14 @@ def attention_inputs(model: Any, positions: Sequence[int]) -> dict[str, Any]:
     return {"example_borders": torch.tensor(edges, dtype=torch.int32, device=model.device), "longest_example": longest}
 
 
+_ALIGNED = 64
+
+
+def padding(model: Any, length: int) -> int:
+    """Positions to add to a row of the length: a GPU's fast matrix products need rows of a round number of bytes."""
+    return -length % _ALIGNED if on_gpu(model) else 0
+
+
 def _has_flash_kernel(model: Any) -> bool:
     precise = model.dtype not in (torch.bfloat16, torch.float16)
     return on_gpu(model) and not precise and not getattr(model.config, "attention_dropout", 0)

@@ -27,7 +27,7 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
 
     separate = kernels.uses_per_example_attention(model)
     if separate:
-        rows = [concatenate_rows(rows)]
+        rows = [concatenate_rows([*rows, _filler(kernels.padding(model, sum(len(row.ids) for row in rows)))])]
     ids, positions, targets = _collated(rows)
     # all that depends on values is decided here, before a GPU would have to be waited for
     supervised = targets != IGNORED
@@ -50,6 +50,11 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
         reduction="none",
     )
     return losses[with_target.flatten()]
+
+
+def _filler(length: int) -> PackedRow:
+    """A separate example that nothing else attends to and nothing is learned from."""
+    return PackedRow((0,) * length, tuple(range(length)), (IGNORED,) * length)
 
 
 def accepts_logits_to_keep(model: Any) -> bool:
