@@ -40,7 +40,7 @@ from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings, RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
-from cortex_pipelines.versioning.parameters import Effective, ParameterLayout
+from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, Effective, ParameterLayout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -273,7 +273,7 @@ def _refuse_private(params: Parameters, seen: Path) -> None:
 
 def _detectors() -> list[tuple[str, int, int]]:
     """Names, sizes and times of the files that say what is private."""
-    files = [path for path in sorted((Path(__file__).parent / "privacy").rglob("*.*")) if path.suffix != ".pyc"]
+    files = [path for path in sorted((PACKAGE_PARENT / PACKAGE / "privacy").rglob("*.*")) if path.suffix != ".pyc"]
     return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
