@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 GROUPS = {
-    "Start here": "init add run summary serve",
+    "Start here": "init add run summary report serve",
     "Build": "status retrain sync update params doctor dvc-yaml test-environment tune-machine resolve",
     "Models": "releases promote rollback lineage reproduce export verify router route predict off-policy study",
     "Serve": "suggest predict-batch mcp lsp keys audit experiment prompts feedback review",

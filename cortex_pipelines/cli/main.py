@@ -1,7 +1,6 @@
 """Command line interface, for people and for ``dvc.yaml``."""
 
 import errno
-import gc
 import logging
 import os
 import sys
@@ -28,7 +27,7 @@ from cortex_pipelines.cli.routing import off_policy, predict, review, route, rou
 from cortex_pipelines.cli.run import retrain, run, sync
 from cortex_pipelines.cli.search import context, graph, index, search
 from cortex_pipelines.cli.serving import mcp, predict_batch, serve, suggest
-from cortex_pipelines.cli.status import status, summary
+from cortex_pipelines.cli.status import report, status, summary
 from cortex_pipelines.cli.study import study
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -102,9 +101,6 @@ def main(ctx: click.Context, debug: bool) -> None:
     logging.getLogger().addFilter(_is_not_retry_notice)
     # at each start it mentions a package that only speeds up 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    gc.set_threshold(50_000)  # what is imported is never garbage: collecting it was a fifth of a short command
-    if ctx.invoked_subcommand in _READING:  # a second thread of linear algebra only waits
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
     programs = str(Path(sys.executable).parent)  # of this environment, activated or not
     if programs not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join(filter(None, (programs, os.environ.get("PATH"))))
@@ -151,8 +147,6 @@ def _show_next_step(ctx: click.Context) -> None:
     click.echo("`cortex --help` lists all commands")
 
 
-_READING = frozenset({"search", "context", "graph", "route", "releases", "summary", "lineage", "status"})
-
 _COMMANDS = (
     (check, extract, lsp, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
@@ -161,7 +155,7 @@ _COMMANDS = (
     (context, graph, index, memory, search),
     (off_policy, predict, review, route, router),
     (audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),
-    (forget, remove, retrain, run, status, study, summary, sync),
+    (forget, remove, report, retrain, run, status, study, summary, sync),
 )
 for _group in _COMMANDS:
     for _command in _group:

@@ -190,6 +190,7 @@ def _show(results: "list[SearchHit]", as_json: bool, read: "ReadText | None", qu
     if as_json or read is None:
         print_json([result.as_json() for result in results])
         return
+    from cortex_pipelines.retrieval.shown_lines import shown_lines
     from cortex_pipelines.words import folded_words
 
     if not results:
@@ -200,27 +201,9 @@ def _show(results: "list[SearchHit]", as_json: bool, read: "ReadText | None", qu
         location = f"{result.path}:{result.start_line}"
         name = result.name if result.name and result.name != result.path else ""
         click.echo(f"{click.style(location, bold=True)}-{result.end_line}{mark}  {result.kind} {name}".rstrip())
-        for number, line in _shown_lines(result, read(result.path), words):
+        for number, line in shown_lines(result, read(result.path), words):
             click.echo(f"  {number:>5}  {line}")
         click.echo(f"         {result.why}  (score {result.score:.3f})")
-
-
-_SHOWN_LINES, _SHOWN_WIDTH = 2, 110
-
-
-def _shown_lines(result: "SearchHit", text: str | None, words: set[str]) -> list[tuple[int, str]]:
-    """The line that names a result and the one with most words of the query; none if its text is gone."""
-    from cortex_pipelines.words import folded_words
-
-    lines = (text or "").split("\n")
-    numbers = [n for n in range(result.start_line, min(result.end_line, len(lines)) + 1) if lines[n - 1].strip()]
-    if not numbers:
-        return []
-    last = result.name.rpartition(".")[2]
-    named = next((n for n in numbers if last and last in lines[n - 1] and not lines[n - 1].lstrip().startswith("@")), 0)
-    best = max(numbers, key=lambda n: (len(words & set(folded_words(lines[n - 1]))), n == named))
-    chosen = sorted({named or numbers[0], best})[:_SHOWN_LINES]
-    return [(n, lines[n - 1].rstrip().expandtabs(4)[:_SHOWN_WIDTH]) for n in chosen]
 
 
 @click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')
@@ -241,7 +224,7 @@ def context(
     if prompt and as_json:
         raise click.UsageError("give --prompt or --json, not both")
     from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.serving.project_context import index_context, project_context
+    from cortex_pipelines.serving.project_services import index_context, project_context
 
     if task == "-":
         task = sys.stdin.read()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cortex_pipelines.cli.console import EXISTING_FILE, FILE, say
-from cortex_pipelines.serving.engine_names import EngineName
+from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def serve(
         raise click.UsageError("--tls-cert and --tls-key go together")
     require_packages()
     from cortex_pipelines.api import load_parameters
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.projects.report import report_page
     from cortex_pipelines.serving.http.server import require_free, require_keys, run
     from cortex_pipelines.serving.open_gateway import open_exported, open_gateway, served_root
     from cortex_pipelines.serving.project_services import project_services
@@ -76,7 +78,8 @@ def serve(
         gateway, services = open_exported(folder, key, engine), NOTHING
     else:
         root = find_root()
-        gateway, services = open_gateway(root, model, engine), project_services(root)
+        gateway = open_gateway(root, model, engine)
+        services = replace(project_services(root), report=lambda: report_page(open_project(root)))
     from cortex_pipelines.serving.catalogue import answering
 
     catalogue = gateway.source.current

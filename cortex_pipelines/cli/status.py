@@ -1,5 +1,6 @@
 """``cortex status`` and ``cortex summary``."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,27 @@ def count_states(rows: list[dict[str, Any]]) -> str:
     """Number of outputs in each state, in one line."""
     counts = Counter(state(row) for row in rows)
     return ", ".join(f"{counts[word]} {word}" for word in _COLOURS)
+
+
+@click.command(epilog="Example: cortex report")
+@click.option("--out", type=FILE, help="File to write, instead of .cortex/report.html.")
+@click.option("--no-open", is_flag=True, help="Only write it.")
+def report(out: Path | None, no_open: bool) -> None:
+    """Open one page on projects, data, models, releases and usage: what is good or wrong, and what to do.
+
+    `cortex serve` shows it at /report.
+    """
+    from cortex_pipelines.atomic import write_whole
+    from cortex_pipelines.projects.report import FILE as PAGE
+    from cortex_pipelines.projects.report import report_page
+
+    project = current_project()
+    page = (out or project.root / PAGE).absolute()
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(page, report_page(project, page.parent))
+    say(f"{page} was written")
+    if not no_open and sys.stdout.isatty():
+        click.launch(str(page))
 
 
 @click.command(epilog="Example: cortex summary")

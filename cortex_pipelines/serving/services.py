@@ -79,6 +79,7 @@ class ProjectServices:
         lineage: (project or None for the router, version of its model) to its lineage tree.
         redact: Text to redacted text and number of private values.
         notes: Project, or None for the only one, to its notes.
+        report: The page on all projects, in HTML.
     """
 
     expect: Callable[[str, str | None], Answer] | None = None
@@ -92,6 +93,7 @@ class ProjectServices:
     redact: Callable[[str], tuple[str, int]] | None = None
     notes: Callable[[str | None], ProjectNotes] | None = None
     review: Callable[[Sequence[str], Sequence[Decision]], None] | None = None
+    report: Callable[[], str] | None = None
 
 
 NOTHING = ProjectServices()

@@ -1,7 +1,6 @@
 """A base, data sets, a repository, and adapters trained on them, as inputs of evaluations."""
 
 import json
-from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -32,11 +31,11 @@ SETTINGS: dict[str, Any] = dict(read_yaml(Path(__file__).with_name("settings.yam
 class Workshop:
     """A base, data sets, and adapters trained on them."""
 
-    def __init__(self, root: Path, write_base: Callable[[Path], Any] = tinymodel.write_tiny_base) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.observed: dict[str, float] = {}
         self.outs: list[Path] = []
-        write_base(root / "base")
+        tinymodel.write_tiny_base(root / "base")
         self.datasets = tinymodel.write_datasets(root / "datasets")
         self.trained = self.adapter("trained", max_tokens=6000)
 

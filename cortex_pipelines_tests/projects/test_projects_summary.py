@@ -52,6 +52,15 @@ def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monke
     assert "bits per byte" not in after  # nothing was measured on completions
     assert "data/code_adapter_evaluation/shop/report.html" in after
     assert "shop: not promoted, its verdict is `kept`: `shop` is answered without an adapter" in after
+    write(data / "compliance/shop/compliance.json", {"problems": ["2 files hold <keys>"]})
+    assert CliRunner().invoke(main, ["report", "--no-open"], catch_exceptions=False).exit_code == 0
+    page = (root / ".cortex/report.html").read_text()
+    words = [
+        *("shop: 23 training examples", "code_adapter-shop: kept back.", "shop: 2 files hold &lt;keys&gt;."),
+        *("Read why code_adapter-shop is kept back", "--despite-gate", "the base model answers", "too few"),
+        'href="../data/code_adapter_evaluation/shop/report.html"',
+    ]
+    assert missing(page, *words) == []
 
 
 def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_served(tmp_path, monkeypatch) -> None:

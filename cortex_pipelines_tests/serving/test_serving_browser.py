@@ -1,6 +1,7 @@
 """What a person sees and types on the gateway's page, in Chromium."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,14 @@ pytestmark = [
 def address(home: Path, state: Path) -> Iterator[str]:
     gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
     privacy = load_parameters(tinygateway.ROOT).privacy
-    app = create_app(gateway, ProjectServices(redact=lambda text: redacted(privacy, text)))
+    place = {"path": "a.py", "start_line": 3, "name": "total", "kind": "function", "why": "words: total"}
+    step = {"path": "b.py", "start_line": 5, "lines": [7], "name": "bill", "kind": "function", "relation": "calls"}
+    services = ProjectServices(
+        redact=lambda text: redacted(privacy, text),
+        search=lambda *_: {"results": [place], "notice": ""},
+        relations=lambda *_: {"steps": [step | {"of": "a.py:total"}], "summary": "1 caller.", "notice": ""},
+    )
+    app = create_app(gateway, services)
     with tinygateway.listening(app) as url:
         yield url
 
@@ -110,6 +118,26 @@ def test_a_task_is_routed_and_put_right(page: Page, state: Path) -> None:
     assert (last["vote"], last["master"], last["version"]) == ("down", "security", "rules")
     assert last["correction"].startswith("development, ask ")
     assert "corp-mail" not in last["correction"]
+
+
+def test_examples_are_pressed_and_answered(page: Page) -> None:
+    page.locator("#chat-examples button").first.click()
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#talk .note")).to_contain_text("adapter")
+    answers = {"refactoring": "return -1\n    return 1", "review": "made once and shared"}
+    for task, words in answers.items():
+        page.locator("#task-examples").get_by_role("button", name=task).click()
+        page.get_by_role("button", name="Ask").click()
+        expect(page.locator("#told pre")).to_contain_text(words)
+        expect(page.locator("#told")).to_contain_text("Checked: ")
+    page.locator("#task-examples").get_by_role("button", name="naming").click()
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator("#told h3")).to_have_text(re.compile("Answer|No answer"))
+    for what, place in {"search": "a.py:3", "callers": "b.py:7"}.items():
+        page.locator("#find-what").select_option(what)
+        page.locator("#find-text").fill("total")
+        page.get_by_role("button", name="Find").click()
+        expect(page.locator("#found h3")).to_have_text(place)
 
 
 def test_load_rises_while_somebody_asks(page: Page) -> None:

@@ -21,7 +21,7 @@ from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
 PRIVACY = load_parameters(tinygateway.ROOT).privacy
-SERVICES = ProjectServices(redact=lambda text: redacted(PRIVACY, text))
+SERVICES = ProjectServices(redact=lambda text: redacted(PRIVACY, text), report=lambda: "<h1>Report</h1>")
 SECRET = "AKIA" + "Q3EGRZ7PNBWX5TLV"
 
 
@@ -56,7 +56,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: 
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     parts = set(re.findall(r'(?:href|src)="([^"#]+)"', page.text)) - {"data:,"}
-    assert parts == {"/page/page.css", "/page/page.js", "/metrics", "/v1/models"}
+    assert parts == {"/page/page.css", "/page/page.js", "/metrics", "/report", "/v1/models"}
     assert not re.search(r"<script(?![^>]*src=)|style=|\son\w+=", page.text), "nothing inline"
     for part in parts:
         assert client.get(part).status_code == 200

@@ -110,7 +110,8 @@ def test_code_of_the_projects_is_for_those_who_may_read_it(client: TestClient, b
         for bearer in bearers:
             assert tool(client, bearer, name, **arguments)["structuredContent"]["results"] == ["price"]
     search, chat = {"query": "price"}, {"messages": TURNS, "context": 200, "max_tokens": 1}
-    for path, body in (("/search", search), ("/context", {"task": "price"})):
+    relations = {"question": "callers", "name": "price"}
+    for path, body in (("/search", search), ("/context", {"task": "price"}), ("/relations", relations)):
         assert client.post(path, json=body, headers=user).status_code == 403
         assert client.post(path, json=body, headers=bearers[0]).json()["results"] == ["price"]
     for bearer, status in ((user, 403), (bearers[0], 200)):
@@ -121,8 +122,8 @@ def test_code_of_the_projects_is_for_those_who_may_read_it(client: TestClient, b
 def test_code_is_read_of_a_key_s_own_projects_only(client: TestClient, bearing: Bearing) -> None:
     headers = bearing("d", role="maintainer", projects=["docs"])
     for project, status in {"docs": 200, "shop": 403, None: 403}.items():
-        body = {"query": "price", "task": "price", "project": project}
-        for path in ("/search", "/context"):
+        body = {"query": "price", "task": "price", "question": "callers", "name": "price", "project": project}
+        for path in ("/search", "/context", "/relations"):
             assert client.post(path, json=body, headers=headers).status_code == status, project
     refused = client.post("/context", json={"task": "price", "project": "shop"}, headers=headers)
     assert refused.json()["error"]["message"] == "d may not read shop; projects: docs"

@@ -43,7 +43,7 @@ _COMPLETE = (
     *("/predict", "/playground"),
 )
 _READ = (
-    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load"),
+    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load", "/report"),
     *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props"),
     *("/v1beta/server_setting", "/lora-adapters", "/graphql"),
 )
@@ -53,7 +53,7 @@ ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
     **dict.fromkeys(_READ, frozenset({"read"})),
     **dict.fromkeys(("/memory", "/memory/search", "/memory/forget"), frozenset({"memory"})),
-    **dict.fromkeys(("/search", "/context"), frozenset({"data"})),
+    **dict.fromkeys(("/search", "/context", "/relations"), frozenset({"data"})),
     "/audit": frozenset({"audit"}),
     # its tools cover these scopes and take projects as arguments; tools that return lineage, code
     # or memories check their own scopes
@@ -63,7 +63,7 @@ ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
 
 _BELOW = {"/v1/models/": frozenset({"read"}), "/page/": frozenset({"read"})}
 _CLOSED = frozenset({"admin"})
-_ANY_PROJECT = frozenset({"/mcp"})
+_ANY_PROJECT = frozenset({"/mcp", "/report"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]]+)\.?(?::\d{1,5})?", re.IGNORECASE)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

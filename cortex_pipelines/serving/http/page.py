@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -22,6 +22,7 @@ from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName
 from cortex_pipelines.serving.requests import PreparedRequest, completion, infill
 from cortex_pipelines.serving.response_cache import cache_disabled
 from cortex_pipelines.serving.rollout import request_user
+from cortex_pipelines.serving.services import NOTHING, ProjectServices, ServiceError
 
 _FOLDER = Path(__file__).parent / "page"
 _FILES = {
@@ -42,10 +43,12 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 """The page shows model output, and no script in it may run."""
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+"""The report brings its styles along, and loads nothing."""
 
 
 LOOKED_AT = frozenset(
-    {"none", *_FILES, "/overview", "/load", "/metrics", "/healthz", "/readyz", "/health", "/v1/health"}
+    {"none", *_FILES, "/report", "/overview", "/load", "/metrics", "/healthz", "/readyz", "/health", "/v1/health"}
     | {"/v1/models", "/version", "/docs", "/openapi.json"}
 )
 """Routes that use no model; excluded from the load."""
@@ -60,7 +63,7 @@ _COUNTERS = {
 _DETAIL_COLUMNS = ("project", "number", "roles", "plan", "verdict", "reason", "bits_per_byte", "scores")
 
 
-def page_router(gateway: Gateway) -> APIRouter:
+def page_router(gateway: Gateway, services: ProjectServices = NOTHING) -> APIRouter:
     router = APIRouter()
 
     def add_file(path: str, name: str, kind: str) -> None:
@@ -70,6 +73,12 @@ def page_router(gateway: Gateway) -> APIRouter:
 
     for path, (name, kind) in _FILES.items():
         add_file(path, name, kind)
+
+    @router.get("/report", include_in_schema=False)
+    def report() -> Response:
+        if services.report is None:
+            raise ServiceError("an exported folder has no report; start `cortex serve` in the project")
+        return HTMLResponse(services.report(), headers=HEADERS | {"content-security-policy": _REPORT_POLICY})
 
     @router.get("/overview")
     async def overview() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.retrieval.graph.questions import GraphNameError, GraphQuestionError
 from cortex_pipelines.retrieval.notes.note import LONGEST, Kind, NoteError, NoteStoreUnavailableError
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.retrieval.queries import QueryError
@@ -33,6 +34,16 @@ class ContextForm(Form):
     task: TaskText
     project: ShortText | None = None
     tokens: Budget = 4_000
+
+
+class RelationsForm(Form):
+    """``POST /relations``: a question to the code graph."""
+
+    question: Literal["callers", "breaks", "tests", "path"]
+    name: ShortText
+    to: ShortText | None = None
+    project: ShortText | None = None
+    depth: Annotated[int, Field(ge=1, le=20)] = 3
 
 
 class OutcomeForm(Form):
@@ -100,6 +111,17 @@ def services_router(services: ProjectServices) -> APIRouter:
     async def context(form: ContextForm) -> Response:
         require_project(form.project)
         return json_response(await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens))
+
+    @router.post("/relations")
+    async def relations(form: RelationsForm) -> Response:
+        if services.relations is None:
+            raise ServiceError(_NO_PROJECT.format("code graph"))
+        require_project(form.project)
+        asked = (form.question, form.name, form.to, form.project, form.depth)
+        try:
+            return json_response(await run_in_threadpool(services.relations, *asked))
+        except (GraphNameError, GraphQuestionError, ProjectError) as error:
+            raise RequestError(str(error), "project" if isinstance(error, ProjectError) else "name") from error
 
     @router.post("/outcomes/predict")
     async def outcomes(form: OutcomeForm) -> Response:

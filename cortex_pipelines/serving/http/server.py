@@ -72,7 +72,7 @@ def create_app(
         feedback_router(gateway, services),
         services_router(services),
         graph_router(gateway, services),
-        page_router(gateway),
+        page_router(gateway, services),
     ):
         app.include_router(router)
     app.router.routes.extend(agent_routes)

@@ -14,7 +14,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "feedback": "`/feedback`, `/v1/events`",
     "read": "models, overview, load, metrics, documentation, `/graphql`",
     "lineage": "what a model was made from: data sets, their versions, runs and commits",
-    "data": "code of the projects: `/search`, `/context`, `context` of chats, agents' tools",
+    "data": "code of the projects: `/search`, `/context`, `/relations`, `context` of chats, agents' tools",
     "memory": "the projects' memories: `/memory` and everything below it, `remember`, `recall`",
     "audit": "`/audit`",
     "admin": "all of these, and every route that has no scope yet",

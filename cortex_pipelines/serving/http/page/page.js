@@ -64,6 +64,7 @@ async function readOverview() {
   if (overview.router) cards.push(routerCard(overview.router));
   $("models").replaceChildren(...cards);
   fillChoice();
+  fillProjects();
 }
 
 function chips(given, plan, number) {
@@ -410,6 +411,147 @@ function evidenceTable(evidence) {
       make("tr", {}, ...names.map((name) => make("td", {}, cell(row[name])))))));
 }
 
+// ---- chat ---------------------------------------------------------------
+
+let talk = [];
+
+async function chat() {
+  say("");
+  const typed = $("message").value;
+  const heard = make("pre");
+  const facts = make("p", { className: "note" });
+  $("talk").append(
+    make("article", { className: "card you" }, make("pre", {}, typed)),
+    make("article", { className: "card" }, heard, facts));
+  $("message").value = "";
+  const messages = [...talk, { role: "user", content: typed }];
+  const asked = { model: $("model").value, messages, max_tokens: Number($("tokens").value) * 4, stream: true };
+  asked.max_tokens = Math.min(asked.max_tokens, overview.most_tokens);
+  try {
+    const answer = await request("/v1/chat/completions", asked);
+    for await (const chunk of chunks(answer)) {
+      if (chunk.error) throw new Error(chunk.error.message);
+      heard.append(chunk.choices[0]?.delta?.content ?? "");
+    }
+    facts.textContent = told(answer.headers);
+    talk = [...messages, { role: "assistant", content: heard.textContent }];
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+const told = (headers) => ["model", "way", "notice", "cut"].map((name) => headers.get(`x-cortex-${name}`))
+  .filter(Boolean).join(" · ");
+
+// ---- tasks --------------------------------------------------------------
+
+const isNaming = () => $("ask-task").value === "naming";
+const showName = () => { $("ask-name-label").hidden = !isNaming(); };
+
+async function ask() {
+  say("");
+  $("told").replaceChildren(make("p", { className: "note" }, "Working on it …"));
+  try {
+    const answer = await (await request("/predict", {
+      model: $("model").value,
+      task: $("ask-task").value,
+      input: $("ask-code").value,
+      context: { language: $("ask-language").value, name: isNaming() ? $("ask-name").value : "" },
+    })).json();
+    $("told").replaceChildren(taskCard(answer));
+  } catch (error) {
+    $("told").replaceChildren();
+    say(error.message);
+  }
+}
+
+function taskCard(answer) {
+  const lines = {
+    From: answer.source === "model" ? `the model ${answer.model}` : answer.source,
+    Checked: answer.checks.join(", "),
+    "Likely right": answer.confidence === null ? "" : percent(answer.confidence),
+    Why: answer.reason,
+    "Or else": answer.alternatives.map((one) => one.result ?? String(one)).join(", "),
+    Note: answer.notice,
+    Flags: answer.flags.join(", "),
+  };
+  return make("article", { className: "card" },
+    make("h3", {}, answer.result === null ? "No answer that passes its checks" : "Answer"),
+    answer.result === null ? null : make("pre", {}, answer.result),
+    ...Object.entries(lines).filter(([, text]) => text).map(([name, text]) =>
+      make("p", {}, make("strong", {}, `${name}: `), text)),
+    make("p", { className: "note" }, `${answer.latency.toFixed(2)} s`));
+}
+
+// ---- search -------------------------------------------------------------
+
+async function find() {
+  say("");
+  const what = $("find-what").value;
+  const text = $("find-text").value;
+  const project = $("find-project").value || undefined;
+  try {
+    const path = what === "search" || what === "context" ? `/${what}` : "/relations";
+    const asked = { search: { query: text }, context: { task: text } }[what] ?? { question: what, name: text };
+    const answer = await (await request(path, { ...asked, project })).json();
+    const rows = answer.results ?? answer.pieces ?? answer.steps;
+    $("found").replaceChildren(
+      make("p", {}, answer.summary ?? (rows.length ? "" : "Nothing was found.")),
+      answer.notice ? make("p", { className: "note" }, answer.notice) : "",
+      ...rows.slice(0, 20).map(placeCard),
+      rows.length > 20 ? make("p", { className: "note" }, `and ${rows.length - 20} more`) : "");
+  } catch (error) {
+    $("found").replaceChildren();
+    say(error.message);
+  }
+}
+
+function placeCard(row) {
+  const line = row.lines?.length ? row.lines[0] : row.start_line;
+  const why = row.why ?? `${row.relation.replaceAll("_", " ")} ${row.of.split(":").pop()}`;
+  const code = row.text ?? row.code ?? row.excerpt;
+  return make("article", { className: "card" },
+    make("h3", {}, `${row.path}:${typeof line === "number" ? line : row.start_line}`),
+    make("p", {}, [row.kind, row.name].filter(Boolean).join(" "), make("br"), why),
+    typeof code === "string" ? make("pre", {}, code) : null);
+}
+
+function fillProjects() {
+  const names = [...new Set(overview.models.map((model) => model.project).filter(Boolean))];
+  const before = $("find-project").value;
+  $("find-project").replaceChildren(...names.map((name) => make("option", { value: name }, name)));
+  if (names.includes(before)) $("find-project").value = before;
+}
+
+// ---- examples -----------------------------------------------------------
+
+const UNIT = {
+  naming: "def f(prices, rate):\n    return [price * (1 + rate) for price in prices]\n",
+  refactoring: "def sign(number):\n    if number < 0:\n        return -1\n    else:\n        return 1\n",
+  documentation: "def load(path, default=None):\n    if not path.exists():\n        return default\n    return path.read_text()\n",
+  tests: "def clamp(number, low, high):\n    return max(low, min(number, high))\n",
+  review: "def add(item, basket=[]):\n    basket.append(item)\n    return basket\n",
+};
+const PROMPTS = {
+  "a function": "def is_palindrome(text: str) -> bool:\n    ",
+  "a test": "def test_addition():\n    assert ",
+  "a class": "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def push(self, item):\n        ",
+};
+const QUESTIONS = ["What does a decorator do in Python?", "Write a function that removes duplicates from a list."];
+
+function examples(id, all) {
+  $(id).append(...Object.entries(all).map(([name, press]) => {
+    const button = make("button", { type: "button", className: "example" }, name);
+    button.addEventListener("click", press);
+    return button;
+  }));
+}
+
+function fill(id, text) {
+  $(id).value = text;
+  $(id).focus();
+}
+
 // ---- load -----------------------------------------------------------------
 
 let last = null;
@@ -475,6 +617,29 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") running?.abort();
 });
 for (const id of ["prompt", "suffix"]) submitOnCtrlEnter($(id), $("play"));
+submitOnCtrlEnter($("message"), $("say"));
+submitOnCtrlEnter($("ask-code"), $("ask"));
+for (const [id, submit] of Object.entries({ say: chat, ask, find })) {
+  $(id).addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
+}
+$("ask-task").addEventListener("change", showName);
+$("forget").addEventListener("click", () => {
+  talk = [];
+  $("talk").replaceChildren();
+});
+const each = (all, press) => Object.fromEntries(Object.entries(all).map(([name, text]) => [name, () => press(text, name)]));
+examples("prompt-examples", each(PROMPTS, (text) => fill("prompt", text)));
+examples("chat-examples", each(Object.fromEntries(QUESTIONS.map((text) => [text, text])), (text) => fill("message", text)));
+examples("task-examples", each(UNIT, (text, name) => {
+  $("ask-task").value = name;
+  $("ask-language").value = "python";
+  $("ask-name").value = "f";
+  showName();
+  fill("ask-code", text);
+}));
 $("route").addEventListener("submit", (event) => {
   event.preventDefault();
   route();
