@@ -36,7 +36,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 SEED, RANK, RATE = 20, 16, 2e-4
-_WARM = 2
+_WARM = 3
 """Steps before the clock counts, of which the last is counted if there are no more: kernels are compiled in them."""
 _WHOLE = 0.9
 """Part of the largest step that a step needs to count: the last has what is left."""

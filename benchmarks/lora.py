@@ -34,6 +34,7 @@ from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines.adapters.training.loss import validation_loss
+from cortex_pipelines.adapters.training.run import TrainingRun
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
@@ -105,7 +106,7 @@ def ours(root: str, out: str, precision: str) -> Act:
 
     def act() -> None:
         with pinned_torch(settings.threads, settings.seed):
-            train(model, train_only, settings)
+            train(model, TrainingRun(train_only, settings))
 
     return _act(act, model, corpus, out)
 
