@@ -100,7 +100,7 @@ MEASUREMENTS = (
     Measurement("trainer-checkpointed-4k", "peer", keep=False, limit=60),
     Measurement("trainer-32k", "peer", keep=False, limit=60, **LONG),
     Measurement("trainer-liger-flex-4k", "peer", keep=True, liger=True, attention="flex_attention", limit=100),
-    Measurement("ours-nf4-4k", "ours", nf4=True, limit=80),
+    Measurement("ours-nf4-4k", "ours", nf4=True, compiled=False, limit=80),
     Measurement("trainer-liger-nf4-4k", "peer", keep=False, liger=True, nf4=True, limit=60),
     Measurement("ours-eager-4k", "ours", compiled=False, limit=60),
     Measurement("ours-profiled-4k", "ours", profiled=True, rows=1, steps=3, limit=80),
@@ -423,6 +423,7 @@ def _quantise(model: Any) -> None:
             )
             packed.weight = Params4bit(weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4")
             packed.bias = layer.bias
+            packed.requires_grad_(False)
             model.set_submodule(name, packed.to(weight.device))
     model.is_loaded_in_4bit = True
 

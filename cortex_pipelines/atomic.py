@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import psutil
-
 _MARK = ".aside"
 _TEMPORARY = "cortex-"
 _MODE = 0o7777
@@ -139,6 +137,8 @@ def sweep(folder: Path, prefix: str = "") -> int:
 
 def began_before(process: int, path: Path) -> bool | None:
     """Whether a process started before a file was written; None if there is none, or it may not be inspected."""
+    import psutil  # rarely needed
+
     try:
         return bool(psutil.Process(process).create_time() <= path.stat().st_mtime + 1)
     except (psutil.Error, OSError):

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from cortex_pipelines.config import PER_PROJECT, SECTIONS, resolve
-from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource
-from cortex_pipelines.feedback.settings import FeedbackSettings
-from cortex_pipelines.feedback.store import FeedbackSource
+from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource
+from cortex_pipelines.feedback.settings import FeedbackSettings, FeedbackSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
 from cortex_pipelines.project_names import MEANINGS, graph_meanings, name_refusal

@@ -1,5 +1,7 @@
 """``params.yaml`` as typed, validated objects."""
 
+import hashlib
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -9,9 +11,10 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.check.settings import CheckSettings
-from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.datasets.settings import (
     ArchitectureExampleSettings,
@@ -30,9 +33,6 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
-from cortex_pipelines.privacy.paths import PathRedactor
-from cortex_pipelines.privacy.pseudonyms import logs_key
-from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
 from cortex_pipelines.release.settings import DeploymentSettings, ReleaseSettings
@@ -40,7 +40,7 @@ from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings, RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
-from cortex_pipelines.versioning.parameters import Effective, ParameterLayout
+from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, Effective, ParameterLayout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -219,10 +219,18 @@ PER_PROJECT = LAYOUT.per_project
 def resolve(root: Path, file: Path | None = None) -> Effective:
     """The parameters of a project, or of ``file``; ProjectError names a wrong key, or a location that looks private."""
     effective = resolve_parameters(root, LAYOUT, file)
-    params: Parameters = effective.parameters
-    # a source's location is copied verbatim to locks and histories
-    pseudonym_key = logs_key(params.privacy)
-    redactor = PathRedactor(params.privacy, pseudonym_key)
+    _refuse_private(effective.parameters, root / _SEEN)
+    return effective
+
+
+_SEEN = Path(".cortex", "cache", "harmless-locations")
+
+
+def _refuse_private(params: Parameters, seen: Path) -> None:
+    """ProjectError: a source's location, which is copied verbatim to locks and histories, looks private.
+
+    What was found harmless is noted in ``seen``: the detectors take longer to import than most commands run.
+    """
     locations = {"coordination.logs": params.coordination.logs, "feedback.events": params.feedback.events}
     tables = {f"coordination.sources.{number}": source for number, source in enumerate(params.coordination.sources)}
     for name, project in params.projects.items():
@@ -234,6 +242,16 @@ def resolve(root: Path, file: Path | None = None) -> Effective:
                     locations[f"{key}.{field}"] = location
             if isinstance(source, DltSource):
                 tables[key] = source
+    known = f"{json.dumps(locations)}\n{tables}\n{params.privacy}\n{_detectors()}"
+    digest = hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
+    if seen.is_file() and seen.read_text() == digest:
+        return
+    from cortex_pipelines.privacy.paths import PathRedactor
+    from cortex_pipelines.privacy.pseudonyms import logs_key
+    from cortex_pipelines.privacy.records import redact_record
+
+    pseudonym_key = logs_key(params.privacy)
+    redactor = PathRedactor(params.privacy, pseudonym_key)
     for key, location in locations.items():
         _, redactions = redactor.redact(location)
         if redactions:
@@ -249,7 +267,14 @@ def resolve(root: Path, file: Path | None = None) -> Effective:
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )
-    return effective
+    if seen.parents[1].is_dir():
+        write_whole(seen, digest)
+
+
+def _detectors() -> list[tuple[str, int, int]]:
+    """Names, sizes and times of the files that say what is private."""
+    files = [path for path in sorted((PACKAGE_PARENT / PACKAGE / "privacy").rglob("*.*")) if path.suffix != ".pyc"]
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def load_parameters(root: Path, file: Path | None = None) -> Parameters:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
-from rich.progress import Progress
-
 T = TypeVar("T")
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -21,7 +19,11 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 def track(items: Sequence[T], description: str, detail: Callable[[], str] | None = None) -> Iterator[T]:
     """Iterate with a progress report; ``detail`` gives text to add at each update, such as the throughput."""
-    bar = Progress(transient=True) if sys.stderr.isatty() else None
+    bar = None
+    if sys.stderr.isatty():
+        from rich.progress import Progress  # slow to import
+
+        bar = Progress(transient=True)
     last = time.monotonic()
     with bar or nullcontext():
         task = bar.add_task(description, total=len(items)) if bar else None

@@ -4,16 +4,19 @@ A value's key is the hash of everything that it depends on, so a hit equals the 
 computation, and the cache may be deleted at any time.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.atomic import atomic_file, sweep
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _KEY = "cache_key"
 _SEED = 20
@@ -32,7 +35,7 @@ class RowCache:
         self._version = version
         self._scope = ""
 
-    def scoped(self, scope: str) -> "RowCache":
+    def scoped(self, scope: str) -> RowCache:
         """The same cache with tables of its own; rows of one table would otherwise evict those of another."""
         view = copy(self)
         view._scope = f"{self._scope}{scope}/"
@@ -67,6 +70,8 @@ class RowCache:
             Rows of all keys, including the column ``cache_key``, in the order of ``keys`` (each
             once) and within a key as returned by ``compute``.
         """
+        import polars as pl  # slow to import
+
         unique_keys = keys.unique(maintain_order=True).alias(_KEY)
         base, recent = self.load_table(name), self.load_table(name + _MORE)
         stored = base if base is None or recent is None else pl.concat([base, recent])
@@ -88,6 +93,8 @@ class RowCache:
 
     def load_table(self, name: str) -> pl.DataFrame | None:
         """The table stored last under a name; None if missing or truncated."""
+        import polars as pl
+
         path = self._table(name)
         try:
             return pl.read_ipc(path) if path.exists() else None
@@ -116,6 +123,8 @@ def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
             hash of the other columns has just 64 bits.
         identity: Column of strings that identifies a row.
     """
+    import polars as pl
+
     return rows.select(pl.concat_str(pl.col(identity), rows.hash_rows(seed=_SEED).cast(pl.String), separator=":"))[:, 0]
 
 
@@ -123,6 +132,8 @@ def unit_rows(
     cache: RowCache | None, name: str, inputs: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
     """One computed row per unit, which may repeat, in order; ``inputs``: ``unit_id`` and all that a row depends on."""
+    import polars as pl
+
     if cache is None:
         return compute(inputs)
     keyed = inputs.with_columns(row_keys(inputs, "unit_id").alias(_KEY))

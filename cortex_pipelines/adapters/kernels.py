@@ -17,6 +17,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -69,47 +71,72 @@ def compile_blocks(model: Any) -> int:
 def fused_lora(model: Any) -> Iterator[int]:
     """Replace the model's LoRA layers by fused ones within a context; yields how many.
 
-    A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is not a plain linear
-    layer) is left to peft.
+    A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is neither a plain
+    linear layer nor one in 4 bits) is left to peft.
     """
-    changed = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
-    for layer in changed:
-        layer.__class__ = _LeanLinear
+    bases = _bases()
+    plain = [layer for layer in model.modules() if type(layer) in bases and _is_plain(layer, bases)]
+    changed: list[tuple[Any, Any]] = [(layer, type(layer)) for layer in plain]
+    for layer, kind in changed:
+        layer.__class__ = _lean(kind)
     try:
         yield len(changed)
     finally:
-        for layer in changed:
-            layer.__class__ = Linear
+        for layer, kind in changed:
+            layer.__class__ = kind
 
 
-def _is_plain(layer: Any) -> bool:
+def _bases() -> dict[type, type]:
+    """The base that each of peft's LoRA layers needs for the fused one."""
+    if find_spec("bitsandbytes") is None:
+        return {Linear: torch.nn.Linear}
+    from bitsandbytes.nn.modules import Linear4bit as Base4bit
+    from peft.tuners.lora.bnb import Linear4bit
+
+    return {Linear: torch.nn.Linear, Linear4bit: Base4bit}
+
+
+def _is_plain(layer: Any, bases: dict[type, type]) -> bool:
     names = layer.active_adapters
     return (
         len(names) == 1
         and not layer.merged
-        and type(layer.base_layer) is torch.nn.Linear
+        and type(layer.base_layer) is bases[type(layer)]
         and names[0] not in layer.lora_variant
         and isinstance(layer.lora_dropout[names[0]], torch.nn.Identity)
         and layer.lora_B[names[0]].bias is None
     )
 
 
-class _LeanLinear(Linear):  # type: ignore[misc]
-    """A fused LoRA layer; a separate class so that all layers compile once."""
+@cache
+def _lean(kind: Any) -> type:
+    """A fused LoRA layer's class; one of its own so that all layers compile once."""
+    return type(f"_Lean{kind.__name__}", (kind,), {"forward": _fused_forward})
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.disable_adapters:
-            out: torch.Tensor = self.base_layer(x)
-            return out
-        name = self.active_adapters[0]
-        return _FusedLoraFunction.apply(  # type: ignore[no-any-return, no-untyped-call]
-            x,
-            self.base_layer.weight,
-            self.base_layer.bias,
-            self.lora_A[name].weight,
-            self.lora_B[name].weight,
-            self.scaling[name],
-        )
+
+def _fused_forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+    if self.disable_adapters:
+        out: torch.Tensor = self.base_layer(x)
+        return out
+    name, base = self.active_adapters[0], self.base_layer
+    return _FusedLoraFunction.apply(  # type: ignore[no-any-return, no-untyped-call]
+        x,
+        base.weight,
+        base.bias,
+        self.lora_A[name].weight,
+        self.lora_B[name].weight,
+        self.scaling[name],
+        getattr(base.weight, "quant_state", None),
+    )
+
+
+def _unpacked(weight: torch.Tensor, packing: Any, like: torch.Tensor) -> torch.Tensor:
+    """A layer's matrix, which one in 4 bits does not keep."""
+    if packing is None:
+        return weight
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight, packing).to(like.dtype)
 
 
 class _FusedLoraFunction(torch.autograd.Function):
@@ -124,13 +151,14 @@ class _FusedLoraFunction(torch.autograd.Function):
         down: torch.Tensor,
         up: torch.Tensor,
         scaling: float,
+        packing: Any,
     ) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
         small_down, small_up = down.to(x.dtype), (up * scaling).to(x.dtype).t().contiguous()
         inner = small_down @ flat.t()
         ctx.save_for_backward(flat, weight, small_down, small_up, inner)
-        ctx.scaling = scaling
-        out = linear(flat, weight, bias).addmm_(inner.t(), small_up)
+        ctx.scaling, ctx.packing = scaling, packing
+        out = linear(flat, _unpacked(weight, packing, flat), bias).addmm_(inner.t(), small_up)
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -141,10 +169,11 @@ class _FusedLoraFunction(torch.autograd.Function):
         inner_gradient = small_up @ output_gradient.t()
         x_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = (output_gradient @ weight).addmm_(inner_gradient.t(), small_down).view(*shape[:-1], -1)
+            matrix = _unpacked(weight, ctx.packing, output_gradient)
+            x_gradient = (output_gradient @ matrix).addmm_(inner_gradient.t(), small_down).view(*shape[:-1], -1)
         down = (inner_gradient @ flat).float()
         up = (inner @ output_gradient).t().float() * ctx.scaling
-        return x_gradient, None, None, down, up, None
+        return x_gradient, None, None, down, up, None, None
 
 
 _NAME = "examples_apart"

@@ -12,7 +12,7 @@ from cortex_pipelines.cli.console import say
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
-    from cortex_pipelines.coordination.mapping import Fact
+    from cortex_pipelines.coordination.settings import Fact
     from cortex_pipelines.coordination.summary import FileSummary, OwnLogs
     from cortex_pipelines.routing.dataset.accounting import Accounting
 

@@ -224,7 +224,7 @@ def context(
     if prompt and as_json:
         raise click.UsageError("give --prompt or --json, not both")
     from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.serving.project_services import index_context, project_context
+    from cortex_pipelines.serving.project_context import index_context, project_context
 
     if task == "-":
         task = sys.stdin.read()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cortex_pipelines.cli.console import EXISTING_FILE, FILE, say
-from cortex_pipelines.serving.settings import EngineName
+from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:

@@ -7,13 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.coordination.incremental import TABLES
-from cortex_pipelines.coordination.logs import (
-    CoordinationSettings,
-    CoordinationSource,
-    logs_folder,
-    pinned_outcomes,
-    read_logs,
-)
+from cortex_pipelines.coordination.logs import logs_folder, pinned_outcomes, read_logs
+from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource
 from cortex_pipelines.coordination.tables.decisions import decisions, outcomes
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.metrics import worker_and_system_metrics

@@ -8,8 +8,9 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from cortex_pipelines.coordination.mapping import FACTS, Fact, duration_seconds, flattened
+from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened
 from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
 
 SEEN = 5000

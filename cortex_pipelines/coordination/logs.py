@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import field_validator
 
 from cortex_pipelines.coordination.formats import is_log_name
 from cortex_pipelines.coordination.incremental import TABLES, LogReader, join_frames
-from cortex_pipelines.coordination.mapping import NATIVE_ENDINGS, Fact, mapped_log
+from cortex_pipelines.coordination.mapping import NATIVE_ENDINGS, mapped_log
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical
-from cortex_pipelines.ingestion.connectors.declared import DltSource
+from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource, Fact
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.settings import Regex, Row, Settings, Text
 
 RULES_FILE = "routing-patterns.json"
 """The keyword rules stand beside the logs; pinned and read with them, they have a version too."""
@@ -30,41 +28,6 @@ RULES_FILE = "routing-patterns.json"
 
 class CoordinationError(RuntimeError):
     """The logs are missing or differ from their pins; the message says what to do."""
-
-
-class CoordinationSettings(Settings):
-    """Section ``coordination`` of ``params.yaml``."""
-
-    logs: Text
-    """Folder of the agent system's logs, absolute or relative to the project's root."""
-    sample: bool
-    """Whether the logs are a hand-written sample; every report then warns that it proves nothing."""
-    map: dict[Fact, Text]
-    """Keys of the facts about a task in logs of another form, which `cortex logs` guesses; dots lead into nested
-    objects. Then JSON, CSV, TSV, Parquet and gzip are read too. Empty for the agent system's own names."""
-    aliases: dict[Text, Text]
-    """Alternative names of masters in the logs, mapped to the canonical name."""
-    test_rows: list[Regex]
-    """Regular expressions; records with a matching task id or author come from a test."""
-    sources: Row[DltSource]
-    """Tables of outcomes of tasks that dlt reads, beside the logs."""
-
-    @field_validator("sources")
-    @classmethod
-    def _outcomes(cls, sources: tuple[DltSource, ...]) -> tuple[DltSource, ...]:
-        names = [source.dlt for source in sources]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"the source dlt:{twice} is listed twice; remove one")
-        for source in sources:
-            source.require_kinds("outcomes")
-        return sources
-
-
-@dataclass(frozen=True)
-class CoordinationSource:
-    settings: CoordinationSettings
-    pin: Mapping[str, Any]
 
 
 def logs_folder(logs: str, root: Path) -> Path:

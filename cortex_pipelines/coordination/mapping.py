@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from cortex_pipelines.coordination.formats import read_records
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical, native_task
+from cortex_pipelines.coordination.settings import Fact
 
-Fact = Literal["task", "master", "outcome", "time", "duration", "tokens", "id"]
 FACTS: tuple[Fact, ...] = ("task", "master", "outcome", "time", "duration", "tokens", "id")
 NATIVE_ENDINGS = (".jsonl", ".ndjson")
 NAMES: Mapping[Fact, str] = {

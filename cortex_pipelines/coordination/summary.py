@@ -13,9 +13,10 @@ from cortex_pipelines.coordination.formats import ENDINGS, LogRecords, is_log_na
 from cortex_pipelines.coordination.guessing import SEEN, Guess, columns_of, guess_mapping, unknown_key
 from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
-from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, CoordinationSettings, log_files, log_lines
-from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, Fact, date_order, mapped_record
+from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, log_files, log_lines
+from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, date_order, mapped_record
 from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
+from cortex_pipelines.coordination.settings import CoordinationSettings, Fact
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings

@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.feedback.retention import build_interactions
-from cortex_pipelines.feedback.store import FeedbackSource, pinned_events
+from cortex_pipelines.feedback.settings import FeedbackSource
+from cortex_pipelines.feedback.store import pinned_events
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS

@@ -1,5 +1,9 @@
 """Settings of feedback: the ``feedback`` section of ``params.yaml``."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from cortex_pipelines.settings import PositiveInt, ProjectName, Row, Settings, Text
 
 
@@ -14,3 +18,11 @@ class FeedbackSettings(Settings):
 
     keep_days: PositiveInt
     """Retention time of events, in days; `cortex update` deletes whole months that are older."""
+
+
+@dataclass(frozen=True)
+class FeedbackSource:
+    """Location of the stored events, and their pin by ``take_feedback_pin``."""
+
+    settings: FeedbackSettings
+    pin: Mapping[str, Any]

@@ -12,7 +12,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from typing import Any
 from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.coordination.logs import CoordinationError, CoordinationSettings, read_logs, take_coordination_pin
+from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
+from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
-from cortex_pipelines.feedback.settings import FeedbackSettings
+from cortex_pipelines.feedback.settings import FeedbackSettings, FeedbackSource
 from cortex_pipelines.jsonl import line_start, open_for_append
 from cortex_pipelines.privacy.pseudonyms import is_forgotten_event
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -167,14 +167,6 @@ class EventLog:
         line = json.dumps({"at": timestamp, **event}, sort_keys=True) + "\n"
         with self._lock, open_for_append(self._path) as file:
             file.write(line_start(file) + line.encode("utf-8"))
-
-
-@dataclass(frozen=True)
-class FeedbackSource:
-    """Location of the stored events, and their pin by ``take_feedback_pin``."""
-
-    settings: FeedbackSettings
-    pin: Mapping[str, Any]
 
 
 def events_folder(settings: FeedbackSettings, root: Path) -> Path:

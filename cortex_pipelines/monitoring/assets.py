@@ -7,7 +7,7 @@ from time import monotonic
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.embeddings.encoder import sentence_part
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.jsonl import write_json

@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, shorten
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.monitoring.policy import last_decisions
 from cortex_pipelines.pages import heading, listing, page, paragraph, table
-from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.serving.reviews import WAITING, waiting_rows
 from cortex_pipelines.tracking.lineage import LineageNode
 from cortex_pipelines.tracking.recorded_versions import known_versions, run_ends
 from cortex_pipelines.tracking.registry import evolution
@@ -61,9 +62,7 @@ def status_rows(
 
 
 def count_rows(project: Project, name: str, partition: str | None) -> int:
-    folder = project.output(name, partition)
-    tables = project.graph.assets[name].tables
-    return sum(table_rows(folder / f"{table.name}.parquet") for table in tables)
+    return sum(map(table_rows, project.output(name, partition).glob("*.parquet")))
 
 
 def node_facts(project: Project) -> Callable[[LineageNode], str]:
@@ -73,7 +72,7 @@ def node_facts(project: Project) -> Callable[[LineageNode], str]:
 
     def describe(node: LineageNode) -> str:
         end = made_at.get(node.run_id or "")
-        facts = [f"{end:%Y-%m-%d %H:%M}" if end else "", f"commit {node.git_commit[:8]}" if node.git_commit else ""]
+        facts = [f"{end:%Y-%m-%d %H:%M}" if end else "", _commit_words(project.root, node.git_commit)]
         is_current = locked_version(stages, stage_address(node.name, node.partition)) == node.version
         if is_current and node.name in project.graph.assets:
             rows = count_rows(project, node.name, node.partition)
@@ -81,6 +80,18 @@ def node_facts(project: Project) -> Callable[[LineageNode], str]:
         return ", ".join(filter(None, facts))
 
     return describe
+
+
+@cache
+def _commit_words(root: Path, commit: str) -> str:
+    """A commit with its subject, if git has it."""
+    if not commit:
+        return ""
+    try:
+        subject = run_git(root / ".git", "log", "-1", "--format=%s", commit, "--").strip()
+    except SourceError:  # made in another clone
+        subject = ""
+    return f"commit {commit[:8]}" + (f" ({shorten(subject, 60, placeholder='…')})" if subject else "")
 
 
 def table_rows(path: Path) -> int:
@@ -95,6 +106,8 @@ _LINES = 20
 
 
 def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: str) -> str:
+    from cortex_pipelines.serving.reviews import WAITING, waiting_rows
+
     stale = [(row["asset"], row["partition"] or "all projects", row["reason"]) for row in rows if not row["fresh"]]
     parts = [
         heading("Outputs"),
@@ -180,10 +193,10 @@ class ModelScores:
 
 def project_data(project: Project) -> Iterator[tuple[str, ...]]:
     """Of each project: name, files, units of code, training examples, report."""
+    datasets = [name for name, asset in project.graph.assets.items() if asset.room == "datasets" and asset.partitioned]
     for name in project.partitions:
         examples = sum(
-            int(read_json(project.output(f"{kind}_dataset", name) / "metrics.json").get("rows_train", 0))
-            for kind in DATASETS
+            int(read_json(project.output(dataset, name) / "metrics.json").get("rows_train", 0)) for dataset in datasets
         )
         files = table_rows(project.output("repository_files", name) / "files.parquet")
         units = table_rows(project.output("code_units", name) / "units.parquet")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.release.settings import GateSettings
-from cortex_pipelines.statistics.intervals import wilson
 
 MEANINGS = {
     "improvement_over_base": "the bits per byte saved over the base, all tasks together",
@@ -182,6 +181,8 @@ def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysi
     if look:
         # interval of the difference of two proportions (Newcombe 1998, method 10)
         confidence = 1 - _ERROR / 2**look
+        from cortex_pipelines.statistics.intervals import wilson  # scipy is slow to import
+
         first = wilson(canary.failed, canary.answered, confidence)
         second = wilson(champion.failed, champion.answered, confidence)
         difference = first.estimate - second.estimate

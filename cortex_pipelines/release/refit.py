@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.prompts.examples import read_examples, sampled
-from cortex_pipelines.statistics.intervals import paired_bootstrap
+
+if TYPE_CHECKING:
+    from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 
 REFIT = "refit"
 """Folder of the weights in the release."""
@@ -22,7 +22,7 @@ def record_difference(
     served: Path,
     version: str,
     datasets: Mapping[str, Path],
-    scorer: ItemScorer,
+    scorer: "ItemScorer",
     settings: EvaluationSettings,
 ) -> None:
     """Write ``refit.json``: the judged version, and the mean absolute difference of the log probabilities of tokens.
@@ -30,6 +30,9 @@ def record_difference(
     The probe set is of the validation rows, which only the served weights were trained on: on code that neither or
     both have seen, they differ less. The bound is the upper end of an interval by bootstrap over files.
     """
+    from cortex_pipelines.prompts.examples import read_examples, sampled
+    from cortex_pipelines.statistics.intervals import paired_bootstrap
+
     probe = [
         example
         for task, folder in datasets.items()

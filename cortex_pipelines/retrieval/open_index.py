@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.embeddings.encoder import SentenceEncoder, sentence_part
 from cortex_pipelines.ingestion.pretrained_models import (
     WeightsError,
     absolute,
@@ -36,6 +37,9 @@ from cortex_pipelines.retrieval.search import Filters as Filters
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.search import SearchHit as SearchHit
 from cortex_pipelines.retrieval.vectors import model_digest
+
+if TYPE_CHECKING:
+    from cortex_pipelines.embeddings.encoder import SentenceEncoder
 
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"
@@ -65,17 +69,20 @@ def open_encoder(params: Parameters) -> PinnedEncoder:
     source = absolute(params.models.encoder)
     pin = resolve_model_pin(source, home)
     folder = weights_folder(source, pin, home)
-    loaded: list[SentenceEncoder] = []
-
     settings = params.retrieval
+
+    @cache
+    def load() -> "SentenceEncoder":
+        from cortex_pipelines.embeddings.encoder import SentenceEncoder
+
+        return SentenceEncoder(folder, settings.max_tokens, _BATCH, settings.threads, settings.precision)
 
     def encode(texts: Sequence[str]) -> Floats:
         if len(texts) <= MOST_TEXTS and "torch" not in sys.modules and is_supported(folder):
             return embed_queries(folder, texts, settings.max_tokens)
-        if not loaded:
-            tokens, threads = settings.max_tokens, settings.threads
-            loaded.append(SentenceEncoder(folder, tokens, _BATCH, threads, settings.precision))
-        return sentence_part(loaded[0].serve(texts))
+        from cortex_pipelines.embeddings.encoder import sentence_part
+
+        return sentence_part(load().serve(texts))
 
     return PinnedEncoder(model_digest(pin, settings.max_tokens), encode)
 

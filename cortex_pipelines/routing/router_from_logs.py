@@ -13,7 +13,7 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.coordination.formats import ENDINGS
 from cortex_pipelines.coordination.logs import CoordinationError
-from cortex_pipelines.coordination.mapping import Fact
+from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.coordination.summary import OwnLogs, open_logs
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, absolute, home_folder, resolve_model_pin
 from cortex_pipelines.routing.assets import embedder

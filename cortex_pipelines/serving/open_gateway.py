@@ -22,13 +22,13 @@ from cortex_pipelines.release.promote import conclude, find_model
 from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
 from cortex_pipelines.serving.deadlines import measure_speed
+from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.engines.engine import CACHE, AdapterFiles, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.project_catalogue import ADAPTER, catalogue_stamp, open_served_router, read_catalogue
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.output_filter import OutputFilter
-from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.keys import trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import verify

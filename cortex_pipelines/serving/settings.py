@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.security.access import Role
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Share, Threads
 
-EngineName = Literal["torch", "llama", "openai", "vllm"]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 

@@ -24,8 +24,8 @@ CASES = load_cases(__file__)
 IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])
 
 
-def adapted(root: Path, precision: Any = "fp32", **changes: Any) -> Any:
-    base = load_causal_model(resolve_base(pinned(root), root), precision)
+def adapted(root: Path, precision: Any = "fp32", quantisation: Any = None, **changes: Any) -> Any:
+    base = load_causal_model(resolve_base(pinned(root), root), precision, quantisation)
     model = with_new_adapter(base, settings(dropout=0.0, **changes))
     torch.manual_seed(3)
     with torch.no_grad():  # an update of zero would hide what one half does to the other
@@ -43,9 +43,13 @@ def step(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     return logits.detach(), layers
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 5e-2)])
-def test_outputs_and_gradients_are_those_of_peft(root: Path, precision: str, tolerance: float) -> None:
-    model = adapted(root, precision)
+@pytest.mark.parametrize(
+    ("precision", "quantisation", "tolerance"), [("fp32", None, 1e-4), ("bf16", None, 5e-2), ("fp32", "nf4", 1e-4)]
+)
+def test_outputs_and_gradients_are_those_of_peft(
+    root: Path, precision: str, quantisation: str | None, tolerance: float
+) -> None:
+    model = adapted(root, precision, quantisation)
     expected, gradients = step(model)
     with kernels.fused_lora(model) as count:
         assert count == 2 * 7

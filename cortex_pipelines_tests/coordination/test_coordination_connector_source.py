@@ -5,14 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from cortex_pipelines.coordination.assets import build_tables
-from cortex_pipelines.coordination.logs import (
-    CoordinationError,
-    CoordinationSettings,
-    CoordinationSource,
-    Logs,
-    pinned_outcomes,
-    read_logs,
-)
+from cortex_pipelines.coordination.logs import CoordinationError, Logs, pinned_outcomes, read_logs
+from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines_tests.ingestion.connected import database, declared

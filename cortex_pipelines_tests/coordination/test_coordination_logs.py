@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.data_tables import logs
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.coordination.assets import coordination_events
-from cortex_pipelines.coordination.logs import CoordinationError, CoordinationSource, read_logs, take_coordination_pin
+from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
 from cortex_pipelines.coordination.outcome_values import UNKNOWN_WORD
+from cortex_pipelines.coordination.settings import CoordinationSource
 from cortex_pipelines.timestamps import AMBIGUOUS
 from cortex_pipelines_tests.routing.logs import PARAMETERS
 

@@ -1,6 +1,7 @@
 """A base, data sets, a repository, and adapters trained on them, as inputs of evaluations."""
 
 import json
+from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -31,11 +32,11 @@ SETTINGS: dict[str, Any] = dict(read_yaml(Path(__file__).with_name("settings.yam
 class Workshop:
     """A base, data sets, and adapters trained on them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, write_base: Callable[[Path], Any] = tinymodel.write_tiny_base) -> None:
         self.root = root
         self.observed: dict[str, float] = {}
         self.outs: list[Path] = []
-        tinymodel.write_tiny_base(root / "base")
+        write_base(root / "base")
         self.datasets = tinymodel.write_datasets(root / "datasets")
         self.trained = self.adapter("trained", max_tokens=6000)
 

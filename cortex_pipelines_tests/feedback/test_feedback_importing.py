@@ -13,8 +13,8 @@ import yaml
 
 from cortex_pipelines.feedback.assets import interactions
 from cortex_pipelines.feedback.project_feedback import ImportSummary, RejectedLine, import_file
-from cortex_pipelines.feedback.settings import FeedbackSettings
-from cortex_pipelines.feedback.store import FeedbackError, FeedbackSource, open_store, take_feedback_pin
+from cortex_pipelines.feedback.settings import FeedbackSettings, FeedbackSource
+from cortex_pipelines.feedback.store import FeedbackError, open_store, take_feedback_pin
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections

@@ -8,7 +8,7 @@ from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.context import Excerpt, approximate_tokens
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.open_index import index_folder
-from cortex_pipelines.serving.project_services import ContextSource, index_context
+from cortex_pipelines.serving.project_context import ContextSource, index_context
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 

@@ -21,7 +21,8 @@ from cortex_pipelines.retrieval.notes.note import NewNote
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
-from cortex_pipelines.serving.project_services import open_notes, project_context, project_services
+from cortex_pipelines.serving.project_context import project_context
+from cortex_pipelines.serving.project_services import open_notes, project_services
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import ROOT, load_cases
 from cortex_pipelines_tests.retrieval.searchedproject import embed, encode, write

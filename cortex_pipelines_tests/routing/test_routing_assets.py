@@ -8,7 +8,8 @@ import pytest
 
 from cortex_pipelines.catalog import FIGURES
 from cortex_pipelines.coordination.assets import coordination_events
-from cortex_pipelines.coordination.logs import CoordinationSource, take_coordination_pin
+from cortex_pipelines.coordination.logs import take_coordination_pin
+from cortex_pipelines.coordination.settings import CoordinationSource
 from cortex_pipelines.ingestion import pretrained_models
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.evaluation.assets import task_router_evaluation

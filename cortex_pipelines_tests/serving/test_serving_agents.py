@@ -29,7 +29,8 @@ from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import create_app
-from cortex_pipelines.serving.project_services import index_context, project_services
+from cortex_pipelines.serving.project_context import index_context
+from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.serving.requests import completion
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.versioning.root import ProjectError

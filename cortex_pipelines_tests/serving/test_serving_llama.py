@@ -140,7 +140,7 @@ def test_another_base_or_architecture_than_the_file_is_refused(home: Path, tmp_p
     shutil.copytree(home / "base", root / "base")
     config = root / "base" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "mamba"}))
-    with pytest.raises(EngineError, match=r"architecture mamba .* `--engine torch` serves"):
+    with pytest.raises(EngineError, match=r"model type mamba.*`--engine torch` serves"):
         LlamaEngine(tinygateway.base_in(root), tinygateway.settings(), tmp_path / "cache")
 
 

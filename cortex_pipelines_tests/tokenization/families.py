@@ -53,6 +53,13 @@ def starcoder() -> Any:
     )
 
 
+def deepseek() -> Any:
+    """Byte-level BPE, digits apart; marks of gaps with a wide bar and a low block, not called special."""
+    ends = ("<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>")
+    gaps = (f"<\uff5cfim\u2581{place}\uff5c>" for place in ("begin", "hole", "end"))
+    return _wrapped(_byte_level(r"\d"), [*_plain(*gaps), *_special(*ends)], bos_token=ends[0], eos_token=ends[1])
+
+
 def qwen() -> Any:
     """Byte-level BPE after NFC; some marks are not called special."""
     tokenizer = _byte_level()

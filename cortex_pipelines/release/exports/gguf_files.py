@@ -1,7 +1,7 @@
 """Adapters and base models as GGUF, for llama.cpp and programs based on it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from cortex_pipelines.adapters.data.packing import token_texts
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
+from cortex_pipelines.models.family import FamilyError, GgufMap, family_of, rope_of
+from cortex_pipelines.models.shape import Shape, shape_of
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
 from cortex_pipelines.release.loading import A, B, Lora, read_lora
 
@@ -19,23 +21,35 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class GgufLayout:
-    architecture: str
+    """Names and order of a base's tensors in GGUF; ``heads`` of query and key, ``attention`` a layer of each kind."""
+
+    map: GgufMap
+    attention: tuple[str, ...]
     name_of: Callable[[str], str | None]
-    heads: dict[str, int]
+    heads: tuple[int, int]
+    context: int
+
+    @property
+    def architecture(self) -> str:
+        import gguf
+
+        return str(gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH[self.map.architecture]])
 
     def rows(self, name: str, count: int) -> npt.NDArray[np.int64]:
         """For each row of a layer's weights in GGUF, the row in transformers.
 
         A rotary embedding rotates pairs of rows of a head. Transformers stores the first row of every pair in the first
-        half of the head, llama.cpp stores a pair's rows next to each other.
+        half of the head, llama.cpp stores a pair's rows next to each other for some families. Where transformers stores
+        query, key and value of one head after the other, llama.cpp stores all queries first.
         """
-        heads = self.heads.get(name.rpartition(".")[2])
-        if heads is None:
-            return np.arange(count)
-        size = count // heads
-        head, position = np.divmod(np.arange(count), size)
-        rows: npt.NDArray[np.int64] = head * size + (position % 2) * (size // 2) + position // 2
-        return rows
+        last = name.rpartition(".")[2]
+        order, numbers = self.map.rows.get(last), np.arange(count)
+        heads = self.heads[last == "k_proj"]
+        if order == "pairs":
+            return numbers.reshape(heads, 2, -1).swapaxes(1, 2).reshape(-1)
+        if order == "heads":
+            return numbers.reshape(heads, 3, -1).swapaxes(0, 1).reshape(-1)
+        return numbers
 
 
 def layout_of(base: Path) -> GgufLayout:
@@ -43,16 +57,16 @@ def layout_of(base: Path) -> GgufLayout:
     import gguf
 
     config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    kind = config.get("model_type")
-    if kind != "llama":
-        raise ExportError(
-            f"bases of architecture {kind} cannot be exported to GGUF yet (llama can); "
-            "`--format merged` gives a model that llama.cpp's own converter takes"
-        )
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, int(config["num_hidden_layers"]))
-    heads = int(config["num_attention_heads"])
-    keys = int(config.get("num_key_value_heads") or heads)
-    return GgufLayout("llama", names.get_name, {"q_proj": heads, "k_proj": keys})
+    try:
+        family = family_of(config)
+    except FamilyError as error:
+        raise ExportError(str(error)) from error
+    if (refusal := family.export_refusal(config)) or family.gguf is None:
+        raise ExportError(f"{refusal}; `--format merged` gives a model that transformers loads")
+    shape = shape_of(config, family)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[family.gguf.architecture], shape.layers)
+    attention = tuple(family.gguf.rows) or family.targets[:1]
+    return GgufLayout(family.gguf, attention, names.get_name, (shape.heads, shape.kv_heads), shape.context)
 
 
 ADAPTER = "adapter.gguf"
@@ -175,7 +189,7 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
     config: dict[str, Any] = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
     writer = gguf.GGUFWriter(path, layout.architecture)
     writer.add_name(base.name)
-    _add_shape(writer, config)
+    _add_shape(writer, layout.map, config)
     _add_tokens(writer, load_tokenizer(base), int(config["vocab_size"]))
     for name, tensor in weights_of(base.folder):
         end = _WEIGHT if name.endswith(_WEIGHT) else _BIAS
@@ -186,33 +200,48 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
         if gguf_name is None or not name.endswith((_WEIGHT, _BIAS)):
             raise ExportError(f"layer {name} of {base.name} has no GGUF name")
         rows = tensor[layout.rows(layer, tensor.shape[0])]
+        if layer.endswith("norm"):
+            rows = rows + np.float32(layout.map.norm_offset)
         short = width == "fp16" and rows.ndim > 1
         writer.add_tensor(gguf_name + end, rows.astype(np.float16) if short else rows)
     _finish(writer)
 
 
-def _add_shape(writer: Any, config: dict[str, Any]) -> None:
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type", "default")
-    if kind != "default" or config.get("hidden_act", "silu") != "silu":
-        raise ExportError(
-            f"bases with rotary embeddings of type {kind} and {config.get('hidden_act')} activations cannot be written "
-            "as GGUF yet (default and silu can); `--format merged` gives a model that llama.cpp's own converter takes"
-        )
-    heads = int(config["num_attention_heads"])
-    size = int(config.get("head_dim") or config["hidden_size"] // heads)
-    writer.add_context_length(int(config["max_position_embeddings"]))
-    writer.add_embedding_length(int(config["hidden_size"]))
-    writer.add_block_count(int(config["num_hidden_layers"]))
-    writer.add_feed_forward_length(int(config["intermediate_size"]))
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(int(config.get("num_key_value_heads") or heads))
-    writer.add_key_length(size)
-    writer.add_value_length(size)
-    writer.add_rope_dimension_count(size)
+def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
+    import gguf
+
+    shape, rope = shape_of(config, family_of(config)), rope_of(config)
+    rotated = float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.hidden)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_rope_dimension_count(int(rotated * shape.head_dim))
     writer.add_rope_freq_base(float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0))
-    writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
-    writer.add_vocab_size(int(config["vocab_size"]))
+    writer.add_vocab_size(shape.vocabulary)
+    for name, key in layout.numbers.items():
+        getattr(writer, f"add_{name}")(config[key])
+    if rope["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(float(rope["factor"]))
+    elif rope["rope_type"] == "llama3":
+        writer.add_tensor("rope_freqs.weight", _llama3_factors(rope, shape))
+
+
+def _llama3_factors(rope: Mapping[str, Any], shape: Shape) -> Array:
+    """By what Llama 3.1 divides the frequency of each pair: long waves by the factor, short ones by 1."""
+    dimensions = np.arange(0, shape.head_dim, 2) / shape.head_dim
+    waves = 2 * np.pi * float(rope["rope_theta"]) ** dimensions
+    original, low, high = (float(rope[key]) for key in _LLAMA3)
+    share = np.clip((original / waves - low) / (high - low), 0, 1)
+    return (1 / ((1 - share) / float(rope["factor"]) + share)).astype(np.float32)
+
+
+_LLAMA3 = ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor")
 
 
 def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:

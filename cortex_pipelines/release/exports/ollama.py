@@ -99,7 +99,7 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
     layout = layout_of(folder)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
     correlations = []
-    for weight_name, weights in weights_of(folder, tuple(f"{end}.weight" for end in layout.heads)):
+    for weight_name, weights in weights_of(folder, tuple(f"{end}.weight" for end in layout.attention)):
         layer = weight_name.removesuffix(".weight")
         name = f"{layout.name_of(layer)}.weight"
         if name not in tensors:

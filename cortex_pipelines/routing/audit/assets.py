@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.pages import SAMPLE, render

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.evaluation.report import routing_report

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
-from cortex_pipelines.release.exports.gguf_files import Width
+from cortex_pipelines.release.exports.gguf_files import Width, layout_of
 from cortex_pipelines.release.exports.source import ExportError
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -27,13 +27,14 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.engines.grammar import opening_rules, whole_grammar
 from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
-from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest, model_file
+from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
-_BOUNDS = {"fp32": 1e-3, "fp16": 0.05}
-"""Largest difference (nats) between llama.cpp's and torch's log-probabilities of likely tokens."""
+_BOUND_FP16 = 0.05
+"""Largest difference (nats) between llama.cpp's and torch's log-probabilities of likely tokens; that of fp32 depends
+on the family."""
 
 _LIKELIEST = 32
 """Tokens compared after each prompt."""
@@ -52,17 +53,18 @@ class LlamaEngine(QueuedEngine):
         self._processes: OrderedDict[str | None, LlamaProcess] = OrderedDict()
         self._loaded: dict[str, LoadedAdapter] = {}
         self._starting = threading.Lock()
-        ends = model_file(base, "generation_config.json").get("eos_token_id")
-        super().__init__(tokenizer, model_file(base, "config.json").get("max_position_embeddings"), ends, settings)
-        self._limits = self.window, settings.threads
-        width: Width = "fp32" if settings.precision == "fp32" else "fp16"
-        self._bound = _BOUNDS[width]
-        self._files = LlamaFiles(base, width, cache)
-        self._probes = token_ids(tokenizer, PROMPTS)
+        super().__init__(base, tokenizer, settings)
         try:
-            self._base = self._files.base()
+            layout = layout_of(base.folder)
         except ExportError as error:
             raise EngineError(f"{error}; `--engine torch` serves this base") from error
+        self.window = min(self.window, layout.context)
+        self._limits = self.window, settings.threads
+        width: Width = "fp32" if settings.precision == "fp32" else "fp16"
+        self._bound = layout.map.bound if width == "fp32" else _BOUND_FP16
+        self._files = LlamaFiles(base, width, cache)
+        self._probes = token_ids(tokenizer, PROMPTS)
+        self._base = self._files.base()
         self._processes[None] = self._start(None)
         self._base_answers = self._answers(self._processes[None])
         if (difference := _largest_difference(self._base_answers, self._base.expected_logprobs)) > self._bound:

@@ -15,11 +15,12 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.models.family import FamilyError, family_of, first
 from cortex_pipelines.release.exports.source import relative_difference
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import (
@@ -34,7 +35,7 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-from cortex_pipelines.tokenization.text_encoder import token_ids
+from cortex_pipelines.tokenization.text_encoder import encoder_of, token_ids
 
 
 @dataclass
@@ -50,10 +51,15 @@ _Load = tuple[Callable[[], LoadedAdapter], Future[LoadedAdapter]]
 class QueuedEngine(Engine):
     """An engine with one thread; the engines on it add ``load`` and ``_deltas``."""
 
-    def __init__(self, tokenizer: Any, window: int | None, declared_ends: Any, settings: ServingSettings) -> None:
-        """``declared_ends`` is ``eos_token_id`` of the base's generation settings; the engine starts the thread."""
-        super().__init__(tokenizer, window, settings)
-        every = declared_ends if isinstance(declared_ends, list) else [declared_ends]
+    def __init__(self, base: BaseModel, tokenizer: Any, settings: ServingSettings) -> None:
+        """Answers end at what base and family declare; the engine starts the thread."""
+        config = model_file(base, "config.json")
+        super().__init__(tokenizer, first(config, ("max_position_embeddings", "n_positions")), settings)
+        declared = first(model_file(base, "generation_config.json") | config, ("eos_token_id",), [])
+        every = declared if isinstance(declared, list) else [declared]
+        controls = encoder_of(tokenizer).controls
+        with suppress(FamilyError):  # torch serves what transformers knows
+            every = [*every, *(controls.get(token) for token in family_of(config, controls).ends)]
         self._ends = frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)
         self._work: queue.Queue[QueuedRequest | _Load | None] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="model", daemon=True)

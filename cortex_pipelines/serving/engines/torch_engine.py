@@ -43,9 +43,7 @@ class TorchEngine(QueuedEngine):
         self._active_version: str | None = None
         self._passes: LRUCache[str | None, tuple[tuple[int, ...], Any]] = LRUCache(settings.adapters + 1)
         """Tokens and KV cache of each adapter's last answer."""
-        base_window = getattr(self._model.config, "max_position_embeddings", None)
-        ends = getattr(self._model.generation_config, "eos_token_id", None)
-        super().__init__(self._base.tokenizer, base_window, ends, settings)
+        super().__init__(base, self._base.tokenizer, settings)
         self._thread.start()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:

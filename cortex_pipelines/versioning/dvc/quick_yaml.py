@@ -100,6 +100,14 @@ def _pair(part: str) -> bytes:
     return pickle.dumps(next(iter(parsed.items())))
 
 
+def parsed_quickly(text: str) -> Any:
+    """A text as plain values; None for what only the parser of YAML 1.2 can say."""
+    try:
+        return None if text.startswith("%") else _quickly(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        return None
+
+
 def _quickly(text: str) -> Any:
     _read_as_yaml12()
     return yaml.load(text, _Yaml12)  # nosec B506: safe

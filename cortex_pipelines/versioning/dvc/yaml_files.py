@@ -19,7 +19,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.settings import UnquotedError
-from cortex_pipelines.versioning.dvc.quick_yaml import parsed_lock
+from cortex_pipelines.versioning.dvc.quick_yaml import parsed_lock, parsed_quickly
 from cortex_pipelines.versioning.merging.conflicts import Conflict, marker_line
 from cortex_pipelines.versioning.root import ProjectError
 
@@ -84,7 +84,7 @@ def parse_yaml(data: bytes, name: str) -> Any:
 def _parsed(text: str, name: str) -> Any:
     """A YAML text as plain values; copying is far cheaper than parsing."""
     try:
-        loaded = parsed_lock(text) or YAML(typ="safe").load(text)
+        loaded = parsed_lock(text) or parsed_quickly(text) or YAML(typ="safe").load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None

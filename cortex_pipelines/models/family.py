@@ -1,0 +1,138 @@
+"""Families of base models: what differs between them, as one file a family in ``families/``."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent / "families"
+
+
+class FamilyError(ValueError):
+    """A base is of no family that is known, or of one that cannot do what is asked."""
+
+
+@dataclass(frozen=True)
+class GgufMap:
+    """What a family's GGUF needs beside gguf's own map of its tensors' names.
+
+    Args:
+        architecture: Name in ``gguf.MODEL_ARCH``.
+        activations: Activations that llama.cpp computes for it.
+        rope: Kinds of rotary embeddings that can be written.
+        numbers: ``add_<name>`` of gguf's writer to the key of ``config.json`` that has its value.
+        rows: Last part of a layer's name to the order in which llama.cpp has its rows: ``pairs`` of the rotary
+            embedding side by side, or query, key and value of all ``heads`` apart.
+        norm_offset: Added to the weights of norms.
+        bound: Largest difference (nats) of llama.cpp's log-probabilities from torch's, both in float32.
+        sliding: Whether llama.cpp computes attention in a sliding window; if not, the window limits the context.
+    """
+
+    architecture: str
+    activations: tuple[str, ...]
+    rope: tuple[str, ...]
+    numbers: Mapping[str, str]
+    rows: Mapping[str, str] = field(default_factory=dict)
+    norm_offset: float = 0.0
+    bound: float = 1e-3
+    sliding: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of base models.
+
+    Args:
+        name: Name of its file.
+        about: Models that belong to it.
+        model_type: As in ``config.json``.
+        targets: Names of the layers that LoRA adapts by ``all-linear``.
+        fim: Marks before a gap's prefix, before its suffix, and at the end; None if its models were trained without, or
+            in another order: they see the code after a gap first.
+        turn: Mark that begins a turn in its chat template.
+        ends: Tokens that end an answer, beside those that the base declares.
+        context: Tokens of its usual models.
+        gated: Whether its feed-forward layers have a gate, a third matrix.
+        gguf: None if llama.cpp does not know it.
+        token: Token that tells it from other families of its ``model_type``.
+        refusal: Why it cannot be trained; empty if it can.
+    """
+
+    name: str
+    about: str
+    model_type: str
+    targets: tuple[str, ...]
+    fim: tuple[str, str, str] | None
+    turn: str | None
+    ends: tuple[str, ...]
+    context: int
+    gated: bool
+    gguf: GgufMap | None
+    token: str = ""
+    refusal: str = ""
+
+    def export_refusal(self, config: Mapping[str, Any]) -> str:
+        """Why a base of this family cannot be written as GGUF; empty if it can."""
+        if self.gguf is None:
+            return f"llama.cpp does not know the family {self.name}"
+        kind, activation = rope_of(config).get("rope_type", "default"), activation_of(config)
+        if kind not in self.gguf.rope:
+            can = " and ".join(self.gguf.rope)
+            return f"rotary embeddings of type {kind} cannot be written as GGUF yet (for {self.name}: {can})"
+        if activation not in self.gguf.activations:
+            return f"llama.cpp does not compute {activation} in models of the family {self.name}"
+        return ""
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """All families by name."""
+    return {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def _read(path: Path) -> Family:
+    with path.open(encoding="utf-8") as file:
+        values = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    gguf = values.pop("gguf")
+    return Family(path.stem, gguf=GgufMap(**_fixed(gguf)) if gguf else None, **_fixed(values))
+
+
+def _fixed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def family_of(config: Mapping[str, Any], tokens: Collection[str] = ()) -> Family:
+    """The family of a base by its ``config.json`` and its added tokens; FamilyError names those that there are."""
+    kind = config.get("model_type")
+    of_type = [family for family in families().values() if family.model_type == kind]
+    for family in of_type:
+        if family.token and family.token in tokens:
+            return family
+    for family in of_type:
+        if not family.token:
+            return family
+    raise FamilyError(
+        f"no family of bases has the model type {kind}; there is: "
+        f"{', '.join(sorted({family.model_type for family in families().values()}))}; choose another base "
+        "(`cortex models` lists some), or add a file to cortex_pipelines/models/families"
+    )
+
+
+def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters of the rotary embeddings; where kinds of layers differ, those of layers that see all of the text."""
+    rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    found = rope.get("full_attention", rope)
+    return {**found, "rope_type": found.get("rope_type") or found.get("type") or "default"}
+
+
+def activation_of(config: Mapping[str, Any]) -> str:
+    keys = ("hidden_activation", "hidden_act", "activation_function")
+    return next((str(config[key]) for key in keys if config.get(key)), "silu")
+
+
+def first(config: Mapping[str, Any], keys: Iterable[str], default: Any = None) -> Any:
+    """The first value that is there, as families call the same number by other names."""
+    return next((config[key] for key in keys if config.get(key) is not None), default)

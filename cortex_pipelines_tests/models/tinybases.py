@@ -1,0 +1,64 @@
+"""A random base of each family, of two layers, with a tokenizer of the family's kind."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines_tests.tokenization import families as tokenizers
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+}
+LLAMA3_ROPE = {
+    **{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+    **{"original_max_position_embeddings": 64, "rope_theta": 10000.0},
+}
+LINEAR_ROPE = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, "rotary_dim": 8}
+T5 = {"d_model": 64, "d_ff": 96, "num_layers": 2, "num_heads": 4, "d_kv": 16}
+GRANITE = {"attention_multiplier": 0.2, "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 2.0}
+GEMMA = {"num_hidden_layers": 6, "sliding_window": 32, "query_pre_attn_scalar": 16}
+
+BASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
+    "llama": ("llama", tokenizers.llama3, {**SIZES, "rope_parameters": LLAMA3_ROPE}),
+    "deepseek": ("llama", tokenizers.deepseek, {**SIZES, "rope_parameters": LINEAR_ROPE}),
+    "qwen2": ("qwen2", tokenizers.qwen, SIZES),
+    "qwen3": ("qwen3", tokenizers.qwen, {**SIZES, "tie_word_embeddings": True}),
+    "starcoder2": ("starcoder2", tokenizers.starcoder, SIZES),
+    "gemma3": ("gemma3_text", tokenizers.gemma, {**SIZES, **GEMMA}),
+    "granite": ("granite", tokenizers.starcoder, {**SIZES, **GRANITE}),
+    "mistral": ("mistral", tokenizers.llama2, SIZES),
+    "phi3": ("phi3", tokenizers.phi, {**SIZES, "original_max_position_embeddings": 512}),
+    "gpt_neox": ("gpt_neox", tokenizers.neox, {**SIZES, "num_key_value_heads": 4}),
+    "codegen": ("codegen", tokenizers.neox, GPT2),
+    "t5": ("t5", tokenizers.t5, T5),
+}
+"""Family to the type of its model, its tokenizer, and sizes."""
+
+
+def write_base(folder: Path, family: str) -> Path:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    kind, make_tokenizer, sizes = BASES[family]
+    tokenizer = make_tokenizer()
+    folder.mkdir(parents=True)
+    tokenizer.save_pretrained(folder)
+    marks = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
+    marks |= {"pad_token_id": 0, "decoder_start_token_id": 0} if kind == "t5" else {}
+    # a spread by which tokens influence one another enough to tell answers apart
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), initializer_range=0.15, **marks, **sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = (AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM).from_config(config)
+        for weights in model.parameters():
+            if weights.ndim == 1:  # norms and biases begin as ones and zeros, which would hide a mistake
+                weights.data += torch.randn(weights.shape) * 0.1
+        model.save_pretrained(folder)
+    return folder
