@@ -8,15 +8,17 @@ those of running ones, even if process ids are reused or belong to another conta
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+_PACKAGE = Path(__file__).parent
 _MARK = ".aside"
 _TEMPORARY = "cortex-"
 _MODE = 0o7777
@@ -53,6 +55,22 @@ def atomic_file(path: Path, durable: bool = True, staging: Path | None = None) -
     finally:
         os.close(handle)
         scratch.unlink(missing_ok=True)
+
+
+def unless_passed(mark: Path, state: str, check: Callable[[], None]) -> None:
+    """Run a check that takes long only if what it depends on changed; ``mark`` has the digest of what passed last."""
+    digest = hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
+    if mark.is_file() and mark.read_text(encoding="utf-8") == digest:
+        return
+    check()
+    if mark.parents[1].is_dir():
+        write_whole(mark, digest)
+
+
+def package_state(folder: str = "") -> str:
+    """Names, sizes and times of the package's files, of all or below a folder."""
+    found = sorted(_PACKAGE.joinpath(folder).rglob("*.*"))
+    return str([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found if path.suffix != ".pyc"])
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

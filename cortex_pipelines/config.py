@@ -1,7 +1,6 @@
 """``params.yaml`` as typed, validated objects."""
 
-import hashlib
-import json
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -11,7 +10,7 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.atomic import package_state, unless_passed
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.check.settings import CheckSettings
 from cortex_pipelines.coordination.settings import CoordinationSettings
@@ -40,7 +39,7 @@ from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings, RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
-from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, Effective, ParameterLayout
+from cortex_pipelines.versioning.parameters import Effective, ParameterLayout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -219,18 +218,12 @@ PER_PROJECT = LAYOUT.per_project
 def resolve(root: Path, file: Path | None = None) -> Effective:
     """The parameters of a project, or of ``file``; ProjectError names a wrong key, or a location that looks private."""
     effective = resolve_parameters(root, LAYOUT, file)
-    _refuse_private(effective.parameters, root / _SEEN)
+    _refuse_private(effective.parameters, root / ".cortex" / "cache" / "harmless-locations")
     return effective
 
 
-_SEEN = Path(".cortex", "cache", "harmless-locations")
-
-
-def _refuse_private(params: Parameters, seen: Path) -> None:
-    """ProjectError: a source's location, which is copied verbatim to locks and histories, looks private.
-
-    What was found harmless is noted in ``seen``: the detectors take longer to import than most commands run.
-    """
+def _refuse_private(params: Parameters, mark: Path) -> None:
+    """ProjectError: a source's location, which is copied verbatim to locks and histories, looks private."""
     locations = {"coordination.logs": params.coordination.logs, "feedback.events": params.feedback.events}
     tables = {f"coordination.sources.{number}": source for number, source in enumerate(params.coordination.sources)}
     for name, project in params.projects.items():
@@ -242,16 +235,18 @@ def _refuse_private(params: Parameters, seen: Path) -> None:
                     locations[f"{key}.{field}"] = location
             if isinstance(source, DltSource):
                 tables[key] = source
-    known = f"{json.dumps(locations)}\n{tables}\n{params.privacy}\n{_detectors()}"
-    digest = hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
-    if seen.is_file() and seen.read_text() == digest:
-        return
+    state = f"{locations}\n{tables}\n{params.privacy}\n{package_state('privacy')}"
+    # what recognises private values takes longer to import than most commands run
+    unless_passed(mark, state, partial(_look_for_private, params.privacy, locations, tables))
+
+
+def _look_for_private(settings: PrivacySettings, locations: dict[str, str], tables: dict[str, DltSource]) -> None:
     from cortex_pipelines.privacy.paths import PathRedactor
     from cortex_pipelines.privacy.pseudonyms import logs_key
     from cortex_pipelines.privacy.records import redact_record
 
-    pseudonym_key = logs_key(params.privacy)
-    redactor = PathRedactor(params.privacy, pseudonym_key)
+    pseudonym_key = logs_key(settings)
+    redactor = PathRedactor(settings, pseudonym_key)
     for key, location in locations.items():
         _, redactions = redactor.redact(location)
         if redactions:
@@ -261,20 +256,12 @@ def _refuse_private(params: Parameters, seen: Path) -> None:
                 "path or a symbolic link; a name that is harmless goes into privacy.allowed"
             )
     for key, table in tables.items():
-        if private := redact_record(table.rest, params.privacy, pseudonym_key).redactions:
+        if private := redact_record(table.rest, settings, pseudonym_key).redactions:
             raise ProjectError(
                 f"params.yaml: {key}.rest contains what looks private ({private[0].rule}) and "
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )
-    if seen.parents[1].is_dir():
-        write_whole(seen, digest)
-
-
-def _detectors() -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the files that say what is private."""
-    files = [path for path in sorted((PACKAGE_PARENT / PACKAGE / "privacy").rglob("*.*")) if path.suffix != ".pyc"]
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def load_parameters(root: Path, file: Path | None = None) -> Parameters:

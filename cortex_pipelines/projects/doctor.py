@@ -1,12 +1,13 @@
 """``cortex doctor``: check this machine and say how to get what is missing."""
 
-import importlib.metadata
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from cortex_pipelines.projects import backups
 from cortex_pipelines.tracking import store
@@ -17,6 +18,7 @@ from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.dvc.repair import find_undeclared
 from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.merging.conflicts import find_conflicts
+from cortex_pipelines.versioning.packages import found_versions
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 
 _GATEWAY = ("fastapi", "jwt", "mcp", "opentelemetry", "prometheus_client", "sse_starlette", "strawberry", "uvicorn")
@@ -110,14 +112,12 @@ def _packages(root: Path) -> Iterator[CheckResult]:
     if not constraints.exists():
         return
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text("utf-8"), re.MULTILINE)
-    mismatches = []
-    for name, pinned_version in pinned:
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # a package for tests only, or for another platform
-        if installed.partition("+")[0] != pinned_version:
-            mismatches.append(f"{name} {installed} (pinned {pinned_version})")
+    installed = found_versions()
+    mismatches = [
+        f"{name} {there} (pinned {version})"
+        for name, version in pinned  # one that is not there is for tests only, or for another platform
+        if (there := installed.get(canonicalize_name(name), version)).partition("+")[0] != version
+    ]
     yield CheckResult(
         "packages as pinned",
         not mismatches,

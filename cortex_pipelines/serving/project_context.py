@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cortex_pipelines.config import Parameters
-from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError, weights_folder
 from cortex_pipelines.retrieval.context import (
     APPROXIMATION,
     LEAST_BUDGET,
@@ -22,7 +22,7 @@ from cortex_pipelines.retrieval.open_index import open_searcher, reading_limits
 from cortex_pipelines.retrieval.project_index import open_project_searcher, project_text
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 
 _TOKENIZER = "tokenizer.json"
 _BESIDES = 0.1
@@ -94,9 +94,9 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
 def _counter(project: Project) -> TokenCounter:
     """The base's tokenizer if it is unpacked, else the approximation."""
     from cortex_pipelines.adapters.model.base_model import BaseModelError, base_name, resolve_base
-    from cortex_pipelines.release.open_model import pinned_base
 
-    pinned = pinned_base(project)
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.base")
+    pinned = PinnedModel(load_parameters(project.root).models.base, pin or {})
     try:
         folder = weights_folder(pinned.source, pinned.pin, project.root)
         unpacked_models = project.state / "cache" / "models"

@@ -5,9 +5,11 @@ it makes the asset stale instead of conflicting with what a team has installed. 
 in ``data/parameters/packages.json``, where the stages of ``dvc.yaml`` read those that concern them.
 """
 
+import re
 import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 PYTHON = "python"  # name under which the interpreter stands: its minor version, of assets that parse Python with it
 PARSERS_OF_PYTHON = frozenset({"ast", "tokenize"})
@@ -66,6 +68,18 @@ def distributions(modules: frozenset[str]) -> tuple[str, ...]:
 
 
 @cache
+def found_versions() -> dict[str, str]:
+    """Version of each installed distribution by normalised name, from the names of their folders: to parse what is in
+    them takes longer than most commands."""
+    found: dict[str, str] = {}
+    for entry in sys.path:
+        for path in Path(entry).glob("*.dist-info"):
+            name, _, number = path.stem.rpartition("-")
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), number)
+    return found
+
+
+@cache
 def installed() -> dict[str, str]:
     """Version of each distribution in ``DISTRIBUTIONS``, and of Python."""
     names = {name for distributed in DISTRIBUTIONS.values() for name in distributed}
@@ -73,7 +87,7 @@ def installed() -> dict[str, str]:
     for name in sorted(names):
         try:
             # without the build: PyTorch for the processor and for CUDA are one version
-            versions[name] = version(name).partition("+")[0]
+            versions[name] = (found_versions().get(name) or version(name)).partition("+")[0]
         except PackageNotFoundError:
             versions[name] = ABSENT
     return versions

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.atomic import package_state, unless_passed, write_whole
 from cortex_pipelines.versioning import parameters
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dvc.yaml_files import yaml_text
@@ -98,8 +98,14 @@ def write(project: Project) -> Path:
 def check(project: Project) -> None:
     """Raises ProjectError: ``dvc.yaml`` differs from what the graph and the projects give."""
     path = project.root / "dvc.yaml"
-    if not path.exists() or path.read_text(encoding="utf-8") != render(project):
-        raise ProjectError(_OUTDATED)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def compare() -> None:
+        if text != render(project):
+            raise ProjectError(_OUTDATED)
+
+    state = f"{text}\n{json.dumps(project.effective.files, sort_keys=True)}\n{package_state()}"
+    unless_passed(project.state / "cache" / "dvc-yaml", state, compare)
 
 
 def check_stages(project: Project) -> None:
