@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,6 @@ class _Interrupted(click.ClickException):
     exit_code = 130  # as shells have it for Ctrl-C
 
 
-def _is_not_retry_notice(record: logging.LogRecord) -> bool:
-    """False for dagster-postgres's retry notices, since its error is shown in the end."""
-    return not str(record.msg).startswith("Retrying failed database connection")
-
-
 @click.group(
     cls=_Cortex,
     invoke_without_command=True,
@@ -97,11 +93,10 @@ def _is_not_retry_notice(record: logging.LogRecord) -> bool:
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
     """Train models on a team's code and agent logs, with reproducible data."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING if debug else logging.ERROR, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
-    logging.getLogger().addFilter(_is_not_retry_notice)
-    # at each start it mentions a package that only speeds up 4-bit inference on some processors
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if not debug and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what libraries warn of is for those who develop this
     gc.set_threshold(50_000)  # what is imported is never garbage: collecting it was a fifth of a short command
     if ctx.invoked_subcommand in _READING:  # a second thread of linear algebra only waits
         os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,59 +1,63 @@
 """Commands that build assets, and bring Dagster and MLflow in line with DVC."""
 
 import os
-import signal
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cortex_pipelines.cli.console import current_project, open_workspace, say
 from cortex_pipelines.cli.groups import suggestion
+from cortex_pipelines.interrupts import ending_on_interrupt
 from cortex_pipelines.versioning.root import ProjectError
 
 if TYPE_CHECKING:
     from cortex_pipelines.orchestration.runs import RunOutcome
+    from cortex_pipelines.progress import Steps
     from cortex_pipelines.versioning.project import Project
 
 
 def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
-    """Report failures and exit with an error if there are any."""
+    """Say what failed, or which models were judged and what to do next; exit with an error if anything failed."""
+    from cortex_pipelines.orchestration.planning import unused_code
+    from cortex_pipelines.release.gates import read_verdict
+    from cortex_pipelines.release.ledger import project_models
+    from cortex_pipelines.release.promotion import may_be_promoted, verdict_folder
+    from cortex_pipelines.versioning.lock_file import stage_address
+
     for address, error in outcome.failed.items():
         say(f"FAILED {address}: {error}")
     if outcome.failed:
-        from cortex_pipelines.orchestration.planning import unused_code
-
-        say(*unused_code(project, outcome.failed))
+        say(*unused_code(project, outcome.failed), "correct that and run again: what was built is kept")
         sys.exit(1)
+    promotable = False
+    for model in project_models(project):
+        if stage_address(f"{model.asset}_release", model.partition) in outcome.made:
+            verdict = read_verdict(verdict_folder(project.root, model)) or {}
+            if passed := may_be_promoted(project.root, model):
+                say(f"{model.name}: its new version passed the gate; it serves after `cortex promote {model.name}`")
+            elif verdict.get("verdict") != "promoted":
+                say(f"{model.name}: its new version is held back: {verdict.get('reason')}")
+            promotable |= passed
+    if outcome.made and "DVC_STAGE" not in os.environ:
+        say(f"next: {'`cortex promote`' if promotable else '`cortex summary` shows what came of it'}")
 
 
 @contextmanager
-def _counted(project: "Project", partition: str | None, among: Collection[str]) -> Iterator[None]:
+def _counted(project: "Project", partition: str | None, among: Collection[str]) -> "Iterator[Steps]":
     """Count the steps of a run; Ctrl-C and SIGTERM say how many were built."""
     from cortex_pipelines.orchestration.planning import plan_stages
     from cortex_pipelines.progress import Steps
     from cortex_pipelines.versioning.lock_file import split_address
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
     planned = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in among]
-    before = signal.signal(signal.SIGTERM, stop)
     try:
-        with Steps({step.address: step.seconds for step in planned}) as steps:
-            yield
+        with Steps({step.address: step.seconds for step in planned}) as steps, ending_on_interrupt():
+            yield steps
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; {steps.done} of {steps.total} built; run again to continue") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _count_stages(project: "Project", partition: str | None, among: Collection[str]) -> int:
-    from cortex_pipelines.orchestration.planning import stages_of
-
-    return sum(name in among for name, _ in stages_of(project, partition))
 
 
 @click.command(epilog="Example: cortex run code_units --project flask")
@@ -61,6 +65,7 @@ def _count_stages(project: "Project", partition: str | None, among: Collection[s
 @click.option("--project", "partition", help="Only this project.")
 @click.option("--upstream", is_flag=True, help="Also whatever ASSETS are made from and is stale.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
+@ending_on_interrupt()
 def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_plan: bool) -> None:
     """Build only the named ASSETS; without names, everything that is stale.
 
@@ -68,6 +73,7 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
     """
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.location import sync_project
+    from cortex_pipelines.orchestration.planning import stages_of
     from cortex_pipelines.versioning.lock_file import split_address
 
     addresses = [split_address(asset) for asset in assets]
@@ -84,31 +90,42 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
         return
     project, definitions, instance = open_workspace()
     _check_names(project, assets, partition)
-    if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds the locks that a sync needs
-        sync_project(project, definitions, instance)
-    if upstream or not assets:
-        among = project.graph.upstream(assets) if assets else _buildable_assets(project)
-        with _counted(project, partition, among):
-            outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
-        unchanged = _count_stages(project, partition, among) - len(outcome.made) - len(outcome.failed)
-        fresh = f"; {unchanged} unchanged" if unchanged > 0 else ""
-        say(f"{len(outcome.made)} made{fresh}" if outcome.made else "nothing is stale")
-        if outcome.made and not outcome.failed:
-            say("next: `cortex summary` shows what came of it")
-        _report_outcome(outcome, project)
+    if "DVC_STAGE" in os.environ:  # DVC holds the locks that a sync needs, and counts its stages itself
+        _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
+    sync_project(project, definitions, instance)
+    among = set(assets) or _buildable_assets(project)
+    if upstream:
+        among = project.graph.upstream(among)
+    with _counted(project, partition, among) as steps:
+        if upstream or not assets:
+            outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
+        else:
+            outcome = _run_named(project, definitions, instance, assets, partition)
+    unchanged = sum(name in among for name, _ in stages_of(project, partition)) - steps.done - len(outcome.failed)
+    fresh = f"; {unchanged} unchanged" if unchanged > 0 else ""
+    say(f"{steps.done} made{fresh}" if steps.done else "nothing is stale" if not outcome.failed else "nothing made")
+    _report_outcome(outcome, project)
+
+
+def _run_named(
+    project: "Project", definitions: Any, instance: Any, assets: tuple[str, ...], partition: str | None
+) -> "RunOutcome":
+    from cortex_pipelines.orchestration import runs
+
     outcome = runs.RunOutcome()
     for partitioned, names in runs.split_by_partitioning(project, assets):
         parts: tuple[str | None, ...] = project.partitions if partitioned else (None,)
         for part in (partition,) if partitioned and partition else parts:
             outcome += runs.run_assets(project, definitions, instance, names, part)
-    _report_outcome(outcome, project)
+    return outcome
 
 
 @click.command(epilog="Example: cortex retrain --plan")
 @click.argument("model", required=False)
 @click.option("--plan", "only_plan", is_flag=True, help="Show the decisions; run nothing.")
 @click.option("--anyway", is_flag=True, help="Train whatever is stale, whatever the policy says.")
+@ending_on_interrupt()
 def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
     """Make what is stale, and train those models again that the policy of retraining names.
 
@@ -185,6 +202,7 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
 
 
 @click.command(epilog="Example: dvc repro && cortex sync")
+@ending_on_interrupt()
 def sync() -> None:
     """Synchronise Dagster, MLflow and the registry's aliases with DVC."""
     from cortex_pipelines.orchestration.location import sync_aliases, sync_project

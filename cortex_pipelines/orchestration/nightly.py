@@ -22,7 +22,7 @@ from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, failure, run_step
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, run_step, told
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dagster.staleness import Staleness, observe_pins
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
@@ -152,10 +152,8 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
 
     @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
     def pins_op(context: dg.OpExecutionContext) -> Iterator[Any]:
-        try:
+        with told(context):
             changed_pins = update_pins(project.root)
-        except Exception as error:
-            raise failure(error, context.retry_number) from error
         context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
         yield dg.Output(None, metadata={"pins moved": ", ".join(changed_pins) or "none"})
 
@@ -219,11 +217,9 @@ def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:
         out={"projects": dg.DynamicOut(RetrainingJob), "shared": dg.Out(RetrainingJob)},
     )
     def op(context: dg.OpExecutionContext) -> Iterator[Any]:
-        try:
+        with told(context):
             project, _ = nightly.open_project(context)
             outdated = plan_retraining(project, dvc_views(project))
-        except Exception as error:
-            raise failure(error, context.retry_number) from error
         awaiting_promotion = {
             model.partition for model in project_models(project) if may_be_promoted(project.root, model)
         }
@@ -275,10 +271,8 @@ def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) ->
     def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
         project, _ = nightly.open_project(context)
         model = ReleasedModel(str(asset.registers), todo.project)
-        try:
+        with told(context):
             entries = promote_passed(project, REASON, deployment(project, {}), context.log.info, models=[model])
-        except Exception as error:
-            raise failure(error, context.retry_number) from error
         for entry in entries:
             context.log.info(entry.describe())
         # A gate names the champion it compared with; rerun, it finds the same verdict in its cache.

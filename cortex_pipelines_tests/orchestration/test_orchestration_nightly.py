@@ -1,4 +1,5 @@
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,74 @@ def test_a_model_that_was_trained_already_does_not_rest_when_the_run_goes_on(ben
     result = night(bench)
     assert ("loud-a", "nightly") not in decisions
     assert "page[a]" in materialised(result)
+
+
+LOCATION = """
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from cortex_pipelines.orchestration import nightly
+from cortex_pipelines.versioning import materialise
+from cortex_pipelines_tests.orchestration.test_orchestration_nightly import job
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+ROOT = Path(__file__).parent
+
+def deaf(*_, **__):
+    (ROOT / ".dagster" / "began").touch()
+    try:
+        time.sleep(60)
+    except BaseException:  # as some libraries do
+        pass
+    try:
+        time.sleep(60)
+    except BaseException as error:
+        raise TimeoutError("connection timed out") from error
+
+materialise.arguments = deaf
+nightly.update_pins = lambda root: []
+defs = dg.Definitions(jobs=[job(Workbench(ROOT))])
+"""
+LAUNCH = """mutation($job: String!) { launchRun(executionParams: {mode: "default", selector: {jobName: $job,
+    repositoryName: "__repository__", repositoryLocationName: "location.py"}}) {
+    ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
+TERMINATE = "mutation($run: String!) { terminateRun(runId: $run) { __typename } }"
+
+
+def test_terminate_in_the_ui_cancels_the_night(bench: Workbench) -> None:
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import PythonFileTarget
+    from dagster_graphql.test.utils import execute_dagster_graphql
+
+    location, home = bench.root / "location.py", bench.root / ".dagster"
+    location.write_text(LOCATION)
+    home.mkdir()
+    coordinator = "{module: dagster._core.run_coordinator, class: DefaultRunCoordinator}"
+    (home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\nrun_coordinator: {coordinator}\n")
+    instance = bench.instance()
+    target = PythonFileTarget(str(location), None, str(bench.root), "location.py")
+    with WorkspaceProcessContext(instance, target) as server:
+        context = server.create_request_context()
+        launched = execute_dagster_graphql(context, LAUNCH, {"job": "nightly"}).data["launchRun"]
+        run = launched["run"]["runId"]
+        wait_until(lambda: (home / "began").exists())
+        pressed = time.monotonic()
+        execute_dagster_graphql(context, TERMINATE, {"run": run})
+        wait_until(lambda: instance.get_run_by_id(run).is_finished)
+        assert time.monotonic() - pressed < 10
+    assert instance.get_run_by_id(run).status == dg.DagsterRunStatus.CANCELED
+    events = {log.dagster_event.event_type_value for log in instance.all_logs(run) if log.dagster_event}
+    assert "STEP_UP_FOR_RETRY" not in events
+    (failure,) = instance.all_logs(run, dg.DagsterEventType.STEP_FAILURE)
+    assert failure.dagster_event.step_failure_data.error.cls_name == "DagsterExecutionInterruptedError"
+    assert not any((bench.root / "data").glob("words*"))
+    assert bench.lock() == {}
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

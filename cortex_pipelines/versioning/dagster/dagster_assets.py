@@ -3,11 +3,13 @@
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Protocol
 
 import dagster as dg
 
+from cortex_pipelines.interrupts import ending_on_interrupt
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.instance import NAME as PARTITIONS
 from cortex_pipelines.versioning.dagster.metadata import describe
@@ -143,33 +145,45 @@ def run_step(
         opened.append(tracker.begin(stage, made_from, context.run.run_id))
 
     try:
-        observe_pins(context.instance, stage.project, stage.wiring.pins, partition)
-        try:
-            version = materialise(stage, validate, watch)
-            run_id = opened[0].finish(version) if opened else None
-        except BaseException as error:
-            for run in opened:
-                run.fail(error)
-            raise
-        if run_id is None and is_known():
-            return
-        run_id = run_id or remembered_run(context.instance, asset.name, partition, version.value)
-        run_id = run_id or tracker.record(stage, version, context.run.run_id)
-        result: dg.MaterializeResult[Any] = dg.MaterializeResult(
-            asset_key=asset.name,
-            data_version=dg.DataVersion(version.value),
-            tags=event_tags(context.instance, stage, version.made_from, version.value),
-            metadata=describe(stage, version.value)
-            | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
-            check_results=[*_table_results(asset, version.checks), *_figure_results(stage)],
-        )
+        with told(context):
+            observe_pins(context.instance, stage.project, stage.wiring.pins, partition)
+            try:
+                version = materialise(stage, validate, watch)
+                run_id = opened[0].finish(version) if opened else None
+            except BaseException as error:
+                for run in opened:
+                    run.fail(error)
+                raise
+            if run_id is None and is_known():
+                return
+            run_id = run_id or remembered_run(context.instance, asset.name, partition, version.value)
+            run_id = run_id or tracker.record(stage, version, context.run.run_id)
+            result: dg.MaterializeResult[Any] = dg.MaterializeResult(
+                asset_key=asset.name,
+                data_version=dg.DataVersion(version.value),
+                tags=event_tags(context.instance, stage, version.made_from, version.value),
+                metadata=describe(stage, version.value)
+                | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
+                check_results=[*_table_results(asset, version.checks), *_figure_results(stage)],
+            )
     except BrokenContractError as error:
         yield from _table_results(asset, error.checks)
         raise dg.Failure(str(error), allow_retries=False) from error
-    except Exception as error:
-        # Said once in plain words; a stack trace helps only where the words do not.
-        raise failure(error, context.retry_number) from error
     yield result
+
+
+@contextmanager
+def told(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
+    """Report an error once and in plain words: a stack trace helps only where the words do not. An interrupt ends the
+    run, even if a library has made an error of it.
+    """
+    try:
+        with ending_on_interrupt():
+            yield
+    except BrokenContractError:
+        raise
+    except Exception as error:
+        raise failure(error, context.retry_number) from error
 
 
 def remembered_run(instance: dg.DagsterInstance, name: str, partition: str | None, version: str) -> str | None:
