@@ -25,7 +25,7 @@ from cortex_pipelines.tracking.recorded_versions import Key, known_versions
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import entered_again, lost, uses_own_database
-from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import build_assets, links
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dagster.metadata import describe
 from cortex_pipelines.versioning.dagster.staleness import Staleness
@@ -73,8 +73,7 @@ def sync_project(
         run = find_run(root, view.asset.name, view.partition, view.version)
         version, tracker = Version(view.version, view.made_from, computed=True), MlflowTracker()
         run_id = run[0] if run else tracker.record(stage, version, "")
-        links = {"mlflow/run_id": run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))}
-        return describe(stage, view.version) | links
+        return describe(stage, view.version) | links(stage, tracker, run_id)
 
     events = sync(project, instance, Staleness(instance, definitions), describe_again, unknown=unknown)
     if entered:
@@ -131,6 +130,22 @@ def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck
     return ContractCheck(table.name, frame.height, report.failures, report.warnings, str(page) if page else None)
 
 
+_README = """\
+From the sources of a team's projects ({projects}) and the logs of its agents to data sets, an adapter for each project
+and a router of tasks. Every version is DVC's: `cortex run`, `dvc repro` and *Materialize* here make the same bytes.
+
+**Groups** in the order of the path: sources, ingestion, privacy, extraction, annotation, augmentation, retrieval,
+datasets, adapters, evaluation, release; coordination and routing for the router; feedback and monitoring for both;
+yaml_parameters are the sections of params.yaml.
+
+**Jobs**: `project_path` makes a project anew; `nightly` moves the pins, makes what is stale and promotes what passes
+its gate. Its schedules are off until you start them.
+
+**Look at** `report` in the metadata of an evaluation or a release for what a model is worth, `mlflow/run` for its
+run, and the *Checks* tab for what its tables promise.
+"""
+
+
 def open_location(root: Path) -> tuple[Project, dg.Definitions]:
     for sentence in recover(root):  # Dagster loads this, too, after what it ran was killed
         _LOG.warning(sentence)
@@ -162,9 +177,10 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
         return dg.SkipReason(f"{events} versions reported")
 
     return project, dg.Definitions(
+        metadata={"readme": dg.MetadataValue.md(_README.format(projects=", ".join(project.partitions) or "none yet"))},
         assets=build_assets(project, tracker, check_table),
         jobs=[job, project_job],
         schedules=schedules(job, settings),
         sensors=[sensor],
-        executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
+        executor=dg.in_process_executor,  # a process for each step would spend seconds on imports
     )

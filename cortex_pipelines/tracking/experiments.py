@@ -28,6 +28,9 @@ def experiment_id(root: Path, name: str) -> str:
     client = open_client(root)
     experiment = client.get_experiment_by_name(name)
     if experiment and not is_deleted(experiment) and _has_usable_artifacts(root, experiment):
+        for key, value in _tags(name).items():  # of one that an older version created
+            if key not in experiment.tags:
+                client.set_experiment_tag(experiment.experiment_id, key, value)
         return str(experiment.experiment_id)
     with FileLock(root / ".mlflow" / ".experiment.lock"):
         experiment = client.get_experiment_by_name(name)
@@ -48,7 +51,18 @@ def experiment_id(root: Path, name: str) -> str:
         if tracking_uri(root).startswith(DATABASES):  # its default would be a folder in the current directory
             artifact_base = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or artifact_root(root)
             location = f"{artifact_base.rstrip('/')}/{name}"
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags=_tags(name)))
+
+
+def _tags(name: str) -> dict[str, str]:
+    """What makes MLflow's page open on runs and models, say what they are, and plot what a person compares."""
+    kind, _, project = name.partition("-")
+    what = "Data sets, reports" if kind == "data" else f"{kind}: trainings, evaluations and releases"
+    tags = {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.note.content": f"{what} of {project or 'all projects'}; a run each time that one was made.",
+    }
+    return tags if kind == "data" else tags | {"mlflow.experiment.primaryMetric.name": "improvement"}
 
 
 def experiment_ids(root: Path) -> list[str]:

@@ -50,6 +50,7 @@ def register(stage: Stage, version: Version, run_id: str) -> str:
     number = enter_version(project, ReleasedModel(model, partition), md5, run_id)
     tags = {ASSET: model, PARTITION: partition or ""} | _verdict_tags(verdict, version.value)
     _set_tags(client, name, number, tags)
+    client.update_model_version(name, number, f"{str(verdict['verdict']).capitalize()}: {verdict['reason']}")
     client.set_registered_model_alias(name, CHALLENGER, number)
     return number
 

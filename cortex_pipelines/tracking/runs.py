@@ -5,7 +5,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +18,7 @@ import polars as pl
 from cortex_pipelines.ingestion.project_sources import is_url
 from cortex_pipelines.tracking.experiments import (
     experiment_id,
+    find_run,
     get_run,
     is_deleted,
     note_process,
@@ -33,7 +34,13 @@ from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
-from cortex_pipelines.versioning.materialise import Version, input_versions
+from cortex_pipelines.versioning.materialise import (
+    EXPECTATIONS,
+    BrokenContractError,
+    ContractCheck,
+    Version,
+    input_versions,
+)
 from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS
 from cortex_pipelines.versioning.project import Stage
@@ -163,12 +170,18 @@ class OpenRun:
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 client.log_artifact(run_id, str(folder / name))
+        self._log_pages(version.checks)
         record_curves(client, run_id, timestamp, folder, self.live.written)
         record_trials(client, self.experiment, run_id, folder)
         if asset.registers:
             register(self.stage, version, run_id)
         self._end("FINISHED")
         return run_id
+
+    def _log_pages(self, checks: Iterable[ContractCheck]) -> None:
+        for check in checks:
+            if check.page:
+                self.live.client.log_artifact(self.run_id, check.page, EXPECTATIONS)
 
     def _require_active(self, made_from: Snapshot) -> None:
         """Restore the run if somebody deleted it meanwhile, or open another in its place."""
@@ -196,6 +209,8 @@ class OpenRun:
             self.watching.close()
             for tag in ("error", "mlflow.note.content"):
                 self.live.client.set_tag(self.run_id, tag, words[:_LONGEST_TAG])
+            if isinstance(error, BrokenContractError):
+                self._log_pages(error.checks)
             self._end("FAILED" if isinstance(error, Exception) else "KILLED")
         except MlflowException as second:
             _LOG.warning("MLflow did not accept the end of run %s: %s", self.run_id, second)
@@ -211,7 +226,8 @@ def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) ->
     root, partition = stage.project.root, stage.partition
     client = open_client(root)
     experiment = experiment_id(root, experiment_name(stage))
-    run = client.create_run(experiment, run_name=stage.address, tags=run_tags(stage, made_from, dagster_run_id))
+    tags = run_tags(stage, made_from, dagster_run_id) | _parent(stage, made_from)
+    run = client.create_run(experiment, run_name=stage.address, tags=tags)
     params = [
         Param(name, str(value)[:_LONGEST_PARAM])
         for file, values in made_from.params.items()
@@ -237,6 +253,14 @@ def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) ->
         opened.fail(error)
         raise
     return opened
+
+
+def _parent(stage: Stage, made_from: Snapshot) -> dict[str, str]:
+    """The training of a model is the parent of what judges and releases it."""
+    model = stage.asset.champion_of or stage.asset.registers
+    version = input_versions(stage, made_from).get(str(model))
+    run = find_run(stage.project.root, str(model), stage.partition, version) if version else None
+    return {"mlflow.parentRunId": run[0]} if run else {}
 
 
 def experiment_name(stage: Stage) -> str:

@@ -31,6 +31,8 @@ from cortex_pipelines.versioning.project import Project, ProjectError, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 _ROWS_PER_GROUP = 65_536
+EXPECTATIONS = "expectations"
+"""Folder of a run's artifacts with the pages of its contract checks."""
 
 
 class InputMovedError(ProjectError):

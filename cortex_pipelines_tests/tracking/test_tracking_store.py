@@ -47,7 +47,9 @@ def test_a_server_chooses_where_artifacts_go(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(experiments, "open_client", lambda root: Server())
     (tmp_path / ".mlflow").mkdir()
     assert experiments.experiment_id(tmp_path, "task_router") == "7"
-    assert requests == [{"artifact_location": None}]
+    (request,) = requests
+    assert request["artifact_location"] is None
+    assert request["tags"]["mlflow.experimentKind"] == "custom_model_development", "else MLflow opens a page of traces"
 
 
 def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

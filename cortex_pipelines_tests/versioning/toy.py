@@ -135,6 +135,7 @@ class NoRun:
     """Stands for a run that is open: in the end its tracker is told as of one that was not."""
 
     finish: Callable[[Version], str]
+    run_id: str = "0" * 32
 
     def fail(self, error: BaseException) -> None: ...
 

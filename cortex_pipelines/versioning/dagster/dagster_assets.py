@@ -16,7 +16,14 @@ from cortex_pipelines.versioning.dagster.metadata import describe
 from cortex_pipelines.versioning.dagster.staleness import event_tags, latest_record, observe_pins
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.materialise import BrokenContractError, ContractCheck, Validate, Version, materialise
+from cortex_pipelines.versioning.materialise import (
+    EXPECTATIONS,
+    BrokenContractError,
+    ContractCheck,
+    Validate,
+    Version,
+    materialise,
+)
 from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -54,6 +61,8 @@ _WORDS = (  # of git, of resolvers and of databases, which come as text only
 
 
 class TrackingRun(Protocol):
+    run_id: str
+
     def finish(self, version: Version) -> str: ...
 
     def fail(self, error: BaseException) -> None: ...
@@ -82,7 +91,7 @@ def _source(project: Project, pin: Pin, partitions: dg.DynamicPartitionsDefiniti
     @dg.observable_source_asset(
         name=pin.name,
         description=pin.description,
-        group_name="sources" if pin.lock else "parameters",
+        group_name="sources" if pin.lock else "yaml_parameters",  # groups stand by alphabet, and these come last
         partitions_def=partitions if pin.partitioned else None,
     )
     def observe() -> dg.DataVersion | dg.DataVersionsByPartition:
@@ -91,6 +100,22 @@ def _source(project: Project, pin: Pin, partitions: dg.DynamicPartitionsDefiniti
         return dg.DataVersionsByPartition({name: project.pin_version(pin, name) for name in project.partitions})
 
     return observe
+
+
+def _sources(project: Project, asset: VersionedAsset) -> dict[str, Any]:
+    """Links to the function and to the stage in dvc.yaml, which the UI opens in an editor."""
+    code = asset.compute.__code__
+    stages = project.root / "dvc.yaml"
+    lines = stages.read_text(encoding="utf-8").splitlines() if stages.exists() else []
+    stage = next((number for number, line in enumerate(lines, 1) if line == f"  {asset.name}:"), 1)
+    places = ((code.co_filename, code.co_firstlineno, asset.name), (str(stages), stage, "dvc.yaml"))
+    return {
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=file, line_number=line, label=label) for file, line, label in places
+            ]
+        )
+    }
 
 
 def _asset(
@@ -103,7 +128,7 @@ def _asset(
     wiring = project.graph.wiring(asset.name)
     nodes: list[VersionedAsset | Pin] = [*wiring.assets, *wiring.pins]
     fan_in = [node for node in nodes if node.partitioned and not asset.partitioned]
-    form = "polars" if asset.tables and asset.determinism == "exact" else "json" if asset.registers else "pytorch"
+    form = {"adapters": "pytorch", "routing": "scikitlearn"}.get(asset.room, "json")
 
     @dg.asset(
         name=asset.name,
@@ -116,9 +141,10 @@ def _asset(
         partitions_def=partitions if asset.partitioned else None,
         code_version=project.code_versions[asset.name],
         check_specs=_check_specs(asset),
-        metadata={"determinism": asset.determinism, "code": ", ".join(asset.code)},
-        kinds={"dvc", "mlflow", form},
+        metadata={"code": ", ".join(asset.code), **_sources(project, asset)},
+        kinds={"polars", "parquet", "dvc"} if asset.tables else {"dvc", "mlflow", form},
         owners=["team:cortex"],
+        tags={"determinism": asset.determinism, **({"model": asset.registers} if asset.registers else {})},
         freshness_policy=_VERDICT_AGE if asset.registers else None,
         # A run for each project: one that fails takes no other along, and can be run again alone.
         backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
@@ -162,14 +188,27 @@ def run_step(
                 asset_key=asset.name,
                 data_version=dg.DataVersion(version.value),
                 tags=event_tags(context.instance, stage, version.made_from, version.value),
-                metadata=describe(stage, version.value)
-                | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
-                check_results=[*_table_results(asset, version.checks), *_figure_results(stage)],
+                metadata=describe(stage, version.value) | links(stage, tracker, run_id),
+                check_results=[
+                    *_table_results(asset, version.checks, tracker.link(run_id)),
+                    *_figure_results(stage, tracker.link(run_id)),
+                ],
             )
     except BrokenContractError as error:
-        yield from _table_results(asset, error.checks)
+        yield from _table_results(asset, error.checks, tracker.link(opened[0].run_id))
         raise dg.Failure(str(error), allow_retries=False) from error
     yield result
+
+
+def links(stage: Stage, tracker: Tracker, run_id: str) -> dict[str, Any]:
+    """MLflow's run of a version, and the page about it, which only MLflow shows over HTTP."""
+    run = tracker.link(run_id)
+    pages = {"report": _artifact(run, "report.html")} if (stage.output / "report.html").exists() else {}
+    return {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(run), **pages}
+
+
+def _artifact(run: str, path: str) -> dg.UrlMetadataValue:
+    return dg.MetadataValue.url(f"{run}/artifacts/{path}")
 
 
 @contextmanager
@@ -210,13 +249,13 @@ def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
     return specs
 
 
-def _table_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...]) -> Iterator[dg.AssetCheckResult]:
+def _table_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...], run: str) -> Iterator[dg.AssetCheckResult]:
     by_table = {check.table: check for check in checks}
     for table in asset.tables:
         metadata: dict[str, Any] = {"unchanged": True}
         if check := by_table.get(table.name):
             metadata = {"rows": check.rows, "failures": "; ".join(check.failures) or "none"}
-            metadata |= {"expectations": dg.MetadataValue.path(check.page)} if check.page else {}
+            metadata |= {"expectations": _artifact(run, f"{EXPECTATIONS}/{table.name}.html")} if check.page else {}
         passed = not (check and check.failures)
         yield dg.AssetCheckResult(
             asset_key=asset.name, check_name=f"{table.name}_contract", passed=passed, metadata=metadata
@@ -226,7 +265,7 @@ def _table_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...]) -> 
         yield _warning(asset, SHIFT, not shifts, {"shifts": "; ".join(shifts) or "none"})
 
 
-def _figure_results(stage: Stage) -> Iterator[dg.AssetCheckResult]:
+def _figure_results(stage: Stage, run: str) -> Iterator[dg.AssetCheckResult]:
     asset, folder = stage.asset, stage.output
     if asset.registers:
         verdict = read_json(folder / "verdict.json")
@@ -234,8 +273,7 @@ def _figure_results(stage: Stage) -> Iterator[dg.AssetCheckResult]:
         yield _warning(asset, "verdict", verdict["verdict"] == "promoted", reasons)
     if asset.alarm:
         value = read_json(folder / "metrics.json")[asset.alarm]
-        report = dg.MetadataValue.path(str(folder / "report.html"))
-        yield _warning(asset, asset.alarm, value == 0, {asset.alarm: value, "report": report})
+        yield _warning(asset, asset.alarm, value == 0, {asset.alarm: value, "report": _artifact(run, "report.html")})
 
 
 def _warning(asset: VersionedAsset, name: str, passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:

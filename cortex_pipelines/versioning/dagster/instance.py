@@ -14,7 +14,7 @@ from cortex_pipelines.versioning.project import Project
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-_SETTINGS = "telemetry:\n  enabled: false\n"
+_SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 _STORAGE = ("storage", "run_storage", "event_log_storage")
 _READY, _LOCK = ".initialised", ".initialise.lock"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")

@@ -23,7 +23,12 @@ _BAR, _LONGEST = "█", 20  # A bar of text, and the length of the longest: a ch
 
 def describe(stage: Stage, version: str) -> dict[str, Any]:
     project, asset, folder = stage.project, stage.asset, stage.output
-    metadata: dict[str, Any] = {"dvc_md5": version, "dagster/uri": folder.relative_to(project.root).as_posix()}
+    verdict, numbers = read_json(folder / "verdict.json"), read_json(folder / "metrics.json")
+    metadata: dict[str, Any] = {name: verdict[name] for name in ("verdict", "reason") if name in verdict}
+    if {"improvement", "improvement_low", "improvement_high"} <= numbers.keys():
+        interval = "{improvement:.3g} ({improvement_low:.3g} to {improvement_high:.3g})"
+        metadata["improvement"] = interval.format_map(numbers)
+    metadata |= {"dvc_md5": version, "dagster/uri": folder.relative_to(project.root).as_posix()}
     rows = 0
     for table in asset.tables:
         frame = pl.scan_parquet(folder / f"{table.name}.parquet")
@@ -40,11 +45,7 @@ def describe(stage: Stage, version: str) -> dict[str, Any]:
         metadata["dagster/row_count"] = rows
         metadata["dagster/column_schema"] = column_schema(asset.tables[0])
         metadata["dagster/column_lineage"] = column_lineage(asset.tables[0], stage.wiring.assets)
-    numbers = read_json(folder / "metrics.json")
-    metadata |= {f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None}
-    verdict = read_json(folder / "verdict.json")
-    if verdict:
-        metadata |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
+    metadata |= {f"metric/{name}": _rounded(value) for name, value in sorted(numbers.items()) if value is not None}
     training = read_json(folder / "training.json")
     losses = {
         name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
@@ -52,9 +53,11 @@ def describe(stage: Stage, version: str) -> dict[str, Any]:
     }
     if any(losses.values()):
         metadata["loss curve"] = dg.MetadataValue.md(f"![loss by optimiser step]({line_chart(losses)})")
-    if (folder / "report.html").exists():
-        metadata["report"] = dg.MetadataValue.path(str(folder / "report.html"))
     return metadata
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def column_schema(table: Table) -> dg.TableSchema:
