@@ -91,3 +91,9 @@ def test_another_version_of_a_package_makes_stale_what_imports_it(package, stale
 def test_code_outside_the_package_has_to_be_named() -> None:
     with pytest.raises(ValueError, match="only code of cortex_pipelines"):
         code_dependencies(stale_after_edit)
+
+
+def test_the_catalogue_names_an_asset_after_what_it_is_made_from() -> None:
+    names = [asset.name for asset in ASSETS]
+    for number, asset in enumerate(ASSETS):
+        assert not {*asset.parameters} & {*names[number:]}, asset.name
