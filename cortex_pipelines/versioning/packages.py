@@ -19,6 +19,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "IPython": ("ipython",),
     "accelerate": ("accelerate",),
     "ast_grep_py": ("ast-grep-py",),
+    "bitsandbytes": ("bitsandbytes",),
     "datasets": ("datasets",),
     "dlt": ("dlt",),
     "gguf": ("gguf",),
