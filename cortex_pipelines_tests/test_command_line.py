@@ -45,7 +45,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def test_commands_that_read_import_nothing_heavy(models: Path) -> None:
+def test_commands_that_read_import_nothing_heavy(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (models / "code").mkdir()
     (models / "code" / "a.py").write_text("def limit():\n    return 3\n\n\ndef retry():\n    return limit()\n")
     cortex("index", "code", "--out", "index", "--encoder", "none")
@@ -53,6 +53,11 @@ def test_commands_that_read_import_nothing_heavy(models: Path) -> None:
     assert json.loads(loaded.stdout) == {key: [] for key in READING}, loaded.stderr
     shown = cortex("search", "where is the limit", "--index", "index").stdout
     assert "a.py:1-2  function limit\n      1  def limit():\n" in shown
+    monkeypatch.setenv("VISUAL", "sh -c 'echo \"$0\" > opened'")
+    cortex("search", "limit", "--index", "index", "--open")
+    assert (models / "opened").read_text().endswith("code/a.py:1\n")
+    called = cortex("graph", "callers", "limit", "--index", "index").stdout
+    assert "      6  return limit()" in called
 
 
 def test_a_new_project_says_what_is_next_and_lacks_nothing(models: Path) -> None:
@@ -76,6 +81,9 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         r"languages +.*python 1",
         r"licence +Apache-2.0",
         r"trains on +.*1 file \(python\)",
+        r"units +some ",
+        r"takes +some .* for the data sets, .* to train on \d+ tokens",
+        r"disk +some 0\.6 GB",
     ):
         assert re.search(words, added), (words, added)
 
@@ -91,10 +99,21 @@ def test_help_is_grouped_and_whole() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("serach", "search"), ("repro", "run"), ("dag", "lineage"), ("pull", "dvc pull"), ("zzzz", "--help")],
+    [("serach", "search"), ("train", "run"), ("provenance", "lineage"), ("pull", "dvc pull"), ("zzzz", "--help")],
 )
 def test_a_misspelt_command_is_recognised(typed: str, meant: str) -> None:
     assert meant in cortex(typed, status=2).stderr
+
+
+def test_words_of_other_tools_are_run(models: Path) -> None:
+    known = cortex("config")
+    assert "config is `cortex params` here" in known.stderr
+    assert known.stdout == cortex("params").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str) -> None:
+    assert "_CORTEX_COMPLETE" in cortex("completion", shell).stdout
 
 
 def test_misspelt_assets_and_projects_are_too(models: Path) -> None:

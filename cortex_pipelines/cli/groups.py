@@ -9,22 +9,38 @@ GROUPS = {
     "Serve": "suggest predict-batch mcp lsp keys audit experiment prompts feedback review",
     "Search and check code": "search context graph index check memory extract mutate patterns refactorings",
     "Data and privacy": "logs card dictionary drift anomalies scan forget remove",
-    "Operate": "backup restore",
+    "Operate": "backup restore completion",
 }
 """Commands by heading, in the order in which they are shown."""
 
-_OTHER_WORDS = {
-    **dict.fromkeys(("build", "make", "materialize", "materialise", "repro", "train", "start-run"), "run"),
-    **dict.fromkeys(("dag", "trace", "provenance"), "lineage"),
-    **dict.fromkeys(("log", "history", "models", "registry"), "releases"),
-    **dict.fromkeys(("st", "state", "diff"), "status"),
-    **dict.fromkeys(("dev", "server", "start", "up", "gateway"), "serve"),
+_ALIASES = {
+    **dict.fromkeys(("repro", "materialize", "materialise", "build"), "run"),
+    **dict.fromkeys(("dev", "up"), "serve"),
+    **dict.fromkeys(("dag", "trace"), "lineage"),
+    **dict.fromkeys(("log", "models"), "releases"),
     **dict.fromkeys(("grep", "find"), "search"),
+    "st": "status",
+    "lint": "check",
+    "config": "params",
+}
+"""What users of git, dvc and dagster type, run as what it means here; nothing that deletes or promotes."""
+
+
+def alias(word: str) -> str | None:
+    return _ALIASES.get(word)
+
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("make", "train", "start-run"), "run"),
+    **dict.fromkeys(("history", "registry"), "releases"),
+    **dict.fromkeys(("state", "diff"), "status"),
+    **dict.fromkeys(("server", "start", "gateway"), "serve"),
     **dict.fromkeys(("import", "import-url", "clone"), "add"),
     **dict.fromkeys(("new", "create", "scaffold"), "init"),
-    **dict.fromkeys(("lint", "analyse", "analyze"), "check"),
+    **dict.fromkeys(("analyse", "analyze"), "check"),
     **dict.fromkeys(("pull", "push", "fetch", "gc", "checkout"), "dvc"),
-    **dict.fromkeys(("config", "settings", "parameters"), "params"),
+    **dict.fromkeys(("settings", "parameters"), "params"),
+    "provenance": "lineage",
     "deploy": "promote",
     "undo": "rollback",
     "delete": "remove",

@@ -20,7 +20,7 @@ from cortex_pipelines.cli.editors import lsp
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
-from cortex_pipelines.cli.groups import GROUPS, suggestion
+from cortex_pipelines.cli.groups import GROUPS, alias, suggestion
 from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
@@ -73,6 +73,9 @@ class _Cortex(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
+        if (meant := alias(word)) is not None and self.get_command(ctx, word) is None:
+            say(f"{word} is `cortex {meant}` here")
+            return super().resolve_command(ctx, [meant, *args[1:]])
         if self.get_command(ctx, word) is None and not word.startswith("-"):
             hint = suggestion(word, self.list_commands(ctx)) or "; `cortex --help` lists them"
             raise click.UsageError(f"no command {word}{hint}", ctx)
@@ -172,17 +175,29 @@ def add(name: str, source: str, control: bool) -> None:
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
-    from cortex_pipelines.orchestration.planning import missing_control
+    from cortex_pipelines.orchestration.planning import estimate_new, missing_control
     from cortex_pipelines.projects.added import describe_project
     from cortex_pipelines.projects.create import add_project
 
     root = find_root()
     add_project(root, name, source, control)
     say(f"{name} is added and its source pinned")
-    for label, text in describe_project(root, name).items():
+    described, size = describe_project(root, name)
+    for label, text in {**described, **(estimate_new(current_project(), name, size) if size else {})}.items():
         click.echo(f"  {label:<10} {text}")
     say(*missing_control(current_project(), name))
-    say(f"next: `cortex run --plan --project {name}` says how long it takes, `cortex run` makes what is new")
+    say(f"next: `cortex run --plan --project {name}` lists each step, `cortex run` makes what is new")
+
+
+@main.command(epilog="Example: cortex completion bash >> ~/.bashrc")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete commands and options."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    if made is not None:
+        click.echo(made(main, {}, "cortex", "_CORTEX_COMPLETE").source())
 
 
 @main.command(epilog="Example: cortex update flask")

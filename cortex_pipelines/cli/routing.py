@@ -1,9 +1,11 @@
 """Commands on routers and tasks."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -131,12 +133,25 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     else:
         opened = open_model(model)
     lines = route_lines(opened, tasks, explore)
+    if task is not None:
+        say(_decision_words(json.loads(lines[0])))
     text = "".join(f"{line}\n" for line in lines)
     if out is None:
         click.echo(text, nl=False)
         return
     out.write_text(text, encoding="utf-8")
     say(f"{len(lines)} decisions in {out}")
+
+
+def _decision_words(decision: Mapping[str, Any]) -> str:
+    """Who takes a task, how sure that is, who is next, and why, in a sentence."""
+    master, others = decision["master"], decision["alternatives"]
+    if master is None:
+        return "nobody is named: no keyword of the rules fits; a person decides"
+    runner_up = f"; next is {others[0]['master']}, {others[0]['probability']:.1%}" if others else ""
+    asked = ", which is too little: a person decides" if decision["abstained"] else ""
+    like = f"; most like “{decision['evidence'][0]['text'][:80]}”" if decision["evidence"] else ""
+    return f"{master}, {decision['confidence']:.0%} sure{asked}{runner_up}{like}"
 
 
 _CHANCES = ("p_value", "p_loss", "p_corrected")

@@ -208,6 +208,7 @@ def sync() -> None:
     from cortex_pipelines.orchestration.location import sync_aliases, sync_project
     from cortex_pipelines.release.promote import sign_released_versions
 
+    say("comparing what DVC has with Dagster and MLflow")
     project, definitions, instance = open_workspace()
     events = sync_project(project, definitions, instance, thorough=True)
     if signed := sign_released_versions(project):

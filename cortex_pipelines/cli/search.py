@@ -1,7 +1,12 @@
 """``cortex index``, ``search``, ``context`` and ``graph``."""
 
 import json
+import os
+import re
+import shlex
+import subprocess  # nosec B404: to open an editor
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from cortex_pipelines.retrieval.search import Searcher, SearchHit
 
 _INDEX = click.option("--index", "index_folder", type=PATH, help="Folder of `cortex index`.")
+_WIDTH = 110
 _PROJECT = click.option("--project", help="This project only; by default all projects.")
 
 
@@ -86,6 +92,7 @@ def index(path: Path | None, out: Path | None, rebuild: bool, project: str | Non
     help="Rank places, files or folders; default: files for an issue's text, else places.",
 )
 @click.option("--history", is_flag=True, help="Search commits instead of code.")
+@click.option("--open", "opened", is_flag=True, help="Open the best result in $EDITOR.")
 @AS_JSON_LIST
 def search(
     query: str | None,
@@ -96,6 +103,7 @@ def search(
     k: int,
     by: str | None,
     history: bool,
+    opened: bool,
     as_json: bool,
     **conditions: Any,
 ) -> None:
@@ -124,7 +132,9 @@ def search(
     if file is None or out is None:
         searcher = _open(index_folder, project)
         results = searcher.search(str(query), k, filters, by)
-        _show(results, as_json, None if as_json else _reader(searcher, index_folder, project), str(query))
+        _show(results, as_json, None if as_json else _text_of(index_folder, project), str(query))
+        if opened and results:
+            _edit(results[0], Path(searcher.index.manifest.root) if index_folder else None, project)
         return
     queries = read_queries(file)
     searcher = _open(index_folder, project)
@@ -173,16 +183,23 @@ def _open(index_folder: Path | None, project: str | None) -> "Searcher":
     return searcher
 
 
-def _reader(searcher: "Searcher", index_folder: Path | None, project: str | None) -> "ReadText":
-    """Reads the text of a result's file: of a folder's index from the folder, else from the project's data."""
+def _text_of(index_folder: Path | None, project: str | None) -> "ReadText":
+    """Reads the text of a file in an answer: of a folder's index from the folder, else from the project's data."""
+    if index_folder is not None:
+        from cortex_pipelines.retrieval.index import open_index
+
+        return _folder_text(Path(open_index(index_folder).manifest.root))
+    from cortex_pipelines.retrieval.project_index import project_text
+
+    return project_text(current_project(), project)
+
+
+def _folder_text(root: Path) -> "ReadText":
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.retrieval.documents import read_text
     from cortex_pipelines.retrieval.open_index import reading_limits
-    from cortex_pipelines.retrieval.project_index import project_text
 
-    if index_folder is None:
-        return project_text(current_project(), project)
-    root, limits = Path(searcher.index.manifest.root), reading_limits(load_parameters())
+    limits = reading_limits(load_parameters())
     return lambda path: read_text(root, path, limits)
 
 
@@ -196,14 +213,45 @@ def _show(results: "list[SearchHit]", as_json: bool, read: "ReadText | None", qu
     if not results:
         say("nothing is like that")
     words = set(folded_words(query))
+    best = max((result.score for result in results), default=1.0)
     for result in results:
         mark = " (stale)" if result.stale else ""
         location = f"{result.path}:{result.start_line}"
         name = result.name if result.name and result.name != result.path else ""
         click.echo(f"{click.style(location, bold=True)}-{result.end_line}{mark}  {result.kind} {name}".rstrip())
         for number, line in shown_lines(result, read(result.path), words):
-            click.echo(f"  {number:>5}  {line}")
-        click.echo(f"         {result.why}  (score {result.score:.3f})")
+            click.echo(f"  {number:>5}  {_marked(line, words)}")
+        click.echo(f"         {result.why}  ({result.score / best:.0%})")
+    if results:
+        say("in brackets: of the best score, the sum of what words, names and likeness in meaning count for")
+
+
+def _marked(line: str, words: set[str]) -> str:
+    """A line with the words of the query marked, where there are colours."""
+    from cortex_pipelines.words import folded_words
+
+    parts = re.split(r"(\w+)", line)
+    return "".join(click.style(part, fg="yellow") if words & set(folded_words(part)) else part for part in parts)
+
+
+def _edit(result: "SearchHit", folder: Path | None, project: str | None) -> None:
+    """Open a result's file at its line; ClickException: it is in no folder of this machine."""
+    path = result.path
+    if folder is None:
+        opened = current_project()
+        name, _, path = (project, "", path) if project else path.partition("/")
+        sources = opened.effective.parameters.projects[name].sources
+        places = [str(value) for source in sources for value in source.declaration.values()]
+        folder = next((opened.root / place for place in places if (opened.root / place / path).is_file()), None)
+    if folder is None or not (folder / path).is_file():
+        raise click.ClickException(f"{result.path} is in no folder here; its text is in the project's data")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    place = f"{folder / path}:{result.start_line}"
+    name = Path(shlex.split(editor)[0]).name
+    at = ["--goto", place] if name in ("code", "codium", "cursor") else [place]
+    if name in ("vi", "vim", "nvim", "nano", "emacs", "emacsclient", "micro", "kak"):
+        at = [f"+{result.start_line}", str(folder / path)]
+    subprocess.run([*shlex.split(editor), *at], check=False)  # nosec B603: the person's own editor
 
 
 @click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')
@@ -280,8 +328,13 @@ def graph(
         print_json(answer.as_json())
         return
     click.echo(answer.summary)
+    read = cache(_text_of(index_folder, project))
     for step in answer.steps:
         click.echo(_line(step, answer))
+        lines = (read(step.path) or "").split("\n")
+        for number in (step.lines or (step.start_line,))[:1]:
+            if 0 < number <= len(lines):
+                click.echo(f"  {number:>5}  {lines[number - 1].strip()[:_WIDTH]}")
     if answer.notice:
         say(answer.notice)
 

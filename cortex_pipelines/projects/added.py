@@ -21,8 +21,8 @@ _MANIFESTS = ("pyproject.toml", "package.json", "Cargo.toml", "setup.cfg", "setu
 _NO_LICENCE = "none found; params.yaml, section privacy, says what is trained on without one"
 
 
-def describe_project(root: Path, name: str) -> dict[str, str]:
-    """Text by label: source, files, languages, licence, history, and what will be trained on."""
+def describe_project(root: Path, name: str) -> tuple[dict[str, str], int]:
+    """Text by label (source, files, languages, licence, history, what will be trained on), and the bytes of code."""
     params = load_parameters(root)
     settings: Any = params.projects[name]
     pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []
@@ -37,7 +37,7 @@ def describe_project(root: Path, name: str) -> dict[str, str]:
         commits += int(pin.get("commits", 0))
     languages = Counter(language_of(file.path, "") for file in files)
     parsed = {language: count for language, count in languages.items() if language in PARSED}
-    return {
+    described = {
         "source": "; ".join(_source_words(source.declaration) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
         "languages": _language_words(languages) or "none that is known by its name",
@@ -45,6 +45,7 @@ def describe_project(root: Path, name: str) -> dict[str, str]:
         "history": f"{commits:,} commits" if commits else "none: reviews and refactorings are not learnt from it",
         "trains on": _training_words(parsed, commits),
     }
+    return described, sum(file.size for file in files if language_of(file.path, "") in PARSED)
 
 
 def _source_words(declaration: Mapping[str, Any]) -> str:

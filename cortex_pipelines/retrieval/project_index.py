@@ -145,7 +145,10 @@ def drop_indexes(project: Project) -> int:
 
 def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[SearchIndex, str]:
     """The index of the versions that are there, made if it is not yet, and what it lacks."""
-    names = project.selected(name)
+    names, skipped = project.selected(name), list[str]()
+    if name is None:
+        skipped = [each for each in names if not project.output(asset, each).is_dir()]
+        names = [each for each in names if each not in skipped] or names
     folder = project.state / INDEXES / (name or _ALL) / asset
     version_folder = folder / _version(project, names, asset)
     embedded = [partition for partition in names if project.output(VECTORS, partition).is_dir()]
@@ -156,6 +159,8 @@ def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[Sear
         if unembedded
         else ""
     )
+    if skipped:
+        note = "; ".join(filter(None, (f"not made yet and left out: {', '.join(skipped)}", note)))
     with suppress(SearchIndexError):  # not made yet, of another format, or damaged: it is made again
         return open_index(version_folder), note
     with folder_lock(folder):
