@@ -107,7 +107,7 @@ demo-full: $(BIN)/.runs ## the same with an adapter for every project
 	$(MAKE) --no-print-directory summary
 
 summary:
-	@echo "Look around: make ui, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5000 (MLflow)"
+	@echo "Look around: make ui, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5000/#/?workflowType=machine_learning (MLflow)"
 	cortex summary
 
 # MLflow's own command starts three more processes, and eight for jobs of language models: 2.6 GB

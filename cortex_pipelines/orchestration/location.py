@@ -73,7 +73,7 @@ def sync_project(
         run = find_run(root, view.asset.name, view.partition, view.version)
         version, tracker = Version(view.version, view.made_from, computed=True), MlflowTracker()
         run_id = run[0] if run else tracker.record(stage, version, "")
-        return describe(stage, view.version) | links(stage, tracker, run_id)
+        return describe(stage, view.version) | {"mlflow/run_id": run_id} | links(stage, partial(tracker.link, run_id))
 
     events = sync(project, instance, Staleness(instance, definitions), describe_again, unknown=unknown)
     if entered:
@@ -131,6 +131,8 @@ def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck
 
 
 _README = """\
+All assets of one project, from its repository to the release.
+
 From the sources of a team's projects ({projects}) and the logs of its agents to data sets, an adapter for each project
 and a router of tasks. Every version is DVC's: `cortex run`, `dvc repro` and *Materialize* here make the same bytes.
 
@@ -138,7 +140,7 @@ and a router of tasks. Every version is DVC's: `cortex run`, `dvc repro` and *Ma
 datasets, adapters, evaluation, release; coordination and routing for the router; feedback and monitoring for both;
 yaml_parameters are the sections of params.yaml.
 
-**Jobs**: `project_path` makes a project anew; `nightly` moves the pins, makes what is stale and promotes what passes
+**Jobs**: this one makes a project anew; `nightly` moves the pins, makes what is stale and promotes what passes
 its gate. Its schedules are off until you start them.
 
 **Look at** `report` in the metadata of an evaluation or a release for what a model is worth, `mlflow/run` for its
@@ -157,7 +159,7 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
     project_job = dg.define_asset_job(
         "project_path",
         selection=dg.AssetSelection.assets(*(asset.name for asset in project.graph.order if asset.partitioned)),
-        description="All assets of one project, from its repository to the release.",
+        description=_README.format(projects=", ".join(project.partitions) or "none yet"),
     )
 
     @dg.sensor(
@@ -177,7 +179,6 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
         return dg.SkipReason(f"{events} versions reported")
 
     return project, dg.Definitions(
-        metadata={"readme": dg.MetadataValue.md(_README.format(projects=", ".join(project.partitions) or "none yet"))},
         assets=build_assets(project, tracker, check_table),
         jobs=[job, project_job],
         schedules=schedules(job, settings),

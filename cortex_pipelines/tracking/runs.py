@@ -127,9 +127,11 @@ class MlflowTracker:
     def record(self, stage: Stage, version: Version, dagster_run_id: str) -> str:
         return _open(stage, version.made_from, dagster_run_id, live=False).finish(version)
 
-    def link(self, run_id: str) -> str:
+    def link(self, run_id: str, artifact: str = "") -> str:
+        """Address of a run or its artifact in MLflow's page, which without the last part is the one for traces."""
         root, experiment = _RUN_LOCATIONS.get(run_id, (Path(), "0"))
-        return f"{ui(root)}/#/experiments/{experiment}/runs/{run_id}"
+        place = f"{run_id}/artifacts/{artifact}" if artifact else run_id
+        return f"{ui(root)}/#/experiments/{experiment}/runs/{place}?workflowType=machine_learning"
 
 
 _RUN_LOCATIONS: dict[str, tuple[Path, str]] = {}

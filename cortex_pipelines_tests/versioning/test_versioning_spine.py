@@ -69,9 +69,10 @@ def test_an_alarm_is_a_check_that_warns(bench: Workbench, alarms: int) -> None:
     (folder / "metrics.json").write_text(json.dumps({"alarms": alarms, "others": 7}))
     asset = replace(project.graph.assets["digest"], alarm="alarms")
     assert [spec.name for spec in _check_specs(asset)] == ["alarms"]
-    (result,) = _figure_results(Stage(project, asset, None), "http://mlflow")
+    (result,) = _figure_results(Stage(project, asset, None), lambda name: f"http://mlflow/{name}")
     assert (result.passed, result.severity) == (alarms == 0, dg.AssetCheckSeverity.WARN)
     assert result.metadata["alarms"].value == alarms
+    assert result.metadata["report"].value == "http://mlflow/report.html", "a page that a browser opens"
 
 
 PARAMETER_EDITS: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import dagster as dg
@@ -73,7 +74,11 @@ class Tracker(Protocol):
 
     def record(self, stage: Stage, version: Version, dagster_run_id: str) -> str: ...
 
-    def link(self, run_id: str) -> str: ...
+    def link(self, run_id: str, artifact: str = "") -> str: ...
+
+
+Link = Callable[[str], str]
+"""Address of an artifact of a run, or of the run itself."""
 
 
 def build_assets(
@@ -184,31 +189,24 @@ def run_step(
                 return
             run_id = run_id or remembered_run(context.instance, asset.name, partition, version.value)
             run_id = run_id or tracker.record(stage, version, context.run.run_id)
+            link = partial(tracker.link, run_id)
             result: dg.MaterializeResult[Any] = dg.MaterializeResult(
                 asset_key=asset.name,
                 data_version=dg.DataVersion(version.value),
                 tags=event_tags(context.instance, stage, version.made_from, version.value),
-                metadata=describe(stage, version.value) | links(stage, tracker, run_id),
-                check_results=[
-                    *_table_results(asset, version.checks, tracker.link(run_id)),
-                    *_figure_results(stage, tracker.link(run_id)),
-                ],
+                metadata=describe(stage, version.value) | {_RUN_ID: run_id} | links(stage, link),
+                check_results=[*_table_results(asset, version.checks, link), *_figure_results(stage, link)],
             )
     except BrokenContractError as error:
-        yield from _table_results(asset, error.checks, tracker.link(opened[0].run_id))
+        yield from _table_results(asset, error.checks, partial(tracker.link, opened[0].run_id))
         raise dg.Failure(str(error), allow_retries=False) from error
     yield result
 
 
-def links(stage: Stage, tracker: Tracker, run_id: str) -> dict[str, Any]:
+def links(stage: Stage, link: Link) -> dict[str, Any]:
     """MLflow's run of a version, and the page about it, which only MLflow shows over HTTP."""
-    run = tracker.link(run_id)
-    pages = {"report": _artifact(run, "report.html")} if (stage.output / "report.html").exists() else {}
-    return {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(run), **pages}
-
-
-def _artifact(run: str, path: str) -> dg.UrlMetadataValue:
-    return dg.MetadataValue.url(f"{run}/artifacts/{path}")
+    pages = {"report": link("report.html")} if (stage.output / "report.html").exists() else {}
+    return {name: dg.MetadataValue.url(address) for name, address in {"mlflow/run": link(""), **pages}.items()}
 
 
 @contextmanager
@@ -249,13 +247,17 @@ def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
     return specs
 
 
-def _table_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...], run: str) -> Iterator[dg.AssetCheckResult]:
+def _table_results(
+    asset: VersionedAsset, checks: tuple[ContractCheck, ...], link: Link
+) -> Iterator[dg.AssetCheckResult]:
     by_table = {check.table: check for check in checks}
     for table in asset.tables:
         metadata: dict[str, Any] = {"unchanged": True}
         if check := by_table.get(table.name):
             metadata = {"rows": check.rows, "failures": "; ".join(check.failures) or "none"}
-            metadata |= {"expectations": _artifact(run, f"{EXPECTATIONS}/{table.name}.html")} if check.page else {}
+            metadata |= (
+                {"expectations": dg.MetadataValue.url(link(f"{EXPECTATIONS}/{table.name}.html"))} if check.page else {}
+            )
         passed = not (check and check.failures)
         yield dg.AssetCheckResult(
             asset_key=asset.name, check_name=f"{table.name}_contract", passed=passed, metadata=metadata
@@ -265,15 +267,15 @@ def _table_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...], run
         yield _warning(asset, SHIFT, not shifts, {"shifts": "; ".join(shifts) or "none"})
 
 
-def _figure_results(stage: Stage, run: str) -> Iterator[dg.AssetCheckResult]:
+def _figure_results(stage: Stage, link: Link) -> Iterator[dg.AssetCheckResult]:
     asset, folder = stage.asset, stage.output
     if asset.registers:
         verdict = read_json(folder / "verdict.json")
         reasons = {"verdict": verdict["verdict"], "reason": verdict["reason"]}
         yield _warning(asset, "verdict", verdict["verdict"] == "promoted", reasons)
     if asset.alarm:
-        value = read_json(folder / "metrics.json")[asset.alarm]
-        yield _warning(asset, asset.alarm, value == 0, {asset.alarm: value, "report": _artifact(run, "report.html")})
+        value, report = read_json(folder / "metrics.json")[asset.alarm], dg.MetadataValue.url(link("report.html"))
+        yield _warning(asset, asset.alarm, value == 0, {asset.alarm: value, "report": report})
 
 
 def _warning(asset: VersionedAsset, name: str, passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:
