@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, make_canaries, read_corpus
-from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base, resolve_precision
 from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, AdapterVersion, ParentError, adapter_for
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
@@ -20,7 +20,7 @@ from cortex_pipelines.adapters.training.history import (
     ValidationCallback,
     run_metrics,
 )
-from cortex_pipelines.adapters.training.launch import TrainingJob, require_packages, resolve_precision, run_training
+from cortex_pipelines.adapters.training.launch import TrainingJob, require_packages, run_training
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.hyperparameter_search import search as study
 from cortex_pipelines.ingestion.cache import CACHE
@@ -109,7 +109,7 @@ def build_adapter(
     """
     require_packages(settings)
     # resolved once, so that the recorded precision is the one that ran
-    settings = settings.model_copy(update={"precision": resolve_precision(settings)})
+    settings = settings.model_copy(update={"precision": resolve_precision(settings.precision)})
     base = resolve_base(inputs.base, root)
     if not settings.per_task:
         train_adapter(inputs, base, settings, out, root, observe, "")

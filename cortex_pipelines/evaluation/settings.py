@@ -57,8 +57,8 @@ class EvaluationSettings(Settings):
     """Maximum number of multiple-choice questions of each kind (naming, fix, statement)."""
     max_length: Length
     """Maximum number of tokens per item; longer prompts are truncated at the start."""
-    precision: Literal["fp32", "bf16"]
-    """Data type of the base's weights while scoring."""
+    precision: Literal["fp32", "bf16", "auto"]
+    """Data type of the base's weights while scoring; ``auto`` as in training, and ``comparison.json`` records which."""
     generated_items: NonNegativeInt
     """Items per task to complete by generation (slow on a CPU); 0 disables generation."""
     tested_items: NonNegativeInt

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cortex_pipelines.adapters.model.base_model import resolve_precision
 from cortex_pipelines.adapters.training import history, loop
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.launch import resolve_precision
 from cortex_pipelines_tests.adapters.tinymodel import Train, settings
 from cortex_pipelines_tests.messages import refusal
 
@@ -137,4 +137,4 @@ def test_scaling_and_precision_are_recorded(train: Train, tmp_path: Path, monkey
     configuration = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert configuration["use_rslora"] is True
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
-    assert resolve_precision(settings(precision="auto")) == "bf16"
+    assert resolve_precision("auto") == "bf16"

@@ -70,14 +70,17 @@ def test_bits_are_those_of_the_completion_by_the_textbook(workshop: Workshop) ->
     assert (row["bytes"], row["tokens"]) == (len(space + item["completion"]), len(name))
 
 
-def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop) -> None:
+def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cuda.is_available", "cpu._is_amx_tile_supported", "cpu._is_avx512_bf16_supported"):
+        monkeypatch.setattr(f"torch.{name}", lambda: False)
     champion = ReferenceModel("version-of-weak", workshop.adapter("weak", max_tokens=600))
-    scores, metrics = workshop.evaluate(workshop.trained, champion)
+    scores, metrics = workshop.evaluate(workshop.trained, champion, precision="auto")
     assert scores["reference_bits"].to_list() != scores["base_bits"].to_list()
     assert metrics["improvement"] != metrics["improvement_over_base"]
     comparison = json.loads(workshop.read("comparison.json"))
     assert comparison["reference"] == {"version": "version-of-weak", "note": ""}
     assert comparison["challenger"] == {"version": "version-of-trained"}
+    assert comparison["settings"]["precision"] == "fp32"
     assert "adapter version-of-weak" in workshop.read()
     stranger = workshop.adapter("stranger", max_tokens=300)
     record = json.loads((stranger / "training.json").read_text())

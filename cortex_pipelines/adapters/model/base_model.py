@@ -91,6 +91,23 @@ def load_tokenizer(base: BaseModel) -> Any:
     return AutoTokenizer.from_pretrained(base.folder, local_files_only=True)  # nosec B615: a local folder
 
 
+def resolve_precision(precision: Precision | Literal["auto"]) -> Precision:
+    """``auto`` is chosen by the machine's instruction set.
+
+    Emulated bf16 is many times slower than fp32; with AVX-512 instructions it is 1.3 times faster,
+    with AMX tiles or on a GPU more.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    instructions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    native = any(getattr(torch.cpu, name, lambda: False)() for name in instructions)
+    return "bf16" if native else "fp32"
+
+
 def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quantisation | None = None) -> Any:
     """The base in evaluation mode, on the accelerator if any; ``precision`` is of weights, or of the computation."""
     import torch

@@ -195,7 +195,7 @@ def evaluate_adapter(
         },
         "other_adapter": inputs.other.version if inputs.other else None,
         "comparisons": [asdict(result) for result in comparisons],
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json") | {"precision": scorer.precision},
     }
     write_json(out / "metrics.json", metrics)
     write_json(out / "quality.json", asdict(quality))

@@ -29,6 +29,7 @@ from cortex_pipelines.adapters.model.base_model import (
     load_causal_model,
     load_tokenizer,
     resolve_base,
+    resolve_precision,
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
@@ -139,6 +140,7 @@ class ItemScorer:
         self._pinned = pinned
         self._root = root
         self._settings = settings
+        self.precision = resolve_precision(settings.precision)
         self._cache = cache
         self._contents: dict[Path, str] = {}
         self._prompt: tuple[tuple[int, tuple[int, ...]], Any, Any] | None = None
@@ -198,7 +200,7 @@ class ItemScorer:
     ) -> list[dict[str, Any]]:
         """Cached values by key; missing ones are computed, grouped by model."""
         settings = self._settings
-        model_key = [base_digest(self._pinned), settings.precision, settings.threads]
+        model_key = [base_digest(self._pinned), self.precision, settings.threads]
         values = [self._cache.get(*model_key, *key) for key in keys]
         missing: dict[Path | None, list[int]] = {}
         for index, value in enumerate(values):
@@ -223,7 +225,7 @@ class ItemScorer:
 
     @cached_property
     def _loaded(self) -> Any:
-        return load_causal_model(self._base, self._settings.precision)
+        return load_causal_model(self._base, self.precision)
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[Any]:
