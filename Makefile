@@ -15,8 +15,9 @@ SBOM ?= .cortex/sbom.json
 SBOM_OPTIONS ?=
 # how many steps the property test of the spine takes
 STEPS ?= 50
-# the project whose adapter `make demo` trains, and what it makes of all projects
-PROJECT ?= flask
+# the project whose adapter `make demo` trains: this repository, which no base model has seen and whose
+# answers its reader can judge; then what is made of all projects
+PROJECT ?= cortex
 DATA := repository_files repository_commits line_times compliance code_units refactoring_pairs architecture_facts \
 	code_graph annotated_units search_documents code_embeddings augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset \

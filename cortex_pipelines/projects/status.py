@@ -217,13 +217,13 @@ def model_scores(project: Project) -> Iterator[ModelScores]:
 
 
 SHOWN = 3
-_SHOWN_LINES = 3  # of a prompt
+_SHOWN_LINES = 8  # of a prompt
 
 
 @dataclass(frozen=True)
 class ShownAnswer:
-    """A held-out completion: where it is, the last lines of its prompt, what was written with and without the adapter,
-    and the text in the repository.
+    """A held-out completion: where it is, the end of its prompt from the last definition on, what was written with and
+    without the adapter, and the text in the repository.
     """
 
     path: str
@@ -254,7 +254,9 @@ def outcome(project: Project, name: str) -> Outcome | None:
         rows = GENERATIONS.read(folder).filter(task="completion", asked="plain", sample=0)
         base, challenger = (rows.filter(role=role).sort("example_id").head(SHOWN) for role in ("base", "challenger"))
         for without, with_adapter in zip(base.iter_rows(named=True), challenger.iter_rows(named=True), strict=True):
-            lines = without["prompt"].rstrip().splitlines()[-_SHOWN_LINES:]
+            lines = without["prompt"].rstrip().splitlines()
+            start = max((number for number, line in enumerate(lines) if line[:1].isidentifier()), default=0)
+            lines = lines[start:][-_SHOWN_LINES:]
             texts = (without["output"], with_adapter["output"], without["expected"])
             answers.append(
                 ShownAnswer(without["path"], "\n".join(lines), *(dedent(text).strip("\n") for text in texts))

@@ -80,7 +80,7 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
             "example_id": example,
             "task": task,
             "role": role,
-            "prompt": f"def {example}():",
+            "prompt": f"import os\n\ndef {example}(\n):",
             "output": f"    {role}_{example}",
         }
         for task, examples in (("completion", "dcba"), ("naming", "_"))
@@ -94,7 +94,8 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
     text = summary_text(root, monkeypatch)
     shown = [f"{role}_{example}" for example in "abc" for role in ("base", "challenger")]
     assert [word for word in text.split() if word.startswith(("base_", "challenger_"))] == shown
-    assert text.count("return 0") == 3
+    assert text.count("return 0") == text.count("def ") == 3
+    assert "import os" not in text
     assert "over the base: +0.050 (+0.020 to +0.080) shop: not promoted, its verdict is `promoted`" in text
     champion = {"champions": {"code_adapter": {"shop": {"champion": version, "previous": None}}}}
     (root / "releases.lock").write_text(json.dumps(champion) + "\n")
