@@ -217,7 +217,7 @@ def model_scores(project: Project) -> Iterator[ModelScores]:
 
 
 SHOWN = 3
-_SHOWN_LINES = 8  # of a prompt
+_SHOWN_LINES = 7  # of a prompt, and of an answer
 
 
 @dataclass(frozen=True)
@@ -259,13 +259,20 @@ def outcome(project: Project, name: str) -> Outcome | None:
             lines = lines[start:][-_SHOWN_LINES:]
             texts = (without["output"], with_adapter["output"], without["expected"])
             answers.append(
-                ShownAnswer(without["path"], "\n".join(lines), *(dedent(text).strip("\n") for text in texts))
+                ShownAnswer(without["path"], "\n".join(lines), *(_first_lines(dedent(text)) for text in texts))
             )
     gain = None
     if metrics.get(_COMPLETION_GAIN) is not None:
         gain = _interval(metrics, _COMPLETION_GAIN, "bits_per_byte")
+        if metrics.get("foreign_improvement") is not None:
+            gain += f"; on other code, the control: {_interval(metrics, 'foreign_improvement', 'bits_per_byte')}"
     (model,) = (model for model in project_models(project) if model.partition == name)
     return Outcome(name, tuple(answers), gain, _served(name, model_roles(project.root, model)))
+
+
+def _first_lines(text: str) -> str:
+    lines = text.strip("\n").splitlines()
+    return "\n".join(lines[:_SHOWN_LINES] + ["…"] * (len(lines) > _SHOWN_LINES))
 
 
 def _served(name: str, roles: Mapping[str, Any]) -> str:

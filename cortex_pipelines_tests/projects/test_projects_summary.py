@@ -69,7 +69,9 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
     (root / "params.yaml").write_text(PARAMETERS)
     folder = root / "data/code_adapter_evaluation/shop"
     gain = {
-        f"completion_improvement_over_base{end}": value for end, value in (("", 0.05), ("_low", 0.02), ("_high", 0.08))
+        f"{name}{end}": value
+        for name in ("completion_improvement_over_base", "foreign_improvement")
+        for end, value in (("", 0.05), ("_low", 0.02), ("_high", 0.08))
     }
     write(folder / "metrics.json", ADAPTER | gain)
     row = {"asked": "plain", "sample": 0, "expected": "return 0", "path": "a.py", "language": "python"}
@@ -81,7 +83,7 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
             "task": task,
             "role": role,
             "prompt": f"import os\n\ndef {example}(\n):",
-            "output": f"    {role}_{example}",
+            "output": f"    {role}_{example}" + 9 * "\n    more",
         }
         for task, examples in (("completion", "dcba"), ("naming", "_"))
         for example in examples
@@ -96,7 +98,10 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
     assert [word for word in text.split() if word.startswith(("base_", "challenger_"))] == shown
     assert text.count("return 0") == text.count("def ") == 3
     assert "import os" not in text
-    assert "over the base: +0.050 (+0.020 to +0.080) shop: not promoted, its verdict is `promoted`" in text
+    assert text.count("…") == 6
+    saved = "+0.050 (+0.020 to +0.080)"
+    assert f"over the base: {saved}; on other code, the control: {saved} shop: not promoted" in text
+    assert "its verdict is `promoted`" in text
     champion = {"champions": {"code_adapter": {"shop": {"champion": version, "previous": None}}}}
     (root / "releases.lock").write_text(json.dumps(champion) + "\n")
     assert "shop: promoted; `cortex serve` answers with it as `shop`" in summary_text(root, monkeypatch)
