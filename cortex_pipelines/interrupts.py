@@ -44,3 +44,20 @@ def ending_on_interrupt() -> Iterator[None]:
         raise
     if received:
         interrupt(signal.SIGINT, None)
+
+
+@contextmanager
+def holding_interrupts() -> Iterator[None]:
+    """Let an interrupt come after the body: Rust code that calls Python panics, and says so, if it comes within."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {n: signal.signal(n, lambda number, _: held.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])

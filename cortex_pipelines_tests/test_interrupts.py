@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cortex_pipelines import interrupts
-from cortex_pipelines.interrupts import ending_on_interrupt
+from cortex_pipelines.interrupts import ending_on_interrupt, holding_interrupts
 
 
 class Panic(BaseException):
@@ -48,3 +48,16 @@ def test_an_interrupt_that_is_caught_comes_again(monkeypatch: pytest.MonkeyPatch
 def test_errors_of_its_own_pass() -> None:
     with pytest.raises(ValueError, match="own"), ending_on_interrupt():
         raise ValueError("own")
+
+
+def test_an_interrupt_that_is_held_comes_afterwards() -> None:
+    done = []
+
+    @holding_interrupts()
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done

@@ -20,6 +20,7 @@ from typing import Any
 
 import grimp
 
+from cortex_pipelines.interrupts import holding_interrupts
 from cortex_pipelines.versioning.packages import distributions
 
 PACKAGE = "cortex_pipelines"
@@ -84,9 +85,10 @@ def imported_modules(module: str, function: str) -> frozenset[str]:
 
 @cache
 def _imports() -> grimp.ImportGraph:
-    graph = grimp.build_graph(
-        PACKAGE, cache_dir=None, exclude_type_checking_imports=True, include_external_packages=True
-    )
+    with holding_interrupts():
+        graph = grimp.build_graph(
+            PACKAGE, cache_dir=None, exclude_type_checking_imports=True, include_external_packages=True
+        )
     for name in EXEMPT:
         graph.remove_module(f"{PACKAGE}.{name}")  # with all that is in it
     return graph
