@@ -122,7 +122,6 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:
         raise click.UsageError("--out goes with --file")
-    from cortex_pipelines.routing.router_from_logs import open_model
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
@@ -131,6 +130,8 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
 
         opened = open_router(current_project())
     else:
+        from cortex_pipelines.routing.router_from_logs import open_model
+
         opened = open_model(model)
     lines = route_lines(opened, tasks, explore)
     if task is not None:

@@ -6,11 +6,9 @@ from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import base_name, resolve_base
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.coordination.logs import logs_folder
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.release.ledger import ReleasedModel, champion, moves, project_models, refit_of
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
-from cortex_pipelines.release.promote import find_model
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.release.refit import REFIT
 from cortex_pipelines.routing.serving.router import Router, open_trained
@@ -77,6 +75,8 @@ def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str 
     """The model of a reference and its version, None if it has no champion; ProjectError, LookupError if unknown."""
     name, _, alias = reference.partition("@")
     name, _, number = name.partition("/")
+    from cortex_pipelines.release.promote import find_model  # scipy is slow to import
+
     model = find_model(project, name)
     if number:
         return model, str(resolve(project, reference)[2]["dvc_md5"])
@@ -115,6 +115,8 @@ def open_router(project: Project) -> Router:
 
 def open_rules(project: Project) -> Router:
     """A router with the keyword rules only. Raises RouterError: the rules are missing."""
+    from cortex_pipelines.coordination.logs import logs_folder  # so are the detectors of private values
+
     params = load_parameters(project.root)
     rules = find_rules(logs_folder(params.coordination.logs, project.root))
     fallback = params.routing.fallback_master

@@ -1,16 +1,15 @@
 """Indexes of folders and of a project's own outputs, opened with what they need."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cortex_pipelines.config import Parameters
+from cortex_pipelines.embeddings.encoder import sentence_part
+from cortex_pipelines.embeddings.query_encoder import QueryEncoder
 from cortex_pipelines.ingestion.pretrained_models import (
     WeightsError,
     absolute,
@@ -32,14 +31,10 @@ from cortex_pipelines.retrieval.index import (
     save,
 )
 from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexError
-from cortex_pipelines.retrieval.query_encoder import MOST_TEXTS, embed_queries, is_supported
 from cortex_pipelines.retrieval.search import Filters as Filters
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.search import SearchHit as SearchHit
 from cortex_pipelines.retrieval.vectors import model_digest
-
-if TYPE_CHECKING:
-    from cortex_pipelines.embeddings.encoder import SentenceEncoder
 
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"
@@ -70,19 +65,10 @@ def open_encoder(params: Parameters) -> PinnedEncoder:
     pin = resolve_model_pin(source, home)
     folder = weights_folder(source, pin, home)
     settings = params.retrieval
-
-    @cache
-    def load() -> "SentenceEncoder":
-        from cortex_pipelines.embeddings.encoder import SentenceEncoder
-
-        return SentenceEncoder(folder, settings.max_tokens, _BATCH, settings.threads, settings.precision)
+    encoder = QueryEncoder(folder, settings.max_tokens, _BATCH, settings.threads, settings.precision)
 
     def encode(texts: Sequence[str]) -> Floats:
-        if len(texts) <= MOST_TEXTS and "torch" not in sys.modules and is_supported(folder):
-            return embed_queries(folder, texts, settings.max_tokens)
-        from cortex_pipelines.embeddings.encoder import sentence_part
-
-        return sentence_part(load().serve(texts))
+        return sentence_part(encoder.serve(texts))
 
     return PinnedEncoder(model_digest(pin, settings.max_tokens), encode)
 

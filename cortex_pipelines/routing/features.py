@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,23 @@ _CACHED_WORDS, _LONG_WORD = 50_000, 40
 """Words whose character n-grams are cached, and length from which a word is not cached."""
 
 
+def _word_terms(text: str) -> list[str]:
+    """As the analyser of a ``TfidfVectorizer`` with the options of words, whose package is slow to import."""
+    words = folded_words(text)
+    return [*words, *map(" ".join, pairwise(words))]
+
+
+def _letter_terms(text: str) -> list[str]:
+    terms = []
+    for word in text.lower().split():
+        padded = f" {word} "
+        for length in range(2, 6):
+            terms += [padded[start : start + length] for start in range(max(1, len(padded) - length + 1))]
+            if len(padded) <= length:
+                break
+    return terms
+
+
 class _Counter:
     """TF-IDF weights of one text, as ``TfidfVectorizer.transform`` but without its checks.
 
@@ -130,9 +148,7 @@ class _Counter:
     """
 
     def __init__(self, level: str, terms: Sequence[str], first: int, weights: Floats) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        self._terms_of: Callable[[str], list[str]] = TfidfVectorizer(**_options(level)).build_analyzer()
+        self._terms_of: Callable[[str], list[str]] = _letter_terms if level == "letters" else _word_terms
         self._columns = {term: first + number for number, term in enumerate(terms)}
         self._first, self._weights = first, weights
         self._within_words = level == "letters"

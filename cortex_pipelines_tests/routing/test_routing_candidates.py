@@ -2,12 +2,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from cortex_pipelines.routing import evaluation
-from cortex_pipelines.routing.features import FeatureExtractor
+from cortex_pipelines.routing.features import FeatureExtractor, _letter_terms, _options, _word_terms
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.models.knn import KnnClassifier, nearest
@@ -299,3 +302,17 @@ def test_few_tasks_find_the_same_neighbours_as_many(settings: RoutingSettings) -
         assert np.allclose(values, cosines[part], atol=1e-6)
         assert (few == neighbours[part]).mean() > 0.99  # but for ties in the last digit
         assert (few[:, 0] == neighbours[part][:, 0]).all()
+
+
+@given(st.text(max_size=60))
+def test_terms_are_those_of_scikit_learn(text: str) -> None:
+    for level, terms in (("words", _word_terms), ("letters", _letter_terms)):
+        assert sorted(terms(text)) == sorted(TfidfVectorizer(**_options(level)).build_analyzer()(text))
+
+
+@given(arrays(np.float32, (3, 30), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])), st.integers(1, 40))
+def test_few_tasks_have_the_neighbours_of_many(cosines: npt.NDArray[np.float32], count: int) -> None:
+    few, values = nearest(cosines, count)
+    many = nearest(np.tile(cosines, (4, 1)), count)[1][:3]
+    assert (values == many).all()
+    assert (np.take_along_axis(cosines, few, axis=1) == values).all()

@@ -1,5 +1,6 @@
 """k-nearest neighbours among past tasks; also the evidence of every decision."""
 
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -33,11 +34,11 @@ class KnnClassifier:
 
     def nearest(self, features: Features, count: int) -> tuple[Indices, Floats]:
         """Indices and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
-        import torch
-
-        many = len(features) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
+        many = len(features) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS or "torch" not in sys.modules
         if many or count + _EXTRA_CANDIDATES > len(self._vectors):
             return nearest(features.sentence @ self._vectors.T, count)
+        import torch
+
         # all past tasks are read for each decision, and what is read decides how long it takes: by int8 first
         scale = np.abs(features.sentence).max(axis=1, keepdims=True)
         quantised = torch.from_numpy(_in_bytes(features.sentence, np.maximum(scale, 1e-12)))
@@ -81,6 +82,9 @@ def _in_bytes(values: Floats, scale: Any) -> Any:
 
 def nearest(cosines: Floats, count: int) -> tuple[Indices, Floats]:
     """Indices and values of each row's largest cosines, best first; ties by index."""
+    if len(cosines) <= _FEW_TASKS:  # soon done, and torch is slow to import
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
+        return order, np.take_along_axis(cosines, order, axis=1)
     import torch
 
     best = torch.topk(torch.from_numpy(cosines), min(count, cosines.shape[1]), dim=1)

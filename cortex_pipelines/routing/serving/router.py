@@ -1,7 +1,9 @@
 """Route tasks: by the models where confident, else by rules, else to a person."""
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.embeddings.encoder import EncoderError, Floats, SentenceEncoder
+from cortex_pipelines.embeddings.encoder import EncoderError, Floats
+from cortex_pipelines.embeddings.query_encoder import QueryEncoder
 from cortex_pipelines.embeddings.threads import serving_threads, side_by_side
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, WeightsError, weights_folder
 from cortex_pipelines.routing.features import Doubles
@@ -68,7 +71,7 @@ class Router:
     def __init__(
         self,
         bundle: RouterBundle | None,
-        encoder: Callable[[], SentenceEncoder] | None,
+        encoder: QueryEncoder | None,
         rules: Rules | None,
         fallback_master: str | None,
     ) -> None:
@@ -77,8 +80,7 @@ class Router:
                 "no router: no model is promoted and the logs hold no routing-patterns.json; "
                 "run `cortex run` to train one, or put a rules file beside the logs"
             )
-        self._bundle, self._make_encoder, self._fallback = bundle, encoder, fallback_master
-        self._encoder: SentenceEncoder | None = None
+        self._bundle, self._encoder, self._fallback = bundle, encoder, fallback_master
         self.rules = rules
         config = bundle.config if bundle else None
         self.version = bundle.version if bundle else RULES
@@ -94,10 +96,7 @@ class Router:
         """
         package = load_router(folder, version)
         config = package.config
-
-        def encoder() -> SentenceEncoder:
-            return SentenceEncoder(encoder_folder, config.max_tokens, config.batch, config.threads, config.precision)
-
+        encoder = QueryEncoder(encoder_folder, config.max_tokens, config.batch, config.threads, config.precision)
         return cls(package, encoder, package.rules, config.fallback_master)
 
     @classmethod
@@ -106,7 +105,7 @@ class Router:
         return cls(None, None, load_rules(path), fallback_master)
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
-        if self._bundle is None or self._make_encoder is None:
+        if self._bundle is None or self._encoder is None:
             return [self.by_rules(text) for text in texts]
         decisions: list[Decision] = []
         for start in range(0, len(texts), _BATCH):
@@ -116,7 +115,7 @@ class Router:
             spent = _since(start_time, len(part))
             decide = partial(self._decide, self._bundle, part, embeddings, spent)
             starts = range(0, len(part), _CHUNK)
-            with serving_threads(1):
+            with serving_threads(1) if "torch" in sys.modules else nullcontext():
                 if len(starts) == 1:
                     decisions += decide(0)
                     continue
@@ -133,10 +132,8 @@ class Router:
         return {name: candidates[name].scores(features) for name in self._bundle.config.weights}
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        if self._make_encoder is None:
-            return np.zeros((len(texts), 0), dtype=np.float32)
         if self._encoder is None:
-            self._encoder = self._make_encoder()
+            return np.zeros((len(texts), 0), dtype=np.float32)
         return self._encoder.serve(texts)
 
     def by_rules(self, text: str) -> Decision:

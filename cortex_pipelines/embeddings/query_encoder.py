@@ -1,23 +1,42 @@
-"""The forward pass of a sentence encoder for a query, in numpy: torch takes longer to import than the query to answer.
+"""A sentence encoder for a query, in numpy: torch takes longer to import than the query to answer.
 
 Agrees with ``embeddings.bert`` to about 1e-6; of use for a few short texts, where reading the weights costs most.
 """
 
 import json
+import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
-Floats = npt.NDArray[np.float32]
-
 _CHARACTERS_A_TOKEN = 64
-MOST_TEXTS = 2
-"""Texts up to which this is quicker than to import torch."""
+_MOST_TEXTS, _MOST_CALLS = 2, 3
+"""Texts of a call, and calls, up to which this is quicker than to import torch."""
+
+
+class QueryEncoder:
+    """Serves as ``SentenceEncoder`` with these arguments does, the first few queries without torch."""
+
+    def __init__(self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str) -> None:
+        self._folder, self._max_tokens, self._calls = folder, max_tokens, 0
+        self._more = (batch, threads, precision)
+
+    def serve(self, texts: Sequence[str]) -> Floats:
+        self._calls += 1
+        few = len(texts) <= _MOST_TEXTS and self._calls <= _MOST_CALLS
+        if few and "torch" not in sys.modules and is_supported(self._folder):
+            return embed_queries(self._folder, texts, self._max_tokens)
+        return self._loaded.serve(texts)
+
+    @cached_property
+    def _loaded(self) -> SentenceEncoder:
+        return SentenceEncoder(self._folder, self._max_tokens, *self._more)
 
 
 def is_supported(folder: Path) -> bool:
@@ -31,7 +50,7 @@ def is_supported(folder: Path) -> bool:
 
 
 def embed_queries(folder: Path, texts: Sequence[str], max_tokens: int) -> Floats:
-    """Normalised mean of the last layer over each text's tokens, shape (texts, width)."""
+    """What ``SentenceEncoder`` pools of each text, shape (texts, 4 x width)."""
     from safetensors import safe_open
     from tokenizers import Tokenizer
 
@@ -80,6 +99,7 @@ def _embed(weights: _Weights, ids: Sequence[int], config: dict[str, Any]) -> Flo
     values = values + weights.rows("embeddings.position_embeddings.weight", range(len(ids)))
     values = values + weights.rows("embeddings.token_type_embeddings.weight", [0])
     values = weights.norm("embeddings.LayerNorm", values, epsilon)
+    layers = []
     for number in range(int(config["num_hidden_layers"])):
         layer = f"encoder.layer.{number}"
         split = (len(ids), heads, -1)
@@ -97,5 +117,9 @@ def _embed(weights: _Weights, ids: Sequence[int], config: dict[str, Any]) -> Flo
         activated = wide * 0.5 * (1 + _erf(wide / np.sqrt(2)))
         narrow = weights.linear(f"{layer}.output.dense", activated) + values
         values = weights.norm(f"{layer}.output.LayerNorm", narrow, epsilon)
-    mean = values.mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
+        layers.append(values)
+    earlier = [layers[max(0, round(len(layers) * share) - 1)].mean(axis=0) for share in (2 / 3, 1 / 3)]
+    pools = [
+        pool / max(float(np.linalg.norm(pool)), 1e-12) for pool in (values.mean(axis=0), *earlier, values.max(axis=0))
+    ]
+    return np.asarray(np.concatenate([*pools[:-1], pools[-1] / 2]), dtype=np.float32)
