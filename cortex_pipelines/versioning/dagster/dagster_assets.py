@@ -1,6 +1,7 @@
 """Dagster assets for the asset graph."""
 
 import sqlite3
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -220,7 +221,12 @@ def told(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[
     except BrokenContractError:
         raise
     except Exception as error:
-        raise failure(error, context.retry_number) from error
+        outcome = failure(error, context.retry_number)
+        if isinstance(outcome, dg.RetryRequested) and context.retry_number < MAX_RETRIES:
+            context.log.warning(f"{type(error).__name__}: {error}; tried again in {outcome.seconds_to_wait:.0f} s")
+            time.sleep(outcome.seconds_to_wait or 0)  # here, since nothing ends Dagster's own wait
+            outcome.seconds_to_wait = 0
+        raise outcome from error
 
 
 def remembered_run(instance: dg.DagsterInstance, name: str, partition: str | None, version: str) -> str | None:
