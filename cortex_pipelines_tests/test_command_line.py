@@ -21,6 +21,7 @@ HEAVY = {"torch", "dagster", "mlflow", "pandas", "dvc", "transformers", "fastapi
 READING = (
     "--help", "releases", "summary", "params", "doctor", "search limit --index index -k 3",
     "graph callers limit --index index", "context limit --index index", "route --model none x",
+    "models --json", "models recommend --json",
 )  # fmt: skip
 
 _LOADED = """

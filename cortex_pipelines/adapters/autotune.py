@@ -7,7 +7,13 @@ from pathlib import Path
 
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model, resolve_base
+from cortex_pipelines.adapters.model.base_model import (
+    BaseModel,
+    Precision,
+    load_causal_model,
+    resolve_base,
+    resolve_precision,
+)
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -18,6 +24,7 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 _LOG = logging.getLogger("cortex_pipelines")
 
 LENGTHS = (384, 512, 768, 1024)
+_BRIEF = 128  # tokens of a row where a first figure is enough
 _STEPS = 3  # after a warm-up step
 _EXAMPLE_TOKENS = 160  # about a function with its prompt
 _NEARLY = 0.95  # within this of the fastest, prefer the longer row: it truncates fewer prompts
@@ -51,6 +58,14 @@ def measure_throughput(
             if tokens_per_second < _HOPELESS * max(measured.tokens_per_second for measured in throughputs):
                 break
     return throughputs
+
+
+def measure_briefly(pinned: PinnedModel, settings: AdapterSettings, root: Path) -> Throughput:
+    """Train a few short rows in the precision of the settings: a minute for a base of 1.5 billion weights."""
+    precision = resolve_precision(settings.precision)
+    short = settings.model_copy(update={"gradient_accumulation": 1, "batch_size": 1, "processes": 1})
+    length = min(_BRIEF, settings.max_length)
+    return Throughput(precision, length, _tokens_per_second(resolve_base(pinned, root), short, precision, length))
 
 
 def fastest_setting(throughputs: Sequence[Throughput]) -> Throughput:

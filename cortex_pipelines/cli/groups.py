@@ -5,7 +5,7 @@ from difflib import get_close_matches
 GROUPS = {
     "Start here": "init add run summary report serve",
     "Build": "status retrain sync update params doctor dvc-yaml test-environment tune-machine resolve",
-    "Models": "releases promote rollback lineage reproduce export verify router route predict off-policy study",
+    "Models": "models releases promote rollback lineage reproduce export verify router route predict off-policy study",
     "Serve": "suggest predict-batch mcp lsp keys audit experiment prompts feedback review",
     "Search and check code": "search context graph index check memory extract mutate patterns refactorings",
     "Data and privacy": "logs card dictionary drift anomalies scan forget remove",
@@ -17,7 +17,7 @@ _ALIASES = {
     **dict.fromkeys(("repro", "materialize", "materialise", "build"), "run"),
     **dict.fromkeys(("dev", "up"), "serve"),
     **dict.fromkeys(("dag", "trace"), "lineage"),
-    **dict.fromkeys(("log", "models"), "releases"),
+    "log": "releases",
     **dict.fromkeys(("grep", "find"), "search"),
     "st": "status",
     "lint": "check",

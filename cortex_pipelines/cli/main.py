@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cortex_pipelines.atomic import temporary_files
+from cortex_pipelines.cli.bases import models
 from cortex_pipelines.cli.check import check
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
@@ -154,7 +155,7 @@ _READING = frozenset({"search", "context", "graph", "route", "releases", "summar
 _COMMANDS = (
     (check, extract, lsp, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
-    (export, promote, releases, reproduce, rollback, tune_machine, verify),
+    (export, models, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),
     (off_policy, predict, review, route, router),

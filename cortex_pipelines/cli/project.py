@@ -13,10 +13,12 @@ from cortex_pipelines.versioning.root import ProjectError, find_root
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
     """Create a project in FOLDER, outside of the repository of this package."""
+    from cortex_pipelines.cli.bases import recommendation
     from cortex_pipelines.projects.create import create_project
 
     for sentence in create_project(folder.resolve()):
         say(sentence)
+    say(recommendation())
     say("next: `cortex add NAME SOURCE`, then `cortex run --plan`")
 
 

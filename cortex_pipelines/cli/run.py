@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +48,23 @@ def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
 @contextmanager
 def _counted(project: "Project", partition: str | None, among: Collection[str]) -> "Iterator[Steps]":
     """Count the steps of a run; Ctrl-C and SIGTERM say how many were built."""
-    from cortex_pipelines.orchestration.planning import plan_stages
+    from cortex_pipelines.orchestration.planning import base_refusals, plan_stages
     from cortex_pipelines.progress import Steps
     from cortex_pipelines.versioning.lock_file import split_address
 
     planned = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in among]
+    _refuse(base_refusals(project, [step.address for step in planned], missing=False))
     try:
         with Steps({step.address: step.seconds for step in planned}) as steps, ending_on_interrupt():
             yield steps
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; {steps.done} of {steps.total} built; run again to continue") from None
+
+
+def _refuse(sentences: Iterable[str]) -> None:
+    """ProjectError if there is a reason not to train."""
+    if reasons := list(sentences):
+        raise ProjectError("; ".join(reasons))
 
 
 @click.command(epilog="Example: cortex run code_units --project flask")
@@ -169,7 +176,7 @@ def _buildable_assets(project: "Project") -> set[str]:
 
 def _show_plan(project: "Project", assets: Collection[str], partition: str | None, among: set[str]) -> None:
     """Show stale assets, their estimated durations, and data excluded by limits."""
-    from cortex_pipelines.orchestration.planning import data_left_out, duration, plan_stages
+    from cortex_pipelines.orchestration.planning import base_refusals, data_left_out, duration, plan_stages
     from cortex_pipelines.versioning.lock_file import split_address
 
     selected = set(assets) or among
@@ -187,6 +194,7 @@ def _show_plan(project: "Project", assets: Collection[str], partition: str | Non
         else "nothing is stale"
     )
     click.echo("".join(f"{sentence}\n" for sentence in data_left_out(project, partition)), nl=False)
+    _refuse(base_refusals(project, [step.address for step in steps], missing=True))
 
 
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:

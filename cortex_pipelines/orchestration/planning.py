@@ -8,7 +8,11 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError
+from cortex_pipelines.models.base_check import BaseError, refusals
+from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
+from cortex_pipelines.projects.base_model import read_pinned
 from cortex_pipelines.projects.certificate import deletion_requested_since
 from cortex_pipelines.projects.status import count_rows
 from cortex_pipelines.prompts.examples import DATASETS
@@ -20,7 +24,7 @@ from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.lock_file import locked_stages, split_address
 from cortex_pipelines.versioning.parameters import CODE, PACKAGES
-from cortex_pipelines.versioning.project import Project, Stage
+from cortex_pipelines.versioning.project import Project, Stage, look_up, read_yaml
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 TRAINING_TOKENS_PER_SECOND = 230  # default base in fp32 on two cores; bf16 instructions more than double it
@@ -150,6 +154,30 @@ def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
                 f"{name}: training stops at {adapters.max_tokens:,} tokens; "
                 f"projects.{name}.adapters.max_tokens raises it"
             )
+
+
+def base_refusals(project: Project, planned: Iterable[str], *, missing: bool) -> Iterator[str]:
+    """Why planned adapters (by addresses) cannot be trained on the base, or not served; ``missing``: also its weights.
+
+    Where a plan has no adapter, nothing is read.
+    """
+    parts = {part for name, part in map(split_address, planned) if name == "code_adapter"}
+    if not parts:
+        return
+    params, machine = load_parameters(project.root), this_machine()
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.base") or {}
+    try:
+        base = read_pinned(PinnedModel(params.models.base, pin), project.root)
+    except WeightsError as error:
+        yield from (str(error),) if missing else ()
+        return
+    except BaseError as error:
+        yield str(error)
+        return
+    if base is not None:
+        sections: list[Any] = [project.effective.section("adapters", part) for part in sorted(parts, key=str)]
+        found = (refusals(base, settings, params.serving.engine, machine) for settings in sections)
+        yield from dict.fromkeys(sentence for sentences in found for sentence in sentences)
 
 
 def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:

