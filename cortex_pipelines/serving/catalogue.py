@@ -122,7 +122,8 @@ def answering(served: ServedModel) -> str:
     """What answers under a model's name, in words."""
     details, way = served.details, _WAYS[served.release.way]
     if served.release.adapter is not None:
-        return f"{way} ({details.get('number') or served.release.adapter})"
+        decision = f", {served.despite_gate}" if served.despite_gate else ""
+        return f"{way} ({details.get('number') or served.release.adapter}){decision}"
     if "verdict" not in details:
         return f"{way} ({details.get('base', {}).get('name', served.version)})"
     return f"{way}; {'it has no adapter yet' if details['verdict'] is None else 'its adapter was held back'}"

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.privacy.records import redacted
+from cortex_pipelines.serving.catalogue import answering, with_ways
 from cortex_pipelines.serving.http.page import _FOLDER
 from cortex_pipelines.serving.project_catalogue import read_catalogue
 from cortex_pipelines.serving.services import ProjectServices
@@ -91,6 +93,25 @@ def test_a_prompt_is_answered_in_the_way_that_was_asked_for(client, state: Path,
     (event,) = logged_events(state)
     assert (event["type"], event["way"], event["version"]) == ("offered", way, version)
     assert "nobody_keeps_this" not in (state / FILE).read_text()
+
+
+def test_every_answer_of_an_adapter_that_was_held_back_says_who_serves_it_and_why(home: Path, tmp_path: Path) -> None:
+    said = "served by decision of ann on 2026-01-02, although its gate says kept: the team likes it"
+    plain = tinygateway.catalogue(home)
+    held = replace(plain.models["shop"], notice=said, despite_gate=said)
+    models = {**plain.models, "shop": with_ways(held, "index.dir", home / "data" / "completion")}
+    gateway = tinygateway.open_tiny(home, tmp_path, lambda: replace(plain, models=models))
+    asked = {"model": "shop", "max_tokens": 2}
+    turns = [{"role": "user", "content": "x"}]
+    task = {"model": "shop", "task": "review", "input": "def f(a=[]):\n    return a\n"}
+    with tinygateway.web_client(gateway) as client:
+        for path, body in (("/v1/completions", {"prompt": "x"}), ("/v1/chat/completions", {"messages": turns})):
+            assert client.post(path, json=asked | body).headers["x-cortex-notice"] == said
+        ways = {way: played(client, way, model="shop")[1].headers.get("x-cortex-notice") for way in ("base", "adapter")}
+        assert ways == {"base": None, "adapter": said}
+        assert client.get("/v1/models/shop").json()["cortex"]["notice"] == said
+        assert client.post("/predict", json=task).status_code == 200
+    assert said in answering(held)
 
 
 def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:
