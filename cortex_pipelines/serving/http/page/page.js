@@ -448,7 +448,11 @@ const told = (headers) => ["model", "way", "notice", "cut"].map((name) => header
 const isNaming = () => $("ask-task").value === "naming";
 const showName = () => { $("ask-name-label").hidden = !isNaming(); };
 
+let asking = 0;
+let finding = 0;
+
 async function ask() {
+  const mine = ++asking; // a slow answer must not replace a later one
   say("");
   $("told").replaceChildren(make("p", { className: "note" }, "Working on it …"));
   try {
@@ -458,7 +462,7 @@ async function ask() {
       input: $("ask-code").value,
       context: { language: $("ask-language").value, name: isNaming() ? $("ask-name").value : "" },
     })).json();
-    $("told").replaceChildren(taskCard(answer));
+    if (mine === asking) $("told").replaceChildren(taskCard(answer));
   } catch (error) {
     $("told").replaceChildren();
     say(error.message);
@@ -486,6 +490,7 @@ function taskCard(answer) {
 // ---- search -------------------------------------------------------------
 
 async function find() {
+  const mine = ++finding;
   say("");
   const what = $("find-what").value;
   const text = $("find-text").value;
@@ -494,6 +499,7 @@ async function find() {
     const path = what === "search" || what === "context" ? `/${what}` : "/relations";
     const asked = { search: { query: text }, context: { task: text } }[what] ?? { question: what, name: text };
     const answer = await (await request(path, { ...asked, project })).json();
+    if (mine !== finding) return;
     const rows = answer.results ?? answer.pieces ?? answer.steps;
     $("found").replaceChildren(
       make("p", {}, answer.summary ?? (rows.length ? "" : "Nothing was found.")),
@@ -509,11 +515,18 @@ async function find() {
 function placeCard(row) {
   const line = row.lines?.length ? row.lines[0] : row.start_line;
   const why = row.why ?? `${row.relation.replaceAll("_", " ")} ${row.of.split(":").pop()}`;
-  const code = row.text ?? row.code ?? row.excerpt;
+  const code = row.text;
   return make("article", { className: "card" },
     make("h3", {}, `${row.path}:${typeof line === "number" ? line : row.start_line}`),
     make("p", {}, [row.kind, row.name].filter(Boolean).join(" "), make("br"), why),
-    typeof code === "string" ? make("pre", {}, code) : null);
+    typeof code === "string" && code ? folded(code) : null);
+}
+
+/** Code of more lines than a glance takes is folded. */
+function folded(code) {
+  const lines = code.split("\n").length;
+  const shown = make("pre", {}, code);
+  return lines > 8 ? make("details", {}, make("summary", {}, `${lines} lines`), shown) : shown;
 }
 
 function fillProjects() {
