@@ -19,6 +19,8 @@ from cortex_pipelines.rowcache import RowCache
 
 _CATEGORIES = (SECRET, PERSONAL)
 _RULE = ("category", "rule", "severity")
+_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+"""The path of what was redacted in a commit's message."""
 _SCANNED = pl.Schema(dict.fromkeys(("cache_key", *_RULE), pl.String))
 
 
@@ -37,11 +39,14 @@ def check_compliance(
         Plain values, in a fixed order: ``project``; ``compliant``: published data has no private values left, and each
         trainable file has a licence; ``problems`` (reasons, in words); ``left`` (remaining values by category, rule and
         severity); ``found`` (redacted values, likewise); ``action`` (treatment of each category); ``files`` (counts;
-        ``trainable_without_licence`` rest on ``ingestion.trainable_without_licence`` alone); ``licences`` (files and
+        ``trainable_without_licence`` rest on ``ingestion.trainable_without_licence`` alone); ``commits`` (messages,
+        published and redacted); ``licences`` (files and
         bytes by licence, and whether they may be trained on); ``left_out`` (files by reason); ``places`` (each
         placeholder, by file).
     """
     remaining = _count_remaining(files, commits, project, settings, cache)
+    places = redactions.select("source", "path").unique()
+    redacted = places.join(files, on=("source", "path"), how="semi").height
     without_licence = files.filter(pl.col("trainable") & pl.col("licence").is_null()).height
     problems = _describe_remaining(remaining)
     if without_licence:
@@ -61,8 +66,9 @@ def check_compliance(
             "published": files.height,
             "trainable": int(files["trainable"].sum()),
             "trainable_without_licence": without_licence,
-            "redacted": redactions.select("source", "path").n_unique(),
+            "redacted": redacted,
         },
+        "commits": {"published": commits.height, "redacted": places["path"].str.contains(_COMMIT).sum()},
         "licences": files.with_columns(pl.col("licence").fill_null("none"))
         .group_by("licence")
         .agg(
@@ -111,17 +117,27 @@ def check_logs(events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySe
 
 
 def report_page(report: dict[str, Any]) -> str:
-    verdict = "; ".join(report["problems"]) or ("nothing private is left, and all that may be trained on has a licence")
-    counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in report["files"].items())
-    parts = [pages.paragraph(f"{verdict}; files: {counts}; tombstones: {report['forgotten']}.")]
+    problems = [f"{problem[0].upper()}{problem[1:]}." for problem in report["problems"]]
+    good = ["Nothing private is left in what is published, and all that may be trained on has a licence."]
+    files, commits = report["files"], report["commits"]
+    counts = (
+        f"{files['trainable']:,} of {files['published']:,} files may be trained on. Private values were replaced in "
+        f"{files['redacted']:,} of them and in {commits['redacted']:,} of {commits['published']:,} commit messages. "
+        f"Files and authors that were forgotten: {report['forgotten']}."
+    )
+    parts = [
+        pages.heading("What is wrong, and what to do" if problems else "What is good"),
+        pages.listing(problems or good),
+        pages.paragraph(counts),
+    ]
     for title, key in (
         ("Left in what is published", "left"),
         ("Found and replaced", "found"),
         ("Licences", "licences"),
         ("Left out of ingestion", "left_out"),
-        ("Places", "places"),
     ):
         parts += [pages.heading(title), pages.records(report[key])]
+    parts.append(pages.collapsible("Each place", [pages.records(report["places"])]))
     return pages.page(f"Compliance of {report['project']}", parts)
 
 

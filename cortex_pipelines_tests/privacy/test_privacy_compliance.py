@@ -24,6 +24,10 @@ def test_the_report_says_what_where_what_was_done_and_which_licence(settings: Pr
     report = check_compliance(FILES, COMMITS, REDACTED, SKIPPED, "demo", settings)
     assert report["found"][0] == {"category": "secret", "rule": "password", "severity": "high", "places": 2}
     assert report["files"] == {"published": 3, "trainable": 2, "trainable_without_licence": 0, "redacted": 1}
+    message = REDACTED.head(1).with_columns(path=pl.lit("0f" * 20))
+    assert report["commits"] == {"published": 1, "redacted": 0}
+    more = check_compliance(FILES, COMMITS, pl.concat([REDACTED, message]), SKIPPED, "demo", settings)
+    assert (more["files"]["redacted"], more["commits"]) == (1, {"published": 1, "redacted": 1})
     assert report["licences"][0] == {"licence": "0BSD", "files": 1, "bytes": 5, "trainable": 1}
     assert (report["licences"][2]["licence"], report["left_out"]) == ("none", [{"reason": "binary", "files": 2}])
     assert [row["line"] for row in report["places"]] == [1, 2, 3]
@@ -43,7 +47,7 @@ def test_what_is_left_in_the_data_is_not_compliant(settings: PrivacySettings, lo
     assert report["compliant"] is False
     (remaining,) = report["left"]
     assert (remaining["rule"], remaining["places"]) == ("email", 3 if location == "file" else 1)
-    assert "personal data is left" in report_page(report)
+    assert "Personal data is left" in report_page(report)
 
 
 def test_settings_alone_break_no_rule_but_training_without_a_licence_does(settings: PrivacySettings) -> None:
