@@ -16,7 +16,7 @@ Change = Literal["major", "minor", "patch"]
 
 FIRST = "1.0.0"
 
-TASK_FORMAT = 1  # version of the prompt and answer format; increase it when callers have to change
+TASK_FORMAT = 2  # version of the prompt and answer format; increase it when callers have to change
 
 
 def version_inputs(root: Path, address: str, version: str) -> dict[str, str] | None:

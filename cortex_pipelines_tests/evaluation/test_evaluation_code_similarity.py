@@ -74,7 +74,7 @@ def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: StopRu
 
 
 def refactoring(language: str = "python") -> Example:
-    item = example(1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The code put right:\n")
+    item = example(1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The fixed code:\n")
     return replace(item, language=language, kind="error", completion="def f():\n    return 1")
 
 

@@ -39,16 +39,16 @@ def prompt_of(gateway: Gateway, task: str, code: str, context: TaskContext) -> s
 @given(code=TEXT.filter(str.strip), path=TEXT, expected=TEXT)
 def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(gateway, code: str, path: str, expected: str) -> None:
     for context, request, title in (
-        (TaskContext(path), "This code has an error.", "The code put right:"),
+        (TaskContext(path), "This code has an error.", "The fixed code:"),
         (
             TaskContext(path, smell=expected, request="x" if expected else ""),
             f"This code can be improved: {expected}." if expected else "This code has an error.",
-            "The improved code:" if expected else "The code put right:",
+            "The improved code:" if expected else "The fixed code:",
         ),
         (
             TaskContext(path, request=expected),
             f"Refactor this code: {expected}." if expected else "This code has an error.",
-            "The refactored code:" if expected else "The code put right:",
+            "The refactored code:" if expected else "The fixed code:",
         ),
     ):
         lines = [f"# {path or 'code'}", f"# {request}", code.rstrip(), "", f"# {title}", ""]
@@ -86,7 +86,7 @@ def test_a_completion_has_its_path_and_what_stands_around_before_it(gateway, cod
 def test_the_form_of_prompts_is_numbered() -> None:
     """Releases name the package's templates by ``TASK_FORMAT``: raise it with any of these."""
     numbered = CASES["numbered"]
-    assert (TASK_FORMAT, {name: package_templates()[name].version for name in numbered}) == (1, numbered)
+    assert (TASK_FORMAT, {name: package_templates()[name].version for name in numbered}) == (2, numbered)
 
 
 def write(root: Path, name: str, text: str) -> None:

@@ -54,7 +54,7 @@ def error_candidates(
         before="buggy_code",
         after="fixed_code",
         request=pl.lit("This code has an error."),
-        title=pl.lit("The code put right:"),
+        title=pl.lit("The fixed code:"),
         kind=pl.lit("error" if much_history else "repair"),
         origin=pl.lit(INJECTED if much_history else "repair"),
         purpose=pl.lit("correctness"),

@@ -60,7 +60,7 @@ _NAME = re.compile(r"[^\W\d][\w$]*")
 _REPHRASED = (
     (re.compile(r"(\S+) is an? ([\w ]+)\. Its name:\n$"), r"What should the \2 \1 be called?\n"),
     (re.compile(r"This code has an error\.(?=\n)"), "There is a bug in this code."),
-    (re.compile(r"The code put right:\n$"), "The code without the bug:\n"),
+    (re.compile(r"The fixed code:\n$"), "The code without the bug:\n"),
     (re.compile(r"May (.+) import (.+)\?$"), r"Is \1 allowed to import \2?"),
 )
 

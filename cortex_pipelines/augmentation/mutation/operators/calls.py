@@ -48,7 +48,7 @@ class ArgumentSwap(Operator):
     error_type = _FAMILY
     weight = 2
     places = everywhere("argument_list", script="arguments", rust="arguments")
-    explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
+    explanation = "the arguments of {wrong} are in the wrong order; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         call = view.parent(node)
@@ -68,7 +68,7 @@ class KeywordSwap(Operator):
     name = "keyword_swap"
     error_type = _FAMILY
     places = on(python="argument_list", script="object", rust="field_initializer_list")
-    explanation = "{wrong} gives two names each other's value; write {right}."
+    explanation = "two named values in {wrong} are swapped; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         call = view.parent(node)
@@ -132,7 +132,7 @@ class SimilarMethod(Operator):
     error_type = _FAMILY
     weight = 3
     places = CALLS
-    explanation = "{wrong} calls {new} where {old} is needed; write {right}."
+    explanation = "{wrong} calls {new} instead of {old}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name = callee_name(node)
@@ -160,7 +160,7 @@ class VariableMisuse(Operator):
     error_type = _FAMILY
     weight = 24
     places = everywhere("identifier")
-    explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
+    explanation = "{new} is the wrong variable in {wrong}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         if not is_use(node, view):
@@ -176,7 +176,7 @@ class WrongCallee(Operator):
     error_type = _FAMILY
     weight = 8
     places = CALLS
-    explanation = "{wrong} calls {new} where {old} is meant; write {right}."
+    explanation = "{new} is the wrong function in {wrong}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name = callee_name(node)
@@ -200,7 +200,7 @@ class WrongAttribute(Operator):
     error_type = _FAMILY
     weight = 4
     places = _ATTRIBUTES
-    explanation = "{wrong} takes {new} where {old} is meant; write {right}."
+    explanation = "{new} is the wrong attribute in {wrong}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
@@ -215,7 +215,7 @@ class LostReceiver(Operator):
     name = "lost_receiver"
     error_type = _FAMILY
     places = _ATTRIBUTES
-    explanation = "{new} is the local variable; the object's own is meant: write {right}."
+    explanation = "{new} is the local variable, but the attribute is meant; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         if view.field(node) in ("function", "left") or not is_pair(node):

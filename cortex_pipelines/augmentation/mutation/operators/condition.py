@@ -35,7 +35,7 @@ class BooleanConnective(TokenSwap):
     error_type = _OPERATOR
     places = _BOOLEAN
     swaps = swapping(("and", "or"), ("&&", "||"))
-    explanation = "{wrong} joins its conditions by {new} where {old} is meant; write {right}."
+    explanation = "{wrong} uses the wrong logical operator; it should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
         return all(part.type not in _BINDS for part in node.named_children)
@@ -45,7 +45,7 @@ class NegatedCondition(Operator):
     name = "negated_condition"
     error_type = _OPERATOR
     places = _CONDITIONS
-    explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
+    explanation = "the condition {wrong} is inverted; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         condition = node.child_by_field_name("condition")
@@ -84,7 +84,7 @@ class RemovedNegation(Operator):
     name = "removed_negation"
     error_type = _OPERATOR
     places = everywhere("unary_expression", python="not_operator unary_operator")
-    explanation = "{wrong} lacks the {old} before it; write {right}."
+    explanation = "{wrong} is missing {old}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         if node.child_count != 2 or node.children[0].type not in ("not", "!", "-", "~"):
@@ -99,7 +99,7 @@ class SwappedTernary(Operator):
     name = "swapped_ternary"
     error_type = _CONTROL
     places = on(python="conditional_expression", script="ternary_expression", java="ternary_expression")
-    explanation = "{wrong} gives its two values the wrong way round; write {right}."
+    explanation = "the two results of {wrong} are swapped; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         parts = [part for part in node.named_children if part.type not in COMMENTS]

@@ -38,7 +38,7 @@ class Arithmetic(TokenSwap):
     error_type = _FAMILY
     places = _BINARY
     swaps = swapping(("+", "-"), ("*", "/")) | {"//": ("*",), "%": ("*",)}
-    explanation = "{wrong} calculates with {new} where {old} is meant; write {right}."
+    explanation = "{wrong} uses the wrong operator; it should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
         return not has_text(node)
@@ -49,7 +49,7 @@ class Bitwise(TokenSwap):
     error_type = _FAMILY
     places = _BINARY
     swaps = swapping(("&", "|"), ("<<", ">>")) | {"^": ("&",)}
-    explanation = "{wrong} combines the bits by {new} where {old} is meant; write {right}."
+    explanation = "{wrong} uses the wrong bitwise operator; it should be {right}."
 
 
 class AugmentedAssignment(TokenSwap):
@@ -57,7 +57,7 @@ class AugmentedAssignment(TokenSwap):
     error_type = _FAMILY
     places = _ASSIGNMENT
     swaps = swapping(("+=", "-="), ("*=", "/="), ("|=", "&="), ("<<=", ">>="))
-    explanation = "{wrong} updates the value by {new} where {old} is meant; write {right}."
+    explanation = "{wrong} uses the wrong assignment operator; it should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
         return not any(has_text(part) for part in node.named_children)
@@ -67,7 +67,7 @@ class LostAccumulation(Operator):
     name = "lost_accumulation"
     error_type = _FAMILY
     places = _ASSIGNMENT
-    explanation = "{wrong} forgets the value that was there; {old} adds to it: write {right}."
+    explanation = "{wrong} overwrites the value instead of updating it; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         sign = next((part for part in node.children if not part.is_named), None)
@@ -80,14 +80,14 @@ class WrongStep(TokenSwap):
     error_type = _FAMILY
     places = on(script="update_expression", java="update_expression", go="inc_statement dec_statement")
     swaps = swapping(("++", "--"))
-    explanation = "{wrong} counts the wrong way by {new}; {old} is meant: write {right}."
+    explanation = "{wrong} counts in the wrong direction; it should be {right}."
 
 
 class OperandSwap(Operator):
     name = "operand_swap"
     error_type = _FAMILY
     places = _BINARY
-    explanation = "{wrong} has its operands the wrong way round; write {right}."
+    explanation = "the operands of {wrong} are swapped; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
@@ -104,7 +104,7 @@ class BrokenChain(Operator):
     name = "broken_chain"
     error_type = _FAMILY
     places = everywhere("binary_expression", python="binary_operator comparison_operator")
-    explanation = "{wrong} lacks {old}; write {right}."
+    explanation = "{wrong} is missing {old}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         parts = node.named_children
@@ -133,7 +133,7 @@ class Comparison(TokenSwap):
     weight = 2
     places = _COMPARISON
     swaps = swapping(("==", "!="), ("===", "!=="), ("<", ">"), ("<=", ">="), ("is", "is not"), ("in", "not in"))
-    explanation = "{wrong} tests {new}, the opposite of what is meant; {old} is right: {right}."
+    explanation = "the comparison {wrong} is inverted; it should be {right}."
 
 
 class Boundary(TokenSwap):
@@ -141,7 +141,7 @@ class Boundary(TokenSwap):
     error_type = _FAMILY
     places = _COMPARISON
     swaps = swapping(("<", "<="), (">", ">="))
-    explanation = "{wrong} decides the case of equality wrongly; put {old} for {new}: {right}."
+    explanation = "{wrong} is off by one at the boundary; it should be {right}."
 
 
 class WrongSameness(TokenSwap):
@@ -151,7 +151,7 @@ class WrongSameness(TokenSwap):
     error_type = _FAMILY
     places = on(python="comparison_operator", script="binary_expression")
     swaps: ClassVar = {"==": ("is",), "!=": ("is not",), "===": ("==",), "!==": ("!=",)}
-    explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
+    explanation = "compare with {old} instead of {new}: {wrong} should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
         if view.language != "python":  # Python's == is not the == of JavaScript
@@ -171,7 +171,7 @@ class SwappedComparison(Operator):
     name = "swapped_comparison"
     error_type = _FAMILY
     places = _COMPARISON
-    explanation = "{wrong} compares {new}, the sides exchanged; write {right}."
+    explanation = "the sides of {wrong} are swapped; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         parts = node.named_children
@@ -203,7 +203,7 @@ class OffByOne(Operator):
     places = on(
         python="integer", script="number", java="decimal_integer_literal", go="int_literal", rust="integer_literal"
     )
-    explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
+    explanation = "{new} in {wrong} is off by one; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         if view.parent_type(node) in _COUNTS:
@@ -215,7 +215,7 @@ class FlippedBoolean(Operator):
     name = "flipped_boolean"
     error_type = _LITERAL
     places = everywhere("true false", rust="boolean_literal")
-    explanation = "{wrong} has {new} where {old} is meant; write {right}."
+    explanation = "{new} is the wrong value in {wrong}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}

@@ -23,7 +23,7 @@ class BreakContinue(Operator):
     name = "break_continue"
     error_type = _FAMILY
     places = everywhere("break_statement continue_statement", rust="break_expression continue_expression")
-    explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
+    explanation = "the loop {wrong} should {old} here, not {new}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         loop = next((above for above in view.ancestors(node) if above.type in _LOOPS | _SWITCHES | FUNCTIONS), None)
@@ -40,7 +40,7 @@ class RemovedLoop(Operator):
     name = "removed_loop"
     error_type = _FAMILY
     places = everywhere("while_statement", javascript="while_statement", go="for_statement", rust="while_expression")
-    explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
+    explanation = "{wrong} runs its body at most once; it has to loop, so replace {new} with {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
@@ -68,7 +68,7 @@ class EarlyReturn(Operator):
     name = "early_return"
     error_type = _FAMILY
     places = everywhere("return_statement", rust="return_expression")
-    explanation = "{right} stands in the loop and ends it in its first pass; move it behind the loop."
+    explanation = "{right} exits the loop on its first iteration; move it after the loop."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         block = view.parent(node)

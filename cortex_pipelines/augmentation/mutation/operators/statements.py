@@ -36,7 +36,7 @@ class SwappedBranches(Operator):
     name = "swapped_branches"
     error_type = _FAMILY
     places = _IF
-    explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
+    explanation = "the branches of {right} are swapped; exchange {new} and {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         pair = branches(node)
@@ -67,7 +67,7 @@ class MissingBreak(Operator):
     name = "missing_break"
     error_type = _FAMILY
     places = on(script="break_statement", java="break_statement")
-    explanation = "{right} lacks its {old} and runs on into the next case; put it back."
+    explanation = "{right} falls through to the next case; add the missing {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         case = view.parent(node)
@@ -88,7 +88,7 @@ class MissingReturn(Operator):
     name = "missing_return"
     error_type = _FAMILY
     places = on(python="return_statement", script="return_statement")
-    explanation = "{new} is calculated and not returned; write {right}."
+    explanation = "{new} is computed but not returned; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         parts = [part for part in node.named_children if part.type not in COMMENTS]
@@ -112,7 +112,7 @@ class SwappedStatements(Operator):
         go="expression_statement short_var_declaration assignment_statement",
         rust="expression_statement let_declaration",
     )
-    explanation = "{new} comes too early; {old} has to come first."
+    explanation = "{new} runs too early; move it after {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         block = view.parent(node)

@@ -21,7 +21,7 @@ class RemovedAwait(Operator):
     name = "removed_await"
     error_type = _FAMILY
     places = on(python="await", script="await_expression", rust="await_expression")
-    explanation = "{wrong} is not waited for; write {right}."
+    explanation = "{wrong} is not awaited; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
@@ -33,7 +33,7 @@ class RemovedOptionalChain(Operator):
     name = "removed_optional_chain"
     error_type = _FAMILY
     places = on(script="member_expression call_expression subscript_expression")
-    explanation = "{wrong} fails where the value is missing; write {right}."
+    explanation = "{wrong} throws if the value is missing; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         for part in node.children:
@@ -46,7 +46,7 @@ class RemovedErrorPropagation(Operator):
     name = "removed_error_propagation"
     error_type = _FAMILY
     places = on(rust="try_expression")
-    explanation = "an error is not passed on by {wrong}; write {right}."
+    explanation = "{wrong} does not propagate the error; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         inner = node.children[0]
@@ -59,7 +59,7 @@ class RemovedConversion(Operator):
     error_type = _FAMILY
     weight = 4
     places = CALLS
-    explanation = "{wrong} is used as it is, without {old}; write {right}."
+    explanation = "{wrong} is missing the conversion {old}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name, arguments = callee_name(node), node.child_by_field_name("arguments")

@@ -43,7 +43,7 @@ _CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
 REPAIRS = ("error", "repair")
 """Kinds of examples that put code with an injected error right."""
 _REQUEST_LINES = {
-    "fix": (REPAIRS, "This code has an error.", "The code put right:"),
+    "fix": (REPAIRS, "This code has an error.", "The fixed code:"),
     "correction": ((CORRECTION,), CORRECTION_REQUEST, CORRECTION_TITLE),
 }
 """Kinds of examples, and the lines around the code before."""

@@ -34,7 +34,7 @@ _METRICS = {
     "syntax_correct": "syntax correct",
     "subtoken_f1": "sub-token F1",
     "word_f1": "F1 of the words",
-    "fix_rate": "bugs put right",
+    "fix_rate": "bugs fixed",
     "rule_accuracy": "imports judged rightly",
     "violations_allowed": "forbidden imports allowed",
 }
