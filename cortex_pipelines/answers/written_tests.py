@@ -13,8 +13,9 @@ from cortex_pipelines.answers.simple_calls import simple_calls
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests.environment import module_place
 from cortex_pipelines.execution.tests.mutant_killing import SingleTest, run_single_tests
-from cortex_pipelines.execution.tests.observed_calls import CallOutcome, module_place, observe
+from cortex_pipelines.execution.tests.observed_calls import CallOutcome, observe
 
 _TURN = threading.Lock()
 """One run at a time: each may take the memory and time that the limits of the sandbox allow."""

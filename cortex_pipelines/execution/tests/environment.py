@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -123,6 +123,25 @@ def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
 def project_name(texts: Mapping[str, str]) -> str | None:
     name = _metadata(texts).get("Name") or _project(texts).get("name")
     return name if isinstance(name, str) else None
+
+
+def module_place(path: str, texts: Mapping[str, str]) -> tuple[str, str]:
+    """Folder from which a file is imported, and the module's name."""
+    folder = PurePosixPath(path).parent
+    while str(folder) != "." and f"{folder}/__init__.py" in texts:
+        folder = folder.parent
+    module = PurePosixPath(path).relative_to(folder).with_suffix("")
+    parts = module.parts[:-1] if module.name == "__init__" else module.parts
+    return "" if str(folder) == "." else str(folder), ".".join(parts)
+
+
+def write_project(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write a project's files into ``project`` of a sandbox's folder, with the metadata by which it is found."""
+    for path, text in {**own_metadata(dict(texts)), **texts}.items():
+        if ".." not in PurePosixPath(path).parts:
+            target = folder / "project" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text.encode())
 
 
 def own_metadata(texts: Mapping[str, str]) -> dict[str, str]:

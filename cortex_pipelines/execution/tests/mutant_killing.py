@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import test_run
-from cortex_pipelines.execution.tests.environment import OWN, Interpreter, own_metadata
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter, module_place, write_project
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _MOST_TESTS = 2
@@ -49,16 +48,12 @@ def find_killed(
 def run_jobs(
     jobs: list[dict[str, Any]], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter = OWN
 ) -> dict[str, Answer]:
-    roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
+    roots = ["", "src", *sorted({module_place(job["path"], texts)[0] for job in jobs} - {"", "src"})]
     task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds}
     limits = settings.sandbox_limits(settings.verification_seconds)
     answers = {}
     with temporary_folder("trial") as folder:
-        for path, text in {**own_metadata(texts), **texts}.items():
-            if ".." not in PurePosixPath(path).parts:
-                target = folder / "project" / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(text.encode())
+        write_project(folder, texts)
         (folder / "jobs.json").write_text(json.dumps(task), encoding="utf-8")
         shutil.copyfile(test_run.__file__, folder / "trial.py")
         command = [str(interpreter.program), "trial.py"]
@@ -94,26 +89,17 @@ def used_as(qualified_name: str) -> str:
 
 
 def _job(subject: MutantUnderTest, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
-    root = _root(subject.path, texts)
-    module = PurePosixPath(subject.path).relative_to(root).with_suffix("")
-    parts = module.parts[:-1] if module.name == "__init__" else module.parts
+    _, module = module_place(subject.path, texts)
     return {
         "mutant_id": subject.mutant_id,
         "path": subject.path,
         "buggy_file": subject.buggy_file,
-        "tests": _related(subject, parts, tests),
+        "tests": _related(subject, module.split("."), tests),
         "naming": [path for path, words in tests.items() if used_as(subject.qualified_name) in words],
     }
 
 
-def _root(path: str, texts: dict[str, str]) -> str:
-    folder = PurePosixPath(path).parent
-    while str(folder) != "." and f"{folder}/__init__.py" in texts:
-        folder = folder.parent
-    return "" if str(folder) == "." else str(folder)
-
-
-def _related(subject: MutantUnderTest, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
+def _related(subject: MutantUnderTest, module: Sequence[str], tests: dict[str, set[str]]) -> list[str]:
     """Test files that use the unit, then others of its class and module, at most a few.
 
     Of those that use it the ones with its rarest words come first: a file with ``append`` may be

@@ -3,13 +3,12 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import call_trial
-from cortex_pipelines.execution.tests.environment import OWN, Interpreter, own_metadata
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter, module_place, write_project
 
 CallOutcome = Mapping[str, str] | None
 """``value`` or ``list`` (of what an iterator gives) with a literal, ``error`` with a class; None if neither."""
@@ -35,11 +34,7 @@ def observe(
     roots = ["", "src", module_place(path, texts)[0]]
     task = {"module": module, "path": path, "roots": roots, "versions": versions, "calls": calls, "seconds": seconds}
     with temporary_folder("calls") as folder:
-        for name, text in {**own_metadata(dict(texts)), **texts, path: versions[0]}.items():
-            if ".." not in PurePosixPath(name).parts:
-                target = folder / "project" / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(text.encode())
+        write_project(folder, {**texts, path: versions[0]})
         (folder / "calls.json").write_text(json.dumps(task), encoding="utf-8")
         shutil.copyfile(call_trial.__file__, folder / "trial.py")
         command = [str(interpreter.program), "trial.py"]
@@ -48,13 +43,3 @@ def observe(
         result = sandbox.run(command, folder, limits, variables, interpreter.readable_paths)
     lines = result.stdout.decode(errors="replace").splitlines()
     return [json.loads(line) for line in lines if line.endswith("]")]
-
-
-def module_place(path: str, texts: Mapping[str, str]) -> tuple[str, str]:
-    """Folder from which a file is imported, and the module's name."""
-    folder = PurePosixPath(path).parent
-    while str(folder) != "." and f"{folder}/__init__.py" in texts:
-        folder = folder.parent
-    module = PurePosixPath(path).relative_to(folder).with_suffix("")
-    parts = module.parts[:-1] if module.name == "__init__" else module.parts
-    return "" if str(folder) == "." else str(folder), ".".join(parts)
