@@ -167,11 +167,11 @@ def test_names_and_inputs_that_are_not_there(begun: MiniProject) -> None:
     errors = fails(begun, "run", "code_units@alpha")
     assert missing(errors, "missing: data/repository_files/alpha", "`cortex run NAME --upstream`") == []
     errors = fails(begun, "run", "code_unit")
-    assert missing(errors, "no asset code_unit; there is: ", "code_units") == []
+    assert missing(errors, "no asset code_unit; did you mean code_units?", "; there is: ") == []
     errors = fails(begun, "run", "code_units@alpha", "--project", "beta")
     assert "name one project at a time, not alpha and beta" in errors
     errors = fails(begun, "run", "--project", "gamma")
-    assert "params.yaml has no project gamma; there is: alpha, beta" in errors
+    assert missing(errors, "params.yaml has no project gamma", "; there is: alpha, beta") == []
     assert "params.yaml has no project gamma" in fails(begun, "update", "gamma")
 
 

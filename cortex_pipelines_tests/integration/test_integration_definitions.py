@@ -9,6 +9,7 @@ from cortex_pipelines_tests.parameters import load_cases
 
 pytestmark = pytest.mark.slow
 GRAPH = load_cases(__file__)
+REPORTS = {"compliance", "drift_report", "router_drift_report"}
 
 
 def names(keys: object) -> set[str]:
@@ -24,7 +25,7 @@ def test_the_graph_is_the_path(shared_begun: MiniProject) -> None:
         by_check.setdefault(str(node.group_name), {})[key.to_user_string()] = {
             name for name in names(node.parent_keys) if not name.endswith("_parameters")
         }
-    settings = by_check.pop("parameters")
+    settings = by_check.pop("yaml_parameters")
     assert set(settings) == {f"{name}_parameters" for name in PER_PROJECT}
     assert by_check == {group: {name: set(read) for name, read in assets.items()} for group, assets in GRAPH.items()}
 
@@ -36,7 +37,8 @@ def test_every_asset_says_what_it_is(shared_begun: MiniProject) -> None:
         node = graph.get(dg.AssetKey(asset.name))
         assert node.description
         assert node.owners == ["team:cortex"]
-        assert {"dvc", "mlflow"} <= node.kinds
+        assert ({"dvc", "polars", "parquet"} if asset.tables else {"dvc", "mlflow"}) <= node.kinds
+        assert node.tags["determinism"] == asset.determinism
         assert (node.code_version, node.is_partitioned) == (project.code_versions[asset.name], asset.partitioned)
         checks = {check.name for check in node.check_keys}
         assert {f"{table.name}_contract" for table in asset.tables} <= checks
@@ -51,7 +53,7 @@ def test_every_asset_says_what_it_is(shared_begun: MiniProject) -> None:
         ('key:"task_router_evaluation"+', {"task_router_evaluation", "task_router_release", "routing_audit"}),
         (
             '+key:"code_units" or (kind:"json" and not key:"code_*")',
-            {"repository_files", "code_units", "task_router_release"},
+            {"repository_files", "code_units", "task_router_release"} | REPORTS,
         ),
     ],
 )
