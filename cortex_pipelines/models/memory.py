@@ -1,6 +1,7 @@
 """Memory of a base by its shape, in bytes: of its weights, in training, and when it is served.
 
-Measured on the shipped base and on a random Qwen2.5-Coder-0.5B (docs/guides/models.md); within 15 % there.
+Measured on the shipped base and on a random Qwen2.5-Coder-0.5B (docs/guides/models.md); within 15 % there, but for
+nf4 on a processor, whose peak is while it is loaded.
 """
 
 from typing import Literal
