@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,19 @@ class RulesError(ValueError):
 
 @dataclass(frozen=True)
 class Keyword:
-    """A word of the rules; ``plain`` is it in lower case, empty beyond ASCII."""
+    """A word of the rules."""
 
-    pattern: re.Pattern[str]
-    plain: str
+    word: str
+
+    @cached_property
+    def plain(self) -> str:
+        """It in lower case, empty beyond ASCII."""
+        return self.word.lower() if self.word.isascii() else ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Whole words with their regular endings: "add" must not be found in "address"."""
+        return whole_word(self.word, _ENDINGS)
 
     def occurs(self, text: str, lowered: str) -> bool:
         """``lowered`` is the text in lower case, empty where it is not ASCII."""
@@ -105,12 +115,7 @@ def parse_rules(value: Any, name: str) -> Rules:
             words = lists.get(key, [])
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise RulesError(f"{name}: experts.{expert}.{key} must be a list of words")
-            stripped = [word.strip() for word in words if word.strip()]
-            # whole words with their regular endings: "add" must not be found in "address"
-            patterns = [
-                Keyword(whole_word(word, _ENDINGS), word.lower() if word.isascii() else "") for word in stripped
-            ]
-            keywords[expert].append(patterns)
+            keywords[expert].append([Keyword(word.strip()) for word in words if word.strip()])
     return Rules(keywords, *(float(limits[key]) for key in _THRESHOLDS))
 
 
