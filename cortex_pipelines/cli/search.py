@@ -189,7 +189,7 @@ def _text_of(index_folder: Path | None, project: str | None) -> "ReadText":
         from cortex_pipelines.retrieval.index import open_index
 
         return _folder_text(Path(open_index(index_folder).manifest.root))
-    from cortex_pipelines.retrieval.project_index import project_text
+    from cortex_pipelines.retrieval.project_text import project_text
 
     return project_text(current_project(), project)
 

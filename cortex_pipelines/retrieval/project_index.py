@@ -7,11 +7,10 @@ parsed or embedded here but the query. An index may be deleted: it comes out the
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import polars as pl
@@ -98,23 +97,6 @@ def open_project_searcher(project: Project, name: str | None, params: Parameters
     """
     index, note = _open_or_build(project, name, TEXTS)
     return build_searcher(index, params, note)
-
-
-def project_text(project: Project, name: str | None) -> Callable[[str], str | None]:
-    """Reads the text of a path as a searcher of the project names it; None for a path that there is not."""
-
-    @cache
-    def texts(owner: str) -> dict[str, str]:
-        file = project.output("repository_files", owner) / "files.parquet"
-        return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
-
-    def read(path: str) -> str | None:
-        owner, inner_path = name, path
-        if owner is None:
-            owner, _, inner_path = path.partition("/")
-        return texts(owner).get(inner_path)
-
-    return read
 
 
 def open_history(project: Project, name: str | None, params: Parameters) -> History:

@@ -175,7 +175,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         opened.append("opened")
         return make(*given)
 
-    monkeypatch.setattr("cortex_pipelines.serving.project_services.open_project_searcher", noted)
+    monkeypatch.setattr("cortex_pipelines.serving.project_context.open_project_searcher", noted)
     return opened
 
 

@@ -11,18 +11,12 @@ import polars as pl
 
 from cortex_pipelines.atomic import folder_lock, publish, scratch_folder
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.extraction.architecture.build import architecture_facts
-from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
-from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph
-from cortex_pipelines.retrieval.index import open_index
 from cortex_pipelines.retrieval.listing import ListedFile, list_files
-from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH
@@ -70,6 +64,8 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
         SearchIndexError: the index is not there or cannot be used.
         FileNotFoundError: what was indexed is not there any more.
     """
+    from cortex_pipelines.retrieval.index import open_index  # scipy is slow to import
+
     root = Path(open_index(folder).manifest.root)
     index_folder = folder.resolve()
     sources = [
@@ -105,6 +101,12 @@ def _build_tables(
     root: Path, sources: list[ListedFile], params: Parameters
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Edges, units and paths of a folder, private values out, by the functions of the assets."""
+    from cortex_pipelines.extraction.architecture.build import architecture_facts
+    from cortex_pipelines.extraction.units import extract
+    from cortex_pipelines.ingestion.files.content import is_generated
+    from cortex_pipelines.retrieval.documents import read_text
+    from cortex_pipelines.retrieval.open_index import reading_limits
+
     limits = reading_limits(params)
     rows = []
     for file in sources:
