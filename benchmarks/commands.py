@@ -1,4 +1,4 @@
-"""``python -m benchmarks.commands PROJECT``: processor seconds of the commands that read, in the finished project here."""
+"""``python -m benchmarks.commands PROJECT``: processor seconds of what only reads, in the finished project here."""
 
 import resource
 import subprocess
