@@ -177,13 +177,18 @@ def add(name: str, source: str, control: bool) -> None:
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
     from cortex_pipelines.orchestration.planning import estimate_new, missing_control
+    from cortex_pipelines.ingestion.entries import SourceError
     from cortex_pipelines.projects.added import describe_project
     from cortex_pipelines.projects.create import add_project
 
     root = find_root()
     add_project(root, name, source, control)
     say(f"{name} is added and its source pinned")
-    described, size = describe_project(root, name)
+    try:
+        described, size = describe_project(root, name)
+    except SourceError as error:  # it may be mended where it lies
+        say(f"but its files cannot be listed: {error}")
+        return
     for label, text in {**described, **(estimate_new(current_project(), name, size) if size else {})}.items():
         click.echo(f"  {label:<10} {text}")
     say(*missing_control(current_project(), name))

@@ -95,7 +95,7 @@ def families() -> Mapping[str, Family]:
 
 def _read(path: Path) -> Family:
     with path.open(encoding="utf-8") as file:
-        values = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        values = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # nosec B506: both are safe loaders
     gguf = values.pop("gguf")
     return Family(path.stem, gguf=GgufMap(**_fixed(gguf)) if gguf else None, **_fixed(values))
 

@@ -99,7 +99,7 @@ def _mb(size: float) -> int:
 @cache
 def known_bases() -> tuple[KnownBase, ...]:
     text = (Path(__file__).parent / "bases.yaml").read_text(encoding="utf-8")
-    rows = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    rows = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # nosec B506: both are safe loaders
     return tuple(KnownBase(**{**row, "family": families()[row["family"]]}) for row in rows)
 
 
