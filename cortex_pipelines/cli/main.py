@@ -176,8 +176,8 @@ def add(name: str, source: str, control: bool) -> None:
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
-    from cortex_pipelines.orchestration.planning import estimate_new, missing_control
     from cortex_pipelines.ingestion.entries import SourceError
+    from cortex_pipelines.orchestration.planning import estimate_new, missing_control
     from cortex_pipelines.projects.added import describe_project
     from cortex_pipelines.projects.create import add_project
 
