@@ -35,7 +35,7 @@ from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.annotation.evidence import read_file
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.answers import calibration
-from cortex_pipelines.answers.answer import Candidate, Means, NoAnswerError, Written
+from cortex_pipelines.answers.answer import Candidate, GeneratedText, Means, NoAnswerError
 from cortex_pipelines.answers.answering import TASKS, question_of
 from cortex_pipelines.answers.calibration import Calibration, learned
 from cortex_pipelines.answers.documentation_style import described_parameters
@@ -168,7 +168,7 @@ def open_gateway(data: Path, projects: Sequence[str], state: Path) -> Gateway:
 
 
 class _NoModel:
-    def __call__(self, *_: object, **__: object) -> list[Written]:
+    def __call__(self, *_: object, **__: object) -> list[GeneratedText]:
         return []
 
     def notes(self) -> list[str]:
@@ -320,11 +320,11 @@ def _smells(code: str, path: str) -> list[str]:
 def chosen(given: Given, known: Calibration) -> tuple[Judged, float | None] | None:
     """The candidate that would be the answer, with its confidence."""
     sure = [(each, known.confidence(given.task, each.source, each.score)) for each in given.candidates]
-    kept = [pair for pair in sure if pair[1] is None or pair[1] >= known.least]
+    kept = [pair for pair in sure if pair[1] is None or pair[1] >= known.min_confidence]
     return max(kept, key=lambda pair: 1.0 if pair[1] is None else pair[1], default=None)
 
 
-def fit(rows: Sequence[Given], least: float) -> Calibration:
+def fit(rows: Sequence[Given], min_confidence: float) -> Calibration:
     by_source: defaultdict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
     for row in rows:
         for each in row.candidates:
@@ -332,7 +332,7 @@ def fit(rows: Sequence[Given], least: float) -> Calibration:
     steps: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for (task, source), judged in sorted(by_source.items()):
         steps[task][source] = learned(judged, open_end=source == "model")
-    return Calibration(dict(steps), least)
+    return Calibration(dict(steps), min_confidence)
 
 
 def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> float | None:

@@ -14,6 +14,8 @@ from cortex_pipelines.prompts.examples import StopRule
 Source = Literal["model", "analyser", "team"]
 """Who answers: a model; rules that read the code; the nearest example of the team."""
 
+SOURCE_NAMES: Mapping[Source, str] = {"model": "the model", "analyser": "the analyser", "team": "the nearest example"}
+
 _SHOWN_REASONS = 3
 
 
@@ -54,7 +56,7 @@ class Answer:
     """The answer to a question.
 
     Args:
-        result: None if there is no good answer; ``reason`` then says why.
+        result: None without a good answer; ``reason`` then says why.
         confidence: Share of such answers that are right on held-out units (``calibration``); None if not measured.
         checks: Names of the checks that the result passed.
         alternatives: Other answers that pass them, the best first.
@@ -71,7 +73,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Written:
+class GeneratedText:
     """A text by a model; ``score`` is the geometric mean of its tokens' probabilities."""
 
     text: str
@@ -86,7 +88,7 @@ class Writer(Protocol):
 
     def __call__(
         self, values: Mapping[str, str], extent: StopRule, *, grammar: str = "", sampled: int = 0
-    ) -> list[Written]:
+    ) -> list[GeneratedText]:
         """The likeliest text and ``sampled`` others.
 
         ``values``: for the task's template. ``extent``: where a text ends. ``grammar``: rules in GBNF that define
@@ -101,12 +103,12 @@ class Writer(Protocol):
 class Means:
     """What a question is answered with.
 
-    ``left``: seconds until an answer has to be given. ``alternatives``: how many besides the best are wanted.
+    ``remaining_seconds``: until an answer has to be given. ``alternatives``: how many besides the best are wanted.
     """
 
     write: Writer
     team: Team
-    left: Callable[[], float]
+    remaining_seconds: Callable[[], float]
     parameters: Parameters
     calibration: Calibration
     alternatives: int = 0
@@ -124,10 +126,10 @@ class Task:
         candidates: Possible answers, the cheapest first; the rest are not asked for once the deadline has passed.
         checks: What each answer has to pass, in order.
         prompt: Values for the task's template and where an answer ends; as in training.
-        code: The unit of an input and its context, which has to parse; None for a task whose input is no code. Raises
+        code: The unit of an input and its context, which has to parse; None for a task whose input is not code. Raises
             TaskError.
         needs: Fields of the context that have to be given, with a sentence each.
-        nothing: Why there is no answer if nobody has a candidate.
+        nothing: Reason if no source has a candidate.
         template: Of the prompt; empty for the task's own.
         learned_only: Whether a model is asked only if it learned the task; what others write of it is right too seldom.
     """
@@ -147,35 +149,34 @@ def best_answer(name: str, task: Task, question: Question, means: Means) -> Answ
     checks = task.checks(question, means)
     passed: dict[str, tuple[Candidate, float | None]] = {}
     refusals: Counter[str] = Counter()
-    for candidate in _offered(task, question, means, refusals):
-        refusal = next((why for check in checks if (why := check.refusal(candidate)) is not None), None)
+    for candidate in _candidates(task, question, means, refusals):
+        refusal = next((reason for check in checks if (reason := check.refusal(candidate)) is not None), None)
         if refusal is not None:
             refusals[refusal] += 1
             continue
         confidence = means.calibration.confidence(name, candidate.source, candidate.score)
-        if confidence is not None and confidence < means.calibration.least:
+        if confidence is not None and confidence < means.calibration.min_confidence:
             refusals[
-                f"what {_WHO[candidate.source]} gives here is right too seldom ({confidence:.0%} of the time)"
+                f"what {SOURCE_NAMES[candidate.source]} gives here is right too seldom ({confidence:.0%} of the time)"
             ] += 1
         elif candidate.result not in passed:
             passed[candidate.result] = candidate, confidence
-        if means.left() <= 0:
+        if means.remaining_seconds() <= 0:
             break
     notes = means.write.notes()
     if not passed:
-        reasons = [why for why, _ in refusals.most_common(_SHOWN_REASONS)] or [task.nothing]
+        reasons = [reason for reason, _ in refusals.most_common(_SHOWN_REASONS)] or [task.nothing]
         return Answer(None, None, None, (), "; ".join([*notes, *reasons]))
     ranked = sorted(passed.values(), key=lambda each: -(1.0 if each[1] is None else each[1]))
-    (best, confidence), *others = ranked
-    alternatives = tuple(Alternative(other.result, other.source, sure) for other, sure in others[: means.alternatives])
+    (best, confidence), *runners_up = ranked
+    alternatives = tuple(
+        Alternative(other.result, other.source, sure) for other, sure in runners_up[: means.alternatives]
+    )
     return Answer(best.result, best.source, confidence, tuple(check.name for check in checks), "", alternatives)
 
 
-def _offered(task: Task, question: Question, means: Means, refusals: Counter[str]) -> Iterator[Candidate]:
+def _candidates(task: Task, question: Question, means: Means, refusals: Counter[str]) -> Iterator[Candidate]:
     try:
         yield from task.candidates(question, means)
     except NoAnswerError as error:
         refusals[str(error)] += 1
-
-
-_WHO: Mapping[Source, str] = {"model": "the model", "analyser": "the analyser", "team": "the nearest example"}

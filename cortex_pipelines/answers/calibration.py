@@ -19,7 +19,7 @@ class Calibration:
     """``steps``: task and source to what was measured. ``least``: confidence below which nothing is answered."""
 
     steps: Mapping[str, Mapping[str, Steps]] = field(default_factory=dict)
-    least: float = 0.0
+    min_confidence: float = 0.0
 
     def confidence(self, task: str, source: str, score: float) -> float | None:
         """Share of right answers, 0 to 1; None if it was not measured for the task and source."""
@@ -31,12 +31,12 @@ class Calibration:
 
 
 @cache
-def measured(least: float) -> Calibration:
+def held_out_calibration(min_confidence: float) -> Calibration:
     """What was measured on held-out units of other projects (docs/evaluation.md)."""
-    return Calibration(json.loads(_FILE.read_text(encoding="utf-8")), least)
+    return Calibration(json.loads(_FILE.read_text(encoding="utf-8")), min_confidence)
 
 
-def learned(judged: Sequence[tuple[float, bool]], *, open_end: bool = False) -> list[tuple[float, float | None]]:
+def learned(outcomes: Sequence[tuple[float, bool]], *, open_end: bool = False) -> list[tuple[float, float | None]]:
     """Steps from scores and whether each answer was right, by isotonic regression.
 
     ``open_end``: nothing is said of scores above those seen, such as an adapter's where the base was measured.
@@ -46,14 +46,16 @@ def learned(judged: Sequence[tuple[float, bool]], *, open_end: bool = False) -> 
     """
     from sklearn.isotonic import IsotonicRegression
 
-    if not judged:
+    if not outcomes:
         return []
-    scores = sorted({score for score, _ in judged})
-    fitted = IsotonicRegression(y_min=0, y_max=1).fit([score for score, _ in judged], [right for _, right in judged])
+    scores = sorted({score for score, _ in outcomes})
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit(
+        [score for score, _ in outcomes], [right for _, right in outcomes]
+    )
     levels = fitted.predict(scores)
     steps: list[tuple[float, float | None]] = []
     for level in sorted(set(levels.tolist())):
         at_level = {score for score, value in zip(scores, levels, strict=True) if value == level}
-        rights = [right for score, right in judged if score in at_level]
+        rights = [right for score, right in outcomes if score in at_level]
         steps.append((min(at_level), round((sum(rights) + 1) / (len(rights) + 2), 4)))
     return [*steps, (nextafter(scores[-1], 2), None)] if open_end else steps

@@ -65,17 +65,17 @@ class DocumentationStyle:
 
     def styled(self, text: str, name: str) -> str:
         """A text whose first sentence follows the conventions; only its form changes."""
-        first, rest = _first_word(text)
+        first, tail = _first_word(text)
         if self.starts_with_name:
             if first != name:
                 verb = first.lower()
-                said = third_person(verb) if verb in VERBS else f"is {verb}" if verb in _ARTICLES else verb
-                text = f"{name} {said}{rest}"
+                predicate = third_person(verb) if verb in VERBS else f"is {verb}" if verb in _ARTICLES else verb
+                text = f"{name} {predicate}{tail}"
         else:
             verb = imperative(first.lower())
             if verb in VERBS:
                 first = third_person(verb) if self.mood == "third person" else verb
-            text = first[:1].upper() + first[1:] + rest if first.islower() else first + rest
+            text = first[:1].upper() + first[1:] + tail if first.islower() else first + tail
         head, blank, sections = text.partition("\n\n")
         head = head.rstrip()
         if self.full_stop and head[-1:] not in ".!?:":
@@ -116,7 +116,7 @@ def learn_style(units: Iterable[DocumentedUnit], language: str) -> Documentation
     if len(summaries) < _ENOUGH:
         return DocumentationStyle(default.mood, True, default.starts_with_name, "none", "`", glossary)
     moods = Counter(_mood(_first_word(text)[0]) for _, text in summaries)
-    named = sum(_first_word(text)[0] == unit.name for unit, text in summaries)
+    name_first_count = sum(_first_word(text)[0] == unit.name for unit, text in summaries)
     stops = sum(text[-1] in ".!?:" for _, text in summaries)
     sphinx, google, tags = (
         sum(bool(form.search(unit.docstring)) for unit in texts) for form in (_SPHINX, _GOOGLE, _TAG)
@@ -127,7 +127,7 @@ def learn_style(units: Iterable[DocumentedUnit], language: str) -> Documentation
     return DocumentationStyle(
         "third person" if moods["third person"] > moods["imperative"] else "imperative",
         2 * stops > len(summaries),
-        2 * named > len(summaries),
+        2 * name_first_count > len(summaries),
         sections if 4 * most > len(texts) else "none",  # type: ignore[arg-type]
         "``" if doubles > singles else "`",
         glossary,
@@ -143,11 +143,11 @@ def described_parameters(docstring: str) -> dict[str, str]:
 
 def _glossary(units: Iterable[DocumentedUnit]) -> dict[str, str]:
     """What the team's documentation most often says of a parameter's name."""
-    said: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    descriptions: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for unit in units:
         for name, text in described_parameters(unit.docstring).items():
-            said[name][text] += 1
-    return {name: max(texts, key=lambda text: (texts[text], -len(text), text)) for name, texts in said.items()}
+            descriptions[name][text] += 1
+    return {name: max(texts, key=lambda text: (texts[text], -len(text), text)) for name, texts in descriptions.items()}
 
 
 def third_person(verb: str) -> str:

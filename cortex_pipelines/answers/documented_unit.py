@@ -61,27 +61,28 @@ def analysed(facts: UnitFacts, style: DocumentationStyle) -> str | None:
 def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
     """The sentence that the name makes in English, or an empty text."""
     quote, words = style.literal, name_words(facts.name)
-    first, rest = (words[0], words[1:]) if words else ("", [])
+    first, tail = (words[0], words[1:]) if words else ("", [])
     inputs = [each.name for each in facts.parameters if not each.variadic_marker]
-    given = f"{quote}{inputs[0]}{quote}" if inputs else ""
+    subject = f"{quote}{inputs[0]}{quote}" if inputs else ""
     if not facts.is_function or facts.name.startswith("__"):
         return ""
-    if first in _QUESTIONS and rest:
-        thing = " ".join(rest)
-        is_noun = first == "is" and len(rest) > 1 and not rest[0].endswith(("ed", "ing")) and not thing.endswith("s")
-        asked = f"{first} {_article(thing)} {thing}" if is_noun else f"{first} {thing}"
-        # of a method the object is meant, not its parameter
-        return f"Return whether {given} {asked}." if given and not facts.owner and _says_yes_or_no(facts) else ""
-    if first in ("to", "as") and rest:
-        return f"Convert {given} to {' '.join(rest)}." if given else ""
-    if first not in VERBS or not rest or first == "test" or rest[-1].endswith(_ADJECTIVES):
+    if first in _QUESTIONS and tail:
+        thing = " ".join(tail)
+        is_noun = first == "is" and len(tail) > 1 and not tail[0].endswith(("ed", "ing")) and not thing.endswith("s")
+        predicate = f"{first} {_article(thing)} {thing}" if is_noun else f"{first} {thing}"
+        if not subject or facts.owner or not _says_yes_or_no(facts):  # of a method: what its object is
+            return ""
+        return f"Return whether {subject} {predicate}."
+    if first in ("to", "as") and tail:
+        return f"Convert {subject} to {' '.join(tail)}." if subject else ""
+    if first not in VERBS or not tail or first == "test" or tail[-1].endswith(_ADJECTIVES):
         return ""
-    verb, thing = "return" if first == "get" else first, " ".join(rest)
+    verb, thing = "return" if first == "get" else first, " ".join(tail)
     is_linked = (
-        given and first in _SOURCES and _PREPOSITIONS.isdisjoint(rest) and set(name_words(inputs[0])).isdisjoint(rest)
+        subject and first in _SOURCES and _PREPOSITIONS.isdisjoint(tail) and set(name_words(inputs[0])).isdisjoint(tail)
     )
-    article = "" if rest[-1].endswith("s") or rest[0] in _PREPOSITIONS else "the "
-    return f"{verb.capitalize()} {article}{thing}{f' from {given}' if is_linked else ''}."
+    article = "" if tail[-1].endswith("s") or tail[0] in _PREPOSITIONS else "the "
+    return f"{verb.capitalize()} {article}{thing}{f' from {subject}' if is_linked else ''}."
 
 
 def _details(facts: UnitFacts, style: DocumentationStyle) -> list[str]:
@@ -96,11 +97,11 @@ def _details(facts: UnitFacts, style: DocumentationStyle) -> list[str]:
         is_shown = may_show(outcome.condition) and may_show(outcome.text)
         if not is_shown or not (is_raised or _PLAIN.fullmatch(outcome.text)):
             break  # what comes after it is only true if this was not
-        said = f"{_quoted(outcome.text, style)} if {_quoted(outcome.condition, style)}"
+        clause = f"{_quoted(outcome.text, style)} if {_quoted(outcome.condition, style)}"
         is_either = not is_raised and len(exits) == 2 and outcome is exits[0] and not exits[1].condition
         if is_either and exits[1] in returns and _PLAIN.fullmatch(exits[1].text) and may_show(exits[1].text):
-            said += f", else {_quoted(exits[1].text, style)}"
-        details.append(_sentence("raise" if is_raised else "return", said, style))
+            clause += f", else {_quoted(exits[1].text, style)}"
+        details.append(_sentence("raise" if is_raised else "return", clause, style))
     is_simple = not single.startswith(("{", "[", "(")) and "," not in re.sub(r"\(.*\)", "", single)
     if is_simple and may_show(single) and (not _PLAIN.fullmatch(single) or not facts.parameters):
         details.append(_sentence("return", _english(single, style), style))
@@ -162,12 +163,12 @@ def _sections(facts: UnitFacts, style: DocumentationStyle) -> str:
 def written_text(output: str, facts: UnitFacts, style: DocumentationStyle, knows: Callable[[str], bool]) -> str | None:
     """What a model wrote, cut to whole sentences of one paragraph that name only what exists; None if none is left."""
     text = fold_whitespace(first_paragraph(_COMMENT.sub("", output.strip().split("\n\n")[0])))
-    kept: list[str] = []
+    sentences: list[str] = []
     for sentence in _SENTENCE.split(text):
         is_whole = sentence[-1:] in ".!?" or len(text.split()) == len(sentence.split()) < 16
         if is_whole and not _NOT_PROSE.match(sentence) and not unknown_names(sentence, facts, knows):
-            kept += [sentence] if sentence not in kept else []
-    text = " ".join(kept[:_MOST_SENTENCES])
+            sentences += [sentence] if sentence not in sentences else []
+    text = " ".join(sentences[:_MOST_SENTENCES])
     return style.styled(text, facts.name) if text else None
 
 
@@ -195,7 +196,7 @@ def unknown_names(text: str, facts: UnitFacts, knows: Callable[[str], bool]) -> 
 
 
 def says_nothing(text: str, facts: UnitFacts) -> str | None:
-    """Why a text is no documentation: it is short, says the name again, or repeats itself; None if it is one."""
+    """Why a text does not document the unit: it only says the name, or repeats itself; None if it does."""
     words = _IDENTIFIER.findall(text)
     if len(words) < _LEAST_WORDS or _only_name(text, facts):
         return "it says no more than the name"
@@ -225,8 +226,8 @@ def with_documentation(text: str, facts: UnitFacts) -> str | None:
         literal = (
             f"{'r' if chr(92) in text else ''}{quotes}{lines}{f'{chr(10)}{inner}' if chr(10) in lines else ''}{quotes}"
         )
-        at = first.start_byte - shift
-        before, after = data[:at].decode().rstrip(), data[at:].decode()
+        docstring_start = first.start_byte - shift
+        before, after = data[:docstring_start].decode().rstrip(), data[docstring_start:].decode()
         head = code[: code.index(data.decode())] if data.decode() in code else ""
         return f"{head}{before}\n{inner}{literal}\n{inner}{after}"
     if "*/" in text and language not in ("go", "rust"):

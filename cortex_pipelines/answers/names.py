@@ -81,8 +81,8 @@ def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
     """A name for a variable by what it is set to, goes through, or is declared as."""
     for node in unit.snippet.nodes():
         for field in ("left", "name", "pattern"):
-            if found := _by_field(node, field, name):
-                return found
+            if value_name := _by_field(node, field, name):
+                return value_name
         if declared := _by_type(node, name):
             return ValueName(declared, 0.4)
     used = [noun for node in unit.snippet.nodes() if (noun := _by_use(node, name))]
@@ -112,8 +112,8 @@ def _by_field(node: Node, field: str, name: str) -> ValueName | None:
     if value is None or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text_of(value)):
         return None
     if node.type in _LOOPS:
-        return ValueName(found, 0.6) if (found := _element(value)) else None
-    return ValueName(found, 0.5) if (found := _noun(value)) else None
+        return ValueName(noun, 0.6) if (noun := _element(value)) else None
+    return ValueName(noun, 0.5) if (noun := _noun(value)) else None
 
 
 def _element(over: Node) -> str:
@@ -168,11 +168,11 @@ def _words_of_value(node: Node) -> list[str]:
             return _words_of_owner(function)
         return words
     if node.type in _MADE:
-        made = next(
+        class_node = next(
             (each for each in (node.child_by_field_name(part) for part in ("constructor", "type", "name")) if each),
             None,
         )
-        return split_name(_last_name(made)) if made is not None else []
+        return split_name(_last_name(class_node)) if class_node is not None else []
     if node.type in _MEMBERS or node.type == "identifier":
         return split_name(_last_name(node))
     return []

@@ -26,12 +26,12 @@ def open_files(code: str) -> list[OpenFile]:
             tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return []
-    found = []
+    files = []
     for node in ast.walk(tree):
         for block in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
             if isinstance(block, list):
-                found += [file for index in range(len(block)) if (file := _opened(block, index, code))]
-    return sorted(found, key=lambda file: file.line)
+                files += [file for index in range(len(block)) if (file := _opened(block, index, code))]
+    return sorted(files, key=lambda file: file.line)
 
 
 def _opened(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None:
@@ -44,7 +44,7 @@ def _opened(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None
     if not (isinstance(function, ast.Name) and function.id == "open"):
         return None
     following = block[index + 1 :]
-    using = [place for place, each in enumerate(following) if any(_uses(each, target.id))]
+    using = [offset for offset, each in enumerate(following) if any(_uses(each, target.id))]
     if not using or not all(_is_brief(use, each) for each in following for use in _uses(each, target.id)):
         return None
     inside = following[: using[-1] + 1]
@@ -81,12 +81,12 @@ def _with(opened: ast.Assign, inside: Sequence[ast.stmt], name: str, code: str) 
     if opened.end_lineno != opened.lineno or lines[opened.lineno - 1].count(";") or any('"""' in line for line in body):
         return None
     closing = [each.lineno for each in inside if _closes(each, name)]
-    kept = [line for number, line in enumerate(body, opened.lineno + 1) if number not in closing]
-    if any(not _closes(each, name) and ".close()" in ast.unparse(each) for each in inside) or not kept:
+    block = [line for number, line in enumerate(body, opened.lineno + 1) if number not in closing]
+    if any(not _closes(each, name) and ".close()" in ast.unparse(each) for each in inside) or not block:
         return None
     first = lines[opened.lineno - 1]
     margin = first[: len(first) - len(first.lstrip())]
     step = "\t" if margin.startswith("\t") else "    "
     head = f"{margin}with {ast.get_source_segment(code, opened.value)} as {name}:"
-    changed = [*lines[: opened.lineno - 1], head, *(step + line if line else line for line in kept), *lines[last:]]
+    changed = [*lines[: opened.lineno - 1], head, *(step + line if line else line for line in block), *lines[last:]]
     return "\n".join(changed) + ("\n" if code.endswith("\n") else "")

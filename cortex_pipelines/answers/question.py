@@ -53,7 +53,7 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class Question:
-    """A question that can be asked; ``unit`` is the parsed input, None for a task whose input is no unit."""
+    """A question that can be asked; ``unit`` is the parsed input, None for a task whose input is not a unit."""
 
     task: str
     text: str
@@ -98,5 +98,5 @@ def language_in(context: TaskContext) -> str:
     if name in LANGUAGES:
         return name
     field = "language" if context.language else "path"
-    said = f"{name[:40]}" if name else f"the language of {context.path[-80:]} is not known"
-    raise TaskError(f"context.{field}: {said}: no grammar for it; there is one for {', '.join(LANGUAGES)}")
+    problem = f"{name[:40]}" if name else f"the language of {context.path[-80:]} is not known"
+    raise TaskError(f"context.{field}: {problem}: no grammar for it; there is one for {', '.join(LANGUAGES)}")

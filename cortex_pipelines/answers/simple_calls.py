@@ -67,7 +67,7 @@ def simple_calls(code: str, qualified_name: str, team_calls: Iterable[str] = ())
         passed = _passed(node, literals, skip=0)
         calls = [*_same_calls(team_calls, parts[-1]), *_calls(qualified_name, passed)]
         if not _gives_value(node) and passed:
-            calls = [*_changes(qualified_name, passed)]
+            calls = [*_mutation_calls(qualified_name, passed)]
     return list(dict.fromkeys(calls))[:_MOST_CALLS]
 
 
@@ -79,22 +79,22 @@ def _method_calls(
     if decorators & {"staticmethod", "classmethod"}:
         yield from _calls(".".join(parts), _passed(node, literals, skip="classmethod" in decorators))
         return
-    made = _definition(tree, [*parts[:-1], "__init__"])
+    initializer = _definition(tree, [*parts[:-1], "__init__"])
     objects = [f"{owner}()"]
-    if isinstance(made, ast.FunctionDef):
-        objects = _calls(owner, _passed(made, literals, skip=1))[:_MOST_VALUES]
+    if isinstance(initializer, ast.FunctionDef):
+        objects = _calls(owner, _passed(initializer, literals, skip=1))[:_MOST_VALUES]
     is_property = any(each.endswith("property") for each in decorators)
     uses = [""] if is_property else _calls("", _passed(node, literals, skip=1))
     pairs = product(uses[: _MOST_CALLS // max(len(objects), 1)], objects)
     if parts[-1] != "__init__" and (is_property or _gives_value(node)):
-        yield from (f"{made_by}.{parts[-1]}{use}" for use, made_by in pairs)
+        yield from (f"{construction}.{parts[-1]}{use}" for use, construction in pairs)
         return
     variable = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parts[-2]).lower().strip("_")
-    for use, made_by in pairs:
+    for use, construction in pairs:
         call = (
-            f"{variable} = {made_by}"
+            f"{variable} = {construction}"
             if parts[-1] == "__init__"
-            else f"{variable} = {made_by}\n{variable}.{parts[-1]}{use}"
+            else f"{variable} = {construction}\n{variable}.{parts[-1]}{use}"
         )
         yield from (f"{call}\n{variable}.{name}" for name in _attributes_set(node))
 
@@ -107,35 +107,40 @@ def _gives_value(node: ast.FunctionDef) -> bool:
 
 def _attributes_set(node: ast.FunctionDef) -> list[str]:
     """Public attributes that a method assigns or changes in place."""
-    targets = [part for part in ast.walk(node) if isinstance(part, ast.Attribute)]
-    own = [part for part in targets if isinstance(part.value, ast.Name) and part.value.id == "self"]
     called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
-    return list(dict.fromkeys(part.attr for part in own if id(part) not in called and not part.attr.startswith("_")))
+    attributes = (
+        part.attr
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
+        if id(part) not in called and not part.attr.startswith("_")
+    )
+    return list(dict.fromkeys(attributes))
 
 
-def _changes(name: str, arguments: Sequence[Argument]) -> Iterator[str]:
+def _mutation_calls(name: str, arguments: Sequence[Argument]) -> Iterator[str]:
     """Calls of a function without a result that show what becomes of its first argument."""
-    first, *others = arguments
+    first, *other_arguments = arguments
     for value in first.values:
         if value[:1] in "[{":
-            rest = [each.values[0] for each in others if not each.optional and each.values]
-            yield f"{first.name} = {value}\n{name}({', '.join([first.name, *rest])})\n{first.name}"
+            values = [each.values[0] for each in other_arguments if not each.optional and each.values]
+            yield f"{first.name} = {value}\n{name}({', '.join([first.name, *values])})\n{first.name}"
 
 
 def _definition(tree: ast.Module, parts: Sequence[str]) -> ast.AST | None:
     body: Sequence[ast.stmt] = tree.body
-    found: ast.AST | None = None
+    definition: ast.AST | None = None
     for name in parts:
-        named = (
+        candidates = (
             node
             for node in body
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name
         )
-        found = max(named, key=lambda node: node.lineno, default=None)  # the last: those before it are overloads
-        if found is None:
+        # the last: those before it are overloads
+        definition = max(candidates, key=lambda node: node.lineno, default=None)
+        if definition is None:
             return None
-        body = found.body
-    return found
+        body = definition.body
+    return definition
 
 
 def _passed(node: ast.FunctionDef, literals: Sequence[str], skip: int) -> list[Argument]:
@@ -175,8 +180,8 @@ def _types(argument: ast.arg, default: ast.expr | None) -> tuple[str, ...]:
         words = [part.strip() for part in text.partition("[")[0].split("|")] + [
             name.id for name in ast.walk(argument.annotation) if isinstance(name, ast.Name)
         ]
-        known = [_ALIASES.get(word.rpartition(".")[2].lower(), word) for word in words]
-        if types := tuple(dict.fromkeys(word for word in known if word in _BY_TYPE)):
+        type_names = [_ALIASES.get(word.rpartition(".")[2].lower(), word) for word in words]
+        if types := tuple(dict.fromkeys(word for word in type_names if word in _BY_TYPE)):
             return types
         classes = [word for word in words if re.fullmatch(r"[A-Z]\w*[a-z]\w*", word)]
         if classes:
@@ -240,10 +245,10 @@ def _calls(name: str, arguments: Sequence[Argument]) -> list[str]:
     calls = [(choice, "") for choice in choices]
     extras = [f"{each.name}={value}" for each in optional for value in each.values[1:]]
     calls += [(choice, extra) for extra in extras for choice in choices[:3]]
-    return [f"{name}({', '.join(_written(required, choice, extra))})" for choice, extra in calls[: 2 * _MOST_CALLS]]
+    return [f"{name}({', '.join(_rendered(required, choice, extra))})" for choice, extra in calls[: 2 * _MOST_CALLS]]
 
 
-def _written(arguments: Sequence[Argument], values: Sequence[str], extra: str) -> Iterator[str]:
+def _rendered(arguments: Sequence[Argument], values: Sequence[str], extra: str) -> Iterator[str]:
     for argument, value in zip(arguments, values, strict=True):
         yield f"{argument.name}={value}" if argument.keyword else value
     if extra:

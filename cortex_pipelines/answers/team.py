@@ -81,14 +81,14 @@ class Team:
         yield from ((example, score) for score, example in scored[:most])
 
     @cached_property
-    def words(self) -> frozenset[str]:
+    def name_words(self) -> frozenset[str]:
         """Words of the names in its naming examples, in lower case."""
         names = (example.completion for example, _ in self._examples_of("naming"))
         return frozenset(word.lower() for name in names for word in split_name(name))
 
     @cached_property
     def files(self) -> Mapping[str, Sequence[str]]:
-        """Files of the project and the names that they declare; tests are none."""
+        """Files of the project and the names that they declare, without tests."""
         return self._declared("path")
 
     @cached_property
@@ -112,8 +112,8 @@ class Team:
             pl.col("kind").is_in(["function", "method", *TYPES]),
             ~pl.col("path").str.contains(r"(?i)(^|/)tests?(/|_|\.)|_test\."),
         )
-        named = units.join(owners, on="path", how="left").filter(pl.col(column).is_not_null(), pl.col(column) != "")
-        grouped = named.group_by(column, maintain_order=True).agg(pl.col("name").unique().sort()).sort(column)
+        owned = units.join(owners, on="path", how="left").filter(pl.col(column).is_not_null(), pl.col(column) != "")
+        grouped = owned.group_by(column, maintain_order=True).agg(pl.col("name").unique().sort()).sort(column)
         return dict(grouped.iter_rows())
 
     @cached_property
@@ -137,12 +137,12 @@ class Team:
     def _examples_of(self, task: str) -> Sequence[tuple[Example, frozenset[str]]]:
         if task not in self._examples:
             folder = self.outputs.get(f"{task}_dataset")
-            found = (
+            examples = (
                 read_examples(folder, task, "train")
                 if folder is not None and (folder / "train.parquet").is_file()
                 else []
             )
-            self._examples[task] = [(example, _terms(example.prompt)) for example in found]
+            self._examples[task] = [(example, _terms(example.prompt)) for example in examples]
         return self._examples[task]
 
     @cached_property

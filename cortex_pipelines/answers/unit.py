@@ -58,7 +58,7 @@ class CodeUnit:
 
     @cached_property
     def types(self) -> list[Type]:
-        # the class that was put around a method is none of it
+        # without the class that was put around a method
         lines = self.snippet.prefix.count(b"\n")
         return [each for each in self.file.types if each.location.start_line > lines]
 
@@ -79,7 +79,7 @@ class CodeUnit:
         return sorted(functions + [(each.name, ()) for each in self.types])
 
     @cached_property
-    def words(self) -> Counter[str]:
+    def word_counts(self) -> Counter[str]:
         """All words of the code, those of comments and strings too."""
         return Counter(_WORD.findall(self.code))
 
@@ -98,7 +98,7 @@ class CodeUnit:
                     if mark == "l" or text in _LEAVING
                 )
 
-    def shown(self, code: str) -> str:
+    def with_margin(self, code: str) -> str:
         """Changed code with the margin of the input."""
         return textwrap.indent(code, self.margin) if self.margin else code
 
@@ -134,16 +134,16 @@ def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
     lines = text.replace("\r\n", "\n").lstrip("\n")
     code = textwrap.dedent(lines)
     margin = lines[: len(lines) - len(lines.lstrip())] if code != lines else ""
-    named = path if path and language_of(path, "") == language else f"unit.{_ENDINGS[language]}"
+    file_name = path if path and language_of(path, "") == language else f"unit.{_ENDINGS[language]}"
     problem = ""
-    for name in (named, *(["unit.tsx"] if language == "typescript" and named != path else [])):
+    for name in (file_name, *(["unit.tsx"] if language == "typescript" and file_name != path else [])):
         unit = _parsed(code, language, name, margin)
         if isinstance(unit, CodeUnit):
             return unit
         problem = problem or unit
     languages = _SPECIFIC if len(code) <= _MOST_GUESSED else ()
-    others = (each for each in languages if isinstance(_parsed(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
-    other = next(others, None)
+    parsers = (each for each in languages if isinstance(_parsed(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
+    other = next(parsers, None)
     hint = f"; it parses as {other}: say so in context.language or by context.path" if other else ""
     raise UnitError(f"does not parse as {language}: {problem}{hint}")
 
@@ -167,8 +167,8 @@ def _first_error(root: Node) -> str:
         node = pending.pop()
         if node.is_error or node.is_missing:
             line = node.start_point[0] + 1
-            shown = (node.text or b"").decode(errors="replace").split("\n")[0].strip()[:40]
-            return f"line {line}: {node.type} is missing" if node.is_missing else f"line {line}: {shown or 'the end'}"
+            code = (node.text or b"").decode(errors="replace").split("\n")[0].strip()[:40]
+            return f"line {line}: {node.type} is missing" if node.is_missing else f"line {line}: {code or 'the end'}"
         pending += [child for child in reversed(node.children) if child.has_error]
     return "the code is incomplete"
 

@@ -77,30 +77,30 @@ class UnitFacts:
 
     @cached_property
     def returns(self) -> tuple[Outcome, ...]:
-        found = []
+        outcomes = []
         for node in self._own_nodes():
             if node.type in ("return_statement", "return_expression") and node.named_children:
-                found.append(Outcome(_flat(node.named_children[0]), self._condition(node), node.start_byte))
+                outcomes.append(Outcome(_flat(node.named_children[0]), self._condition(node), node.start_byte))
         last = self.body.named_children[-1] if self.body is not None and self.body.named_children else None
         if self.body is not None and self.body.type not in ("block", "statement_block"):
-            found.append(Outcome(_flat(self.body), "", self.body.start_byte))  # an arrow function
+            outcomes.append(Outcome(_flat(self.body), "", self.body.start_byte))  # an arrow function
         elif self.language == "rust" and last is not None and not last.type.endswith(("statement", "declaration")):
-            found.append(Outcome(_flat(last), "", last.start_byte))
-        return tuple(outcome for outcome in found if outcome.text)
+            outcomes.append(Outcome(_flat(last), "", last.start_byte))
+        return tuple(outcome for outcome in outcomes if outcome.text)
 
     @cached_property
     def raises(self) -> tuple[Outcome, ...]:
         nodes = (node for node in self._own_nodes() if node.type in _RAISES and node.named_children)
-        named = ((_ERROR.match(_flat(node.named_children[0])), node) for node in nodes)
+        matches = ((_ERROR.match(_flat(node.named_children[0])), node) for node in nodes)
         return tuple(
-            Outcome(match[1], self._condition(node), node.start_byte) for match, node in named if match is not None
+            Outcome(match[1], self._condition(node), node.start_byte) for match, node in matches if match is not None
         )
 
     @cached_property
     def attributes_set(self) -> tuple[str, ...]:
         """Attributes of its own object that it assigns."""
-        left = (node.child_by_field_name("left") for node in self._own_nodes() if node.type in _WRITES)
-        matches = (_SELF.match(_flat(node)) for node in left if node is not None)
+        targets = (node.child_by_field_name("left") for node in self._own_nodes() if node.type in _WRITES)
+        matches = (_SELF.match(_flat(node)) for node in targets if node is not None)
         return tuple(dict.fromkeys(match[1] for match in matches if match))
 
     @cached_property
@@ -117,8 +117,8 @@ class UnitFacts:
             if outer == self.body or inner == self.body:
                 return condition
             if outer.type in _CONDITIONS and not condition and inner == outer.child_by_field_name("consequence"):
-                asked = outer.child_by_field_name("condition")
-                condition = _flat(asked) if asked is not None else "?"
+                condition_node = outer.child_by_field_name("condition")
+                condition = _flat(condition_node) if condition_node is not None else "?"
             elif not outer.type.endswith(("block", "body", "list", "expression_statement")):
                 return "?"
         return condition
@@ -177,8 +177,9 @@ def unit_facts(code: str, language: str, path: str = "") -> UnitFacts | None:
     if unit.kind not in _FUNCTIONS and is_one and _is_header(data[unit.start_byte : inner[0].start_byte]):
         unit = inner[0]  # a method under the header of its class
     parsed = read_file(name, data.decode(), _LIMITS.max_file_bytes)
-    same = (each for each in parsed.functions if each.location.line == unit.name_line) if parsed is not None else ()
-    parameters = next((each.parameters for each in same if each.name == unit.name), ())
+    functions = parsed.functions if parsed is not None else ()
+    position = (unit.name_line, unit.name)
+    parameters = next((each.parameters for each in functions if (each.location.line, each.name) == position), ())
     root = snippet.tree.root_node.descendant_for_byte_range(unit.start_byte, unit.end_byte)
     inside = 1 if snippet.prefix.startswith(b"class C") else 0
     owner = ".".join(unit.qualified_name.split(".")[inside:-1])

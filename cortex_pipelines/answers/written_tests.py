@@ -84,7 +84,7 @@ def unit_in_file(
     qualified_name: str,
     kind: str,
     path: str,
-    around: str,
+    preceding_code: str,
     texts: Mapping[str, str],
     settings: AugmentationSettings,
 ) -> TestedUnit:
@@ -92,9 +92,9 @@ def unit_in_file(
     text = texts.get(path, "")
     start = text.find(code)
     if start >= 0:
-        places = (text[:start], text[start + len(code) :])
-        return TestedUnit(code, qualified_name, kind, path, *places, texts, settings)
-    before = f"{around.rstrip()}\n\n\n" if around.strip() else ""
+        surroundings = (text[:start], text[start + len(code) :])
+        return TestedUnit(code, qualified_name, kind, path, *surroundings, texts, settings)
+    before = f"{preceding_code.rstrip()}\n\n\n" if preceding_code.strip() else ""
     return TestedUnit(code, qualified_name, kind, ALONE, before, "\n", {}, settings)
 
 
@@ -119,23 +119,25 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
         outcomes = observe(unit.module, unit.path, versions, calls, unit.texts, unit.settings, seconds)
     if len(outcomes) < 3:  # the original twice, and a mutant
         return None
-    original, again, *others = outcomes
+    original, again, *mutants = outcomes
     steady = [
         index
         for index, outcome in enumerate(original)
         if _is_telling(outcome, unit.code) and again[index : index + 1] == [outcome]
     ]
     killed = {
-        index: {number for number, other in enumerate(others) if index < len(other) and other[index] != original[index]}
+        index: {
+            number for number, other in enumerate(mutants) if index < len(other) and other[index] != original[index]
+        }
         for index in steady
     }
     killable = set().union(*killed.values())
     unit.mutants = [
         unit.mutants[number] for number in sorted(range(len(unit.mutants)), key=lambda at: at not in killable)
     ]
-    chosen = _fewest(killed, original, [_shape(call) for call in calls])
-    if chosen:
-        unit.observed = _test_of(unit, [(calls[index], original[index] or {}) for index in chosen])
+    cover = _fewest(killed, original, [_shape(call) for call in calls])
+    if cover:
+        unit.observed = _test_of(unit, [(calls[index], original[index] or {}) for index in cover])
     return unit.observed
 
 
@@ -153,22 +155,23 @@ def _shape(call: str) -> list[type]:
 
 def _fewest(killed: Mapping[int, set[int]], original: Sequence[CallOutcome], shapes: Sequence[list[type]]) -> list[int]:
     """Few calls that kill most mutants (greedy set cover), those with new outcomes first, in their order."""
-    chosen: list[int] = []
-    left = set().union(*killed.values()) if killed else set()
-    while left and len(chosen) < _MOST_ASSERTIONS:
-        seen = [original[index] for index in chosen]
+    cover: list[int] = []
+    uncovered = set().union(*killed.values()) if killed else set()
+    while uncovered and len(cover) < _MOST_ASSERTIONS:
+        outcomes = [original[index] for index in cover]
         best = max(
-            killed, key=lambda at: (len(killed[at] & left), original[at] not in seen, _is_rich(original[at]), -at)
+            killed,
+            key=lambda at: (len(killed[at] & uncovered), original[at] not in outcomes, _is_rich(original[at]), -at),
         )
-        if not killed[best] & left:
+        if not killed[best] & uncovered:
             break
-        chosen.append(best)
-        left -= killed[best]
-    for index in killed if chosen else ():  # what else it gives, for the reader
-        is_alike = shapes[index] == shapes[chosen[0]] and ast.Assign not in shapes[index]
-        if is_alike and len(chosen) < _FEW_ASSERTIONS and original[index] not in [original[other] for other in chosen]:
-            chosen.append(index)
-    return sorted(chosen)
+        cover.append(best)
+        uncovered -= killed[best]
+    for index in killed if cover else ():  # what else it gives, for the reader
+        is_alike = shapes[index] == shapes[cover[0]] and ast.Assign not in shapes[index]
+        if is_alike and len(cover) < _FEW_ASSERTIONS and original[index] not in [original[other] for other in cover]:
+            cover.append(index)
+    return sorted(cover)
 
 
 def _is_rich(outcome: CallOutcome) -> bool:
@@ -184,8 +187,8 @@ def _test_of(unit: TestedUnit, observed: Sequence[tuple[str, Mapping[str, str]]]
         if kind == "error":
             lines += [f"with pytest.raises({value}):", f"    {expression}"]
         else:
-            given = expression if kind == "value" else f"{kind}({expression})"
-            lines.append(f"assert {given} {'is' if value in ('True', 'False') else '=='} {value}")
+            actual = expression if kind == "value" else f"{kind}({expression})"
+            lines.append(f"assert {actual} {'is' if value in ('True', 'False') else '=='} {value}")
     return "\n".join([f"def test_{_test_name(unit)}():", *(f"    {line}".rstrip() for line in lines)])
 
 
@@ -253,7 +256,7 @@ def judge(test: str, unit: TestedUnit, most: int = _MOST_RUN, seconds: float = _
         return TestVerdict("no mutant can be made of the code, so nothing would show that a test can fail")
     function = first_test(test)
     if function is None or unit.name not in re.findall(r"\w+", function):
-        return TestVerdict("it is no test of the unit")
+        return TestVerdict("it does not test the unit")
     name = function.partition("def ")[2].partition("(")[0]
     file = imports_of(function, unit, unit.module) + function
     mutants = tuple(unit.mutants[: 1 if function == unit.observed else most])

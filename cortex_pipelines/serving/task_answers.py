@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from cortex_pipelines.answers.answer import Answer, Means, Written
+from cortex_pipelines.answers.answer import Answer, GeneratedText, Means
 from cortex_pipelines.answers.answering import TASKS, answer, question_of
-from cortex_pipelines.answers.calibration import measured
+from cortex_pipelines.answers.calibration import held_out_calibration
 from cortex_pipelines.answers.question import Question, TaskContext
 from cortex_pipelines.answers.team import Team
 from cortex_pipelines.evaluation.metrics.grading import CODE, broken_patterns
@@ -61,7 +61,7 @@ def suggest(
     team = served.team() if served.team is not None else Team()
     budget: TaskBudget = getattr(gateway.settings.tasks, task)
     writer = GatewayWriter(gateway, model, served, question, budget, began + budget.seconds, team)
-    calibration = measured(gateway.settings.tasks.least_confidence)
+    calibration = held_out_calibration(gateway.settings.tasks.least_confidence)
     means = Means(writer, team, writer.left, gateway.parameters, calibration, alternatives)
     answered = answer(question, means)
     backend = writer.backend or gateway.backend_of(replace(served, adapter=None), task, context=False)
@@ -124,11 +124,11 @@ class GatewayWriter:
 
     def __call__(
         self, values: Mapping[str, str], extent: StopRule, *, grammar: str = "", sampled: int = 0
-    ) -> list[Written]:
+    ) -> list[GeneratedText]:
         if TASKS[self.question.task].learned_only and (self.untaught or self.served.adapter is None):
             self._note(f"no model here learned {self.question.task}")
             return []
-        texts: list[Written] = []
+        texts: list[GeneratedText] = []
         ended = threading.Event()
         errors: list[Exception] = []
 
@@ -160,7 +160,7 @@ class GatewayWriter:
         extent: StopRule,
         grammar: str,
         sampled: int,
-        texts: list[Written],
+        texts: list[GeneratedText],
         ended: threading.Event,
     ) -> None:
         task = self.question.task
@@ -181,7 +181,9 @@ class GatewayWriter:
             self.requests.append(request)
             self._read(request, extent, texts, ended)
 
-    def _read(self, request: PreparedRequest, extent: StopRule, texts: list[Written], ended: threading.Event) -> None:
+    def _read(
+        self, request: PreparedRequest, extent: StopRule, texts: list[GeneratedText], ended: threading.Event
+    ) -> None:
         written = [""] * request.count
         logprobs: list[list[float]] = [[] for _ in written]
         with closing(self.gateway.stream_blocking(request)) as deltas:
@@ -200,7 +202,7 @@ class GatewayWriter:
                 elif delta.finish == "stop":
                     values = logprobs[delta.index]
                     score = math.exp(math.fsum(values) / len(values)) if values else 0.0
-                    texts.append(Written(cut(written[delta.index], extent), round(score, 6)))
+                    texts.append(GeneratedText(cut(written[delta.index], extent), round(score, 6)))
 
     def _note(self, sentence: str) -> None:
         self._notes[sentence] = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.answers.answer import Answer, Means, Written
+from cortex_pipelines.answers.answer import Answer, GeneratedText, Means
 from cortex_pipelines.answers.answering import answer, question_of
 from cortex_pipelines.answers.calibration import Calibration, learned
 from cortex_pipelines.answers.question import TaskContext, TaskError
@@ -27,9 +27,11 @@ class Texts:
         self._texts, self._notes = texts, notes
         self.asked: list[str] = []
 
-    def __call__(self, values: Mapping[str, str], extent: str, *, grammar: str = "", sampled: int = 0) -> list[Written]:
+    def __call__(
+        self, values: Mapping[str, str], extent: str, *, grammar: str = "", sampled: int = 0
+    ) -> list[GeneratedText]:
         self.asked.append(grammar)
-        return [Written(text, 0.9 - number / 10) for number, text in enumerate(self._texts)]
+        return [GeneratedText(text, 0.9 - number / 10) for number, text in enumerate(self._texts)]
 
     def notes(self) -> list[str]:
         return list(self._notes)
@@ -43,31 +45,31 @@ def ask(task: str, code: str, *texts: str, calibration: Calibration | None = Non
 
 @pytest.mark.parametrize(("language", "code", "expected"), CASES["mended"])
 def test_a_refactoring_mends_by_rule_and_keeps_the_signature(language: str, code: str, expected: str) -> None:
-    given = ask("refactoring", code, "never asked", language=language)
-    assert (given.result, given.source) == (expected, "analyser")
-    assert given.checks == ("parses", "changed", "keeps signature", "keeps effects")
+    response = ask("refactoring", code, "never asked", language=language)
+    assert (response.result, response.source) == (expected, "analyser")
+    assert response.checks == ("parses", "changed", "keeps signature", "keeps effects")
 
 
 @pytest.mark.parametrize(("texts", "reason"), CASES["refused_refactorings"])
 def test_what_a_model_makes_of_a_function_is_given_only_if_it_does_the_same(texts: list[str], reason: str) -> None:
     code = "def f(a, b):\n    c = a + b\n    return c\n"
-    given = ask("refactoring", code, *texts, request="Inline Variable")
-    assert (given.result, reason in given.reason) == (None, True), given.reason
+    response = ask("refactoring", code, *texts, request="Inline Variable")
+    assert (response.result, reason in response.reason) == (None, True), response.reason
     right = "def f(a, b):\n    return a + b\n"
-    given = ask("refactoring", code, *texts, right, request="Inline Variable")
-    assert (given.result, given.source, given.reason) == (right, "model", "")
+    response = ask("refactoring", code, *texts, right, request="Inline Variable")
+    assert (response.result, response.source, response.reason) == (right, "model", "")
 
 
 @pytest.mark.parametrize(("language", "code", "name", "texts", "expected", "source"), CASES["names"])
 def test_a_name_is_free_and_says_something(language, code, name, texts, expected: str | None, source: str) -> None:
-    given = ask("naming", code, *texts, language=language, name=name)
-    assert (given.result, given.source or given.reason) == (expected, source)
+    response = ask("naming", code, *texts, language=language, name=name)
+    assert (response.result, response.source or response.reason) == (expected, source)
 
 
 def test_a_masked_name_is_asked_for_within_its_unit() -> None:
     unit = "def f(cart):\n    <NAME> = total(cart)\n    return <NAME>\n"
-    given = ask("naming", "<NAME> = 1", "cart_total", unit=unit)
-    assert (given.result, given.checks[0]) == ("cart_total", "is a name")
+    response = ask("naming", "<NAME> = 1", "cart_total", unit=unit)
+    assert (response.result, response.checks[0]) == ("cart_total", "is a name")
 
 
 @pytest.mark.parametrize(("language", "code", "remarks"), CASES["reviews"])
@@ -92,7 +94,7 @@ def test_a_translation_keeps_parameters_values_and_flow() -> None:
 def test_a_unit_parses_as_it_stands_in_its_file(language: str, code: str) -> None:
     unit = parse_code(code, language)
     assert unit.name == "find"
-    assert unit.shown(unit.code).rstrip() == code.rstrip()
+    assert unit.with_margin(unit.code).rstrip() == code.rstrip()
     with pytest.raises(UnitError, match=f"does not parse as {language}: line "):
         parse_code(code + "\n) (", language)
 
@@ -114,16 +116,16 @@ def test_a_keyword_names_nothing() -> None:
 
 
 def test_confidence_is_the_share_that_was_right_and_below_the_least_nothing_is_answered() -> None:
-    judged = [(0.2, False)] * 18 + [(0.8, True)] * 18 + [(0.8, False)] * 2
-    steps = learned(judged)
+    outcomes = [(0.2, False)] * 18 + [(0.8, True)] * 18 + [(0.8, False)] * 2
+    steps = learned(outcomes)
     assert steps == [(0.2, round(1 / 20, 4)), (0.8, round(19 / 22, 4))]
-    calibration = Calibration({"naming": {"model": steps}}, least=0.5)
+    calibration = Calibration({"naming": {"model": steps}}, min_confidence=0.5)
     assert [calibration.confidence("naming", "model", score) for score in (0.1, 0.5, 0.9)] == [0.05, 0.05, 0.8636]
     assert calibration.confidence("naming", "team", 0.9) is None
     code = "def <NAME>(cart, prices):\n    return cart\n"
     sure = ask("naming", code, "cart_prices", calibration=calibration)
     assert (sure.result, sure.confidence) == ("cart_prices", 0.8636)
-    seldom = Calibration({"naming": {"model": [(0.0, 0.3)]}}, least=0.5)
+    seldom = Calibration({"naming": {"model": [(0.0, 0.3)]}}, min_confidence=0.5)
     assert "right too seldom (30% of the time)" in ask("naming", code, "cart_prices", calibration=seldom).reason
 
 
@@ -136,8 +138,8 @@ def test_what_a_project_uses_is_its_convention(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "train.parquet")
     team = Team("shop", {"naming_dataset": tmp_path})
     assert [each.convention("variable", "python") for each in (team, Team())] == ["camelCase", "snake_case"]
-    assert "basket" in team.words
+    assert "basket" in team.name_words
     code = "def f(x):\n    y = get_open_order(x)\n    return y\n"
     question = question_of("naming", code, TaskContext(name="y"), PARAMETERS)
-    given = answer(question, Means(Texts(()), team, lambda: 1.0, PARAMETERS, Calibration()))
-    assert given.result == "openOrder"
+    response = answer(question, Means(Texts(()), team, lambda: 1.0, PARAMETERS, Calibration()))
+    assert response.result == "openOrder"

@@ -112,11 +112,11 @@ def test_an_override_takes_the_text_of_the_same_method_elsewhere() -> None:
     other = DocumentedUnit("get_help", "python", "method", "Formats the help into a string.", code)
     unlike = DocumentedUnit("get_help", "python", "method", "Something else.", "def get_help(a):\n    return b.c.d")
     facts = facts_of(f"class Group(Command):\n    {code}")
-    near = TeamDocumentation([unlike, other]).nearest(facts)
+    nearest = TeamDocumentation([unlike, other]).nearest(facts)
     assert facts.owner == "Group"
-    assert near is not None
-    assert near[0] == other
-    assert near[1] > 0.9
+    assert nearest is not None
+    assert nearest[0] == other
+    assert nearest[1] > 0.9
     assert TeamDocumentation([unlike]).nearest(facts) is None
 
 

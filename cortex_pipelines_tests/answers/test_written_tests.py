@@ -50,7 +50,7 @@ def test_what_calls_give_is_asserted_and_told_from_mutants() -> None:
         unit.verdict("def test_it():\n    assert is_leap(1999)").refusal
         == "it does not pass on the code as it is (AssertionError)"
     )
-    assert unit.verdict("def test_it():\n    assert True").refusal == "it is no test of the unit"
+    assert unit.verdict("def test_it():\n    assert True").refusal == "it does not test the unit"
 
 
 @needs_sandbox
@@ -98,8 +98,8 @@ def test_calls_take_values_from_annotations_literals_and_the_teams_tests() -> No
 
 
 def test_tests_are_taken_from_texts_and_adapted_to_another_unit() -> None:
-    written = "import os\n\ndef test_a():\n    assert a(1) == 2\n\ndef test_b(:\n    as"
-    assert first_test(written) == "def test_a():\n    assert a(1) == 2"
+    output = "import os\n\ndef test_a():\n    assert a(1) == 2\n\ndef test_b(:\n    as"
+    assert first_test(output) == "def test_a():\n    assert a(1) == 2"
     assert first_test("assert a(1)") is first_test("def test_(:") is None
     unit = unit_of("def twice(x):\n    return x * 2\n", "twice", str(Path("shop.py")))
     assert adapted_test("def test_half():\n    assert half(2) == 1 != halfway", "half", unit) == (

@@ -23,7 +23,7 @@ _MOST_CHOICES = 12
 
 @dataclass(frozen=True)
 class _Ranked:
-    place: str
+    location: str
     score: float
 
 
@@ -33,53 +33,56 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     request = question.context.request
-    if asked := _MAY.search(request):
-        yield from _direction(question, means, asked[1].strip("`'\""), asked[2].strip("`'\""))
+    if import_request := _MAY.search(request):
+        yield from _direction(question, means, import_request[1].strip("`'\""), import_request[2].strip("`'\""))
         return
-    places = _places(question, means)
-    if not places:
+    locations = _locations(question, means)
+    if not locations:
         return
-    asked_about = _LISTED.sub("", question.text)
-    ranked = _ranking(asked_about, places)
+    description = _LISTED.sub("", question.text)
+    ranked = _ranking(description, locations)
     if ranked and (len(ranked) == 1 or ranked[0].score > ranked[1].score):
         total = sum(each.score for each in ranked[:3])
-        yield Candidate(ranked[0].place, "analyser", ranked[0].score / total)
-    if _LISTED.search(question.text) and len(places) <= _MOST_CHOICES:
-        choices = " | ".join(_quoted(place) for place in places)
+        yield Candidate(ranked[0].location, "analyser", ranked[0].score / total)
+    if _LISTED.search(question.text) and len(locations) <= _MOST_CHOICES:
+        choices = " | ".join(_quoted(location) for location in locations)
         values, extent = prompt(question, means.parameters)
-        for written in means.write(values, extent, grammar=f'answer ::= ({choices}) "\\n"?'):
-            yield Candidate(written.text.strip(), "model", written.score)
+        for generated in means.write(values, extent, grammar=f'answer ::= ({choices}) "\\n"?'):
+            yield Candidate(generated.text.strip(), "model", generated.score)
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:
     if _MAY.search(question.context.request):
         return [Check("follows from imports", lambda _: None)]
-    places = _places(question, means)
+    locations = _locations(question, means)
     return [
-        Check("is a place of the project", lambda each: None if each.result in places else f"there is no {each.result}")
+        Check(
+            "exists in the project", lambda each: None if each.result in locations else f"{each.result} does not exist"
+        )
     ]
 
 
-def _places(question: Question, means: Means) -> Mapping[str, Sequence[str]]:
+def _locations(question: Question, means: Means) -> Mapping[str, Sequence[str]]:
     """Places and the names that they declare: those listed in the input, else the project's."""
-    if listed := _LISTED.search(question.text):
-        rows = (line.partition(": ") for line in listed[1].splitlines())
-        return {place: names.split(", ") if names else [] for place, _, names in rows}
+    if listing := _LISTED.search(question.text):
+        rows = (line.partition(": ") for line in listing[1].splitlines())
+        return {location: names.split(", ") if names else [] for location, _, names in rows}
     owner = re.search(r"\b(?:package|own|owner|owns|module)\b", question.context.request, re.IGNORECASE)
     return means.team.owners if owner else means.team.files
 
 
-def _ranking(text: str, places: Mapping[str, Sequence[str]]) -> list[_Ranked]:
+def _ranking(text: str, locations: Mapping[str, Sequence[str]]) -> list[_Ranked]:
     """Places by the words that they share with a text; words of few places tell more."""
-    stems = {place: _stems(f"{place} {' '.join(names)}") for place, names in places.items()}
-    common = Counter(stem for of_place in stems.values() for stem in of_place)
+    stems = {location: _stems(f"{location} {' '.join(names)}") for location, names in locations.items()}
+    common = Counter(stem for location_stems in stems.values() for stem in location_stems)
     telling = _stems(text)
     scores = {
-        place: sum(log(1 + len(places) / common[stem]) for stem in telling & of_place) / (1 + log(len(of_place) or 1))
-        for place, of_place in stems.items()
+        location: sum(log(1 + len(locations) / common[stem]) for stem in telling & location_stems)
+        / (1 + log(len(location_stems) or 1))
+        for location, location_stems in stems.items()
     }
-    ranked = sorted((score, place) for place, score in scores.items() if score > 0)
-    return [_Ranked(place, score) for score, place in reversed(ranked)]
+    ranked = sorted((score, location) for location, score in scores.items() if score > 0)
+    return [_Ranked(location, score) for score, location in reversed(ranked)]
 
 
 def _stems(text: str) -> set[str]:
@@ -88,12 +91,12 @@ def _stems(text: str) -> set[str]:
 
 
 def _direction(question: Question, means: Means, importer: str, imported: str) -> Iterator[Candidate]:
-    listed = [
+    listed_imports = [
         (upper, lower.strip()) for upper, lowers in _IMPORTS.findall(question.text) for lower in lowers.split(",")
     ]
-    pairs = listed or means.team.imports
-    known = {part for pair in pairs for part in pair}
-    first, second = (_part(part, known) for part in (importer, imported))
+    pairs = listed_imports or means.team.imports
+    parts = {part for pair in pairs for part in pair}
+    first, second = (_part(part, parts) for part in (importer, imported))
     if first is None or second is None:
         missing = importer if first is None else imported
         raise NoAnswerError(
@@ -106,19 +109,19 @@ def _direction(question: Question, means: Means, importer: str, imported: str) -
     if forward and back:
         raise NoAnswerError(f"{first} and {second} import each other, so neither direction is a rule")
     if forward:
-        yield Candidate(f"allowed: {first} may import {second}: {_said(forward)}.", "analyser")
+        yield Candidate(f"allowed: {first} may import {second}: {_chain_text(forward)}.", "analyser")
     elif back:
-        sentence = f"{first} must not import {second}: {_said(back)}; the import turns the direction round"
+        sentence = f"{first} must not import {second}: {_chain_text(back)}; the import turns the direction round"
         yield Candidate(f"violation: {sentence}.", "analyser")
 
 
-def _part(name: str, known: set[str]) -> str | None:
+def _part(name: str, parts: set[str]) -> str | None:
     """A part by its name, path or dotted module."""
     path = name.replace(".", "/") if "/" not in name and not name.endswith((".py", ".go")) else name
     for candidate in (name, path, path.rsplit(".", 1)[0]):
-        if candidate in known:
+        if candidate in parts:
             return candidate
-    ends = [part for part in known if part.endswith(f"/{path}")]
+    ends = [part for part in parts if part.endswith(f"/{path}")]
     return ends[0] if len(ends) == 1 else None
 
 
@@ -127,22 +130,22 @@ def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple
     lower_parts: dict[str, list[str]] = defaultdict(list)
     for upper, lower in pairs:
         lower_parts[upper].append(lower)
-    came: dict[str, tuple[str, str] | None] = {start: None}
+    incoming_edges: dict[str, tuple[str, str] | None] = {start: None}
     queue = deque([start])
-    while queue and end not in came:
+    while queue and end not in incoming_edges:
         part = queue.popleft()
         for lower in lower_parts[part]:
-            if lower not in came:
-                came[lower] = (part, lower)
+            if lower not in incoming_edges:
+                incoming_edges[lower] = (part, lower)
                 queue.append(lower)
-    chain, step = list[tuple[str, str]](), came.get(end)
+    chain, step = list[tuple[str, str]](), incoming_edges.get(end)
     while step is not None:
         chain.append(step)
-        step = came[step[0]]
+        step = incoming_edges[step[0]]
     return chain[::-1]
 
 
-def _said(chain: Sequence[tuple[str, str]]) -> str:
+def _chain_text(chain: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{upper} imports {lower}" for upper, lower in chain)
 
 

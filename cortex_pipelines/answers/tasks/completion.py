@@ -23,8 +23,8 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     values, extent = prompt(question, means.parameters)
-    for written in means.write(values, extent, sampled=means.alternatives):
-        yield Candidate(written.text, "model", written.score)
+    for generated in means.write(values, extent, sampled=means.alternatives):
+        yield Candidate(generated.text, "model", generated.score)
 
 
 def checks(_question: Question, _means: Means) -> Sequence[Check]:

@@ -31,11 +31,11 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     facts = _facts(question)
     if facts is None:
-        raise NoAnswerError("there is no function, method or type in it; send one")
+        raise NoAnswerError("it has no function, method or type; send one")
     team = team_documentation(means.team.outputs)
     style = team.style(question.language)
-    if (near := team.nearest(facts)) is not None and (text := borrowed(near[0], facts, style)):
-        yield Candidate(text, "team", near[1])
+    if (nearest := team.nearest(facts)) is not None and (text := borrowed(nearest[0], facts, style)):
+        yield Candidate(text, "team", nearest[1])
     if text := analysed(facts, style):
         yield Candidate(text, "analyser")
     values, extent = prompt(question, means.parameters)
@@ -51,7 +51,7 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
 
     def names_exist(candidate: Candidate) -> str | None:
         unknown = unknown_names(candidate.result, facts, lambda name: name in question.context.code or team.knows(name))
-        return f"there is no {', '.join(unknown[:3])}" if unknown else None
+        return f"it names what does not exist: {', '.join(unknown[:3])}" if unknown else None
 
     def follows(candidate: Candidate) -> str | None:
         return team.style(question.language).broken(candidate.result, facts.name) or None

@@ -68,12 +68,12 @@ def prompt(question: Question, parameters: Parameters) -> tuple[Mapping[str, str
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     unit, name, kind = question.code, asked_name(question), kind_of(question)
-    if not unit.words[name]:
+    if not unit.word_counts[name]:
         raise NoAnswerError(f"{name} does not stand in the code")
     style = _style(question, means)
 
-    def styled(found: str) -> str:
-        return restyled(found, style, like=name if name != PLACEHOLDER else "") if _NAME.fullmatch(found) else found
+    def styled(text: str) -> str:
+        return restyled(text, style, like=name if name != PLACEHOLDER else "") if _NAME.fullmatch(text) else text
 
     if (by_value := named_by_value(unit, name)) is not None:
         yield Candidate(styled(by_value.name), "analyser", by_value.score)
@@ -81,22 +81,22 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     for example, similarity in means.team.nearest("naming", question.language, values["example"]):
         if similarity >= _LEAST_SIMILARITY and example.kind == kind:
             yield Candidate(styled(example.completion.strip()), "team", similarity)
-    for written in means.write(values, extent, grammar=_GRAMMAR, sampled=_SAMPLED):
-        yield Candidate(styled(written.text.strip()), "model", written.score)
+    for generated in means.write(values, extent, grammar=_GRAMMAR, sampled=_SAMPLED):
+        yield Candidate(styled(generated.text.strip()), "model", generated.score)
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:
     unit, name = question.code, asked_name(question)
-    taken = {text.decode(errors="replace") for kind, text in unit.snippet.tokens if "identifier" in kind}
-    taken |= set(re.findall(r"\w+", question.context.code))
-    taken |= keywords(question.language) | set(dir(builtins) if question.language == "python" else ())
-    known_words = {word.lower() for each in unit.words if each != name for word in split_name(each)}
+    names_in_scope = {text.decode(errors="replace") for kind, text in unit.snippet.tokens if "identifier" in kind}
+    names_in_scope |= set(re.findall(r"\w+", question.context.code))
+    names_in_scope |= keywords(question.language) | set(dir(builtins) if question.language == "python" else ())
+    known_words = {word.lower() for each in unit.word_counts if each != name for word in split_name(each)}
     style = _style(question, means)
 
     def is_a_name(candidate: Candidate) -> str | None:
         result, words = candidate.result, [word.lower() for word in split_name(candidate.result)]
         if len(words) > _MOST_WORDS or len(set(words)) < len(words) or result.lower() in keywords(question.language):
-            return f"{result[:40]!r} is no name that a person would give"
+            return f"{result[:40]!r} is not a name that a person would give"
         if _NAME.fullmatch(result) and len(result.strip("_")) > 1 and result.lower() not in _SAYS_NOTHING:
             return None
         return f"{result[:40]!r} says nothing"
@@ -104,11 +104,11 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
     def is_free(candidate: Candidate) -> str | None:
         if candidate.result == name:
             return f"{name} is the name that nobody here would change"
-        return f"{candidate.result} is taken" if candidate.result in taken else None
+        return f"{candidate.result} is taken" if candidate.result in names_in_scope else None
 
     def is_familiar(candidate: Candidate) -> str | None:
         words = {word.lower() for word in split_name(candidate.result) if len(word) > 1}
-        if candidate.source != "model" or words <= known_words | means.team.words:
+        if candidate.source != "model" or words <= known_words | means.team.name_words:
             return None
         return f"{candidate.result} has words that neither the code nor the team uses"
 

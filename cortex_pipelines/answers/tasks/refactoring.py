@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
-from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
+from cortex_pipelines.answers.answer import SOURCE_NAMES, Candidate, Check, Means, Task
 from cortex_pipelines.answers.open_files import open_files
 from cortex_pipelines.answers.question import Question
 from cortex_pipelines.answers.unit import CodeUnit, UnitError, parse_code
@@ -33,15 +33,15 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 def mended(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
     """Code without its smells that can be mended by rule, or without one of them, and the fixes made."""
-    code, made = unit.code, list[SmellFix]()
-    while len(made) < _MOST_FIXES:
+    code, applied = unit.code, list[SmellFix]()
+    while len(applied) < _MOST_FIXES:
         every = [*smell_fixes(code, unit.language, unit.path), *_closed_files(code, unit.language)]
         fixes = [fix for fix in every if not smell or fix.smell == smell]
         if not fixes:
             break
         code = fixes[0].after
-        made.append(fixes[0])
-    return code, made
+        applied.append(fixes[0])
+    return code, applied
 
 
 def _closed_files(code: str, language: str) -> Iterator[SmellFix]:
@@ -54,14 +54,14 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     unit, context = question.code, question.context
     smell = context.smell.strip().lower().replace(" ", "-").replace("_", "-")
     if not context.request:
-        code, made = mended(unit, smell)
-        if made:
-            yield Candidate(unit.shown(code), "analyser", min(_belief(fix) for fix in made))
+        code, applied = mended(unit, smell)
+        if applied:
+            yield Candidate(unit.with_margin(code), "analyser", min(_belief(fix) for fix in applied))
             return
     if context.request or context.smell:
         values, extent = prompt(question, means.parameters)
-        for written in means.write(values, extent, sampled=1):
-            yield Candidate(written.text, "model", written.score)
+        for generated in means.write(values, extent, sampled=1):
+            yield Candidate(generated.text, "model", generated.score)
 
 
 def _belief(fix: SmellFix) -> float:
@@ -78,16 +78,16 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
         try:
             parsed(candidate.result)
         except UnitError as error:
-            return f"what {_NAMES[candidate.source]} wrote {error}"
+            return f"what {SOURCE_NAMES[candidate.source]} wrote {error}"
         return None
 
     def changed(candidate: Candidate) -> str | None:
-        same = parsed(candidate.result).snippet.tokens == before.snippet.tokens
-        return f"{_NAMES[candidate.source]} gave the code back unchanged" if same else None
+        is_unchanged = parsed(candidate.result).snippet.tokens == before.snippet.tokens
+        return f"{SOURCE_NAMES[candidate.source]} gave the code back unchanged" if is_unchanged else None
 
     def keeps_signature(candidate: Candidate) -> str | None:
         if parsed(candidate.result).signatures[: len(before.signatures)] != before.signatures:
-            return f"what {_NAMES[candidate.source]} wrote has another name or other parameters"
+            return f"what {SOURCE_NAMES[candidate.source]} wrote has another name or other parameters"
         return None
 
     def keeps_effects(candidate: Candidate) -> str | None:
@@ -95,9 +95,8 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
             return None  # each fix was verified by its rule
         after = parsed(candidate.result).effects
         if lost := sorted((before.effects - after) + (after - before.effects)):
-            return (
-                f"what {_NAMES[candidate.source]} wrote calls, returns or names something else: {', '.join(lost[:3])}"
-            )
+            difference = ", ".join(lost[:3])
+            return f"what {SOURCE_NAMES[candidate.source]} wrote calls, returns or names something else: {difference}"
         return None
 
     return [
@@ -107,8 +106,6 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
         Check("keeps effects", keeps_effects),
     ]
 
-
-_NAMES = {"model": "the model", "analyser": "the analyser", "team": "the nearest example"}
 
 TASK = Task(
     candidates,

@@ -54,13 +54,13 @@ def comments_on(question: Question, means: Means) -> list[Comment]:
     """Remarks in the order of lines, each once."""
     unit, above = question.code, question.code.snippet.prefix.count(b"\n")
     last = above + unit.code.count("\n") + 1
-    made = [*_found(question, means), *_too_large(question, means)]
-    made += [*_unused(unit), *_unclosed(unit), *_names(unit, means)]
-    inside = {comment for comment in made if above < comment.line <= last}
+    comments = [*_check_findings(question, means), *_too_large(question, means)]
+    comments += [*_unused(unit), *_unclosed(unit), *_names(unit, means)]
+    inside = {comment for comment in comments if above < comment.line <= last}
     return [Comment(each.line - above, each.text, each.precision) for each in sorted(inside)]
 
 
-def _found(question: Question, means: Means) -> Iterator[Comment]:
+def _check_findings(question: Question, means: Means) -> Iterator[Comment]:
     """What ``cortex check`` finds by every rule that is right often enough."""
     unit, project = question.code, means.team.facts
     beliefs = {name: LABELS[name].belief if name in LABELS else 0.9 for name in RULES}
@@ -85,9 +85,9 @@ def _too_large(question: Question, means: Means) -> Iterator[Comment]:
     grammar = grammar_for(unit.language, unit.path)
     units = [each._asdict() for each in file_units(data, unit.language, unit.path, means.parameters.extraction)]
     labels = LIMITED - (NOT_IN_TESTS if is_test(question.context.path) else frozenset())
-    found, sizes = read_file(unit.snippet.tree, data, grammar, units, limits, labels)
+    smells, sizes = read_file(unit.snippet.tree, data, grammar, units, limits, labels)
     by_start = {each["start_byte"]: size for each, size in zip(units, sizes, strict=True)}
-    for item in found:
+    for item in smells:
         if item.label not in labels or LABELS[item.label].belief < _SURE:
             continue
         line, size = data.count(b"\n", 0, item.start) + 1, by_start.get(item.start)
@@ -97,7 +97,7 @@ def _too_large(question: Question, means: Means) -> Iterator[Comment]:
 
 def _figures(label: str, size: SizeMetrics, limits: AnnotationSettings) -> str:
     complexity = size.complexity
-    said = {
+    texts = {
         "long-method": (f"{size.lines} lines", limits.max_lines, "Give its steps functions of their own. "),
         "long-parameter-list": (
             f"{size.parameters} parameters",
@@ -107,9 +107,9 @@ def _figures(label: str, size: SizeMetrics, limits: AnnotationSettings) -> str:
         "complex-method": (f"{complexity.cyclomatic} paths", limits.max_cyclomatic, "Give its cases functions. "),
         "god-class": (f"{size.methods} methods", limits.max_methods, "Divide it by what they are for. "),
     }
-    if label not in said:
+    if label not in texts:
         return ""
-    figure, usual, advice = said[label]
+    figure, usual, advice = texts[label]
     return f"{figure}, at most {usual} are usual. {advice}"
 
 
@@ -123,8 +123,8 @@ def _unused(unit: CodeUnit) -> Iterator[Comment]:
         words = _WORD.findall(code)
         names = [each.name for each in function.parameters if words.count(each.name) == 1 and each.name[:1] != "_"]
         if names:
-            listed = f"{', '.join(names[:-1])} and {names[-1]} are" if names[1:] else f"{names[0]} is"
-            yield Comment(function.location.line, f"{listed} never used. (unused-parameter)", 0.9)
+            subject = f"{', '.join(names[:-1])} and {names[-1]} are" if names[1:] else f"{names[0]} is"
+            yield Comment(function.location.line, f"{subject} never used. (unused-parameter)", 0.9)
 
 
 def _unclosed(unit: CodeUnit) -> Iterator[Comment]:

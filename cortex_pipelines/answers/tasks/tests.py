@@ -58,25 +58,27 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
         raise NoAnswerError(reason)
     unit = unit_of_question(question, means.team, means.parameters)
     if unit is None:
-        raise NoAnswerError("there is no function or class in it that could be tested; send one")
+        raise NoAnswerError("it has no function or class to test; send one")
     values, extent = prompt(question, means.parameters)
-    near = list(means.team.nearest("tests", question.language, values["given"], 2))
+    nearest = list(means.team.nearest("tests", question.language, values["given"], 2))
     if documented := doctest_test(unit):
-        yield Candidate(_shown(documented, unit), "analyser")
+        yield Candidate(_with_imports(documented, unit), "analyser")
     try:
-        observed = observed_test(unit, calls_in((example.completion for example, _ in near), unit.name))
+        observed = observed_test(unit, calls_in((example.completion for example, _ in nearest), unit.name))
     except SandboxError as error:
         raise NoAnswerError(f"it cannot be run: {error}") from error
     if observed:
-        yield Candidate(_shown(observed, unit), "analyser")
-    for example, similarity in near:
-        if similarity >= _LEAST_SIMILARITY and (tested := unit_facts(_given(example.prompt), "python")):
-            yield Candidate(_shown(adapted_test(example.completion, tested.name, unit), unit), "team", similarity)
-    if any(not verdict.refusal for verdict in unit.verdicts.values()) or means.left() < _SECONDS_FOR_MODEL:
+        yield Candidate(_with_imports(observed, unit), "analyser")
+    for example, similarity in nearest:
+        if similarity >= _LEAST_SIMILARITY and (tested := unit_facts(_prompted_unit(example.prompt), "python")):
+            yield Candidate(
+                _with_imports(adapted_test(example.completion, tested.name, unit), unit), "team", similarity
+            )
+    if any(not verdict.refusal for verdict in unit.verdicts.values()) or means.remaining_seconds() < _SECONDS_FOR_MODEL:
         return
     for output in means.write(values, extent):
         if test := first_test(output.text):
-            yield Candidate(_shown(test, unit), "model", output.score)
+            yield Candidate(_with_imports(test, unit), "model", output.score)
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:
@@ -91,22 +93,22 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
 def _unable(question: Question) -> str | None:
     """Why no test of such a unit can be run."""
     if question.language != "python":
-        return f"only tests of Python are run here, and a test in {question.language} that was never run is no answer"
+        return f"only Python tests are run here, and a test in {question.language} that was never run is not an answer"
     return unavailable()
 
 
-def _shown(test: str, unit: TestedUnit) -> str:
+def _with_imports(test: str, unit: TestedUnit) -> str:
     """A test with the imports that it needs; of the unit itself if it is known where it stands."""
     return imports_of(test, unit, unit.module if unit.path != ALONE else "") + test
 
 
-def _given(prompt: str) -> str:
+def _prompted_unit(prompt: str) -> str:
     """The unit in a prompt of training: between the line with its path and the request."""
     return "\n".join(prompt.rstrip().split("\n")[1:-1]).strip("\n")
 
 
 def unit_of_question(question: Question, team: Team, parameters: Parameters) -> TestedUnit | None:
-    """The unit that a question is about, in its file of the project if that has it; None if it is none of Python's."""
+    """The unit that a question is about, in its file of the project if that has it; None if it is not Python."""
     if question.language != "python":
         return None
     files = team.outputs.get("repository_files", Path()) / "files.parquet"
@@ -123,7 +125,7 @@ def unit_of_question(question: Question, team: Team, parameters: Parameters) -> 
 
 @lru_cache(maxsize=64)
 def _tested(
-    given: str, code: str, path: str, around: str, files: str, _version: int, settings: str
+    question_text: str, code: str, path: str, preceding_code: str, files: str, _version: int, settings: str
 ) -> TestedUnit | None:
     """The unit of a question, one for its candidates and checks."""
     facts = unit_facts(code, "python", path)
@@ -132,9 +134,9 @@ def _tested(
     texts = _texts(files, _version) if files else {}
     name = f"{facts.owner}.{facts.name}" if facts.owner else facts.name
     parameters = AugmentationSettings.model_validate_json(settings)
-    in_file = (each for each in (given, facts.unit.code) if each in texts.get(path, ""))
+    in_file = (each for each in (question_text, facts.unit.code) if each in texts.get(path, ""))
     code = next(in_file, code)  # as it stands in its file, or on its own
-    return unit_in_file(code, name, facts.unit.kind, path, around, texts, parameters)
+    return unit_in_file(code, name, facts.unit.kind, path, preceding_code, texts, parameters)
 
 
 @lru_cache(maxsize=4)

@@ -17,9 +17,9 @@ _SAME = {"raise": "throw", "switch": "match", "while": "for"}
 
 
 def code_of(text: str, context: TaskContext, _: Parameters) -> str:
-    others = [each for each in LANGUAGES if each != language_in(context)]
-    if context.target.strip().lower() not in others:
-        raise TaskError(f"context.target: {context.target[:40]}: say the language to translate to: {', '.join(others)}")
+    targets = [each for each in LANGUAGES if each != language_in(context)]
+    if context.target.strip().lower() not in targets:
+        raise TaskError(f"context.target: {context.target[:40]} is not one of {', '.join(targets)}")
     return text
 
 
@@ -40,8 +40,8 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     values, extent = prompt(question, means.parameters)
-    for written in means.write(values, extent):
-        yield Candidate(written.text.strip("\n"), "model", written.score)
+    for generated in means.write(values, extent):
+        yield Candidate(generated.text.strip("\n"), "model", generated.score)
 
 
 def checks(question: Question, _means: Means) -> Sequence[Check]:
@@ -55,9 +55,10 @@ def checks(question: Question, _means: Means) -> Sequence[Check]:
         return None
 
     def keeps_signature(candidate: Candidate) -> str | None:
-        after = parse_code(candidate.result, target)
-        same = [_shape(each) for each in before.functions] == [_shape(each) for each in after.functions]
-        return None if same and before.functions else "what the model wrote has another name or other parameters"
+        shapes = [_shape(each) for each in parse_code(candidate.result, target).functions]
+        if shapes and shapes == [_shape(each) for each in before.functions]:
+            return None
+        return "what the model wrote has another name or other parameters"
 
     def keeps_steps(candidate: Candidate) -> str | None:
         after = parse_code(candidate.result, target)
@@ -91,8 +92,8 @@ def _steps(unit: CodeUnit) -> Counter[str]:
 
 
 def _literal(text: str) -> str:
-    named = {"none": "null", "nil": "null", "undefined": "null"}
-    return named.get(text.lower(), text.lower() if text.isalpha() else text.replace("'", '"'))
+    null_names = {"none": "null", "nil": "null", "undefined": "null"}
+    return null_names.get(text.lower(), text.lower() if text.isalpha() else text.replace("'", '"'))
 
 
 TASK = Task(
