@@ -1,7 +1,7 @@
 """Findings that a team has accepted for now.
 
-A finding is told by its file, its rule and the text of its line, so it may move; of several that are alike as many are
-accepted as there were.
+A finding is identified by its file, its rule and the text of its line, so it may move; of several with the same
+fingerprint as many are accepted as the baseline has.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Reported:
 
 
 def fingerprint(finding: Finding, line: str, path: str) -> str:
-    """What stays the same of a finding when lines above it come and go."""
+    """Identity of a finding that does not depend on the lines above it."""
     parts = (path, finding.rule, " ".join(line.split()))
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
 
@@ -42,7 +42,7 @@ def read_baseline(path: Path) -> Counter[str]:
     except FileNotFoundError as error:
         raise BaselineError(f"{path}: no such file; --write-baseline makes it") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BaselineError(f"{path}: is no baseline of `cortex check`; --write-baseline makes it anew") from error
+        raise BaselineError(f"{path}: is not a baseline of `cortex check`; --write-baseline replaces it") from error
     return Counter(accepted)
 
 

@@ -19,7 +19,7 @@ _DIFF = (
 
 
 class DiffError(ValueError):
-    """The folder is no git repository, or it has no such commit."""
+    """The folder is not a git repository, or the commit does not exist."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class ChangedLines:
 ALL_LINES = ChangedLines(None)
 
 
-def changed_since(ref: str, place: Path) -> dict[Path, ChangedLines]:
+def changed_since(ref: str, location: Path) -> dict[Path, ChangedLines]:
     """Changed files of the repository around a path, with the lines that are new since its history left ``ref``.
 
     Renamed files have their new paths; what git does not track and does not ignore is new as a whole.
     Raises DiffError.
     """
-    folder = place if place.is_dir() else place.parent
+    folder = location if location.is_dir() else location.parent
     try:
         root = Path(_git(folder, "rev-parse", "--show-toplevel").removesuffix("\n"))
     except SourceError as error:
-        raise DiffError(f"{place}: --diff needs a git repository ({error})") from error
+        raise DiffError(f"{location}: --diff needs a git repository ({error})") from error
     try:
         commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
     except SourceError as error:
@@ -80,15 +80,15 @@ def _parsed(diff: str) -> list[tuple[str, list[int]]]:
         elif match := _HUNK.match(line):
             removed, first, added = (int(number or 1) for number in match.groups())
             files[-1][1].extend(range(first, first + added))
-            left = removed + added
-            while left:  # a line of code may look like a header
-                left -= not next(lines).startswith("\\")
+            remaining = removed + added
+            while remaining:  # a line of code may look like a header
+                remaining -= not next(lines).startswith("\\")
     return files
 
 
-def _path(shown: str) -> str:
+def _path(git_path: str) -> str:
     """A path as git shows it: behind its prefix, quoted if it has control characters, with a tab after blanks."""
-    if shown.startswith('"'):
-        data = codecs.escape_decode(shown.rstrip("\t")[1:-1].encode("utf-8", "surrogateescape"))[0]
-        shown = bytes(data).decode("utf-8", "surrogateescape")
-    return shown.removesuffix("\t").removeprefix("b/")
+    if git_path.startswith('"'):
+        data = codecs.escape_decode(git_path.rstrip("\t")[1:-1].encode("utf-8", "surrogateescape"))[0]
+        git_path = bytes(data).decode("utf-8", "surrogateescape")
+    return git_path.removesuffix("\t").removeprefix("b/")

@@ -69,7 +69,7 @@ def check_paths(paths: Sequence[Path], options: CheckOptions) -> Report:
     accepted = Counter(options.accepted)
     for path, changed in _files(paths, options.since, report):
         try:
-            _check_file(path, changed, facts.of(path), options, accepted, report)
+            _check_file(path, changed, facts.for_file(path), options, accepted, report)
         except NotCheckedError as error:
             report.not_checked.append((path.as_posix(), str(error)))
         except OSError as error:
@@ -79,27 +79,27 @@ def check_paths(paths: Sequence[Path], options: CheckOptions) -> Report:
 
 def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator[tuple[Path, ChangedLines]]:
     changed: dict[Path, ChangedLines] = {}
-    seen: set[Path] = set()
+    visited: set[Path] = set()
     for path in paths:
         if not path.exists():
             raise PathError(f"{path}: no such file or folder")
         if not path.is_file() and not path.is_dir():
             raise PathError(f"{path}: is neither a file nor a folder")
-        place = path.resolve()
-        if since is not None and not any(file.is_relative_to(place) for file in changed):
-            changed |= changed_since(since, place)
+        resolved = path.resolve()
+        if since is not None and not any(file.is_relative_to(resolved) for file in changed):
+            changed |= changed_since(since, resolved)
         if path.is_file():
-            files = [place]
+            files = [resolved]
         elif since is not None:
-            files = sorted(file for file in changed if file.is_relative_to(place) and _is_code(file))
+            files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
         else:
-            files = [place / file.path for file in list_files(place) if not file.left_out and _is_code(file.path)]
+            files = [resolved / file.path for file in list_files(resolved) if not file.left_out and _is_code(file.path)]
         for file in files:
             lines = ALL_LINES if since is None else changed.get(file)
-            if file in seen or lines is None:
+            if file in visited or lines is None:
                 continue
-            seen.add(file)
-            yield path / file.relative_to(place) if file != place else path, lines
+            visited.add(file)
+            yield path / file.relative_to(resolved) if file != resolved else path, lines
 
 
 def _is_code(path: Path | str) -> bool:
@@ -114,7 +114,7 @@ class _Facts:
         self._by_folder: dict[Path, ProjectFacts | None] = {}
         self._opened: dict[ProjectFacts, ProjectFacts] = {}
 
-    def of(self, file: Path) -> ProjectFacts | None:
+    def for_file(self, file: Path) -> ProjectFacts | None:
         if file.parent not in self._by_folder:
             facts = facts_for(file.parent, self._name)
             self._by_folder[file.parent] = facts and self._opened.setdefault(facts, facts)
@@ -137,8 +137,8 @@ def _check_file(
         lines = changed
         for edits in rounds:
             lines = lines.after(edits)
-        found = _reported(check_text(name, text, facts, options.rules), text, lines, Counter(accepted), options)
-        fixes = [(each.finding, each.finding.fix) for each in found]
+        findings = _reported(check_text(name, text, facts, options.rules), text, lines, Counter(accepted), options)
+        fixes = [(each.finding, each.finding.fix) for each in findings]
         return [finding for finding, fix in fixes if fix and (fix.keeps_behaviour or options.unsafe_fixes)]
 
     if options.fix:
@@ -168,7 +168,7 @@ def _reported(
 ) -> list[Reported]:
     """Findings on changed lines that are not accepted; takes those that are from ``accepted``."""
     lines = text.split("\n") if findings else []
-    shown = []
+    reported = []
     for finding in findings:
         path = Path(os.path.relpath(finding.path, options.folder)).as_posix()
         mark = fingerprint(finding, lines[finding.line - 1], path)
@@ -176,8 +176,8 @@ def _reported(
             accepted[mark] -= 1
             continue
         if changed.meet(finding):
-            shown.append(Reported(finding, path, mark))
-    return shown
+            reported.append(Reported(finding, path, mark))
+    return reported
 
 
 def _read(path: Path) -> _Text:

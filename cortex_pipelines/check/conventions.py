@@ -95,7 +95,7 @@ class _Conventions:
     naming: Mapping[tuple[str, bool, str], _Convention]
     documented: Mapping[tuple[str, bool, str], _Convention]
     style: Mapping[tuple[str, str], _Convention]  # by language and aspect
-    known: frozenset[str]  # names that are there: the team lives with them
+    existing_names: frozenset[str]  # names that are there: the team lives with them
 
 
 def find_broken_conventions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
@@ -103,11 +103,11 @@ def find_broken_conventions(file: CheckedFile, project: ProjectFacts, rules: Col
     if units_path is None or not {NAMING, UNDOCUMENTED, STYLE} & set(rules) or _EXAMPLES.search(file.source_path):
         return
     conventions, units = _learnt(units_path), list(_code_units(file))
-    found = [finding for unit, code in units for finding in _findings(file, unit, code, conventions)]
-    undocumented = sum(finding.rule == UNDOCUMENTED for finding in found)
+    findings = [finding for unit, code in units for finding in _findings(file, unit, code, conventions)]
+    undocumented = sum(finding.rule == UNDOCUMENTED for finding in findings)
     # a file that mostly does otherwise has a convention of its own, or the project has changed its mind
     is_usual = undocumented == 1 or 2 * undocumented < sum(_is_documentable(code) for _, code in units)
-    yield from (finding for finding in found if finding.rule in rules and (is_usual or finding.rule != UNDOCUMENTED))
+    yield from (finding for finding in findings if finding.rule in rules and (is_usual or finding.rule != UNDOCUMENTED))
 
 
 def _code_units(file: CheckedFile) -> Iterator[tuple[Unit, _Unit]]:
@@ -115,29 +115,29 @@ def _code_units(file: CheckedFile) -> Iterator[tuple[Unit, _Unit]]:
         if unit.kind in _GROUPS and not file.is_broken(unit.start_byte, unit.end_byte):
             end = unit.end_byte if unit.body_start_byte is None else unit.body_start_byte
             head = file.data[unit.start_byte : end].decode(errors="replace")
-            shown = (unit.kind, unit.name, unit.qualified_name, unit.docstring, head)
-            yield unit, _Unit(file.source_path, file.language, *shown)
+            fields = (unit.kind, unit.name, unit.qualified_name, unit.docstring, head)
+            yield unit, _Unit(file.source_path, file.language, *fields)
 
 
 def _findings(file: CheckedFile, unit: Unit, code: _Unit, conventions: _Conventions) -> Iterator[Finding]:
-    at = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), unit.start_byte)
+    name_start = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), unit.start_byte)
     for rule, message in _broken(code, conventions):
-        yield file.finding(at, at + len(unit.name.encode()), rule, message)
+        yield file.finding(name_start, name_start + len(unit.name.encode()), rule, message)
 
 
 def _broken(unit: _Unit, conventions: _Conventions) -> Iterator[tuple[str, str]]:
-    what = f"{'test ' if unit.group[1] else ''}{unit.group[2]}"
+    group_name = f"{'test ' if unit.group[1] else ''}{unit.group[2]}"
     naming = conventions.naming.get(unit.group)
     if (
         naming
         and unit.is_named_by_choice
-        and unit.name not in conventions.known
+        and unit.name not in conventions.existing_names
         and not _NAMES[naming.meaning].fullmatch(unit.name)
     ):
-        yield NAMING, f"{unit.name}: {what} here are {naming.meaning} ({naming.evidence})."
+        yield NAMING, f"{unit.name}: {group_name} here are {naming.meaning} ({naming.evidence})."
     documented = conventions.documented.get(unit.group)
     if documented and _is_documentable(unit) and not unit.docstring:
-        yield UNDOCUMENTED, f"{unit.name}: public {what} here are documented ({documented.evidence})."
+        yield UNDOCUMENTED, f"{unit.name}: public {group_name} here are documented ({documented.evidence})."
     for aspect, value in _style_of(unit):
         style = conventions.style.get((unit.language, aspect))
         if style and value != style.meaning:
@@ -186,14 +186,14 @@ def _learnt(path: Path) -> _Conventions:
         for aspect, value in _style_of(unit):
             style[unit.language, aspect].append(value)
     return _Conventions(
-        naming={group: found for group, of_group in names.items() if (found := _name_form(of_group))},
+        naming={group: convention for group, of_group in names.items() if (convention := _name_form(of_group))},
         documented={
             group: _Convention("documented", sum(has), len(has))
             for group, has in documented.items()
             if _is_convention(sum(has), len(has))
         },
-        style={key: found for key, values in style.items() if (found := _most(values))},
-        known=frozenset(unit.name for unit in units),
+        style={key: convention for key, values in style.items() if (convention := _most(values))},
+        existing_names=frozenset(unit.name for unit in units),
     )
 
 
@@ -215,5 +215,5 @@ def _name_form(names: Iterable[str]) -> _Convention | None:
 
 def _most(values: list[str]) -> _Convention | None:
     value = max(sorted(set(values)), key=values.count)
-    found = _Convention(value, values.count(value), len(values))
-    return found if _is_convention(found.agree, found.all) else None
+    convention = _Convention(value, values.count(value), len(values))
+    return convention if _is_convention(convention.agree, convention.all) else None

@@ -45,18 +45,18 @@ class _Index:
         self._hashes, self._owners = self.sets.hashes[order], owners[order]
 
     def similar(self, shingles: Shingles) -> Iterator[tuple[float, _Function]]:
-        """Functions that are alike, the most alike first."""
+        """Functions of similar bodies, the most similar first."""
         starts = np.searchsorted(self._hashes, shingles, side="left")
         ends = np.searchsorted(self._hashes, shingles, side="right")
-        found = [self._owners[start:end] for start, end in zip(starts, ends, strict=True) if end > start]
-        if not found:
+        matches = [self._owners[start:end] for start, end in zip(starts, ends, strict=True) if end > start]
+        if not matches:
             return
-        common = np.bincount(np.concatenate(found), minlength=len(self.functions))
-        likeness = common / (self.sets.sizes + len(shingles) - common)
-        for at in np.argsort(-likeness, kind="stable"):
-            if likeness[at] < _SIMILARITY:
+        common = np.bincount(np.concatenate(matches), minlength=len(self.functions))
+        similarities = common / (self.sets.sizes + len(shingles) - common)
+        for number in np.argsort(-similarities, kind="stable"):
+            if similarities[number] < _SIMILARITY:
                 return
-            yield float(likeness[at]), self.functions[at]
+            yield float(similarities[number]), self.functions[number]
 
 
 def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
     if RULE not in rules or units_path is None:
         return
     index = _built(units_path, project.source, file.language)
-    places = {}
+    units = {}
     functions = []
     for unit in file.units:
         is_function = unit.kind in ("function", "method") and unit.body_start_byte is not None
@@ -72,36 +72,36 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
             body = file.data[unit.body_start_byte : unit.end_byte].decode(errors="replace")
             function = _Function(file.source_path, unit.qualified_name, unit.start_line, _plain(body, file.language))
             functions.append(function)
-            places[function] = unit
-    own = _Index(functions)
-    known = {(function.path, function.qualified_name) for function in index.functions}
+            units[function] = unit
+    file_index = _Index(functions)
+    project_functions = {(function.path, function.qualified_name) for function in index.functions}
     for number, function in enumerate(functions):
-        shingles = own.sets[number]
-        if len(shingles) < _FEWEST_SHINGLES or file.is_broken(places[function].start_byte, places[function].end_byte):
+        shingles = file_index.sets[number]
+        if len(shingles) < _FEWEST_SHINGLES or file.is_broken(units[function].start_byte, units[function].end_byte):
             continue
-        is_new = (function.path, function.qualified_name) not in known
-        others = [(alike, other) for alike, other in index.similar(shingles) if other.path != function.path]
-        others += [(alike, other) for alike, other in own.similar(shingles) if other != function]
-        for alike, other in sorted(others, key=lambda each: (-each[0], each[1].path, each[1].line)):
+        is_new = (function.path, function.qualified_name) not in project_functions
+        similar = [(similarity, other) for similarity, other in index.similar(shingles) if other.path != function.path]
+        similar += [(similarity, other) for similarity, other in file_index.similar(shingles) if other != function]
+        for similarity, other in sorted(similar, key=lambda each: (-each[0], each[1].path, each[1].line)):
             in_file = other.path == function.path
             comes_first = (other.path, other.line) < (function.path, function.line)
             is_there = in_file or (project.folder / other.path).is_file()
             if is_there and (comes_first or (is_new and not in_file)) and not _belong_together(function, other):
-                unit = places[function]
+                unit = units[function]
                 start = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), 0)
-                words = "does what" if alike == 1 else f"does nearly ({alike:.0%} the same) what"
+                words = "does what" if similarity == 1 else f"does nearly ({similarity:.0%} the same) what"
                 message = f"{unit.name} {words} {other.qualified_name} does ({other.path}:{other.line})."
                 yield file.finding(start, start + len(unit.name.encode()), RULE, message)
                 break
 
 
-def _belong_together(one: _Function, other: _Function) -> bool:
-    """Whether one encloses the other, or is its asynchronous twin."""
-    names = one.qualified_name, other.qualified_name
-    if one.path == other.path and any(a != b and a.startswith(f"{b}.") for a in names for b in names):
+def _belong_together(function: _Function, other: _Function) -> bool:
+    """Whether one encloses the other, or is its asynchronous version."""
+    names = function.qualified_name, other.qualified_name
+    if function.path == other.path and any(a != b and a.startswith(f"{b}.") for a in names for b in names):
         return True
     plain = [re.sub("async_?|await", "", name, flags=re.IGNORECASE) for name in names]
-    return (plain[0] == plain[1] and names[0] != names[1]) or ("await " in one.body) != ("await " in other.body)
+    return (plain[0] == plain[1] and names[0] != names[1]) or ("await " in function.body) != ("await " in other.body)
 
 
 def _counts(path: str, qualified_name: str = "", context: str = "") -> bool:

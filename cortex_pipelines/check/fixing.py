@@ -16,11 +16,11 @@ class Fixed:
 
 
 def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], list[Finding]]) -> Fixed:
-    """Apply fixes that do not meet, until there are none left.
+    """Apply fixes that do not overlap, in rounds, until no finding has one.
 
     ``fixable`` gives the findings to fix of a text, after the edits of earlier rounds; all have fixes.
     """
-    done: list[Finding] = []
+    fixed: list[Finding] = []
     rounds: list[tuple[Edit, ...]] = []
     for _ in range(_ROUNDS):
         apart = disjoint(fixable(text, rounds))
@@ -28,23 +28,23 @@ def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], lis
             break
         edits = tuple(sorted(edit for finding in apart if finding.fix for edit in finding.fix.edits))
         text = with_edits(text, edits)
-        done += apart
+        fixed += apart
         rounds.append(edits)
-    return Fixed(text, tuple(done), tuple(rounds))
+    return Fixed(text, tuple(fixed), tuple(rounds))
 
 
 def disjoint(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings whose fixes do not meet; the first of two that do."""
-    taken: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    """Findings whose fixes do not overlap; the first of two that do."""
+    occupied: list[tuple[tuple[int, int], tuple[int, int]]] = []
     apart = []
     for finding in findings:
         edits = finding.fix.edits if finding.fix else ()
         spans = [((edit.line, edit.column), (edit.end_line, edit.end_column)) for edit in edits]
         if not any(
-            start <= other_end and other_start <= end for start, end in spans for other_start, other_end in taken
+            start <= other_end and other_start <= end for start, end in spans for other_start, other_end in occupied
         ):
             apart.append(finding)
-            taken += spans
+            occupied += spans
     return apart
 
 

@@ -19,12 +19,12 @@ _FINGERPRINT = "cortexCheck/v1"
 
 
 def as_text(report: Report) -> str:
-    lines = [f"{_place(fixed)}: fixed {fixed.rule}: {fixed.fix.description}" for fixed in report.fixed if fixed.fix]
-    lines += [f"{_place(each.finding)}: {each.finding.rule}: {each.finding.message}" for each in report.findings]
+    lines = [f"{_location(fixed)}: fixed {fixed.rule}: {fixed.fix.description}" for fixed in report.fixed if fixed.fix]
+    lines += [f"{_location(each.finding)}: {each.finding.rule}: {each.finding.message}" for each in report.findings]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _place(finding: Finding) -> str:
+def _location(finding: Finding) -> str:
     return f"{finding.path}:{finding.line}:{finding.column}"
 
 
@@ -38,13 +38,13 @@ def as_json(report: Report) -> str:
 
 
 def _as_object(finding: Finding) -> dict[str, Any]:
-    place = {name: getattr(finding, name) for name in ("path", "line", "column", "end_line", "end_column")}
-    shown: dict[str, Any] = place | {"rule": finding.rule, "message": finding.message, "fix": None}
+    location = {name: getattr(finding, name) for name in ("path", "line", "column", "end_line", "end_column")}
+    rendered: dict[str, Any] = location | {"rule": finding.rule, "message": finding.message, "fix": None}
     if finding.fix:
         edits = [{name: getattr(edit, name) for name in edit.__dataclass_fields__} for edit in finding.fix.edits]
         fix = {"description": finding.fix.description, "keeps_behaviour": finding.fix.keeps_behaviour, "edits": edits}
-        shown["fix"] = fix
-    return shown
+        rendered["fix"] = fix
+    return rendered
 
 
 def as_github(report: Report) -> str:
@@ -53,13 +53,13 @@ def as_github(report: Report) -> str:
 
 
 def _annotation(each: Reported) -> str:
-    found = each.finding
-    places = {"file": found.path, "line": found.line, "endLine": found.end_line}
+    finding = each.finding
+    span = {"file": finding.path, "line": finding.line, "endLine": finding.end_line}
     # columns count for one line only
-    columns = {"col": found.column, "endColumn": found.end_column} if found.line == found.end_line else {}
-    values = {**places, **columns, "title": f"cortex {found.rule}"}
+    columns = {"col": finding.column, "endColumn": finding.end_column} if finding.line == finding.end_line else {}
+    values = {**span, **columns, "title": f"cortex {finding.rule}"}
     properties = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in values.items())
-    return f"::warning {properties}::{_escaped(found.message)}"
+    return f"::warning {properties}::{_escaped(finding.message)}"
 
 
 def _escaped(value: object, signs: str = "") -> str:
@@ -69,11 +69,11 @@ def _escaped(value: object, signs: str = "") -> str:
 def as_sarif(report: Report) -> str:
     rules = sorted({each.finding.rule for each in report.findings})
     number = {rule: index for index, rule in enumerate(rules)}
-    seen = Counter[str]()
+    occurrences = Counter[str]()
     results = []
     for each in report.findings:
-        seen[each.fingerprint] += 1
-        mark = f"{each.fingerprint}:{seen[each.fingerprint]}"
+        occurrences[each.fingerprint] += 1
+        mark = f"{each.fingerprint}:{occurrences[each.fingerprint]}"
         results.append(_result(each.finding, number[each.finding.rule], mark))
     notes = [
         {
@@ -129,22 +129,17 @@ def _result(finding: Finding, rule: int, mark: str) -> dict[str, Any]:
     return result
 
 
-def _region(place: Finding | Edit) -> dict[str, int]:
-    return {
-        "startLine": place.line,
-        "startColumn": place.column,
-        "endLine": place.end_line,
-        "endColumn": place.end_column,
-    }
+def _region(span: Finding | Edit) -> dict[str, int]:
+    return {"startLine": span.line, "startColumn": span.column, "endLine": span.end_line, "endColumn": span.end_column}
 
 
 def _file(path: str) -> dict[str, Any]:
-    place = Path(path)
-    if place.is_absolute() and not place.is_relative_to(Path.cwd()):
-        return {"artifactLocation": {"uri": place.as_uri()}}
-    relative = Path(os.path.relpath(place)).as_posix()
+    file = Path(path)
+    if file.is_absolute() and not file.is_relative_to(Path.cwd()):
+        return {"artifactLocation": {"uri": file.as_uri()}}
+    relative = Path(os.path.relpath(file)).as_posix()
     if relative.startswith("../"):
-        return {"artifactLocation": {"uri": place.absolute().as_uri()}}
+        return {"artifactLocation": {"uri": file.absolute().as_uri()}}
     return {"artifactLocation": {"uri": quote(relative.encode(errors="surrogateescape")), "uriBaseId": "%SRCROOT%"}}
 
 

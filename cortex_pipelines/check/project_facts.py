@@ -26,8 +26,8 @@ class ProjectFacts:
 
     def relative(self, path: str) -> str:
         """A path as the tables have it; unchanged where it is not below the source's folder."""
-        whole = Path(path).absolute()
-        return whole.relative_to(self.folder).as_posix() if whole.is_relative_to(self.folder) else path
+        absolute = Path(path).absolute()
+        return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else path
 
     def table(self, asset: str, file: str) -> Path | None:
         """A file of an asset, if the project has made it."""
@@ -39,11 +39,11 @@ def facts_for(path: Path, name: str | None = None) -> ProjectFacts | None:
     """The project of a file or folder: a source of it is a folder around the path, or the repository of the clone.
 
     The params.yaml is that of `CORTEX_ROOT`, the working folder or the path. ``name``: the project, whatever its
-    sources are; paths are then relative to the repository around ``path``, or to ``path``. None if there is none.
+    sources are; paths are then relative to the repository around ``path``, or to ``path``. None without a project.
     Raises ProjectError: the project of that name does not exist.
     """
-    place = path.absolute()
-    root = _root(place)
+    location = path.absolute()
+    root = _root(location)
     if root is None:
         if name is not None:
             raise ProjectError(
@@ -54,17 +54,17 @@ def facts_for(path: Path, name: str | None = None) -> ProjectFacts | None:
     if name is not None:
         if name not in projects:
             raise ProjectError(f"params.yaml has no project {name}; there is: {', '.join(projects) or 'none yet'}")
-        return ProjectFacts(root, name, "", _repository(place) or place)
-    found = [facts for key, entry in projects.items() for facts in _candidates(root, key, entry, place)]
-    return max(found, key=lambda facts: len(facts.folder.parts), default=None)
+        return ProjectFacts(root, name, "", _repository(location) or location)
+    matches = [facts for key, entry in projects.items() for facts in _candidates(root, key, entry, location)]
+    return max(matches, key=lambda facts: len(facts.folder.parts), default=None)
 
 
-def rules_for(place: Path, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
+def rules_for(location: Path, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
     """The rules that are on for a path: by default, by section ``check`` of params.yaml, by the arguments.
 
     Raises UnknownRuleError, ProjectError.
     """
-    root = _root(place.absolute())
+    root = _root(location.absolute())
     section = (peek_yaml(root / "params.yaml").get("check") if root else None) or {}
     try:
         settings = CheckSettings.model_validate({"select": [], "ignore": []} | section)
@@ -73,8 +73,8 @@ def rules_for(place: Path, select: Iterable[str] = (), ignore: Iterable[str] = (
     return selected_rules([*settings.select, *select], [*settings.ignore, *ignore])
 
 
-def _root(place: Path) -> Path | None:
-    for start in (None, place):
+def _root(location: Path) -> Path | None:
+    for start in (None, location):
         try:
             return find_root(start)
         except ProjectError:
@@ -82,7 +82,7 @@ def _root(place: Path) -> Path | None:
     return None
 
 
-def _candidates(root: Path, name: str, entry: Any, place: Path) -> Iterator[ProjectFacts]:
+def _candidates(root: Path, name: str, entry: Any, location: Path) -> Iterator[ProjectFacts]:
     sources = entry.get("sources") if isinstance(entry, dict) else None
     for source in sources if isinstance(sources, list) else ():
         kind = next((kind for kind in ("git", "directory") if kind in source), None)
@@ -90,21 +90,21 @@ def _candidates(root: Path, name: str, entry: Any, place: Path) -> Iterator[Proj
             continue
         address = str(source[kind])
         if is_url(address):
-            folder = _repository(place)
+            folder = _repository(location)
             if folder is None or _origin(folder) != _bare(address):
                 continue
         else:
             folder = (root / address).resolve()
-            clone = None if place.resolve().is_relative_to(folder) else _repository(place)
+            clone = None if location.resolve().is_relative_to(folder) else _repository(location)
             if clone is not None and _origin(clone) == _bare(str(folder)):
                 folder = clone
-        if place.resolve().is_relative_to(folder.resolve()):
+        if location.resolve().is_relative_to(folder.resolve()):
             yield ProjectFacts(root, name, f"{kind}:{without_password(address)}", folder)
 
 
 @lru_cache(maxsize=64)
-def _repository(place: Path) -> Path | None:
-    folders = (place, *place.parents)
+def _repository(location: Path) -> Path | None:
+    folders = (location, *location.parents)
     return next((folder for folder in folders if (folder / ".git").exists()), None)
 
 

@@ -1,7 +1,7 @@
 """The rules that a check knows.
 
 On by default are those of which 80 % or more of the findings in real projects were right (docs/guides/check.md), and
-those of which there was none, but whose fixes are verified.
+those without a finding there whose fixes are verified.
 """
 
 from collections.abc import Iterable
@@ -55,23 +55,23 @@ DEFAULT = frozenset(rule.name for rule in RULES.values() if rule.default)
 def selected_rules(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
     """The default rules with those selected, without those ignored; ``all`` stands for every rule.
 
-    Raises UnknownRuleError: there is no rule of that name.
+    Raises UnknownRuleError for a name that no rule has.
     """
-    return (DEFAULT | _named(select)) - _named(ignore)
+    return (DEFAULT | _resolve(select)) - _resolve(ignore)
 
 
-def _named(names: Iterable[str]) -> frozenset[str]:
-    named: set[str] = set()
+def _resolve(names: Iterable[str]) -> frozenset[str]:
+    rules: set[str] = set()
     for name in names:
         if name == "all":
-            named |= RULES.keys()
+            rules |= RULES.keys()
         elif name in RULES:
-            named.add(name)
+            rules.add(name)
         else:
-            near = get_close_matches(name, RULES, n=1)
-            hint = f"did you mean {near[0]}?" if near else "`cortex check --rules` lists them"
+            suggestions = get_close_matches(name, RULES, n=1)
+            hint = f"did you mean {suggestions[0]}?" if suggestions else "`cortex check --rules` lists them"
             raise UnknownRuleError(f"no rule {name!r}; {hint}")
-    return frozenset(named)
+    return frozenset(rules)
 
 
 def explanation_of(name: str) -> str:

@@ -38,16 +38,16 @@ _ANY_SIZE = AnnotationSettings.model_construct()
 
 
 def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
-    wanted = frozenset(rules) & LABELS.keys()
+    enabled = frozenset(rules) & LABELS.keys()
     if is_test(file.source_path):
-        wanted -= _NOT_IN_TESTS
-    if not wanted or file.path.endswith(".pyi"):
+        enabled -= _NOT_IN_TESTS
+    if not enabled or file.path.endswith(".pyi"):
         return
-    smells = _evidence(file.tree, file.data, file.grammar, wanted | FIXERS.keys())
+    smells = _evidence(file.tree, file.data, file.grammar, enabled | FIXERS.keys())
     smells = [smell for smell in smells if not file.is_broken(smell.start, smell.end)]
     fixes = _verified_edits(file, smells)
     for smell in smells:
-        if smell.label not in wanted or not _is_worth_it(smell, fixes) or _is_meant(file, smell):
+        if smell.label not in enabled or not _is_worth_it(smell, fixes) or _is_meant(file, smell):
             continue
         fix = None
         if smell in fixes:
@@ -68,9 +68,9 @@ def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
     code = file.data[smell.start : smell.end]
     if smell.label == "swallowed-exception":
         line_end = file.data.find(b"\n", smell.end)
-        shown = code + file.data[smell.end : line_end if line_end >= 0 else len(file.data)]
+        full_lines = code + file.data[smell.end : line_end if line_end >= 0 else len(file.data)]
         is_sure = file.language == "go" or bool(_ANY_EXCEPTION.match(code))
-        return not is_sure or any(mark in shown for mark in (b"#", b"//", b"/*"))
+        return not is_sure or any(mark in full_lines for mark in (b"#", b"//", b"/*"))
     if smell.label == "range-len-loop":
         return b"range(len(self))" in code  # its own iteration may be what this is
     if smell.label == "unsafe-yaml":
@@ -90,9 +90,9 @@ def _is_among_words(file: CheckedFile, comment: Evidence) -> bool:
     """Whether a comment follows code on its line, or stands within a longer comment."""
     first, last = (file.position(offset)[0] for offset in (comment.start, comment.end - 1))
     lines = file.data.split(b"\n")
-    around = [lines[number] for number in (first - 2, last) if 0 <= number < len(lines)]
+    adjacent = [lines[number] for number in (first - 2, last) if 0 <= number < len(lines)]
     follows_code = bool(file.data[file.line_starts[first - 1] : comment.start].strip())
-    return follows_code or any(line.lstrip().startswith((b"#", b"//", b"/*", b"*")) for line in around)
+    return follows_code or any(line.lstrip().startswith((b"#", b"//", b"/*", b"*")) for line in adjacent)
 
 
 def _keeps_behaviour(file: CheckedFile, smell: Evidence) -> bool:
@@ -125,14 +125,14 @@ def _positioned(file: CheckedFile, edit: ByteEdit) -> Edit:
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar, labels: Collection[str]) -> list[Evidence]:
-    found, _ = read_file(tree, data, grammar, (), _ANY_SIZE, frozenset(labels))
-    return [smell for smell in found if smell.label in labels]
+    smells, _ = read_file(tree, data, grammar, (), _ANY_SIZE, frozenset(labels))
+    return [smell for smell in smells if smell.label in labels]
 
 
 def _verified_edits(file: CheckedFile, smells: Sequence[Evidence]) -> dict[Evidence, list[ByteEdit]]:
     """Edits that take a smell away and bring no other.
 
-    Those that do not meet are tried all at once, which nearly always holds; else each is tried alone.
+    Those that do not overlap are tried all at once, which nearly always holds; else each is tried alone.
     """
     if file.tree.root_node.has_error:
         return {}

@@ -72,7 +72,7 @@ class Document(TextDocument):
         return _CODE_UNITS[PositionEncodingKind(self.position_codec.encoding)]
 
     def _apply_incremental_change(self, change: TextDocumentContentChangePartial) -> None:
-        start, end = (self.offset_at_position(at) for at in (change.range.start, change.range.end))
+        start, end = (self.offset_at_position(position) for position in (change.range.start, change.range.end))
         source = self.source
         self._source = source[:start] + change.text + source[end:]
 

@@ -23,35 +23,35 @@ def diagnostic(document: Document, finding: Finding) -> types.Diagnostic:
 
 
 def code_actions(
-    document: Document, findings: Sequence[Finding], place: types.Range, versioned: bool
+    document: Document, findings: Sequence[Finding], selection: types.Range, versioned: bool
 ) -> Iterator[types.CodeAction]:
     """Fixes and suppressions of the findings that a range touches, and the fixes of the whole file.
 
     ``versioned``: the editor takes edits that hold for one version only.
     """
 
-    def action(kind: str, title: str, edits: Iterable[Edit], at: Finding | None = None) -> types.CodeAction:
+    def action(kind: str, title: str, edits: Iterable[Edit], finding: Finding | None = None) -> types.CodeAction:
         change = _workspace_edit(document, edits, versioned)
-        diagnostics = None if at is None else [diagnostic(document, at)]
+        diagnostics = None if finding is None else [diagnostic(document, finding)]
         return types.CodeAction(title, kind, diagnostics, edit=change)
 
-    touched = [finding for finding in findings if _meet(_range(document, finding), place)]
+    touched = [finding for finding in findings if _meet(_range(document, finding), selection)]
     for finding in touched:
         if (fix := finding.fix) is not None:
             note = "" if fix.keeps_behaviour else " (changes behaviour)"
-            offered = action(QUICK_FIX, f"{finding.rule}: {fix.description}{note}", fix.edits, finding)
-            offered.is_preferred = fix.keeps_behaviour
-            yield offered
+            fix_action = action(QUICK_FIX, f"{finding.rule}: {fix.description}{note}", fix.edits, finding)
+            fix_action.is_preferred = fix.keeps_behaviour
+            yield fix_action
     for rule in dict.fromkeys(finding.rule for finding in touched):
-        same = disjoint([finding for finding in findings if finding.rule == rule and finding.fix])
-        if len(same) > 1:
-            yield action(QUICK_FIX, f"Fix all {len(same)} {rule} in this file", _edits(same))
+        fixable = disjoint([finding for finding in findings if finding.rule == rule and finding.fix])
+        if len(fixable) > 1:
+            yield action(QUICK_FIX, f"Fix all {len(fixable)} {rule} in this file", _edits(fixable))
     for finding in touched:
         if (comment := _suppression(document, finding)) is not None:
             yield action(QUICK_FIX, f"Ignore {finding.rule} here", [comment], finding)
-    kept = disjoint([finding for finding in findings if finding.fix and finding.fix.keeps_behaviour])
-    if kept:
-        yield action(FIX_ALL, "Fix all that keeps behaviour", _edits(kept))
+    safe = disjoint([finding for finding in findings if finding.fix and finding.fix.keeps_behaviour])
+    if safe:
+        yield action(FIX_ALL, "Fix all that keeps behaviour", _edits(safe))
 
 
 def _edits(findings: Iterable[Finding]) -> list[Edit]:
@@ -86,12 +86,11 @@ def _workspace_edit(document: Document, edits: Iterable[Edit], versioned: bool) 
     return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, text_edits)])
 
 
-def _range(document: Document, place: Finding | Edit) -> types.Range:
+def _range(document: Document, span: Finding | Edit) -> types.Range:
     return types.Range(
-        document.position_in_lines(place.line, place.column),
-        document.position_in_lines(place.end_line, place.end_column),
+        document.position_in_lines(span.line, span.column), document.position_in_lines(span.end_line, span.end_column)
     )
 
 
-def _meet(one: types.Range, other: types.Range) -> bool:
-    return one.start <= other.end and other.start <= one.end
+def _meet(first: types.Range, second: types.Range) -> bool:
+    return first.start <= second.end and second.start <= first.end

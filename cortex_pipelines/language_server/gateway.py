@@ -16,7 +16,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class GatewayError(RuntimeError):
-    """Why there is no completion; the message is for the person at the editor."""
+    """A completion failed; the message is for the person at the editor."""
 
 
 class BusyGatewayError(GatewayError):
@@ -35,7 +35,7 @@ class CompletionClient:
 
     async def complete(self, text: str, offset: int) -> str:
         """What the gateway writes at ``offset``, empty if nothing; GatewayError with a sentence."""
-        prompt, suffix = _around(text, offset)
+        prompt, suffix = _cursor_context(text, offset)
         if not f"{prompt}{suffix}".strip():
             return ""  # an empty file says nothing of what it will be
         body = {"prompt": prompt, "max_tokens": self._options.max_tokens}
@@ -54,7 +54,7 @@ class CompletionClient:
             ) from error
         except (ValueError, LookupError, TypeError) as error:
             raise GatewayError(
-                f"no completions: what answers at {self._options.gateway} is no gateway; correct cortex.gateway"
+                f"no completions: {self._options.gateway} does not answer as a gateway; correct cortex.gateway"
             ) from error
         raise self._refusal(answer)
 
@@ -74,7 +74,7 @@ class CompletionClient:
         await self._client.aclose()
 
 
-def _around(text: str, offset: int) -> tuple[str, str]:
+def _cursor_context(text: str, offset: int) -> tuple[str, str]:
     """The text before and after a cursor, whole lines of it, by the limits above."""
     start, end = max(0, offset - _PREFIX), offset + _SUFFIX
     if start:

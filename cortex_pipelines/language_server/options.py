@@ -32,7 +32,7 @@ class Options:
         for name, kind in get_type_hints(Options).items():
             value = getattr(self, name)
             if type(value) is not kind:
-                raise ValueError(f"cortex.{name} has to be {_KINDS[kind]}, not {_shown(name, value)}")
+                raise ValueError(f"cortex.{name} has to be {_KINDS[kind]}, not {_rendered(name, value)}")
         if self.gateway:
             object.__setattr__(self, "gateway", _address(self.gateway))
         if not self.key.isascii() or not self.key.isprintable():
@@ -40,33 +40,33 @@ class Options:
         if not 1 <= self.max_tokens <= 4096:
             raise ValueError(f"cortex.max_tokens is {self.max_tokens}; give 1 to 4096")
 
-    def with_settings(self, given: Any) -> "Options":
+    def with_settings(self, settings: Any) -> "Options":
         """These options, replaced by those of an editor; ValueError with a sentence."""
-        if isinstance(given, Mapping) and isinstance(given.get("cortex"), Mapping):
-            given = given["cortex"]
-        if not given:
+        if isinstance(settings, Mapping) and isinstance(settings.get("cortex"), Mapping):
+            settings = settings["cortex"]
+        if not settings:
             return self
-        known = [each.name for each in fields(self)]
-        if not isinstance(given, Mapping):
-            raise ValueError(f"the settings of cortex are a table of {', '.join(known)}, not {given!r}")
-        if unknown := sorted(set(given) - set(known)):
-            raise ValueError(f"there is no setting cortex.{unknown[0]}; there are {', '.join(known)}")
-        return replace(self, **given)
+        names = [each.name for each in fields(self)]
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"the settings of cortex are a table of {', '.join(names)}, not {settings!r}")
+        if unknown := sorted(set(settings) - set(names)):
+            raise ValueError(f"cortex.{unknown[0]} is not a setting; there are {', '.join(names)}")
+        return replace(self, **settings)
 
 
 _KINDS = {str: "text", bool: "true or false", int: "a whole number"}
 
 
-def _shown(name: str, value: Any) -> str:
+def _rendered(name: str, value: Any) -> str:
     return "what is there" if name == "key" else repr(value)
 
 
 def _address(text: str) -> str:
-    """The address of a gateway without the slash and ``/v1`` at its end; ValueError if it is none."""
+    """The address of a gateway without the slash and ``/v1`` at its end; ValueError for any other text."""
     try:
         parts = urlsplit(text)
         well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, or brackets that are no address
+    except ValueError:  # a port that is not a number, or brackets without an address
         well_formed = False
     if not well_formed or parts.query or parts.fragment or any(character.isspace() for character in text):
         raise ValueError(f"the gateway's address is not {text!r}, but such as http://127.0.0.1:8008")

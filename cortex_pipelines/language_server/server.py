@@ -1,4 +1,4 @@
-"""The language server: what an editor says and asks, and what it is told."""
+"""The language server: an editor's notifications and requests."""
 
 import asyncio
 import logging
@@ -159,8 +159,8 @@ class CortexServer(LanguageServer):
         """The editor's folder that holds a file, where a project is named; else the file's own."""
         file = Path(path).absolute()
         folders = [Path(root) for root in map(to_fs_path, self.workspace.folders) if root]
-        around = [folder for folder in folders if self.options.project and file.is_relative_to(folder)]
-        return max(around, key=lambda folder: len(folder.parts), default=file.parent)
+        enclosing = [folder for folder in folders if self.options.project and file.is_relative_to(folder)]
+        return max(enclosing, key=lambda folder: len(folder.parts), default=file.parent)
 
     def _drop_futures(self) -> None:
         """Forget answered messages: pygls keeps a future of every notification, and an editor sends one per key."""
@@ -287,7 +287,7 @@ def create_server(defaults: Options) -> CortexServer:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def saved(params: types.DidSaveTextDocumentParams) -> None:
-        server.check_soon(params.text_document.uri, 0)  # what the project says of it may have been made anew
+        server.check_soon(params.text_document.uri, 0)  # the project's data may have changed
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:
@@ -297,16 +297,16 @@ def create_server(defaults: Options) -> CortexServer:
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions([QUICK_FIX, FIX_ALL]))
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
-        found = await server.findings(params.text_document.uri)
-        if found is None:
+        current = await server.findings(params.text_document.uri)
+        if current is None:
             return []
         workspace = server.client_capabilities.workspace
         edits = workspace.workspace_edit if workspace is not None else None
-        offered = code_actions(*found, params.range, bool(edits and edits.document_changes))
+        available = code_actions(*current, params.range, bool(edits and edits.document_changes))
         kinds = params.context.only
         return [
             each
-            for each in offered
+            for each in available
             if kinds is None or any(f"{each.kind}.".startswith(f"{_value(kind)}.") for kind in kinds)
         ]
 
@@ -323,8 +323,8 @@ def create_server(defaults: Options) -> CortexServer:
         if completed is None:
             return types.InlineCompletionList([])
         document, _, text = completed
-        place = types.Range(params.position, params.position)
-        return types.InlineCompletionList([types.InlineCompletionItem(document.with_own_line_ends(text), range=place)])
+        cursor = types.Range(params.position, params.position)
+        return types.InlineCompletionList([types.InlineCompletionItem(document.with_own_line_ends(text), range=cursor)])
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(_: None) -> None:
@@ -337,15 +337,15 @@ def _list_item(document: Document, offset: int, text: str) -> types.CompletionIt
     """A completion for a list: it replaces the word before the cursor, by which editors sort out what does not fit."""
     word = re.search(r"\w*\Z", document.source[max(0, offset - 200) : offset])
     start = offset - len(word[0]) if word else offset
-    whole = document.source[start:offset] + text
-    place = types.Range(document.position_at(start), document.position_at(offset))
+    full_text = document.source[start:offset] + text
+    word_range = types.Range(document.position_at(start), document.position_at(offset))
     return types.CompletionItem(
-        whole.strip().splitlines()[0][:_LABEL],
+        full_text.strip().splitlines()[0][:_LABEL],
         kind=types.CompletionItemKind.Text,
         detail="cortex",
-        documentation=whole,
+        documentation=full_text,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(place, document.with_own_line_ends(whole)),
+        text_edit=types.TextEdit(word_range, document.with_own_line_ends(full_text)),
     )
 
 

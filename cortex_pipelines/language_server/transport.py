@@ -32,14 +32,14 @@ def serve_tcp(server: CortexServer, port: int, say: Callable[[str], None]) -> in
 
 
 async def _serve_one(server: CortexServer, port: int, say: Callable[[str], None]) -> None:
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         listener.close()
         server.protocol.set_writer(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             await run_async(server.ended, reader, server.protocol, error_handler=server.report_server_error)
-        gone.set()
+        disconnected.set()
 
     try:
         listener = await asyncio.start_server(connected, "127.0.0.1", port)
@@ -48,4 +48,4 @@ async def _serve_one(server: CortexServer, port: int, say: Callable[[str], None]
         raise ValueError(f"port {port} of this machine cannot be used ({reason}); give --tcp another one") from error
     host, port = listener.sockets[0].getsockname()
     say(f"cortex lsp waits for an editor on {host}:{port}")
-    await gone.wait()
+    await disconnected.wait()

@@ -170,10 +170,10 @@ def _require_complete(
 
     marked = [_mark_message(message, number, mark) for number, message in enumerate(messages)]
     text = _render(render, as_turns(marked)).lower()  # a template may have its own capitals
-    for written, field, quoted in marks:
-        if written not in text:
+    for placeholder, field, quoted in marks:
+        if placeholder not in text:
             raise ChatError(f"the base's chat template does not render {field}")
-        if quoted and re.search(rf"""'{written}|\\"{written}""", text):
+        if quoted and re.search(rf"""'{placeholder}|\\"{placeholder}""", text):
             raise ChatError(f"the base's chat template does not render {field} as JSON")
 
 

@@ -119,8 +119,8 @@ class PackedContext:
         return asdict(self) | {"notes": notes, "known": background_text(self.attempts, self.notes)}
 
     def as_text(self) -> str:
-        known = background_text(self.attempts, self.notes)
-        return "\n".join(filter(None, (known, *(excerpt.as_text() for excerpt in self.pieces))))
+        background = background_text(self.attempts, self.notes)
+        return "\n".join(filter(None, (background, *(excerpt.as_text() for excerpt in self.pieces))))
 
 
 def background_text(attempts: Sequence[SimilarTask], notes: Sequence[Note]) -> str:

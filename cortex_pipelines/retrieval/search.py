@@ -268,8 +268,8 @@ class Searcher:
         for name in sorted(scores, key=lambda name: (-scores[name], name))[:k]:
             _, (part, document, _) = best[name]
             hit = self.describe_hit(parts[part], document, scores[name], query)
-            why = f"{hit.path}:{hit.start_line} {hit.name} ({hit.why})"
-            hits.append(replace(hit, path=name, name=PurePosixPath(name).name, kind="folder", why=why))
+            reason = f"{hit.path}:{hit.start_line} {hit.name} ({hit.why})"
+            hits.append(replace(hit, path=name, name=PurePosixPath(name).name, kind="folder", why=reason))
         return hits
 
     def rank_with_documents(self, query: ParsedQuery, k: int) -> list[RankedFile]:
@@ -332,9 +332,9 @@ class Searcher:
             reasons.append(f"words: {', '.join(sorted(shared, key=lambda word: -shared[word])[:_SHOWN_WORDS])}")
         if part.similarity is not None and part.similarity[document] >= 0.3:
             reasons.append(f"like in meaning ({part.similarity[document]:.2f})")
-        why = "; ".join(reasons) or "its file matches"
+        reason = "; ".join(reasons) or "its file matches"
         stale = collection is self.index.collection and file in self.changes.stale
-        return SearchHit(path, start, end, name, kind, round(float(score), 4), why, commit, stale)
+        return SearchHit(path, start, end, name, kind, round(float(score), 4), reason, commit, stale)
 
 
 def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]]:

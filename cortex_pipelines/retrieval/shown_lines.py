@@ -13,7 +13,9 @@ def shown_lines(result: SearchHit, text: str | None, words: set[str]) -> list[tu
     if not numbers:
         return []
     last = result.name.rpartition(".")[2]
-    named = next((n for n in numbers if last and last in lines[n - 1] and not lines[n - 1].lstrip().startswith("@")), 0)
-    best = max(numbers, key=lambda n: (len(words & set(folded_words(lines[n - 1]))), n == named))
-    chosen = sorted({named or numbers[0], best})[:_SHOWN_LINES]
-    return [(n, lines[n - 1].rstrip().expandtabs(4)[:_SHOWN_WIDTH]) for n in chosen]
+    name_line = next(
+        (n for n in numbers if last and last in lines[n - 1] and not lines[n - 1].lstrip().startswith("@")), 0
+    )
+    best = max(numbers, key=lambda n: (len(words & set(folded_words(lines[n - 1]))), n == name_line))
+    numbers = sorted({name_line or numbers[0], best})[:_SHOWN_LINES]
+    return [(n, lines[n - 1].rstrip().expandtabs(4)[:_SHOWN_WIDTH]) for n in numbers]

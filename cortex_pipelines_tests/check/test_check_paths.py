@@ -26,7 +26,7 @@ def git(*words: str) -> None:
 
 def rules_at(*words: str, status: int = 1) -> list[tuple[str, int, str]]:
     report = json.loads(cortex("check", "--format", "json", *words, status=status).stdout)
-    return [(found["path"], found["line"], found["rule"]) for found in report["findings"]]
+    return [(finding["path"], finding["line"], finding["rule"]) for finding in report["findings"]]
 
 
 def test_a_fix_keeps_mark_line_ends_and_encoding(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_a_fix_keeps_mark_line_ends_and_encoding(tmp_path: Path) -> None:
         Path(name).write_bytes(data)
     Path("kept.py").chmod(0o755)
     Path("link.py").symlink_to("mark.py")
-    shown = cortex("check", "--fix", "link.py", "latin.py", "kept.py").stdout
-    assert shown.count(": fixed mutable-default: ") == 3
+    output = cortex("check", "--fix", "link.py", "latin.py", "kept.py").stdout
+    assert output.count(": fixed mutable-default: ") == 3
     fixed = b"def f(x=None):\r\n    if x is None:\r\n        x = []\r\n    return len(x)\r\n"
     for name, data in files.items():
         assert Path(name).read_bytes() == data.removesuffix(plain) + fixed
@@ -106,7 +106,7 @@ def test_accepted_findings_come_back_only_when_there_are_more() -> None:
     Path("a.py").write_text(SMELL.format(name="f") * 2)
     assert rules_at("--baseline", "known.json") == [("a.py", 3, "mutable-default")]
     Path("known.json").write_text("{}")
-    assert "is no baseline" in cortex("check", "--baseline", "known.json", status=2).stderr
+    assert "is not a baseline" in cortex("check", "--baseline", "known.json", status=2).stderr
 
 
 def test_sarif_places_fixes_and_fingerprints_each_finding() -> None:
@@ -115,9 +115,9 @@ def test_sarif_places_fixes_and_fingerprints_each_finding() -> None:
     Path("a b.py").write_text(SMELL.format(name="f") * 2)
     run = json.loads(cortex("check", "--format", "sarif", status=1).stdout)["runs"][0]
     first, second = run["results"]
-    place = first["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"] == {"uri": "a%20b.py", "uriBaseId": "%SRCROOT%"}
-    assert place["region"] == {"startLine": 1, "startColumn": 7, "endLine": 1, "endColumn": 11}
+    location = first["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"] == {"uri": "a%20b.py", "uriBaseId": "%SRCROOT%"}
+    assert location["region"] == {"startLine": 1, "startColumn": 7, "endLine": 1, "endColumn": 11}
     assert run["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == "mutable-default"
     assert first["partialFingerprints"] != second["partialFingerprints"]
     assert first["fixes"][0]["artifactChanges"][0]["replacements"][0]["insertedContent"] == {"text": "None"}
@@ -132,7 +132,7 @@ def test_an_annotation_cannot_be_broken_out_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "reason"),
     [
         (b"x = 1\n" * 400_000, "2,400,000 bytes"),
         (b"x\0", "is binary"),
@@ -142,11 +142,11 @@ def test_an_annotation_cannot_be_broken_out_of() -> None:
         (b"x = 1\n\ndef f(:\n", "at line 3, which does not parse"),
     ],
 )
-def test_what_cannot_be_checked_is_named(data: bytes, why: str) -> None:
+def test_what_cannot_be_checked_is_named(data: bytes, reason: str) -> None:
     Path("a.py").write_bytes(data)
-    shown = cortex("check", "a.py")
-    assert "a.py: not checked: " in shown.stderr
-    assert why in shown.stderr
+    result = cortex("check", "a.py")
+    assert "a.py: not checked: " in result.stderr
+    assert reason in result.stderr
     assert json.loads(cortex("check", "--format", "sarif").stdout)["runs"][0]["invocations"][0][
         "toolExecutionNotifications"
     ]

@@ -51,7 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectFacts:
     return facts
 
 
-def found(project: ProjectFacts, path: str, text: str) -> list[tuple[int, str, str]]:
+def findings_in(project: ProjectFacts, path: str, text: str) -> list[tuple[int, str, str]]:
     rules = frozenset(RULES)
     return [(each.line, each.rule, each.message) for each in check_text(f"shop/{path}", text, project, rules)]
 
@@ -77,7 +77,7 @@ def test_what_nearly_all_do_is_asked_of_what_is_new(project: ProjectFacts) -> No
         'def read_two(key):\n    """Read the second one"""\n\n\ndef _own(key): ...\n\n\n'
         'def read_it(key):\n    """Read it."""\n'
     )
-    assert found(project, "shop/api/new.py", new) == [
+    assert findings_in(project, "shop/api/new.py", new) == [
         (1, "naming", "readAll: functions here are snake_case (26 of 26 do)."),
         (5, "missing-documentation", "read_one: public functions here are documented (26 of 26 do)."),
         (
@@ -87,24 +87,24 @@ def test_what_nearly_all_do_is_asked_of_what_is_new(project: ProjectFacts) -> No
         ),
     ]
     # the team lives with what is there; tests have conventions of their own
-    assert found(project, "shop/api/names.py", FILES["shop/api/names.py"]) == []
-    assert found(project, "tests/test_new.py", "def readAll(key):\n    pass\n") == []
+    assert findings_in(project, "shop/api/names.py", FILES["shop/api/names.py"]) == []
+    assert findings_in(project, "tests/test_new.py", "def readAll(key):\n    pass\n") == []
 
 
 def test_a_body_that_is_there_is_pointed_at(project: ProjectFacts) -> None:
     message = "sum_up does what total_price does (shop/store/prices.py:1)."
-    assert found(project, "shop/api/sums.py", f'def sum_up():\n    """Sum."""\n{LONG}') == [
+    assert findings_in(project, "shop/api/sums.py", f'def sum_up():\n    """Sum."""\n{LONG}') == [
         (1, "existing-function", message)
     ]
-    assert found(project, "shop/store/prices.py", FILES["shop/store/prices.py"]) == []
+    assert findings_in(project, "shop/store/prices.py", FILES["shop/store/prices.py"]) == []
     (project.folder / "shop/store/prices.py").unlink()
-    assert found(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
+    assert findings_in(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
 
 
 def test_an_import_and_a_call_that_the_project_forbids(project: ProjectFacts) -> None:
     code = "import os\nfrom shop.api import names\nfrom shop.store import prices\n\nnames.drop_id(drop_id(1))\n"
-    assert found(project, "shop/store/stock.py", code) == [
+    assert findings_in(project, "shop/store/stock.py", code) == [
         (2, "forbidden-import", "shop: store must not import api: 9 imports go the other way and none this one."),
         (5, "pattern/keep_ids", "Ids are kept."),
     ]
-    assert found(project, "shop/api/stock.py", code.replace("drop_id(", "keep_id(")) == []
+    assert findings_in(project, "shop/api/stock.py", code.replace("drop_id(", "keep_id(")) == []

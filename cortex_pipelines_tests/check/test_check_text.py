@@ -22,15 +22,15 @@ SMELLY = textwrap.dedent(
 )
 
 
-def places(text: str, path: str = "a.py", rules: frozenset[str] = frozenset(RULES)) -> list[tuple[int, int, str]]:
+def locations(text: str, path: str = "a.py", rules: frozenset[str] = frozenset(RULES)) -> list[tuple[int, int, str]]:
     return [(finding.line, finding.column, finding.rule) for finding in check_text(path, text, rules=rules)]
 
 
 def test_smells_are_found_where_they_are_and_ruff_keeps_its_own() -> None:
-    shown = [(1, 11, "mutable-default"), (4, 9, "range-len-loop"), (6, 5, "swallowed-exception")]
-    assert places(SMELLY, rules=selected_rules()) == shown
-    assert places("\ufeff" + SMELLY.replace("\n", "\r\n"), rules=selected_rules()) == shown
-    assert (8, 8, "none-by-equality") in places(SMELLY, rules=selected_rules(["none-by-equality"]))
+    expected = [(1, 11, "mutable-default"), (4, 9, "range-len-loop"), (6, 5, "swallowed-exception")]
+    assert locations(SMELLY, rules=selected_rules()) == expected
+    assert locations("\ufeff" + SMELLY.replace("\n", "\r\n"), rules=selected_rules()) == expected
+    assert (8, 8, "none-by-equality") in locations(SMELLY, rules=selected_rules(["none-by-equality"]))
     with pytest.raises(UnknownRuleError, match="did you mean range-len-loop"):
         selected_rules(["range-len-lop"])
 
@@ -47,13 +47,13 @@ def test_a_comment_silences_the_rules_it_names(path: str, comment: str, other: s
     line = {"a.py": "x == None", "a.js": "typeof x == 'a';", "A.java": 'class A { boolean f = x == "a"; }'}[path]
     rules = {"a.py": "none-by-equality", "a.js": "loose-equality", "A.java": "string-identity"}
     only = frozenset({rules[path]})
-    assert len(places(f"{line} {other}\n", path, only)) == 1
-    assert places(f"{line} {comment}\n", path, only) == places(f"{comment}\n{line}\n", path, only) == []
+    assert len(locations(f"{line} {other}\n", path, only)) == 1
+    assert locations(f"{line} {comment}\n", path, only) == locations(f"{comment}\n{line}\n", path, only) == []
 
 
 def test_what_is_half_written_or_no_code_is_passed_over() -> None:
     half = "def f(x=[]):\n    return 1 +\n\n\ndef g(x=[]):\n    pass\n"
     assert [(f.line, f.rule, f.fix) for f in check_text("a.py", half)] == [(5, "mutable-default", None)]
-    for path, text, why in (("a.md", "# x", "language markdown"), ("a.py", "x = 1\n" * 400_000, "bytes, at most")):
-        with pytest.raises(NotCheckedError, match=why):
+    for path, text, reason in (("a.md", "# x", "language markdown"), ("a.py", "x = 1\n" * 400_000, "bytes, at most")):
+        with pytest.raises(NotCheckedError, match=reason):
             check_text(path, text)

@@ -31,11 +31,11 @@ class Editor(LanguageClient):
         self._published = asyncio.Condition()
 
         @self.feature(types.WINDOW_SHOW_MESSAGE)
-        def shown(params: types.ShowMessageParams) -> None:
+        def show_message(params: types.ShowMessageParams) -> None:
             self.messages.append(params.message)
 
         @self.feature(types.WORKSPACE_CONFIGURATION)
-        def asked(params: types.ConfigurationParams) -> list[Any]:
+        def configuration(params: types.ConfigurationParams) -> list[Any]:
             return [self.settings for _ in params.items]
 
         @self.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
@@ -57,9 +57,11 @@ class Editor(LanguageClient):
         identifier = types.VersionedTextDocumentIdentifier(version, uri)
         self.text_document_did_change(types.DidChangeTextDocumentParams(identifier, edits))
 
-    async def actions(self, uri: str, place: types.Range, only: list[str] | None = None) -> dict[str, types.CodeAction]:
+    async def actions(
+        self, uri: str, selection: types.Range, only: list[str] | None = None
+    ) -> dict[str, types.CodeAction]:
         context = types.CodeActionContext([], only)
-        params = types.CodeActionParams(types.TextDocumentIdentifier(uri), place, context)
+        params = types.CodeActionParams(types.TextDocumentIdentifier(uri), selection, context)
         return {action.title: action for action in await self.text_document_code_action_async(params) or []}
 
     async def completions(self, uri: str, line: int, character: int) -> list[types.CompletionItem]:

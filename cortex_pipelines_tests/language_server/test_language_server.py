@@ -21,7 +21,7 @@ def total(values, s="😀", seen=[]):
 """
 
 
-def whole(text: str) -> types.Range:
+def full_range(text: str) -> types.Range:
     return types.Range(types.Position(0, 0), types.Position(text.count("\n") + 1, 0))
 
 
@@ -34,7 +34,7 @@ def applied(text: str, action: types.CodeAction) -> str:
     starts = [sum(len(line.encode("utf-16-le")) + 2 for line in lines[:number]) for number in range(len(lines) + 1)]
     data = text.encode("utf-16-le")
     for edit in sorted(change.edits, key=lambda edit: edit.range.start, reverse=True):
-        start, end = (starts[at.line] + at.character * 2 for at in (edit.range.start, edit.range.end))
+        start, end = (starts[position.line] + position.character * 2 for position in (edit.range.start, edit.range.end))
         data = data[:start] + edit.new_text.encode("utf-16-le") + data[end:]
     return data.decode("utf-16-le")
 
@@ -59,25 +59,25 @@ def test_findings_are_shown_and_mended(line_end: str) -> None:
 
     async def test(editor: Editor) -> None:
         editor.open(URI, text)
-        shown = await editor.diagnostics(URI)
-        assert [(each.code, each.range.start.line, each.source) for each in shown] == [
+        diagnostics = await editor.diagnostics(URI)
+        assert [(each.code, each.range.start.line, each.source) for each in diagnostics] == [
             ("mutable-default", 0, "cortex"),
             ("redundant-boolean", 1, "cortex"),
         ]
-        assert shown[0].range == types.Range(types.Position(0, 26), types.Position(0, 33))
-        actions = await editor.actions(URI, shown[1].range)
+        assert diagnostics[0].range == types.Range(types.Position(0, 26), types.Position(0, 33))
+        actions = await editor.actions(URI, diagnostics[1].range)
         (title,) = [title for title in actions if title.startswith("redundant-boolean: ")]
         mended = text.replace(f"    if values == 1:{line_end}", "    return values == 1").partition("== 1")[0]
         assert applied(text, actions[title]) == f"{mended}== 1{line_end}"
         assert actions[title].is_preferred
-        assert list(actions[title].diagnostics or ()) == [shown[1]]
+        assert list(actions[title].diagnostics or ()) == [diagnostics[1]]
         silenced = applied(text, actions["Ignore redundant-boolean here"])
         assert f"if values == 1:  # cortex: ignore[redundant-boolean]{line_end}" in silenced
         editor.change(URI, 2, types.TextDocumentContentChangeWholeDocument(silenced))
         assert [each.code for each in await editor.diagnostics(URI, 2)] == ["mutable-default"]
         editor.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(URI)))
         assert await editor.diagnostics(URI, None) == []
-        assert await editor.actions(URI, whole(text)) == {}
+        assert await editor.actions(URI, full_range(text)) == {}
         assert editor.messages == []
 
     run(test)
@@ -89,10 +89,11 @@ def test_an_action_is_of_the_kind_that_is_asked_for_and_of_the_text_as_it_is() -
     async def test(editor: Editor) -> None:
         editor.open(URI, "x = 1\n")
         editor.change(URI, 2, types.TextDocumentContentChangeWholeDocument(twice))
-        actions = await editor.actions(URI, whole(twice), ["quickfix"])  # at once, before the pause of typing is over
+        # at once, before the pause of typing is over
+        actions = await editor.actions(URI, full_range(twice), ["quickfix"])
         fixed = applied(twice, actions["Fix all 2 redundant-boolean in this file"])
         assert (fixed.count("return values == 1\n"), fixed.count("else")) == (2, 0)
-        only = await editor.actions(URI, whole(twice), ["source.fixAll"])
+        only = await editor.actions(URI, full_range(twice), ["source.fixAll"])
         assert [action.kind for action in only.values()] == ["source.fixAll.cortex"]
         compile(applied(twice, *only.values()), "fixed.py", "exec")
 
@@ -105,8 +106,8 @@ def test_a_comment_that_silences_stands_where_it_is_a_comment(header: str) -> No
 
     async def test(editor: Editor) -> None:
         editor.open(URI, text)
-        (shown,) = await editor.diagnostics(URI)
-        actions = await editor.actions(URI, shown.range)
+        (diagnostic,) = await editor.diagnostics(URI)
+        actions = await editor.actions(URI, diagnostic.range)
         assert applied(text, actions["Ignore mutable-default here"]) == f"# cortex: ignore[mutable-default]\n{text}"
 
     run(test)

@@ -69,8 +69,8 @@ def test_a_completion_replaces_the_word_that_it_continues() -> None:
             gateway.answers("n a + b")
             (item,) = await editor.completions(URI, 2, 9)
             assert item.label == "return a + b"
-            place = types.Range(types.Position(2, 4), types.Position(2, 9))
-            assert item.text_edit == types.TextEdit(place, "return a + b")
+            replaced = types.Range(types.Position(2, 4), types.Position(2, 9))
+            assert item.text_edit == types.TextEdit(replaced, "return a + b")
             assert gateway.asked == [{"model": "shop", "prompt": TEXT[:32], "suffix": TEXT[32:], "max_tokens": 64}]
             assert "authorization: bearer k1\r\n" in gateway.headers
             params = types.InlineCompletionParams(
@@ -105,8 +105,8 @@ def test_what_nobody_waits_for_is_not_generated(by: str) -> None:
                 gateway.answers("n b")
                 assert [item.label for item in await editor.completions(URI, 2, 9)] == ["return b"]
             elif by == "a change":
-                place = types.Range(position, position)
-                editor.change(URI, 2, types.TextDocumentContentChangePartial(place, "n"))
+                cursor = types.Range(position, position)
+                editor.change(URI, 2, types.TextDocumentContentChangePartial(cursor, "n"))
             else:
                 editor.text_document_did_close(types.DidCloseTextDocumentParams(file))
             await asyncio.wait_for(gateway.left.wait(), 10)
@@ -127,10 +127,10 @@ def test_what_nobody_waits_for_is_not_generated(by: str) -> None:
             {"error": {"message": "no such key"}},
             "refuses: no such key; put a key that may complete into cortex.key",
         ),
-        (404, {"error": {"message": "there is no model shop"}}, "refuses: there is no model shop"),
+        (404, {"error": {"message": "no model shop"}}, "refuses: no model shop"),
         (302, "", "refuses: status 302"),
-        (200, {"hello": 1}, "is no gateway; correct cortex.gateway"),
-        (200, [], "is no gateway"),
+        (200, {"hello": 1}, "does not answer as a gateway; correct cortex.gateway"),
+        (200, [], "does not answer as a gateway"),
         (429, {"error": {"message": "too many"}}, None),
         (503, {"error": {"message": "ending"}}, None),
     ],
@@ -172,10 +172,7 @@ def test_without_a_gateway_it_is_said_once_and_findings_go_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (
-            {"gatway": "x"},
-            "there is no setting cortex.gatway; there are gateway, key, model, project, check, max_tokens",
-        ),
+        ({"gatway": "x"}, "cortex.gatway is not a setting; there are gateway, key, model, project, check, max_tokens"),
         (
             {"gateway": "localhost:8008"},
             "the gateway's address is not 'localhost:8008', but such as http://127.0.0.1:8008",
@@ -209,7 +206,7 @@ def test_settings_take_effect_at_once() -> None:
             assert await editor.diagnostics(URI) == []
             editor.settings = {"model": "docs", "check": True, "max_tokens": 8}
             editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))
-            await editor.diagnostics(URI)  # checked anew
+            await editor.diagnostics(URI)  # checked again
             await editor.completions(URI, 2, 9)
             assert (gateway.asked[-1]["model"], gateway.asked[-1]["max_tokens"]) == ("docs", 8)
             editor.settings = {"cortex": {"gateway": ""}}

@@ -1,4 +1,4 @@
-"""Places in open files, in the units of editors."""
+"""Positions in open files, in the units of editors."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def document(text: str, encoding: PositionEncodingKind = UTF16) -> Document:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "offset", "encoding"),
+    ("text", "position", "offset", "encoding"),
     [
         ("x\ny = 1\n", (1, 4), 6, UTF16),
         ("x\r\ny = 1\r\n", (1, 4), 7, UTF16),
@@ -38,8 +38,10 @@ def document(text: str, encoding: PositionEncodingKind = UTF16) -> Document:
         ("\ud83db", (0, 1), 1, UTF16),  # half a character, as an editor that cuts one sends it
     ],
 )
-def test_a_place_is_an_offset(text: str, place: tuple[int, int], offset: int, encoding: PositionEncodingKind) -> None:
-    assert document(text, encoding).offset_at_position(Position(*place)) == offset
+def test_a_position_is_an_offset(
+    text: str, position: tuple[int, int], offset: int, encoding: PositionEncodingKind
+) -> None:
+    assert document(text, encoding).offset_at_position(Position(*position)) == offset
 
 
 @given(TEXT, st.data())
@@ -48,12 +50,12 @@ def test_changes_give_the_text_that_the_editor_has(text: str, data: Any) -> None
     end = data.draw(st.integers(start, len(text)))
     new = data.draw(TEXT)
 
-    def at(offset: int) -> Position:
+    def position_of(offset: int) -> Position:
         lines = text[:offset].replace("\r\n", "\n").replace("\r", "\n").split("\n")
         return Position(len(lines) - 1, len(lines[-1].encode("utf-16-le")) // 2)
 
     edited = document(text)
-    if not any(text[offset - 1 : offset + 1] == "\r\n" for offset in (start, end)):  # no place lies between the two
-        assert (edited.position_at(start), edited.position_at(end)) == (at(start), at(end))
-        edited.apply_change(TextDocumentContentChangePartial(Range(at(start), at(end)), new))
+    if not any(text[offset - 1 : offset + 1] == "\r\n" for offset in (start, end)):  # no position lies between the two
+        assert (edited.position_at(start), edited.position_at(end)) == (position_of(start), position_of(end))
+        edited.apply_change(TextDocumentContentChangePartial(Range(position_of(start), position_of(end)), new))
         assert edited.source == text[:start] + new + text[end:]

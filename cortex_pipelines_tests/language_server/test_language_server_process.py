@@ -84,8 +84,8 @@ def test_it_is_ready_before_anything_heavy_is_loaded() -> None:
     ],
 )
 def test_what_cannot_be_started_is_said(words: list[str], status: int, sentence: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         output = cortex("lsp", *(port if word == "TAKEN" else word for word in words), status=status).output
     assert sentence in output
 
@@ -101,7 +101,7 @@ def test_neovim_shows_mends_and_completes(tmp_path: Path) -> None:
             self.end_headers()
             self.wfile.write(data)
 
-    file, seen = tmp_path / "smelly.py", tmp_path / "seen.json"
+    file, report = tmp_path / "smelly.py", tmp_path / "seen.json"
     file.write_text(SMELLY)
     with HTTPServer(("127.0.0.1", 0), Gateway) as gateway:
         threading.Thread(target=gateway.handle_request, daemon=True).start()
@@ -109,15 +109,15 @@ def test_neovim_shows_mends_and_completes(tmp_path: Path) -> None:
         path = f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {
             "GATEWAY": address,
-            "SEEN": str(seen),
+            "SEEN": str(report),
             "PATH": path,
             "XDG_STATE_HOME": str(tmp_path),
         }
         script = Path(__file__).with_name("neovim.lua")
         command = ["nvim", "--headless", "--clean", "-c", f"luafile {script}", str(file)]
-        ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    told = json.loads(seen.read_text()) if seen.exists() else ended.stderr
-    assert told == {
+        process = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    observed = json.loads(report.read_text()) if report.exists() else process.stderr
+    assert observed == {
         "before": ["mutable-default", "redundant-boolean"],
         "actions": [
             "mutable-default: Each call gets a default of its own.",

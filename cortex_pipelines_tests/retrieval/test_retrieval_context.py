@@ -114,8 +114,8 @@ def test_the_first_sentence_above_a_signature_is_shown_with_it() -> None:
         "package a\n\n// Open opens a store. It may fail\n// later.\n"
         "func Open(\n\tpath string,\n) (*Store, error) {\n\treturn nil, nil\n}\n"
     )
-    place = DocumentLocation("function", "Open", 5, 9)
-    assert ExcerptSource(code, "a.go", "go", [place], PARAMETERS.extraction).signature_lines(place) == [3, 5, 6, 7]
+    unit = DocumentLocation("function", "Open", 5, 9)
+    assert ExcerptSource(code, "a.go", "go", [unit], PARAMETERS.extraction).signature_lines(unit) == [3, 5, 6, 7]
 
 
 def test_near_duplicates_are_shown_once_and_named(tmp_path: Path) -> None:

@@ -167,36 +167,36 @@ def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
     assert open_notes(root, name).search("", "nothing_like_it", 5)["relations"] == []
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def count_openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     opened: list[str] = []
     make: Callable[..., Any] = project_index.open_project_searcher
 
-    def noted(*given: Any) -> Any:
+    def noted(*arguments: Any) -> Any:
         opened.append("opened")
-        return make(*given)
+        return make(*arguments)
 
     monkeypatch.setattr("cortex_pipelines.serving.project_context.open_project_searcher", noted)
     return opened
 
 
 def test_answers_are_cached_until_what_they_rest_on_changed(root, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = counted(monkeypatch)
+    opened = count_openings(monkeypatch)
 
-    def asked() -> Any:
+    def responses() -> Any:
         search, context = project_services(root).search, project_services(root).context
         return search("round a price", name, 3), context("round a price", name, 500)
 
-    first = asked()
+    first = responses()
     assert len(opened) == 2, "each of the services opens its own"
-    assert asked() == first
+    assert responses() == first
     assert len(opened) == 2, "another process answers from the cache"
     open_notes(root, name).add("anna", "a price is rounded half up", "note", "test")
-    assert asked()[1]["notes"][0]["text"] == "a price is rounded half up"
+    assert responses()[1]["notes"][0]["text"] == "a price is rounded half up"
     write(root, name, CODE.replace("round_price", "cut_price"), "price.py")
-    assert asked()[0]["results"][0]["name"] == "cut_price"
+    assert responses()[0]["results"][0]["name"] == "cut_price"
     write(root, name, CODE, "price.py")
     before = len(opened)
-    assert asked()[0] == first[0]
+    assert responses()[0] == first[0]
     assert len(opened) > before, "what was dropped is made again"
 
 

@@ -105,13 +105,13 @@ def _outcome(call: str, names: dict[str, Any]) -> dict[str, str] | None:
 
 
 def _literal(value: object, kind: str) -> dict[str, str] | None:
-    """What a value is written as; None if it is no literal, or a long one."""
+    """A value as a literal; None if it has none, or a long one."""
     text = repr(value)
     try:
-        same = ast.literal_eval(text)
+        parsed = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    return {kind: text} if same == value and type(same) is type(value) and len(text) <= _MOST_CHARS else None
+    return {kind: text} if parsed == value and type(parsed) is type(value) and len(text) <= _MOST_CHARS else None
 
 
 if __name__ == "__main__":

@@ -158,16 +158,18 @@ class CodeGraph:
 
     def _summary(self, question: str, start: GraphNode, steps: Iterable[AnswerStep]) -> str:
         """How many places there are, in tests, in product code, and of these how many are public."""
-        places = {GraphNode(step.path, step.name, step.kind, step.start_line, step.end_line) for step in steps}
-        product = [place for place in places if place.kind != "test" and not is_test(place.path)]
-        public = sum(is_public(place, self._signatures.get(place, "")) for place in product)
-        tests, plural = len(places) - len(product), "s" * (len(places) != 1)
+        nodes = {GraphNode(step.path, step.name, step.kind, step.start_line, step.end_line) for step in steps}
+        product = [node for node in nodes if node.kind != "test" and not is_test(node.path)]
+        public = sum(is_public(node, self._signatures.get(node, "")) for node in product)
+        tests, plural = len(nodes) - len(product), "s" * (len(nodes) != 1)
         noun = {"callers": f"caller{plural}", "breaks": f"place{plural} that may break", "tests": f"test{plural}"}
         counts = f": {len(product)} in product code ({public} public), {tests} in tests" if question != "tests" else ""
         inside = {node_name(node) for node in self._inside_of(start)}
-        others = {step.of for step in steps if step.distance == 1 and step.relation == "calls"} - inside
-        also = f"; also through {', '.join(sorted(name.rpartition(':')[2] for name in others))}" if others else ""
-        return f"{node_name(start)} has {len(places)} {noun[question]}{counts}{also}."
+        interfaces = {step.of for step in steps if step.distance == 1 and step.relation == "calls"} - inside
+        also = (
+            f"; also through {', '.join(sorted(name.rpartition(':')[2] for name in interfaces))}" if interfaces else ""
+        )
+        return f"{node_name(start)} has {len(nodes)} {noun[question]}{counts}{also}."
 
     def find_node(self, name: str) -> GraphNode:
         """The node that a name refers to; one outside of tests goes before those of the same name in tests."""
@@ -229,10 +231,10 @@ class CodeGraph:
             yield name
             owner, _, simple_name = name.name.rpartition(".")
             same_file = self._inside[name.path] if simple_name in CONSTRUCTORS else []
-            others = [node for node in same_file if node.name == owner and node.kind in TYPES][:1]
+            related = [node for node in same_file if node.name == owner and node.kind in TYPES][:1]
             if name.kind == "method" and question != "tests":
-                others += [edge.end for edge in self._outgoing.get(name, ()) if edge.relation == "inherits"]
-            pending += [other for other in others if other not in yielded]
+                related += [edge.end for edge in self._outgoing.get(name, ()) if edge.relation == "inherits"]
+            pending += [other for other in related if other not in yielded]
             yielded.update(pending)
 
     def _reaching(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:

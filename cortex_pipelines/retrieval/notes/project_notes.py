@@ -54,8 +54,8 @@ def restore_context(
     with store.database.reading() as db:
         query = "SELECT at, number, versions FROM snapshots WHERE author = ?"
         row = None if db is None else db.execute(query, (author,)).fetchone()
-    since, number, seen = (row[0], row[1], json.loads(row[2])) if row else (None, 0, {})
-    changed = [name for name in sorted({*versions, *seen}) if seen.get(name) != versions.get(name)]
+    since, number, seen_versions = (row[0], row[1], json.loads(row[2])) if row else (None, 0, {})
+    changed = [name for name in sorted({*versions, *seen_versions}) if seen_versions.get(name) != versions.get(name)]
     scope = NoteScope(author)
     summaries = store.list_notes(scope, _SUMMARIES, SUMMARY)
     exchanges = store.list_notes(scope, EXCHANGES + FOLDED, "exchange")
