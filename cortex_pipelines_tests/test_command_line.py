@@ -14,7 +14,9 @@ from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.cli.groups import GROUPS, suggestion
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.progress import Steps, report_step
+from cortex_pipelines.projects import added
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.command import cortex, run_python
 
 HEAVY = {"torch", "dagster", "mlflow", "pandas", "dvc", "transformers", "fastapi"}
@@ -76,7 +78,7 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
     code.mkdir()
     (code / "a.py").write_text("def f():\n    return 1\n")
     shutil.copy(Path(__file__).parents[1] / "LICENSE", code)
-    added = cortex("add", "shop", "code").stdout
+    described = cortex("add", "--no-control", "shop", "code").stdout
     for words in (
         r"files +2, 0.0 MB",
         r"languages +.*python 1",
@@ -86,7 +88,18 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         r"takes +some .* for the data sets, .* to train on \d+ tokens",
         r"disk +some 0\.6 GB",
     ):
-        assert re.search(words, added), (words, added)
+        assert re.search(words, described), (words, described)
+
+
+def test_a_control_is_added_where_none_is_named(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("code", "package"):
+        (models / name).mkdir()
+        (models / name / "a.py").write_text("def f():\n    return 1\n")
+    monkeypatch.setitem(added._CONTROLS, "python", "package")
+    assert "no control was added: package is itself itself" in cortex("add", "itself", "package").stderr
+    assert "other_code (package) is added as the control" in cortex("add", "shop", "code").stderr
+    assert read_yaml(models / "params.yaml")["general"] == {"project": "other_code"}
+    assert "control" not in cortex("add", "more", "code").stderr
 
 
 def test_help_is_grouped_and_whole() -> None:

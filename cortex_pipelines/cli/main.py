@@ -171,26 +171,37 @@ for _group in _COMMANDS:
 @click.argument("name")
 @click.argument("source")
 @click.option("--control", is_flag=True, help="It stands for all other code: gains on it are not the project's own.")
-def add(name: str, source: str, control: bool) -> None:
+@click.option("--no-control", is_flag=True, help="Add no package as the control where none is named.")
+def add(name: str, source: str, control: bool, no_control: bool) -> None:
     """Add a project called NAME with the source SOURCE.
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
     from cortex_pipelines.ingestion.entries import SourceError
     from cortex_pipelines.orchestration.planning import estimate_new, missing_control
-    from cortex_pipelines.projects.added import describe_project
+    from cortex_pipelines.projects.added import CONTROL, add_control, describe_project
     from cortex_pipelines.projects.create import add_project
+    from cortex_pipelines.versioning.root import ProjectError
 
     root = find_root()
     add_project(root, name, source, control)
     say(f"{name} is added and its source pinned")
     try:
-        described, size = describe_project(root, name)
+        added = describe_project(root, name)
     except SourceError as error:  # it may be mended where it lies
         say(f"but its files cannot be listed: {error}")
         return
-    for label, text in {**described, **(estimate_new(current_project(), name, size) if size else {})}.items():
+    estimates = estimate_new(current_project(), name, added.size) if added.size else {}
+    for label, text in {**added.words, **estimates}.items():
         click.echo(f"  {label:<10} {text}")
+    try:
+        chosen = None if no_control else add_control(root, name, added.language)
+    except (ProjectError, SourceError) as error:
+        say(f"no control was added: {error}")
+    else:
+        if chosen:
+            say(f"{CONTROL} ({chosen}) is added as the control: the gate asks that an adapter saves more on its own")
+            say("project than there. `general.project` in params.yaml names another.")
     say(*missing_control(current_project(), name))
     say(f"next: `cortex run --plan --project {name}` lists each step, `cortex run` makes what is new")
 

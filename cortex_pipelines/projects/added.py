@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,61 @@ from cortex_pipelines.ingestion.entries import FileRef
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines.ingestion.licences.texts import licence_of_text
-from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
+from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins, parse_source
 from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
+from cortex_pipelines.projects.create import add_project
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.versioning.project import look_up, read_yaml
+from cortex_pipelines.versioning.root import ProjectError
 
 _SHOWN_LANGUAGES = 5
 _LICENCE_NAMES = ("license", "licence", "copying", "notice")
 _MANIFESTS = ("pyproject.toml", "package.json", "Cargo.toml", "setup.cfg", "setup.py", "pom.xml", "PKG-INFO")
 _NO_LICENCE = "none found; params.yaml, section privacy, says what is trained on without one"
 
+CONTROL = "other_code"
+"""Project that is added to stand for all other code."""
 
-def describe_project(root: Path, name: str) -> tuple[dict[str, str], int]:
-    """Text by label (source, files, languages, licence, history, what will be trained on), and the bytes of code."""
+_CONTROLS = {
+    "go": "pypi:dockerfile==3.4.0",
+    "java": "pypi:jpype1==1.7.1",
+    "javascript": "pypi:jupyterlab-widgets==3.0.17",
+    "python": "pypi:flask==3.1.3",
+    "rust": "pypi:rpds-py==2026.9.1",
+    "typescript": "pypi:jupyterlab-widgets==3.0.17",
+}
+"""Package whose code is the control, by language."""
+
+
+@dataclass(frozen=True)
+class AddedProject:
+    """``words``: text by label; ``language``: that of most files, None if none is parsed; ``size``: bytes of code."""
+
+    words: Mapping[str, str]
+    language: str | None
+    size: int
+
+
+def add_control(root: Path, project: str, language: str | None) -> str | None:
+    """Add a package in the language of a project as the control, where none is named; returns its source.
+
+    The gate promotes an adapter only if it saves more on its own project than on other code. Raises ProjectError: the
+    package cannot be read, or is the project itself; SourceError.
+    """
+    params = load_parameters(root)
+    if params.general.project is not None or language not in _CONTROLS:
+        return None
+    source = _CONTROLS[language]
+    if parse_source(source, root) in [entry.declaration for entry in params.projects[project].sources]:
+        raise ProjectError(f"{source} is {project} itself")
+    if CONTROL in params.projects:
+        raise ProjectError(f"{CONTROL} is a project of its own")
+    add_project(root, CONTROL, source, control=True)
+    return source
+
+
+def describe_project(root: Path, name: str) -> AddedProject:
+    """What a project's sources bring: files, languages, licence, history, and what will be trained on."""
     params = load_parameters(root)
     settings: Any = params.projects[name]
     pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []
@@ -36,8 +79,8 @@ def describe_project(root: Path, name: str) -> tuple[dict[str, str], int]:
         licences |= dict.fromkeys(_licences(opened, listed))
         commits += int(pin.get("commits", 0))
     languages = Counter(language_of(file.path, "") for file in files)
-    parsed = {language: count for language, count in languages.items() if language in PARSED}
-    described = {
+    parsed = {language: count for language, count in languages.items() if language and language in PARSED}
+    words = {
         "source": "; ".join(_source_words(source.declaration) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
         "languages": _language_words(languages) or "none that is known by its name",
@@ -45,7 +88,8 @@ def describe_project(root: Path, name: str) -> tuple[dict[str, str], int]:
         "history": f"{commits:,} commits" if commits else "none: reviews and refactorings are not learnt from it",
         "trains on": _training_words(parsed, commits),
     }
-    return described, sum(file.size for file in files if language_of(file.path, "") in PARSED)
+    size = sum(file.size for file in files if language_of(file.path, "") in PARSED)
+    return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), size)
 
 
 def _source_words(declaration: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ def test_a_truncated_archive_and_paths_that_lead_out_of_one(data_made: MiniProje
     assert not (data_made.root / "data" / "repository_files" / "cut").exists()
     path = data_made.root / "sources" / "out.tar.gz"
     archive(path, {"../../evil.py": b"x = 1\n", "good.py": b"y = 2\n"})
-    data_made.cortex("add", "out", "sources/out.tar.gz")
+    data_made.cortex("add", "--no-control", "out", "sources/out.tar.gz")
     data_made.cortex("run", "repository_files", "--project", "out")
     folder = data_made.root / "data" / "repository_files" / "out"
     assert pl.read_parquet(folder / "files.parquet")["path"].to_list() == ["good.py"]

@@ -32,7 +32,7 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     folder = data_made.root / "sources" / "gamma"
     folder.mkdir()
     (folder / "one.py").write_text("def one():\n    return 1\n")
-    output = data_made.cortex("add", "gamma", "sources/gamma").stderr
+    output = data_made.cortex("add", "--no-control", "gamma", "sources/gamma").stderr
     assert "gamma is added and its source pinned" in output
     after = params(data_made).splitlines()
     assert "# the end" in after
@@ -60,15 +60,15 @@ def test_sources_and_a_control_are_added_to_one_project(begun: MiniProject) -> N
     shutil.copytree(begun.root / "sources" / "alpha", more)
     with tarfile.open(begun.root / "sources" / "beta.tar.gz", "w:gz") as file:
         file.add(begun.root / "sources" / "beta", arcname=".")
-    begun.cortex("add", "both", "sources/more")
-    begun.cortex("add", "both", "sources/beta.tar.gz")
+    begun.cortex("add", "--no-control", "both", "sources/more")
+    begun.cortex("add", "--no-control", "both", "sources/beta.tar.gz")
     repository, archive = pins(begun, "both")
     assert (repository["git"], repository["ref"]) == ("sources/more", "HEAD")
     assert (repository["revision"], archive["archive"]) == (git(more, "rev-parse", "HEAD"), "sources/beta.tar.gz")
     output = begun.cortex("add", "both", "sources/more", status=1).stderr
     assert "projects.both already has the source: sources/more" in output
     begun.edit_params(lambda values: values.pop("general", None))
-    assert "cortex add --control" in begun.cortex("add", "more", "sources/alpha").stderr
+    assert "cortex add --control" in begun.cortex("add", "--no-control", "more", "sources/alpha").stderr
     assert "--control" not in begun.cortex("add", "--control", "other", "sources/beta").stderr
     assert read_yaml(begun.root / "params.yaml")["general"] == {"project": "other"}
     before = params(begun)
