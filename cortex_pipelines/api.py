@@ -35,7 +35,7 @@ def load_parameters(folder: str | Path | None = None) -> "Parameters":
 
 
 def open_project(folder: str | Path | None = None) -> "Project":
-    """The project in a folder: its assets, their outputs and versions; ProjectError if there is none."""
+    """The project in a folder: its assets, their outputs and versions; ProjectError outside a project."""
     from cortex_pipelines import catalog
 
     return catalog.open_project(find_root(None if folder is None else Path(folder)))

@@ -69,8 +69,8 @@ def unless_passed(mark: Path, state: str, check: Callable[[], None]) -> None:
 
 def package_state(folder: str = "") -> str:
     """Names, sizes and times of the package's files, of all or below a folder."""
-    found = sorted(_PACKAGE.joinpath(folder).rglob("*.*"))
-    return str([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found if path.suffix != ".pyc"])
+    files = sorted(_PACKAGE.joinpath(folder).rglob("*.*"))
+    return str([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.suffix != ".pyc"])
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -154,7 +154,7 @@ def sweep(folder: Path, prefix: str = "") -> int:
 
 
 def began_before(process: int, path: Path) -> bool | None:
-    """Whether a process started before a file was written; None if there is none, or it may not be inspected."""
+    """Whether a process started before a file was written; None if it ended or may not be inspected."""
     import psutil  # rarely needed
 
     try:

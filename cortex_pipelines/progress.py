@@ -49,7 +49,7 @@ class Steps:
         self.total = len(expected)
 
     @property
-    def done(self) -> int:
+    def completed(self) -> int:
         return self.total - len(self.waiting)
 
     def __enter__(self) -> "Steps":
@@ -60,12 +60,12 @@ class Steps:
         Steps.current = None
 
     def end(self, address: str) -> str:
-        """Count a step; its place among all."""
+        """Count a finished step; returns its position, such as ``[3/12]``."""
         if self.waiting.pop(address, self) is self:
             self.total += 1  # stale only because another one was made
-        return f"[{self.done}/{self.total}]"
+        return f"[{self.completed}/{self.total}]"
 
-    def left(self) -> str:
+    def remaining(self) -> str:
         seconds = sum(value or 0 for value in self.waiting.values())
         if not seconds:
             return ""
@@ -73,13 +73,19 @@ class Steps:
 
 
 def report_step(address: str, rows: int | None, seconds: float) -> None:
-    """Log that a step ended: its place in the run, asset and project, rows, time, and how long the rest takes."""
+    """Log that a step ended: its position in the run, asset and project, rows, time, and the time remaining."""
     steps = Steps.current
-    place = f"{steps.end(address)} " if steps else ""
+    position = f"{steps.end(address)} " if steps else ""
     name, _, project = address.partition("@")
-    counted = f"{rows:,} rows  " if rows is not None else ""
+    row_count = f"{rows:,} rows  " if rows is not None else ""
     _LOG.info(
-        "%s%s  %s  %s%.1f s%s", place, name, project or "all projects", counted, seconds, steps.left() if steps else ""
+        "%s%s  %s  %s%.1f s%s",
+        position,
+        name,
+        project or "all projects",
+        row_count,
+        seconds,
+        steps.remaining() if steps else "",
     )
 
 

@@ -61,7 +61,7 @@ def _cron(text: str) -> str:
     try:
         croniter(text).get_next()
     except CroniterBadDateError as error:
-        raise ValueError(f"{text!r}: there is no such day in any year") from error
+        raise ValueError(f"{text!r}: no year has such a day") from error
     except CroniterError as error:
         raise ValueError(f"{text!r} is not a cron expression: {error}") from error
     return text

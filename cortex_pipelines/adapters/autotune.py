@@ -71,9 +71,9 @@ def measure_briefly(pinned: PinnedModel, settings: AdapterSettings, root: Path) 
 def fastest_setting(throughputs: Sequence[Throughput]) -> Throughput:
     """The fastest precision, with the longest row that is nearly as fast."""
     fastest = max(throughputs, key=lambda candidate: candidate.tokens_per_second)
-    enough = _NEARLY * fastest.tokens_per_second
+    threshold = _NEARLY * fastest.tokens_per_second
     return max(
-        (row for row in throughputs if row.precision == fastest.precision and row.tokens_per_second >= enough),
+        (row for row in throughputs if row.precision == fastest.precision and row.tokens_per_second >= threshold),
         key=lambda row: row.max_length,
     )
 

@@ -360,12 +360,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden), _CHUNK):
             part = slice(start, start + _CHUNK)
-            wanted = targets[part]
+            chunk_targets = targets[part]
             logs = log_softmax(linear(hidden[part], weight, bias), dim=-1, dtype=torch.float32)
-            each = torch.arange(len(wanted), device=hidden.device)
-            losses[part] = -logs[each, wanted]
+            each = torch.arange(len(chunk_targets), device=hidden.device)
+            losses[part] = -logs[each, chunk_targets]
             if gradient is not None:
-                logs.exp_()[each, wanted] -= 1
+                logs.exp_()[each, chunk_targets] -= 1
                 torch.mm(logs.to(hidden.dtype), weight, out=gradient[part])
         ctx.save_for_backward(gradient)
         return losses

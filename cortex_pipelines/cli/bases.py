@@ -88,12 +88,12 @@ def recommend(as_json: bool, cores: int | None, memory: float | None, gpu: float
         return
     say(f"for {machine.describe()}")
     for row in rows:
-        click.echo(_in_words(row))
+        click.echo(_describe_base(row))
     if not rows:
         raise click.ClickException("no base that is known fits this memory; the smallest needs some 3 GB")
 
 
-def _in_words(row: dict[str, Any]) -> str:
+def _describe_base(row: dict[str, Any]) -> str:
     note = " (for demonstrations: it completes little that is right)" if row["demonstration"] else ""
     return "\n".join(
         (

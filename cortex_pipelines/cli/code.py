@@ -156,9 +156,11 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
 @patterns.command(epilog="Example: cortex patterns learn --project shop")
 @click.option("--project", required=True, help="What this project has made.")
 @click.option("--out", type=PATH, default=Path("patterns/proposed"), show_default=True, help="Where to.")
-@click.option("--least", type=click.IntRange(min=2), default=3, show_default=True, help="Fewest commits or files.")
+@click.option(
+    "--least", "fewest", type=click.IntRange(min=2), default=3, show_default=True, help="Fewest commits or files."
+)
 @click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Most patterns of either kind.")
-def learn(project: str, out: Path, least: int, most: int) -> None:
+def learn(project: str, out: Path, fewest: int, most: int) -> None:
     """Propose patterns from shapes that recur in a project's history and code.
 
     Each is a file that a person corrects and accepts, or deletes; until then nothing reads it.
@@ -167,7 +169,7 @@ def learn(project: str, out: Path, least: int, most: int) -> None:
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.datasets.team_patterns import proposed_patterns, write_proposals
 
-    proposals = proposed_patterns(current_project(), project, load_parameters().datasets, least)
+    proposals = proposed_patterns(current_project(), project, load_parameters().datasets, fewest)
     selected = []
     for kind in ("history", "code"):
         selected += [candidate for candidate in proposals if candidate.origin == kind][:most]

@@ -21,7 +21,7 @@ from cortex_pipelines.cli.own_logs import (
     print_file,
     print_mapping,
     print_rows,
-    unused_places,
+    unused_lines,
 )
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -115,7 +115,7 @@ def card(project: str, as_json: bool) -> None:
 @click.option("--accept", is_flag=True, help="Write the mapping and the folder to params.yaml.")
 @KEEP_RARE
 @AS_JSON_LIST
-def logs(folder: Path, given: str | None, accept: bool, keep_rare: bool, as_json: bool) -> None:
+def logs(folder: Path, facts: str | None, accept: bool, keep_rare: bool, as_json: bool) -> None:
     """Say how the logs in FOLDER are read, file by file, and what a router would learn from.
 
     Read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz. Where records do not have the
@@ -126,13 +126,13 @@ def logs(folder: Path, given: str | None, accept: bool, keep_rare: bool, as_json
     from cortex_pipelines.coordination.summary import open_logs
     from cortex_pipelines.routing.dataset.accounting import account
 
-    parameters, mapping = load_parameters(), mapping_of(given)
+    parameters, mapping = load_parameters(), mapping_of(facts)
     opened = open_logs(folder, parameters.coordination, parameters.privacy, mapping)
     if accept:
         keep_mapping(folder, opened)
     accounting = account(opened.events, opened.unread, keep_rare)
     if as_json:
-        unused = unused_places(opened, accounting)
+        unused = unused_lines(opened, accounting)
         print_json([file_json(file, opened, unused) for file in opened.files])
         return
     for file in opened.files:

@@ -26,8 +26,8 @@ def lsp(stdio: bool, port: int | None, gateway: str | None, model: str | None) -
     from cortex_pipelines.language_server.server import create_server
     from cortex_pipelines.language_server.transport import serve_stdio, serve_tcp
 
-    given = {"gateway": gateway, "model": model, "key": os.environ.get("CORTEX_API_KEY")}
-    defaults = Options().with_settings({name: value for name, value in given.items() if value is not None})
+    options = {"gateway": gateway, "model": model, "key": os.environ.get("CORTEX_API_KEY")}
+    defaults = Options().with_settings({name: value for name, value in options.items() if value is not None})
     # it warns of each request that was answered before its cancellation came
     logging.getLogger("pygls").setLevel(logging.ERROR)
     server = create_server(defaults)

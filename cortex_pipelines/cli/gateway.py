@@ -204,13 +204,13 @@ def status(project: str | None, as_json: bool) -> None:
 
 @experiment.command(epilog='Example: cortex experiment stop shop --why "seen enough"')
 @click.argument("project")
-@click.option("--why", default="by hand", help="Reason, for the record.")
-def stop(project: str, why: str) -> None:
+@click.option("--why", "reason", default="by hand", help="Reason, for the record.")
+def stop(project: str, reason: str) -> None:
     """End the experiment of PROJECT and print what it showed; its champion answers again."""
     from cortex_pipelines.release.experiments import running
 
     root = find_root()
-    entry = running.stop(root, project, why)
+    entry = running.stop(root, project, reason)
     click.echo(_describe(running.experiment_state(root, entry)))
 
 

@@ -44,8 +44,8 @@ class _Cortex(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise  # click's own exits
         except KeyboardInterrupt as error:
-            kept = "interrupted; what was finished is kept, the same command goes on from there"
-            raise _Interrupted(str(error) or kept) from error
+            message = "interrupted; what was finished is kept, the same command goes on from there"
+            raise _Interrupted(str(error) or message) from error
         except BaseException as error:
             # a panic of Rust code is not an Exception
             debugging = ctx.params.get("debug") or os.environ.get("CORTEX_DEBUG")
@@ -60,8 +60,8 @@ class _Cortex(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by what they are for; those of no group come last."""
         grouped = {name for names in GROUPS.values() for name in names.split()}
-        others = " ".join(name for name in self.list_commands(ctx) if name not in grouped)
-        for heading, names in {**GROUPS, "Other commands": others}.items():
+        ungrouped = " ".join(name for name in self.list_commands(ctx) if name not in grouped)
+        for heading, names in {**GROUPS, "Other commands": ungrouped}.items():
             commands = [(name, self.get_command(ctx, name)) for name in names.split()]
             rows = [
                 (name, command.get_short_help_str(1000)) for name, command in commands if command and not command.hidden
@@ -74,9 +74,9 @@ class _Cortex(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
-        if (meant := alias(word)) is not None and self.get_command(ctx, word) is None:
-            say(f"{word} is `cortex {meant}` here")
-            return super().resolve_command(ctx, [meant, *args[1:]])
+        if (command_name := alias(word)) is not None and self.get_command(ctx, word) is None:
+            say(f"{word} is `cortex {command_name}` here")
+            return super().resolve_command(ctx, [command_name, *args[1:]])
         if self.get_command(ctx, word) is None and not word.startswith("-"):
             hint = suggestion(word, self.list_commands(ctx)) or "; `cortex --help` lists them"
             raise click.UsageError(f"no command {word}{hint}", ctx)
@@ -136,15 +136,15 @@ def _show_next_step(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
         return
     projects = (peek_yaml(root / "params.yaml") or {}).get("projects") or {}
-    made = len(locked_stages(root)) if projects else 0
+    output_count = len(locked_stages(root)) if projects else 0
     click.echo(f"{root}: {', '.join(projects) or 'no project yet'}")
     if not projects:
         click.echo("next: `cortex add NAME SOURCE`, a path, a URL, or pypi:NAME==VERSION")
-    elif not made:
+    elif not output_count:
         click.echo("next: `cortex run --plan` shows what it takes, `cortex run` makes it")
     else:
         click.echo(
-            f"{made} outputs are made; `cortex status` says whether they are fresh, `cortex run` makes what is not"
+            f"{output_count} outputs are made; `cortex status` lists the stale ones, `cortex run` makes them again"
         )
         click.echo("next: `cortex summary` shows what came of it, `cortex serve` serves what was promoted")
     click.echo("`cortex --help` lists all commands")
@@ -212,9 +212,9 @@ def completion(shell: str) -> None:
     """Print what makes SHELL complete commands and options."""
     from click.shell_completion import get_completion_class
 
-    made = get_completion_class(shell)
-    if made is not None:
-        click.echo(made(main, {}, "cortex", "_CORTEX_COMPLETE").source())
+    completion_class = get_completion_class(shell)
+    if completion_class is not None:
+        click.echo(completion_class(main, {}, "cortex", "_CORTEX_COMPLETE").source())
 
 
 @main.command(epilog="Example: cortex update flask")
@@ -269,7 +269,7 @@ def doctor() -> None:
         root = find_root()
     except ProjectError:
         root = None
-        say("this folder is no project: only the machine is checked; `cortex init FOLDER` makes a project")
+        say("this folder is not a project: only the machine is checked; `cortex init FOLDER` makes a project")
     missing = 0
     for finding in check_machine(root):
         missing += finding.needed and not finding.good

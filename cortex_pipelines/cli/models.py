@@ -104,7 +104,7 @@ class _Declared(click.Choice[str]):
 
 @click.command(epilog='Example: cortex promote task_router --strategy canary --why "agreed"')
 @click.argument("model", required=False)
-@click.option("--why", help="Reason, for the ledger.  [default: by hand]")
+@click.option("--why", "reason", help="Reason, for the ledger.  [default: by hand]")
 @click.option("--despite-gate", is_flag=True, help="Serve MODEL although its gate held it back; needs --why.")
 @click.option("--strategy", type=_Declared("Strategy"), help="Deployment strategy.")
 @click.option("--target", type=_Declared("Target"), help="Deployment target.")
@@ -113,7 +113,7 @@ class _Declared(click.Choice[str]):
 )
 def promote(
     model: str | None,
-    why: str | None,
+    reason: str | None,
     despite_gate: bool,
     strategy: str | None,
     target: str | None,
@@ -128,9 +128,9 @@ def promote(
     """
     from cortex_pipelines.release import promote
 
-    if despite_gate and not (model and why and why.strip()):
+    if despite_gate and not (model and reason and reason.strip()):
         raise click.UsageError("--despite-gate takes one MODEL and --why, which every answer will quote")
-    reason = why or "by hand"
+    reason = reason or "by hand"
 
     if share is not None and strategy not in (None, "canary"):
         raise click.UsageError("--share goes with --strategy canary")
@@ -148,9 +148,9 @@ def promote(
 
 @click.command(epilog='Example: cortex rollback task_router --why "slow in production"')
 @click.argument("model")
-@click.option("--why", default="by hand", help="Reason, for the ledger.")
+@click.option("--why", "reason", default="by hand", help="Reason, for the ledger.")
 @click.option("--to", help="Version that was champion once, such as 1.0.0, or `baseline`.")
-def rollback(model: str, why: str, to: str | None) -> None:
+def rollback(model: str, reason: str, to: str | None) -> None:
     """End the canary of MODEL, or restore the previous champion.
 
     Repeating the command changes nothing; --to goes further back.
@@ -158,7 +158,7 @@ def rollback(model: str, why: str, to: str | None) -> None:
     from cortex_pipelines.release import promote
 
     project = current_project()
-    entry = promote.rollback(project, promote.find_model(project, model), why, to)
+    entry = promote.rollback(project, promote.find_model(project, model), reason, to)
     unchanged_note = "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
     say(entry.describe() if entry else f"{model}: {unchanged_note}")
 

@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 MAP = click.option(
     "--map",
-    "given",
+    "facts",
     metavar="FACT=KEY,…",
     help="Keys of the facts task, master, outcome, time, duration, tokens and id; those not given are guessed.",
 )
 KEEP_RARE = click.option("--keep-rare", is_flag=True, help="Keep masters of one or two tasks.")
 _EXAMPLES = 3
-"""Places shown for each reason."""
+"""Lines quoted for each reason."""
 _ROWS = 5
 _WIDTH = 48
 
 
-def mapping_of(given: str | None) -> "dict[Fact, str]":
+def mapping_of(facts: str | None) -> "dict[Fact, str]":
     from cortex_pipelines.coordination.guessing import parse_map
 
     try:
-        return parse_map(given or "")
+        return parse_map(facts or "")
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
-def print_mapping(logs: "OwnLogs", given: "Mapping[Fact, str]") -> None:
+def print_mapping(logs: "OwnLogs", explicit: "Mapping[Fact, str]") -> None:
     if logs.guess is None:
         return
     for fact, key in logs.guess.mapping.items():
@@ -46,7 +46,7 @@ def print_mapping(logs: "OwnLogs", given: "Mapping[Fact, str]") -> None:
         filled = "no record has it"
         if column:
             filled = f"{len(column.filled):,} of {len(column.values):,} filled, {column.different:,} different"
-        click.echo(f"{fact:<8} = {key:<24} {filled}{'' if fact in given else '; guessed'}")
+        click.echo(f"{fact:<8} = {key:<24} {filled}{'' if fact in explicit else '; guessed'}")
 
 
 def print_rows(logs: "OwnLogs") -> None:
@@ -56,9 +56,9 @@ def print_rows(logs: "OwnLogs") -> None:
     import polars as pl
 
     tasks = logs.events.filter(pl.col("kind").is_in(["decision", "outcome", "event"]))
-    told = tasks.filter(pl.col("text").is_not_null() & pl.col("master").is_not_null())
+    labelled_tasks = tasks.filter(pl.col("text").is_not_null() & pl.col("master").is_not_null())
     rows = []
-    for row in (told if told.height else tasks).head(_ROWS).iter_rows(named=True):
+    for row in (labelled_tasks if labelled_tasks.height else tasks).head(_ROWS).iter_rows(named=True):
         seconds, tokens = row["duration_seconds"], json.loads(row["payload"]).get("tokens_used")
         rows.append(
             (
@@ -89,34 +89,34 @@ def print_account(logs: "OwnLogs", account: "Accounting", keep_rare: bool) -> No
         click.echo(f"  {account.unconfirmed:,} of them without a known outcome count less (routing.decision_weight)")
     if account.joined:
         click.echo(f"  {account.joined:,} records more tell of the same tasks")
-    for reason, places in unused_places(logs, account).items():
-        shown = ", ".join(f"{file}:{line}" for file, line in places[:_EXAMPLES])
-        more = f" and {len(places) - _EXAMPLES:,} more" if len(places) > _EXAMPLES else ""
-        click.echo(f"  {len(places):,} not used: {reason} ({shown}{more})")
+    for reason, locations in unused_lines(logs, account).items():
+        examples = ", ".join(f"{file}:{line}" for file, line in locations[:_EXAMPLES])
+        more = f" and {len(locations) - _EXAMPLES:,} more" if len(locations) > _EXAMPLES else ""
+        click.echo(f"  {len(locations):,} not used: {reason} ({examples}{more})")
     for spellings in account.spellings:
         click.echo(f"Is this one master? {' and '.join(spellings)}: coordination.aliases in params.yaml joins them")
     if account.rare:
         names = ", ".join(f"{master} ({count})" for master, count in account.rare.items())
-        kept = "kept" if keep_rare else "left out; `--keep-rare` keeps them"
-        click.echo(f"Are these masters? They have one or two tasks: {names}: {kept}")
+        treatment = "kept" if keep_rare else "left out; `--keep-rare` keeps them"
+        click.echo(f"Are these masters? They have one or two tasks: {names}: {treatment}")
 
 
-def unused_places(logs: "OwnLogs", account: "Accounting") -> dict[str, list[tuple[str, int]]]:
+def unused_lines(logs: "OwnLogs", account: "Accounting") -> dict[str, list[tuple[str, int]]]:
     """File and line of each record that gave no task, by reason, the most frequent first."""
-    places: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for reason, at in account.unused.items():
-        places[reason] += [(file, logs.lines[file, offset]) for file, offset in at]
+    locations: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for reason, positions in account.unused.items():
+        locations[reason] += [(file, logs.lines[file, offset]) for file, offset in positions]
     for file in logs.files:
-        places["the same record again"] += [(file.file, line) for line in file.repeated]
+        locations["the same record again"] += [(file.file, line) for line in file.repeated]
         for part in file.rejected:
-            places[str(part["reason"])].append((file.file, int(part["line"])))
-    return dict(sorted(((k, v) for k, v in places.items() if v), key=lambda item: (-len(item[1]), item[0])))
+            locations[str(part["reason"])].append((file.file, int(part["line"])))
+    return dict(sorted(((k, v) for k, v in locations.items() if v), key=lambda item: (-len(item[1]), item[0])))
 
 
 def other_files(names: Sequence[str]) -> str:
     kinds = Counter(Path(name).suffix or name for name in names)
-    listed = ", ".join(f"{count} {ending}" for ending, count in kinds.most_common())
-    return f"not read: {listed} (read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz)"
+    counts = ", ".join(f"{count} {ending}" for ending, count in kinds.most_common())
+    return f"not read: {counts} (read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz)"
 
 
 def keep_mapping(folder: Path, opened: "OwnLogs") -> None:
@@ -138,7 +138,7 @@ def keep_mapping(folder: Path, opened: "OwnLogs") -> None:
 
 
 def file_json(file: "FileSummary", opened: "OwnLogs", unused: dict[str, list[tuple[str, int]]]) -> dict[str, Any]:
-    of_file = {reason: [line for name, line in places if name == file.file] for reason, places in unused.items()}
+    of_file = {reason: [line for name, line in locations if name == file.file] for reason, locations in unused.items()}
     mapping = dict(opened.guess.mapping) if opened.guess else {}
     return asdict(file) | {"map": mapping, "unused": {reason: lines for reason, lines in of_file.items() if lines}}
 

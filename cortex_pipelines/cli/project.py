@@ -138,7 +138,7 @@ _PASSWORD = click.option(
 
 
 @click.command(epilog="Example: cortex backup /mnt/backup/shop --password-file ~/.shop-backup")
-@click.argument("where")
+@click.argument("repository", metavar="WHERE")
 @_PASSWORD
 @click.option("--all", "everything", is_flag=True, help="With all that could be made again.")
 @click.option("--forget-earlier", is_flag=True, help="Delete earlier snapshots, after deletions.")
@@ -146,7 +146,7 @@ _PASSWORD = click.option(
     "--moved-from", type=PATH, multiple=True, help="Folder where this project was: backups of it in WHERE are its own."
 )
 def backup(
-    where: str, password_file: Path | None, everything: bool, forget_earlier: bool, moved_from: tuple[Path, ...]
+    repository: str, password_file: Path | None, everything: bool, forget_earlier: bool, moved_from: tuple[Path, ...]
 ) -> None:
     """Add an encrypted snapshot of the project to the folder WHERE, by restic.
 
@@ -158,18 +158,18 @@ def backup(
     """
     from cortex_pipelines.projects.backups import back_up
 
-    back_up(current_project(), where, password_file, everything, forget_earlier, moved_from)
+    back_up(current_project(), repository, password_file, everything, forget_earlier, moved_from)
     say("backed up, without .cortex/keys: keep these, and the password, at another place")
 
 
 @click.command(epilog="Example: cortex restore /mnt/backup/shop shop")
-@click.argument("where")
+@click.argument("repository", metavar="WHERE")
 @click.argument("into", type=PATH)
 @_PASSWORD
 @click.option("--path", type=PATH, help="Folder that was backed up; needed where WHERE holds backups of several.")
-def restore(where: str, into: Path, password_file: Path | None, path: Path | None) -> None:
+def restore(repository: str, into: Path, password_file: Path | None, path: Path | None) -> None:
     """Restore the last snapshot in WHERE to the empty folder INTO."""
     from cortex_pipelines.projects.backups import restore as bring_back
 
-    bring_back(where, into, password_file, path)
+    bring_back(repository, into, password_file, path)
     say(f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is missing")

@@ -146,13 +146,13 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
 
 def _decision_words(decision: Mapping[str, Any]) -> str:
     """Who takes a task, how sure that is, who is next, and why, in a sentence."""
-    master, others = decision["master"], decision["alternatives"]
+    master, alternatives = decision["master"], decision["alternatives"]
     if master is None:
         return "nobody is named: no keyword of the rules fits; a person decides"
-    runner_up = f"; next is {others[0]['master']}, {others[0]['probability']:.1%}" if others else ""
-    asked = ", which is too little: a person decides" if decision["abstained"] else ""
+    runner_up = f"; next is {alternatives[0]['master']}, {alternatives[0]['probability']:.1%}" if alternatives else ""
+    abstention = ", which is too little: a person decides" if decision["abstained"] else ""
     like = f"; most like “{decision['evidence'][0]['text'][:80]}”" if decision["evidence"] else ""
-    return f"{master}, {decision['confidence']:.0%} sure{asked}{runner_up}{like}"
+    return f"{master}, {decision['confidence']:.0%} sure{abstention}{runner_up}{like}"
 
 
 _CHANCES = ("p_value", "p_loss", "p_corrected")
@@ -168,7 +168,7 @@ def router() -> None:
 @MAP
 @KEEP_RARE
 @click.option("--out", required=True, type=PATH, help="Folder for the router.")
-def train(logs: Path, given: str | None, keep_rare: bool, out: Path) -> None:
+def train(logs: Path, facts: str | None, keep_rare: bool, out: Path) -> None:
     """Train on all logs under LOGS and write a folder for `cortex route --model`.
 
     The logs are read as `cortex logs` shows. All shares are of tasks that the model had not seen.
@@ -177,7 +177,7 @@ def train(logs: Path, given: str | None, keep_rare: bool, out: Path) -> None:
     from cortex_pipelines.routing.dataset.accounting import account
     from cortex_pipelines.routing.router_from_logs import open_training_logs, train_on_opened
 
-    parameters, mapping = load_parameters(), mapping_of(given)
+    parameters, mapping = load_parameters(), mapping_of(facts)
     opened = open_training_logs(logs, parameters, mapping)
     accounting = account(opened.events, opened.unread, keep_rare)
     print_mapping(opened, mapping)
@@ -188,8 +188,10 @@ def train(logs: Path, given: str | None, keep_rare: bool, out: Path) -> None:
     click.echo(f"{'master':<{width}} tasks precision recall  takes its tasks for")
     for score in trained.held_out.masters:
         precision = "" if score.precision is None else f"{100 * score.precision:.0f} %"
-        others = ", ".join(f"{master} {count}" for master, count in score.taken_for)
-        click.echo(f"{score.master:<{width}} {score.tasks:>5} {precision:>9} {100 * score.recall:>4.0f} %  {others}")
+        confusions = ", ".join(f"{master} {count}" for master, count in score.taken_for)
+        click.echo(
+            f"{score.master:<{width}} {score.tasks:>5} {precision:>9} {100 * score.recall:>4.0f} %  {confusions}"
+        )
     click.echo(
         f"\n{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
         "  p        p(loss)  p(Holm)  adopted"

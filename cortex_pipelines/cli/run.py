@@ -46,7 +46,7 @@ def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
 
 
 @contextmanager
-def _counted(project: "Project", partition: str | None, among: Collection[str]) -> "Iterator[Steps]":
+def _counting_steps(project: "Project", partition: str | None, among: Collection[str]) -> "Iterator[Steps]":
     """Count the steps of a run; Ctrl-C and SIGTERM say how many were built."""
     from cortex_pipelines.orchestration.planning import base_refusals, plan_stages
     from cortex_pipelines.progress import Steps
@@ -58,7 +58,7 @@ def _counted(project: "Project", partition: str | None, among: Collection[str]) 
         with Steps({step.address: step.seconds for step in planned}) as steps, ending_on_interrupt():
             yield steps
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; {steps.done} of {steps.total} built; run again to continue") from None
+        raise KeyboardInterrupt(f"stopped; {steps.completed} of {steps.total} built; run again to continue") from None
 
 
 def _refuse(sentences: Iterable[str]) -> None:
@@ -104,14 +104,20 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
     among = set(assets) or _buildable_assets(project)
     if upstream:
         among = project.graph.upstream(among)
-    with _counted(project, partition, among) as steps:
+    with _counting_steps(project, partition, among) as steps:
         if upstream or not assets:
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
         else:
             outcome = _run_named(project, definitions, instance, assets, partition)
-    unchanged = sum(name in among for name, _ in stages_of(project, partition)) - steps.done - len(outcome.failed)
+    unchanged = sum(name in among for name, _ in stages_of(project, partition)) - steps.completed - len(outcome.failed)
     fresh = f"; {unchanged} unchanged" if unchanged > 0 else ""
-    say(f"{steps.done} made{fresh}" if steps.done else "nothing is stale" if not outcome.failed else "nothing made")
+    say(
+        f"{steps.completed} made{fresh}"
+        if steps.completed
+        else "nothing is stale"
+        if not outcome.failed
+        else "nothing made"
+    )
     _report_outcome(outcome, project)
 
 

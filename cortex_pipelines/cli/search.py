@@ -241,17 +241,20 @@ def _edit(result: "SearchHit", folder: Path | None, project: str | None) -> None
         opened = current_project()
         name, _, path = (project, "", path) if project else path.partition("/")
         sources = opened.effective.parameters.projects[name].sources
-        places = [str(value) for source in sources for value in source.declaration.values()]
-        folder = next((opened.root / place for place in places if (opened.root / place / path).is_file()), None)
+        declared_paths = [str(value) for source in sources for value in source.declaration.values()]
+        folder = next(
+            (opened.root / path_value for path_value in declared_paths if (opened.root / path_value / path).is_file()),
+            None,
+        )
     if folder is None or not (folder / path).is_file():
         raise click.ClickException(f"{result.path} is in no folder here; its text is in the project's data")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    place = f"{folder / path}:{result.start_line}"
+    location = f"{folder / path}:{result.start_line}"
     name = Path(shlex.split(editor)[0]).name
-    at = ["--goto", place] if name in ("code", "codium", "cursor") else [place]
+    arguments = ["--goto", location] if name in ("code", "codium", "cursor") else [location]
     if name in ("vi", "vim", "nvim", "nano", "emacs", "emacsclient", "micro", "kak"):
-        at = [f"+{result.start_line}", str(folder / path)]
-    subprocess.run([*shlex.split(editor), *at], check=False)  # nosec B603: the person's own editor
+        arguments = [f"+{result.start_line}", str(folder / path)]
+    subprocess.run([*shlex.split(editor), *arguments], check=False)  # nosec B603: the person's own editor
 
 
 @click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')

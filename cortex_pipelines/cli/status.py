@@ -159,27 +159,27 @@ def summary() -> None:
         click.echo("No model is evaluated yet: `cortex run` makes what is missing.")
         return
     click.echo("In brackets: 95 % intervals. An interval that includes 0 shows no difference.")
-    adapters = [found for name in project.partitions if (found := outcome(project, name))]
-    for found in adapters:
-        _print_outcome(found)
+    adapters = [result for name in project.partitions if (result := outcome(project, name))]
+    for result in adapters:
+        _print_outcome(result)
     if adapters:
         click.echo("\nNext: `cortex serve` answers on port 8008, its page shows base and adapter side by side;")
         click.echo("`cortex releases` has every model and its champion, `cortex status` every output and its version.")
 
 
-def _print_outcome(found: "Outcome") -> None:
+def _print_outcome(result: "Outcome") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    for answer in found.answers:
+    for answer in result.answers:
         title = Text(f"\n{answer.path}, held out:\n{answer.prompt}")
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="")
         for head in ("without the adapter", "with it", "in the repository"):
             table.add_column(head, overflow="fold", ratio=1)
         table.add_row(*map(Text, (answer.base, answer.adapter, answer.expected)))
         Console().print(table)
-    if found.gain:
-        click.echo(f"{found.project}: bits per byte saved on held-out completions, over the base: {found.gain}")
-    click.echo(f"{found.project}: {found.served}")
+    if result.gain:
+        click.echo(f"{result.project}: bits per byte saved on held-out completions, over the base: {result.gain}")
+    click.echo(f"{result.project}: {result.served}")

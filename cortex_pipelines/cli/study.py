@@ -30,6 +30,7 @@ def study() -> None:
 @click.option("--questions", type=click.IntRange(min=0), default=100, help="Of each of three kinds.")
 @click.option(
     "--shown",
+    "context_questions",
     type=click.IntRange(min=0),
     default=40,
     help="Of each kind also with similar code; one costs as much as six without.",
@@ -42,7 +43,7 @@ def adapters(
     tokens: tuple[int, ...],
     items: int,
     questions: int,
-    shown: int,
+    context_questions: int,
     precision: str | None,
 ) -> None:
     """Train and evaluate an adapter for each of several public projects in FOLDER.
@@ -57,7 +58,7 @@ def adapters(
     from cortex_pipelines.orchestration.adapter_study.results import read_recorded_results
     from cortex_pipelines.orchestration.adapter_study.study_project import create_study, run_study
 
-    sizes = {"items": items, "choices": questions, "retrieved_choices": shown}
+    sizes = {"items": items, "choices": questions, "retrieved_choices": context_questions}
     if (folder / "params.yaml").exists():  # the defaults are those of a study that begins
         source = click.get_current_context().get_parameter_source
         sizes = {key: sizes[key] for key, option in _SIZES.items() if source(option) is ParameterSource.COMMANDLINE}

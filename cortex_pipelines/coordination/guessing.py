@@ -46,9 +46,9 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
         "uuid run_id incident_id reference ref record_id issue task_number #",
     ),
 }
-"""Usual names of each fact, the more telling ones first."""
+"""Usual names of each fact, the most specific first."""
 _NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "value", "summary", "title", "username"})
-"""Last parts of a nested key that name what the part before says: ``assignee.login``."""
+"""Last parts of a nested key that add nothing to the part before: ``assignee.login``."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Guess:
-    """``mapping`` is what was given or is clear; ``open`` are the facts with several keys to choose from."""
+    """``mapping`` has explicit and unambiguous keys; ``open`` has the facts with several candidate keys."""
 
     mapping: Mapping[Fact, str]
     open: Mapping[Fact, Sequence[str]]
     columns: Mapping[str, Column]
 
-    def question(self, fact: Fact, shown: Callable[[str], str]) -> str:
-        """Names the keys with three values each, as they may be shown."""
-        keys = [f"{key!r} ({_sample(self.columns[key], shown)})" for key in self.open[fact]]
+    def question(self, fact: Fact, render: Callable[[str], str]) -> str:
+        """Names the candidate keys with three redacted values each."""
+        keys = [f"{key!r} ({_sample(self.columns[key], render)})" for key in self.open[fact]]
         choices = " or ".join(f"--map {fact}={_quoted(key)}" for key in self.open[fact])
         return f"which is the {fact}: {', '.join(keys[:-1])} or {keys[-1]}? Say {choices}"
 
@@ -93,8 +93,8 @@ def _quoted(key: str) -> str:
     return f'"{key}"' if re.search(r"[^\w.-]", key) else key
 
 
-def _sample(column: Column, shown: Callable[[str], str]) -> str:
-    first = [shown(value) for value in list(dict.fromkeys(str(value)[:30] for value in column.filled))[:3]]
+def _sample(column: Column, render: Callable[[str], str]) -> str:
+    first = [render(value) for value in list(dict.fromkeys(str(value)[:30] for value in column.filled))[:3]]
     return f"{column.different} different: {', '.join(first)}"
 
 
@@ -104,16 +104,16 @@ def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     return {name: Column(name, [record.get(name) for record in flat]) for name in names}
 
 
-def guess_mapping(records: Sequence[Mapping[str, Any]], given: Mapping[Fact, str]) -> Guess:
-    """``given`` facts stand (an empty key leaves a fact out); task and master are chosen before the others."""
+def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str]) -> Guess:
+    """``explicit`` facts stand (an empty key leaves a fact out); task and master are chosen before the others."""
     columns = columns_of(records)
-    mapping = dict(given)
+    mapping = dict(explicit)
     choices: dict[Fact, Sequence[str]] = {}
     for fact in FACTS:
-        if fact in given:
+        if fact in explicit:
             continue
-        taken = set(mapping.values())
-        best = _best(fact, [column for name, column in columns.items() if name not in taken])
+        used_keys = set(mapping.values())
+        best = _best(fact, [column for name, column in columns.items() if name not in used_keys])
         if len(best) == 1:
             mapping[fact] = best[0]
         elif best:
@@ -135,9 +135,9 @@ def _best(fact: Fact, columns: Sequence[Column]) -> list[str]:
         }
     top = max(scores.values(), default=0.0)
     best = [column for column in columns if top > 0 and scores.get(column.name) == top]
-    # keys whose values stand for each other say the same; the first of them will do
-    same = {b.name for a, b in combinations(best, 2) if _one_to_one(a, b)}
-    best = [column for column in best if column.name not in same]
+    # of keys whose values map one to one, the first is enough
+    duplicates = {b.name for a, b in combinations(best, 2) if _one_to_one(a, b)}
+    best = [column for column in best if column.name not in duplicates]
     if fact in ("task", "master"):
         return [column.name for column in best]
     return [max(best, key=lambda column: len(column.filled)).name] if best else []
@@ -195,25 +195,25 @@ def _is_outcome(value: Any) -> bool:
 
 
 def parse_map(text: str) -> dict[Fact, str]:
-    """``task=summary,master=agent``; an empty key leaves the fact out. Raises ``ValueError`` in words."""
+    """``task=summary,master=agent``; an empty key leaves the fact out. ValueError has a sentence."""
     mapping: dict[Fact, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, key = (piece.strip() for piece in part.partition("="))
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, key = map(str.strip, part.partition("="))
         fact = next((fact for fact in FACTS if fact == name), None)
         if fact is None or not equals:
-            near = difflib.get_close_matches(name, FACTS, 1, 0.5)
-            meant = f"; did you mean {near[0]}={key or '…'}?" if near else ""
-            raise ValueError(f"--map {part}: write FACT=KEY, with a fact of {', '.join(FACTS)}{meant}")
+            matches = difflib.get_close_matches(name, FACTS, 1, 0.5)
+            hint = f"; did you mean {matches[0]}={key or '…'}?" if matches else ""
+            raise ValueError(f"--map {part}: write FACT=KEY, with a fact of {', '.join(FACTS)}{hint}")
         mapping[fact] = key
     return mapping
 
 
 def unknown_key(mapping: Mapping[Fact, str], columns: Mapping[str, Column]) -> str | None:
-    """What to say of the first key that no record has."""
+    """Error message for the first key that no record has, or None."""
     for fact, key in mapping.items():
         if key and key not in columns:
             nested = [name for name in columns if name.endswith(f".{key}")]
-            near = difflib.get_close_matches(key, columns, 1, 0.5) or nested
-            meant = f"; did you mean {fact}={near[0]}?" if near else "."
-            return f"--map {fact}={key}: no record has that key{meant} The keys are {', '.join(sorted(columns)[:40])}"
+            matches = difflib.get_close_matches(key, columns, 1, 0.5) or nested
+            hint = f"; did you mean {fact}={matches[0]}?" if matches else "."
+            return f"--map {fact}={key}: no record has that key{hint} The keys are {', '.join(sorted(columns)[:40])}"
     return None

@@ -62,28 +62,28 @@ class OwnLogs:
     redact: RecordRedactor
 
     def questions(self) -> list[str]:
-        """What must be said before the logs can train a router."""
+        """Questions to answer before the logs can train a router."""
         if self.guess is None:
             return []
         if not self.guess.columns and any(file.rejected for file in self.files):
             return ["no record could be read: see the reasons that `cortex logs` gives"]
-        asked = [self.guess.question(fact, self._shown) for fact in self.guess.open]
+        questions = [self.guess.question(fact, self._redacted) for fact in self.guess.open]
         for fact in ("task", "master"):
             if fact not in self.guess.mapping and fact not in self.guess.open and self.guess.columns:
                 keys = ", ".join(sorted(self.guess.columns)[:40])
-                asked.append(f"no key looks like the {fact}; the keys are {keys}. Say --map {fact}=KEY")
-        return asked
+                questions.append(f"no key looks like the {fact}; the keys are {keys}. Say --map {fact}=KEY")
+        return questions
 
-    def _shown(self, value: str) -> str:
+    def _redacted(self, value: str) -> str:
         return str(self.redact({"value": value}).value["value"])
 
 
 def open_logs(
-    path: Path, settings: CoordinationSettings, privacy: PrivacySettings, given: Mapping[Fact, str] | None = None
+    path: Path, settings: CoordinationSettings, privacy: PrivacySettings, explicit: Mapping[Fact, str] | None = None
 ) -> OwnLogs:
-    """Logs of a folder, or one log, by the mapping that is ``given`` or set, else by their own names or a guess.
+    """Logs of a folder, or one log, by the ``explicit`` or configured mapping, else by native names or a guess.
 
-    Raises ``CoordinationError``: no such folder, a file that is no log, or a mapping to a key that no record has.
+    Raises ``CoordinationError``: missing folder, a file that is not a log, or a mapping to a key that no record has.
     """
     if not path.exists():
         raise CoordinationError(f"coordination logs: no folder or file {path}")
@@ -95,7 +95,7 @@ def open_logs(
         contents = {file.relative_to(folder).as_posix(): file.read_bytes() for file in paths}
     except OSError as error:
         raise CoordinationError(f"{error.filename} cannot be read ({error.strerror})") from error
-    guess = _guess(contents, settings, given or {})
+    guess = _guess(contents, settings, explicit or {})
     mapping = guess.mapping if guess else {}
     native = {file.relative_to(folder).as_posix() for file in log_files(folder)}
     if guess is None:
@@ -109,22 +109,24 @@ def open_logs(
         text = log_lines(name, data, mapping) if mapping or name in native else b""
         parts.append(reader.read(name, text).frames)
         numbers = LineNumbers(text)
-        lines |= {place: numbers.line_of(place[1]) for place in parts[-1][0].select("file", "byte_offset").rows()}
+        lines |= {
+            position: numbers.line_of(position[1]) for position in parts[-1][0].select("file", "byte_offset").rows()
+        }
         files.append(_summary(name, text, data if guess else None, mapping, settings, redact, event_ids))
     events, _, _, unread = join_frames(parts)
     read = {folder / name for name in contents}
-    others = [file for file in folder.rglob("*") if file.is_file() and file not in read] if path.is_dir() else []
-    return OwnLogs(files, events, unread, lines, guess, sorted(file.name for file in others), redact)
+    other_files = [file for file in folder.rglob("*") if file.is_file() and file not in read] if path.is_dir() else []
+    return OwnLogs(files, events, unread, lines, guess, sorted(file.name for file in other_files), redact)
 
 
-def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, given: Mapping[Fact, str]) -> Guess | None:
+def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explicit: Mapping[Fact, str]) -> Guess | None:
     records = {
         name: [record for _, record in read_records(name, data).records]
         for name, data in contents.items()
         if Path(name).name != RULES_FILE
     }
     every = [record for file_records in records.values() for record in file_records]
-    if settings.map and not given:
+    if settings.map and not explicit:
         return Guess(settings.map, {}, columns_of(every))
     is_native = any(
         native_task(record)
@@ -132,12 +134,16 @@ def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, given:
         if name.endswith(NATIVE_ENDINGS)
         for record in file_records
     )
-    if is_native and not given:
+    if is_native and not explicit:
         return None
     share = max(_FEWEST_SEEN, SEEN // max(1, len(records)))
-    if wrong := unknown_key(given, columns_of([r for rs in records.values() for r in rs[:share]])) if every else None:
+    if (
+        wrong := unknown_key(explicit, columns_of([r for rs in records.values() for r in rs[:share]]))
+        if every
+        else None
+    ):
         raise CoordinationError(wrong)
-    return guess_mapping(_largest_form(records), given)
+    return guess_mapping(_largest_form(records), explicit)
 
 
 def _largest_form(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
@@ -146,8 +152,8 @@ def _largest_form(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Ma
     if not keys:
         return []
     largest = max(keys, key=lambda name: len(records[name]))
-    alike = [name for name, names in keys.items() if 2 * len(names & keys[largest]) >= len(names | keys[largest])]
-    return [record for name in alike for record in records[name]]
+    similar = [name for name, names in keys.items() if 2 * len(names & keys[largest]) >= len(names | keys[largest])]
+    return [record for name in similar for record in records[name]]
 
 
 def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
@@ -218,6 +224,6 @@ def _refused(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> list[d
     refused = list(read.refused)
     if mapping and not name.endswith(NATIVE_ENDINGS):
         keys = " nor ".join(mapping[fact] for fact in ("task", "master") if fact in mapping)
-        others = [line for line, record in read.records if mapped_record(record, mapping) is None]
-        refused += [(line, f"it has neither {keys}") for line in others]
+        incomplete = [line for line, record in read.records if mapped_record(record, mapping) is None]
+        refused += [(line, f"it has neither {keys}") for line in incomplete]
     return [{"line": line, "reason": reason} for line, reason in sorted(refused)]

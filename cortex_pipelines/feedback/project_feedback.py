@@ -70,7 +70,7 @@ def import_file(
     privacy: PrivacySettings,
     project: str | None,
     summary: ImportSummary,
-    now: datetime,
+    received_at: datetime,
 ) -> Iterator[RejectedLine]:
     """Import a file; yields the lines that were refused while it goes. FeedbackError if it does not exist.
 
@@ -90,7 +90,7 @@ def import_file(
                 if not settings.consent:
                     raise EventError("no project has consented; feedback.consent in params.yaml names them")
                 for event in of_line:
-                    _require_allowed(event, settings, privacy, now)
+                    _require_allowed(event, settings, privacy, received_at)
                 records = (event.model_dump(mode="json", exclude_defaults=True) for event in of_line)
                 events += [parse_event(redact(record).value) for record in records]
                 summary.taken += 1
@@ -101,12 +101,14 @@ def import_file(
                 is_listed = reason in summary.refused or len(summary.refused) < _REASONS
                 summary.refused[reason if is_listed else "other reasons"] += 1
                 yield RejectedLine(path.name, number, reason)
-        new = store.add(events, now)
+        new = store.add(events, received_at)
         summary.new += new
         summary.repeated += len(events) - new
 
 
-def _require_allowed(event: FeedbackEvent, settings: FeedbackSettings, privacy: PrivacySettings, now: datetime) -> None:
+def _require_allowed(
+    event: FeedbackEvent, settings: FeedbackSettings, privacy: PrivacySettings, received_at: datetime
+) -> None:
     """Raises EventError: the event may not be kept."""
     if is_forgotten_event(privacy, event.project, event.path, event.unit):
         raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
@@ -114,9 +116,9 @@ def _require_allowed(event: FeedbackEvent, settings: FeedbackSettings, privacy: 
         raise EventError(
             f"project {event.project} has not consented; feedback.consent in params.yaml names those that have"
         )
-    if event.at is not None and event.at > now + _AHEAD:
+    if event.at is not None and event.at > received_at + _AHEAD:
         raise EventError("lies more than a day in the future; a clock is wrong")
-    if event.at is not None and event.at < oldest_kept(now, settings.keep_days):
+    if event.at is not None and event.at < oldest_kept(received_at, settings.keep_days):
         raise EventError(f"is older than feedback.keep_days ({settings.keep_days})")
 
 

@@ -86,24 +86,19 @@ def read_base(folder: Path) -> BaseFiles | None:
     return BaseFiles(family, config, shape, frozenset(added), template, str(end))
 
 
-def refusals(
-    base: BaseFiles, settings: AdapterSettings, engine: str, machine: Machine, where: str = "adapters"
-) -> Iterator[str]:
-    """Why a base cannot be trained by these settings on this machine, or served by the engine.
-
-    ``where``: the section in params.yaml.
-    """
+def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: Machine) -> Iterator[str]:
+    """Why a base cannot be trained by these settings on this machine, or served by the engine."""
     names = settings.target_modules
     unknown = set() if isinstance(names, str) else {name for name in names if name not in base.family.targets}
     if unknown:
         yield (
-            f"{where}.target_modules: bases of the family {base.family.name} have no {', '.join(sorted(unknown))}; "
+            f"adapters.target_modules: bases of the family {base.family.name} have no {', '.join(sorted(unknown))}; "
             f"there is: all-linear, or of {', '.join(base.family.targets)}"
         )
     if settings.precision == "bf16" and not machine.bf16:
-        yield f"{where}.precision is bf16, for which this processor has no instructions; set it to auto or fp32"
+        yield "adapters.precision is bf16, for which this processor has no instructions; set it to auto or fp32"
     if settings.precision == "fp16" and not machine.gpu_memory:
-        yield f"{where}.precision is fp16, which is for GPUs, and there is none; set it to auto or fp32"
+        yield "adapters.precision is fp16, which needs a GPU, and this machine has none; set it to auto or fp32"
     half = settings.precision in ("bf16", "fp16") or (settings.precision == "auto" and machine.bf16)
     needed = memory.training(
         base.shape,
@@ -115,7 +110,7 @@ def refusals(
     if needed > machine.training_memory:
         yield (
             f"training takes some {needed / 1e9:.1f} GB and this machine has {machine.training_memory / 1e9:.1f}: set "
-            f"{where}.activation_checkpointing, a smaller max_length or quantisation: nf4, or choose a smaller base "
+            f"adapters.activation_checkpointing, a smaller max_length or quantisation: nf4, or choose a smaller base "
             "(`cortex models recommend`)"
         )
     if engine == "llama" and (refusal := base.family.export_refusal(base.config)):
@@ -141,8 +136,8 @@ def _check_gguf(folder: Path) -> None:
     if not files:
         raise BaseError(f"{folder} has neither a config.json nor a GGUF file; name the folder of a model")
     kind = _gguf_architecture(files[0])
-    known = {family.gguf.architecture.lower() for family in families().values() if family.gguf}
-    if kind and kind not in known:
+    architectures = {family.gguf.architecture.lower() for family in families().values() if family.gguf}
+    if kind and kind not in architectures:
         raise BaseError(f"{files[0].name} is of the architecture {kind}, which no family has; {_ANOTHER}")
 
 

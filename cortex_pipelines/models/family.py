@@ -124,8 +124,8 @@ def family_of(config: Mapping[str, Any], tokens: Collection[str] = ()) -> Family
 def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Parameters of the rotary embeddings; where kinds of layers differ, those of layers that see all of the text."""
     rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    found = rope.get("full_attention", rope)
-    return {**found, "rope_type": found.get("rope_type") or found.get("type") or "default"}
+    layer_rope = rope.get("full_attention", rope)
+    return {**layer_rope, "rope_type": layer_rope.get("rope_type") or layer_rope.get("type") or "default"}
 
 
 def activation_of(config: Mapping[str, Any]) -> str:

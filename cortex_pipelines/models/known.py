@@ -115,7 +115,7 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
 
     The demonstration base comes last.
     """
-    found: list[tuple[KnownBase, Width, float, float, int]] = []
+    candidates: list[tuple[KnownBase, Width, float, float, int]] = []
     for base in known_bases():
         useful = base.code and base.licence in _FREE and not base.family.refusal
         if not (useful or base.demonstration) or base.family.export_refusal(base.config):
@@ -126,10 +126,10 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
             served = memory.serving(base.shape, "fp32" if width == "fp32" else "bf16", context=context)
             fits = max(trained, served) <= _USABLE * machine.training_memory
             if fits and (base.demonstration or minutes(base.shape, machine) <= _PATIENCE):
-                found.append((base, width, trained, served, context))
+                candidates.append((base, width, trained, served, context))
                 break
-    found.sort(key=lambda each: (each[0].demonstration, -each[0].shape.weights))
-    for base, width, trained, served, context in found:
+    candidates.sort(key=lambda each: (each[0].demonstration, -each[0].shape.weights))
+    for base, width, trained, served, context in candidates:
         yield {
             "name": base.name,
             "family": base.family.name,

@@ -17,7 +17,7 @@ class RetrainingDecision:
     retrain: bool
     reasons: tuple[str, ...]
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         return f"{'train' if self.retrain else 'rest'}: {'; '.join(self.reasons)}"
 
 
@@ -41,7 +41,7 @@ def last_decisions(root: Path) -> list[str]:
             continue  # a kill left half of it
         latest[line["model"]] = line
     return [
-        f"{name}: {RetrainingDecision(line['retrain'], tuple(line['reasons'])).in_words()} ({line['by']}, {line['at']})"
+        f"{name}: {RetrainingDecision(line['retrain'], tuple(line['reasons'])).describe()} ({line['by']}, {line['at']})"
         for name, line in sorted(latest.items())
     ]
 
@@ -97,10 +97,10 @@ def should_retrain(inputs: RetrainingInputs, rule: RetrainingRule, most_minutes:
 
 def _reasons(inputs: RetrainingInputs, rule: RetrainingRule) -> tuple[str, ...]:
     if not inputs.trained:
-        return ("there is no model yet",)
+        return ("no model yet",)
     reasons = []
     if not inputs.champion:
-        reasons.append("there is no champion yet, and something is new")
+        reasons.append("no champion yet, and something is new")
     if inputs.forgotten:
         reasons.append("something that it was made from is to be forgotten")
     if inputs.settings:

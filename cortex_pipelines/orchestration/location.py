@@ -140,8 +140,8 @@ and a router of tasks. Every version is DVC's: `cortex run`, `dvc repro` and *Ma
 datasets, adapters, evaluation, release; coordination and routing for the router; feedback and monitoring for both;
 yaml_parameters are the sections of params.yaml.
 
-**Jobs**: this one makes a project anew; `nightly` moves the pins, makes what is stale and promotes what passes
-its gate. Its schedules are off until you start them.
+**Jobs**: this one makes every output of a project; `nightly` moves the pins, makes what is stale and promotes what
+passes its gate. Its schedules are off until you start them.
 
 **Look at** `report` in the metadata of an evaluation or a release for what a model is worth, `mlflow/run` for its
 run, and the *Checks* tab for what its tables promise.

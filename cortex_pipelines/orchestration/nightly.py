@@ -22,7 +22,7 @@ from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, run_step, told
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, reported_errors, run_step
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dagster.staleness import Staleness, observe_pins
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
@@ -103,7 +103,7 @@ class NightlyContext:
                     continue  # trained by the run that this one resumes
                 decision = ANYWAY if OVERRIDE_TAG.items() <= tags else decide(project, model, occasion)
                 log_decision(project.root, model.name, decision, occasion)
-                context.log.info(f"{model.name}: {decision.in_words()}")
+                context.log.info(f"{model.name}: {decision.describe()}")
                 self._decisions[key] = decision
             if not self._decisions[key].retrain:
                 return self._decisions[key]
@@ -152,7 +152,7 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
 
     @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
     def pins_op(context: dg.OpExecutionContext) -> Iterator[Any]:
-        with told(context):
+        with reported_errors(context):
             changed_pins = update_pins(project.root)
         context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
         yield dg.Output(None, metadata={"pins moved": ", ".join(changed_pins) or "none"})
@@ -217,7 +217,7 @@ def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:
         out={"projects": dg.DynamicOut(RetrainingJob), "shared": dg.Out(RetrainingJob)},
     )
     def op(context: dg.OpExecutionContext) -> Iterator[Any]:
-        with told(context):
+        with reported_errors(context):
             project, _ = nightly.open_project(context)
             outdated = plan_retraining(project, dvc_views(project))
         awaiting_promotion = {
@@ -245,7 +245,7 @@ def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> d
         metadata: dict[str, Any] = {"made": False}
         if asset.name in todo.names:
             if decision := nightly.decision_to_skip(context, asset.name, todo.project):
-                reasons = {"retraining": decision.in_words()}
+                reasons = {"retraining": decision.describe()}
                 yield dg.AssetObservation(asset.name, partition=todo.project, metadata=reasons)
                 metadata |= reasons
             else:
@@ -271,7 +271,7 @@ def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) ->
     def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
         project, _ = nightly.open_project(context)
         model = ReleasedModel(str(asset.registers), todo.project)
-        with told(context):
+        with reported_errors(context):
             entries = promote_passed(project, REASON, deployment(project, {}), context.log.info, models=[model])
         for entry in entries:
             context.log.info(entry.describe())

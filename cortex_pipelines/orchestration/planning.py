@@ -176,8 +176,8 @@ def base_refusals(project: Project, planned: Iterable[str], *, missing: bool) ->
         return
     if base is not None:
         sections: list[Any] = [project.effective.section("adapters", part) for part in sorted(parts, key=str)]
-        found = (refusals(base, settings, params.serving.engine, machine) for settings in sections)
-        yield from dict.fromkeys(sentence for sentences in found for sentence in sentences)
+        refusal_lists = (refusals(base, settings, params.serving.engine, machine) for settings in sections)
+        yield from dict.fromkeys(sentence for sentences in refusal_lists for sentence in sentences)
 
 
 def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:

@@ -140,7 +140,7 @@ def describe_plan(project: Project, models: Sequence[ReleasedModel], anyway: boo
     outdated = plan_retraining(project, dvc_views(project))
     for model in models:
         decision = _decision(project, model, anyway, model.asset in outdated[model.partition])
-        yield f"{model.name}: {decision.in_words()}"
+        yield f"{model.name}: {decision.describe()}"
         for watch in project.graph.order:
             part = model.partition if watch.partitioned else None
             if watch.watches == model.asset and watch.name in outdated[part]:
@@ -162,7 +162,7 @@ def retrain(
     stale = plan_retraining(project, dvc_views(project))
     for model in models:
         decision = _decision(project, model, anyway, model.asset in stale[model.partition])
-        report(f"{model.name}: {decision.in_words()}")
+        report(f"{model.name}: {decision.describe()}")
         selected = project.graph.downstream([model.asset]) & set(among)
         if decision != FRESH:
             log_decision(project.root, model.name, decision, "person")

@@ -74,9 +74,9 @@ def describe_project(root: Path, name: str) -> AddedProject:
     commits = 0
     for source, pin in matching_pins(ProjectSource(settings, tuple(pins)), name):
         opened = open_source(source, pin, settings.ingestion or params.ingestion, root)
-        listed = [entry for entry in opened.entries() if isinstance(entry, FileRef)]
-        files += listed
-        licences |= dict.fromkeys(_licences(opened, listed))
+        source_files = [entry for entry in opened.entries() if isinstance(entry, FileRef)]
+        files += source_files
+        licences |= dict.fromkeys(_licences(opened, source_files))
         commits += int(pin.get("commits", 0))
     languages = Counter(language_of(file.path, "") for file in files)
     parsed = {language: count for language, count in languages.items() if language and language in PARSED}
@@ -115,9 +115,9 @@ def _licences(opened: OpenSource, files: Sequence[FileRef]) -> list[str]:
     """Licences that the files at the top say, by their texts or else by what the manifests declare."""
     top = min((file.path.count("/") for file in files), default=0)
     at_top = [file for file in files if file.path.count("/") == top and file.size < 200_000]
-    named = [file for file in at_top if Path(file.path).name.lower().startswith(_LICENCE_NAMES)]
+    licence_files = [file for file in at_top if Path(file.path).name.lower().startswith(_LICENCE_NAMES)]
     manifests = [file for file in at_top if Path(file.path).name in _MANIFESTS]
-    texts = {file.path: file.data.decode(errors="replace") for file in opened.files([*named, *manifests])}
-    by_text = [licence_of_text(texts[file.path]) for file in named if file.path in texts]
+    texts = {file.path: file.data.decode(errors="replace") for file in opened.files([*licence_files, *manifests])}
+    by_text = [licence_of_text(texts[file.path]) for file in licence_files if file.path in texts]
     declared = [declared_licence(file.path, texts[file.path]) for file in manifests if file.path in texts]
     return sorted({licence for licence in by_text if licence} or {licence for licence in declared if licence})

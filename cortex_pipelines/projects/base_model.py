@@ -24,13 +24,13 @@ def base_source(name: str, root: Path, revision: str = "main") -> ModelSource:
         return ModelSource(directory=str(absolute.relative_to(top) if inside else absolute))
     if "==" in name:
         return ModelSource(wheel=name)
-    known = {base.name.rpartition("/")[2].lower(): base.name for base in known_bases()}
-    name = known.get(name.lower(), name)
+    names = {base.name.rpartition("/")[2].lower(): base.name for base in known_bases()}
+    name = names.get(name.lower(), name)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return ModelSource(hub=name, revision=revision)
-    close = get_close_matches(name.lower(), known, n=1)
-    hint = f"; did you mean {known[close[0]]}?" if close else "; `cortex models` lists some"
-    raise BaseError(f"{name} is no folder, no wheel (NAME==VERSION) and no model of the hub (OWNER/NAME){hint}")
+    close = get_close_matches(name.lower(), names, n=1)
+    hint = f"; did you mean {names[close[0]]}?" if close else "; `cortex models` lists some"
+    raise BaseError(f"{name} is neither a folder nor a wheel (NAME==VERSION) nor a model of the hub (OWNER/NAME){hint}")
 
 
 def read_pinned(pinned: PinnedModel, root: Path, *, convert: bool = False) -> BaseFiles | None:

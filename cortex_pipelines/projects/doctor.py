@@ -46,8 +46,8 @@ def check_machine(root: Path | None) -> Iterator[CheckResult]:
     if root is not None:
         yield from _check_project(root)
     free = shutil.disk_usage(root or Path.cwd()).free / 2**30
-    enough = f"free {_ENOUGH_DISK} GiB for caches and models"
-    yield CheckResult("free disk", free > _ENOUGH_DISK, f"{free:.1f} GiB", enough, needed=free < 1)
+    remedy = f"free {_ENOUGH_DISK} GiB for caches and models"
+    yield CheckResult("free disk", free > _ENOUGH_DISK, f"{free:.1f} GiB", remedy, needed=free < 1)
     yield _sandbox()
     yield gateway_packages()
     restic = shutil.which("restic")
@@ -114,9 +114,9 @@ def _packages(root: Path) -> Iterator[CheckResult]:
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text("utf-8"), re.MULTILINE)
     installed = found_versions()
     mismatches = [
-        f"{name} {there} (pinned {version})"
+        f"{name} {found_version} (pinned {version})"
         for name, version in pinned  # one that is not there is for tests only, or for another platform
-        if (there := installed.get(canonicalize_name(name), version)).partition("+")[0] != version
+        if (found_version := installed.get(canonicalize_name(name), version)).partition("+")[0] != version
     ]
     yield CheckResult(
         "packages as pinned",

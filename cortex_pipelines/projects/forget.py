@@ -174,8 +174,8 @@ def mark_models(project: Project, models: Iterable[TrainedModel], by: str, times
         client.set_model_version_tag(model.name, model.number, FORGOTTEN_TAG, ",".join(model.projects))
         released_model = ledger.ReleasedModel(model.asset, model.partition)
         pin = ledger.champion(project.root, released_model)
-        why = f"{model.number}: {reason}"
-        line = ledger.LedgerEntry(timestamp, by, "forget", model.name, pin.champion, pin.champion, why)
+        detail = f"{model.number}: {reason}"
+        line = ledger.LedgerEntry(timestamp, by, "forget", model.name, pin.champion, pin.champion, detail)
         ledger.record(project.root, released_model, pin, line)
 
 

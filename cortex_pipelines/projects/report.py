@@ -89,8 +89,8 @@ def _is_held(model: Mapping[str, Any]) -> bool:
 def _steps(model: Mapping[str, Any]) -> Iterator[str]:
     name, project = model["name"], model["project"]
     if model["verdict"] is None:
-        rest = f"code_adapter_release --project {project}" if project else "task_router_release"
-        yield f"Train {name}: cortex run {rest} --upstream"
+        target = f"code_adapter_release --project {project}" if project else "task_router_release"
+        yield f"Train {name}: cortex run {target} --upstream"
     elif model["verdict"] == "promoted" and model["champion"] != model["challenger"]:
         yield f"Serve {name}, which passed: cortex promote {name}"
     elif _is_held(model):

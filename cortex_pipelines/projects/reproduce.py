@@ -154,8 +154,8 @@ class _RegisteredModel:
         model = ReleasedModel(self.asset, self.partition)
         refit = refit_of(moves(self.project.root, model), self.version)
         address = stage_address(f"{self.asset}_release", self.partition)
-        same = refit is not None and locked_version(self.registered_stages, address) == refit
-        return [f"{self.asset}_release"] if same else []
+        is_current = refit is not None and locked_version(self.registered_stages, address) == refit
+        return [f"{self.asset}_release"] if is_current else []
 
     def required_assets(self, data_only: bool) -> Iterator[Any]:
         graph = self.project.graph

@@ -253,13 +253,13 @@ def outcome(project: Project, name: str) -> Outcome | None:
     if (folder / "generations.parquet").exists():
         rows = GENERATIONS.read(folder).filter(task="completion", asked="plain", sample=0)
         base, challenger = (rows.filter(role=role).sort("example_id").head(SHOWN) for role in ("base", "challenger"))
-        for without, with_adapter in zip(base.iter_rows(named=True), challenger.iter_rows(named=True), strict=True):
-            lines = without["prompt"].rstrip().splitlines()
+        for base_row, adapter_row in zip(base.iter_rows(named=True), challenger.iter_rows(named=True), strict=True):
+            lines = base_row["prompt"].rstrip().splitlines()
             start = max((number for number, line in enumerate(lines) if line[:1].isidentifier()), default=0)
             lines = lines[start:][-_SHOWN_LINES:]
-            texts = (without["output"], with_adapter["output"], without["expected"])
+            texts = (base_row["output"], adapter_row["output"], base_row["expected"])
             answers.append(
-                ShownAnswer(without["path"], "\n".join(lines), *(_first_lines(dedent(text)) for text in texts))
+                ShownAnswer(base_row["path"], "\n".join(lines), *(_first_lines(dedent(text)) for text in texts))
             )
     gain = None
     if metrics.get(_COMPLETION_GAIN) is not None:
@@ -300,7 +300,7 @@ def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     ends = {"": "forgetting", "_low": "forgetting_high", "_high": "forgetting_low"}
     measured = {end: metrics[name] for end, name in ends.items() if metrics.get(name) is not None}
     metrics = {**metrics, **{f"other_code{end}": -100 * value for end, value in measured.items()}}
-    for what, items, measure, difference in (
+    for label, items, measure, difference in (
         ("questions answered correctly", "team", "accuracy", "team_difference"),
         ("bits per byte of completions (less is better)", "completion", "bits_per_byte", _COMPLETION_GAIN),
         ("perplexity on other code (less is better)", "general", "perplexity", "other_code"),
@@ -308,7 +308,7 @@ def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         if count := metrics.get(f"{items}_items"):
             values = (metrics[f"{items}_{model}_{measure}"] for model in ("challenger", "base"))
             ours, base = map(_FORMS[measure][0].format, values)
-            yield what, ours, f"base model {base}", _interval(metrics, difference, measure), f"{int(count):,}"
+            yield label, ours, f"base model {base}", _interval(metrics, difference, measure), f"{int(count):,}"
 
 
 def _router_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -105,5 +105,7 @@ def task_router_release(
     verdict = judge(metrics, versions["task_router"], release.task_router, out)
     passed = verdict.verdict == "promoted"
     words = "It is better by more than chance explains" if passed else "It is not shown to be better"
-    rest = "`cortex promote task_router` serves it." if passed else "the router, or the keyword rules, in use stay."
-    write_report(verdict, f"{words}; {rest}", task_router_evaluation, out)
+    consequence = (
+        "`cortex promote task_router` serves it." if passed else "the router, or the keyword rules, in use stay."
+    )
+    write_report(verdict, f"{words}; {consequence}", task_router_evaluation, out)

@@ -169,7 +169,7 @@ def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
 
 
 def latest(lines: Sequence[LedgerEntry], version: str | None, name: str) -> Any:
-    """The latest record of a version under a name, such as ``plan``; None if there is none."""
+    """The latest record of a version under a name, such as ``plan``, or None."""
     recorded = (getattr(e, name) for e in reversed(lines) if version and e.version == version)
     return next((value for value in recorded if value), None)
 

@@ -59,11 +59,11 @@ def promote(
     running = ledger.canary(lines)
     if version == current.champion or (is_trial and running and (running.version, running.plan) == (version, plan)):
         return None
-    held = None if verdict["verdict"] == "promoted" else str(verdict["verdict"])
-    if held and not despite_gate:
+    failure = None if verdict["verdict"] == "promoted" else str(verdict["verdict"])
+    if failure and not despite_gate:
         raise ReleaseError(
-            f"{model.name}: the gate's verdict is {held}: {verdict['reason']}; the champion stays. To serve it all the "
-            f'same, marked in every answer: `cortex promote {model.name} --despite-gate --why "…"`'
+            f"{model.name}: the gate's verdict is {failure}: {verdict['reason']}; the champion stays. To serve it "
+            f'all the same, marked in every answer: `cortex promote {model.name} --despite-gate --why "…"`'
         )
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
@@ -83,8 +83,8 @@ def promote(
         prompts=dict(prompts) if prompts else None,
         inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
         refit=content_md5(folder) if refit and refit["judged"] == version else None,
-        despite_gate=f"served by decision of {act.by} on {act.at[:10]}, although its gate says {held}: {act.why}"
-        if held
+        despite_gate=f"served by decision of {act.by} on {act.at[:10]}, although its gate says {failure}: {act.why}"
+        if failure
         else None,
     )
     record(root, model, current if is_trial else ChampionPin(version, current.champion), entry)

@@ -1,4 +1,4 @@
-"""How far the served weights of a refit adapter are from the judged ones."""
+"""How far the served weights of a refit adapter are from the evaluated ones."""
 
 import json
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ _RECORD = "refit.json"
 
 
 def record_difference(
-    judged: Path,
+    evaluated: Path,
     served: Path,
     version: str,
     datasets: Mapping[str, Path],
     scorer: "ItemScorer",
     settings: EvaluationSettings,
 ) -> None:
-    """Write ``refit.json``: the judged version, and the mean absolute difference of the log probabilities of tokens.
+    """Write ``refit.json``: the evaluated version, and the mean absolute difference of the log probabilities of tokens.
 
     The probe set is of the validation rows, which only the served weights were trained on: on code that neither or
     both have seen, they differ less. The bound is the upper end of an interval by bootstrap over files.
@@ -38,7 +38,7 @@ def record_difference(
         for task, folder in datasets.items()
         for example in sampled(read_examples(folder, task, "validation"), settings.items, settings.seed)
     ]
-    before, after = (scorer.scores(probe, folder) for folder in (judged, served))
+    before, after = (scorer.scores(probe, folder) for folder in (evaluated, served))
     pairs = [
         (item.path, [b - a for a, b in zip(first.token_nats, second.token_nats, strict=True)])
         for item, first, second in zip(probe, before, after, strict=True)
@@ -58,7 +58,7 @@ def record_difference(
 
 
 def read_difference(release: Path) -> dict[str, Any] | None:
-    """The record of a release; None if the judged weights are served."""
+    """The record of a release; None if the evaluated weights are served."""
     path = release / _RECORD
     record: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
     return record

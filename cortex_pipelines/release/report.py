@@ -58,8 +58,8 @@ def write_report(verdict: Verdict, consequence: str, evaluation: Path, out: Path
     if verdict.guards:
         limits = table(("limit", "found", "asked for", "met"), map(_row, verdict.guards))
         parts.append(collapsible("Limits that it was held to", [limits]))
-    head, end, rest = (evaluation / FILE).read_text(encoding="utf-8").partition(_END_OF_TITLE)
-    (out / FILE).write_text("\n".join((head + end, *parts, rest)), encoding="utf-8")
+    head, end, body = (evaluation / FILE).read_text(encoding="utf-8").partition(_END_OF_TITLE)
+    (out / FILE).write_text("\n".join((head + end, *parts, body)), encoding="utf-8")
 
 
 def _consequence(project: str, verdict: Verdict, answering: Release) -> str:
@@ -112,12 +112,12 @@ def _today(metrics: Mapping[str, float | None]) -> str:
 
 
 def _row(guard: GuardResult) -> tuple[str, ...]:
-    found = "not measured" if guard.value is None else f"{guard.value:.3g}"
+    value = "not measured" if guard.value is None else f"{guard.value:.3g}"
     limits = (("at least", guard.at_least), ("at most", guard.at_most))
-    asked = " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
-    return _words(guard), found, asked, "yes" if guard.passed else "no"
+    bounds = " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
+    return _label(guard), value, bounds, "yes" if guard.passed else "no"
 
 
-def _words(guard: GuardResult) -> str:
+def _label(guard: GuardResult) -> str:
     words = MEANINGS.get(guard.name, guard.name.replace("_", " "))
     return f"shown {words}" if guard.name.endswith("_low") and guard.name in MEANINGS else words

@@ -83,9 +83,9 @@ class _Server(MCPServer[Any]):
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         tool = next((tool for tool in await self.list_tools() if tool.name == name), None)
-        known = tool.input_schema.get("properties", {}) if tool is not None else arguments
-        if unknown := sorted(arguments.keys() - known):
-            raise ToolError(f"{name}: {', '.join(unknown)[:200]}: no such argument; there is {', '.join(known)}")
+        accepted = tool.input_schema.get("properties", {}) if tool is not None else arguments
+        if unknown := sorted(arguments.keys() - accepted):
+            raise ToolError(f"{name}: {', '.join(unknown)[:200]}: no such argument; there is {', '.join(accepted)}")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:

@@ -2,7 +2,7 @@
 
 Each end is tried on the syntax tree of prompt, answer and suffix, which may hold no more errors than the tree without
 the answer: what a parser says of unfinished code is judged against the same unfinished code. Brackets that the prompt
-leaves open are closed for the parser if there is no suffix.
+leaves open are closed for the parser if the suffix is empty.
 """
 
 import ast
@@ -146,10 +146,10 @@ class CodeEnd:
         """The fewest errors without the answer, how many brackets it then closes, and what stands in for it."""
         best = (sys.maxsize, 0, "")
         for missing in self._possibly_missing():
-            kept = self._open[: len(self._open) - missing]
+            open_brackets = self._open[: len(self._open) - missing]
             for filler in self._fillers():
-                text = filler + _closing(self._open[len(kept) :])
-                if (errors := self._errors(self._text(text, kept))) < best[0]:
+                text = filler + _closing(self._open[len(open_brackets) :])
+                if (errors := self._errors(self._text(text, open_brackets))) < best[0]:
                     best = (errors, missing, text)
                 if not errors:
                     return best
@@ -229,11 +229,11 @@ class GrowingCode:
             self._stop_at_excess(text)
         return self._is_done
 
-    def cut(self, text: str, ended: bool) -> int:
-        """End of an answer that the model ended, or that was broken off: its last whole part, else all of it."""
+    def cut(self, text: str, complete: bool) -> int:
+        """End of an answer, ``complete`` or cut off: after its last part that parses, else all of it."""
         if self.settle(f"{text}\n") or _is_no_code(text[self._checked :]):
             return self.settled
-        if ended and self._has_code(text) and self._end.is_whole(text):
+        if complete and self._has_code(text) and self._end.is_whole(text):
             return len(text)
         return self.settled or self._longest(text) or len(text)
 
@@ -243,29 +243,29 @@ class GrowingCode:
         if not self._checked and _is_no_code(self._end.cursor_line + answer):
             self._is_done = True
             return
-        whole = self._has_code(answer) and self._end.is_whole(answer)
-        if whole and self._has_code(text[self._checked : newline]):
+        parses = self._has_code(answer) and self._end.is_whole(answer)
+        if parses and self._has_code(text[self._checked : newline]):
             self.settled = len(answer.rstrip())
-        if _is_no_code(following) or not self._belongs(answer, following, whole):
+        if _is_no_code(following) or not self._belongs(answer, following, parses):
             self._is_done = True
             self.settled = self.settled or self._longest(answer)
 
-    def _belongs(self, answer: str, following: str, whole: bool) -> bool:
+    def _belongs(self, answer: str, following: str, parses: bool) -> bool:
         """Whether the next line belongs to what the answer began."""
         end, content = self._end, following.strip()
         indent = len(following) - len(following.lstrip())
         if end.extent == "line":
-            return not whole and len(end.brackets_after(answer)) > len(end.open_after)
+            return not parses and len(end.brackets_after(answer)) > len(end.open_after)
         if end.extent == "block":
-            inside = indent > len(end.margin) or (not whole and content[0] in _CLOSING)
+            inside = indent > len(end.margin) or (not parses and content[0] in _CLOSING)
         else:
             first = next(line for line in f"{end.cursor_line}{answer}\n{following}".split("\n") if line.strip())
             margin = len(first) - len(first.lstrip())
-            inside = indent > margin or (not whole and indent == margin)
+            inside = indent > margin or (not parses and indent == margin)
         if inside or not self._has_code(answer):
             return inside
         clause = _CLAUSES.get(end.grammar.language, _CLAUSE).match(content)
-        if whole:
+        if parses:
             return clause is not None and end.extent == "statement"
         return clause is not None or self._is_in_string(answer)
 
@@ -274,20 +274,20 @@ class GrowingCode:
 
     def _stop_at_excess(self, text: str) -> None:
         """End the answer before a bracket that closes more than it may."""
-        least = len(self._end.open_after)
-        if len(self._end.brackets_after(text)) >= least:
+        fewest_open = len(self._end.open_after)
+        if len(self._end.brackets_after(text)) >= fewest_open:
             return
-        for found in re.finditer(r"[)\]}]", text):
-            if len(self._end.brackets_after(text[: found.end()])) < least:
-                answer = text[: found.start()].rstrip()
+        for bracket in re.finditer(r"[)\]}]", text):
+            if len(self._end.brackets_after(text[: bracket.end()])) < fewest_open:
+                answer = text[: bracket.start()].rstrip()
                 self._is_done = True
                 if self._has_code(answer):
                     self.settled = len(answer) if self._end.is_whole(answer) else self.settled or self._longest(answer)
                 return
 
     def _longest(self, text: str) -> int:
-        """The longest beginning of an answer with which the code parses; 0 if there is none."""
-        ends = [found.end() for found in re.finditer(r"\w+|[^\w\s]", text)][-_TRIES:]
+        """The longest beginning of an answer with which the code parses; 0 if it never does."""
+        ends = [match.end() for match in re.finditer(r"\w+|[^\w\s]", text)][-_TRIES:]
         return next((end for end in reversed(ends) if self._has_code(text[:end]) and self._end.is_whole(text[:end])), 0)
 
     def _has_code(self, text: str) -> bool:
@@ -301,17 +301,17 @@ def _near_end(prefix: str) -> str:
     """The end of a text from the first line of something at its top level, as far as it is near."""
     if len(prefix) <= _NEAR:
         return prefix
-    near = prefix[-_NEAR:]
-    start = re.search(r"\n(?=[^\s)\]}])", near)
-    return near[start.end() :] if start else near[near.find("\n") + 1 :]
+    tail = prefix[-_NEAR:]
+    start = re.search(r"\n(?=[^\s)\]}])", tail)
+    return tail[start.end() :] if start else tail[tail.find("\n") + 1 :]
 
 
 def _near_start(suffix: str) -> str:
     if len(suffix) <= _NEAR:
         return suffix
-    near = suffix[:_NEAR]
-    starts = [found.start() for found in re.finditer(r"\n(?=[^\s)\]}])", near)]
-    return near[: starts[-1] + 1] if starts else near[: near.rfind("\n") + 1]
+    head = suffix[:_NEAR]
+    starts = [match.start() for match in re.finditer(r"\n(?=[^\s)\]}])", head)]
+    return head[: starts[-1] + 1] if starts else head[: head.rfind("\n") + 1]
 
 
 def _is_heading(line: str) -> bool:

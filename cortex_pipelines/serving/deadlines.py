@@ -69,10 +69,10 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
         if event is not None or len(times) < _FEWEST:
             return
         (began, _), (first, _), *_, (last, _) = times
-        written = sum(tokens for _, tokens in times[2:])
-        measured = Speed(_READ / max(first - began, 1e-6), written / max(last - first, 1e-6))
-        known = engine.speed or measured
-        engine.speed = Speed(max(known.read, measured.read), max(known.write, measured.write))
+        generated_tokens = sum(tokens for _, tokens in times[2:])
+        measured = Speed(_READ / max(first - began, 1e-6), generated_tokens / max(last - first, 1e-6))
+        previous = engine.speed or measured
+        engine.speed = Speed(max(previous.read, measured.read), max(previous.write, measured.write))
         try:
             with suppress(ValueError, TypeError), atomic_file(path, durable=False) as file:
                 file.write_text(json.dumps(_remembered(path) | {key: asdict(engine.speed)}, indent=1), encoding="utf-8")

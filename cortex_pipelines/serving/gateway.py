@@ -131,7 +131,7 @@ class Gateway:
             most = min(sampling.max_tokens, self.settings.max_tokens, engine.window // 2)
             deadline = cursor_deadline(self.settings)
             room, add_context = engine.window - most, self._context_adder(backend)
-            quick_room = room if deadline is None else min(room, engine.readable(deadline))
+            quick_room = room if deadline is None else min(room, engine.prompt_capacity(deadline))
             text = builder(PromptTarget(engine.tokenizer, room, add_context, backend.served.templates, quick_room))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)

@@ -82,8 +82,10 @@ def completion(text: str) -> PromptBuilder:
         rendered = build(target)
         (ids,) = token_ids(target.tokenizer, [rendered.text])
         cut = _excess(len(ids), target.cursor_room)
-        kept = target.tokenizer.decode(ids[cut:], clean_up_tokenization_spaces=False) if cut else rendered.text
-        return replace(rendered, segments=as_segments(kept), cut=cut, at_cursor=True, ending=ending)
+        remaining_text = (
+            target.tokenizer.decode(ids[cut:], clean_up_tokenization_spaces=False) if cut else rendered.text
+        )
+        return replace(rendered, segments=as_segments(remaining_text), cut=cut, at_cursor=True, ending=ending)
 
     return build_at_cursor
 

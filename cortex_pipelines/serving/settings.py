@@ -89,13 +89,13 @@ class UpstreamSettings(Settings):
 
 
 class TaskBudget(Settings):
-    """What an answer to a task may cost; what is cut off by it is no answer."""
+    """Limits of an answer to a task; an answer cut off by them is discarded."""
 
     tokens: PositiveInt
     """Most tokens that a model writes for one answer."""
 
     seconds: Annotated[float, Field(gt=0, le=3600)]
-    """Deadline in seconds; then the best answer so far is given, or the reason why there is none."""
+    """Deadline in seconds; then the best answer so far is given, or the reason why nothing can be given."""
 
 
 class TasksSettings(Settings):

@@ -129,12 +129,12 @@ class GatewayWriter:
             self._note(f"no model here learned {self.question.task}")
             return []
         texts: list[GeneratedText] = []
-        ended = threading.Event()
+        stopped = threading.Event()
         errors: list[Exception] = []
 
         def write() -> None:
             try:
-                self._write(values, extent, grammar, sampled, texts, ended)
+                self._write(values, extent, grammar, sampled, texts, stopped)
             except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
                 errors.append(error)
 
@@ -143,7 +143,7 @@ class GatewayWriter:
         thread.start()
         thread.join(max(self.left(), 0))
         if thread.is_alive():
-            ended.set()
+            stopped.set()
             self._note(
                 f"the model did not end within {self.budget.seconds:g} seconds "
                 f"(serving.tasks.{self.question.task}.seconds)"
@@ -161,7 +161,7 @@ class GatewayWriter:
         grammar: str,
         sampled: int,
         texts: list[GeneratedText],
-        ended: threading.Event,
+        stopped: threading.Event,
     ) -> None:
         task = self.question.task
         backend = self.gateway.backend_for(self.model, task, context=task == "completion")
@@ -172,25 +172,25 @@ class GatewayWriter:
         sampling = Sampling(self.budget.tokens, grammar=grammar, finished=partial(is_complete, extent=extent))
         varied = replace(sampling, temperature=_TEMPERATURE, seed=1)
         for request_sampling, count in ((sampling, 1), (varied, sampled)):
-            if not count or ended.is_set():
+            if not count or stopped.is_set():
                 continue
             request = self.gateway.prepare(backend, builder, request_sampling, count)
             if request.cut and task != "completion":
                 self._note(f"{request.cut} tokens of the input do not fit the model's window (serving.window)")
                 return
             self.requests.append(request)
-            self._read(request, extent, texts, ended)
+            self._read(request, extent, texts, stopped)
 
     def _read(
-        self, request: PreparedRequest, extent: StopRule, texts: list[GeneratedText], ended: threading.Event
+        self, request: PreparedRequest, extent: StopRule, texts: list[GeneratedText], stopped: threading.Event
     ) -> None:
-        written = [""] * request.count
-        logprobs: list[list[float]] = [[] for _ in written]
+        outputs = [""] * request.count
+        logprobs: list[list[float]] = [[] for _ in outputs]
         with closing(self.gateway.stream_blocking(request)) as deltas:
             for delta in deltas:
-                if ended.is_set():
+                if stopped.is_set():
                     return
-                written[delta.index] += delta.text
+                outputs[delta.index] += delta.text
                 logprobs[delta.index] += [
                     -math.inf if token.logprob is None else token.logprob for token in delta.tokens
                 ]
@@ -202,7 +202,7 @@ class GatewayWriter:
                 elif delta.finish == "stop":
                     values = logprobs[delta.index]
                     score = math.exp(math.fsum(values) / len(values)) if values else 0.0
-                    texts.append(GeneratedText(cut(written[delta.index], extent), round(score, 6)))
+                    texts.append(GeneratedText(cut(outputs[delta.index], extent), round(score, 6)))
 
     def _note(self, sentence: str) -> None:
         self._notes[sentence] = None

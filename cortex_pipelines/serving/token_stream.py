@@ -233,7 +233,7 @@ class StreamedAnswer:
         if end is None and self._sampling.finished is not None and self._sampling.finished(text):
             end = len(text)
         if self._growing is not None and end is not None:
-            end = self._growing.cut(text[:end], ended=True)
+            end = self._growing.cut(text[:end], complete=True)
         elif self._growing is not None and self._growing.settle(text):
             end = self._growing.settled
         if end is not None:

@@ -57,10 +57,10 @@ def experiment_id(root: Path, name: str) -> str:
 def _tags(name: str) -> dict[str, str]:
     """What makes MLflow's page open on runs and models, say what they are, and plot what a person compares."""
     kind, _, project = name.partition("-")
-    what = "Data sets, reports" if kind == "data" else f"{kind}: trainings, evaluations and releases"
+    contents = "Data sets, reports" if kind == "data" else f"{kind}: trainings, evaluations and releases"
     tags = {
         "mlflow.experimentKind": "custom_model_development",
-        "mlflow.note.content": f"{what} of {project or 'all projects'}; a run each time that one was made.",
+        "mlflow.note.content": f"{contents} of {project or 'all projects'}; a run each time that one was made.",
     }
     return tags if kind == "data" else tags | {"mlflow.experiment.primaryMetric.name": "improvement"}
 
@@ -126,8 +126,8 @@ _VERSION = "dvc_md5"
 
 def find_run(root: Path, name: str, partition: str | None, version: str) -> tuple[str, dict[str, str]] | None:
     """Newest run that made this version: its id and tags, or None."""
-    if found := recorded_run(root, (name, partition or "", version)):
-        return found
+    if recorded := recorded_run(root, (name, partition or "", version)):
+        return recorded
     runs = open_client(root).search_runs(
         experiment_ids(root),
         filter_string=f"tags.{_VERSION} = '{version}' and tags.asset_key = '{name}' "

@@ -53,7 +53,7 @@ def lineage_of(project: Project, asset: str, partition: str | None, version: str
 
 
 def _node(
-    project: Project, name: str, partition: str | None, version: str, seen: set[Key], missing: set[Key]
+    project: Project, name: str, partition: str | None, version: str, visited: set[Key], missing: set[Key]
 ) -> LineageNode:
     key = (name, partition or "", version)
     run = find_run(project.root, name, partition, version)
@@ -62,9 +62,9 @@ def _node(
         return LineageNode(name, partition, version)
     run_id, tags = run
     node = LineageNode(name, partition, version, run_id, tags.get("git_commit", ""))
-    if key in seen:
+    if key in visited:
         return node
-    seen.add(key)
+    visited.add(key)
     inputs: list[tuple[str, str | None, str]] = []
     for other in project.graph.wiring(name).assets:
         prefix = f"input.{other.name}/"
@@ -72,12 +72,12 @@ def _node(
         if not parts and f"input.{other.name}" in tags:
             parts = [(other.name, (partition or "") if other.partitioned else "", tags[f"input.{other.name}"])]
         inputs += [(input_name, part or None, value) for input_name, part, value in parts]
-    node.made_from = [_node(project, *each, seen, missing) for each in inputs]
+    node.made_from = [_node(project, *each, visited, missing) for each in inputs]
     for tag, value in sorted(tags.items()):
         if pin := project.graph.pins.get(tag.removeprefix("pin.")):
             node.made_from.append(LineageNode(pin.name, partition if pin.partitioned else None, json.loads(value)))
     if "parent" in tags:  # an earlier version of the same model
-        node.made_from.append(_node(project, name, partition, tags["parent"], seen, missing))
+        node.made_from.append(_node(project, name, partition, tags["parent"], visited, missing))
     return node
 
 
@@ -87,17 +87,17 @@ _SHORT = 8
 
 def render(tree: LineageNode, describe: Callable[[LineageNode], str] = lambda _: "") -> str:
     """The tree for people: names, short versions, and what ``describe`` adds."""
-    shown: set[tuple[str, str | None, str]] = set()
+    rendered: set[tuple[str, str | None, str]] = set()
 
-    def lines(node: LineageNode, first: str, rest: str) -> Iterator[str]:
+    def lines(node: LineageNode, first: str, indent: str) -> Iterator[str]:
         version = _short_version(node.version)
         key = (node.name, node.partition, version)
         label = f"{node.name} of {node.partition}" if node.partition else node.name
-        yield first + "  ".join(filter(None, (label, version, "as above" if key in shown else describe(node))))
-        shown.add(key)
+        yield first + "  ".join(filter(None, (label, version, "as above" if key in rendered else describe(node))))
+        rendered.add(key)
         for child in node.made_from:
             last = child is node.made_from[-1]
-            yield from lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+            yield from lines(child, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  "))
 
     return "\n".join(lines(tree, "", ""))
 

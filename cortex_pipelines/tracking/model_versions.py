@@ -138,10 +138,10 @@ def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str 
     """Registry number of a version, entered if it is missing; ProjectError if its files are nowhere."""
     client = open_client(project.root)
     if not client.search_registered_models(f"name = '{model.name}'"):
-        what = "Low-rank adapter" if model.asset == "code_adapter" else model.asset.replace("_", " ").capitalize()
+        kind = "Low-rank adapter" if model.asset == "code_adapter" else model.asset.replace("_", " ").capitalize()
         client.create_registered_model(
             model.name,
-            description=f"{what} of {model.partition or 'all projects'}. `champion` serves, `canary` gets a share of "
+            description=f"{kind} of {model.partition or 'all projects'}. `champion` serves, `canary` gets a share of "
             "the requests, `challenger` was judged last; each version says what the gate found.",
         )
     number = find_version(project, model.name, md5) or _tag_again(project, model, md5)

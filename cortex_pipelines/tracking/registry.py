@@ -138,8 +138,8 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     """
     name, _, alias = reference.partition("@")
     name, _, requested = (name, "", "") if alias else name.partition("/")
-    if found := _recorded(project, name, alias, requested):
-        return found
+    if recorded := _recorded(project, name, alias, requested):
+        return recorded
     client = open_client(project.root)
     number: str | None = requested
     if number and not re.fullmatch(r"\d+(\.\d+\.\d+)?", number):
@@ -176,8 +176,8 @@ def _recorded(project: Project, name: str, alias: str, number: str) -> tuple[str
 def _remedy(project: Project, name: str, aliases: Collection[str] | None) -> str:
     """The command that enters a version again, if the ledger or a verdict names one."""
     model = model_of(project, name)
-    now: Mapping[str, Any] = model_roles(project.root, model) if model else {}
-    if any(now.get(alias) for alias in aliases or _ALIASES):
+    roles: Mapping[str, Any] = model_roles(project.root, model) if model else {}
+    if any(roles.get(alias) for alias in aliases or _ALIASES):
         return "; `cortex sync` enters again what releases.lock and the verdicts name"
     return ""
 
@@ -199,11 +199,11 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
 
 
 def registered(project: Project, name: str) -> dict[str, str | None]:
-    known = recorded_aliases(project.root, name)
-    if known is None:
+    recorded = recorded_aliases(project.root, name)
+    if recorded is None:
         client = open_client(project.root)
         return {f"{alias}_number": _alias(client, name, alias) for alias in _ALIASES}
-    return {f"{alias}_number": known.get(alias) for alias in _ALIASES}
+    return {f"{alias}_number": recorded.get(alias) for alias in _ALIASES}
 
 
 def _alias(client: Any, name: str, alias: str) -> str | None:

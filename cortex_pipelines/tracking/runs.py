@@ -130,8 +130,8 @@ class MlflowTracker:
     def link(self, run_id: str, artifact: str = "") -> str:
         """Address of a run or its artifact in MLflow's page, which without the last part is the one for traces."""
         root, experiment = _RUN_LOCATIONS.get(run_id, (Path(), "0"))
-        place = f"{run_id}/artifacts/{artifact}" if artifact else run_id
-        return f"{ui(root)}/#/experiments/{experiment}/runs/{place}?workflowType=machine_learning"
+        page = f"{run_id}/artifacts/{artifact}" if artifact else run_id
+        return f"{ui(root)}/#/experiments/{experiment}/runs/{page}?workflowType=machine_learning"
 
 
 _RUN_LOCATIONS: dict[str, tuple[Path, str]] = {}

@@ -81,7 +81,7 @@ def schema_problem(path: Path, revision: str) -> str | None:
 
 
 def mismatch(path: Path) -> str | None:
-    """The problem of a database's schema that was checked once; None if there is none."""
+    """The problem of a database's schema that was checked once, or None."""
     revision = read_revision(path)
     return schema_problem(path, revision) if revision and path.with_name(_CHECKED).exists() else None
 

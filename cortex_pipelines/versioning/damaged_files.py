@@ -48,7 +48,7 @@ def mend(root: Path, name: str) -> str | None:
     good = good if good and _parsed(good) is not None else None
     if good is None and name != DVC_LOCK:
         raise ProjectError(
-            f"{path} {problem}, and there is no good copy of it, neither in .cortex/kept nor in git's last commit: "
+            f"{path} {problem}, and no good copy of it is left in .cortex/kept or in git's last commit: "
             f"`git log -- {name}` finds an older one, `git checkout COMMIT -- {name}` brings it back"
         )
     remains = set_aside(root, path, move=good is None)

@@ -93,19 +93,19 @@ class Graph:
 
     @cached_property
     def order(self) -> tuple[VersionedAsset, ...]:
-        ordered: dict[str, VersionedAsset] = {}
+        by_name: dict[str, VersionedAsset] = {}
         waiting = dict(sorted(self.assets.items()))
         while waiting:
             ready = [
                 asset
                 for name, asset in waiting.items()
-                if all(upstream.name in ordered for upstream in self._wirings[name].assets)
+                if all(upstream.name in by_name for upstream in self._wirings[name].assets)
             ]
             if not ready:
                 raise GraphError(f"the assets have a dependency cycle: {', '.join(waiting)}")
             for asset in ready:
-                ordered[asset.name] = waiting.pop(asset.name)
-        return tuple(ordered.values())
+                by_name[asset.name] = waiting.pop(asset.name)
+        return tuple(by_name.values())
 
     def downstream(self, names: Iterable[str]) -> set[str]:
         reached = set(names)

@@ -72,12 +72,12 @@ def distributions(modules: frozenset[str]) -> tuple[str, ...]:
 def found_versions() -> dict[str, str]:
     """Version of each installed distribution by normalised name, from the names of their folders: to parse what is in
     them takes longer than most commands."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for entry in sys.path:
         for path in Path(entry).glob("*.dist-info"):
             name, _, number = path.stem.rpartition("-")
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), number)
-    return found
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), number)
+    return versions
 
 
 @cache

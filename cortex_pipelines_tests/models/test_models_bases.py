@@ -162,7 +162,7 @@ def test_a_base_that_cannot_be_used_is_refused_by_its_files(
     [
         ("phi3", {"target_modules": ["q_proj"]}, "torch", LAPTOP, "have no q_proj; there is: all-linear, or of qkv"),
         ("qwen2", {"precision": "bf16"}, "torch", LAPTOP, "precision is bf16, for which this processor has no instr"),
-        ("qwen2", {"precision": "fp16"}, "torch", LAPTOP, "precision is fp16, which is for GPUs"),
+        ("qwen2", {"precision": "fp16"}, "torch", LAPTOP, "precision is fp16, which needs a GPU"),
         ("qwen2", {"batch_size": 65536}, "torch", LAPTOP, "machine has 16.0: set adapters.activation_checkpointing"),
         ("codegen", {}, "llama", LAPTOP, "serving.engine is llama, and llama.cpp does not know the family codegen"),
         ("codegen", {"precision": "bf16"}, "torch", SERVER, None),
@@ -193,7 +193,7 @@ def test_a_base_is_called_by_folder_wheel_or_the_hub_s_name(tmp_path: Path) -> N
     assert base_source("qwen2.5-coder-7b", tmp_path, "v1").declaration == {
         **{"hub": "Qwen/Qwen2.5-Coder-7B", "revision": "v1"}
     }
-    with pytest.raises(BaseError, match=r"no folder, no wheel .*did you mean Qwen/Qwen2.5-Coder-7B\?"):
+    with pytest.raises(BaseError, match=r"neither a folder nor a wheel .*did you mean Qwen/Qwen2.5-Coder-7B\?"):
         base_source("qwen2.5-coder-7bb", tmp_path)
 
 

@@ -27,22 +27,22 @@ def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) 
     decision = should_retrain(replace(QUIET, **changed), RULE, 360)
     assert decision.retrain
     assert len(decision.reasons) == 1
-    assert reason in decision.in_words()
+    assert reason in decision.describe()
 
 
 @pytest.mark.parametrize("changed", CASES["test_without_a_reason_it_rests_and_says_how_far_it_is"])
 def test_without_a_reason_it_rests_and_says_how_far_it_is(changed: dict[str, Any]) -> None:
     decision = should_retrain(replace(QUIET, **changed), RULE, 360)
     assert not decision.retrain
-    assert decision.in_words().startswith("rest: ")
+    assert decision.describe().startswith("rest: ")
 
 
 def test_rest_and_cost_hold_a_training_back() -> None:
     due = replace(QUIET, new=500, new_share=0.5)
     early = should_retrain(replace(due, days=1.0), RULE, 360)
-    assert early.in_words() == ("rest: 50% is new (500); but it was trained 1.0 days ago, and rests for 2")
+    assert early.describe() == ("rest: 50% is new (500); but it was trained 1.0 days ago, and rests for 2")
     dear = should_retrain(replace(due, minutes=400.0), RULE, 360)
-    assert dear.in_words().endswith("but it takes some 400 minutes, of at most 360 now")
+    assert dear.describe().endswith("but it takes some 400 minutes, of at most 360 now")
     assert should_retrain(replace(due, minutes=400.0), RULE, None).retrain
     # what a person changed, and a model without a champion, does not rest; it may cost too much
     for changed in ({"settings": ("adapters",)}, {"champion": False}, {"forgotten": True}):
@@ -53,7 +53,7 @@ def test_rest_and_cost_hold_a_training_back() -> None:
 def test_switched_off_reasons_do_not_count() -> None:
     rule = RULE.model_copy(update={"drift": False, "corrections": None})
     decision = should_retrain(replace(QUIET, drifting=3, new=60, corrections=99), rule, None)
-    assert decision.in_words() == "rest: 60 new (2.0%, at 10% it trains)"
+    assert decision.describe() == "rest: 60 new (2.0%, at 10% it trains)"
 
 
 def test_the_profile_has_a_rule_for_each_model() -> None:

@@ -44,6 +44,8 @@ class Workspace:
         evaluation.mkdir(exist_ok=True)
         metrics = dict.fromkeys(("improvement", "improvement_low", "improvement_high"), improvement)
         (evaluation / "metrics.json").write_text(json.dumps(metrics | {"items": 100, "clusters": 100}))
+        (evaluation / "report.html").write_text("<h1>Adapter</h1>")
+        (evaluation / "comparison.json").write_text(json.dumps({"comparisons": []}))
         out.mkdir(parents=True, exist_ok=True)
         changes = {"figure": "improvement", "smallest_items": 1, "guards": {}}
         gate = SECTIONS.release.code_adapter.model_copy(update=changes)

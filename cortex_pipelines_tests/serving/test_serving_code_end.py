@@ -22,7 +22,7 @@ def test_answer_ends_with_what_it_began(name: str) -> None:
         if done:
             break
     else:
-        released = growing.cut(case["writes"], ended=False)
+        released = growing.cut(case["writes"], complete=False)
     assert case["writes"][:released] == case["stands"]
 
 

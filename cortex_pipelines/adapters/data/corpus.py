@@ -120,8 +120,8 @@ def _sample_tasks(
 
     selected = {name: take(name, int(tokens * share / total_share)) for name, (share, _) in shares.items()}
     for name in sorted(shares, key=lambda task: (-shares[task][0], task)):
-        others = sum(token_count(examples) for other, examples in selected.items() if other != name)
-        selected[name] = take(name, tokens - others)
+        other_tokens = sum(token_count(examples) for other, examples in selected.items() if other != name)
+        selected[name] = take(name, tokens - other_tokens)
     return tuple(example for examples in selected.values() for example in examples)
 
 

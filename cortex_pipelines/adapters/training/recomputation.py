@@ -47,18 +47,20 @@ def recompute_activations(model: Any, batches: Sequence["Batch"]) -> int:
         return len(blocks)
     largest = max(batches, key=lambda batch: sum(len(row.ids) for row in batch))
     wrappers = [block.forward for block in blocks]
-    kept = _fitting(model, wrappers, largest)
-    for wrapper in wrappers[len(wrappers) - kept :]:  # the last, whose activations the backward pass needs first
+    stored_blocks = _fitting(model, wrappers, largest)
+    for wrapper in wrappers[
+        len(wrappers) - stored_blocks :
+    ]:  # the last, whose activations the backward pass needs first
         wrapper.keeps = True
-    _LOG.info("Activations of %d of %d blocks are recomputed", len(blocks) - kept, len(blocks))
-    return len(blocks) - kept
+    _LOG.info("Activations of %d of %d blocks are recomputed", len(blocks) - stored_blocks, len(blocks))
+    return len(blocks) - stored_blocks
 
 
 def _fitting(model: Any, blocks: Sequence[RecomputedBlock], batch: "Batch") -> int:
     """Number of blocks whose activations fit the GPU, measured by steps that keep none and a few."""
     import torch
 
-    def held() -> float:
+    def activation_bytes() -> float:
         """Bytes between the forward and the backward pass."""
         loss = supervised_losses(model, batch).sum()
         memory = torch.cuda.memory_allocated()
@@ -67,13 +69,13 @@ def _fitting(model: Any, blocks: Sequence[RecomputedBlock], batch: "Batch") -> i
         return memory
 
     model.train()
-    held()  # compiles, and measures some kernels
+    activation_bytes()  # compiles, and measures some kernels
     torch.cuda.reset_peak_memory_stats()
-    without = held()
+    recomputed_bytes = activation_bytes()
     peak = torch.cuda.max_memory_allocated()
     for block in blocks[-_SAMPLE:]:
         block.keeps = True
-    of_block = (held() - without) / _SAMPLE
+    of_block = (activation_bytes() - recomputed_bytes) / _SAMPLE
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     room = _USABLE * (free + torch.cuda.memory_allocated()) - peak

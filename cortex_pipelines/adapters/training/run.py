@@ -112,7 +112,7 @@ class TrainingRun:
         if step and progress.validations:
             self.monitor.record_validation(progress.validations[-1])
             if self.report and self.group.is_first:
-                self.report(sum(done.tokens for done in progress.steps), progress.validations[-1].loss)
+                self.report(sum(step_record.tokens for step_record in progress.steps), progress.validations[-1].loss)
 
     def result(self, model: Any, progress: Progress, packed: bool, planned: int, partial: str | None) -> TrainingResult:
         rows, general = build_rows(self.corpus.general, self.settings, packed), None

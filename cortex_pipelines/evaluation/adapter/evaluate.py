@@ -131,10 +131,10 @@ def sample_items(inputs: EvaluationInputs, challenger: Path, settings: Evaluatio
     if not settings.retrieved_bytes:
         return items
     similar = SimilarExamples(completion, settings.retrieved_bytes)
-    asked, with_context = Counter[str](), list[Question | None]()
+    counts, with_context = Counter[str](), list[Question | None]()
     for question in questions:
-        asked[question.kind] += 1
-        if asked[question.kind] > settings.retrieved_choices:
+        counts[question.kind] += 1
+        if counts[question.kind] > settings.retrieved_choices:
             with_context.append(None)
             continue
         prompt = similar.prepend_examples(question.answers[0].prompt)

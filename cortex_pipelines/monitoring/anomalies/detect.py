@@ -159,7 +159,7 @@ def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: 
             latest = tables["windows"].filter(file=row["file"], part="latest")
             criterion = sorted(json.loads(row["criterion"]).items(), key=lambda item: -item[1])
             alerts = tables["alerts"].filter(file=row["file"])
-            shown = alerts.sort("score", "start", descending=[True, False]).head(_MOST)
+            top_alerts = alerts.sort("score", "start", descending=[True, False]).head(_MOST)
             log |= {
                 "detectors": [
                     (name + (" (used)" if name == row["chosen"] else ""), f"{value:.3f}") for name, value in criterion
@@ -171,7 +171,7 @@ def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: 
                         *(alert["subject"], f"{alert['start']:%Y-%m-%d %H:%M:%S}", f"{alert['score']:.4g}"),
                         *(alert["metric"], f"{alert['observed']:.4g}", f"{alert['usual']:.4g}"),
                     )
-                    for alert in shown.iter_rows(named=True)
+                    for alert in top_alerts.iter_rows(named=True)
                 ],
             }
         logs.append(log)

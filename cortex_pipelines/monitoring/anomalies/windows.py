@@ -35,9 +35,9 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     logs = []
     for _, log in sorted(metrics.group_by("file"), key=lambda item: str(item[0])):
         dated = log.filter(pl.col("occurred_at").is_not_null())
-        least = present * max(dated["event_id"].n_unique(), 1)
+        fewest_records = present * max(dated["event_id"].n_unique(), 1)
         counts = dated.group_by("metric").agg(count=_MEASURED.count())
-        if used_metrics := counts.filter(pl.col("count") >= least)["metric"].sort().to_list():
+        if used_metrics := counts.filter(pl.col("count") >= fewest_records)["metric"].sort().to_list():
             logs.append(series_of(log, used_metrics))
     return logs
 

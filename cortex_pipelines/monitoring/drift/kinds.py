@@ -93,8 +93,10 @@ def as_values(values: Sequence[Any]) -> list[Any]:
     present = [value for value in plain if value is not None]
     if not present or not all(_is_number(value) for value in present):
         return list(values)
-    whole = re.compile(r"\s*[+-]?\d+\s*").fullmatch
-    return [(int(value) if whole(value) else float(value)) if isinstance(value, str) else value for value in plain]
+    match_integer = re.compile(r"\s*[+-]?\d+\s*").fullmatch
+    return [
+        (int(value) if match_integer(value) else float(value)) if isinstance(value, str) else value for value in plain
+    ]
 
 
 def _is_number(value: Any) -> bool:

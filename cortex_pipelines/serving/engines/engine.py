@@ -240,7 +240,7 @@ class Engine(ABC):
         most = max(self.window - room, 1)
         return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
 
-    def readable(self, deadline: Deadline) -> int:
+    def prompt_capacity(self, deadline: Deadline) -> int:
         """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown."""
         if self.speed is None:
             return self.window

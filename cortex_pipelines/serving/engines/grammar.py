@@ -21,7 +21,7 @@ def whole_grammar(start: str, answer: str = "") -> str:
 
 
 def opening_rules(ending: CodeEnd | None) -> str:
-    """Rules for an answer that begins as ``ending`` allows and goes on with any text; empty for None."""
+    """Rules for an answer that begins as ``ending`` allows and continues with any text; empty for None."""
     if ending is None:
         return ""
     barred = "".join(f"\\U{ord(letter):08X}" for letter in ending.barred)
@@ -54,7 +54,7 @@ class TokenConstraint:
         self._matcher.consume_token(token)
 
     @property
-    def ended(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing may follow."""
         return bool(self._matcher.is_stopped())
 

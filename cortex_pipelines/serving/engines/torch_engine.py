@@ -170,7 +170,7 @@ class TorchEngine(QueuedEngine):
             yield self._scored(logits, token, sampling.top)
             if constraint is not None:
                 constraint.accept(token)
-                if constraint.ended:
+                if constraint.is_complete:
                     return
             step = torch.tensor([[token]], device=device)
             out = self._model(input_ids=step, past_key_values=memory, use_cache=True)

@@ -117,9 +117,9 @@ def services_router(services: ProjectServices) -> APIRouter:
         if services.relations is None:
             raise ServiceError(_NO_PROJECT.format("code graph"))
         require_project(form.project)
-        asked = (form.question, form.name, form.to, form.project, form.depth)
+        arguments = (form.question, form.name, form.to, form.project, form.depth)
         try:
-            return json_response(await run_in_threadpool(services.relations, *asked))
+            return json_response(await run_in_threadpool(services.relations, *arguments))
         except (GraphNameError, GraphQuestionError, ProjectError) as error:
             raise RequestError(str(error), "project" if isinstance(error, ProjectError) else "name") from error
 

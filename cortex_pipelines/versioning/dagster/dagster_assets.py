@@ -114,11 +114,12 @@ def _sources(project: Project, asset: VersionedAsset) -> dict[str, Any]:
     stages = project.root / "dvc.yaml"
     lines = stages.read_text(encoding="utf-8").splitlines() if stages.exists() else []
     stage = next((number for number, line in enumerate(lines, 1) if line == f"  {asset.name}:"), 1)
-    places = ((code.co_filename, code.co_firstlineno, asset.name), (str(stages), stage, "dvc.yaml"))
+    locations = ((code.co_filename, code.co_firstlineno, asset.name), (str(stages), stage, "dvc.yaml"))
     return {
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
-                dg.LocalFileCodeReference(file_path=file, line_number=line, label=label) for file, line, label in places
+                dg.LocalFileCodeReference(file_path=file, line_number=line, label=label)
+                for file, line, label in locations
             ]
         )
     }
@@ -177,7 +178,7 @@ def run_step(
         opened.append(tracker.begin(stage, made_from, context.run.run_id))
 
     try:
-        with told(context):
+        with reported_errors(context):
             observe_pins(context.instance, stage.project, stage.wiring.pins, partition)
             try:
                 version = materialise(stage, validate, watch)
@@ -211,7 +212,7 @@ def links(stage: Stage, link: Link) -> dict[str, Any]:
 
 
 @contextmanager
-def told(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
+def reported_errors(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
     """Report an error once and in plain words: a stack trace helps only where the words do not. An interrupt ends the
     run, even if a library has made an error of it.
     """

@@ -18,7 +18,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def restore_outputs(project: Project) -> int:
-    """Store outputs that the workspace still holds in the cache again, lest DVC make them anew; how many."""
+    """Restore outputs of the workspace that the cache lost, so that DVC does not rebuild them; returns their number."""
 
     def store(out: Any) -> bool:
         if not out.use_cache or not out.hash_info or not out.exists or not out.changed_cache():

@@ -89,14 +89,14 @@ def _parsed(text: str, name: str) -> Any:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
         if isinstance(error, DuplicateKeyError):
-            raise YamlTextError(name, f"{_words(error.problem)}; leave one of the two out", line) from error
-        words = _words(" ".join(filter(None, (error.context, error.problem))))
+            raise YamlTextError(name, f"{_one_line(error.problem)}; leave one of the two out", line) from error
+        words = _one_line(" ".join(filter(None, (error.context, error.problem))))
         hint = "; indent with spaces" if "\\t" in words or "tab" in words else ""
         raise YamlTextError(name, f"{words}{hint}; correct that line", line) from error
     except RecursionError as error:
         raise YamlTextError(name, f"it is {_NESTING}") from error
     except (YAMLError, ValueError, TypeError, OverflowError) as error:
-        raise YamlTextError(name, f"{_words(error)}; correct that value") from error
+        raise YamlTextError(name, f"{_one_line(error)}; correct that value") from error
     # aliases allow values larger than their text, or endless ones
     remaining = 4 * len(text) + 1000
     waiting = [(loaded, 0)]
@@ -197,7 +197,7 @@ def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
     return line
 
 
-def _words(text: Any) -> str:
+def _one_line(text: Any) -> str:
     return _short(" ".join(str(text).split()), 3 * _SHOWN, str)
 
 

@@ -78,8 +78,8 @@ def find_conflicts(root: Path) -> list[Conflict]:
             data = path.read_bytes() if path.is_file() else b""
             line = marker_line(data)
             if line is not None and pattern in _READ_TEXTS:
-                whole = _WHOLE.search(data)
-                line = data.count(b"\n", 0, whole.start()) + 1 if whole else None
+                conflict = _WHOLE.search(data)
+                line = data.count(b"\n", 0, conflict.start()) + 1 if conflict else None
             if line is not None:
                 conflicts.append(Conflict(path.relative_to(root).as_posix(), line))
     return sorted(conflicts, key=lambda conflict: conflict.file)

@@ -174,12 +174,14 @@ class ConditionInputs:
 def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
     """Bits of each completion by condition, as ``CONDITION_SCORES``; null if not measured."""
     items = inputs.items
-    shown = {condition: (items, folder, settings.max_length) for condition, folder in inputs.models.items()}
+    inputs_by_condition = {
+        condition: (items, folder, settings.max_length) for condition, folder in inputs.models.items()
+    }
     if inputs.retrieved:
-        shown["context"] = (inputs.retrieved, None, settings.retrieved_window)
-        shown["both"] = (inputs.retrieved, inputs.challenger, settings.retrieved_window)
+        inputs_by_condition["context"] = (inputs.retrieved, None, settings.retrieved_window)
+        inputs_by_condition["both"] = (inputs.retrieved, inputs.challenger, settings.retrieved_window)
     scores, lines = dict[str, list[ItemScore]](), dict[str, list[bool]]()
-    for condition, (texts, folder, window) in shown.items():
+    for condition, (texts, folder, window) in inputs_by_condition.items():
         scores[condition] = scorer.scores(texts, folder, window)
         lengths = scorer.first_lines(texts, window)
         pairs = zip(texts, scores[condition], strict=True)
@@ -285,8 +287,8 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
     half = table["cluster"].rank("dense").cast(pl.Int64) % 2
     selected = {}
     for fold in (0, 1):
-        others = table.filter(half != fold)
-        selected[fold] = min(measured, key=lambda name: (fsum(others[f"{name}_bits"]), measured.index(name)))
+        training_rows = table.filter(half != fold)
+        selected[fold] = min(measured, key=lambda name: (fsum(training_rows[f"{name}_bits"]), measured.index(name)))
     return [float(table[f"{selected[fold]}_bits"][row]) for row, fold in enumerate(half)]
 
 

@@ -121,7 +121,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
 
 def _consistency(role_rows: pl.DataFrame) -> float | None:
     """Share of rephrased questions with the same answer as the original."""
-    plain, rephrased = (role_rows.filter(asked=asked, sample=0) for asked in ("plain", "rephrased"))
+    plain, rephrased = (role_rows.filter(asked=phrasing, sample=0) for phrasing in ("plain", "rephrased"))
     outputs = plain.select("task", "example_id", plain_output="output")
     agreements = [
         same_answer(

@@ -291,13 +291,15 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
             share = wilson(int(_correct(rows, role).sum()), rows.height, settings.confidence)
             metrics |= share.as_metrics(f"{prefix}{role}_accuracy")
         metrics |= _difference_metrics(rows, "challenger", "reference", f"{prefix}difference", settings)
-    shown = choices.filter("shown")
-    if shown.height:
-        metrics["shown_items"] = shown.height
+    sampled_choices = choices.filter("shown")
+    if sampled_choices.height:
+        metrics["shown_items"] = sampled_choices.height
         for condition in ("base", "challenger", *_WITH_CONTEXT):
-            metrics[f"shown_{condition}_accuracy"] = float(_correct(shown, condition).to_numpy().mean())
+            metrics[f"shown_{condition}_accuracy"] = float(_correct(sampled_choices, condition).to_numpy().mean())
             if condition != "base":
-                metrics |= _difference_metrics(shown, condition, "base", f"shown_{condition}_difference", settings)
+                metrics |= _difference_metrics(
+                    sampled_choices, condition, "base", f"shown_{condition}_difference", settings
+                )
     return metrics
 
 

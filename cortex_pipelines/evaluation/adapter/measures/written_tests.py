@@ -47,8 +47,8 @@ class RunnableTest:
         test = next((function for function in functions if function.name.startswith("test")), None)
         if test is None:
             return None
-        lines, at = code.split("\n"), test.lineno - 1
-        lines[at] = re.sub(rf"\bdef\s+{re.escape(test.name)}\b", f"def {_NAME}", lines[at], count=1)
+        lines, definition = code.split("\n"), test.lineno - 1
+        lines[definition] = re.sub(rf"\bdef\s+{re.escape(test.name)}\b", f"def {_NAME}", lines[definition], count=1)
         node = "::".join((self.item.path, *self.owners, _NAME))
         text = self.before + f"\n{self.indent}".join(lines) + self.after
         return SingleTest(name, self.path, self.mutants, self.item.path, text, node)

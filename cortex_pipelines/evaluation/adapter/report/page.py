@@ -160,10 +160,12 @@ def _glance_rows(metrics: Metrics, lines: int) -> list[list[str]]:
         answered = metrics.get(_ANSWERED.get(condition, ""))
         if bits is not None or right is not None:
             cells = "–" if right is None else f"{right * lines:.0f} of {lines}"
-            asked = (
+            answer_count = (
                 "–" if answered is None else f"{answered * metrics['team_items']:.0f} of {metrics['team_items']:.0f}"
             )
-            rows.append([label.replace("challenger", "adapter"), cells, asked, "–" if bits is None else f"{bits:.3f}"])
+            rows.append(
+                [label.replace("challenger", "adapter"), cells, answer_count, "–" if bits is None else f"{bits:.3f}"]
+            )
     return rows
 
 
@@ -194,11 +196,12 @@ def _name(comparison: MetricComparison) -> str:
 
 def _to_do(comparisons: Sequence[MetricComparison], metrics: Metrics) -> list[str]:
     sentences = []
-    own = next((each for each in comparisons if each.metric == "completion_improvement"), None)
-    if own is not None and own.needed is not None and own.needed > own.clusters:
+    completions = next((each for each in comparisons if each.metric == "completion_improvement"), None)
+    if completions is not None and completions.needed is not None and completions.needed > completions.clusters:
         sentences.append(
-            f"Measure more: {own.clusters} independent groups of files cannot show a difference of {own.smallest:g} "
-            f"bits per byte in completions, some {own.needed} can. Raise evaluation.items, or add sources."
+            f"Measure more: {completions.clusters} independent groups of files cannot show a difference of "
+            f"{completions.smallest:g} bits per byte in completions, some {completions.needed} can. "
+            "Raise evaluation.items, or add sources."
         )
     if metrics.get("retrieval_gain", 1) <= 0:
         sentences.append("Put similar code into the prompt instead: it needs no more bits than the adapter.")
@@ -270,7 +273,7 @@ def _comparison_row(comparison: MetricComparison) -> list[str]:
 
 def _condition_rows(metrics: Metrics, other_adapter: str | None) -> dict[str, list[list[str]]]:
     """By each way to answer: bits of held-out completions, and accuracy of questions."""
-    baselines, shown = [], []
+    baselines, shown_rows = [], []
     for name, label in _BASELINES.items():
         if f"{name}_gain" in metrics:
             cells = [f"{metrics[f'{name}_items']:.0f}", f"{metrics[f'{name}_bits_per_byte']:.4f}"]
@@ -279,8 +282,8 @@ def _condition_rows(metrics: Metrics, other_adapter: str | None) -> dict[str, li
         if "shown_items" in metrics:
             name = f"shown_{'challenger' if condition == 'adapter' else condition}"
             difference = "" if condition == "base" else percents(metrics, f"{name}_difference", sign="+")
-            shown.append([label, f"{metrics[f'{name}_accuracy']:.0%}", difference])
-    return {"baseline_rows": baselines, "shown_rows": shown}
+            shown_rows.append([label, f"{metrics[f'{name}_accuracy']:.0%}", difference])
+    return {"baseline_rows": baselines, "shown_rows": shown_rows}
 
 
 def _memorisation(memorised: pl.DataFrame, metrics: Metrics) -> dict[str, list[str]]:
