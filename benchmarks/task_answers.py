@@ -37,7 +37,7 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.answers import calibration
 from cortex_pipelines.answers.answer import Candidate, GeneratedText, Means, NoAnswerError
 from cortex_pipelines.answers.answering import TASKS, question_of
-from cortex_pipelines.answers.calibration import Calibration, learned
+from cortex_pipelines.answers.calibration import Calibration, fit_steps
 from cortex_pipelines.answers.documentation_style import described_parameters
 from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.answers.tasks.tests import unit_of_question
@@ -331,7 +331,7 @@ def fit(rows: Sequence[Given], min_confidence: float) -> Calibration:
             by_source[row.task, each.source].append((each.score, each.right))
     steps: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for (task, source), judged in sorted(by_source.items()):
-        steps[task][source] = learned(judged, open_end=source == "model")
+        steps[task][source] = fit_steps(judged, open_end=source == "model")
     return Calibration(dict(steps), min_confidence)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cortex_pipelines.answers.answer import Answer, Means, Task, best_answer
-from cortex_pipelines.answers.question import Question, TaskContext, TaskError, ask, require_texts
+from cortex_pipelines.answers.question import Question, TaskContext, TaskError, parse_question, require_texts
 from cortex_pipelines.answers.tasks import (
     architecture,
     completion,
@@ -37,7 +37,7 @@ def question_of(name: str, text: str, context: TaskContext, parameters: Paramete
         if not getattr(context, field).strip():
             raise TaskError(f"context.{field}: {sentence}")
     require_texts(name, text, context)
-    return ask(name, text, context, task.code(text, context, parameters) if task.code is not None else None)
+    return parse_question(name, text, context, task.code(text, context, parameters) if task.code is not None else None)
 
 
 def answer(question: Question, means: Means) -> Answer:

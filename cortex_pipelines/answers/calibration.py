@@ -36,7 +36,7 @@ def held_out_calibration(min_confidence: float) -> Calibration:
     return Calibration(json.loads(_FILE.read_text(encoding="utf-8")), min_confidence)
 
 
-def learned(outcomes: Sequence[tuple[float, bool]], *, open_end: bool = False) -> list[tuple[float, float | None]]:
+def fit_steps(outcomes: Sequence[tuple[float, bool]], *, open_end: bool = False) -> list[tuple[float, float | None]]:
     """Steps from scores and whether each answer was right, by isotonic regression.
 
     ``open_end``: nothing is said of scores above those seen, such as an adapter's where the base was measured.

@@ -84,7 +84,7 @@ class DocumentationStyle:
             head = head.removesuffix(".")
         return head + blank + sections
 
-    def broken(self, text: str, name: str) -> str:
+    def broken_convention(self, text: str, name: str) -> str:
         """The convention that a text breaks, in words; empty for none."""
         head = text.partition("\n\n")[0].rstrip()
         first = _first_word(head)[0]

@@ -48,14 +48,14 @@ _KNOWN_TO_ALL = split_words(
 )
 
 
-def analysed(facts: UnitFacts, style: DocumentationStyle) -> str | None:
+def documentation_from_facts(facts: UnitFacts, style: DocumentationStyle) -> str | None:
     """Documentation from name, signature, returned values and errors; None if it would only say the name again."""
     summary, details = _summary(facts, style), _details(facts, style)
     if details and summary.startswith("Return the "):  # of a getter, which says less than what it returns
         summary = ""
     sentences = list(dict.fromkeys([*([summary] if summary else []), *details]))[:_MOST_SENTENCES]
     text = style.styled(" ".join(sentences), facts.name) if sentences else ""
-    return text + _sections(facts, style) if text and not _only_name(text, facts) else None
+    return text + _sections(facts, style) if text and not _only_repeats_name(text, facts) else None
 
 
 def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
@@ -126,7 +126,7 @@ def _article(noun: str) -> str:
     return "an" if noun[:1] in "aeiou" else "a"
 
 
-def _only_name(text: str, facts: UnitFacts) -> bool:
+def _only_repeats_name(text: str, facts: UnitFacts) -> bool:
     head = text.partition("\n\n")[0].removeprefix(facts.name)
     head = re.sub(r"(?i)^\W*(?:returns?|gets?|is)\b", "", head)
     head = re.sub(r"^\W*(\w+)", lambda match: imperative(match[1].lower()), head)
@@ -160,7 +160,9 @@ def _sections(facts: UnitFacts, style: DocumentationStyle) -> str:
     return "\n\n" + "\n".join(form.format(name, text) for name, text in described)
 
 
-def written_text(output: str, facts: UnitFacts, style: DocumentationStyle, knows: Callable[[str], bool]) -> str | None:
+def generated_documentation(
+    output: str, facts: UnitFacts, style: DocumentationStyle, knows: Callable[[str], bool]
+) -> str | None:
     """What a model wrote, cut to whole sentences of one paragraph that name only what exists; None if none is left."""
     text = fold_whitespace(first_paragraph(_COMMENT.sub("", output.strip().split("\n\n")[0])))
     sentences: list[str] = []
@@ -172,7 +174,7 @@ def written_text(output: str, facts: UnitFacts, style: DocumentationStyle, knows
     return style.styled(text, facts.name) if text else None
 
 
-def borrowed(unit: DocumentedUnit, facts: UnitFacts, style: DocumentationStyle) -> str | None:
+def borrowed_documentation(unit: DocumentedUnit, facts: UnitFacts, style: DocumentationStyle) -> str | None:
     """The first paragraph of another unit's documentation, with its name replaced."""
     text = re.sub(rf"\b{re.escape(unit.name)}\b", facts.name, first_paragraph(unit.docstring))
     return style.styled(fold_whitespace(text), facts.name) if text else None
@@ -198,7 +200,7 @@ def unknown_names(text: str, facts: UnitFacts, knows: Callable[[str], bool]) -> 
 def says_nothing(text: str, facts: UnitFacts) -> str | None:
     """Why a text does not document the unit: it only says the name, or repeats itself; None if it does."""
     words = _IDENTIFIER.findall(text)
-    if len(words) < _LEAST_WORDS or _only_name(text, facts):
+    if len(words) < _LEAST_WORDS or _only_repeats_name(text, facts):
         return "it says no more than the name"
     return "it repeats itself" if 2 * len({word.lower() for word in words}) < len(words) else None
 

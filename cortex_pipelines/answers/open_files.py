@@ -30,11 +30,11 @@ def open_files(code: str) -> list[OpenFile]:
     for node in ast.walk(tree):
         for block in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
             if isinstance(block, list):
-                files += [file for index in range(len(block)) if (file := _opened(block, index, code))]
+                files += [file for index in range(len(block)) if (file := _open_file_at(block, index, code))]
     return sorted(files, key=lambda file: file.line)
 
 
-def _opened(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None:
+def _open_file_at(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None:
     statement = block[index]
     if not (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)):
         return None
@@ -44,16 +44,16 @@ def _opened(block: Sequence[ast.stmt], index: int, code: str) -> OpenFile | None
     if not (isinstance(function, ast.Name) and function.id == "open"):
         return None
     following = block[index + 1 :]
-    using = [offset for offset, each in enumerate(following) if any(_uses(each, target.id))]
-    if not using or not all(_is_brief(use, each) for each in following for use in _uses(each, target.id)):
+    using = [offset for offset, each in enumerate(following) if any(_references(each, target.id))]
+    if not using or not all(_is_brief(use, each) for each in following for use in _references(each, target.id)):
         return None
     inside = following[: using[-1] + 1]
     if any(_closes(each, target.id) for block in inside if isinstance(block, ast.Try) for each in block.finalbody):
         return None
-    return OpenFile(statement.lineno, target.id, _with(statement, inside, target.id, code))
+    return OpenFile(statement.lineno, target.id, _with_statement(statement, inside, target.id, code))
 
 
-def _uses(node: ast.AST, name: str) -> Iterator[ast.Name]:
+def _references(node: ast.AST, name: str) -> Iterator[ast.Name]:
     return (each for each in ast.walk(node) if isinstance(each, ast.Name) and each.id == name)
 
 
@@ -74,7 +74,7 @@ def _closes(statement: ast.stmt, name: str) -> bool:
     return ast.unparse(statement) == f"{name}.close()"
 
 
-def _with(opened: ast.Assign, inside: Sequence[ast.stmt], name: str, code: str) -> str | None:
+def _with_statement(opened: ast.Assign, inside: Sequence[ast.stmt], name: str, code: str) -> str | None:
     lines = code.splitlines()
     last = inside[-1].end_lineno or inside[-1].lineno
     body = lines[opened.lineno : last]

@@ -79,7 +79,7 @@ def require_texts(task: str, text: str, context: TaskContext) -> None:
             raise TaskError(f"{name}: {size} bytes; send one function, method or class of at most {MAX_BYTES}")
 
 
-def ask(task: str, text: str, context: TaskContext, code: str | None) -> Question:
+def parse_question(task: str, text: str, context: TaskContext, code: str | None) -> Question:
     """A question about a text; ``code`` is the unit that it is about, which has to parse. Raises TaskError."""
     language = language_in(context)
     if code is None:

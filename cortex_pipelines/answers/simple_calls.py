@@ -64,10 +64,10 @@ def simple_calls(code: str, qualified_name: str, team_calls: Iterable[str] = ())
     if len(parts) > 1:
         calls = list(_method_calls(tree, parts, node, literals))
     else:
-        passed = _passed(node, literals, skip=0)
-        calls = [*_same_calls(team_calls, parts[-1]), *_calls(qualified_name, passed)]
-        if not _gives_value(node) and passed:
-            calls = [*_mutation_calls(qualified_name, passed)]
+        arguments = _call_arguments(node, literals, skip=0)
+        calls = [*_literal_calls(team_calls, parts[-1]), *_calls(qualified_name, arguments)]
+        if not _returns_value(node) and arguments:
+            calls = [*_mutation_calls(qualified_name, arguments)]
     return list(dict.fromkeys(calls))[:_MOST_CALLS]
 
 
@@ -77,16 +77,16 @@ def _method_calls(
     owner = ".".join(parts[:-1])
     decorators = {ast.unparse(each) for each in node.decorator_list}
     if decorators & {"staticmethod", "classmethod"}:
-        yield from _calls(".".join(parts), _passed(node, literals, skip="classmethod" in decorators))
+        yield from _calls(".".join(parts), _call_arguments(node, literals, skip="classmethod" in decorators))
         return
     initializer = _definition(tree, [*parts[:-1], "__init__"])
     objects = [f"{owner}()"]
     if isinstance(initializer, ast.FunctionDef):
-        objects = _calls(owner, _passed(initializer, literals, skip=1))[:_MOST_VALUES]
+        objects = _calls(owner, _call_arguments(initializer, literals, skip=1))[:_MOST_VALUES]
     is_property = any(each.endswith("property") for each in decorators)
-    uses = [""] if is_property else _calls("", _passed(node, literals, skip=1))
+    uses = [""] if is_property else _calls("", _call_arguments(node, literals, skip=1))
     pairs = product(uses[: _MOST_CALLS // max(len(objects), 1)], objects)
-    if parts[-1] != "__init__" and (is_property or _gives_value(node)):
+    if parts[-1] != "__init__" and (is_property or _returns_value(node)):
         yield from (f"{construction}.{parts[-1]}{use}" for use, construction in pairs)
         return
     variable = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parts[-2]).lower().strip("_")
@@ -96,16 +96,16 @@ def _method_calls(
             if parts[-1] == "__init__"
             else f"{variable} = {construction}\n{variable}.{parts[-1]}{use}"
         )
-        yield from (f"{call}\n{variable}.{name}" for name in _attributes_set(node))
+        yield from (f"{call}\n{variable}.{name}" for name in _changed_attributes(node))
 
 
-def _gives_value(node: ast.FunctionDef) -> bool:
+def _returns_value(node: ast.FunctionDef) -> bool:
     values = (part.value for part in ast.walk(node) if isinstance(part, ast.Return))
     is_generator = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node))
     return is_generator or any(value is not None and ast.unparse(value) != "None" for value in values)
 
 
-def _attributes_set(node: ast.FunctionDef) -> list[str]:
+def _changed_attributes(node: ast.FunctionDef) -> list[str]:
     """Public attributes that a method assigns or changes in place."""
     called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
     attributes = (
@@ -143,7 +143,7 @@ def _definition(tree: ast.Module, parts: Sequence[str]) -> ast.AST | None:
     return definition
 
 
-def _passed(node: ast.FunctionDef, literals: Sequence[str], skip: int) -> list[Argument]:
+def _call_arguments(node: ast.FunctionDef, literals: Sequence[str], skip: int) -> list[Argument]:
     spec = node.args
     positional = [*spec.posonlyargs, *spec.args]
     defaults: list[ast.expr | None] = [*[None] * (len(positional) - len(spec.defaults)), *spec.defaults]
@@ -223,7 +223,7 @@ def _arguments(call: str) -> Iterator[str]:
         yield from (text for text in map(ast.unparse, values) if _type_of(text) and len(text) <= _MOST_CHARS)
 
 
-def _same_calls(team_calls: Iterable[str], name: str) -> Iterator[str]:
+def _literal_calls(team_calls: Iterable[str], name: str) -> Iterator[str]:
     """Calls of the unit itself with literals only."""
     for call in team_calls:
         tree = ast.parse(call, mode="eval").body

@@ -89,12 +89,12 @@ class Team:
     @cached_property
     def files(self) -> Mapping[str, Sequence[str]]:
         """Files of the project and the names that they declare, without tests."""
-        return self._declared("path")
+        return self._declared_names("path")
 
     @cached_property
     def owners(self) -> Mapping[str, Sequence[str]]:
         """Packages of the project and the names that they declare."""
-        return self._declared("boundary")
+        return self._declared_names("boundary")
 
     @cached_property
     def imports(self) -> Sequence[tuple[str, str]]:
@@ -103,7 +103,7 @@ class Team:
         pairs = facts.select("path", "object").drop_nulls().unique().sort("path", "object")
         return [(path.rsplit(".", 1)[0], target.rsplit(".", 1)[0]) for path, target in pairs.iter_rows()]
 
-    def _declared(self, column: str) -> Mapping[str, Sequence[str]]:
+    def _declared_names(self, column: str) -> Mapping[str, Sequence[str]]:
         file = self._file("annotated_units", "units.parquet")
         if file is None:
             return {}

@@ -137,18 +137,18 @@ def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
     file_name = path if path and language_of(path, "") == language else f"unit.{_ENDINGS[language]}"
     problem = ""
     for name in (file_name, *(["unit.tsx"] if language == "typescript" and file_name != path else [])):
-        unit = _parsed(code, language, name, margin)
+        unit = _try_parse(code, language, name, margin)
         if isinstance(unit, CodeUnit):
             return unit
         problem = problem or unit
     languages = _SPECIFIC if len(code) <= _MOST_GUESSED else ()
-    parsers = (each for each in languages if isinstance(_parsed(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
+    parsers = (each for each in languages if isinstance(_try_parse(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
     other = next(parsers, None)
     hint = f"; it parses as {other}: say so in context.language or by context.path" if other else ""
     raise UnitError(f"does not parse as {language}: {problem}{hint}")
 
 
-def _parsed(code: str, language: str, path: str, margin: str = "") -> CodeUnit | str:
+def _try_parse(code: str, language: str, path: str, margin: str = "") -> CodeUnit | str:
     """The unit, or what is wrong with it."""
     data = code.encode(errors="replace")
     tree = syntax_tree(data, grammar_for(language, path), _MOST_BYTES)

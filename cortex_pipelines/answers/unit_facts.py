@@ -23,7 +23,6 @@ _CONDITIONS = ("if_statement", "if_expression")
 _RAISES = ("raise_statement", "throw_statement")
 _ERROR = re.compile(r"(?:new\s+)?([A-Z]\w*(?:\.\w+)*|[a-z_]\w*\.[A-Z]\w*)")
 _WRITES = ("assignment", "assignment_expression", "augmented_assignment", "assignment_statement")
-_SELF = re.compile(r"^(?:self|this)\.([A-Za-z_]\w*)$")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _LIMITS = ExtractionSettings(
     max_file_bytes=1_000_000, max_nesting=32, max_header_chars=1_000, max_repeated_bytes=100_000, chunk_bytes=1_000_000
@@ -80,28 +79,21 @@ class UnitFacts:
         outcomes = []
         for node in self._own_nodes():
             if node.type in ("return_statement", "return_expression") and node.named_children:
-                outcomes.append(Outcome(_flat(node.named_children[0]), self._condition(node), node.start_byte))
+                outcomes.append(Outcome(_flat_text(node.named_children[0]), self._condition(node), node.start_byte))
         last = self.body.named_children[-1] if self.body is not None and self.body.named_children else None
         if self.body is not None and self.body.type not in ("block", "statement_block"):
-            outcomes.append(Outcome(_flat(self.body), "", self.body.start_byte))  # an arrow function
+            outcomes.append(Outcome(_flat_text(self.body), "", self.body.start_byte))  # an arrow function
         elif self.language == "rust" and last is not None and not last.type.endswith(("statement", "declaration")):
-            outcomes.append(Outcome(_flat(last), "", last.start_byte))
+            outcomes.append(Outcome(_flat_text(last), "", last.start_byte))
         return tuple(outcome for outcome in outcomes if outcome.text)
 
     @cached_property
     def raises(self) -> tuple[Outcome, ...]:
         nodes = (node for node in self._own_nodes() if node.type in _RAISES and node.named_children)
-        matches = ((_ERROR.match(_flat(node.named_children[0])), node) for node in nodes)
+        matches = ((_ERROR.match(_flat_text(node.named_children[0])), node) for node in nodes)
         return tuple(
             Outcome(match[1], self._condition(node), node.start_byte) for match, node in matches if match is not None
         )
-
-    @cached_property
-    def attributes_set(self) -> tuple[str, ...]:
-        """Attributes of its own object that it assigns."""
-        targets = (node.child_by_field_name("left") for node in self._own_nodes() if node.type in _WRITES)
-        matches = (_SELF.match(_flat(node)) for node in targets if node is not None)
-        return tuple(dict.fromkeys(match[1] for match in matches if match))
 
     @cached_property
     def local_names(self) -> frozenset[str]:
@@ -118,7 +110,7 @@ class UnitFacts:
                 return condition
             if outer.type in _CONDITIONS and not condition and inner == outer.child_by_field_name("consequence"):
                 condition_node = outer.child_by_field_name("condition")
-                condition = _flat(condition_node) if condition_node is not None else "?"
+                condition = _flat_text(condition_node) if condition_node is not None else "?"
             elif not outer.type.endswith(("block", "body", "list", "expression_statement")):
                 return "?"
         return condition
@@ -151,7 +143,7 @@ def _ancestors(node: Node | None) -> Iterator[Node]:
         yield node
 
 
-def _flat(node: Node) -> str:
+def _flat_text(node: Node) -> str:
     text = " ".join(text_of(node).split())
     while node.type == "parenthesized_expression" and text.startswith("(") and text.endswith(")"):
         node, text = node.named_children[0], " ".join(text_of(node.named_children[0]).split())

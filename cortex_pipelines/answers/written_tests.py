@@ -17,7 +17,7 @@ from cortex_pipelines.execution.tests.environment import module_place
 from cortex_pipelines.execution.tests.mutant_killing import SingleTest, run_single_tests
 from cortex_pipelines.execution.tests.observed_calls import CallOutcome, observe
 
-_TURN = threading.Lock()
+_RUN_LOCK = threading.Lock()
 """One run at a time: each may take the memory and time that the limits of the sandbox allow."""
 _SECONDS_TO_WAIT = 5.0
 
@@ -99,13 +99,13 @@ def unit_in_file(
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
-    if not _TURN.acquire(timeout=_SECONDS_TO_WAIT):
+def _exclusive_run() -> Iterator[None]:
+    if not _RUN_LOCK.acquire(timeout=_SECONDS_TO_WAIT):
         raise sandbox.SandboxError("other tests are being run; ask again in some seconds")
     try:
         yield
     finally:
-        _TURN.release()
+        _RUN_LOCK.release()
 
 
 def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | None:
@@ -115,7 +115,7 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
         return None
     versions = [unit.file, unit.file, *unit.mutants]
     seconds = _SECONDS_TO_OBSERVE
-    with _turn():
+    with _exclusive_run():
         outcomes = observe(unit.module, unit.path, versions, calls, unit.texts, unit.settings, seconds)
     if len(outcomes) < 3:  # the original twice, and a mutant
         return None
@@ -123,7 +123,7 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
     steady = [
         index
         for index, outcome in enumerate(original)
-        if _is_telling(outcome, unit.code) and again[index : index + 1] == [outcome]
+        if _is_assertable(outcome, unit.code) and again[index : index + 1] == [outcome]
     ]
     killed = {
         index: {
@@ -135,13 +135,13 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
     unit.mutants = [
         unit.mutants[number] for number in sorted(range(len(unit.mutants)), key=lambda at: at not in killable)
     ]
-    cover = _fewest(killed, original, [_shape(call) for call in calls])
+    cover = _smallest_cover(killed, original, [_shape(call) for call in calls])
     if cover:
         unit.observed = _test_of(unit, [(calls[index], original[index] or {}) for index in cover])
     return unit.observed
 
 
-def _is_telling(outcome: CallOutcome, code: str) -> bool:
+def _is_assertable(outcome: CallOutcome, code: str) -> bool:
     """Whether a test may assert an outcome: a value, or an error that the unit itself raises."""
     if outcome is None or outcome.get("value") == "None":
         return False
@@ -153,7 +153,9 @@ def _shape(call: str) -> list[type]:
     return [type(node.value if isinstance(node, ast.Constant) else node) for node in ast.walk(ast.parse(call))]
 
 
-def _fewest(killed: Mapping[int, set[int]], original: Sequence[CallOutcome], shapes: Sequence[list[type]]) -> list[int]:
+def _smallest_cover(
+    killed: Mapping[int, set[int]], original: Sequence[CallOutcome], shapes: Sequence[list[type]]
+) -> list[int]:
     """Few calls that kill most mutants (greedy set cover), those with new outcomes first, in their order."""
     cover: list[int] = []
     uncovered = set().union(*killed.values()) if killed else set()
@@ -264,7 +266,7 @@ def judge(test: str, unit: TestedUnit, most: int = _MOST_RUN, seconds: float = _
     texts = {**unit.texts, unit.path: unit.file, _TEST_FILE: ""}
     limits = {"verification_seconds": seconds, "test_seconds": 2.0}
     try:
-        with _turn():
+        with _exclusive_run():
             (outcome,) = run_single_tests([single], texts, unit.settings.model_copy(update=limits))
     except sandbox.SandboxError as error:
         return TestVerdict(f"it cannot be run: {error}")

@@ -22,7 +22,7 @@ class BaselineError(ValueError):
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportedFinding:
     finding: Finding
     path: str  # relative to the baseline's folder
     fingerprint: str
@@ -46,7 +46,7 @@ def read_baseline(path: Path) -> Counter[str]:
     return Counter(accepted)
 
 
-def write_baseline(path: Path, findings: Iterable[Reported]) -> None:
+def write_baseline(path: Path, findings: Iterable[ReportedFinding]) -> None:
     counts = Counter((each.path, each.finding.rule, each.fingerprint) for each in findings)
     entries = [
         {"path": path, "rule": rule, "fingerprint": mark, "count": count}

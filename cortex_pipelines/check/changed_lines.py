@@ -26,7 +26,7 @@ class DiffError(ValueError):
 class ChangedLines:
     lines: frozenset[int] | None  # from 1; None for a file that git does not know yet, or for all
 
-    def meet(self, finding: Finding) -> bool:
+    def overlap(self, finding: Finding) -> bool:
         return self.lines is None or not self.lines.isdisjoint(range(finding.line, finding.end_line + 1))
 
     def after(self, edits: Sequence[Edit]) -> "ChangedLines":
@@ -61,7 +61,9 @@ def changed_since(ref: str, location: Path) -> dict[Path, ChangedLines]:
         raise DiffError(f"{root}: no commit {ref!r}; `git branch --all` and `git log` show what there is") from error
     with suppress(SourceError):  # no common history: all lines are compared
         commit = _git(root, "merge-base", commit, "HEAD").strip()
-    changed = {root / path: ChangedLines(frozenset(lines)) for path, lines in _parsed(_git(root, *_DIFF, commit, "--"))}
+    changed = {
+        root / path: ChangedLines(frozenset(lines)) for path, lines in _parse_diff(_git(root, *_DIFF, commit, "--"))
+    }
     untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     return changed | {root / path: ALL_LINES for path in untracked if path}
 
@@ -71,12 +73,12 @@ def _git(folder: Path, *arguments: str) -> str:
     return run_git(None, "-C", str(folder), *arguments, network=True)
 
 
-def _parsed(diff: str) -> list[tuple[str, list[int]]]:
+def _parse_diff(diff: str) -> list[tuple[str, list[int]]]:
     files: list[tuple[str, list[int]]] = []
     lines = iter(diff.split("\n"))
     for line in lines:
         if line.startswith("+++ "):
-            files.append((_path(line[4:]), []))
+            files.append((_unquote_path(line[4:]), []))
         elif match := _HUNK.match(line):
             removed, first, added = (int(number or 1) for number in match.groups())
             files[-1][1].extend(range(first, first + added))
@@ -86,7 +88,7 @@ def _parsed(diff: str) -> list[tuple[str, list[int]]]:
     return files
 
 
-def _path(git_path: str) -> str:
+def _unquote_path(git_path: str) -> str:
     """A path as git shows it: behind its prefix, quoted if it has control characters, with a tab after blanks."""
     if git_path.startswith('"'):
         data = codecs.escape_decode(git_path.rstrip("\t")[1:-1].encode("utf-8", "surrogateescape"))[0]

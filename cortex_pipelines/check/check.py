@@ -11,19 +11,19 @@ from cortex_pipelines.check.findings import Finding
 from cortex_pipelines.check.project_facts import ProjectFacts
 from cortex_pipelines.check.rules import DEFAULT
 from cortex_pipelines.check.smells import find_smells
-from cortex_pipelines.check.suppressions import suppressed
+from cortex_pipelines.check.suppressions import suppression_filter
 from cortex_pipelines.check.team_patterns import find_broken_patterns
 
-_OF_A_PROJECT = (find_broken_conventions, find_existing_functions, find_forbidden_imports, find_broken_patterns)
+_PROJECT_SOURCES = (find_broken_conventions, find_existing_functions, find_forbidden_imports, find_broken_patterns)
 
 
 def check_text(
     path: str, text: str, project: ProjectFacts | None = None, rules: Collection[str] = DEFAULT
 ) -> list[Finding]:
-    """Findings in a text, in order of place, without those that a comment silences.
+    """Findings in a text by position, without those that a comment suppresses.
 
-    ``path``: where the text is, or will be saved. ``project``: what is known of its project; None for smells alone.
-    Raises NotCheckedError: the text is in no language that is checked, or is not worth parsing.
+    ``path``: where the text is, or will be saved. ``project``: facts of its project; None for smells alone.
+    Raises NotCheckedError: its language is not supported, or it cannot be parsed.
     """
     return check_file(read_file(path, text, project), project, rules)
 
@@ -35,6 +35,6 @@ def read_file(path: str, text: str, project: ProjectFacts | None) -> CheckedFile
 def check_file(file: CheckedFile, project: ProjectFacts | None, rules: Collection[str]) -> list[Finding]:
     findings = [*find_smells(file, rules)]
     if project is not None:
-        findings += [finding for find in _OF_A_PROJECT for finding in find(file, project, rules)]
-    is_suppressed = suppressed(file)
+        findings += [finding for find in _PROJECT_SOURCES for finding in find(file, project, rules)]
+    is_suppressed = suppression_filter(file)
     return sorted((finding for finding in findings if not is_suppressed(finding)), key=lambda finding: finding.order)

@@ -1,4 +1,4 @@
-"""Check files and folders, and mend them."""
+"""Check files and folders, and fix them."""
 
 import io
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.check.baseline import Reported, fingerprint
+from cortex_pipelines.check.baseline import ReportedFinding, fingerprint
 from cortex_pipelines.check.changed_lines import ALL_LINES, ChangedLines, changed_since
 from cortex_pipelines.check.check import NotCheckedError, check_file, check_text, read_file
 from cortex_pipelines.check.checked_file import MAX_BYTES
@@ -46,24 +46,24 @@ class CheckOptions:
 @dataclass
 class Report:
     files: int = 0  # that were checked
-    findings: list[Reported] = field(default_factory=list)
+    findings: list[ReportedFinding] = field(default_factory=list)
     fixed: list[Finding] = field(default_factory=list)
     not_checked: list[tuple[str, str]] = field(default_factory=list)  # path and reason
 
 
 @dataclass(frozen=True)
-class _Text:
+class _FileContent:
     text: str  # without a byte order mark
     encoding: str
     mark: bytes
 
 
 def check_paths(paths: Sequence[Path], options: CheckOptions) -> Report:
-    """Findings in files, and in the files of folders that people write; with ``fix`` after they were mended.
+    """Findings in files, and in the handwritten files of folders; with ``fix`` those that remain after fixing.
 
     Raises PathError, DiffError, ProjectError.
     """
-    report, facts = Report(), _Facts(options.project)
+    report, facts = Report(), _FactsByFolder(options.project)
     if options.project is not None:
         facts_for(Path(), options.project)
     accepted = Counter(options.accepted)
@@ -106,7 +106,7 @@ def _is_code(path: Path | str) -> bool:
     return language_of(str(path), "") in PARSED
 
 
-class _Facts:
+class _FactsByFolder:
     """The project of each file, opened once."""
 
     def __init__(self, name: str | None) -> None:
@@ -137,7 +137,7 @@ def _check_file(
         lines = changed
         for edits in rounds:
             lines = lines.after(edits)
-        findings = _reported(check_text(name, text, facts, options.rules), text, lines, Counter(accepted), options)
+        findings = _new_findings(check_text(name, text, facts, options.rules), text, lines, Counter(accepted), options)
         fixes = [(each.finding, each.finding.fix) for each in findings]
         return [finding for finding, fix in fixes if fix and (fix.keeps_behaviour or options.unsafe_fixes)]
 
@@ -150,7 +150,7 @@ def _check_file(
             for edits in fixed.edits:
                 changed = changed.after(edits)
     file = read_file(name, text, facts)
-    report.findings += _reported(check_file(file, facts, options.rules), text, changed, accepted, options)
+    report.findings += _new_findings(check_file(file, facts, options.rules), text, changed, accepted, options)
     report.files += 1
     if file.broken:
         line, _ = file.position(file.broken[0][0])
@@ -163,9 +163,9 @@ def require_handwritten(path: str, text: str) -> None:
         raise NotCheckedError("is generated or vendored")
 
 
-def _reported(
+def _new_findings(
     findings: Sequence[Finding], text: str, changed: ChangedLines, accepted: Counter[str], options: CheckOptions
-) -> list[Reported]:
+) -> list[ReportedFinding]:
     """Findings on changed lines that are not accepted; takes those that are from ``accepted``."""
     lines = text.split("\n") if findings else []
     reported = []
@@ -175,12 +175,12 @@ def _reported(
         if accepted[mark] > 0:
             accepted[mark] -= 1
             continue
-        if changed.meet(finding):
-            reported.append(Reported(finding, path, mark))
+        if changed.overlap(finding):
+            reported.append(ReportedFinding(finding, path, mark))
     return reported
 
 
-def _read(path: Path) -> _Text:
+def _read(path: Path) -> _FileContent:
     if path.stat().st_size > MAX_BYTES:
         raise NotCheckedError(f"{path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are checked")
     data = path.read_bytes()
@@ -194,11 +194,11 @@ def _read(path: Path) -> _Text:
             raise NotCheckedError(f"{error}; save it as UTF-8") from error
     mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
     try:
-        return _Text(data[len(mark) :].decode(encoding), encoding, mark)
+        return _FileContent(data[len(mark) :].decode(encoding), encoding, mark)
     except UnicodeDecodeError as error:
         raise NotCheckedError(f"is not {encoding} at byte {len(mark) + error.start}; save it as UTF-8") from error
 
 
-def _write(path: Path, content: _Text) -> None:
+def _write(path: Path, content: _FileContent) -> None:
     # a link stays one
     write_whole(path.resolve(), content.mark + content.text.encode(content.encoding))

@@ -1,4 +1,4 @@
-"""One file as the sources of findings read it: text, syntax tree, units and places."""
+"""One file as the sources of findings read it: text, syntax tree, units and positions."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -74,6 +74,18 @@ class CheckedFile:
         end = len(self.data[: line_end if line_end >= 0 else end].rstrip())
         return Finding(self.path, *self.position(start), *self.position(max(start, end)), rule, message, fix)
 
+    def line_finding(self, line: int, rule: str, message: str) -> Finding:
+        """A finding on the code of a line, which counts from 1."""
+        start = self.line_starts[line - 1]
+        code = self.data[start:].split(b"\n", 1)[0]
+        return self.finding(start + len(code) - len(code.lstrip()), start + len(code), rule, message)
+
+    def name_finding(self, unit: Unit, rule: str, message: str) -> Finding:
+        """A finding on the name of a unit."""
+        name = unit.name.encode()
+        start = max(self.data.find(name, self.line_starts[unit.name_line - 1]), unit.start_byte)
+        return self.finding(start, start + len(name), rule, message)
+
     def comments(self) -> Iterator[Node]:
         pending = [self.tree.root_node]
         while pending:
@@ -87,7 +99,7 @@ class CheckedFile:
 def read_checked(path: str, text: str, source_path: str = "") -> CheckedFile:
     """Parse a text; its byte order mark and the form of its line ends change no position.
 
-    Raises NotCheckedError: no grammar reads it, or it is not worth parsing.
+    Raises NotCheckedError: its language is not supported, or it cannot be parsed.
     """
     language = language_of(path, text)
     if language not in PARSED:

@@ -1,4 +1,4 @@
-"""What a project does nearly always: how it names things, what it documents and how."""
+"""Conventions of a project: naming, documentation and its style."""
 
 import re
 from collections import defaultdict
@@ -95,14 +95,14 @@ class _Conventions:
     naming: Mapping[tuple[str, bool, str], _Convention]
     documented: Mapping[tuple[str, bool, str], _Convention]
     style: Mapping[tuple[str, str], _Convention]  # by language and aspect
-    existing_names: frozenset[str]  # names that are there: the team lives with them
+    existing_names: frozenset[str]  # which the team accepts
 
 
 def find_broken_conventions(file: CheckedFile, project: ProjectFacts, rules: Collection[str]) -> Iterator[Finding]:
     units_path = project.table("code_units", "units.parquet")
     if units_path is None or not {NAMING, UNDOCUMENTED, STYLE} & set(rules) or _EXAMPLES.search(file.source_path):
         return
-    conventions, units = _learnt(units_path), list(_code_units(file))
+    conventions, units = _learn_conventions(units_path), list(_code_units(file))
     findings = [finding for unit, code in units for finding in _findings(file, unit, code, conventions)]
     undocumented = sum(finding.rule == UNDOCUMENTED for finding in findings)
     # a file that mostly does otherwise has a convention of its own, or the project has changed its mind
@@ -120,12 +120,11 @@ def _code_units(file: CheckedFile) -> Iterator[tuple[Unit, _Unit]]:
 
 
 def _findings(file: CheckedFile, unit: Unit, code: _Unit, conventions: _Conventions) -> Iterator[Finding]:
-    name_start = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), unit.start_byte)
-    for rule, message in _broken(code, conventions):
-        yield file.finding(name_start, name_start + len(unit.name.encode()), rule, message)
+    for rule, message in _broken_conventions(code, conventions):
+        yield file.name_finding(unit, rule, message)
 
 
-def _broken(unit: _Unit, conventions: _Conventions) -> Iterator[tuple[str, str]]:
+def _broken_conventions(unit: _Unit, conventions: _Conventions) -> Iterator[tuple[str, str]]:
     group_name = f"{'test ' if unit.group[1] else ''}{unit.group[2]}"
     naming = conventions.naming.get(unit.group)
     if (
@@ -170,7 +169,7 @@ def _style_of(unit: _Unit) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=8)
-def _learnt(path: Path) -> _Conventions:
+def _learn_conventions(path: Path) -> _Conventions:
     head = pl.col("code").str.slice(0, (pl.col("body_start_byte") - pl.col("start_byte")).fill_null(400).clip(0, 2000))
     table = pl.scan_parquet(path).filter(~pl.col("generated"), pl.col("kind").is_in(list(_GROUPS)))
     columns = ("path", "language", "kind", "name", "qualified_name", "docstring")
@@ -192,7 +191,7 @@ def _learnt(path: Path) -> _Conventions:
             for group, has in documented.items()
             if _is_convention(sum(has), len(has))
         },
-        style={key: convention for key, values in style.items() if (convention := _most(values))},
+        style={key: convention for key, values in style.items() if (convention := _majority(values))},
         existing_names=frozenset(unit.name for unit in units),
     )
 
@@ -213,7 +212,7 @@ def _name_form(names: Iterable[str]) -> _Convention | None:
     return None
 
 
-def _most(values: list[str]) -> _Convention | None:
+def _majority(values: list[str]) -> _Convention | None:
     value = max(sorted(set(values)), key=values.count)
     convention = _Convention(value, values.count(value), len(values))
     return convention if _is_convention(convention.agree, convention.all) else None

@@ -61,15 +61,12 @@ def find_forbidden_imports(file: CheckedFile, project: ProjectFacts, rules: Coll
             if parts not in forbidden or (parts, fact.start_line) in reported:
                 continue
             reported.add((parts, fact.start_line))
-            first = file.line_starts[fact.start_line - 1]
-            line = file.data[first:].split(b"\n", 1)[0]
-            start = first + len(line) - len(line.lstrip())
-            yield file.finding(start, first + len(line), RULE, forbidden[parts])
+            yield file.line_finding(fact.start_line, RULE, forbidden[parts])
 
 
 @lru_cache(maxsize=8)
 def _forbidden(path: Path, source: str) -> dict[FolderImport, str]:
-    """What to say of an import that a rule forbids."""
+    """Messages by forbidden import."""
     table = pl.read_parquet(path)
     rows = (table.filter(pl.col("source") == source) if source else table).iter_rows(named=True)
     return {
@@ -86,7 +83,7 @@ def _forbidden(path: Path, source: str) -> dict[FolderImport, str]:
 
 
 def _index(files: Path, source: str, path: str, language: str) -> SourceIndex:
-    """The source's files, with the one that is checked: it may be new."""
+    """Index of the source's files and of the checked one, which may be new."""
     index = _built_index(files, source)
     if path in index.languages:
         return index

@@ -63,14 +63,16 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
     units_path = project.table("code_units", "units.parquet")
     if RULE not in rules or units_path is None:
         return
-    index = _built(units_path, project.source, file.language)
+    index = _build_index(units_path, project.source, file.language)
     units = {}
     functions = []
     for unit in file.units:
         is_function = unit.kind in ("function", "method") and unit.body_start_byte is not None
-        if is_function and _counts(file.source_path, unit.qualified_name, unit.context):
+        if is_function and _is_comparable(file.source_path, unit.qualified_name, unit.context):
             body = file.data[unit.body_start_byte : unit.end_byte].decode(errors="replace")
-            function = _Function(file.source_path, unit.qualified_name, unit.start_line, _plain(body, file.language))
+            function = _Function(
+                file.source_path, unit.qualified_name, unit.start_line, _without_comments(body, file.language)
+            )
             functions.append(function)
             units[function] = unit
     file_index = _Index(functions)
@@ -88,10 +90,9 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
             is_there = in_file or (project.folder / other.path).is_file()
             if is_there and (comes_first or (is_new and not in_file)) and not _belong_together(function, other):
                 unit = units[function]
-                start = max(file.data.find(unit.name.encode(), file.line_starts[unit.name_line - 1]), 0)
                 words = "does what" if similarity == 1 else f"does nearly ({similarity:.0%} the same) what"
                 message = f"{unit.name} {words} {other.qualified_name} does ({other.path}:{other.line})."
-                yield file.finding(start, start + len(unit.name.encode()), RULE, message)
+                yield file.name_finding(unit, RULE, message)
                 break
 
 
@@ -104,18 +105,18 @@ def _belong_together(function: _Function, other: _Function) -> bool:
     return (plain[0] == plain[1] and names[0] != names[1]) or ("await " in function.body) != ("await " in other.body)
 
 
-def _counts(path: str, qualified_name: str = "", context: str = "") -> bool:
-    """Not a test or example, nor what a trait of Rust asks of each of its types."""
+def _is_comparable(path: str, qualified_name: str = "", context: str = "") -> bool:
+    """Whether a function is neither a test or example nor required by a Rust trait."""
     is_shown = not is_test(path) and not _EXAMPLES.search(path) and not _TESTS.search(qualified_name)
     return is_shown and not _OF_TRAIT.search(context)
 
 
-def _plain(body: str, language: str) -> str:
+def _without_comments(body: str, language: str) -> str:
     return re.sub(_COMMENTS.get(language, _C_COMMENTS), " ", body)
 
 
 @lru_cache(maxsize=8)
-def _built(path: Path, source: str, language: str) -> _Index:
+def _build_index(path: Path, source: str, language: str) -> _Index:
     table = pl.scan_parquet(path).filter(
         ~pl.col("generated"),
         pl.col("language") == language,
@@ -126,7 +127,7 @@ def _built(path: Path, source: str, language: str) -> _Index:
     columns = ("path", "qualified_name", "start_line", "code", "start_byte", "body_start_byte", "context")
     functions = []
     for name, qualified_name, line, code, start, body, context in table.select(columns).collect().iter_rows():
-        if _counts(name, qualified_name, context):
+        if _is_comparable(name, qualified_name, context):
             text = code.encode()[body - start :].decode(errors="replace")
-            functions.append(_Function(name, qualified_name, line, _plain(text, language)))
+            functions.append(_Function(name, qualified_name, line, _without_comments(text, language)))
     return _Index(functions)

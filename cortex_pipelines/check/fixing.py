@@ -9,13 +9,13 @@ _ROUNDS = 10  # a fix may make room for the next
 
 
 @dataclass(frozen=True)
-class Fixed:
+class FixResult:
     text: str
     findings: tuple[Finding, ...]  # what was fixed, where it was when it was
     edits: tuple[tuple[Edit, ...], ...]  # of each round
 
 
-def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], list[Finding]]) -> Fixed:
+def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], list[Finding]]) -> FixResult:
     """Apply fixes that do not overlap, in rounds, until no finding has one.
 
     ``fixable`` gives the findings to fix of a text, after the edits of earlier rounds; all have fixes.
@@ -30,7 +30,7 @@ def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], lis
         text = with_edits(text, edits)
         fixed += apart
         rounds.append(edits)
-    return Fixed(text, tuple(fixed), tuple(rounds))
+    return FixResult(text, tuple(fixed), tuple(rounds))
 
 
 def disjoint(findings: Sequence[Finding]) -> list[Finding]:

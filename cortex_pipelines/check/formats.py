@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cortex_pipelines.check.baseline import Reported
+from cortex_pipelines.check.baseline import ReportedFinding
 from cortex_pipelines.check.check_paths import Report
 from cortex_pipelines.check.findings import Edit, Finding
 from cortex_pipelines.check.rules import explanation_of
@@ -52,7 +52,7 @@ def as_github(report: Report) -> str:
     return "".join(f"{line}\n" for line in map(_annotation, report.findings))
 
 
-def _annotation(each: Reported) -> str:
+def _annotation(each: ReportedFinding) -> str:
     finding = each.finding
     span = {"file": finding.path, "line": finding.line, "endLine": finding.end_line}
     # columns count for one line only

@@ -1,4 +1,4 @@
-"""What the data stages know of the project that a file belongs to, read when it is first asked for."""
+"""The data of the project that a file belongs to, read on first use."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -91,12 +91,12 @@ def _candidates(root: Path, name: str, entry: Any, location: Path) -> Iterator[P
         address = str(source[kind])
         if is_url(address):
             folder = _repository(location)
-            if folder is None or _origin(folder) != _bare(address):
+            if folder is None or _origin(folder) != _normalized_address(address):
                 continue
         else:
             folder = (root / address).resolve()
             clone = None if location.resolve().is_relative_to(folder) else _repository(location)
-            if clone is not None and _origin(clone) == _bare(str(folder)):
+            if clone is not None and _origin(clone) == _normalized_address(str(folder)):
                 folder = clone
         if location.resolve().is_relative_to(folder.resolve()):
             yield ProjectFacts(root, name, f"{kind}:{without_password(address)}", folder)
@@ -111,10 +111,10 @@ def _repository(location: Path) -> Path | None:
 @lru_cache(maxsize=64)
 def _origin(repository: Path) -> str:
     try:
-        return _bare(run_git(None, "-C", str(repository), "config", "--get", "remote.origin.url").strip())
+        return _normalized_address(run_git(None, "-C", str(repository), "config", "--get", "remote.origin.url").strip())
     except SourceError:
         return ""
 
 
-def _bare(address: str) -> str:
+def _normalized_address(address: str) -> str:
     return without_password(address).rstrip("/").removesuffix("/.git").removesuffix(".git")

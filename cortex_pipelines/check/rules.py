@@ -1,4 +1,4 @@
-"""The rules that a check knows.
+"""The rules of a check.
 
 On by default are those of which 80 % or more of the findings in real projects were right (docs/guides/check.md), and
 those without a finding there whose fixes are verified.
@@ -16,9 +16,6 @@ LIMITED = frozenset(
 )
 """Labels of what exceeds a limit of ``annotation`` in params.yaml: they are in the reports of that stage."""
 
-RUFF = frozenset({"bare-except", "negated-operator", "none-by-equality", "type-by-equality", "wildcard-import"})
-"""What ruff says of Python by default."""
-
 
 class UnknownRuleError(ValueError):
     pass
@@ -31,16 +28,16 @@ class Rule:
     default: bool
 
 
-_ON = frozenset(
+_DEFAULT_SMELLS = frozenset(
     {"collapsible-if", "commented-out-code", "dead-code", "else-after-return", "mutable-default", "range-len-loop"}
     | {"redundant-boolean", "string-concat-in-loop", "swallowed-exception"}
 )
 _SMELLS = [
-    Rule(name, label.explanation, name in _ON)
+    Rule(name, label.explanation, name in _DEFAULT_SMELLS)
     for name, label in LABELS.items()
     if label.kind != "pattern" and name not in LIMITED
 ]
-_OWN = (
+_PROJECT_RULES = (
     Rule("documentation-style", "Documentation has another form than nearly all of the project's.", True),
     Rule("existing-function", "Another function of the project does the same.", True),
     Rule("forbidden-import", "An import against the direction that the project's imports have.", True),
@@ -48,7 +45,7 @@ _OWN = (
     Rule("naming", "A new name of another form than nearly all of the project's.", False),
     Rule("pattern", "The counter-example of one of the team's patterns.", True),
 )
-RULES = {rule.name: rule for rule in (*_SMELLS, *_OWN)}
+RULES = {rule.name: rule for rule in (*_SMELLS, *_PROJECT_RULES)}
 DEFAULT = frozenset(rule.name for rule in RULES.values() if rule.default)
 
 

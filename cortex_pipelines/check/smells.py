@@ -1,4 +1,4 @@
-"""Code smells, with the mechanical fixes that hold when they are tried."""
+"""Code smells and their verified mechanical fixes."""
 
 import re
 import warnings
@@ -47,7 +47,7 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
     smells = [smell for smell in smells if not file.is_broken(smell.start, smell.end)]
     fixes = _verified_edits(file, smells)
     for smell in smells:
-        if smell.label not in enabled or not _is_worth_it(smell, fixes) or _is_meant(file, smell):
+        if smell.label not in enabled or not _is_worth_it(smell, fixes) or _is_intended(file, smell):
             continue
         fix = None
         if smell in fixes:
@@ -63,8 +63,8 @@ def _is_worth_it(smell: Evidence, fixes: Mapping[Evidence, list[ByteEdit]]) -> b
     return smell in fixes and not (smell.label == "redundant-boolean" and b"\n" in fixes[smell][0][2])
 
 
-def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
-    """Whether the code itself says that its writer wants it so."""
+def _is_intended(file: CheckedFile, smell: Evidence) -> bool:
+    """Whether the code shows that its author intended it."""
     code = file.data[smell.start : smell.end]
     if smell.label == "swallowed-exception":
         line_end = file.data.find(b"\n", smell.end)
@@ -76,7 +76,7 @@ def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
     if smell.label == "unsafe-yaml":
         return b"Safe" in code or b"YAML(" in file.data  # ruamel.yaml, which is told elsewhere
     if smell.label == "commented-out-code":
-        return _is_among_words(file, smell) or bool(_ASSIGNMENT.fullmatch(code) or _REMARK.search(code))
+        return _is_in_prose(file, smell) or bool(_ASSIGNMENT.fullmatch(code) or _REMARK.search(code))
     if smell.label == "dead-code":
         # what is compiled on one system only
         return file.language == "rust" and b"#[cfg" in file.data[max(smell.start - 400, 0) : smell.end]
@@ -86,7 +86,7 @@ def _is_meant(file: CheckedFile, smell: Evidence) -> bool:
     return False
 
 
-def _is_among_words(file: CheckedFile, comment: Evidence) -> bool:
+def _is_in_prose(file: CheckedFile, comment: Evidence) -> bool:
     """Whether a comment follows code on its line, or stands within a longer comment."""
     first, last = (file.position(offset)[0] for offset in (comment.start, comment.end - 1))
     lines = file.data.split(b"\n")
@@ -142,10 +142,10 @@ def _verified_edits(file: CheckedFile, smells: Sequence[Evidence]) -> dict[Evide
     for smell, edits in sorted(candidates.items(), key=lambda item: item[1][0][0]):
         if edits[0][0] > last_end:
             together[smell], last_end = edits, edits[-1][1]
-    if not _hold(file, smells, together):
+    if not _fixes_hold(file, smells, together):
         together = {}
     alone = [(smell, edits) for smell, edits in candidates.items() if smell not in together]
-    return together | {s: edits for s, edits in alone[:_MOST_TRIED] if _hold(file, smells, {s: edits})}
+    return together | {s: edits for s, edits in alone[:_MOST_TRIED] if _fixes_hold(file, smells, {s: edits})}
 
 
 def _edits(file: CheckedFile, smell: Evidence) -> list[ByteEdit]:
@@ -157,7 +157,7 @@ def _edits(file: CheckedFile, smell: Evidence) -> list[ByteEdit]:
         return []
 
 
-def _hold(file: CheckedFile, smells: Sequence[Evidence], fixes: dict[Evidence, list[ByteEdit]]) -> bool:
+def _fixes_hold(file: CheckedFile, smells: Sequence[Evidence], fixes: dict[Evidence, list[ByteEdit]]) -> bool:
     if not fixes:
         return False
     fixed = applied(file.data, [edit for edits in fixes.values() for edit in edits])

@@ -1,4 +1,4 @@
-"""Comments that say which rules do not count: ``cortex: ignore``, or ``cortex: ignore[rule, …]``.
+"""Comments that suppress rules: ``cortex: ignore``, or ``cortex: ignore[rule, …]``.
 
 At the end of a line it holds for that line, on a line of its own for the next one; ``cortex: ignore-file`` holds for
 the whole file.
@@ -14,8 +14,8 @@ _IGNORE = re.compile(r"\bcortex:\s*ignore(-file)?(?:\[([^\]\n]*)\])?(?![\w-])")
 _ALL = ""
 
 
-def suppressed(file: CheckedFile) -> Callable[[Finding], bool]:
-    """Whether a comment of the file silences a finding."""
+def suppression_filter(file: CheckedFile) -> Callable[[Finding], bool]:
+    """A predicate: whether a comment of the file suppresses a finding."""
     if b"cortex:" not in file.data:
         return lambda finding: False
     ignored: dict[int, set[str]] = {}  # rules by line; line 0 stands for the file

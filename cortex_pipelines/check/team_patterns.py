@@ -23,10 +23,7 @@ def find_broken_patterns(file: CheckedFile, project: ProjectFacts, rules: Collec
     if file.language not in checks.languages:
         return
     for match in checks.find_matches(file.data.decode(errors="replace"), file.language, file.source_path):
-        start = file.line_starts[match.line - 1]
-        line = file.data[start:].split(b"\n", 1)[0]
-        margin = len(line) - len(line.lstrip())
-        yield file.finding(start + margin, start + len(line), f"{RULE}/{match.name}", match.when)
+        yield file.line_finding(match.line, f"{RULE}/{match.name}", match.when)
 
 
 @lru_cache(maxsize=8)

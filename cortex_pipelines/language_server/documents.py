@@ -85,6 +85,6 @@ class Documents(Workspace):
     ) -> Document:
         return Document(doc_uri, source, version, language_id, position_codec=self.position_codec)
 
-    def opened(self, uri: str) -> Document | None:
+    def open_document(self, uri: str) -> Document | None:
         """The open file of that address; None if the editor has closed it."""
         return self._text_documents.get(unquote(uri))  # type: ignore[return-value]

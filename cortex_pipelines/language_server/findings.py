@@ -35,7 +35,7 @@ def code_actions(
         diagnostics = None if finding is None else [diagnostic(document, finding)]
         return types.CodeAction(title, kind, diagnostics, edit=change)
 
-    touched = [finding for finding in findings if _meet(_range(document, finding), selection)]
+    touched = [finding for finding in findings if _overlap(_range(document, finding), selection)]
     for finding in touched:
         if (fix := finding.fix) is not None:
             note = "" if fix.keeps_behaviour else " (changes behaviour)"
@@ -61,7 +61,7 @@ def _edits(findings: Iterable[Finding]) -> list[Edit]:
 def _suppression(document: Document, finding: Finding) -> Edit | None:
     """A comment that silences a finding: at the end of its line, else above it; None where neither is a comment."""
     from cortex_pipelines.check.checked_file import read_checked
-    from cortex_pipelines.check.suppressions import suppressed
+    from cortex_pipelines.check.suppressions import suppression_filter
 
     lines = document.source.split("\n")
     file = read_checked(finding.path, document.source)
@@ -72,7 +72,7 @@ def _suppression(document: Document, finding: Finding) -> Edit | None:
         changed = [*lines]
         changed[finding.line - 1] = line[:column] + text + line[column:]
         after = read_checked(finding.path, "\n".join(changed))
-        is_silenced = suppressed(after)(replace(finding, line=finding.line + shift))
+        is_silenced = suppression_filter(after)(replace(finding, line=finding.line + shift))
         if is_silenced and after.tree.root_node.has_error <= file.tree.root_node.has_error:
             return Edit(finding.line, column + 1, finding.line, column + 1, text)
     return None
@@ -92,5 +92,5 @@ def _range(document: Document, span: Finding | Edit) -> types.Range:
     )
 
 
-def _meet(first: types.Range, second: types.Range) -> bool:
+def _overlap(first: types.Range, second: types.Range) -> bool:
     return first.start <= second.end and second.start <= first.end

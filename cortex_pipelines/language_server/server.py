@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Checked:
+class _CheckResult:
     version: int | None
     findings: Sequence[Finding]
 
@@ -52,7 +52,7 @@ class CortexServer(LanguageServer):
         self.ended = Event()
         self._worker = ThreadPoolExecutor(1, "check")  # one at a time: editors open many files at once
         self._checks: dict[str, asyncio.Task[None]] = {}
-        self._checked: dict[str, _Checked] = {}
+        self._checked: dict[str, _CheckResult] = {}
         self._completions: dict[tuple[str, str], asyncio.Task[str]] = {}
         self._shown: set[str] = set()
         self._outage = ""
@@ -126,7 +126,7 @@ class CortexServer(LanguageServer):
 
     async def findings(self, uri: str) -> tuple[Document, Sequence[Finding]] | None:
         """An open file and its findings, made now if it has changed; None if it is closed."""
-        while (document := self.documents.opened(uri)) is not None:
+        while (document := self.documents.open_document(uri)) is not None:
             checked = self._checked.get(uri)
             if checked is not None and checked.version == document.version:
                 return document, checked.findings
@@ -138,7 +138,7 @@ class CortexServer(LanguageServer):
     async def _check(self, uri: str, pause: float) -> None:
         await asyncio.sleep(pause)
         self._drop_futures()
-        document = self.documents.opened(uri)
+        document = self.documents.open_document(uri)
         if document is None:
             return
         checked_version = document.version
@@ -150,8 +150,8 @@ class CortexServer(LanguageServer):
             except Exception as error:  # noqa: BLE001 - a rule's fault on one file must not end the server
                 _log.exception("%s could not be checked", path)
                 self.show_once(f"{path} could not be checked: {error}")
-        if self.documents.opened(uri) is document and document.version == checked_version:
-            self._checked[uri] = _Checked(checked_version, findings)
+        if self.documents.open_document(uri) is document and document.version == checked_version:
+            self._checked[uri] = _CheckResult(checked_version, findings)
             diagnostics = [diagnostic(document, finding) for finding in findings]
             self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics, checked_version))
 
@@ -170,7 +170,7 @@ class CortexServer(LanguageServer):
 
     async def completion(self, uri: str, position: types.Position, method: str) -> tuple[Document, int, str] | None:
         """An open file, an offset in it and what the gateway writes there; None if nothing, or not any more."""
-        document = self.documents.opened(uri)
+        document = self.documents.open_document(uri)
         if document is None or not self.options.gateway:
             return None
         self.drop_completions(uri, method)

@@ -9,7 +9,7 @@ import pytest
 
 from cortex_pipelines.answers.answer import Answer, GeneratedText, Means
 from cortex_pipelines.answers.answering import answer, question_of
-from cortex_pipelines.answers.calibration import Calibration, learned
+from cortex_pipelines.answers.calibration import Calibration, fit_steps
 from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.answers.team import Team
 from cortex_pipelines.answers.unit import UnitError, keywords, parse_code
@@ -117,7 +117,7 @@ def test_a_keyword_names_nothing() -> None:
 
 def test_confidence_is_the_share_that_was_right_and_below_the_least_nothing_is_answered() -> None:
     outcomes = [(0.2, False)] * 18 + [(0.8, True)] * 18 + [(0.8, False)] * 2
-    steps = learned(outcomes)
+    steps = fit_steps(outcomes)
     assert steps == [(0.2, round(1 / 20, 4)), (0.8, round(19 / 22, 4))]
     calibration = Calibration({"naming": {"model": steps}}, min_confidence=0.5)
     assert [calibration.confidence("naming", "model", score) for score in (0.1, 0.5, 0.9)] == [0.05, 0.05, 0.8636]

@@ -4,12 +4,12 @@ import pytest
 
 from cortex_pipelines.answers.documentation_style import DocumentedUnit, default_style, learn_style
 from cortex_pipelines.answers.documented_unit import (
-    analysed,
+    documentation_from_facts,
+    generated_documentation,
     parses_with,
     says_nothing,
     unknown_names,
     with_documentation,
-    written_text,
 )
 from cortex_pipelines.answers.team_documentation import TeamDocumentation
 from cortex_pipelines.answers.unit_facts import UnitFacts, unit_facts
@@ -49,7 +49,7 @@ def facts_of(code: str, language: str = "python") -> UnitFacts:
 def test_syntax_documents_a_unit_in_the_style_of_its_language_and_the_code_parses_with_it(language: str) -> None:
     code, expected = CODE[language]
     facts = facts_of(code, language)
-    text = analysed(facts, default_style(language))
+    text = documentation_from_facts(facts, default_style(language))
     assert text == expected
     assert says_nothing(text, facts) is None
     assert parses_with(text, facts)
@@ -70,7 +70,7 @@ def test_syntax_documents_a_unit_in_the_style_of_its_language_and_the_code_parse
     ids=["a local variable", "a condition in a loop", "a condition within another", "after what is not said"],
 )
 def test_what_the_syntax_does_not_tell_is_not_said(code: str) -> None:
-    assert analysed(facts_of(code), default_style("python")) is None
+    assert documentation_from_facts(facts_of(code), default_style("python")) is None
 
 
 def test_the_team_is_followed_in_mood_stops_literals_and_its_words_for_parameters() -> None:
@@ -83,11 +83,11 @@ def test_the_team_is_followed_in_mood_stops_literals_and_its_words_for_parameter
     style = learn_style(documented, "python")
     assert (style.mood, style.full_stop, style.sections, style.literal) == ("third person", False, "sphinx", "``")
     facts = facts_of("def double(x):\n    return x * 2\n")
-    text = analysed(facts, style)
+    text = documentation_from_facts(facts, style)
     assert text == "Returns ``x * 2``\n\n:param x: A number"
-    assert style.broken(text, "double") == ""
-    assert style.broken("Return it", "double") == "its verb is not in the third person"
-    assert analysed(facts_of("def double(y):\n    return y * 2\n"), style) == "Returns ``y * 2``"
+    assert style.broken_convention(text, "double") == ""
+    assert style.broken_convention("Return it", "double") == "its verb is not in the third person"
+    assert documentation_from_facts(facts_of("def double(y):\n    return y * 2\n"), style) == "Returns ``y * 2``"
 
 
 def test_a_models_text_loses_what_names_nothing_and_what_was_cut_off() -> None:
@@ -96,8 +96,11 @@ def test_a_models_text_loses_what_names_nothing_and_what_was_cut_off() -> None:
         "Sum all `prices` times `rate`. The `tax_code` parameter is used.\nReturns a float. It also\n\ndef other():"
     )
     style = default_style("python")
-    assert written_text(output, facts, style, lambda _: False) == "Sum all `prices` times `rate`. Returns a float."
-    assert written_text("import os\n", facts, style, lambda _: False) is None
+    assert (
+        generated_documentation(output, facts, style, lambda _: False)
+        == "Sum all `prices` times `rate`. Returns a float."
+    )
+    assert generated_documentation("import os\n", facts, style, lambda _: False) is None
     for text, unknown in [
         (":param rates: x", ["rates"]),
         ("@param price - x", ["price"]),

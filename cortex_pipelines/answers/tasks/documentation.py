@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
 from cortex_pipelines.answers.documented_unit import (
-    analysed,
-    borrowed,
+    borrowed_documentation,
+    documentation_from_facts,
+    generated_documentation,
     parses_with,
     says_nothing,
     unknown_names,
-    written_text,
 )
 from cortex_pipelines.answers.question import Question
 from cortex_pipelines.answers.team_documentation import team_documentation
@@ -34,13 +34,13 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
         raise NoAnswerError("it has no function, method or type; send one")
     team = team_documentation(means.team.outputs)
     style = team.style(question.language)
-    if (nearest := team.nearest(facts)) is not None and (text := borrowed(nearest[0], facts, style)):
+    if (nearest := team.nearest(facts)) is not None and (text := borrowed_documentation(nearest[0], facts, style)):
         yield Candidate(text, "team", nearest[1])
-    if text := analysed(facts, style):
+    if text := documentation_from_facts(facts, style):
         yield Candidate(text, "analyser")
     values, extent = prompt(question, means.parameters)
     for output in means.write(values, extent):
-        if text := written_text(output.text, facts, style, team.knows):
+        if text := generated_documentation(output.text, facts, style, team.knows):
             yield Candidate(text, "model", output.score)
 
 
@@ -54,7 +54,7 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
         return f"it names what does not exist: {', '.join(unknown[:3])}" if unknown else None
 
     def follows(candidate: Candidate) -> str | None:
-        return team.style(question.language).broken(candidate.result, facts.name) or None
+        return team.style(question.language).broken_convention(candidate.result, facts.name) or None
 
     def parses(candidate: Candidate) -> str | None:
         return None if parses_with(candidate.result, facts) else "the code does not parse with it"

@@ -39,13 +39,13 @@ def code_of(text: str, context: TaskContext, parameters: Parameters) -> str:
     return code.replace(mask, PLACEHOLDER)
 
 
-def asked_name(question: Question) -> str:
+def target_name(question: Question) -> str:
     return question.context.name or PLACEHOLDER
 
 
 def kind_of(question: Question) -> str:
     """Kind of what is named, as in the data set, by the context or else by the code."""
-    name, unit = asked_name(question), question.code
+    name, unit = target_name(question), question.code
     if question.context.kind:
         return question.context.kind
     for function in unit.functions:
@@ -60,14 +60,14 @@ def prompt(question: Question, parameters: Parameters) -> tuple[Mapping[str, str
     unit = {"language": question.language, "context": "", "indent": "", "code": question.code.code}
     size = len(question.code.code.encode()) + _MORE_THAN_A_PROMPT
     room = parameters.datasets.model_copy(update={"max_prompt_bytes": size})
-    example = naming_example(unit, kind_of(question), asked_name(question), room)
+    example = naming_example(unit, kind_of(question), target_name(question), room)
     if example is None:  # such as of `a`
-        raise NoAnswerError(f"the model cannot be asked for {asked_name(question)}, a word of the question itself")
+        raise NoAnswerError(f"the model cannot be asked for {target_name(question)}, a word of the question itself")
     return {"example": example}, "line"
 
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
-    unit, name, kind = question.code, asked_name(question), kind_of(question)
+    unit, name, kind = question.code, target_name(question), kind_of(question)
     if not unit.word_counts[name]:
         raise NoAnswerError(f"{name} does not stand in the code")
     style = _style(question, means)
@@ -86,7 +86,7 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:
-    unit, name = question.code, asked_name(question)
+    unit, name = question.code, target_name(question)
     names_in_scope = {text.decode(errors="replace") for kind, text in unit.snippet.tokens if "identifier" in kind}
     names_in_scope |= set(re.findall(r"\w+", question.context.code))
     names_in_scope |= keywords(question.language) | set(dir(builtins) if question.language == "python" else ())
@@ -142,7 +142,7 @@ def renamed(unit: CodeUnit, name: str, new: str) -> CodeUnit:
 
 def _style(question: Question, means: Means) -> str:
     """Style that the new name has to have: of Go's names what shows whether they are exported."""
-    name, kind = asked_name(question), kind_of(question)
+    name, kind = target_name(question), kind_of(question)
     if question.language == "go" and name != PLACEHOLDER:
         return "PascalCase" if name[:1].isupper() else "camelCase"
     return means.team.convention(kind, question.language)

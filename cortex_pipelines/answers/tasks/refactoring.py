@@ -31,11 +31,11 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
     return values, "unit" if question.language == "python" else "braced_unit"
 
 
-def mended(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
+def apply_rule_fixes(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
     """Code without its smells that can be mended by rule, or without one of them, and the fixes made."""
     code, applied = unit.code, list[SmellFix]()
     while len(applied) < _MOST_FIXES:
-        every = [*smell_fixes(code, unit.language, unit.path), *_closed_files(code, unit.language)]
+        every = [*smell_fixes(code, unit.language, unit.path), *_open_file_fixes(code, unit.language)]
         fixes = [fix for fix in every if not smell or fix.smell == smell]
         if not fixes:
             break
@@ -44,7 +44,7 @@ def mended(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
     return code, applied
 
 
-def _closed_files(code: str, language: str) -> Iterator[SmellFix]:
+def _open_file_fixes(code: str, language: str) -> Iterator[SmellFix]:
     for file in open_files(code) if language == "python" else ():
         if file.code is not None:
             yield SmellFix(OPEN_FILE, "smell", code, file.code, "It is closed when the block ends, by an error too.")
@@ -54,9 +54,9 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     unit, context = question.code, question.context
     smell = context.smell.strip().lower().replace(" ", "-").replace("_", "-")
     if not context.request:
-        code, applied = mended(unit, smell)
+        code, applied = apply_rule_fixes(unit, smell)
         if applied:
-            yield Candidate(unit.with_margin(code), "analyser", min(_belief(fix) for fix in applied))
+            yield Candidate(unit.with_margin(code), "analyser", min(_precision(fix) for fix in applied))
             return
     if context.request or context.smell:
         values, extent = prompt(question, means.parameters)
@@ -64,7 +64,7 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
             yield Candidate(generated.text, "model", generated.score)
 
 
-def _belief(fix: SmellFix) -> float:
+def _precision(fix: SmellFix) -> float:
     return LABELS[fix.smell].belief if fix.smell in LABELS else OPEN_FILE_BELIEF
 
 

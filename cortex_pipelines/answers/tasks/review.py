@@ -91,11 +91,11 @@ def _too_large(question: Question, means: Means) -> Iterator[Comment]:
         if item.label not in labels or LABELS[item.label].belief < _SURE:
             continue
         line, size = data.count(b"\n", 0, item.start) + 1, by_start.get(item.start)
-        figures = _figures(item.label, size, limits) if size is not None else ""
-        yield Comment(line, f"{figures}{LABELS[item.label].explanation} ({item.label})", LABELS[item.label].belief)
+        metrics = _metrics_text(item.label, size, limits) if size is not None else ""
+        yield Comment(line, f"{metrics}{LABELS[item.label].explanation} ({item.label})", LABELS[item.label].belief)
 
 
-def _figures(label: str, size: SizeMetrics, limits: AnnotationSettings) -> str:
+def _metrics_text(label: str, size: SizeMetrics, limits: AnnotationSettings) -> str:
     complexity = size.complexity
     texts = {
         "long-method": (f"{size.lines} lines", limits.max_lines, "Give its steps functions of their own. "),
@@ -109,8 +109,8 @@ def _figures(label: str, size: SizeMetrics, limits: AnnotationSettings) -> str:
     }
     if label not in texts:
         return ""
-    figure, usual, advice = texts[label]
-    return f"{figure}, at most {usual} are usual. {advice}"
+    metric, usual, advice = texts[label]
+    return f"{metric}, at most {usual} are usual. {advice}"
 
 
 def _unused(unit: CodeUnit) -> Iterator[Comment]:

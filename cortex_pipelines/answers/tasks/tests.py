@@ -54,7 +54,7 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
-    if reason := _unable(question):
+    if reason := _reason_not_run(question):
         raise NoAnswerError(reason)
     unit = unit_of_question(question, means.team, means.parameters)
     if unit is None:
@@ -90,7 +90,7 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
     return [Check("passes in the sandbox and fails on a mutant", refusal)]
 
 
-def _unable(question: Question) -> str | None:
+def _reason_not_run(question: Question) -> str | None:
     """Why no test of such a unit can be run."""
     if question.language != "python":
         return f"only Python tests are run here, and a test in {question.language} that was never run is not an answer"
@@ -112,7 +112,7 @@ def unit_of_question(question: Question, team: Team, parameters: Parameters) -> 
     if question.language != "python":
         return None
     files = team.outputs.get("repository_files", Path()) / "files.parquet"
-    return _tested(
+    return _cached_unit(
         question.text.strip(),
         question.code.code,
         question.context.path,
@@ -124,7 +124,7 @@ def unit_of_question(question: Question, team: Team, parameters: Parameters) -> 
 
 
 @lru_cache(maxsize=64)
-def _tested(
+def _cached_unit(
     question_text: str, code: str, path: str, preceding_code: str, files: str, _version: int, settings: str
 ) -> TestedUnit | None:
     """The unit of a question, one for its candidates and checks."""
