@@ -1,4 +1,4 @@
-"""Answers to tasks: several ways compete, each answer is checked, and none is better than a bad one."""
+"""Answers to tasks: the best candidate of several sources that passes all checks, or none."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ class Candidate:
     """A possible answer.
 
     ``score``, 0 to 1, orders the candidates of one source and is what calibration starts from: of a model the geometric
-    mean of its tokens' probabilities, of an example its similarity, of a rule the precision that it is known for.
+    mean of its tokens' probabilities, of an example its similarity, of a rule its measured precision.
     """
 
     result: str
@@ -33,12 +33,12 @@ class Candidate:
 
 
 class NoAnswerError(Exception):
-    """Why a question cannot be answered at all, in a sentence; raised by a task's candidates."""
+    """The question cannot be answered; the message is a sentence. Raised by a task's candidates."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """``refusal`` says in a sentence what is wrong with an answer; None if nothing is."""
+    """``refusal``: a sentence on the fault of an answer, or None."""
 
     name: str
     refusal: Callable[[Candidate], str | None]
@@ -60,7 +60,7 @@ class Answer:
         confidence: Share of such answers that are right on held-out units (``calibration``); None if not measured.
         checks: Names of the checks that the result passed.
         alternatives: Other answers that pass them, the best first.
-        notice: What else should be known, such as that the adapter never learned the task.
+        notice: Caveats, such as that the adapter never learned the task.
     """
 
     result: str | None
@@ -83,7 +83,7 @@ class GeneratedText:
 class Writer(Protocol):
     """A model that continues a task's prompt within the task's budget.
 
-    What is cut off by it is left out, so there may be fewer texts than asked for.
+    Truncated texts are dropped, so there may be fewer than requested.
     """
 
     def __call__(
@@ -96,14 +96,14 @@ class Writer(Protocol):
         """
 
     def notes(self) -> list[str]:
-        """Why texts were left out, in sentences."""
+        """Reasons for dropped texts, in sentences."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """What a question is answered with.
+    """Model, team data and limits for answering a question.
 
-    ``remaining_seconds``: until an answer has to be given. ``alternatives``: how many besides the best are wanted.
+    ``remaining_seconds``: until an answer has to be given. ``alternatives``: number besides the best answer.
     """
 
     write: Writer
@@ -120,10 +120,10 @@ def input_itself(text: str, _context: TaskContext, _parameters: Parameters) -> s
 
 @dataclass(frozen=True)
 class Task:
-    """A task that is answered.
+    """How a task is answered.
 
     Args:
-        candidates: Possible answers, the cheapest first; the rest are not asked for once the deadline has passed.
+        candidates: Possible answers, the cheapest first; the rest are skipped after the deadline.
         checks: What each answer has to pass, in order.
         prompt: Values for the task's template and where an answer ends; as in training.
         code: The unit of an input and its context, which has to parse; None for a task whose input is not code. Raises
@@ -145,7 +145,7 @@ class Task:
 
 
 def best_answer(name: str, task: Task, question: Question, means: Means) -> Answer:
-    """The best candidate that passes all checks; those of equal confidence in the order in which they came."""
+    """The best candidate that passes all checks; equal confidences keep their order."""
     checks = task.checks(question, means)
     passed: dict[str, tuple[Candidate, float | None]] = {}
     refusals: Counter[str] = Counter()

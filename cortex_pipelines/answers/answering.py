@@ -1,4 +1,4 @@
-"""The tasks that are answered, and the one way to an answer: for HTTP, agents, the command line and the web page."""
+"""The supported tasks, and how HTTP, agents, the command line and the web page have them answered."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ TASKS: Mapping[str, Task] = {
 
 
 def question_of(name: str, text: str, context: TaskContext, parameters: Parameters) -> Question:
-    """The question that a task's input and context are; TaskError says what is missing or wrong in them."""
+    """Validate a task's input and context; TaskError names what is missing or wrong."""
     if name not in TASKS:
         raise TaskError(f"task: {name[:40]} is not a task; there is {', '.join(TASKS)}")
     task = TASKS[name]

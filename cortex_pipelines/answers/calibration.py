@@ -1,4 +1,4 @@
-"""How often answers are right, by task, source and score, as measured on held-out units."""
+"""Accuracy of answers by task, source and score, measured on held-out units."""
 
 import json
 from bisect import bisect_right
@@ -16,7 +16,7 @@ _FILE = Path(__file__).parent / "calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """``steps``: task and source to what was measured. ``least``: confidence below which nothing is answered."""
+    """``steps`` by task and source. ``min_confidence``: answers below it are withheld."""
 
     steps: Mapping[str, Mapping[str, Steps]] = field(default_factory=dict)
     min_confidence: float = 0.0
@@ -32,14 +32,14 @@ class Calibration:
 
 @cache
 def held_out_calibration(min_confidence: float) -> Calibration:
-    """What was measured on held-out units of other projects (docs/evaluation.md)."""
+    """The calibration measured on held-out units of other projects (docs/evaluation.md)."""
     return Calibration(json.loads(_FILE.read_text(encoding="utf-8")), min_confidence)
 
 
 def fit_steps(outcomes: Sequence[tuple[float, bool]], *, open_end: bool = False) -> list[tuple[float, float | None]]:
     """Steps from scores and whether each answer was right, by isotonic regression.
 
-    ``open_end``: nothing is said of scores above those seen, such as an adapter's where the base was measured.
+    ``open_end``: scores above the highest have no confidence, such as an adapter's where the base was measured.
 
     Shares are drawn to one half as if two more answers had been seen, one of them right (Laplace): a few answers that
     are all right do not make the next one certain.

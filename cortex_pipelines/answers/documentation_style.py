@@ -85,7 +85,7 @@ class DocumentationStyle:
         return head + blank + sections
 
     def broken_convention(self, text: str, name: str) -> str:
-        """The convention that a text breaks, in words; empty for none."""
+        """The first convention that a text breaks, as a clause; empty if it follows all."""
         head = text.partition("\n\n")[0].rstrip()
         first = _first_word(head)[0]
         if self.starts_with_name and first != name:
@@ -135,14 +135,14 @@ def learn_style(units: Iterable[DocumentedUnit], language: str) -> Documentation
 
 
 def described_parameters(docstring: str) -> dict[str, str]:
-    """Names that a text describes as parameters in any of the known forms, with their descriptions."""
+    """Parameters that a text describes in Sphinx, Google or tag style, with their descriptions."""
     entries = [*_SPHINX.findall(docstring), *_TAG.findall(docstring)]
     entries += [entry for block in _GOOGLE.findall(docstring) for entry in _GOOGLE_ENTRY.findall(block)]
     return {name: " ".join(text.split()) for name, text in entries}
 
 
 def _glossary(units: Iterable[DocumentedUnit]) -> dict[str, str]:
-    """What the team's documentation most often says of a parameter's name."""
+    """The most frequent description of each parameter name."""
     descriptions: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for unit in units:
         for name, text in described_parameters(unit.docstring).items():

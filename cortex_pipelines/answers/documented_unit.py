@@ -49,7 +49,7 @@ _KNOWN_TO_ALL = split_words(
 
 
 def documentation_from_facts(facts: UnitFacts, style: DocumentationStyle) -> str | None:
-    """Documentation from name, signature, returned values and errors; None if it would only say the name again."""
+    """Documentation from name, signature, returned values and errors; None if it would only repeat the name."""
     summary, details = _summary(facts, style), _details(facts, style)
     if details and summary.startswith("Return the "):  # of a getter, which says less than what it returns
         summary = ""
@@ -59,7 +59,7 @@ def documentation_from_facts(facts: UnitFacts, style: DocumentationStyle) -> str
 
 
 def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
-    """The sentence that the name makes in English, or an empty text."""
+    """The name as an English sentence; empty if it does not read as one."""
     quote, words = style.literal, name_words(facts.name)
     first, tail = (words[0], words[1:]) if words else ("", [])
     inputs = [each.name for each in facts.parameters if not each.variadic_marker]
@@ -86,7 +86,7 @@ def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
 
 
 def _details(facts: UnitFacts, style: DocumentationStyle) -> list[str]:
-    """Sentences of what the name does not tell: errors, and values that parameters and attributes decide."""
+    """Sentences beyond the name: errors, and values by condition."""
     may_show = partial(_is_quotable, hidden=facts.local_names)
     returns = facts.returns
     single = returns[0].text if len(returns) == 1 and not returns[0].condition and facts.is_function else ""
@@ -163,7 +163,7 @@ def _sections(facts: UnitFacts, style: DocumentationStyle) -> str:
 def generated_documentation(
     output: str, facts: UnitFacts, style: DocumentationStyle, knows: Callable[[str], bool]
 ) -> str | None:
-    """What a model wrote, cut to whole sentences of one paragraph that name only what exists; None if none is left."""
+    """The whole sentences of a model's first paragraph that name only what exists, or None."""
     text = fold_whitespace(first_paragraph(_COMMENT.sub("", output.strip().split("\n\n")[0])))
     sentences: list[str] = []
     for sentence in _SENTENCE.split(text):

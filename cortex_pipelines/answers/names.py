@@ -1,4 +1,4 @@
-"""Names made from code: of a value by where it comes from, in the case that a project uses."""
+"""Names for values, derived from their source in code, in the project's case convention."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _VERBS = split_words(
 """Of ``get_user`` the value is a user."""
 
 _KNOWN = {"len": "count", "size": "count", "sum": "total", "open": "file", "range": "index", "enumerate": "index"}
-"""Results of functions whose names do not say what they give."""
+"""Nouns for results of functions whose names do not describe them."""
 
 _TAKEN = {
     **dict.fromkeys(("sum", "min", "max", "mean", "median"), "numbers"),
@@ -52,14 +52,14 @@ _PRIMITIVE = split_words(
 
 @dataclass(frozen=True)
 class ValueName:
-    """A name, and how often names found that way are right as their author's wrote them (``score``, 0 to 1)."""
+    """A name; ``score``: share of such names that equal the author's, 0 to 1."""
 
     name: str
     score: float
 
 
 def restyled(name: str, style: str, like: str = "") -> str:
-    """A name in a case; underscores before it as the name has that it is to stand for."""
+    """A name in another case, with the leading underscores of ``like``."""
     words = split_name(name)
     leading = like[: len(like) - len(like.lstrip("_"))] if like else name[: len(name) - len(name.lstrip("_"))]
     if not words:
@@ -78,7 +78,7 @@ def restyled(name: str, style: str, like: str = "") -> str:
 
 
 def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
-    """A name for a variable by what it is set to, goes through, or is declared as."""
+    """A name for a variable by its value, the collection it iterates over, or its type."""
     for node in unit.snippet.nodes():
         for field in ("left", "name", "pattern"):
             if value_name := _by_field(node, field, name):
@@ -90,7 +90,7 @@ def named_by_value(unit: CodeUnit, name: str) -> ValueName | None:
 
 
 def _by_use(node: Node, name: str) -> str:
-    """Of what is only handed to functions that take one kind of thing: the path of ``open(x)``."""
+    """The noun for an argument of a function that takes one kind of value: the path of ``open(x)``."""
     if node.type in _CALLS:
         function = node.child_by_field_name("function") or node.child_by_field_name("name")
         arguments = node.child_by_field_name("arguments")
@@ -117,7 +117,7 @@ def _by_field(node: Node, field: str, name: str) -> ValueName | None:
 
 
 def _element(over: Node) -> str:
-    """Of what is gone through: an item of ``items``."""
+    """The noun for an element of a collection: an item of ``items``."""
     words = _words_of_value(_bare(over))
     if not words:
         return ""
@@ -135,10 +135,10 @@ def _singular(word: str) -> str:
 
 
 def _noun(value: Node) -> str:
-    """What a value is: a user of ``get_user()`` and ``User()``, the timeout of ``settings.timeout``.
+    """The noun for a value: a user of ``get_user()`` and ``User()``, the timeout of ``settings.timeout``.
 
-    Empty for what only names an action: on held-out variables of six projects ``result = invoke()`` made the name wrong
-    19 times of 20.
+    Empty for a call that only names an action: on held-out variables of six projects the name of
+    ``result = invoke()`` was wrong 19 times of 20.
     """
     node = _bare(value)
     words = _words_of_value(node)
@@ -179,7 +179,7 @@ def _words_of_value(node: Node) -> list[str]:
 
 
 def _words_of_owner(member: Node) -> list[str]:
-    """Of ``Order::new()`` and ``Order.create()`` the order."""
+    """The owner of a constructor: the order of ``Order::new()`` and ``Order.create()``."""
     owner = next((node for node in member.named_children), None)
     text = text_of(owner) if owner is not None else ""
     return split_name(text) if text[:1].isupper() else []
@@ -204,7 +204,7 @@ def _bare(node: Node) -> Node:
 
 
 def _by_type(node: Node, name: str) -> str | None:
-    """Of a parameter or variable with a type of its own: a request of ``Request``."""
+    """The noun for a parameter or variable by its declared type: a request of ``Request``."""
     declared = node.child_by_field_name("type")
     if declared is None:
         return None

@@ -1,4 +1,4 @@
-"""Files that a Python function opens and does not close for certain, and the ``with`` statement that does."""
+"""Files that a Python function may leave open, and the ``with`` statement that closes them."""
 
 import ast
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _READERS = frozenset({"load", "dump", "safe_load", "list", "sorted", "sum", "len"})
-"""Functions that are done with a file when they return; what else gets it may keep it."""
+"""Functions that do not keep a file after they return."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class OpenFile:
 
 
 def open_files(code: str) -> list[OpenFile]:
-    """Assignments of ``open()`` whose file is not handed on; none for code that does not parse."""
+    """Assignments of ``open()`` whose file does not escape; empty for code that does not parse."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

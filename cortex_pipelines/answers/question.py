@@ -1,4 +1,4 @@
-"""Questions: a task, its input and context, checked before anything is asked."""
+"""Questions: a task, its input and context, validated before a model runs."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar
@@ -17,7 +17,7 @@ _Long = Annotated[str, Field(max_length=2_000_000)]
 
 
 class TaskError(ValueError):
-    """A question that cannot be asked; the message begins with the field and says what to do."""
+    """An invalid question; the message begins with the field and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class Question:
-    """A question that can be asked; ``unit`` is the parsed input, None for a task whose input is not a unit."""
+    """A valid question; ``unit`` is the parsed input, None for a task whose input is not a unit."""
 
     task: str
     text: str

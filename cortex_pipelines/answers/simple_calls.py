@@ -41,7 +41,7 @@ _BY_NAME = (
 
 @dataclass(frozen=True)
 class Argument:
-    """A parameter and expressions to pass; ``keyword`` if it can only be named, ``optional`` if it has a default."""
+    """A parameter and expressions to pass; ``keyword`` if it is keyword-only, ``optional`` if it has a default."""
 
     name: str
     values: tuple[str, ...]
@@ -50,7 +50,7 @@ class Argument:
 
 
 def simple_calls(code: str, qualified_name: str, team_calls: Iterable[str] = ()) -> list[str]:
-    """Statements that call a unit and end with an expression, the most telling first.
+    """Statements that call a unit and end with an expression, the most informative first.
 
     ``team_calls``: calls in the team's tests, as they stand.
     ``qualified_name``: of a function, or of a class's method, whose object is then made with simple values too.
@@ -118,7 +118,7 @@ def _changed_attributes(node: ast.FunctionDef) -> list[str]:
 
 
 def _mutation_calls(name: str, arguments: Sequence[Argument]) -> Iterator[str]:
-    """Calls of a function without a result that show what becomes of its first argument."""
+    """Calls of a function without a result, each followed by its mutated first argument."""
     first, *other_arguments = arguments
     for value in first.values:
         if value[:1] in "[{":

@@ -1,4 +1,4 @@
-"""What a project's own code says: how things are called, and its examples of each task."""
+"""A project's naming conventions and its examples of each task."""
 
 import re
 from collections import Counter
@@ -52,7 +52,7 @@ class Team:
     """Tasks that its adapter was trained on."""
 
     def convention(self, kind: str, language: str) -> str:
-        """Style of most names of a kind: the project's if it is clear, else the language's; empty for none."""
+        """Style of most names of a kind: the project's if it is clear, else the language's; empty without one."""
         usual = _USUAL[language]
         kinds = TYPES if kind in TYPES else (kind,)
         counts = Counter[str]()
@@ -65,7 +65,7 @@ class Team:
         return usual.get("class" if kind in TYPES else kind, usual[""] if kind not in TYPES else "PascalCase")
 
     def nearest(self, task: str, language: str, text: str, most: int = 5) -> Iterator[tuple[Example, float]]:
-        """Examples of train most similar to a text, by the words that they share (weighted Jaccard, 0 to 1)."""
+        """Training examples most similar to a text, by weighted Jaccard similarity of their words (0 to 1)."""
         examples = self._examples_of(task)
         if not examples:
             return

@@ -56,7 +56,7 @@ class TeamDocumentation:
 
 
 def team_documentation(outputs: Mapping[str, Path]) -> TeamDocumentation:
-    """What a project's units say; nothing without ``code_units`` and ``unit_splits``."""
+    """Documentation of a project's units; empty without ``code_units`` and ``unit_splits``."""
     units, splits = (
         outputs.get(asset, Path()) / name
         for asset, name in (("code_units", "units.parquet"), ("unit_splits", "splits.parquet"))

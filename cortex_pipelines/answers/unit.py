@@ -1,4 +1,4 @@
-"""A unit of code on its own: parsed, with its signature, its names and what it does to the world around it."""
+"""A parsed unit of code with its signature, names and effects."""
 
 import ast
 import re
@@ -37,7 +37,7 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True)
 class CodeUnit:
-    """Code that parses, alone or within a class; ``code`` has no margin, ``margin`` is what stood before each line."""
+    """Code that parses, alone or within a class; ``code`` has no margin, ``margin`` is the indentation of the input."""
 
     code: str
     language: str
@@ -80,12 +80,12 @@ class CodeUnit:
 
     @cached_property
     def word_counts(self) -> Counter[str]:
-        """All words of the code, those of comments and strings too."""
+        """Words of the code, including comments and strings."""
         return Counter(_WORD.findall(self.code))
 
     @cached_property
     def effects(self) -> Counter[str]:
-        """What it calls, leaves by, and names literally: all that a change of form alone keeps."""
+        """Calls, exits and literals: what a refactoring preserves."""
         return Counter(self._effects())
 
     def _effects(self) -> Iterator[str]:
@@ -113,7 +113,7 @@ _IN_PLACES = split_words(
     "raw readonly record requires satisfies sealed set static stmt string symbol target to transitive tt ty type union "
     "unique unknown uses vis when with"
 )
-"""Words of the grammars that are so only in places, and may name a variable elsewhere."""
+"""Contextual keywords of the grammars, which may name a variable elsewhere."""
 
 
 @cache
@@ -127,7 +127,7 @@ def keywords(language: str) -> frozenset[str]:
 
 
 def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
-    """A unit as it was sent: with a margin or without, a method alone or in its class.
+    """Parse a unit, indented or not, a method alone or in its class.
 
     Raises UnitError: it does not parse, or would take too long to.
     """
@@ -149,7 +149,7 @@ def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
 
 
 def _try_parse(code: str, language: str, path: str, margin: str = "") -> CodeUnit | str:
-    """The unit, or what is wrong with it."""
+    """The unit, or its first error as text."""
     data = code.encode(errors="replace")
     tree = syntax_tree(data, grammar_for(language, path), _MOST_BYTES)
     if isinstance(tree, SkipReason):
@@ -174,7 +174,7 @@ def _first_error(root: Node) -> str:
 
 
 def _python_error(snippet: Snippet) -> str:
-    """What Python's own parser refuses; the grammar reads Python 2 and unfinished code as well."""
+    """The error of Python's own parser; the grammar accepts Python 2 and unfinished code as well."""
     text = (snippet.prefix + snippet.code).decode(errors="replace")
     try:
         with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What the syntax of one function, method or type says about it: parameters, returns, errors, effects."""
+"""Facts from the syntax of one function, method or type: parameters, returns, errors."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _LIMITS = ExtractionSettings(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a unit returns or raises (``text``), the condition of it (of ``if``), and its first byte."""
+    """A returned value or raised error (``text``), the condition of its ``if``, and its first byte."""
 
     text: str
     condition: str
@@ -103,7 +103,7 @@ class UnitFacts:
         return frozenset(names - {"self", "this"} - {each.name for each in self.parameters})
 
     def _condition(self, node: Node) -> str:
-        """The condition of the only ``if`` around a node; empty without one, ``?`` where it takes more to get there."""
+        """The condition of the only ``if`` around a node; empty without one, ``?`` for other control flow."""
         condition = ""
         for inner, outer in pairwise([node, *_ancestors(node)]):
             if outer == self.body or inner == self.body:
@@ -179,5 +179,5 @@ def unit_facts(code: str, language: str, path: str = "") -> UnitFacts | None:
 
 
 def _is_header(text: bytes) -> bool:
-    """Whether the code of a type before its first method has no member."""
+    """Whether a type has no member before its first method."""
     return len(re.findall(rb"[:{]\s*\n", text)) <= 1 and not re.search(rb"[:{]\s*\n\s*[^\s@/#]", text)

@@ -47,7 +47,7 @@ class TestedUnit:
     texts: Mapping[str, str]
     settings: AugmentationSettings
     verdicts: dict[str, "TestVerdict"] = field(default_factory=dict)
-    observed: str | None = None  # the test whose calls are known to tell the first mutant
+    observed: str | None = None  # the test whose calls kill the first mutant
 
     @property
     def name(self) -> str:
@@ -73,7 +73,7 @@ class TestedUnit:
         return [self.before + mutant.buggy_code + self.after for mutant in mutated]
 
     def verdict(self, test: str) -> "TestVerdict":
-        """What running a test shows, once."""
+        """The verdict on a test, cached."""
         if test not in self.verdicts:
             self.verdicts[test] = judge(test, self)
         return self.verdicts[test]
@@ -88,7 +88,7 @@ def unit_in_file(
     texts: Mapping[str, str],
     settings: AugmentationSettings,
 ) -> TestedUnit:
-    """A unit in the file of the project that holds it, else in one of its own after the code ``around`` it."""
+    """A unit in the file of the project that holds it, else in a new one after ``preceding_code``."""
     text = texts.get(path, "")
     start = text.find(code)
     if start >= 0:
@@ -109,7 +109,7 @@ def _exclusive_run() -> Iterator[None]:
 
 
 def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | None:
-    """A test that asserts what simple calls give; None if none tells the unit from a mutant. ``SandboxError``."""
+    """A test that asserts results of simple calls; None if no call kills a mutant. Raises SandboxError."""
     calls = simple_calls(unit.file, unit.qualified_name, team_calls)
     if not calls or not unit.mutants:
         return None
@@ -200,7 +200,7 @@ def _test_name(unit: TestedUnit) -> str:
 
 
 def doctest_test(unit: TestedUnit) -> str | None:
-    """A test of the examples in the unit's own documentation; None without one that compares a literal."""
+    """A test of the unit's doctests; None without one that compares a literal."""
     try:
         examples = doctest.DocTestParser().get_examples(ast.get_docstring(ast.parse(unit.code).body[0]) or "")  # type: ignore[arg-type]
     except (SyntaxError, ValueError, TypeError, IndexError):
@@ -223,7 +223,7 @@ def adapted_test(test: str, tested: str, unit: TestedUnit) -> str:
 
 
 def first_test(output: str) -> str | None:
-    """The first test function of a text that may go on into something else; None without a whole one."""
+    """The first complete test function of a text, or None."""
     lines = output.strip("\n").split("\n")
     for last in range(len(lines), 0, -1):
         try:
@@ -241,7 +241,7 @@ def first_test(output: str) -> str | None:
 
 @dataclass(frozen=True)
 class TestVerdict:
-    """Why a test is refused (empty if it is not), and how many of the mutants it kills."""
+    """Reason for rejecting a test (empty if accepted), and the number of mutants it kills."""
 
     __test__ = False  # for pytest
 
@@ -251,7 +251,7 @@ class TestVerdict:
 
 
 def judge(test: str, unit: TestedUnit, most: int = _MOST_RUN, seconds: float = _SECONDS_TO_TEST) -> TestVerdict:
-    """Runs a test, which may begin with imports, on the unit and on at most so many mutants of it."""
+    """Run a test, which may begin with imports, on the unit and on at most ``most`` mutants of it."""
     if reason := sandbox.unavailable():
         return TestVerdict(reason)
     if not unit.mutants:

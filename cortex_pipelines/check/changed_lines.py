@@ -1,4 +1,4 @@
-"""The lines that a working tree has and a commit has not."""
+"""Lines of a working tree that differ from a commit."""
 
 import codecs
 import re
@@ -30,7 +30,7 @@ class ChangedLines:
         return self.lines is None or not self.lines.isdisjoint(range(finding.line, finding.end_line + 1))
 
     def after(self, edits: Sequence[Edit]) -> "ChangedLines":
-        """The same lines, and those that edits wrote, where they are after the edits."""
+        """The lines, and those that edits insert, by their positions after the edits."""
         if self.lines is None:
             return self
         lines = set(self.lines)
@@ -89,7 +89,7 @@ def _parse_diff(diff: str) -> list[tuple[str, list[int]]]:
 
 
 def _unquote_path(git_path: str) -> str:
-    """A path as git shows it: behind its prefix, quoted if it has control characters, with a tab after blanks."""
+    """The path in git's notation: after a prefix, quoted if it has control characters, with a tab after blanks."""
     if git_path.startswith('"'):
         data = codecs.escape_decode(git_path.rstrip("\t")[1:-1].encode("utf-8", "surrogateescape"))[0]
         git_path = bytes(data).decode("utf-8", "surrogateescape")

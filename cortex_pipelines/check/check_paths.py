@@ -107,7 +107,7 @@ def _is_code(path: Path | str) -> bool:
 
 
 class _FactsByFolder:
-    """The project of each file, opened once."""
+    """The project of each file, cached by folder."""
 
     def __init__(self, name: str | None) -> None:
         self._name = name
@@ -158,7 +158,7 @@ def _check_file(
 
 
 def require_handwritten(path: str, text: str) -> None:
-    """NotCheckedError for code that no person writes."""
+    """Raises NotCheckedError for generated code."""
     if is_generated(path, language_of(path, text), text, _GENERATED):
         raise NotCheckedError("is generated or vendored")
 
@@ -166,7 +166,7 @@ def require_handwritten(path: str, text: str) -> None:
 def _new_findings(
     findings: Sequence[Finding], text: str, changed: ChangedLines, accepted: Counter[str], options: CheckOptions
 ) -> list[ReportedFinding]:
-    """Findings on changed lines that are not accepted; takes those that are from ``accepted``."""
+    """Findings on changed lines that are not accepted; each accepted one is deducted from ``accepted``."""
     lines = text.split("\n") if findings else []
     reported = []
     for finding in findings:

@@ -1,4 +1,4 @@
-"""One file as the sources of findings read it: text, syntax tree, units and positions."""
+"""One parsed file: text, syntax tree, units and positions."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

@@ -65,7 +65,7 @@ class _Unit(NamedTuple):
 
     @property
     def is_named_by_choice(self) -> bool:
-        """Not by the language, as a constructor or ``__len__``."""
+        """False if the language requires the name, as of a constructor or ``__len__``."""
         outer = self.qualified_name.split(".")[:-1]
         return self.name.isidentifier() and not re.fullmatch(r"__\w+__|_+", self.name) and self.name not in outer
 
@@ -201,7 +201,7 @@ def _is_convention(agree: int, count: int) -> bool:
 
 
 def _name_form(names: Iterable[str]) -> _Convention | None:
-    """The narrowest form that the names have; only names of several words tell them apart."""
+    """The narrowest form that the names share; only names of several words distinguish forms."""
     distinct = sorted(set(names))
     telling = [name for name in distinct if re.search(r"[a-z0-9][A-Z]|[A-Za-z0-9]_[A-Za-z0-9]", name)]
     for form, pattern in _NAMES.items():

@@ -1,4 +1,4 @@
-"""What a check reports: a place, the rule that is broken, and the edits that mend it."""
+"""Findings of a check: location, violated rule, and the edits that fix it."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Fix:
-    """Edits that take a finding away, in order, without overlaps."""
+    """Edits that resolve a finding, in order, without overlaps."""
 
     description: str
     edits: tuple[Edit, ...]

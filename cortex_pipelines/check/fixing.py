@@ -18,7 +18,7 @@ class FixResult:
 def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], list[Finding]]) -> FixResult:
     """Apply fixes that do not overlap, in rounds, until no finding has one.
 
-    ``fixable`` gives the findings to fix of a text, after the edits of earlier rounds; all have fixes.
+    ``fixable``: the findings with fixes in a text, given the edits of earlier rounds.
     """
     fixed: list[Finding] = []
     rounds: list[tuple[Edit, ...]] = []

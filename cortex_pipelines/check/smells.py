@@ -20,7 +20,7 @@ from cortex_pipelines.check.findings import Edit, Finding, Fix
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.syntax.grammars import Grammar, parse
 
-# They change what the program does on purpose, or throw away what someone kept.
+# They change behaviour on purpose, or delete code that someone kept.
 _UNSAFE = frozenset({"bare-except", "commented-out-code", "debug-mode", "disabled-tls-verification", "unsafe-yaml"})
 # Shown only with a fix that holds: a comment between the parts, say, is why there are two.
 _FIXABLE = frozenset(
@@ -105,7 +105,7 @@ def _keeps_behaviour(file: CheckedFile, smell: Evidence) -> bool:
 
 
 def _is_reading(use: Node) -> bool:
-    """Whether a use of a list or dictionary can neither change it nor hand it on."""
+    """Whether a use of a list or dictionary neither mutates it nor passes it on."""
     outer = use.parent
     if outer is None:
         return False
@@ -130,7 +130,7 @@ def _evidence(tree: Tree, data: bytes, grammar: Grammar, labels: Collection[str]
 
 
 def _verified_edits(file: CheckedFile, smells: Sequence[Evidence]) -> dict[Evidence, list[ByteEdit]]:
-    """Edits that take a smell away and bring no other.
+    """Edits that remove a smell and introduce none.
 
     Those that do not overlap are tried all at once, which nearly always holds; else each is tried alone.
     """

@@ -1,4 +1,4 @@
-"""Findings of an open file as diagnostics, and what can be done about them as code actions.
+"""Findings of an open file as diagnostics, and their fixes and suppressions as code actions.
 
 Each function takes the document in the version in which the findings were made.
 """
@@ -59,7 +59,7 @@ def _edits(findings: Iterable[Finding]) -> list[Edit]:
 
 
 def _suppression(document: Document, finding: Finding) -> Edit | None:
-    """A comment that silences a finding: at the end of its line, else above it; None where neither is a comment."""
+    """A comment that silences a finding: at the end of its line, else above it; None if neither would be a comment."""
     from cortex_pipelines.check.checked_file import read_checked
     from cortex_pipelines.check.suppressions import suppression_filter
 

@@ -20,7 +20,7 @@ class GatewayError(RuntimeError):
 
 
 class BusyGatewayError(GatewayError):
-    """The gateway has too much to do; the next completion may come."""
+    """The gateway is overloaded; a later completion may succeed."""
 
 
 class CompletionClient:
@@ -34,7 +34,7 @@ class CompletionClient:
         self._client = httpx2.AsyncClient(base_url=options.gateway, headers=headers, timeout=_TIMEOUT, trust_env=away)
 
     async def complete(self, text: str, offset: int) -> str:
-        """What the gateway writes at ``offset``, empty if nothing; GatewayError with a sentence."""
+        """The gateway's completion at ``offset``, which may be empty. Raises GatewayError."""
         prompt, suffix = _cursor_context(text, offset)
         if not f"{prompt}{suffix}".strip():
             return ""  # an empty file says nothing of what it will be

@@ -1,4 +1,4 @@
-"""What an editor may set, under its section ``cortex`` or as initialization options."""
+"""Settings of an editor, in its section ``cortex`` or as initialization options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -41,7 +41,7 @@ class Options:
             raise ValueError(f"cortex.max_tokens is {self.max_tokens}; give 1 to 4096")
 
     def with_settings(self, settings: Any) -> "Options":
-        """These options, replaced by those of an editor; ValueError with a sentence."""
+        """These options with an editor's settings applied. Raises ValueError."""
         if isinstance(settings, Mapping) and isinstance(settings.get("cortex"), Mapping):
             settings = settings["cortex"]
         if not settings:

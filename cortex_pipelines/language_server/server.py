@@ -43,7 +43,7 @@ class _CheckResult:
 
 
 class CortexServer(LanguageServer):
-    """The server of one editor; ``create_server`` adds what it answers."""
+    """The server of one editor; ``create_server`` registers its features."""
 
     def __init__(self, defaults: Options) -> None:
         super().__init__("cortex", version("cortex-pipelines"))
@@ -60,7 +60,7 @@ class CortexServer(LanguageServer):
 
     @property
     def status(self) -> int:
-        """The status to exit with: 1 if the editor went without saying so."""
+        """Exit status: 1 if the editor disconnected without `shutdown`."""
         return 0 if self.protocol._shutdown else 1
 
     def shutdown(self) -> None:
@@ -72,7 +72,7 @@ class CortexServer(LanguageServer):
         return self.workspace  # type: ignore[return-value] # since `initialize`
 
     def start(self, params: types.InitializeParams) -> None:
-        """Take over the folders, and the options that the editor starts with as further defaults."""
+        """Adopt the editor's folders, and its initialization options as defaults."""
         folders, encoding = list(self.workspace.folders.values()), self.workspace.position_encoding
         documents = Documents(self.workspace.root_uri, workspace_folders=folders, position_encoding=encoding)
         self.protocol._workspace = documents
@@ -80,7 +80,7 @@ class CortexServer(LanguageServer):
         self.defaults = self.options
 
     def configure(self, settings: Any) -> None:
-        """Take settings over; what is wrong with them is said, and the options stay as they were."""
+        """Apply settings; invalid ones are reported and change nothing."""
         try:
             options = self.defaults.with_settings(settings)
         except ValueError as error:
@@ -98,7 +98,7 @@ class CortexServer(LanguageServer):
             self.check_soon(document.uri, 0)
 
     async def pull_settings(self, pushed: Any = None) -> None:
-        """Ask the editor for its section ``cortex``, or take what it pushed where it cannot be asked."""
+        """Request the editor's section ``cortex``, or apply what it pushed if it cannot be requested."""
         workspace = self.client_capabilities.workspace
         if workspace is not None and workspace.configuration:
             sections = types.ConfigurationParams([types.ConfigurationItem(section="cortex")])
@@ -115,7 +115,7 @@ class CortexServer(LanguageServer):
         self.show_once(f"a message of the editor was not understood: {error}", types.MessageType.Error)
 
     def check_soon(self, uri: str, pause: float) -> None:
-        """Check a file after a pause, unless this is called for it again before that."""
+        """Check a file after a pause; a further call restarts the pause."""
         self.forget(uri)
         self._checks[uri] = asyncio.get_running_loop().create_task(self._check(uri, pause))
 
@@ -125,7 +125,7 @@ class CortexServer(LanguageServer):
             task.cancel()
 
     async def findings(self, uri: str) -> tuple[Document, Sequence[Finding]] | None:
-        """An open file and its findings, made now if it has changed; None if it is closed."""
+        """An open file with its findings, up to date; None if it is closed."""
         while (document := self.documents.open_document(uri)) is not None:
             checked = self._checked.get(uri)
             if checked is not None and checked.version == document.version:
@@ -156,7 +156,7 @@ class CortexServer(LanguageServer):
             self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics, checked_version))
 
     def _folder_of(self, path: str) -> Path:
-        """The editor's folder that holds a file, where a project is named; else the file's own."""
+        """The editor's folder around a file if a project is set, else the file's folder."""
         file = Path(path).absolute()
         folders = [Path(root) for root in map(to_fs_path, self.workspace.folders) if root]
         enclosing = [folder for folder in folders if self.options.project and file.is_relative_to(folder)]
@@ -169,7 +169,7 @@ class CortexServer(LanguageServer):
             futures.pop(key, None)
 
     async def completion(self, uri: str, position: types.Position, method: str) -> tuple[Document, int, str] | None:
-        """An open file, an offset in it and what the gateway writes there; None if nothing, or not any more."""
+        """An open file, an offset in it and the completion there; None if empty or outdated."""
         document = self.documents.open_document(uri)
         if document is None or not self.options.gateway:
             return None
@@ -189,7 +189,7 @@ class CortexServer(LanguageServer):
         return (document, offset, text) if text.strip() and document.version == asked_version else None
 
     def drop_completions(self, uri: str, *methods: str) -> None:
-        """End completions of a file that are not needed any more; not every editor cancels them."""
+        """Cancel outdated completions of a file; not every editor cancels them."""
         for method in methods or (types.TEXT_DOCUMENT_COMPLETION, types.TEXT_DOCUMENT_INLINE_COMPLETION):
             if (task := self._completions.pop((uri, method), None)) is not None:
                 task.cancel()
@@ -254,7 +254,7 @@ def _check_text(path: str, text: str, folder: Path, project: str | None) -> Sequ
 
 
 def create_server(defaults: Options) -> CortexServer:
-    """A server with all that it answers; it starts by ``start_io`` or ``serve_tcp``."""
+    """A server with all features registered; ``start_io`` or ``serve_tcp`` starts it."""
     server = CortexServer(defaults)
 
     @server.feature(types.INITIALIZE)

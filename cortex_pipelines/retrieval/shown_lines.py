@@ -1,4 +1,4 @@
-"""The lines of a search's hit that a person is shown."""
+"""Preview lines of a search hit."""
 
 from cortex_pipelines.retrieval.search import SearchHit
 from cortex_pipelines.words import folded_words
@@ -7,7 +7,7 @@ _SHOWN_LINES, _SHOWN_WIDTH = 2, 110
 
 
 def shown_lines(result: SearchHit, text: str | None, words: set[str]) -> list[tuple[int, str]]:
-    """The line that names a result and the one with most words of the query; none if its text is gone."""
+    """The line that names a hit and the one with most words of the query; empty without its text."""
     lines = (text or "").split("\n")
     numbers = [n for n in range(result.start_line, min(result.end_line, len(lines)) + 1) if lines[n - 1].strip()]
     if not numbers:

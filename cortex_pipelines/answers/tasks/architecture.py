@@ -1,4 +1,4 @@
-"""Say where code belongs, who owns it and what may import what: by the project's files and imports."""
+"""Location, owner and allowed imports of code, by the project's files and imports."""
 
 import re
 from collections import Counter, defaultdict, deque
@@ -63,7 +63,7 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
 
 
 def _locations(question: Question, means: Means) -> Mapping[str, Sequence[str]]:
-    """Places and the names that they declare: those listed in the input, else the project's."""
+    """Locations with the names that they declare: those listed in the input, else the project's."""
     if listing := _LISTED.search(question.text):
         rows = (line.partition(": ") for line in listing[1].splitlines())
         return {location: names.split(", ") if names else [] for location, _, names in rows}
@@ -72,7 +72,7 @@ def _locations(question: Question, means: Means) -> Mapping[str, Sequence[str]]:
 
 
 def _ranking(text: str, locations: Mapping[str, Sequence[str]]) -> list[_Ranked]:
-    """Places by the words that they share with a text; words of few places tell more."""
+    """Locations by the words that they share with a text, weighted by inverse document frequency."""
     stems = {location: _stems(f"{location} {' '.join(names)}") for location, names in locations.items()}
     common = Counter(stem for location_stems in stems.values() for stem in location_stems)
     telling = _stems(text)
@@ -104,7 +104,7 @@ def _direction(question: Question, means: Means, importer: str, imported: str) -
         )
     direct = {(first, second): [(first, second)], (second, first): [(second, first)]}
     forward, back = (direct[pair] if pair in pairs else [] for pair in direct)
-    if not forward and not back:  # by way of others, unless they go round
+    if not forward and not back:  # through other parts, unless they form a cycle
         forward, back = _chain(first, second, pairs), _chain(second, first, pairs)
     if forward and back:
         raise NoAnswerError(f"{first} and {second} import each other, so neither direction is a rule")
@@ -126,7 +126,7 @@ def _part(name: str, parts: set[str]) -> str | None:
 
 
 def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Shortest way of imports from one part to another; empty for none."""
+    """Shortest chain of imports from one part to another, or empty."""
     lower_parts: dict[str, list[str]] = defaultdict(list)
     for upper, lower in pairs:
         lower_parts[upper].append(lower)

@@ -75,6 +75,6 @@ TASK = Task(
     candidates,
     checks,
     prompt,
-    "its code says no more than its name, and nothing alike is documented",
+    "its code says no more than its name, and nothing similar is documented",
     learned_only=True,
 )

@@ -1,4 +1,4 @@
-"""Find a name: by what the value is, by the model, and by how the team called what looks alike."""
+"""Find a name: by the value, by the model, and by the team's names in similar code."""
 
 import builtins
 import re
@@ -44,7 +44,7 @@ def target_name(question: Question) -> str:
 
 
 def kind_of(question: Question) -> str:
-    """Kind of what is named, as in the data set, by the context or else by the code."""
+    """Kind of the named thing, as in the data set, from the context or else from the code."""
     name, unit = target_name(question), question.code
     if question.context.kind:
         return question.context.kind
@@ -136,12 +136,12 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
 
 
 def renamed(unit: CodeUnit, name: str, new: str) -> CodeUnit:
-    """The unit with another name for what has one; UnitError if it does not parse then."""
+    """The unit with a name replaced. Raises UnitError if it no longer parses."""
     return parse_code(masked(unit.code, name, new), unit.language, unit.path)
 
 
 def _style(question: Question, means: Means) -> str:
-    """Style that the new name has to have: of Go's names what shows whether they are exported."""
+    """Required style of the new name; in Go the case shows whether it is exported."""
     name, kind = target_name(question), kind_of(question)
     if question.language == "go" and name != PLACEHOLDER:
         return "PascalCase" if name[:1].isupper() else "camelCase"

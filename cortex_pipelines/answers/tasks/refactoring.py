@@ -1,4 +1,4 @@
-"""Change code for the better and nothing else: mend its smells by rule, or do what is asked by the model."""
+"""Refactor code: fix its smells by rule, or have the model do what is requested."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ OPEN_FILE, OPEN_FILE_BELIEF = "open-file", 0.9
 """Name and expected precision of the remark on a file that is opened without ``with``."""
 
 _MOST_FIXES = 20
-"""One after another; each has a smell less, and no real function has more that can be mended."""
+"""Each removes one smell; no real function has more that a rule fixes."""
 
 
 def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRule]:
@@ -32,7 +32,7 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 
 def apply_rule_fixes(unit: CodeUnit, smell: str = "") -> tuple[str, list[SmellFix]]:
-    """Code without its smells that can be mended by rule, or without one of them, and the fixes made."""
+    """Code with its smells, or one of them, fixed by rule, and the applied fixes."""
     code, applied = unit.code, list[SmellFix]()
     while len(applied) < _MOST_FIXES:
         every = [*smell_fixes(code, unit.language, unit.path), *_open_file_fixes(code, unit.language)]
@@ -111,5 +111,5 @@ TASK = Task(
     candidates,
     checks,
     prompt,
-    "no smell in it can be mended by rule; say what to do in context.request or context.smell",
+    "no smell in it can be fixed by rule; say what to do in context.request or context.smell",
 )

@@ -1,4 +1,4 @@
-"""Say what a reviewer would about a unit: what `cortex check` finds, and what is unused, unclosed or too large."""
+"""Review a unit: findings of `cortex check`, and what is unused, unclosed or too large."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ def comments_on(question: Question, means: Means) -> list[Comment]:
 
 
 def _check_findings(question: Question, means: Means) -> Iterator[Comment]:
-    """What ``cortex check`` finds by every rule that is right often enough."""
+    """Findings of ``cortex check`` by the rules of sufficient precision."""
     unit, project = question.code, means.team.facts
     beliefs = {name: LABELS[name].belief if name in LABELS else 0.9 for name in RULES}
     rules = {name for name, belief in beliefs.items() if belief >= _SURE}
@@ -79,7 +79,7 @@ def _check_findings(question: Question, means: Means) -> Iterator[Comment]:
 
 
 def _too_large(question: Question, means: Means) -> Iterator[Comment]:
-    """What exceeds the limits of ``annotation``, with its figures."""
+    """Units that exceed the limits of ``annotation``, with their metrics."""
     unit, limits = question.code, means.parameters.annotation
     data = unit.snippet.prefix + unit.snippet.code + unit.snippet.suffix
     grammar = grammar_for(unit.language, unit.path)

@@ -91,14 +91,14 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
 
 
 def _reason_not_run(question: Question) -> str | None:
-    """Why no test of such a unit can be run."""
+    """Reason why no test of the unit can run, or None."""
     if question.language != "python":
         return f"only Python tests are run here, and a test in {question.language} that was never run is not an answer"
     return unavailable()
 
 
 def _with_imports(test: str, unit: TestedUnit) -> str:
-    """A test with the imports that it needs; of the unit itself if it is known where it stands."""
+    """A test with the imports that it needs, of the unit too if its module is known."""
     return imports_of(test, unit, unit.module if unit.path != ALONE else "") + test
 
 
@@ -108,7 +108,7 @@ def _prompted_unit(prompt: str) -> str:
 
 
 def unit_of_question(question: Question, team: Team, parameters: Parameters) -> TestedUnit | None:
-    """The unit that a question is about, in its file of the project if that has it; None if it is not Python."""
+    """The unit of a question, in the project's file if that contains it; None if it is not Python."""
     if question.language != "python":
         return None
     files = team.outputs.get("repository_files", Path()) / "files.parquet"
@@ -127,7 +127,7 @@ def unit_of_question(question: Question, team: Team, parameters: Parameters) -> 
 def _cached_unit(
     question_text: str, code: str, path: str, preceding_code: str, files: str, _version: int, settings: str
 ) -> TestedUnit | None:
-    """The unit of a question, one for its candidates and checks."""
+    """The unit of a question, shared by its candidates and checks."""
     facts = unit_facts(code, "python", path)
     if facts is None:
         return None

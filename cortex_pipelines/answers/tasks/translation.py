@@ -79,7 +79,7 @@ def _shape(function: object) -> tuple[str, int]:
 
 
 def _steps(unit: CodeUnit) -> Counter[str]:
-    """Literal values and statements that lead the flow, each under one name in all languages."""
+    """Literals and control-flow statements, each under one name in all languages."""
     steps = Counter[str]()
     for function in unit.functions:
         for statement in function.statements:

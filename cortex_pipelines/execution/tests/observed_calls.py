@@ -1,4 +1,4 @@
-"""What calls of a Python unit give, for its original and for its mutants, observed in the sandbox."""
+"""Outcomes of calls of a Python unit and of its mutants, observed in the sandbox."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def observe(
 ) -> list[list[CallOutcome]]:
     """The outcome of each call (an expression in the module's names) with each version of the module's file.
 
-    What was not reached within ``seconds`` is missing at the end. Raises ``SandboxError``.
+    Calls that did not run within ``seconds`` are missing at the end. Raises ``SandboxError``.
     """
     roots = ["", "src", module_place(path, texts)[0]]
     task = {"module": module, "path": path, "roots": roots, "versions": versions, "calls": calls, "seconds": seconds}

@@ -157,7 +157,7 @@ class CodeGraph:
         return GraphAnswer(question, (node_name(start),), summary, tuple(steps), notice)
 
     def _summary(self, question: str, start: GraphNode, steps: Iterable[AnswerStep]) -> str:
-        """How many places there are, in tests, in product code, and of these how many are public."""
+        """Counts of nodes: in tests, in product code, and public ones among these."""
         nodes = {GraphNode(step.path, step.name, step.kind, step.start_line, step.end_line) for step in steps}
         product = [node for node in nodes if node.kind != "test" and not is_test(node.path)]
         public = sum(is_public(node, self._signatures.get(node, "")) for node in product)
