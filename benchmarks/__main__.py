@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(names: Sequence[str], options: argparse.Namespace) -> None:
     machine_description = machine.describe()
     console = Console(width=None if sys.stdout.isatty() else 170)
-    console.print(machine.in_words(machine_description), highlight=False)
+    console.print(machine.one_line(machine_description), highlight=False)
     for name in names:
         timings = _measure(name, options.repeats)
         _write(options.results / f"{name}.json", machine_description, timings)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks.corpus import write_packages
-from benchmarks.measured import Act, measured
+from benchmarks.measured import Act, measure_function
 from benchmarks.plain import prepare
 from benchmarks.timing import Spent, Timing
 from benchmarks.workspace import DATA_STAGES, Workspace
@@ -92,7 +92,7 @@ def _sum(stages: _Stages) -> Spent:
 
 def _run(work: Workspace, out: Path, project: str) -> _Stages:
     target = f"{__name__}:prepare_stage"
-    return {stage: measured(work, target, out, project, stage) for stage in DATA_STAGES}
+    return {stage: measure_function(work, target, out, project, stage) for stage in DATA_STAGES}
 
 
 def prepare_stage(out: str, project: str, stage: str) -> Act:

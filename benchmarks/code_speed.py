@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.corpus import write_languages
-from benchmarks.measured import Act, measured
+from benchmarks.measured import Act, measure_function
 from benchmarks.timing import Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.config import Parameters, load_parameters
@@ -84,24 +84,24 @@ def _near_duplicates(work: Workspace, code: Path, repeats: int) -> list[Timing]:
 
 def _timing(
     work: Workspace, title: str, function: str, arguments: tuple[object, ...], repeats: int,
-    unit: str, target: float | None = None, beside: str | None = None, note: str = "",
+    unit: str, target: float | None = None, peer: str | None = None, note: str = "",
 ) -> Timing:  # fmt: skip
     """Several runs of ``prepare_FUNCTION``; a target is an amount per processor second."""
     entry_point = f"{__name__}:prepare_{function}"
-    spent_runs = [measured(work, entry_point, *arguments) for _ in range(repeats)]
+    spent_runs = [measure_function(work, entry_point, *arguments) for _ in range(repeats)]
     runs, amount = tuple(spent for spent, _ in spent_runs), spent_runs[0][1]
     seconds = amount / target if target else None
-    return Timing(title, runs, seconds, beside, beside is not None, note, amount, unit)
+    return Timing(title, runs, seconds, peer, peer is not None, note, amount, unit)
 
 
 def _peer(
     work: Workspace, title: str, module: str, arguments: tuple[object, ...], repeats: int,
-    unit: str, beside: str,
+    unit: str, peer: str,
 ) -> list[Timing]:  # fmt: skip
     """The same work by a peer, if it is installed."""
     if _missing(module):
         return []
-    return [_timing(work, title, module, arguments, repeats, unit, beside=beside)]
+    return [_timing(work, title, module, arguments, repeats, unit, peer=peer)]
 
 
 def _missing(*modules: str) -> str:

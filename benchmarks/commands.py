@@ -22,8 +22,8 @@ def _seconds(arguments: list[str]) -> float:
 def main(project: str) -> None:
     """Print the least of three runs of each command; the first writes byte code and indexes."""
     for line in _COMMANDS.format(project).split("|"):
-        command, _, rest = line.partition(" ")
-        words, *options = rest.split(" --project ") if rest else [""]
+        command, _, parameters = line.partition(" ")
+        words, *options = parameters.split(" --project ") if parameters else [""]
         arguments = [command, *(words.split(" ", 1) if command == "graph" else [words] if words else [])]
         arguments += ["--project", *options] if options else []
         print(f"{min(_seconds(arguments) for _ in range(_RUNS)):5.2f}  cortex {line}")

@@ -62,7 +62,7 @@ def read(folder: Path) -> Timings:
     }
 
 
-def changes(before: Timings, after: Timings, tolerance: float = TOLERANCE) -> Iterator[Change]:
+def compare_timings(before: Timings, after: Timings, tolerance: float = TOLERANCE) -> Iterator[Change]:
     """Every measurement of ours that both runs have, by ratio.
 
     Args:
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "`python -m benchmarks` makes a run, `python -m benchmarks.compare --store` keeps it"
         )
         return 2
-    differences = list(changes(before, after, options.tolerance))
+    differences = list(compare_timings(before, after, options.tolerance))
     Console(width=None if sys.stdout.isatty() else 170).print(table(differences))
     worse = [change.name for change in differences if change.worse]
     print(f"got worse: {'; '.join(worse)}" if worse else "nothing got worse")

@@ -115,15 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=330, help="after which no measurement goes on")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    chosen = [entry for entry in MEASUREMENTS if not options.only or entry.name in options.only]
+    measurements = [entry for entry in MEASUREMENTS if not options.only or entry.name in options.only]
     options.out.mkdir(parents=True, exist_ok=True)
     if options.one:
         _measure_one(next(entry for entry in MEASUREMENTS if entry.name == options.one), options.shape, options.out)
     else:
-        _measure_all(chosen, options.shape, options.out, time.monotonic() + options.seconds)
+        _measure_all(measurements, options.shape, options.out, time.monotonic() + options.seconds)
 
 
-def _measure_all(chosen: Sequence[Measurement], shape: str, out: Path, deadline: float) -> None:
+def _measure_all(measurements: Sequence[Measurement], shape: str, out: Path, deadline: float) -> None:
     results: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-gpu-") as folder,
@@ -131,13 +131,13 @@ def _measure_all(chosen: Sequence[Measurement], shape: str, out: Path, deadline:
         (out / "log.txt").open("a") as log,
     ):
         work = Path(folder)
-        _write_rows(SHAPES[shape], chosen, work)
-        for measurement in chosen:
+        _write_rows(SHAPES[shape], measurements, work)
+        for measurement in measurements:
             row = _in_a_process(measurement, shape, work, log, deadline)
             reference = next((other for other in results if _is_reference(other, row)), None)
             if reference and row.get("losses") and not row["nf4"]:
                 pairs = zip(reference["losses"], row["losses"], strict=False)
-                row["largest_loss_difference"] = max(abs(ours - theirs) for ours, theirs in pairs)
+                row["largest_loss_difference"] = max(abs(loss - peer_loss) for loss, peer_loss in pairs)
             results.append(row)
             lines.write(json.dumps(row) + "\n")
             lines.flush()
@@ -145,22 +145,22 @@ def _measure_all(chosen: Sequence[Measurement], shape: str, out: Path, deadline:
 
 
 def _is_reference(other: dict[str, Any], row: dict[str, Any]) -> bool:
-    same = all(other[name] == row[name] for name in ("length", "rows", "steps"))
-    return bool(other["trainer"] == "ours" and same and other.get("losses"))
+    is_comparable = all(other[name] == row[name] for name in ("length", "rows", "steps"))
+    return bool(other["trainer"] == "ours" and is_comparable and other.get("losses"))
 
 
 def _in_a_process(measurement: Measurement, shape: str, work: Path, log: Any, deadline: float) -> dict[str, Any]:
     row = {"shape": shape, **asdict(measurement)}
-    left = deadline - time.monotonic()
-    if left < _least(shape):
-        return row | {"failed": f"not begun: {max(0.0, left):.0f} s were left"}
+    remaining = deadline - time.monotonic()
+    if remaining < _fewest_seconds(shape):
+        return row | {"failed": f"not begun: {max(0.0, remaining):.0f} s were left"}
     print(f"\n== {measurement.name}", file=log, flush=True)
     command = [sys.executable, "-m", "benchmarks.gpu", "--one", measurement.name, "--shape", shape, "--out", str(work)]
     begun = time.monotonic()
     process = subprocess.Popen(  # nosec B603: this script
         command, cwd=CHECKOUT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
-    limit = min(measurement.limit, left)
+    limit = min(measurement.limit, remaining)
     try:
         status = process.wait(limit)
         reason = f"ended with status {status}" if status else None
@@ -171,13 +171,13 @@ def _in_a_process(measurement: Measurement, shape: str, work: Path, log: Any, de
             os.killpg(process.pid, signal.SIGKILL)  # compilers run beside it
         process.wait()
     record = work / f"{measurement.name}.json"
-    found = json.loads(record.read_text()) if record.exists() else {}
-    if reason and "failed" not in found:
-        found["failed"] = reason
-    return row | found | {"wall_seconds": round(time.monotonic() - begun, 1)}
+    result = json.loads(record.read_text()) if record.exists() else {}
+    if reason and "failed" not in result:
+        result["failed"] = reason
+    return row | result | {"wall_seconds": round(time.monotonic() - begun, 1)}
 
 
-def _least(shape: str) -> float:
+def _fewest_seconds(shape: str) -> float:
     return 3 if shape == "tiny" else 20
 
 
@@ -199,7 +199,7 @@ def _line(row: dict[str, Any]) -> str:
 # Rows to train on
 
 
-def _write_rows(shape: Shape, chosen: Sequence[Measurement], work: Path) -> None:
+def _write_rows(shape: Shape, measurements: Sequence[Measurement], work: Path) -> None:
     """Tokens of the examples for the short and the long rows."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -213,7 +213,7 @@ def _write_rows(shape: Shape, chosen: Sequence[Measurement], work: Path) -> None
     )
     for length, documents in (("short", _definitions(texts)), ("long", iter(texts))):
         size = getattr(shape, length)
-        tokens = size * max((entry.rows * entry.steps for entry in chosen if entry.length == length), default=0)
+        tokens = size * max((entry.rows * entry.steps for entry in measurements if entry.length == length), default=0)
         examples: list[list[int]] = []
         while tokens > 0:
             ids = tokenizer.encode(next(documents)).ids[: min(size, tokens)]
@@ -261,13 +261,13 @@ class Clock:
         seconds = [end - start for start, end in pairwise(self.ends)]
         steps = [[row for batch in step for row in batch] for step in self.course.steps]
         sizes = [sum(len(row.ids) for row in step) for step in steps]
-        whole = [number for number in range(len(seconds)) if sizes[number] > _WHOLE * max(sizes)]
-        timed = [number for number in whole if number >= _WARM] or whole[-1:]
-        found: dict[str, Any] = {"losses": self.losses, **self.notes, **more}
+        full_steps = [number for number in range(len(seconds)) if sizes[number] > _WHOLE * max(sizes)]
+        timed = [number for number in full_steps if number >= _WARM] or full_steps[-1:]
+        result: dict[str, Any] = {"losses": self.losses, **self.notes, **more}
         if timed:
             spent = sum(seconds[number] for number in timed)
             rate = sum(self.course.operations(row) for number in timed for row in steps[number]) / spent
-            found |= {
+            result |= {
                 "tokens_per_second": sum(sizes[number] for number in timed) / spent,
                 "step_seconds": seconds,
                 "first_step_seconds": seconds[0],
@@ -275,7 +275,7 @@ class Clock:
                 "mfu": rate / self.course.peak if self.course.peak else None,
                 **self.course.memory(),
             }
-        self.path.write_text(json.dumps(found))
+        self.path.write_text(json.dumps(result))
 
 
 def _measure_one(measurement: Measurement, shape: str, work: Path) -> None:
@@ -292,13 +292,13 @@ def _measure_one(measurement: Measurement, shape: str, work: Path) -> None:
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": sys.version.split()[0]}
+    versions = {"python": sys.version.split()[0]}
     for name in ("torch", "transformers", "peft", "accelerate", "triton", "liger-kernel", "bitsandbytes"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 class Course:
@@ -347,10 +347,10 @@ class Course:
 
         tokens = self.settings.max_length * self.measurement.rows * self.measurement.steps
         texts = json.loads(path.read_text())
-        taken = takewhile(lambda sofar: sofar < tokens, accumulate(map(len, texts), initial=0))
+        token_counts = takewhile(lambda sofar: sofar < tokens, accumulate(map(len, texts), initial=0))
         examples = [
             TokenisedExample(f"{number:06d}", "completion", tuple(ids), 1, len(ids) - 1, 0, learn_prompt=True)
-            for number, (ids, _) in enumerate(zip(texts, taken, strict=False))
+            for number, (ids, _) in enumerate(zip(texts, token_counts, strict=False))
         ]
         return SimpleNamespace(train=tuple(examples), validation=(), general=(), replayed=())
 

@@ -19,7 +19,7 @@ from cortex_pipelines_tests.versioning.toy import Workbench, begin_made
 
 
 def project_names(number: int) -> tuple[str, ...]:
-    return tuple(f"p{one:04d}" for one in range(number))
+    return tuple(f"p{index:04d}" for index in range(number))
 
 
 def seconds(act: Callable[[], object]) -> float:

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measured import Act, measured
+from benchmarks.measured import Act, measure_function
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.adapters.data.corpus import Corpus
@@ -82,7 +82,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     for turn in range(repeats):  # in turn, so that other work on the machine meets all alike
         for label, (name, *arguments), _, _ in contenders:
             out = work.root / f"{'-'.join((name, *arguments))}-{turn}"
-            spent, tokens[label] = measured(work, f"benchmarks.lora:{name}", CHECKOUT, out, *arguments)
+            spent, tokens[label] = measure_function(work, f"benchmarks.lora:{name}", CHECKOUT, out, *arguments)
             runs[label].append(spent)
     return [
         Timing(

@@ -21,7 +21,7 @@ def describe() -> dict[str, str | float | int]:
     }
 
 
-def in_words(machine: dict[str, str | float | int]) -> str:
+def one_line(machine: dict[str, str | float | int]) -> str:
     """The description as one line."""
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *_PACKAGES))
     return (

@@ -25,7 +25,7 @@ Act = Callable[[], float]
 _BETWEEN_LOOKS = 0.1
 
 
-def measured(work: Workspace, target: str, *arguments: object) -> tuple[Spent, float]:
+def measure_function(work: Workspace, target: str, *arguments: object) -> tuple[Spent, float]:
     """Cost of a function without imports and preparation, and its amount of work.
 
     Memory is that of the whole process and those it starts, looked at ten times a second; what

@@ -60,9 +60,9 @@ def measure(folder: str, way: str, width: str, length: int, again: bool) -> floa
     engine.submit(Job(None, engine.prompt("def f(x):\n    return x + 1\n" * 1000, 20), Sampling(16)), events.put)
     while events.get() is not None:
         pass
-    held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / MIB
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / MIB
     engine.close()
-    return held
+    return resident
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ from cortex_pipelines.serving.routing import RouterBatcher
 from cortex_pipelines.serving.task_answers import GatewayWriter
 from cortex_pipelines.syntax.grammars import grammar_for
 
-ASKED = ("naming", "refactoring", "documentation", "tests")
-FITTED, JUDGED = "validation", "test"
+EVALUATED_TASKS = ("naming", "refactoring", "documentation", "tests")
+FITTED, TESTED = "validation", "test"
 PARAMETERS = load_parameters(CHECKOUT)
 _WORD = re.compile(r"[^\W\d]\w*")
 _STATEMENT = re.compile(r"(?m)^\s*(?:[#/]|def |func |class |import |@\w+\s*$)|[{};]\s*$")
@@ -69,7 +69,7 @@ _CODE = re.compile(r"`+([^`]+)`+")
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeldOutQuestion:
     """A question: its task, where it is from, and what a judge has to know (``truth``)."""
 
     task: str
@@ -82,7 +82,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedCandidate:
     """A candidate that passed its checks; ``right`` as the module says."""
 
     source: str
@@ -92,44 +92,54 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Given:
+class QuestionResult:
     task: str
     project: str
     split: str
     unit_id: str
     seconds: float
-    candidates: tuple[Judged, ...]
+    candidates: tuple[JudgedCandidate, ...]
     reason: str
 
 
-def questions(data: Path, project: str, split: str, items: int) -> Iterator[Asked]:
+def questions(data: Path, project: str, split: str, items: int) -> Iterator[HeldOutQuestion]:
     """Held-out questions of each task, drawn by hash."""
     units = pl.read_parquet(data / f"code_units/{project}/units.parquet")
-    held_out = pl.read_parquet(data / f"unit_splits/{project}/splits.parquet").filter(split=split)
-    units = units.join(held_out, on="unit_id", how="semi").filter(pl.col("kind").is_in(["function", "method"]))
+    split_rows = pl.read_parquet(data / f"unit_splits/{project}/splits.parquet").filter(split=split)
+    units = units.join(split_rows, on="unit_id", how="semi").filter(pl.col("kind").is_in(["function", "method"]))
     units = units.filter(~pl.col("has_error") & pl.col("body_start_byte").is_not_null())
     rows = {row["unit_id"]: row for row in units.iter_rows(named=True) if not is_test(row["path"])}
-    ordered = sorted(rows.values(), key=lambda row: hashlib.sha256(row["unit_id"].encode()).hexdigest())
-    python = [row for row in ordered if row["language"] == "python"]
-    for task, asked_rows in (("documentation", ordered), ("tests", python)):
-        for row in asked_rows[:items]:
-            yield Asked(
-                task, project, split, row["unit_id"], _shown(row, task), TaskContext(path=row["path"]), row["name"]
+    by_hash = sorted(rows.values(), key=lambda row: hashlib.sha256(row["unit_id"].encode()).hexdigest())
+    python = [row for row in by_hash if row["language"] == "python"]
+    for task, task_rows in (("documentation", by_hash), ("tests", python)):
+        for row in task_rows[:items]:
+            yield HeldOutQuestion(
+                task,
+                project,
+                split,
+                row["unit_id"],
+                _question_text(row, task),
+                TaskContext(path=row["path"]),
+                row["name"],
             )
     findings = pl.read_parquet(data / f"annotated_units/{project}/findings.parquet").filter(pl.col("kind") != "pattern")
     smells = dict(findings.select("unit_id", "label").iter_rows())
-    for row in [row for row in ordered if row["unit_id"] in smells][:items]:
+    for row in [row for row in by_hash if row["unit_id"] in smells][:items]:
         context = TaskContext(path=row["path"], smell=smells[row["unit_id"]])
-        yield Asked("refactoring", project, split, row["unit_id"], row["code"], context, smells[row["unit_id"]])
+        yield HeldOutQuestion(
+            "refactoring", project, split, row["unit_id"], row["code"], context, smells[row["unit_id"]]
+        )
     names = pl.read_parquet(data / f"naming_dataset/{project}/{split}.parquet").filter(origin="original")
-    named = sorted(names.iter_rows(named=True), key=lambda row: hashlib.sha256(row["example_id"].encode()).hexdigest())
-    for row in named[: 2 * items]:  # about half of them are lines of several places, which do not parse
+    naming_rows = sorted(
+        names.iter_rows(named=True), key=lambda row: hashlib.sha256(row["example_id"].encode()).hexdigest()
+    )
+    for row in naming_rows[: 2 * items]:  # about half of them are lines of several places, which do not parse
         text = row["prompt"].rsplit("\n\n", 1)[0]
         context = TaskContext(path=row["path"], kind=row["kind"])
-        yield Asked("naming", project, split, row["unit_id"], text, context, row["completion"].strip())
+        yield HeldOutQuestion("naming", project, split, row["unit_id"], text, context, row["completion"].strip())
 
 
-def _shown(row: Mapping[str, Any], task: str) -> str:
+def _question_text(row: Mapping[str, Any], task: str) -> str:
     """A unit as one would send it: a method of Python under its class; for documentation without its own."""
     code: str = row["code"]
     if row["language"] != "python":
@@ -183,28 +193,30 @@ def _processor_seconds() -> float:
     return fsum(os.times()[:4])
 
 
-def answered(
-    gateway: Gateway, asked: Asked, right: Callable[[Asked, Candidate], bool], patience: float
-) -> Given | None:
+def run_question(
+    gateway: Gateway, held_out: HeldOutQuestion, right: Callable[[HeldOutQuestion, Candidate], bool], patience: float
+) -> QuestionResult | None:
     """All candidates that pass; None for what cannot be asked."""
-    served = gateway.source.current.models[asked.project]
+    served = gateway.source.current.models[held_out.project]
     team = served.team() if served.team is not None else Team()
     began, spent = time.perf_counter(), _processor_seconds()
     try:
-        question = question_of(asked.task, asked.text, asked.context, PARAMETERS)
-        budget = getattr(PARAMETERS.serving.tasks, asked.task)
+        question = question_of(held_out.task, held_out.text, held_out.context, PARAMETERS)
+        budget = getattr(PARAMETERS.serving.tasks, held_out.task)
         writer = GatewayWriter(
-            gateway, asked.project, served, question, budget, began + patience * budget.seconds, team
+            gateway, held_out.project, served, question, budget, began + patience * budget.seconds, team
         )
         means = Means(writer if patience else NO_MODEL, team, writer.left, PARAMETERS, Calibration())
-        checks = TASKS[asked.task].checks(question, means)
+        checks = TASKS[held_out.task].checks(question, means)
     except TaskError:
         return None
     passed: list[Candidate] = []
     reason = ""
     try:
-        for candidate in TASKS[asked.task].candidates(question, means):
-            refusal = next((why for check in checks if (why := check.refusal(candidate)) is not None), None)
+        for candidate in TASKS[held_out.task].candidates(question, means):
+            refusal = next(
+                (reason_text for check in checks if (reason_text := check.refusal(candidate)) is not None), None
+            )
             if refusal is None:
                 passed.append(candidate)
             reason = refusal or reason
@@ -214,8 +226,10 @@ def answered(
         reason = str(error)
     seconds = _processor_seconds() - spent
     reason = "" if passed else "; ".join([*writer.notes(), reason])
-    judged = tuple(Judged(each.source, each.score, right(asked, each), each.result) for each in passed)
-    return Given(asked.task, asked.project, asked.split, asked.unit_id, round(seconds, 3), judged, reason)
+    results = tuple(JudgedCandidate(each.source, each.score, right(held_out, each), each.result) for each in passed)
+    return QuestionResult(
+        held_out.task, held_out.project, held_out.split, held_out.unit_id, round(seconds, 3), results, reason
+    )
 
 
 # --- judges ---
@@ -225,14 +239,14 @@ def answered(
 class Judge:
     data: Path
 
-    def __call__(self, asked: Asked, candidate: Candidate) -> bool:
+    def __call__(self, held_out: HeldOutQuestion, candidate: Candidate) -> bool:
         judge_of = {
             "naming": _same_stem,
-            "refactoring": self._mended,
+            "refactoring": self._removes_smell,
             "documentation": self._exists,
             "tests": self._kills,
         }
-        return bool(judge_of[asked.task](asked, candidate.result))
+        return bool(judge_of[held_out.task](held_out, candidate.result))
 
     @cache  # noqa: B019 - one judge a run
     def _texts(self, project: str) -> dict[str, str]:
@@ -240,61 +254,61 @@ class Judge:
         return dict(files.drop_nulls().iter_rows())
 
     @cache  # noqa: B019
-    def _words(self, project: str) -> frozenset[str]:
+    def _vocabulary(self, project: str) -> frozenset[str]:
         return frozenset(word for text in self._texts(project).values() for word in _WORD.findall(text))
 
-    def _exists(self, asked: Asked, result: str) -> bool:
-        signature = asked.text.partition("{" if not asked.context.path.endswith(".py") else "):")[0]
+    def _exists(self, held_out: HeldOutQuestion, result: str) -> bool:
+        signature = held_out.text.partition("{" if not held_out.context.path.endswith(".py") else "):")[0]
         parameters = set(_WORD.findall(signature))
-        named = {word for code in _CODE.findall(result) for word in _WORD.findall(re.sub(r"(['\"]).*?\1", "", code))}
+        quoted = {word for code in _CODE.findall(result) for word in _WORD.findall(re.sub(r"(['\"]).*?\1", "", code))}
         marked = {
             word
             for word in _WORD.findall(_CODE.sub(" ", result))
             if "_" in word.strip("_") or word[1:] != word[1:].lower()
         }
-        known = self._words(asked.project)
+        project_words = self._vocabulary(held_out.project)
         is_prose = not _STATEMENT.search(result)
-        return is_prose and set(described_parameters(result)) <= parameters and named | marked <= known
+        return is_prose and set(described_parameters(result)) <= parameters and quoted | marked <= project_words
 
-    def _mended(self, asked: Asked, result: str) -> bool:
-        before, after = (_smells(text, asked.context.path) for text in (asked.text, result))
-        gone = after.count(asked.truth) < before.count(asked.truth)
-        return gone and len(after) < len(before) and self._passes(asked, result)
+    def _removes_smell(self, held_out: HeldOutQuestion, result: str) -> bool:
+        before, after = (_smells(text, held_out.context.path) for text in (held_out.text, result))
+        is_removed = after.count(held_out.truth) < before.count(held_out.truth)
+        return is_removed and len(after) < len(before) and self._passes(held_out, result)
 
-    def _passes(self, asked: Asked, result: str) -> bool:
+    def _passes(self, held_out: HeldOutQuestion, result: str) -> bool:
         """Whether no test of the project that uses the unit fails with a change; nothing is known outside of Python."""
-        texts = self._texts(asked.project)
-        file, path = texts.get(asked.context.path, ""), asked.context.path
-        if not path.endswith(".py") or asked.text not in file:
+        texts = self._texts(held_out.project)
+        file, path = texts.get(held_out.context.path, ""), held_out.context.path
+        if not path.endswith(".py") or held_out.text not in file:
             return True
-        name = re.search(r"def (\w+)", asked.text)
-        subject = MutantUnderTest("it", path, name[1] if name else "", file.replace(asked.text, result))
+        name = re.search(r"def (\w+)", held_out.text)
+        subject = MutantUnderTest("it", path, name[1] if name else "", file.replace(held_out.text, result))
         settings = PARAMETERS.augmentation.model_copy(update={"verification_seconds": 60.0, "test_seconds": 30.0})
         return find_killed([subject], texts, settings)["it"][0] != "yes"
 
-    def _kills(self, asked: Asked, result: str) -> bool:
-        question = question_of("tests", asked.text, asked.context, PARAMETERS)
+    def _kills(self, held_out: HeldOutQuestion, result: str) -> bool:
+        question = question_of("tests", held_out.text, held_out.context, PARAMETERS)
         unit = unit_of_question(
             question,
-            Team(asked.project, {"repository_files": self.data / "repository_files" / asked.project}),
+            Team(held_out.project, {"repository_files": self.data / "repository_files" / held_out.project}),
             PARAMETERS,
         )
         if unit is None:
             return False
-        others = mutate_unit(unit.code, "python", unit.kind, unit.path, unit.name, 8, "judge", asked.unit_id)
-        mutants = [unit.before + mutant.buggy_code + unit.after for mutant in others]
+        variants = mutate_unit(unit.code, "python", unit.kind, unit.path, unit.name, 8, "judge", held_out.unit_id)
+        mutants = [unit.before + mutant.buggy_code + unit.after for mutant in variants]
         fresh = replace(unit, verdicts={}, observed=None)
         fresh.mutants = mutants
         return bool(mutants) and judge(result, fresh, most=len(mutants), seconds=40.0).killed > 0
 
 
-def _same_stem(asked: Asked, result: str) -> bool:
+def _same_stem(held_out: HeldOutQuestion, result: str) -> bool:
     stems = (
         [_stem(word.lower()) for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
-        for name in (result, asked.truth)
+        for name in (result, held_out.truth)
     )
     first, second = stems
-    return result == asked.truth or first == second
+    return result == held_out.truth or first == second
 
 
 def _stem(word: str) -> str:
@@ -310,28 +324,28 @@ def _smells(code: str, path: str) -> list[str]:
         return ["does not parse"] * 1000
     data = snippet.prefix + snippet.code + snippet.suffix
     units = [each._asdict() for each in file_units(data, language, path, PARAMETERS.extraction)]
-    found, _ = read_file(snippet.tree, data, grammar_for(language, path), units, PARAMETERS.annotation)
-    return [each.label for each in dict.fromkeys(found) if LABELS[each.label].kind != "pattern"]
+    findings, _ = read_file(snippet.tree, data, grammar_for(language, path), units, PARAMETERS.annotation)
+    return [each.label for each in dict.fromkeys(findings) if LABELS[each.label].kind != "pattern"]
 
 
 # --- figures ---
 
 
-def chosen(given: Given, known: Calibration) -> tuple[Judged, float | None] | None:
+def best_candidate(result: QuestionResult, fitted: Calibration) -> tuple[JudgedCandidate, float | None] | None:
     """The candidate that would be the answer, with its confidence."""
-    sure = [(each, known.confidence(given.task, each.source, each.score)) for each in given.candidates]
-    kept = [pair for pair in sure if pair[1] is None or pair[1] >= known.min_confidence]
-    return max(kept, key=lambda pair: 1.0 if pair[1] is None else pair[1], default=None)
+    sure = [(each, fitted.confidence(result.task, each.source, each.score)) for each in result.candidates]
+    confident = [pair for pair in sure if pair[1] is None or pair[1] >= fitted.min_confidence]
+    return max(confident, key=lambda pair: 1.0 if pair[1] is None else pair[1], default=None)
 
 
-def fit(rows: Sequence[Given], min_confidence: float) -> Calibration:
+def fit(rows: Sequence[QuestionResult], min_confidence: float) -> Calibration:
     by_source: defaultdict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
     for row in rows:
         for each in row.candidates:
             by_source[row.task, each.source].append((each.score, each.right))
     steps: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for (task, source), judged in sorted(by_source.items()):
-        steps[task][source] = fit_steps(judged, open_end=source == "model")
+    for (task, source), scores in sorted(by_source.items()):
+        steps[task][source] = fit_steps(scores, open_end=source == "model")
     return Calibration(dict(steps), min_confidence)
 
 
@@ -349,7 +363,7 @@ def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> fl
     return fsum(gaps) / len(pairs)
 
 
-def table_of(rows: Sequence[Given], known: Calibration) -> Table:
+def table_of(rows: Sequence[QuestionResult], fitted: Calibration) -> Table:
     table = Table(title="Answers to held-out questions; p50 and p95 in processor seconds")
     for column in (
         "task",
@@ -362,20 +376,20 @@ def table_of(rows: Sequence[Given], known: Calibration) -> Table:
         "p95 s",
     ):
         table.add_column(column, justify="left" if column in ("task", "by source") else "right")
-    for task in ASKED:
-        asked = [row for row in rows if row.task == task]
-        if not asked:
+    for task in EVALUATED_TASKS:
+        task_rows = [row for row in rows if row.task == task]
+        if not task_rows:
             continue
-        answers = [best for row in asked if (best := chosen(row, known)) is not None]
+        answers = [best for row in task_rows if (best := best_candidate(row, fitted)) is not None]
         sources = defaultdict[str, list[bool]](list)
         for each, _ in answers:
             sources[each.source].append(each.right)
-        seconds = sorted(row.seconds for row in asked)
+        seconds = sorted(row.seconds for row in task_rows)
         error = calibration_error([(sure, each.right) for each, sure in answers if sure is not None])
         by_source = ", ".join(f"{name} {sum(rights)}/{len(rights)}" for name, rights in sorted(sources.items()))
         right = sum(each.right for each, _ in answers)
         table.add_row(
-            *(task, str(len(asked)), f"{len(answers) / len(asked):.0%}", f"{right}/{len(answers)}", by_source),
+            *(task, str(len(task_rows)), f"{len(answers) / len(task_rows):.0%}", f"{right}/{len(answers)}", by_source),
             *("" if error is None else f"{error:.2f}", f"{seconds[len(seconds) // 2]:.1f}"),
             f"{seconds[int(len(seconds) * 0.95)]:.1f}",
         )
@@ -391,7 +405,7 @@ def main() -> None:
         "--patience", type=float, default=1.0, help="times the deadline, on a busy machine; 0: no model is asked"
     )
     parser.add_argument("--results", type=Path, default=Path("task_answers.jsonl"), help="every answer, a line each")
-    parser.add_argument("--tasks", nargs="+", choices=ASKED, default=ASKED)
+    parser.add_argument("--tasks", nargs="+", choices=EVALUATED_TASKS, default=EVALUATED_TASKS)
     parser.add_argument(
         "--add", type=Path, nargs="+", default=[], help="results of other runs, such as those without a model"
     )
@@ -400,27 +414,30 @@ def main() -> None:
     gateway = open_gateway(options.data, options.projects, CHECKOUT)
     right, rows = Judge(options.data), [row for path in options.add for row in read(path)]
     with options.results.open("w", encoding="utf-8") as results:
-        for split in (JUDGED, FITTED):
+        for split in (TESTED, FITTED):
             for project in options.projects:
-                for asked in questions(options.data, project, split, options.items):
-                    if asked.task not in options.tasks:
+                for held_out in questions(options.data, project, split, options.items):
+                    if held_out.task not in options.tasks:
                         continue
-                    if (given := answered(gateway, asked, right, options.patience)) is not None:
-                        rows.append(given)
-                        results.write(json.dumps(asdict(given)) + "\n")
+                    if (result := run_question(gateway, held_out, right, options.patience)) is not None:
+                        rows.append(result)
+                        results.write(json.dumps(asdict(result)) + "\n")
                         results.flush()
     gateway.close()
     report(rows, options.write)
 
 
-def read(path: Path) -> list[Given]:
+def read(path: Path) -> list[QuestionResult]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Given(**{**row, "candidates": tuple(Judged(**each) for each in row["candidates"])}) for row in rows]
+    return [
+        QuestionResult(**{**row, "candidates": tuple(JudgedCandidate(**each) for each in row["candidates"])})
+        for row in rows
+    ]
 
 
-def report(rows: Sequence[Given], write: bool) -> None:
-    known = fit([row for row in rows if row.split == FITTED], PARAMETERS.serving.tasks.least_confidence)
-    Console(width=160).print(table_of([row for row in rows if row.split == JUDGED], known))
+def report(rows: Sequence[QuestionResult], write: bool) -> None:
+    fitted = fit([row for row in rows if row.split == FITTED], PARAMETERS.serving.tasks.least_confidence)
+    Console(width=160).print(table_of([row for row in rows if row.split == TESTED], fitted))
     if write:
         path = Path(calibration.__file__).with_name("calibration.json")
         path.write_text(json.dumps(fit(rows, 0.0).steps, indent=1) + "\n", encoding="utf-8")

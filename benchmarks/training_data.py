@@ -81,23 +81,23 @@ def without_answers(rows: pl.DataFrame, answers: Sequence[str], share: float) ->
 def with_fewer_tests(rows: pl.DataFrame, share: float) -> pl.DataFrame:
     tests = pl.col("path").str.contains(TEST_PATH)
     most = int(rows.filter(~tests).height * share / (1 - share))
-    chosen = rows.filter(tests).sort(pl.col("example_id").hash(_SEED)).head(most)
-    return pl.concat([rows.filter(~tests), chosen])
+    selected = rows.filter(tests).sort(pl.col("example_id").hash(_SEED)).head(most)
+    return pl.concat([rows.filter(~tests), selected])
 
 
 def write_rows(arm: Arm, project: str, answers: Sequence[str], out: Path) -> dict[str, Path]:
     """Data sets of an arm by task, without what the judge holds out."""
     folders = {}
-    shown = arm.settings.get("shown", selection._HELD_OUT_SHARE)
+    most_shared = arm.settings.get("shown", selection._HELD_OUT_SHARE)
     for task in TASKS:
         folder = folders[task] = out / task
         folder.mkdir(parents=True)
         for split in SPLITS:
             rows = without_answers(
-                pl.read_parquet(arm.folder / f"data/{task}_dataset/{project}/{split}.parquet"), answers, shown
+                pl.read_parquet(arm.folder / f"data/{task}_dataset/{project}/{split}.parquet"), answers, most_shared
             )
             if arm.settings.get("files") and (task, split) == ("completion", "train"):
-                rows = without_answers(file_rows(arm, project), answers, shown)
+                rows = without_answers(file_rows(arm, project), answers, most_shared)
             if "half" in arm.settings and (task, split) == ("completion", "train"):
                 rows = half_of(rows, arm, project)
             if "tests" in arm.settings and task == "completion":
@@ -139,19 +139,19 @@ def file_rows(arm: Arm, project: str) -> pl.DataFrame:
     code = files.filter(pl.col("trainable") & ~pl.col("generated")).join(units, on="path", how="semi")
     rows: list[dict[str, Any]] = []
     for path, language, text in code.sort("path").select("path", "language", "text").iter_rows():
-        data, position, kept = text.encode(), 0, b""
+        data, position, remaining = text.encode(), 0, b""
         for start, end in sorted(spans.get(path, [])):
-            kept += data[position : max(start, position)]
+            remaining += data[position : max(start, position)]
             position = max(position, end)
-        lines = (kept + data[position:]).decode("utf-8", "replace").splitlines(keepends=True)
-        piece = ""
+        lines = (remaining + data[position:]).decode("utf-8", "replace").splitlines(keepends=True)
+        chunk = ""
         for line in [*lines, ""]:
-            if piece and (not line or len(piece) + len(line) > _PIECE):
+            if chunk and (not line or len(chunk) + len(line) > _PIECE):
                 key = f"{path}:{len(rows)}"
                 common = {"path": path, "language": language, "cluster": key, "task": "completion"}
-                rows.append({"example_id": key, "kind": "file", "prompt": f"# {path}\n", "completion": piece, **common})
-                piece = ""
-            piece += line
+                rows.append({"example_id": key, "kind": "file", "prompt": f"# {path}\n", "completion": chunk, **common})
+                chunk = ""
+            chunk += line
     return pl.DataFrame(rows).with_columns(suffix=pl.lit(None, pl.String))
 
 
@@ -165,7 +165,7 @@ def import_depths(arm: Arm, project: str) -> dict[str, int]:
     depths = dict.fromkeys(imported, 0)
     for _ in range(10):
         depths = {
-            path: 1 + max((depths.get(other, 0) for other in others), default=0) for path, others in imported.items()
+            path: 1 + max((depths.get(other, 0) for other in imports), default=0) for path, imports in imported.items()
         }
     return depths
 
@@ -204,14 +204,14 @@ class Judge:
         rows = read_examples(self.folder / f"data/completion_dataset/{project}", "completion", "test")
         return sampled([row for row in rows if is_test(row.path) == tests], count, _SEED)
 
-    def measure(self, project: str, elsewhere: str, adapter: Path | None) -> dict[str, Any]:
-        """Sums over the held-out items; ``elsewhere`` is the project on whose code forgetting is measured."""
+    def measure(self, project: str, other_project: str, adapter: Path | None) -> dict[str, Any]:
+        """Sums over the held-out items; ``other_project`` is the project on whose code forgetting is measured."""
         items = {
             "product": self._completions(project, ITEMS),
             "tests": self._completions(project, ITEMS // 2, tests=True),
             "elsewhere": [
                 extract_passage(item, self._settings.general_characters)
-                for item in self._completions(elsewhere, PASSAGES)
+                for item in self._completions(other_project, PASSAGES)
             ],
         }
         result: dict[str, Any] = {}
@@ -236,21 +236,21 @@ class Judge:
             result["questions"] = table.height
         fixes = [row for row in rows["refactoring"] if row.kind in REPAIRS and len(row.completion) < 200]
         fixes = sampled(fixes, FIXES, _SEED)
-        written = self._scorer.outputs([GenerationRequest(item, extent_of(item)) for item in fixes], adapter)
-        right = (text.strip() == item.completion.strip() for text, item in zip(written, fixes, strict=True))
+        outputs = self._scorer.outputs([GenerationRequest(item, extent_of(item)) for item in fixes], adapter)
+        right = (text.strip() == item.completion.strip() for text, item in zip(outputs, fixes, strict=True))
         return result | {"fixes": len(fixes), "fixes_right": sum(right)}
 
 
 def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     results, judge = options.out / "results.jsonl", Judge(options.judge, options.out / "cache")
-    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    yield from done
-    known = {(row["project"], row["arm"], row["seed"]) for row in done}
+    finished_rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    yield from finished_rows
+    finished = {(row["project"], row["arm"], row["seed"]) for row in finished_rows}
     projects = options.projects
 
     def record(project: str, arm: str, seed: int, adapter: Path | None, **facts: Any) -> dict[str, Any]:
-        elsewhere = projects[(projects.index(project) + 1) % len(projects)]
-        row = {"project": project, "arm": arm, "seed": seed, **facts, **judge.measure(project, elsewhere, adapter)}
+        other_project = projects[(projects.index(project) + 1) % len(projects)]
+        row = {"project": project, "arm": arm, "seed": seed, **facts, **judge.measure(project, other_project, adapter)}
         with results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         return row
@@ -259,19 +259,19 @@ def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         folder: Path = options.out / "adapters" / arm.name / f"{project}-{seed}"
         return folder
 
-    yield from (record(name, BASE, 0, None) for name in projects if (name, BASE, 0) not in known)
+    yield from (record(name, BASE, 0, None) for name in projects if (name, BASE, 0) not in finished)
     for seed in options.seeds:
         for project in options.only or projects:
             answers = held_out_answers(options.judge, project)
             for arm in options.arms:
-                if (project, arm.name, seed) not in known:
+                if (project, arm.name, seed) not in finished:
                     folder = adapter_of(arm, project, seed)
                     with tempfile.TemporaryDirectory() as rows:
                         facts = _train(arm, project, seed, write_rows(arm, project, answers, Path(rows)), folder, judge)
                     yield record(project, arm.name, seed, folder, **facts)
         control = options.arms[-1]
         for project, other in zip(projects, projects[1:] + projects[:1], strict=True):
-            if (project, CONTROL, seed) not in known and not options.only:
+            if (project, CONTROL, seed) not in finished and not options.only:
                 yield record(project, CONTROL, seed, adapter_of(control, other, seed))
 
 
@@ -305,9 +305,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         by_arm: dict[str, dict[str, float]] = {}
         for arm in arms:
             for project, reference in base.items():
-                own = [row for row in rows if (row["arm"], row["project"]) == (arm, project)]
-                if own:
-                    values = [measure(row, reference) for row in own]
+                arm_rows = [row for row in rows if (row["arm"], row["project"]) == (arm, project)]
+                if arm_rows:
+                    values = [measure(row, reference) for row in arm_rows]
                     by_arm.setdefault(arm, {})[project] = float(np.mean(values))
         for arm, by_project in by_arm.items():
             text = f"{name} | {arm} | {_mean(list(by_project.values()))}"

@@ -44,10 +44,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     """The project that the first worker to come here makes; the others wait for it."""
     shared = of_all_workers(factory)
     with FileLock(shared / f"{name}.lock"):
-        done = shared / f"{name}.done"
-        if not done.exists():
-            done.write_text(str(make(shared / name).root))
-    return MiniProject(Path(done.read_text()))
+        marker = shared / f"{name}.done"
+        if not marker.exists():
+            marker.write_text(str(make(shared / name).root))
+    return MiniProject(Path(marker.read_text()))
 
 
 def of_all_workers(factory: pytest.TempPathFactory) -> Path:

@@ -35,7 +35,7 @@ def sections() -> dict[str, Any]:
 
 def whole_file() -> str:
     """A parameter file in which every value is written out, each on a line of its own."""
-    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    projects = own[own.index("projects:") : own.index("general:")]
+    project_values = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    projects = project_values[project_values.index("projects:") : project_values.index("general:")]
     text = f"profile: standard\n\n{projects}" + STANDARD.read_text(encoding="utf-8")
     return text.replace("project: null #", "project: polyglot #")

@@ -18,9 +18,9 @@ LIVING = CASES["LIVING"]
 
 
 def living(folder: Path) -> "subprocess.Popen[str]":
-    place = {"cwd": Path(__file__).parents[1], "env": {**os.environ, "CORTEX_TEMPORARY_BASE": str(folder)}}
+    options = {"cwd": Path(__file__).parents[1], "env": {**os.environ, "CORTEX_TEMPORARY_BASE": str(folder)}}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", LIVING, str(folder)], **pipes, **place)
+    process = subprocess.Popen([sys.executable, "-c", LIVING, str(folder)], **pipes, **options)
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     return process

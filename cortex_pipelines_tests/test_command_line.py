@@ -54,8 +54,8 @@ def test_commands_that_read_import_nothing_heavy(models: Path, monkeypatch: pyte
     cortex("index", "code", "--out", "index", "--encoder", "none")
     loaded = run_python("-c", _LOADED, json.dumps(READING), json.dumps(sorted(HEAVY)), cwd=models)
     assert json.loads(loaded.stdout) == {key: [] for key in READING}, loaded.stderr
-    shown = cortex("search", "where is the limit", "--index", "index").stdout
-    assert "a.py:1-2  function limit\n      1  def limit():\n" in shown
+    output = cortex("search", "where is the limit", "--index", "index").stdout
+    assert "a.py:1-2  function limit\n      1  def limit():\n" in output
     monkeypatch.setenv("VISUAL", "sh -c 'echo \"$0\" > opened'")
     cortex("search", "limit", "--index", "index", "--open")
     assert (models / "opened").read_text().endswith("code/a.py:1\n")
@@ -112,11 +112,11 @@ def test_help_is_grouped_and_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "suggestion"),
     [("serach", "search"), ("train", "run"), ("provenance", "lineage"), ("pull", "dvc pull"), ("zzzz", "--help")],
 )
-def test_a_misspelt_command_is_recognised(typed: str, meant: str) -> None:
-    assert meant in cortex(typed, status=2).stderr
+def test_a_misspelt_command_is_recognised(typed: str, suggestion: str) -> None:
+    assert suggestion in cortex(typed, status=2).stderr
 
 
 def test_words_of_other_tools_are_run(models: Path) -> None:

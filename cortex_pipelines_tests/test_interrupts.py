@@ -51,13 +51,13 @@ def test_errors_of_its_own_pass() -> None:
 
 
 def test_an_interrupt_that_is_held_comes_afterwards() -> None:
-    done = []
+    finished = []
 
     @holding_interrupts()
     def work() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        done.append(True)
+        finished.append(True)
 
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert done
+    assert finished

@@ -71,10 +71,12 @@ def test_fractions_and_days_of_figures() -> None:
     values = (1772359200.123456, "1772359200.123456", 1772359200123456, 1772359200123456789)
     for value in (*values, "2026-03-01T10:00:00.123456789Z", "2026-03-01 10:00:00,123456+00:00"):
         assert timestamps.read_timestamp(value).at == expected
-    written = ("13/04/2026 10:00", "04/13/2026 10:00", "2026-04-13 10:00")
-    assert len(set(map(timestamps.moment, written))) == 1
-    same = {"04/04/2026": "2026-04-04", "2026-03-01+01:00": "2026-02-28T23:00Z", "2026-W09": "2026-02-23"}
-    assert [timestamps.moment(text) for text in same] == [timestamps.moment(text) for text in same.values()]
+    texts = ("13/04/2026 10:00", "04/13/2026 10:00", "2026-04-13 10:00")
+    assert len(set(map(timestamps.moment, texts))) == 1
+    equivalents = {"04/04/2026": "2026-04-04", "2026-03-01+01:00": "2026-02-28T23:00Z", "2026-W09": "2026-02-23"}
+    assert [timestamps.moment(text) for text in equivalents] == [
+        timestamps.moment(text) for text in equivalents.values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,21 +103,21 @@ MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2100, 1, 1), timezones=st
 
 
 @given(MOMENTS, st.integers(-14 * 60, 14 * 60))
-def test_what_programs_write_is_read_back(written: datetime, minutes: int) -> None:
-    local = written.astimezone(timezone(timedelta(minutes=minutes)))
-    assert timestamps.read_timestamp(local.isoformat()) == timestamps.Timestamp(written)
-    assert timestamps.read_timestamp(local.strftime("%Y%m%dT%H%M%S.%f%z")).at == written
+def test_what_programs_write_is_read_back(moment: datetime, minutes: int) -> None:
+    local = moment.astimezone(timezone(timedelta(minutes=minutes)))
+    assert timestamps.read_timestamp(local.isoformat()) == timestamps.Timestamp(moment)
+    assert timestamps.read_timestamp(local.strftime("%Y%m%dT%H%M%S.%f%z")).at == moment
     whole_seconds = local.replace(microsecond=0)
     for text in (
         format_datetime(whole_seconds),
         whole_seconds.strftime("%G-W%V-%uT%H:%M:%S%z"),
         whole_seconds.strftime("%d/%b/%Y:%H:%M:%S %z"),
         whole_seconds.strftime("%A, %B %d, %Y %I:%M:%S %p %z"),
-        written.strftime("%a %b %d %H:%M:%S %Y"),
+        moment.strftime("%a %b %d %H:%M:%S %Y"),
         round(whole_seconds.timestamp()),
         round(whole_seconds.timestamp()) * 1_000,
     ):
-        assert timestamps.moment(text) == written.replace(microsecond=0)
+        assert timestamps.moment(text) == moment.replace(microsecond=0)
 
 
 @given(st.text(st.sampled_from("0123456789-/:.,+TZW MarSunEPe年[]()"), max_size=30))

@@ -13,9 +13,9 @@ def test_a_text_is_split_into_folded_parts(text: str, parts: str) -> None:
     assert [part for word in words.split_words(text) for part in words.parts_of_word(word)] == parts.split()
 
 
-@pytest.mark.parametrize(("text", "folded"), CASES["whole_words_are_folded_and_not_split_at_their_humps"])
-def test_whole_words_are_folded_and_not_split_at_their_humps(text: str, folded: str) -> None:
-    assert words.folded_words(text) == folded.split()
+@pytest.mark.parametrize(("text", "expected"), CASES["whole_words_are_folded_and_not_split_at_their_humps"])
+def test_whole_words_are_folded_and_not_split_at_their_humps(text: str, expected: str) -> None:
+    assert words.folded_words(text) == expected.split()
 
 
 @pytest.mark.parametrize(("query", "text"), CASES["what_a_query_looks_for_is_in_the_terms_of_a_text"])

@@ -181,10 +181,10 @@ def test_a_gpus_kernels_give_the_losses_and_gradients_of_a_cpus(root: Path, monk
     for name, value in (("on_gpu", lambda _: True), ("_has_flash_kernel", lambda _: True), ("_CHUNK", 4)):
         monkeypatch.setattr(kernels, name, value)
     monkeypatch.setattr(kernels, "varlen_attn", in_turn)
-    losses, others = losses_and_gradients()
+    losses, other_gradients = losses_and_gradients()
     torch.testing.assert_close(losses, expected)
-    assert len(others) == len(gradients) == 2 * 7 * 2
-    for gradient, other in zip(gradients, others, strict=True):
+    assert len(other_gradients) == len(gradients) == 2 * 7 * 2
+    for gradient, other in zip(gradients, other_gradients, strict=True):
         torch.testing.assert_close(other, gradient, atol=1e-5, rtol=1e-4)
 
 

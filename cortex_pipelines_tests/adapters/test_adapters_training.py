@@ -37,10 +37,10 @@ def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[TrainingResult,
 
 
 def test_prompts_are_learned_where_asked_and_never_validated(root: Path, datasets: Datasets) -> None:
-    alone, whole = (corpus_of(root, datasets, settings(completion_only_loss=flag)) for flag in (True, False))
-    assert whole.validation == alone.validation
-    assert [row.ids for row in whole.train] == [row.ids for row in alone.train]
-    assert {row.learn_prompt for row in whole.train} == {True} != {row.learn_prompt for row in alone.train}
+    alone, full = (corpus_of(root, datasets, settings(completion_only_loss=flag)) for flag in (True, False))
+    assert full.validation == alone.validation
+    assert [row.ids for row in full.train] == [row.ids for row in alone.train]
+    assert {row.learn_prompt for row in full.train} == {True} != {row.learn_prompt for row in alone.train}
 
 
 def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> None:

@@ -110,8 +110,8 @@ def pinned(root: Path, directory: str = "base") -> PinnedModel:
 
 def example(number: int, task: str = "completion", prompt: str = "", completion: str = "") -> Example:
     usual = {"language": "python", "kind": "function", "cluster": f"cluster-{number // 2}"}
-    place = {"example_id": f"{task}-{number:04d}", "path": f"module_{number // 2 % 5}.py"}
-    return Example(**place, **usual, task=task, prompt=prompt, completion=completion)
+    location = {"example_id": f"{task}-{number:04d}", "path": f"module_{number // 2 % 5}.py"}
+    return Example(**location, **usual, task=task, prompt=prompt, completion=completion)
 
 
 def numbered_example(task: str, number: int) -> Example:

@@ -91,7 +91,7 @@ class Workplace:
         return str(path.relative_to(self.root))
 
 
-def chosen(workplace: Workplace, kind: str, **names: str) -> list[str]:
+def random_command(workplace: Workplace, kind: str, **names: str) -> list[str]:
     return [word.format(**names) for word in workplace.chance.choice(CASES[kind])]
 
 
@@ -108,14 +108,14 @@ def code(workplace: Workplace) -> list[str]:
     ending = workplace.chance.choice(("py", "go", "java", "js", "ts", "rs", "ipynb", "xyz", "json"))
     notebook = json.dumps({"cells": [{"cell_type": "code", "source": ["x = 1\n"]}]}).encode()
     name = workplace.file(f"code.{ending}", notebook if ending == "ipynb" else CODE)
-    return chosen(workplace, "code", name=name, word=workplace.word())
+    return random_command(workplace, "code", name=name, word=workplace.word())
 
 
 def bundle(workplace: Workplace) -> list[str]:
     """A folder that looks like an export, an adapter, GGUF, or a router."""
     for name, data in CASES["bundle_files"].items():
         workplace.file(f"bundle/{name}", data.encode("latin-1"))
-    return chosen(workplace, "bundle", word=workplace.word())
+    return random_command(workplace, "bundle", word=workplace.word())
 
 
 def project_file(workplace: Workplace) -> list[str]:
@@ -123,7 +123,7 @@ def project_file(workplace: Workplace) -> list[str]:
     name = workplace.chance.choice(("params.yaml", "sources.lock", "releases.lock", "dvc.lock"))
     path = workplace.root / name
     path.write_bytes(damaged(path.read_bytes() if path.exists() else b"a: {b: c}\n", workplace.chance))
-    return chosen(workplace, "project_file", name=name)
+    return random_command(workplace, "project_file", name=name)
 
 
 def tables(workplace: Workplace) -> list[str]:

@@ -99,7 +99,9 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     annotation = annotate(extraction.units, files, parameters.annotation, parameters.extraction)
     styles = [learn_style([("python", text.decode())]) for text in texts.values()]
     # each pair: a sum of a few floats seldom shows in what order it was taken
-    distances = [(style_distance(one, team), distances_by_feature(one, team)) for one in styles for team in styles]
+    distances = [
+        (style_distance(style, team), distances_by_feature(style, team)) for style in styles for team in styles
+    ]
     facts = architecture_facts(files, extraction.units, parameters.architecture, parameters.extraction)
     known_tables = GraphTables(files, extraction.units, extraction.tests, facts, REPOSITORY_COMMITS.empty())
     tables = {

@@ -111,10 +111,10 @@ def test_work_in_a_process_of_its_own_is_measured_and_compared_a_piece(tmp_path:
         "def fail():\n    raise RuntimeError('no such luck')\n"
     )
     (tmp_path / "benchmarks").symlink_to(CHECKOUT / "benchmarks")
-    spent, amount = measured.measured(Workspace(tmp_path), "work:prepare", 200 * 2**20)
+    spent, amount = measured.measure_function(Workspace(tmp_path), "work:prepare", 200 * 2**20)
     assert amount == 200
     assert spent.peak > 200 if sys.platform == "linux" else spent.peak >= 0
-    assert "no such luck" in refusal(BenchmarkError, measured.measured, Workspace(tmp_path), "work:fail")
+    assert "no such luck" in refusal(BenchmarkError, measured.measure_function, Workspace(tmp_path), "work:fail")
     ours = Timing("ours", (Spent(9.0, 2.0, 5.0),), amount=10, unit="MB")
     peer = Timing("peer", (Spent(9.0, 1.0),), None, "ours", True, amount=1, unit="MB")
     assert (ours.rate, peer.ratio([ours, peer])) == (5, 5)

@@ -58,8 +58,10 @@ def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expecte
     mapping = {"task": "summary", "master": "agent"} | {fact: key}
     record = mapped_record({"summary": "fix it", "agent": "x", key: value}, mapping)
     assert record is not None
-    rest = [[name, read] for name, read in record.items() if name not in ("event_type", "task_title", "routed_to")]
-    assert rest == ([] if expected is None else [expected])
+    mapped_facts = [
+        [name, read] for name, read in record.items() if name not in ("event_type", "task_title", "routed_to")
+    ]
+    assert mapped_facts == ([] if expected is None else [expected])
     if fact in ("task", "master"):
         assert {"task": "task_title", "master": "routed_to"}[fact] not in record
 
@@ -112,11 +114,11 @@ def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
     (file,) = json.loads(cortex("logs", exported, "--map", "id=n", "--json").stdout)
     assert file["map"] == {"task": "summary", "master": "agent", "outcome": "status", "id": "n"}
     assert {reason: lines for reason, lines in file["unused"].items() if reason in WHY} == WHY
-    shown = cortex("logs", exported, "--map", "id=n").output
-    assert "tasks.csv:5: status 'weird'" in shown
+    output = cortex("logs", exported, "--map", "id=n").output
+    assert "tasks.csv:5: status 'weird'" in output
     assert (
         missing(
-            shown,
+            output,
             "tasks.csv:8",
             "W-eb (1)",
             "one master? W-eb and web",
@@ -126,14 +128,14 @@ def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
         )
         == []
     )
-    kept = cortex("logs", exported, "--map", "id=n", "--keep-rare").output
-    assert "over 2 masters: web 3, W-eb 1" in kept
+    with_rare = cortex("logs", exported, "--map", "id=n", "--keep-rare").output
+    assert "over 2 masters: web 3, W-eb 1" in with_rare
 
 
-@pytest.mark.parametrize(("given", "words"), CASES["refused"])
-def test_a_mapping_that_fits_nothing_is_refused(exported: Path, given: str, words: str) -> None:
-    status = 1 if given.startswith("task=") else 2
-    assert words in " ".join(cortex("logs", exported, "--map", given, status=status).output.split())
+@pytest.mark.parametrize(("facts", "words"), CASES["refused"])
+def test_a_mapping_that_fits_nothing_is_refused(exported: Path, facts: str, words: str) -> None:
+    status = 1 if facts.startswith("task=") else 2
+    assert words in " ".join(cortex("logs", exported, "--map", facts, status=status).output.split())
 
 
 def test_assets_read_mapped_logs_as_the_command_does(exported: Path) -> None:

@@ -34,8 +34,8 @@ def reader(cache: RowCache | None) -> LogReader:
 
 
 def equal_rows(first: LogRows, second: LogRows) -> bool:
-    same = [frame.equals(other) for frame, other in zip(first.frames, second.frames, strict=True)]
-    return first.end == second.end and all(same)
+    equal = [frame.equals(other) for frame, other in zip(first.frames, second.frames, strict=True)]
+    return first.end == second.end and all(equal)
 
 
 @settings(max_examples=60, deadline=None)

@@ -153,16 +153,16 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
         assert rejected["fix"] == 3
 
 
-@pytest.mark.parametrize(("cost_of_longer", "truth", "chosen"), [(0.9, 1, 1), (1.0, 0, None)])
-def test_the_likeliest_answer_a_byte_is_chosen(cost_of_longer: float, truth: int, chosen: int | None) -> None:
+@pytest.mark.parametrize(("cost_of_longer", "truth", "choice"), [(0.9, 1, 1), (1.0, 0, None)])
+def test_the_likeliest_answer_a_byte_is_chosen(cost_of_longer: float, truth: int, choice: int | None) -> None:
     costs = {"short": 1.0, "a much longer answer": cost_of_longer}
     question = Question("fix", tuple(example(1, "refactoring", "p", text) for text in costs), truth)
     sizes = {text: len(text) for text in costs}
     scores = {text: ItemScore(cost * sizes[text], sizes[text], sizes[text], 0) for text, cost in costs.items()}
     table = choices_of(question, lambda item: scores[item.completion])
-    assert table["base_chosen"].to_list() == [chosen]
+    assert table["base_chosen"].to_list() == [choice]
     metrics = choice_metrics(table, EvaluationSettings.model_validate(SETTINGS))
-    assert metrics["team_base_accuracy"] == (chosen == truth)
+    assert metrics["team_base_accuracy"] == (choice == truth)
 
 
 def test_shares_have_intervals_chance_and_a_paired_difference(workshop: Workshop) -> None:

@@ -80,5 +80,7 @@ def test_a_mixture_is_a_distribution_and_forgets_what_is_removed() -> None:
     texts = [[1, 2, 3], [1, 2, 4], [5, 2, 3]]
     answers = [example([1, 2], [4])]
     assert match_answers(answers, TokenMemory(texts)).shares.tolist() == [0.5]
-    without = match_answers(answers, TokenMemory([texts[0], texts[2]]))
-    assert without.shares.tolist() == match_answers(answers, TokenMemory([[1, 2, 3], [5, 2, 3]])).shares.tolist() == [0]
+    unshared = match_answers(answers, TokenMemory([texts[0], texts[2]]))
+    assert (
+        unshared.shares.tolist() == match_answers(answers, TokenMemory([[1, 2, 3], [5, 2, 3]])).shares.tolist() == [0]
+    )

@@ -127,9 +127,13 @@ def row(example: str, role: str, passes: bool | None, killed: int) -> dict[str, 
 
 
 def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
-    alike = [row(name, role, True, killed) for name, killed in zip("abc", (4, 2, 1), strict=True) for role in ROLES]
-    others = [row("a", "challenger", False, 0), row("b", "challenger", True, 3), row("c", "challenger", None, 0)]
-    table = WRITTEN_TESTS.frame([*alike, *others, row("d", "repository", False, 0)])
+    passing = [row(name, role, True, killed) for name, killed in zip("abc", (4, 2, 1), strict=True) for role in ROLES]
+    challenger_rows = [
+        row("a", "challenger", False, 0),
+        row("b", "challenger", True, 3),
+        row("c", "challenger", None, 0),
+    ]
+    table = WRITTEN_TESTS.frame([*passing, *challenger_rows, row("d", "repository", False, 0)])
     shares = {"repository": (1.0, 6 / 8), "base": (1.0, 6 / 8), "challenger": (0.5, 3 / 8)}
     assert written_test_metrics(table) == metrics_of(2, **shares)
     assert written_test_metrics(table.filter(pl.col("example_id") == "d")) == {}

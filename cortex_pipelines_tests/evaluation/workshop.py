@@ -59,11 +59,11 @@ class Workshop:
 
     def repository(self, files: dict[str, str]) -> tuple[Path, Path]:
         """Folders of a repository's files and of its units."""
-        same = {"source": SOURCE, "blob": "b", "revision": "r", "trainable": True}
-        same |= {"generated": False, "notebook": False}
+        columns = {"source": SOURCE, "blob": "b", "revision": "r", "trainable": True}
+        columns |= {"generated": False, "notebook": False}
         texts = [
             {"path": path, "language": "yaml" if path.endswith(".yaml") else "python", "size_bytes": len(text)}
-            | {"text": text, **same}
+            | {"text": text, **columns}
             for path, text in files.items()
         ]
         frame = REPOSITORY_FILES.frame(texts)

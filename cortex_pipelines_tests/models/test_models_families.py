@@ -73,7 +73,11 @@ def answers(name: str, base: BaseModel, folder: Path, cache: Path, family: str) 
         marks = tuple(each.text for each in gap if each.control)
         assert marks == (families()[family].fim or ())
         prompts: list[Any] = ["def get_value_1(self):\n", gap]
-        jobs = [Job(who, engine.prompt(prompt), Sampling(12)) for who in (None, adapter) for prompt in prompts]
+        jobs = [
+            Job(selected_adapter, engine.prompt(prompt), Sampling(12))
+            for selected_adapter in (None, adapter)
+            for prompt in prompts
+        ]
         return [text_of(run_job(engine, job)) for job in jobs]
     finally:
         engine.close()

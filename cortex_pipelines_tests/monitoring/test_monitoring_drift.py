@@ -187,15 +187,15 @@ def test_new_code_is_counted_by_file_and_compared(tmp_path: Path) -> None:
 
 def interactions(shares: Sequence[float], **changed: Any) -> pl.DataFrame:
     flags = ("simulated", "partly_accepted", "typed_instead", "edited", "contradictory")
-    alike = dict.fromkeys(column.name for column in INTERACTIONS.columns) | dict.fromkeys(flags, False)
-    alike |= {"sources": ["tabby"], "project": "p", "version": "v1", "shown": True, "characters": 100, "events": 1}
+    columns = dict.fromkeys(column.name for column in INTERACTIONS.columns) | dict.fromkeys(flags, False)
+    columns |= {"sources": ["tabby"], "project": "p", "version": "v1", "shown": True, "characters": 100, "events": 1}
     rows = [
         {"completion_id": f"{number:05}", "user": f"u{number % 7}", "first_at": START + timedelta(hours=6 * number)}
         | {"outcome": "accepted" if share else "dismissed", "accepted": share > 0, "dismissed": not share}
         | {"accepted_characters": 100 if share else 0, "retained_5min": round(100 * share) if share else None}
         for number, share in enumerate(shares)
     ]
-    return INTERACTIONS.frame([alike | row | changed for row in rows])
+    return INTERACTIONS.frame([columns | row | changed for row in rows])
 
 
 def test_what_people_keep_is_followed_over_time() -> None:

@@ -128,10 +128,10 @@ def test_a_change_of_each_kind_is_found(before: list[Any], after: list[Any]) -> 
     assert result.share == 1
 
 
-@pytest.mark.parametrize("written", [str, lambda n: Decimal(str(n)), lambda n: f" {n:.3e}"])
-def test_numbers_are_compared_as_numbers_however_they_are_written(written: Any) -> None:
-    before = rows(value=[written(1000 + n * 7 % 997) for n in range(300)])
-    after = rows(value=[written(1400 + n * 7 % 997) for n in range(300)])
+@pytest.mark.parametrize("convert", [str, lambda n: Decimal(str(n)), lambda n: f" {n:.3e}"])
+def test_numbers_are_compared_as_numbers_however_they_are_written(convert: Any) -> None:
+    before = rows(value=[convert(1000 + n * 7 % 997) for n in range(300)])
+    after = rows(value=[convert(1400 + n * 7 % 997) for n in range(300)])
     feature = features_by_name(compare(before, after, encode))["value"]
     assert (feature.kind, feature.drift) == ("number", True)
     as_text = rows(value=[str(n) for n in range(300)])
@@ -150,31 +150,31 @@ WRITERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("then", "now"), list(product(WRITERS, repeat=2)))
-def test_a_number_here_and_text_there_are_compared_as_numbers(then: str, now: str) -> None:
+@pytest.mark.parametrize(("reference_form", "current_form"), list(product(WRITERS, repeat=2)))
+def test_a_number_here_and_text_there_are_compared_as_numbers(reference_form: str, current_form: str) -> None:
     draw = random.Random(5)
     before = [draw.randrange(1000) for _ in range(400)]
     after = [draw.randrange(200, 1200) for _ in range(400)]
     numbers = [draw.randrange(1000) for _ in range(400)]
-    reference = rows(n=[WRITERS[then](n) for n in before])
-    feature = features_by_name(compare(reference, rows(n=[WRITERS[now](n) for n in after]), encode))["n"]
-    stayed = features_by_name(compare(reference, rows(n=[WRITERS[now](n) for n in numbers]), encode))["n"]
+    reference = rows(n=[WRITERS[reference_form](n) for n in before])
+    feature = features_by_name(compare(reference, rows(n=[WRITERS[current_form](n) for n in after]), encode))["n"]
+    stayed = features_by_name(compare(reference, rows(n=[WRITERS[current_form](n) for n in numbers]), encode))["n"]
     assert (feature.kind, feature.test, feature.drift) == ("number", "Kolmogorov-Smirnov", True)
     assert stayed.kind == "number"
     # what an export leaves empty is missing, as it is
-    assert not stayed.drift or (then == "exported") != (now == "exported")
+    assert not stayed.drift or (reference_form == "exported") != (current_form == "exported")
 
 
 @pytest.mark.parametrize(
-    ("then", "now"),
+    ("reference_form", "current_form"),
     [
         (lambda n: bool(n % 2), lambda n: str(bool(n % 2)).lower()),
         (lambda n: n % 4, lambda n: str(n % 4)),
         (lambda n: float(n % 4), lambda n: n % 4),
     ],
 )
-def test_a_category_that_is_written_otherwise_does_not_drift(then: Any, now: Any) -> None:
-    before, after = (rows(c=[write(n) for n in range(300)]) for write in (then, now))
+def test_a_category_that_is_written_otherwise_does_not_drift(reference_form: Any, current_form: Any) -> None:
+    before, after = (rows(c=[write(n) for n in range(300)]) for write in (reference_form, current_form))
     result = compare(before, after, encode)
     assert (features_by_name(result)["c"].kind, result.drift) == ("category", False)
 
@@ -190,14 +190,16 @@ TIMES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("then", "now"), list(combinations_with_replacement(TIMES, 2)))
-def test_a_time_here_and_a_number_there_are_times(then: str, now: str) -> None:
-    result = compare(*[rows(ts=[TIMES[name](n) for n in range(300)]) for name in (then, now)], encode)
+@pytest.mark.parametrize(("reference_form", "current_form"), list(combinations_with_replacement(TIMES, 2)))
+def test_a_time_here_and_a_number_there_are_times(reference_form: str, current_form: str) -> None:
+    result = compare(
+        *[rows(ts=[TIMES[name](n) for n in range(300)]) for name in (reference_form, current_form)], encode
+    )
     assert (features_by_name(result)["ts"].kind, result.drift) == ("time", False)
 
 
 @pytest.mark.parametrize(
-    ("name", "written"),
+    ("name", "timestamp"),
     [
         ("ts", lambda n: 1_760_000_000 + n * 37 % 9_000 + 0.25),
         ("createdAt", lambda n: 1_760_000_000_000 + n * 37_001 % 9_000_000),
@@ -208,9 +210,9 @@ def test_a_time_here_and_a_number_there_are_times(then: str, now: str) -> None:
         ("sold", lambda n: f"11/{1 + n % 28}/2026 3:{n % 60:02} PM"),
     ],
 )
-def test_time_stamps_are_no_numbers_to_compare(name: str, written: Any) -> None:
-    before = rows(**{name: [written(n) for n in range(300)]})
-    result = compare(before, rows(**{name: [written(n + 100_000) for n in range(300)]}), encode)
+def test_time_stamps_are_no_numbers_to_compare(name: str, timestamp: Any) -> None:
+    before = rows(**{name: [timestamp(n) for n in range(300)]})
+    result = compare(before, rows(**{name: [timestamp(n + 100_000) for n in range(300)]}), encode)
     assert (features_by_name(result)[name].kind, result.drift) == ("time", False)
 
 
@@ -282,9 +284,9 @@ def test_the_command_compares_json_lines_with_parquet(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) -> None:
     draw = random.Random(4)
-    known = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 70)]
-    draw.shuffle(known)
-    for name, texts in {"before": known[:140], "after": known[140:] + sentences(draw, "sport", 35)}.items():
+    topic_texts = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 70)]
+    draw.shuffle(topic_texts)
+    for name, texts in {"before": topic_texts[:140], "after": topic_texts[140:] + sentences(draw, "sport", 35)}.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     assert json.loads(drift_command(tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json").stdout)["drift"]
 

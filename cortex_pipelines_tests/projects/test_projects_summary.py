@@ -94,8 +94,8 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
     version = "0" * 32
     write(root / "data/code_adapter_release/shop/verdict.json", {"verdict": "promoted", "model_version": version})
     text = summary_text(root, monkeypatch)
-    shown = [f"{role}_{example}" for example in "abc" for role in ("base", "challenger")]
-    assert [word for word in text.split() if word.startswith(("base_", "challenger_"))] == shown
+    expected = [f"{role}_{example}" for example in "abc" for role in ("base", "challenger")]
+    assert [word for word in text.split() if word.startswith(("base_", "challenger_"))] == expected
     assert text.count("return 0") == text.count("def ") == 3
     assert "import os" not in text
     assert text.count("…") == 6

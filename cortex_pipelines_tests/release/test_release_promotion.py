@@ -189,10 +189,10 @@ def test_a_person_may_serve_what_the_gate_held_back_and_the_ledger_says_so(tmp_p
     act = promotion.ReleaseAction("ann", AT, "the team likes it")
     promotion.promote(tmp_path, ADAPTER, act, deployment(strategy="canary"), despite_gate=True)
     canary = promotion.advance(tmp_path, ADAPTER, promotion.ReleaseAction("gateway", AT, "success"), "a")
-    said = "served by decision of ann on 2026-01-02, although its gate says kept: the team likes it"
+    decision = "served by decision of ann on 2026-01-02, although its gate says kept: the team likes it"
     assert canary is not None
-    assert said in canary.describe()
-    assert promotion.model_roles(tmp_path, ADAPTER)["despite_gate"] == said
+    assert decision in canary.describe()
+    assert promotion.model_roles(tmp_path, ADAPTER)["despite_gate"] == decision
     rolled_back(tmp_path, ADAPTER)
     assert promotion.model_roles(tmp_path, ADAPTER)["despite_gate"] is None
     promotion.promote(tmp_path, ADAPTER, act, despite_gate=True)

@@ -31,11 +31,11 @@ pytestmark = [
 def address(home: Path, state: Path) -> Iterator[str]:
     gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
     privacy = load_parameters(tinygateway.ROOT).privacy
-    place = {"path": "a.py", "start_line": 3, "name": "total", "kind": "function", "why": "words: total"}
+    result = {"path": "a.py", "start_line": 3, "name": "total", "kind": "function", "why": "words: total"}
     step = {"path": "b.py", "start_line": 5, "lines": [7], "name": "bill", "kind": "function", "relation": "calls"}
     services = ProjectServices(
         redact=lambda text: redacted(privacy, text),
-        search=lambda *_: {"results": [place], "notice": ""},
+        search=lambda *_: {"results": [result], "notice": ""},
         relations=lambda *_: {"steps": [step | {"of": "a.py:total"}], "summary": "1 caller.", "notice": ""},
     )
     app = create_app(gateway, services)
@@ -133,11 +133,11 @@ def test_examples_are_pressed_and_answered(page: Page) -> None:
     page.locator("#task-examples").get_by_role("button", name="naming").click()
     page.get_by_role("button", name="Ask").click()
     expect(page.locator("#told h3")).to_have_text(re.compile("Answer|No answer"))
-    for what, place in {"search": "a.py:3", "callers": "b.py:7"}.items():
-        page.locator("#find-what").select_option(what)
+    for question, location in {"search": "a.py:3", "callers": "b.py:7"}.items():
+        page.locator("#find-what").select_option(question)
         page.locator("#find-text").fill("total")
         page.get_by_role("button", name="Find").click()
-        expect(page.locator("#found h3")).to_have_text(place)
+        expect(page.locator("#found h3")).to_have_text(location)
 
 
 def test_load_rises_while_somebody_asks(page: Page) -> None:

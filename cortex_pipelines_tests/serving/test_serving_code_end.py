@@ -16,10 +16,10 @@ def test_answer_ends_with_what_it_began(name: str) -> None:
     assert end.grammar.language == name.split()[0]
     growing, released = GrowingCode(end), 0
     for size in range(len(case["writes"]) + 1):
-        done = growing.settle(case["writes"][:size])
+        complete = growing.settle(case["writes"][:size])
         assert released <= growing.settled, "what was sent is taken back"
         released = growing.settled
-        if done:
+        if complete:
             break
     else:
         released = growing.cut(case["writes"], complete=False)

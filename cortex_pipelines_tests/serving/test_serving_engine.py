@@ -244,8 +244,8 @@ def test_an_answer_matches_its_grammar(weights_here: Engine) -> None:
         sampling = Sampling(24, grammar='answer ::= ("to" | "fro") [A-Z]{2} "\\n"?')
         text = text_of(run_job(weights_here, Job(None, weights_here.prompt(prompt), sampling)))
         assert re.fullmatch(r"(to|fro)[A-Z]{2}\n?", text), text
-        drawn = replace(sampling, temperature=1.0, seed=1)
-        deltas = run_job(weights_here, Job(None, weights_here.prompt(prompt), drawn, 3))
+        random_sampling = replace(sampling, temperature=1.0, seed=1)
+        deltas = run_job(weights_here, Job(None, weights_here.prompt(prompt), random_sampling, 3))
         assert all(re.fullmatch(r"(to|fro)[A-Z]{2}\n?", text_of(deltas, index)) for index in range(3))
 
 

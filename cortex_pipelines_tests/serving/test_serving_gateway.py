@@ -1,4 +1,4 @@
-"""Which model answers, by which way, from the cache or anew, also a file of requests, and when one cannot be had."""
+"""Which model answers, by which way, from the cache or newly generated; files of requests, and refusals."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -96,22 +96,22 @@ def test_a_prompt_is_answered_in_the_way_that_was_asked_for(client, state: Path,
 
 
 def test_every_answer_of_an_adapter_that_was_held_back_says_who_serves_it_and_why(home: Path, tmp_path: Path) -> None:
-    said = "served by decision of ann on 2026-01-02, although its gate says kept: the team likes it"
+    notice = "served by decision of ann on 2026-01-02, although its gate says kept: the team likes it"
     plain = tinygateway.catalogue(home)
-    held = replace(plain.models["shop"], notice=said, despite_gate=said)
-    models = {**plain.models, "shop": with_ways(held, "index.dir", home / "data" / "completion")}
+    held_model = replace(plain.models["shop"], notice=notice, despite_gate=notice)
+    models = {**plain.models, "shop": with_ways(held_model, "index.dir", home / "data" / "completion")}
     gateway = tinygateway.open_tiny(home, tmp_path, lambda: replace(plain, models=models))
-    asked = {"model": "shop", "max_tokens": 2}
+    request = {"model": "shop", "max_tokens": 2}
     turns = [{"role": "user", "content": "x"}]
     task = {"model": "shop", "task": "review", "input": "def f(a=[]):\n    return a\n"}
     with tinygateway.web_client(gateway) as client:
         for path, body in (("/v1/completions", {"prompt": "x"}), ("/v1/chat/completions", {"messages": turns})):
-            assert client.post(path, json=asked | body).headers["x-cortex-notice"] == said
+            assert client.post(path, json=request | body).headers["x-cortex-notice"] == notice
         ways = {way: played(client, way, model="shop")[1].headers.get("x-cortex-notice") for way in ("base", "adapter")}
-        assert ways == {"base": None, "adapter": said}
-        assert client.get("/v1/models/shop").json()["cortex"]["notice"] == said
+        assert ways == {"base": None, "adapter": notice}
+        assert client.get("/v1/models/shop").json()["cortex"]["notice"] == notice
         assert client.post("/predict", json=task).status_code == 200
-    assert said in answering(held)
+    assert notice in answering(held_model)
 
 
 def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:

@@ -16,7 +16,7 @@ SMELLY = "def f(a=[]):\n    return a\n"
 
 
 @pytest.mark.parametrize(
-    ("base", "form", "status", "said", "findings"),
+    ("base", "form", "status", "message", "findings"),
     [
         ("origin/main", "sarif", 0, "1 findings in 1 files", "findings=true\n"),
         ("", "github", 0, "::warning ", "findings=true\n"),
@@ -24,7 +24,7 @@ SMELLY = "def f(a=[]):\n    return a\n"
     ],
 )
 def test_the_action_checks_what_a_pull_request_changes(
-    base: str, form: str, status: int, said: str, findings: str, tmp_path: Path
+    base: str, form: str, status: int, message: str, findings: str, tmp_path: Path
 ) -> None:
     steps = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["runs"]["steps"]
     (step,) = [step for step in steps if step.get("id") == "check"]
@@ -42,14 +42,14 @@ def test_the_action_checks_what_a_pull_request_changes(
     git(clone, "commit", "-qm", "the change")
     output = tmp_path / "output"
     output.touch()
-    given = {"PATHS": ". new.py", "BASE": base, "ARGUMENTS": "--ignore naming", "FORMAT": form}
+    inputs = {"PATHS": ". new.py", "BASE": base, "ARGUMENTS": "--ignore naming", "FORMAT": form}
     runner = {"RUNNER_TEMP": str(temporary), "GITHUB_OUTPUT": str(output)}
-    ended = subprocess.run(
+    process = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-        env=os.environ | given | runner, cwd=clone, capture_output=True, text=True, check=False,
+        env=os.environ | inputs | runner, cwd=clone, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert ended.returncode == status, ended.stderr
-    assert said in ended.stdout + ended.stderr
+    assert process.returncode == status, process.stderr
+    assert message in process.stdout + process.stderr
     assert output.read_text() == findings
     if form == "sarif" and findings:
         (result,) = json.loads((temporary / "cortex-check.sarif").read_text())["runs"][0]["results"]

@@ -69,8 +69,8 @@ def test_an_experiment_is_there_whatever_was_done_to_it(tmp_path, caplog, tidy, 
     assert is_same is None or (restored == before) == is_same
     assert notice in caplog.text
     assert bool(caplog.text) == bool(notice), "said once, and only if something was done"
-    found = find_run(tmp_path, "words", "a", "1.dir")
-    assert (found[0] if found else None) == (run if finds_run else None)
+    run_record = find_run(tmp_path, "words", "a", "1.dir")
+    assert (run_record[0] if run_record else None) == (run if finds_run else None)
     store.open_client(tmp_path).log_text(finished_run(tmp_path, "2.dir"), "words", "note.txt")
     assert restored in experiment_ids(tmp_path)
 

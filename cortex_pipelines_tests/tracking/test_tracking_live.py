@@ -119,9 +119,9 @@ def test_steps_and_the_machine_s_load_are_there_before_the_end(tmp_path: Path, m
                 break
             training_metrics.time.sleep(0.05)
     assert launch.tensorboard is before
-    found = client.get_run(run).data.metrics
-    assert found["naming/validation/loss"] == 3.0
-    assert "system/cpu_utilization_percentage" in found
+    recorded = client.get_run(run).data.metrics
+    assert recorded["naming/validation/loss"] == 3.0
+    assert "system/cpu_utilization_percentage" in recorded
 
     steps = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
     (tmp_path / "out").mkdir()

@@ -228,9 +228,9 @@ def test_markers_that_do_not_belong_together_are_named(text: str, words: str) ->
         split_versions(text)
 
 
-def stage(made: str, read: Mapping[str, str] | None = None, out: str = "data/x") -> Values:
-    deps = [{"path": path, "md5": md5} for path, md5 in (read or {}).items()]
-    return {"cmd": "run", "deps": deps, "outs": [{"path": out, "md5": made}]}
+def stage(md5: str, read: Mapping[str, str] | None = None, out: str = "data/x") -> Values:
+    deps = [{"path": path, "md5": dep_md5} for path, dep_md5 in (read or {}).items()]
+    return {"cmd": "run", "deps": deps, "outs": [{"path": out, "md5": md5}]}
 
 
 def lock(**entries: Values) -> Values:

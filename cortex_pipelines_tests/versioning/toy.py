@@ -216,7 +216,7 @@ class Workbench:
         return Staleness(self.instance(), self.definitions(project or self.project()))
 
     def ui_status(self, project: Project) -> Callable[[str, str | None], str]:
-        """Stale status by the code of Dagster's UI, for which there is no public way."""
+        """Stale status by the code of Dagster's UI, which has no public interface."""
         from dagster._core.definitions.data_version import CachingStaleStatusResolver
         from dagster._core.loader import LoadingContextForTest
 
