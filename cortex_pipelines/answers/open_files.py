@@ -1,9 +1,10 @@
 """Files that a Python function may leave open, and the ``with`` statement that closes them."""
 
 import ast
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from cortex_pipelines.answers.unit import python_tree
 
 _READERS = frozenset({"load", "dump", "safe_load", "list", "sorted", "sum", "len"})
 """Functions that do not keep a file after they return."""
@@ -20,14 +21,8 @@ class OpenFile:
 
 def open_files(code: str) -> list[OpenFile]:
     """Assignments of ``open()`` whose file does not escape; empty for code that does not parse."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            tree = ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return []
-    files = []
-    for node in ast.walk(tree):
+    tree, files = python_tree(code), []
+    for node in ast.walk(tree) if tree is not None else ():
         for block in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
             if isinstance(block, list):
                 files += [file for index in range(len(block)) if (file := _open_file_at(block, index, code))]

@@ -21,7 +21,7 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
-_ENDINGS = dict(zip(LANGUAGES, ("py", "js", "ts", "java", "go", "rs"), strict=True))
+ENDINGS = dict(zip(LANGUAGES, ("py", "js", "ts", "java", "go", "rs"), strict=True))
 _SPECIFIC = ("go", "rust", "javascript", "typescript", "java", "python")
 """Languages by how little other code their grammars take for theirs."""
 
@@ -134,7 +134,7 @@ def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
     lines = text.replace("\r\n", "\n").lstrip("\n")
     code = textwrap.dedent(lines)
     margin = lines[: len(lines) - len(lines.lstrip())] if code != lines else ""
-    file_name = path if path and language_of(path, "") == language else f"unit.{_ENDINGS[language]}"
+    file_name = path if path and language_of(path, "") == language else f"unit.{ENDINGS[language]}"
     problem = ""
     for name in (file_name, *(["unit.tsx"] if language == "typescript" and file_name != path else [])):
         unit = _try_parse(code, language, name, margin)
@@ -142,7 +142,7 @@ def parse_code(text: str, language: str, path: str = "") -> CodeUnit:
             return unit
         problem = problem or unit
     languages = _SPECIFIC if len(code) <= _MOST_GUESSED else ()
-    parsers = (each for each in languages if isinstance(_try_parse(code, each, f"unit.{_ENDINGS[each]}"), CodeUnit))
+    parsers = (each for each in languages if isinstance(_try_parse(code, each, f"unit.{ENDINGS[each]}"), CodeUnit))
     other = next(parsers, None)
     hint = f"; it parses as {other}: say so in context.language or by context.path" if other else ""
     raise UnitError(f"does not parse as {language}: {problem}{hint}")
@@ -171,6 +171,16 @@ def _first_error(root: Node) -> str:
             return f"line {line}: {node.type} is missing" if node.is_missing else f"line {line}: {code or 'the end'}"
         pending += [child for child in reversed(node.children) if child.has_error]
     return "the code is incomplete"
+
+
+def python_tree(text: str) -> ast.Module | None:
+    """The syntax tree of Python code; None if it does not parse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
 
 def _python_error(snippet: Snippet) -> str:

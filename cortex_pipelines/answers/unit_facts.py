@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from tree_sitter import Node
 
+from cortex_pipelines.answers.unit import ENDINGS
 from cortex_pipelines.augmentation.snippets import parse_unit, text_of, walk
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.refactoring.model import Parameter
@@ -16,7 +17,6 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 
-ENDINGS = {"python": ".py", "javascript": ".js", "typescript": ".ts", "java": ".java", "go": ".go", "rust": ".rs"}
 _FUNCTIONS = ("function", "method")
 _NESTED = re.compile(r"function|lambda|closure|method|arrow|class_(definition|declaration|body)|func_literal")
 _CONDITIONS = ("if_statement", "if_expression")
@@ -156,7 +156,7 @@ def unit_facts(code: str, language: str, path: str = "") -> UnitFacts | None:
     if snippet is None:
         return None
     data, first = snippet.prefix + snippet.code + snippet.suffix, len(snippet.prefix)
-    name = f"unit{'.' + path.rpartition('.')[2] if '.' in path else ENDINGS[language]}"
+    name = f"unit.{path.rpartition('.')[2] if '.' in path else ENDINGS[language]}"
     definitions = [
         unit
         for unit in file_units(data, language, name, _LIMITS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cortex_pipelines.answers.simple_calls import simple_calls
+from cortex_pipelines.answers.unit import python_tree
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
@@ -226,11 +227,10 @@ def first_test(output: str) -> str | None:
     """The first complete test function of a text, or None."""
     lines = output.strip("\n").split("\n")
     for last in range(len(lines), 0, -1):
-        try:
-            body = ast.parse("\n".join(lines[:last])).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = python_tree("\n".join(lines[:last]))
+        if tree is None:
             continue
-        tests = (node for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test"))
+        tests = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test"))
         test = next(tests, None)
         return ast.get_source_segment("\n".join(lines[:last]), test) if test is not None else None
     return None
@@ -306,13 +306,8 @@ def _names_of(file: str) -> set[str]:
 def calls_in(tests: Iterable[str], name: str) -> Iterator[str]:
     """Calls of a function by its simple name in test code, as expressions."""
     for test in tests:
-        if f"{name}(" not in test:
-            continue
-        try:
-            tree = ast.parse(test)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for node in ast.walk(tree):
+        tree = python_tree(test) if f"{name}(" in test else None
+        for node in ast.walk(tree) if tree is not None else ():
             if isinstance(node, ast.Call) and name == getattr(node.func, "id", getattr(node.func, "attr", "")):
                 node.func = ast.Name(name)
                 yield ast.unparse(node)

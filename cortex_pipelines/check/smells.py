@@ -1,7 +1,6 @@
 """Code smells and their verified mechanical fixes."""
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from cortex_pipelines.annotation.fixes.fixer import NotFixableError, SmellInstan
 from cortex_pipelines.annotation.fixes.fixers import FIXERS, PYTHON_FIXERS
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.augmentation.python_code import compiled
 from cortex_pipelines.check.checked_file import CheckedFile
 from cortex_pipelines.check.findings import Edit, Finding, Fix
 from cortex_pipelines.extraction.test_cases import is_test
@@ -162,18 +162,8 @@ def _fixes_hold(file: CheckedFile, smells: Sequence[Evidence], fixes: dict[Evide
         return False
     fixed = applied(file.data, [edit for edits in fixes.values() for edit in edits])
     tree = parse(fixed, file.grammar)
-    if tree.root_node.has_error or (file.language == "python" and not _compiles(fixed)):
+    if tree.root_node.has_error or (file.language == "python" and compiled(fixed) is None):
         return False
     before = Counter(smell.label for smell in smells if smell.label in FIXERS)
     after = Counter(smell.label for smell in _evidence(tree, fixed, file.grammar, FIXERS.keys()))
     return after <= before - Counter(smell.label for smell in fixes)
-
-
-def _compiles(data: bytes) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            compile(data, "fixed", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True

@@ -157,9 +157,9 @@ def test_the_path_between_two_places_and_back() -> None:
 MEANT = SOURCES["meant"]["files"]
 
 
-@pytest.mark.parametrize(("question", "names", "places"), CASES["names_resolve_to_what_a_reader_means"])
-def test_names_resolve_to_what_a_reader_means(question: str, names: list[str], places: set[str]) -> None:
-    assert {step.name for step in graph(MEANT).ask(question, *names).steps if step.name} == set(places)
+@pytest.mark.parametrize(("question", "names", "expected"), CASES["names_resolve_to_what_a_reader_means"])
+def test_names_resolve_to_what_a_reader_means(question: str, names: list[str], expected: set[str]) -> None:
+    assert {step.name for step in graph(MEANT).ask(question, *names).steps if step.name} == set(expected)
 
 
 def test_an_answer_begins_with_its_counts() -> None:
