@@ -1,4 +1,4 @@
-"""Documents of many files, with what a search adds up: the part of an index that is computed."""
+"""Documents of many files with their postings and vectors: the computed part of an index."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -168,12 +168,12 @@ class Collection:
 
     @cached_property
     def outside_units(self) -> npt.NDArray[np.bool_]:
-        """Which documents are what no unit of a file of code holds."""
+        """Mask of the documents that are code outside of units."""
         return (self.documents["kind"] == "file").to_numpy() & ~self.is_prose
 
     @cached_property
     def is_stub(self) -> npt.NDArray[np.bool_]:
-        """Which documents only declare what another one of the same name defines."""
+        """Mask of the documents that only declare what another of the same name defines."""
         declaring = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
         in_stubs: npt.NDArray[np.bool_] = declaring[self.file_numbers]
         names = self.documents["name"]

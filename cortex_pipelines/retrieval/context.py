@@ -1,8 +1,8 @@
-"""What a model or an agent is shown of a code base for a task, packed into a budget of tokens.
+"""Context of a code base for a task, packed into a budget of tokens.
 
-Places are taken in the order of what speaks for them and for their files, whole where they fit, else by their
-signatures. A part of the budget is kept for files that got no place yet: each is named by the signature of its best
-one, so that who has to change several files knows of them all. Measured in docs/guides/search.md.
+Excerpts are added by their score times that of their file: in full if they fit, else as signatures. A share of the
+budget is reserved for further files, each with the signature of its best unit, so that a change of several files
+sees them all. Measured in docs/guides/search.md.
 """
 
 import re
@@ -22,7 +22,7 @@ from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 LEAST_BUDGET = 200  # tokens below which hardly a function fits
 BUDGET = 4_000  # default budget in tokens
 
-_SIGNATURE_TOKENS = 80  # what a signature with its sentence takes
+_SIGNATURE_TOKENS = 80  # of a signature with its sentence
 _DUPLICATE_SHARE = 0.9
 _LEAST_LINES = 5
 _MOST_NAMED = 5
@@ -54,34 +54,33 @@ APPROXIMATION = TokenCounter("approximation (word parts of six letters, digits, 
 
 @dataclass(frozen=True)
 class PackingConfig:
-    """How places are chosen; the values won on development sets, docs/guides/search.md.
+    """How excerpts are selected; the values won on development sets, docs/guides/search.md.
 
     Args:
-        files: Most files that places are taken from.
-        next: What each further place of a file counts, relative to the one before.
-        small: Share of the budget up to which a file is shown whole.
-        signatures: Share of the budget that is kept for files without a place.
-        shown: Score of a file, relative to the best one, below which no place of it is shown.
-        named: The same of a signature of it.
-        worth: Worth of a place, relative to the best one, below which it is not shown.
+        max_files: Most files that excerpts are taken from.
+        decay: Weight of each further excerpt of a file, relative to the one before.
+        small_file: Share of the budget up to which a file is included in full.
+        signatures: Share of the budget reserved for signatures of files without an excerpt.
+        excerpt_score: Score of a file, relative to the best one, below which it gets no excerpt.
+        signature_score: Score of a file, relative to the best one, below which it gets no signature.
+        min_worth: Worth of an excerpt, relative to the best one, below which it is left out.
     """
 
-    files: int = 60
-    next: float = 0.9
-    small: float = 0.25
+    max_files: int = 60
+    decay: float = 0.9
+    small_file: float = 0.25
     signatures: float = 0.15
-    shown: float = 0.6
-    named: float = 0.45
-    worth: float = 0.1
+    excerpt_score: float = 0.6
+    signature_score: float = 0.45
+    min_worth: float = 0.1
 
 
 @dataclass(frozen=True)
 class Excerpt:
     """One excerpt of one file.
 
-    ``kind`` is the kind of document, or ``outline`` where lines between are left out, for which
-    ``… 12-40`` stands in the text. Scores are comparable only within one answer; ``commit`` is the
-    one that the file was at when it was indexed, None outside of git.
+    ``kind`` is the kind of document, or ``outline`` if lines are omitted, each run as ``… 12-40``. Scores are
+    comparable only within one answer; ``commit`` is that of the indexed file, None outside of git.
     """
 
     path: str
@@ -154,8 +153,8 @@ def pack_context(
     if budget < LEAST_BUDGET:
         raise BudgetError(f"a budget of {budget:,} tokens holds hardly a function; give at least {LEAST_BUDGET}")
     query = parse_query(task)
-    ranked = searcher.rank_with_documents(query, packing.files)
-    ranked = [file for file in ranked if file.score >= packing.named * ranked[0].score]
+    ranked = searcher.rank_with_documents(query, packing.max_files)
+    ranked = [file for file in ranked if file.score >= packing.signature_score * ranked[0].score]
     packer = _ContextPacker(searcher, query, read, budget, counter)
     packer.add_excerpts(ranked, packing)
     packer.add_signatures(ranked)
@@ -176,20 +175,20 @@ class _ContextPacker:
         self._unreadable: list[str] = []
 
     def add_excerpts(self, ranked: Sequence[RankedFile], packing: PackingConfig) -> None:
-        """Of small files all, of others the best documents: in full, else in outline."""
+        """Add small files in full, of others the best documents: in full, else in outline."""
         reserved = min(int(self._budget * packing.signatures), _SIGNATURE_TOKENS * len(ranked))
         self._remaining -= reserved
         top = ranked[0].score if ranked else 1.0
         best = max((score for file in ranked for _, score in file.documents), default=1.0)
         order = [  # a file's worth, times a document's, damped
-            (-file.score / top * score / best * packing.next**position, rank, position, document)
+            (-file.score / top * score / best * packing.decay**position, rank, position, document)
             for rank, file in enumerate(ranked)
-            if file.score >= packing.shown * top
+            if file.score >= packing.excerpt_score * top
             for position, (document, score) in enumerate(file.documents)
         ]
         for negative_worth, rank, _, document in sorted(order):
             file, worth = ranked[rank], -negative_worth
-            if self._remaining < LEAST_BUDGET // 10 or worth < packing.worth:
+            if self._remaining < LEAST_BUDGET // 10 or worth < packing.min_worth:
                 break
             source = self._open(file)
             location = self._locate(file, document, source) if source is not None else None
@@ -198,7 +197,7 @@ class _ContextPacker:
             if file.path not in self._shown_lines:
                 lines, name = source.all_lines(), PurePosixPath(file.path).name
                 whole_file = DocumentLocation("file", name, 1, len(source.lines))
-                small = int(self._budget * packing.small)
+                small = int(self._budget * packing.small_file)
                 if self._add_lines(file, document, worth, whole_file, lines, "file", small):
                     continue
             for lines, kind in (
@@ -211,7 +210,7 @@ class _ContextPacker:
         self._remaining += reserved
 
     def add_signatures(self, ranked: Sequence[RankedFile]) -> None:
-        """The best unit of each further file, or the title of an issue; other prose says nothing by one line."""
+        """Add the signature of the best unit of each further file, or the title of an issue."""
         for file in ranked:
             if self._remaining < LEAST_BUDGET // 10:
                 break
@@ -251,7 +250,7 @@ class _ContextPacker:
         kind: str,
         most: int | None = None,
     ) -> bool:
-        """Add these lines if they fit; whether there is nothing more to try."""
+        """Add lines if they fit. True if no shorter form needs to be tried."""
         source = self._sources[file.path]
         shown_lines = self._shown_lines.get(file.path, set())
         new = [number for number in numbers if number not in shown_lines]
@@ -279,7 +278,7 @@ class _ContextPacker:
         return True
 
     def _is_duplicate(self, path: str, cited: str, text: str) -> bool:
-        """Whether nearly all lines of a text are shown of one file already."""
+        """Whether an excerpt of one file already has nearly all lines of a text."""
         lines = {line.strip() for line in text.split("\n")} - {""}
         if len(lines) >= _LEAST_LINES:
             for other, other_lines in self._seen_lines.items():

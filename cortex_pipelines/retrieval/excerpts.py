@@ -82,7 +82,7 @@ class ExcerptSource:
         return self._trim_blanks(number for number in numbers if number not in covered)
 
     def outline_lines(self, location: DocumentLocation, *, documented: bool = True) -> list[int]:
-        """Header of a document with what is inside of it: signatures, if ``documented`` with their first sentences."""
+        """Header of a document and the signatures inside it, if ``documented`` with their first sentences."""
         if location.kind in ("section", ISSUE):
             return []
         inner = [

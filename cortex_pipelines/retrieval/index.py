@@ -42,7 +42,7 @@ _TAGGED = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
 
 class SearchIndexError(RuntimeError):
-    """An index that is not there or cannot be used; the message says what to do."""
+    """A missing or unusable index; the message says what to do."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Indexes of folders and of a project's own outputs, opened with what they need."""
+"""Open indexes of folders and of a project's outputs with their encoder."""
 
 import json
 from collections import Counter
@@ -134,7 +134,7 @@ def build_searcher(index: SearchIndex, params: Parameters, note: str = "") -> Se
 
 
 def cached_searcher(folder: Path, params: Parameters) -> Searcher:
-    """A searcher of an index, opened once a process while it stays the same."""
+    """A searcher of an index, cached per process until the index changes."""
     resolved = folder.resolve()
     manifest = resolved / MANIFEST
     key = (resolved, manifest.stat().st_mtime_ns if manifest.exists() else 0)

@@ -9,7 +9,7 @@ from cortex_pipelines.versioning.project import Project
 
 
 def project_text(project: Project, name: str | None) -> Callable[[str], str | None]:
-    """Reads the text of a path as a searcher of the project names it; None for a path that there is not."""
+    """A reader of texts by the paths of the project's searcher; it returns None for an unknown path."""
 
     @cache
     def texts(owner: str) -> dict[str, str]:

@@ -120,7 +120,7 @@ def _exact_scores(collection: Collection, name: str) -> Floats:
 
 
 def _path_endings(mention: str) -> list[str]:
-    """Endings of paths that a mention may mean, the longest first: ``a/b/c``, ``b/c``, ``c``."""
+    """Endings of a mentioned path, the longest first: ``a/b/c``, ``b/c``, ``c``."""
     if re.fullmatch(r"[\w\-]+\.[a-z]{1,4}", mention):
         spelled = mention.rpartition(".")[0].split("/")
         dotted = mention.split(".")

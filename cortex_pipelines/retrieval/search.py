@@ -1,4 +1,4 @@
-"""Searching an index: filters, freshness, order, and what a result says."""
+"""Search an index: filters, freshness, ranking and the description of hits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace

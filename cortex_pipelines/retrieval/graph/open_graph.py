@@ -1,4 +1,4 @@
-"""The graph of a project's code, or of an indexed folder, opened for questions."""
+"""Open the graph of a project's code, or of an indexed folder."""
 
 import hashlib
 import json

@@ -37,7 +37,7 @@ class GraphQuestionError(ValueError):
 
 
 class GraphNameError(LookupError):
-    """A name that nothing or several places have; the message lists what to type."""
+    """An unknown or ambiguous name; the message lists valid names."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class CodeGraph:
         return f"{node_name(start)} has {len(nodes)} {noun[question]}{counts}{also}."
 
     def find_node(self, name: str) -> GraphNode:
-        """The node that a name refers to; one outside of tests goes before those of the same name in tests."""
+        """The node of a name; outside of tests takes precedence over the same name in tests."""
         nodes = sorted(self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path), node))
         outside = [node for node in nodes if not is_test(node.path)]
         if len(nodes) == 1 or len(outside) == 1:
@@ -211,7 +211,7 @@ class CodeGraph:
         return [node for node in self._nodes if not node.name and node.path.endswith(f"/{name}")]
 
     def _inside_of(self, node: GraphNode) -> Iterator[GraphNode]:
-        """A place with all definitions of its name, and what is inside: asking about a type asks about its methods."""
+        """A node with all definitions of its name and the nodes inside it: a type stands for its methods too."""
         if node.name:
             is_leaf = node.kind in FUNCTIONS or node.kind == "test"
             for other in self._inside.get(node.path, ()):
@@ -224,7 +224,7 @@ class CodeGraph:
             yield GraphNode(dirname(node.path), kind="folder")
 
     def _stands_for(self, node: GraphNode, question: str) -> Iterator[GraphNode]:
-        """What calls of a place name: its definitions, the methods that it overrides, the type that it constructs."""
+        """The targets that calls of a node name: its definitions, overridden methods, the constructed type."""
         pending = list(self._inside_of(node))
         yielded = set(pending)
         for name in pending:
@@ -296,7 +296,7 @@ class CodeGraph:
         return None
 
     def _run_by(self, node: GraphNode) -> Iterator[GraphNode]:
-        """A place that is called, with what this runs: constructors of a type, methods that override a method."""
+        """A called node with what the call may run: constructors of a type, overriding methods."""
         yield from dict.fromkeys((node, *(other for other in self._inside[node.path] if other.name == node.name)))
         if node.kind in TYPES:
             constructors = {f"{node.name}.{name}" for name in CONSTRUCTORS}
@@ -310,7 +310,7 @@ _EDGE_ORDER = attrgetter("relation", "start", "end")
 
 
 def is_public(node: GraphNode, signature: str) -> bool:
-    """Whether code outside may use a name, by the rules of its language as far as a signature shows them."""
+    """Whether a name is visible outside, by its language's rules on names and signatures."""
     ending, parts = node.path.rpartition(".")[2], node.name.split(".")
     if ending == "go":
         return parts[-1][:1].isupper()

@@ -1,4 +1,4 @@
-"""The SQLite file of a project's notes and cached answers: opened, written by several at once, and wiped."""
+"""The SQLite file of a project's notes and cached answers, written by concurrent processes."""
 
 import fcntl
 import hashlib
@@ -152,7 +152,7 @@ class Database:
         )
 
     def _make(self) -> None:
-        """The tables; by one process, as two at once would fail where the mode is changed."""
+        """Create the tables; one process at a time, since two would fail to change the mode."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.path.parent / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -230,7 +230,7 @@ class AnswerCache:
     def get_or_make(self, kind: str, question: Any, basis: str, make: Callable[[], tuple[Any, bool]]) -> Any:
         """The answer that holds, else a new one; either as JSON gives it back.
 
-        ``make`` gives an answer, and whether it is to be kept.
+        ``make`` returns an answer and whether to cache it.
         """
         cached = None
         with _ignore_unavailable():
@@ -252,7 +252,7 @@ class AnswerCache:
 
 @contextmanager
 def _ignore_unavailable() -> Iterator[None]:
-    """A file that cannot be used, as in a project mounted read-only, costs time and no answer."""
+    """Ignore an unusable cache file, such as of a project mounted read-only."""
     try:
         yield
     except NoteStoreUnavailableError as error:

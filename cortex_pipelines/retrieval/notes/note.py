@@ -43,7 +43,7 @@ class NewNote:
 
 @dataclass(frozen=True)
 class Note:
-    """A stored note, with its place in the order of the store and the note that superseded it."""
+    """A stored note with its number in the store and the note that superseded it."""
 
     number: int
     id: str

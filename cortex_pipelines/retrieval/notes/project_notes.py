@@ -1,4 +1,4 @@
-"""The notes of projects: where they are stored, and what is joined to them."""
+"""Notes of projects: their storage, and the data joined to them."""
 
 import getpass
 import json
@@ -109,7 +109,7 @@ class ProjectNotes:
         self._key = project_key(name, params.privacy)
 
     def pseudonym(self, identity: str) -> str:
-        """Of an author, by mail address, name of a key or of an agent; empty for who works here."""
+        """Pseudonym of an author, by mail address, name of a key or of an agent; empty for the local user."""
         if not identity and (git := shutil.which("git")):
             words = [git, "-C", str(self._project.root), "config", "user.email"]
             identity = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,4 +1,4 @@
-"""What is known elsewhere about a task: past attempts, and relations of what it names.
+"""Past attempts at similar tasks, and relations of the things that a task names.
 
 Relations are read where they were made, so that they are never older than their asset, and what is
 forgotten there is forgotten here.
@@ -29,7 +29,7 @@ _LONGEST = 240  # characters that are shown of a task
 
 @dataclass(frozen=True)
 class WorkerAttempts:
-    """What one worker did about a task; ``succeeded`` and ``failed`` count the known outcomes."""
+    """Attempts of one worker at a task; ``succeeded`` and ``failed`` count the known outcomes."""
 
     worker: str
     attempts: int
@@ -105,7 +105,7 @@ class TaskHistory:
             self._postings = build_postings(fields, self._statistics, _WEIGHTS)
 
     def find_similar(self, task: str, k: int) -> list[SimilarTask]:
-        """The tasks most like one, best first; those that share little with it are left out."""
+        """The most similar tasks, best first; those that share little are left out."""
         weights = parse_query(task).weights
         if self._postings is None:
             return []
@@ -137,7 +137,7 @@ _MOST = 20
 
 @dataclass(frozen=True, order=True)
 class Relation:
-    """What one thing is to another (``calls``, ``worked on``, ...), and the asset that says so."""
+    """A relation of two things (``calls``, ``worked on``, ...), and the asset that states it."""
 
     source: str
     kind: str
@@ -146,7 +146,7 @@ class Relation:
 
 
 def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
-    """Edges of the code graph at what has one of these names, all of it or its last part."""
+    """Edges of the code graph at nodes with one of these names, in full or in the last part."""
     file = folder / "edges.parquet"
     if not names or not file.is_file():
         return []
@@ -163,7 +163,7 @@ def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
 
 
 def logged_relations(names: Sequence[str], tables: Path) -> list[Relation]:
-    """Workers who were sent tasks that name one of these, and how often."""
+    """Workers who received tasks with one of these names, with counts."""
     file = tables / "features.parquet"
     if not names or not file.is_file():
         return []
@@ -184,7 +184,7 @@ def logged_relations(names: Sequence[str], tables: Path) -> list[Relation]:
 
 
 def _is_named(end: str, names: Sequence[str]) -> pl.Expr:
-    """Whether an end of an edge has one of these names, all of it or its last part."""
+    """Whether an end of an edge has one of these names, in full or in the last part."""
     called = [name for name in names if language_of(name, "") is None]  # not those of files
     simple = [name.replace("::", ".").rpartition(".")[2] for name in called if "/" not in name]
     path, name = pl.col(f"{end}_path"), pl.col(f"{end}_name")

@@ -139,7 +139,7 @@ class NoteStore:
     def search(
         self, query: str, scope: NoteScope, k: int, encoder: PinnedEncoder | None = None
     ) -> list[tuple[float, Note]]:
-        """The entries most like a query, best first, with what they were ranked by.
+        """The entries most similar to a query, best first, with their ranking signals.
 
         Raises:
             QueryError: the query is empty, too long, or not text.
@@ -186,7 +186,7 @@ class NoteStore:
         return selected
 
     def state(self) -> str:
-        """Changes with every entry that is added, superseded or forgotten."""
+        """A version that changes with every entry added, superseded or forgotten."""
         with self.database.reading() as db:
             if db is None:
                 return "0 0 0"
