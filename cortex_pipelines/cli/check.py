@@ -57,9 +57,9 @@ def check(
         )
         return
     if write_baseline and (baseline is None or fix):
-        raise click.UsageError("--write-baseline needs --baseline FILE, and goes without --fix")
+        raise click.UsageError("--write-baseline requires --baseline FILE and excludes --fix")
     if unsafe_fixes and not fix:
-        raise click.UsageError("--unsafe-fixes goes with --fix")
+        raise click.UsageError("--unsafe-fixes requires --fix")
     try:
         from cortex_pipelines.check.baseline import read_baseline
         from cortex_pipelines.check.check_paths import CheckOptions, check_paths

@@ -89,7 +89,7 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
 @click.argument("project")
 @click.argument("repository", type=PATH)
 def commits(project: str, repository: Path) -> None:
-    """Look what of PROJECT's accepted completions stands in the next commit of REPOSITORY.
+    """Measure how much of PROJECT's accepted completions the next commit of REPOSITORY retains.
 
     Of completions in data/interactions whose text and file are known (Continue's are). What is
     found are new events: `cortex update` and `cortex run interactions` take them into the table.

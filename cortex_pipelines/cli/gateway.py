@@ -113,7 +113,7 @@ def verify(head: str | None) -> None:
 def prompts(name: str | None, variant: str | None, register: bool, as_json: bool) -> None:
     """List the templates of prompts with their versions, or print that of NAME.
 
-    A file `prompts/NAME.jinja` in the project stands for the package's. The gateway follows it
+    A file `prompts/NAME.jinja` in the project replaces the package's. The gateway follows it
     from the next request on and names its version in the answer.
     """
     from cortex_pipelines.prompts.templates import PromptFileError, project_templates

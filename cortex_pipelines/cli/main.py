@@ -170,7 +170,9 @@ for _group in _COMMANDS:
 @main.command(epilog="Example: cortex add flask pypi:flask==3.1.3")
 @click.argument("name")
 @click.argument("source")
-@click.option("--control", is_flag=True, help="It stands for all other code: gains on it are not the project's own.")
+@click.option(
+    "--control", is_flag=True, help="It represents all other code: gains on it do not count as learning a project."
+)
 @click.option("--no-control", is_flag=True, help="Add no package as the control where none is named.")
 def add(name: str, source: str, control: bool, no_control: bool) -> None:
     """Add a project called NAME with the source SOURCE.
@@ -195,13 +197,13 @@ def add(name: str, source: str, control: bool, no_control: bool) -> None:
     for label, text in {**added.words, **estimates}.items():
         click.echo(f"  {label:<10} {text}")
     try:
-        chosen = None if no_control else add_control(root, name, added.language)
+        control_source = None if no_control else add_control(root, name, added.language)
     except (ProjectError, SourceError) as error:
         say(f"no control was added: {error}")
     else:
-        if chosen:
-            say(f"{CONTROL} ({chosen}) is added as the control: the gate asks that an adapter saves more on its own")
-            say("project than there. `general.project` in params.yaml names another.")
+        if control_source:
+            say(f"{CONTROL} ({control_source}) is added as the control: an adapter has to save more on its own project")
+            say("than there. `general.project` in params.yaml names another.")
     say(*missing_control(current_project(), name))
     say(f"next: `cortex run --plan --project {name}` lists each step, `cortex run` makes what is new")
 

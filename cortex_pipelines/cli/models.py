@@ -49,7 +49,7 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
     from cortex_pipelines.signing.signatures import OPENSSF_PUBLIC_KEY, OPENSSF_SIGNATURE
 
     if base is not None and form != "ollama":
-        raise click.UsageError("--base goes with --format ollama")
+        raise click.UsageError("--base requires --format ollama")
     project = current_project()
     exported = write(project, model, cast(Format, form), out, task, base, sign is not None)
     say(*exported.checks.passed, *exported.checks.skipped)
@@ -123,8 +123,8 @@ def promote(
 
     The deployment is planned in releases.lock; options that are not given are taken from `deployment` in params.yaml.
     With --strategy canary or shadow the champion stays until the canary is promoted too, by this command or by the
-    gateway. Repeating the command changes nothing. With --despite-gate the decision and its reason stand in the ledger,
-    in `cortex releases` and in every answer; guards and gates stay as they are.
+    gateway. Repeating the command changes nothing. With --despite-gate the ledger has the decision and its reason,
+    as do `cortex releases` and every answer; guards and gates stay as they are.
     """
     from cortex_pipelines.release import promote
 
@@ -133,7 +133,7 @@ def promote(
     reason = reason or "by hand"
 
     if share is not None and strategy not in (None, "canary"):
-        raise click.UsageError("--share goes with --strategy canary")
+        raise click.UsageError("--share requires --strategy canary")
     project = current_project()
     overrides = {"strategy": strategy, "target": target, "share": share}
     deployment = promote.deployment(project, {k: v for k, v in overrides.items() if v is not None})

@@ -17,7 +17,7 @@ from cortex_pipelines.versioning.root import find_root
 @click.option("--project", "partition", help="Only in this project.")
 @click.option("--purge", is_flag=True, help="Delete former versions, after `cortex run`.")
 @click.option("--weights", is_flag=True, help="With --purge: weights of marked models, too.")
-@click.option("--certificate", type=FILE, help="Write a signed account of a deletion, as far as it has come.")
+@click.option("--certificate", type=FILE, help="Write a signed account of a deletion and its progress.")
 @click.option("--deletion", help="With --certificate: which; otherwise the last one.")
 def forget(
     author: str | None,
@@ -37,9 +37,9 @@ def forget(
     --certificate FILE`. An author is also forgotten as a user of that name.
     """
     if deletion and not certificate:
-        raise click.UsageError("--deletion goes with --certificate")
+        raise click.UsageError("--deletion requires --certificate")
     if weights and not purge:
-        raise click.UsageError("--weights goes with --purge")
+        raise click.UsageError("--weights requires --purge")
     if purge:
         _purge(weights)
     if certificate:

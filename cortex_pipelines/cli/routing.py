@@ -72,7 +72,7 @@ def predict(task: str, master: str | None) -> None:
 @click.command(epilog="Example: cortex review 3fa2b81c09 security --by anna")
 @click.argument("task", required=False)
 @click.argument("master", required=False)
-@click.option("--by", help="Who decides; a pseudonym is kept. By default whoever is logged in.")
+@click.option("--by", help="Who decides, stored as a pseudonym. By default the user that is logged in.")
 @click.option("--drop", is_flag=True, help="Delete TASK without an answer.")
 @AS_JSON_LIST
 def review(task: str | None, master: str | None, by: str | None, drop: bool, as_json: bool) -> None:
@@ -89,7 +89,7 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
     if task and bool(master) == drop:
         raise click.UsageError("give TASK and MASTER, or TASK and --drop")
     if drop and not task:
-        raise click.UsageError("--drop goes with TASK")
+        raise click.UsageError("--drop requires TASK")
     root = find_root()
     if task and drop:
         reviews.close_review(root, task)
@@ -121,7 +121,7 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     if (task is None) == (file is None):
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:
-        raise click.UsageError("--out goes with --file")
+        raise click.UsageError("--out requires --file")
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]

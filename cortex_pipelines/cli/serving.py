@@ -35,7 +35,7 @@ _EDITORS = "docs/guides/serving.md#editors"
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Serve what `cortex export` wrote there (peft or merged), without a project.",
 )
-@click.option("--trust", "key", type=EXISTING_FILE, help="With --from: public key of whoever exported it.")
+@click.option("--trust", "key", type=EXISTING_FILE, help="With --from: public key of the exporter.")
 @click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
 @click.option("--engine", type=click.Choice(get_args(EngineName)), help="Else `serving.engine` of params.yaml.")
 @click.option("--open", "everybody", is_flag=True, help="Listen on other addresses without any API key.")
@@ -56,7 +56,7 @@ def serve(
 ) -> None:
     """Serve promoted models to OpenAI clients, editors and agents, and on a web page."""
     if key is not None and folder is None:
-        raise click.UsageError("--trust goes with --from")
+        raise click.UsageError("--trust requires --from")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     require_packages()

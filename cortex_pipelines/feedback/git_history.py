@@ -61,7 +61,7 @@ def require_commit(repository: Path) -> None:
 def surviving_characters(completion: str, text: str, before: str = "") -> int:
     """Characters of a completion that survive in a text, counted by whole lines.
 
-    A line counts whole or not at all, as often as it stands there and did not before; indentation
+    A line counts whole or not at all, as often as the commit adds it; indentation
     does not matter, and an unfinished first or last line counts where a new line contains it.
     """
     lines = completion.splitlines(keepends=True)

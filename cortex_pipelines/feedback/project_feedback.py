@@ -109,7 +109,7 @@ def import_file(
 def _require_allowed(
     event: FeedbackEvent, settings: FeedbackSettings, privacy: PrivacySettings, received_at: datetime
 ) -> None:
-    """Raises EventError: the event may not be kept."""
+    """Raises EventError: the event must not be stored."""
     if is_forgotten_event(privacy, event.project, event.path, event.unit):
         raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
     if event.project is not None and event.project not in settings.consent:
@@ -160,7 +160,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         try:
             if "corrected" not in (rows.fieldnames or ()):
                 raise FeedbackError(
-                    f"{path} has no column corrected; expected corrected, and as far as known "
+                    f"{path} has no column corrected; expected corrected, and if known "
                     "original, completion_id, project, language, task, version, user, path, at"
                 )
             while True:
@@ -213,7 +213,7 @@ def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
 
 
 def import_commits(root: Path, params: Parameters, project: str, repository: Path) -> ImportSummary:
-    """Store how much of each accepted completion stands in the next commit of its file."""
+    """Store how much of each accepted completion the next commit of its file retains."""
     from cortex_pipelines.feedback.git_history import retained_in_commits
 
     rows = _interactions(root).filter(pl.col("project") == project).iter_rows(named=True)

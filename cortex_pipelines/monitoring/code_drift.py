@@ -25,7 +25,7 @@ _INTERACTIONS = (
 
 
 def original_examples(dataset: Path) -> pl.DataFrame:
-    """The examples of a completion data set that stand in the project so: no variants."""
+    """The examples of a completion data set that are the project's own code, not variants."""
     splits = [pl.read_parquet(dataset / f"{split}.parquet") for split in SPLITS]
     return pl.concat(splits).filter(pl.col("origin") == "original").sort("example_id")
 
@@ -50,7 +50,7 @@ def compare_code(
         f"{new.height:,} of {current.height:,} examples of today are new or changed "
         f"({figures['new_share']:.1%}); {removed.height:,} of {training.height:,} from then are "
         "gone.",
-        f"They stand in {files.height:,} files, {added:,} of which did not exist then.",
+        f"They are in {files.height:,} files, {added:,} of which did not exist then.",
     ]
     earliest = files["last_commit"].min()
     if earliest is not None:

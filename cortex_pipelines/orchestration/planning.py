@@ -236,7 +236,7 @@ def missing_control(project: Project, name: str) -> Iterator[str]:
     general: Any = project.effective.section("general", name)
     if general.project is None:
         yield (
-            f"{name}: no project stands for all other code, so the gate will keep the adapter back "
+            f"{name}: no project is the control for other code, so the gate will keep the adapter back "
             "and forgetting is not measured; add one of the same language before you train, such "
             "as `cortex add --control other pypi:flask==3.1.3`"
         )

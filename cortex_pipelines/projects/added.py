@@ -24,7 +24,7 @@ _MANIFESTS = ("pyproject.toml", "package.json", "Cargo.toml", "setup.cfg", "setu
 _NO_LICENCE = "none found; params.yaml, section privacy, says what is trained on without one"
 
 CONTROL = "other_code"
-"""Project that is added to stand for all other code."""
+"""Project added as the control: it represents all other code."""
 
 _CONTROLS = {
     "go": "pypi:dockerfile==3.4.0",
@@ -59,7 +59,7 @@ def add_control(root: Path, project: str, language: str | None) -> str | None:
     if parse_source(source, root) in [entry.declaration for entry in params.projects[project].sources]:
         raise ProjectError(f"{source} is {project} itself")
     if CONTROL in params.projects:
-        raise ProjectError(f"{CONTROL} is a project of its own")
+        raise ProjectError(f"{CONTROL} is already a project")
     add_project(root, CONTROL, source, control=True)
     return source
 
@@ -83,7 +83,7 @@ def describe_project(root: Path, name: str) -> AddedProject:
     words = {
         "source": "; ".join(_source_words(source.declaration) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
-        "languages": _language_words(languages) or "none that is known by its name",
+        "languages": _language_words(languages) or "none recognised by file name",
         "licence": ", ".join(licences) or _NO_LICENCE,
         "history": f"{commits:,} commits" if commits else "none: reviews and refactorings are not learnt from it",
         "trains on": _training_words(parsed, commits),

@@ -31,7 +31,7 @@ from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.project import Project, ProjectError
 
 _COPIES = (
-    "exported models and data sets, and backups: where somebody has put them",
+    "exported models and data sets, and backups, wherever they were copied",
     "checkouts and remotes of this project's git repository, with tombstones and lock files",
     "the sources themselves",
     "names of the accounts that promoted, rolled back, forgot, or began and ended experiments: "

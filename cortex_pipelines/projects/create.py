@@ -27,7 +27,7 @@ profile: standard
 projects: {}
 
 general:
-  project: null # one that stands for all other code: `cortex add --control NAME SOURCE`
+  project: null # the control, which represents all other code: `cortex add --control NAME SOURCE`
 
 coordination: # the agent system's logs; the router is trained on them
   logs: logs

@@ -60,7 +60,7 @@ def without_project(text: str, name: str) -> str:
     """The text of ``params.yaml`` without a project and the settings that name it; ProjectError for a YAML alias to it.
 
     Other text stays as it is: a comment above the project is removed with it, one above the next project stays. If the
-    project does not have its own lines, or another section names it, the file is rendered again by ``to_yaml``.
+    project does not have separate lines, or another section names it, the file is rendered again by ``to_yaml``.
     """
     expected = round_trip().load(text)
     del expected["projects"][name]

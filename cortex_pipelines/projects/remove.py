@@ -60,7 +60,7 @@ def plan_removal(project: Project, name: str) -> Removal:
         raise ProjectError(f"{FILE} has no project {name}; projects: {project_names}")
     if params.general.project == name:
         raise ProjectError(
-            f"{name} stands for all other code (general.project), which other projects are trained "
+            f"{name} is the control for all other code (general.project), which other projects are trained "
             "and measured with; set general.project to another project or to null first"
         )
     outputs = tuple(

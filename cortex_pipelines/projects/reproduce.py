@@ -207,7 +207,7 @@ def _check_out(entry: _RegisteredModel, folder: Path) -> None:
     if below := _git(root, "rev-parse", "--show-prefix"):
         raise ReproductionError(
             f"{root} is the folder {below} of a larger repository; to be reproducible, a "
-            "project must be a git repository of its own"
+            "project must be a separate git repository"
         )
     _git(root, "clone", "--quiet", "--no-checkout", str(root), str(folder))
     _git(folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", entry.commit)

@@ -86,7 +86,7 @@ def _not_shown(metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Seq
     for source in data:
         has_metrics = any(name.startswith(f"{source.metric_prefix}_") for name in metrics)
         if not has_metrics and source.examples.height:
-            lines.append(f"{source.metric_prefix}: trained on, no figure of its own.")
+            lines.append(f"{source.metric_prefix}: trained on, not measured separately.")
     return lines
 
 

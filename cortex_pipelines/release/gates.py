@@ -119,7 +119,9 @@ def describe_guard(guard: GuardResult) -> str:
         return f"not measured: {words}: {remedy}; or take {guard.name} out of the release section of params.yaml"
     if guard.name.endswith("_low") and guard.at_least is not None:
         claim = f" {words}" if guard.name in MEANINGS else f": {words}"
-        return f"not shown{claim}: the interval begins at {guard.value:.3g}, and may not begin below {guard.at_least:g}"
+        return (
+            f"not shown{claim}: the interval begins at {guard.value:.3g}, and must not begin below {guard.at_least:g}"
+        )
     limits = (("at least", guard.at_least), ("at most", guard.at_most))
     limits_text = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
     return f"{words}: {guard.value:.3g}, where {limits_text} is allowed"

@@ -181,7 +181,7 @@ def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | No
 
 
 def refit_of(lines: Sequence[LedgerEntry], version: str) -> str | None:
-    """Version of the release whose refit weights stand for a version; None if its own are served."""
+    """Version of the release whose refit weights replace those of a version; None if its own are served."""
     refits = [e.refit for e in lines if e.version == version and e.refit]
     return refits[-1] if refits else None
 

@@ -85,7 +85,9 @@ class _Server(MCPServer[Any]):
         tool = next((tool for tool in await self.list_tools() if tool.name == name), None)
         accepted = tool.input_schema.get("properties", {}) if tool is not None else arguments
         if unknown := sorted(arguments.keys() - accepted):
-            raise ToolError(f"{name}: {', '.join(unknown)[:200]}: no such argument; there is {', '.join(accepted)}")
+            raise ToolError(
+                f"{name}: {', '.join(unknown)[:200]}: unknown argument; the arguments are {', '.join(accepted)}"
+            )
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -106,7 +108,7 @@ def _tools(
     ) -> Answer:
         """Continue code in the team's own style, or fill the gap between prompt and suffix.
 
-        prompt: the code before the gap, as it stands in the file. model: a project's name, or one
+        prompt: the code before the gap, as in the file. model: a project's name, or one
         that the error of an unknown name lists; without it the default. suffix: the code after
         the gap. max_tokens: most tokens of the answer.
         """
@@ -196,7 +198,7 @@ def _tools(
 
             task: what is to be done: a sentence, an error message or the text of an issue. project:
             one project; without it all. tokens: most tokens of the pieces. Each piece has its path and
-            lines; a line `… 12-40` stands for lines that are left out.
+            lines; a line `… 12-40` marks omitted lines.
             """
             return await _work(lambda: context_of(task, project, tokens), "data")
 

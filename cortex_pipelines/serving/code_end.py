@@ -108,18 +108,18 @@ class CodeEnd:
 
     @property
     def errors(self) -> int:
-        """Errors of the code without the answer, with what best stands in for it."""
-        return self._stand_in[0]
+        """Errors of the code with the best placeholder instead of the answer."""
+        return self._placeholder[0]
 
     @property
     def looks_like_code(self) -> bool:
-        root = self._tree(self._text(self._stand_in[2], self.open_after)).root_node
+        root = self._tree(self._text(self._placeholder[2], self.open_after)).root_node
         return any(node.is_named and _CODE_NODE.search(node.type) for node in _nodes(root))
 
     @cached_property
     def open_after(self) -> tuple[str, ...]:
         """Brackets that are open after the answer: those before it without those that it has to close."""
-        return self._open[: len(self._open) - self._stand_in[1]]
+        return self._open[: len(self._open) - self._placeholder[1]]
 
     def is_whole(self, answer: str) -> bool:
         """Whether the code parses with this answer, and the answer closes what it has to."""
@@ -142,8 +142,8 @@ class CodeEnd:
         return _still_open(_brackets(self._tree(self.before).root_node))
 
     @cached_property
-    def _stand_in(self) -> tuple[int, int, str]:
-        """The fewest errors without the answer, how many brackets it then closes, and what stands in for it."""
+    def _placeholder(self) -> tuple[int, int, str]:
+        """The fewest errors without the answer, the brackets it then closes, and its placeholder."""
         best = (sys.maxsize, 0, "")
         for missing in self._possibly_missing():
             open_brackets = self._open[: len(self._open) - missing]
@@ -298,7 +298,7 @@ class GrowingCode:
 
 
 def _near_end(prefix: str) -> str:
-    """The end of a text from the first line of something at its top level, as far as it is near."""
+    """The end of a text, from a line at its top level if one is near."""
     if len(prefix) <= _NEAR:
         return prefix
     tail = prefix[-_NEAR:]

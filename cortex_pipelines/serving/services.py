@@ -67,7 +67,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ProjectServices:
-    """Services of a project besides its models; each None if not available. A project of None stands for all.
+    """Services of a project besides its models; each None if not available. A project of None means all.
 
     Args:
         expect: (task, master or None for all) to predicted outcomes and ``version``.

@@ -116,7 +116,7 @@ class GatewayWriter:
 
     @property
     def untaught(self) -> str:
-        """What is said of a task that the project's adapter was not trained on."""
+        """Note on a task that the project's adapter was not trained on; else empty."""
         task = self.question.task
         if not self.team.learned or task in self.team.learned:
             return ""

@@ -1,6 +1,6 @@
 """Versions in MLflow's model registry and their ``MLmodel``: found by DVC's hash, entered, or restored.
 
-The registry is a copy of what ``releases.lock`` and DVC hold. A version that somebody deleted, or whose tags or files
+The registry is a copy of what ``releases.lock`` and DVC hold. A version that was deleted, or whose tags or files
 are gone, is entered, tagged or filled again from there.
 """
 
@@ -103,7 +103,7 @@ def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
 
 
 def read_metadata(folder: Path) -> tuple[str, str, str]:
-    """Asset, name and version from the ``MLmodel`` in a folder; ValueError for a model of somebody else's."""
+    """Asset, name and version from the ``MLmodel`` in a folder; ValueError for a model of another program."""
     from mlflow.models import Model
 
     metadata = Model.load(str(folder)).metadata or {}

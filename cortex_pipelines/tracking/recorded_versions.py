@@ -97,7 +97,7 @@ def last_seconds(root: Path) -> dict[tuple[str, str], float]:
 
 
 def last_ends(root: Path) -> dict[tuple[str, str], datetime]:
-    """When the last run of each asset and partition ended, as far as it was run here."""
+    """End of the last run of each asset and partition on this machine."""
     (rows,) = _rows(root, "tags", _SECONDS)
     return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end in rows}
 

@@ -89,7 +89,7 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     """Set aliases and tags from releases.lock and the newest verdict.
 
     Every released version has the tags ``semantic_version`` and ``stage``: ``champion``, ``canary``, or ``archived``.
-    Versions that have an alias are restored if somebody deleted them. Returns how many aliases moved.
+    Versions that have an alias are restored if they were deleted. Returns how many aliases moved.
     """
     ledger_roles = model_roles(project.root, model)
     roles: dict[str, str | None] = {}
@@ -134,7 +134,7 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     """Find a model version by ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
 
     Without alias or number: the champion if there is one, else the challenger. Returns name, number and tags. Raises
-    LookupError: no such model, alias or version; names the existing ones.
+    LookupError: unknown model, alias or version; names the existing ones.
     """
     name, _, alias = reference.partition("@")
     name, _, requested = (name, "", "") if alias else name.partition("/")

@@ -186,7 +186,7 @@ class OpenRun:
                 self.live.client.log_artifact(self.run_id, check.page, EXPECTATIONS)
 
     def _require_active(self, made_from: Snapshot) -> None:
-        """Restore the run if somebody deleted it meanwhile, or open another in its place."""
+        """Restore the run if it was deleted meanwhile, or open a new one."""
         root = self.stage.project.root
         run = get_run(root, self.run_id)
         if run is not None and not is_deleted(run.info):

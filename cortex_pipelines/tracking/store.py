@@ -74,7 +74,7 @@ def read_revision(path: Path) -> str | None:
 
 
 def schema_problem(path: Path, revision: str) -> str | None:
-    """Why a schema may not fit, in words, as far as that is known without importing MLflow."""
+    """Why a schema may be incompatible, as a sentence; found without importing MLflow."""
     mark = path.with_name(_CHECKED)
     checked = mark.exists() and mark.read_text(encoding="utf-8") == f"{version('mlflow')} {revision}"
     return None if checked else f"{revision} was not checked with MLflow {version('mlflow')}"
@@ -306,7 +306,7 @@ def _follow_folder(root: Path) -> None:
                 f"be made to name its files here ({error}): try again when nothing else uses it"
             ) from error
         except sqlite3.DatabaseError:
-            pass  # damaged: whoever reads it next says so
+            pass  # damaged: the next reader reports it
         write_whole(ready, current)
 
 

@@ -160,7 +160,7 @@ def test_what_cannot_be_checked_is_named(data: bytes, reason: str) -> None:
         (("--format", "xml"), "'xml' is not one of"),
         (("--select", "nameing"), "did you mean naming?"),
         (("--project", "shop"), "no params.yaml"),
-        (("--unsafe-fixes",), "goes with --fix"),
+        (("--unsafe-fixes",), "requires --fix"),
         (("--write-baseline",), "needs --baseline FILE"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_file_of_tasks_gives_a_line_for_each_and_rules_are_needed(begun: MiniP
     begun.cortex("route", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
     decisions = (begun.root / "decisions.jsonl").read_text().splitlines()
     assert [json.loads(line).get("master") for line in decisions] == [json.loads(line).get("master") for line in lines]
-    assert "--out goes with --file" in begun.cortex("route", "x", "--out", "y", status=2).stderr
+    assert "--out requires --file" in begun.cortex("route", "x", "--out", "y", status=2).stderr
     assert "cannot be read" in begun.cortex("route", "--file", "none.jsonl", status=1).stderr
     assert "give one task in quotes" in begun.cortex("route", status=2).stderr
     output = begun.cortex("route", "a task", "--file", "tasks.jsonl", status=2).stderr

@@ -99,7 +99,7 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
     assert promote_passed(open_project(finished_copy.root), "nightly run") == ()
     assert "share" in finished_copy.cortex("promote", "--share", "1", status=2).stderr
     output = finished_copy.cortex("promote", "--strategy", "immediate", "--share", "0.1", status=2).stderr
-    assert "--share goes with --strategy canary" in output
+    assert "--share requires --strategy canary" in output
 
 
 def test_neither_uncommitted_code_nor_what_did_not_pass_is_promoted(finished_copy: MiniProject) -> None:

@@ -140,7 +140,7 @@ def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(finished_copy: Mini
     ):
         assert output in finished_copy.cortex("export", *words, status=1).stderr
     output = finished_copy.cortex("export", NAME, "--base", "params.yaml", "--out", "x", status=2).stderr
-    assert "--base goes with --format ollama" in output
+    assert "--base requires --format ollama" in output
     assert not (finished_copy.root / "x").exists()
 
 

@@ -119,7 +119,7 @@ def test_code_that_is_not_used_is_named_with_what_helps(tmp_path: Path) -> None:
 def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path) -> None:
     write_yaml(tmp_path / "params.yaml", {"projects": {"shop": {"sources": [{"directory": "x"}]}}})
     (sentence,) = data_left_out(open_project(tmp_path))
-    assert sentence.startswith("shop: no project stands for all other code")
+    assert sentence.startswith("shop: no project is the control for other code")
     assert "`cortex add --control other pypi:flask==3.1.3`" in sentence
 
 

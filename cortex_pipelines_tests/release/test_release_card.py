@@ -79,7 +79,7 @@ def test_a_card_says_what_was_not_shown(tmp_path: Path) -> None:
     assert "- To be worth promoting: too few items." in part
     assert "- completion_improvement: the interval -0.1 to 0.1 has zero in it." in part
     assert "- improvement: the interval" not in part
-    assert missing(part, "- pass_at_1: not measured.", "- naming: trained on, no figure of its own.") == []
+    assert missing(part, "- pass_at_1: not measured.", "- naming: trained on, not measured separately.") == []
 
 
 def test_a_card_names_the_parent_of_a_warm_start_and_is_the_same_again(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ CONTROL = guard("own_improvement_low", at_least=0.0)
             BETTER | {"own_low": -0.1},
             OWN_LOW,
             "kept",
-            "not shown: own: the interval begins at -0.1, and may not begin below 0",
+            "not shown: own: the interval begins at -0.1, and must not begin below 0",
         ),
         (BETTER, OWN_LOW, "kept", ""),
         (WORSE | {"own_low": -0.1}, OWN_LOW, "refused", ""),

@@ -227,7 +227,7 @@ def test_tasks_of_code_are_answered_where_an_adapter_is_trained_for_them(client:
         refused = client.post("/predict", json=request | change)
         error = refused.json()["error"]
         assert (refused.status_code, error["param"], error["type"]) == (400, param, "invalid_request_error")
-    assert error["message"].startswith("context.nonsense: no such field")
+    assert error["message"].startswith("context.nonsense: unknown field")
 
 
 def test_what_happened_is_counted(client: TestClient) -> None:

@@ -129,7 +129,7 @@ def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatc
     refused = finished_copy.cortex("suggest", "naming", "def f(): pass", status=1).stderr
     assert "put <NAME> where the name belongs" in refused
     assert "give the text in quotes" in finished_copy.cortex("suggest", "naming", status=2).stderr
-    assert "--trust goes with --from" in finished_copy.cortex("serve", "--trust", FILE, status=2).stderr
+    assert "--trust requires --from" in finished_copy.cortex("serve", "--trust", FILE, status=2).stderr
     with socket.socket() as occupied:
         occupied.bind(("127.0.0.1", 0))
         occupied.listen()

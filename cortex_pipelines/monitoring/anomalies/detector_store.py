@@ -90,7 +90,7 @@ def score_records(
     if not series:
         return 0, ANOMALY_ALERTS.empty()
     windows = all_windows(series, window)
-    # a metric that never stands in the new records is as usual
+    # a metric missing from the new records counts as usual
     np.copyto(windows.values, fitted_log.scale.centre, where=np.isnan(windows.values))
     return len(windows), ANOMALY_ALERTS.frame(alert_rows(file, windows, fitted_log))
 

@@ -77,7 +77,7 @@ def _distances(scaled: Floats, length: int, calibrated: int, learnt: int) -> tup
     Records from ``calibrated`` up to ``learnt`` are compared only with those before ``calibrated``,
     as if they came later: a window that was learnt from is nearer to its kind than a new one.
     """
-    # the window that ends with each record; the first record stands for what came before
+    # the window that ends with each record; values before the first record equal it
     padded = np.concatenate([np.repeat(scaled[:1], length - 1, axis=0), scaled])
     windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)
     fixed, adapted = np.empty(len(windows)), np.empty(len(windows))

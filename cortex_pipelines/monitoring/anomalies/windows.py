@@ -30,7 +30,7 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     """The series of each log, sorted by log and worker.
 
     A missing value is filled by the one before it, or else by the median of the log. Metrics that are
-    not numbers or stand in less than this share of the log's records are left out.
+    not numbers or occur in less than this share of the log's records are left out.
     """
     logs = []
     for _, log in sorted(metrics.group_by("file"), key=lambda item: str(item[0])):

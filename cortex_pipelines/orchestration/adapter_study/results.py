@@ -108,7 +108,7 @@ def read_results(paths: Sequence[Path]) -> list[ProjectResult]:
             ) from error
         for result in file_results:
             if (result.name, result.budget) in by_project_and_budget:
-                raise ProjectError(f"{path}: {result.name} stands in another file as well; give one")
+                raise ProjectError(f"{path}: {result.name} is in another file as well; give one")
             by_project_and_budget[result.name, result.budget] = result
     return list(by_project_and_budget.values())
 

@@ -141,7 +141,7 @@ class TorchEngine(QueuedEngine):
     def _steps(
         self, job: Job, index: int, answer: StreamedAnswer, logits: Any, memory: Any, generated_ids: list[int]
     ) -> Iterator[ScoredToken]:
-        """Sample the tokens of an answer, which continue ``generated_ids``, with a seed of its own."""
+        """Sample the tokens of an answer, which continue ``generated_ids``, with its own seed."""
         import torch
 
         sampling, device = job.sampling, self._model.device

@@ -368,7 +368,7 @@ class UpstreamEngine(Engine):
             return UnavailableError(f"the upstream server fails with {status}: {message}")
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
             return EngineError(
-                f"the upstream server takes no such key ({status}); serving.upstream.key names the "
+                f"the upstream server rejects the key ({status}); serving.upstream.key names the "
                 "environment variable that holds it"
             )
         if status == httpx2.codes.NOT_FOUND:  # look the adapter up again

@@ -131,7 +131,7 @@ def _sentence_of(problem: Mapping[str, Any]) -> str:
         return "the body: an object is expected, sent with content-type: application/json"
     location, message = _location(problem), problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        message = "no such field; /docs lists those that there are"
+        message = "unknown field; /docs lists the fields"
     if not location and (cause := _cause(problem)):
         return str(cause)
     return f"{location}: {message}" if location else f"the body: {message}"

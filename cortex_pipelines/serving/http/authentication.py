@@ -103,7 +103,7 @@ class Authenticator:
     _buckets: dict[str, tuple[TokenBucket | None, TokenBucket | None]] = field(default_factory=dict)
 
     def authenticate(self, path: str, headers: Headers) -> tuple[Principal, JSONResponse | None]:
-        """The caller as far as known, and an error response unless the request is admitted."""
+        """The caller, if known, and an error response unless the request is admitted."""
         if path in OPEN:
             return Principal(), None
         hosts = [_HOST.fullmatch(host) for host in headers.getlist("host")]
