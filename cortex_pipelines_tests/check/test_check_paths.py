@@ -161,7 +161,7 @@ def test_what_cannot_be_checked_is_named(data: bytes, reason: str) -> None:
         (("--select", "nameing"), "did you mean naming?"),
         (("--project", "shop"), "no params.yaml"),
         (("--unsafe-fixes",), "requires --fix"),
-        (("--write-baseline",), "needs --baseline FILE"),
+        (("--write-baseline",), "requires --baseline FILE"),
     ],
 )
 def test_a_wrong_call_is_neither_clean_nor_a_finding(words: tuple[str, ...], says: str) -> None:
