@@ -202,8 +202,8 @@ def add(name: str, source: str, control: bool, no_control: bool) -> None:
         say(f"no control was added: {error}")
     else:
         if control_source:
-            say(f"{CONTROL} ({control_source}) is added as the control: the gate asks an adapter to save more on its")
-            say("own project than there. `general.project` in params.yaml names another.")
+            say(f"{CONTROL} ({control_source}) is added as the control: an adapter has to save more on its own project")
+            say("than there. `general.project` in params.yaml names another.")
     say(*missing_control(current_project(), name))
     say(f"next: `cortex run --plan --project {name}` lists each step, `cortex run` makes what is new")
 
