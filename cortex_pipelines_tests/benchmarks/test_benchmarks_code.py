@@ -25,7 +25,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     write_yaml(root / "params.yaml", read_yaml(CHECKOUT / "params.yaml") | nothing)
     monkeypatch.setenv("CORTEX_ROOT", str(root))
     for module in (code_data, code_speed):
-        monkeypatch.setattr(module, "measured", _measure_in_process)
+        monkeypatch.setattr(module, "measure_function", _measure_in_process)
     return Workspace(root)
 
 

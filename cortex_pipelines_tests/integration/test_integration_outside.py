@@ -16,7 +16,7 @@ def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_p
     mini = MiniProject(root)
     mini.cortex("dvc-yaml", "--check")
     write_beta(root / "code")
-    assert "is the control for other code" in mini.cortex("add", "shop", "code").stderr
+    assert "is the control for other code" in mini.cortex("add", "--no-control", "shop", "code").stderr
     assert mini.pinned_models() == ["base", "encoder"]
     commit(root, "begin")
     planned = mini.cortex("run", "--plan", "--project", "shop", "repository_files").stdout

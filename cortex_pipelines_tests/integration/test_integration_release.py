@@ -187,7 +187,7 @@ def test_lineage_walks_from_the_router_to_commits_and_logs(finished_copy: MiniPr
     first = git(finished_copy.root, "rev-list", "--max-parents=0", "HEAD")
     assert nodes["routing_dataset", None]["git_commit"] == first
     output = finished_copy.cortex("lineage", "task_router@champion").stdout
-    assert f"project_source of alpha  commit {pin['revision'][:8]}" in output
+    assert f"project_source of alpha  sources/alpha at {pin['revision'][:8]}" in output
     assert f"repository_commits of alpha  {finished_copy.version('repository_commits@alpha')[:8]}" in output
 
 

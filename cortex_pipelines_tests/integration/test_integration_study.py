@@ -225,7 +225,7 @@ def test_results_of_several_machines_are_one_table_and_other_files_are_refused(t
         path.write_text(text)
         assert "is not a study.json" in refusal(ProjectError, read_results, [path])
     write_results(tmp_path, [make_result("a")])
-    assert "a stands in another file" in refusal(ProjectError, read_results, [path, path])
+    assert "a is in another file as well" in refusal(ProjectError, read_results, [path, path])
     assert "no project" in refusal(ProjectError, list, create_study(tmp_path / "study", ["nobody"], {}, {}))
 
 
