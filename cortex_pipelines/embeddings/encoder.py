@@ -178,11 +178,16 @@ def _parts(tokens: Sequence[Sequence[int]], workers: int) -> list[list[list[int]
     return parts
 
 
+def is_bert(config: dict[str, Any]) -> bool:
+    """Whether this package's own forward passes compute the model: a BERT with the usual activation."""
+    return config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu"
+
+
 def _forward_pass(
     folder: Path, config: dict[str, Any], precision: str
 ) -> tuple[Callable[[Sequence[Any]], list[list[Any]]], int, int]:
     """Function from blocks of tokens to hidden states, their width, and the longest input."""
-    if config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu":
+    if is_bert(config):
         model = BertForward(folder, config, precision)
         return model.states, model.width, model.longest
     import torch

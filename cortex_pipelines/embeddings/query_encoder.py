@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder
+from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, is_bert
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
 _CHARACTERS_A_TOKEN = 64
@@ -40,13 +40,13 @@ class QueryEncoder:
 
 
 def is_supported(folder: Path) -> bool:
-    """Whether the model is a BERT with the usual activation, and its files are there."""
+    """Whether the model's files are there, and numpy computes it."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     has_files = (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file()
-    return has_files and config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu"
+    return has_files and is_bert(config)
 
 
 def embed_queries(folder: Path, texts: Sequence[str], max_tokens: int) -> Floats:
