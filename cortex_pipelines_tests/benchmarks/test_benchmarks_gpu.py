@@ -10,16 +10,16 @@ from benchmarks.gpu import MEASUREMENTS, SHAPES, _measure_one, _write_rows, main
 def test_this_loop_and_transformers_trainer_learn_the_same_from_the_same_rows(tmp_path: Path) -> None:
     chosen = [entry for entry in MEASUREMENTS if entry.name in ("ours-4k", "ours-eager-4k", "trainer-4k", "ours-32k")]
     _write_rows(SHAPES["tiny"], chosen, tmp_path)
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for entry in chosen:
         _measure_one(entry, "tiny", tmp_path)
-        found[entry.name] = json.loads((tmp_path / f"{entry.name}.json").read_text())
-        assert "failed" not in found[entry.name]
-        assert found[entry.name]["tokens_per_second"] > 0
-    assert found["ours-4k"]["losses"] == pytest.approx(found["trainer-4k"]["losses"], abs=1e-4)
-    assert found["ours-4k"]["losses"][-1] < found["ours-4k"]["losses"][0]
-    assert found["ours-4k"]["kernels"] == {"fused_lora": 21, "attention_by_example": True, "chunked_output": False}
-    assert (found["ours-4k"]["blocks_recomputed"], len(found["ours-32k"]["losses"])) == (3, 3)
+        results[entry.name] = json.loads((tmp_path / f"{entry.name}.json").read_text())
+        assert "failed" not in results[entry.name]
+        assert results[entry.name]["tokens_per_second"] > 0
+    assert results["ours-4k"]["losses"] == pytest.approx(results["trainer-4k"]["losses"], abs=1e-4)
+    assert results["ours-4k"]["losses"][-1] < results["ours-4k"]["losses"][0]
+    assert results["ours-4k"]["kernels"] == {"fused_lora": 21, "attention_by_example": True, "chunked_output": False}
+    assert (results["ours-4k"]["blocks_recomputed"], len(results["ours-32k"]["losses"])) == (3, 3)
 
 
 @pytest.mark.slow
