@@ -236,6 +236,7 @@ def test_a_model_that_was_trained_already_does_not_rest_when_the_run_goes_on(ben
 
 
 LOCATION = """
+import sys
 import time
 from pathlib import Path
 
@@ -243,6 +244,8 @@ import dagster as dg
 
 from cortex_pipelines.orchestration import nightly
 from cortex_pipelines.versioning import materialise
+
+sys.path.insert(0, "CHECKOUT")  # the code server starts in the folder of the project
 from cortex_pipelines_tests.orchestration.test_orchestration_nightly import job
 from cortex_pipelines_tests.versioning.toy import Workbench
 
@@ -275,7 +278,7 @@ def test_terminate_in_the_ui_cancels_the_night(bench: Workbench) -> None:
     from dagster_graphql.test.utils import execute_dagster_graphql
 
     location, home = bench.root / "location.py", bench.root / ".dagster"
-    location.write_text(LOCATION)
+    location.write_text(LOCATION.replace("CHECKOUT", str(Path(__file__).parents[2])))
     home.mkdir()
     coordinator = "{module: dagster._core.run_coordinator, class: DefaultRunCoordinator}"
     (home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\nrun_coordinator: {coordinator}\n")
