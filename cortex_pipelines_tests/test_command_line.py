@@ -43,7 +43,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project, made as by the command's path without an activated environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    cortex("init", "models")
+    assert "is for demonstration" in cortex("init", "models").stderr
     monkeypatch.chdir(tmp_path / "models")
     return tmp_path / "models"
 

@@ -124,14 +124,19 @@ def add(base: str, revision: str, measure: bool) -> None:
     say("next: `cortex run --plan` shows what is trained again")
 
 
-def recommendation() -> str:
-    """One sentence for `cortex init`."""
+def ask_base() -> str | None:
+    """The base that a person chooses; None if the installed one is kept."""
     from cortex_pipelines.models.known import recommend as recommended
     from cortex_pipelines.models.machine import this_machine
 
-    row = next(recommended(this_machine()), None)
-    note = "base: the demonstration one, which completes little that is right"
-    if row is None or row["demonstration"]:
-        return f"{note}; `cortex models` lists others"
-    fits = f"{row['name']} in {row['precision']} fits this machine ({_gb(row['memory_mb'])})"
-    return f"{note}; {fits}: `cortex models add {row['name']}`"
+    machine = this_machine()
+    rows = list(recommended(machine))
+    say(f"for {machine.describe()}")
+    for number, row in enumerate(rows, 1):
+        click.echo(f"{number}. {_describe_base(row)}")
+    names = {str(number): row["name"] for number, row in enumerate(rows, 1)}
+    names |= {name: str(name) for name in names.values()}
+    kept = next((number for number, row in enumerate(rows, 1) if row["demonstration"]), "")
+    answer = click.prompt("Base: a number, a folder, a wheel or OWNER/NAME of the hub", default=str(kept)).strip()
+    chosen = names.get(answer, answer)
+    return None if any(row["demonstration"] and row["name"] == chosen for row in rows) else chosen

@@ -47,6 +47,11 @@ def say(*sentences: str) -> None:
         click.echo(sentence, err=True)
 
 
+def at_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1))
 

@@ -5,20 +5,35 @@ from pathlib import Path
 
 import click
 
-from cortex_pipelines.cli.console import EXISTING_FILE, PATH, current_project, say
+from cortex_pipelines.cli.console import EXISTING_FILE, PATH, at_terminal, current_project, say
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 
-@click.command(epilog="Example: cortex init ../models")
+@click.command(epilog="Example: cortex init ../models --base Qwen/Qwen2.5-Coder-0.5B")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def init(folder: Path) -> None:
+@click.option("--base", help="Base model, as for `cortex models add`; asked for at a terminal.")
+def init(folder: Path, base: str | None) -> None:
     """Create a project in FOLDER, outside of the repository of this package."""
-    from cortex_pipelines.cli.bases import recommendation
+    from cortex_pipelines.cli.bases import ask_base
+    from cortex_pipelines.projects.base_model import add_base, base_note, base_source
     from cortex_pipelines.projects.create import create_project
 
-    for sentence in create_project(folder.resolve()):
+    root = folder.resolve()
+    if base is not None:
+        base_source(base, root)  # a name that cannot be is refused before anything is written
+    for sentence in create_project(root):
         say(sentence)
-    say(recommendation())
+    if base is None and at_terminal():
+        base = ask_base()
+    if base is not None:
+        try:
+            for name, fact in add_base(root, base, measure=False):
+                click.echo(f"  {name:<10} {fact}")
+        except ValueError as error:
+            again = f"the project is made; in it, `cortex models add` takes a base (instead of {base})"
+            raise click.ClickException(f"{error}; {again}") from error
+    if note := base_note(root):
+        say(note)
     say("next: `cortex add NAME SOURCE`, then `cortex run --plan`")
 
 

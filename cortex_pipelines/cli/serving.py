@@ -86,6 +86,8 @@ def serve(
     for name, served in sorted(catalogue.models.items()):
         if "@" not in name:
             say(f"{name}: {answering(served)}{'; the default' if name == catalogue.default else ''}")
+    if catalogue.base_note:
+        say(catalogue.base_note)
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     say(f"page: http{'s' if tls else ''}://{host}:{port}/ (Ctrl-C ends it); editors: {_EDITORS}")
     run(gateway, host, port, services, tls, log_requests)

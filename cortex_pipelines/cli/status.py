@@ -132,6 +132,7 @@ def summary() -> None:
     from rich import box
     from rich.table import Table
 
+    from cortex_pipelines.projects.base_model import base_note
     from cortex_pipelines.projects.status import model_scores, outcome, project_data
 
     project = current_project()
@@ -162,6 +163,8 @@ def summary() -> None:
     adapters = [result for name in project.partitions if (result := outcome(project, name))]
     for result in adapters:
         _print_outcome(result)
+    if adapters and (note := base_note(project.root)):
+        click.echo(f"\nRead these answers with this in mind: {note}.")
     if adapters:
         click.echo("\nNext: `cortex serve` answers on port 8008, its page shows base and adapter side by side;")
         click.echo("`cortex releases` has every model and its champion, `cortex status` every output and its version.")

@@ -10,7 +10,7 @@ import yaml
 
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, families
-from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.models.machine import Machine, this_machine
 from cortex_pipelines.models.memory import Width
 from cortex_pipelines.models.shape import Shape, shape_of
 
@@ -144,6 +144,20 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
             "get": how_to_get(base.name),
             "offline": how_to_bring(base.name),
         }
+
+
+@cache
+def demonstration_note(name: str) -> str:
+    """What a reader of a base's answers must know, by the base's recorded name; empty for a base that is for work."""
+    name = name.removeprefix("pypi:")
+    if not any(base.demonstration and base.name == name for base in known_bases()):
+        return ""
+    best = next(recommend(this_machine()), None)
+    fits = "`cortex models` lists others"
+    if best is not None and not best["demonstration"]:
+        size = f"{best['precision']}, {best['memory_mb'] / 1000:.1f} GB"
+        fits = f"for real work type `cortex models add {best['name']}`, which fits this machine ({size})"
+    return f"the base {name} is for demonstration and completes little that is right; {fits}"
 
 
 def _widths(machine: Machine) -> tuple[Width, ...]:

@@ -9,7 +9,7 @@ from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin, weights_folder
 from cortex_pipelines.models.base_check import BaseError, BaseFiles, read_base, refusals
-from cortex_pipelines.models.known import known_bases, memory_row
+from cortex_pipelines.models.known import demonstration_note, known_bases, memory_row
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.projects.parameter_file import read_values, to_yaml
 from cortex_pipelines.projects.update_pins import pin_base
@@ -37,6 +37,11 @@ def read_pinned(pinned: PinnedModel, root: Path, *, convert: bool = False) -> Ba
     """A pinned base by its files; None for a GGUF file that is not converted yet. BaseError or WeightsError."""
     base = read_base(weights_folder(pinned.source, pinned.pin, root))
     return read_base(resolve_base(pinned, root).folder) if base is None and convert else base
+
+
+def base_note(root: Path) -> str:
+    """What a reader of the project's answers must know of its base; empty for a base that is for work."""
+    return demonstration_note(base_name(PinnedModel(load_parameters(root).models.base, {})))
 
 
 def add_base(root: Path, name: str, revision: str = "main", *, measure: bool = True) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from cortex_pipelines.answers.team import Team
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
+from cortex_pipelines.models.known import demonstration_note
 from cortex_pipelines.project_names import ENCODER, ROUTER
 from cortex_pipelines.prompts.templates import Templates, package_templates
 from cortex_pipelines.release.answering import Condition, Release, shows_context
@@ -138,6 +139,12 @@ class Catalogue:
     base: str
     router: Mapping[str, Any] | None = None
     hidden: frozenset[str] = frozenset()
+
+    @property
+    def base_note(self) -> str:
+        """What a reader of any answer must know of the base; empty for one that is for work."""
+        names = {str(served.details.get("base", {}).get("name", "")) for served in self.models.values()}
+        return "; ".join(filter(None, map(demonstration_note, sorted(names))))
 
     def visible_to(self, principal: Principal) -> "Catalogue":
         """The part that a principal may use; their only model becomes the default."""

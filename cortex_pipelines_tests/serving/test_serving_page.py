@@ -68,6 +68,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: 
 
 def test_the_overview_lists_models_with_all_their_ways(client: TestClient) -> None:
     overview = client.get("/overview").json()
+    assert overview["base_note"] is None, "it is not the demonstration base"
     rows = {row["name"]: row for row in overview["models"]}
     assert set(rows) == {"base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion"}
     assert list(rows["docs"]["ways"]) == ["base", "context", "adapter", "both"]

@@ -89,6 +89,7 @@ def page_router(gateway: Gateway, services: ProjectServices = NOTHING) -> APIRou
         return {
             "version": version("cortex-pipelines"),
             "base": catalogue.base,
+            "base_note": catalogue.base_note or None,
             "default": catalogue.default,
             "most_tokens": gateway.settings.max_tokens,
             "models": [model_row(value, gateway) for _, value in sorted(catalogue.models.items())],

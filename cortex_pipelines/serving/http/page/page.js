@@ -59,6 +59,7 @@ async function readOverview() {
   shown = text;
   overview = JSON.parse(text);
   $("about").textContent = `${overview.version} · base ${overview.base}`;
+  $("base-note").textContent = overview.base_note ?? "";
   $("tokens").max = overview.most_tokens;
   const cards = overview.models.map(modelCard);
   if (overview.router) cards.push(routerCard(overview.router));
