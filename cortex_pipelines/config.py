@@ -32,6 +32,7 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
+from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
 from cortex_pipelines.release.settings import DeploymentSettings, ReleaseSettings
@@ -135,6 +136,8 @@ class Parameters(Settings):
     """Pretrained models."""
     automation: AutomationSettings
     """When the nightly and the weekly run are."""
+    execution: ExecutionSettings
+    """Where rows are computed."""
     ingestion: IngestionSettings
     """Limits of what is read."""
     privacy: PrivacySettings
@@ -203,7 +206,7 @@ class Parameters(Settings):
         return general
 
 
-NOT_REQUESTABLE = frozenset({"models", "automation", "check", "deployment", "serving", "retraining"})
+NOT_REQUESTABLE = frozenset({"models", "automation", "execution", "check", "deployment", "serving", "retraining"})
 """Sections that assets can read through pins only, or not at all."""
 
 LAYOUT = ParameterLayout(Parameters, "cortex_pipelines/profiles")

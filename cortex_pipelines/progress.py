@@ -19,24 +19,42 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 def track(items: Sequence[T], description: str, detail: Callable[[], str] | None = None) -> Iterator[T]:
     """Iterate with a progress report; ``detail`` gives text to add at each update, such as the throughput."""
+    with reporting(description, len(items), detail) as report:
+        for item in items:
+            yield item
+            report(1)
+
+
+@contextmanager
+def reporting(
+    description: str, total: int | None, detail: Callable[[], str] | None = None
+) -> Iterator[Callable[[int], None]]:
+    """A progress report, in whose body the function is called with the number of items that were finished."""
     bar = None
     if sys.stderr.isatty():
         from rich.progress import Progress  # slow to import
 
         bar = Progress(transient=True)
-    last = time.monotonic()
+    begin = last = time.monotonic()
+    finished = 0
     with bar or nullcontext():
-        task = bar.add_task(description, total=len(items)) if bar else None
-        for number, item in enumerate(items, start=1):
-            yield item
+        task = bar.add_task(description, total=total) if bar else None
+
+        def report(items: int) -> None:
+            nonlocal last, finished
+            finished += items
             current = time.monotonic()
             if bar is None and current - last < _SECONDS_BETWEEN_LINES:
-                continue
+                return
             last, more = current, f" ({detail()})" if detail else ""
             if bar is not None and task is not None:
-                bar.update(task, completed=number, description=f"{description}{more}")
-            else:
-                _LOG.info("%s: %d of %d%s", description, number, len(items), more)
+                bar.update(task, completed=finished, description=f"{description}{more}")
+                return
+            rate = finished / (current - begin)
+            left = "" if total is None else f" of {total}, {(total - finished) / rate:.0f} s left"
+            _LOG.info("%s: %d%s%s", description, finished, left, more)
+
+        yield report
 
 
 class Steps:

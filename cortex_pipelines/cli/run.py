@@ -72,8 +72,17 @@ def _refuse(sentences: Iterable[str]) -> None:
 @click.option("--project", "partition", help="Only this project.")
 @click.option("--upstream", is_flag=True, help="Also whatever ASSETS are made from and is stale.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
+@click.option("--backend", type=click.Choice(["processes", "ray", "serial"]), help="Instead of execution.backend.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Instead of execution.workers.")
 @ending_on_interrupt()
-def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_plan: bool) -> None:
+def run(
+    assets: tuple[str, ...],
+    partition: str | None,
+    upstream: bool,
+    only_plan: bool,
+    backend: str | None,
+    workers: int | None,
+) -> None:
     """Build only the named ASSETS; without names, everything that is stale.
 
     NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
@@ -81,8 +90,11 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.location import sync_project
     from cortex_pipelines.orchestration.planning import stages_of
+    from cortex_pipelines.parallel.ordered import BACKEND, WORKERS
     from cortex_pipelines.versioning.lock_file import split_address
 
+    # processes that this one starts have the same
+    os.environ |= {name: str(value) for name, value in ((BACKEND, backend), (WORKERS, workers)) if value}
     addresses = [split_address(asset) for asset in assets]
     assets = tuple(name for name, _ in addresses)
     projects = {part for part in (partition, *(part for _, part in addresses)) if part}

@@ -8,8 +8,8 @@ included. Two things no import shows are found as well:
   package depends on everything in it;
 * data files: wherever a module says ``Path(__file__).parent / "queries"``, it reads them.
 
-What cannot change an output is left out: the spine, MLflow's bookkeeping, progress bars, and the row cache, which
-returns what was computed before.
+What cannot change an output is left out: the spine, MLflow's bookkeeping, progress bars, the row cache, which returns
+what was computed before, and the map over all cores, which returns what one core would.
 """
 
 import ast
@@ -25,7 +25,7 @@ from cortex_pipelines.versioning.packages import distributions
 
 PACKAGE = "cortex_pipelines"
 FOLDER = Path(__file__).parents[1]
-EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "settings", "atomic"})
+EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "parallel", "settings", "atomic"})
 """Modules and packages that cannot change an output. ``settings`` is the base class alone; the
 sections of ``params.yaml`` count as code where an asset reads them, and their values always."""
 

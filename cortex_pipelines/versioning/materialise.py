@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.atomic import replace_folder, scratch_folder, temporary_files
+from cortex_pipelines.parallel.ordered import executing
 from cortex_pipelines.progress import report_step
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
@@ -109,7 +110,10 @@ def materialise(
         keywords = arguments(stage, begin, out, observations)
         inputs = [path for path in begin.deps if path not in asset.code]
         # dvc repro holds the inputs already
-        with nullcontext() if by_dvc else dvc_store.reading(project.root, inputs):
+        with (
+            executing(getattr(project.effective.parameters, "execution", None)),
+            nullcontext() if by_dvc else dvc_store.reading(project.root, inputs),
+        ):
             tables = asset.compute(**keywords) or {}
         checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)
         value = _end(stage, begin, out, by_dvc)

@@ -1,0 +1,78 @@
+"""What a backend of parallel work offers: bytes to a function and its result, wherever that runs."""
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+class Backend(Protocol):
+    """Runs calls elsewhere, as many at once as there are ``workers``."""
+
+    @property
+    def workers(self) -> int: ...
+
+    def submit(self, function: bytes, batch: bytes) -> "Future[bytes]":
+        """Start ``answer(function, batch)``; the future raises WorkerDiedError where no answer came."""
+        ...
+
+    def close(self) -> None:
+        """End all workers, whatever they do."""
+        ...
+
+
+class BackendError(RuntimeError):
+    """A backend cannot be used; the message says what to do."""
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker ended, or its machine, before its answer came."""
+
+
+def answer(function: bytes, batch: bytes) -> bytes:
+    """The pickled result of a pickled function for a pickled batch, or the pickled exception it raised.
+
+    The first byte tells which: ``=`` or ``!``.
+    """
+    try:
+        return b"=" + pickle.dumps(_function(function)(pickle.loads(batch)), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # noqa: BLE001 - raised in the driver
+        return b"!" + _pickled(error)
+
+
+def result_of(answered: bytes) -> Any:
+    """The value in what ``answer`` returned; raises the exception in it."""
+    value = pickle.loads(memoryview(answered)[1:])
+    if answered[:1] == b"!":
+        raise value
+    return value
+
+
+@lru_cache(maxsize=4)
+def _function(pickled: bytes) -> Callable[[Any], Any]:
+    function: Callable[[Any], Any] = pickle.loads(pickled)
+    return function
+
+
+def _pickled(error: Exception) -> bytes:
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)  # an exception with arguments of its own may not be made again
+    except Exception:  # noqa: BLE001 - said in words instead
+        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return data
+
+
+@cache
+def code_digest() -> str:
+    """Hash of this installation's code; a worker with another one would give other rows."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*")):
+        if path.suffix in (".py", ".scm", ".txt", ".yaml", ".json") and path.is_file():
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

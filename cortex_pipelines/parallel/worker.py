@@ -1,0 +1,30 @@
+"""A worker process: reads batches from its driver, and ends when that does."""
+
+import ctypes
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def serve(handle: int, driver: int) -> None:
+    """Answer the calls that arrive at a socket until it is closed; ``driver`` is the id of the process to die with."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != driver:
+        return  # it died in the meantime
+    from cortex_pipelines.parallel.backends import answer, code_digest
+
+    with Connection(handle) as connection:
+        try:
+            connection.send_bytes(code_digest().encode())
+            function = b""
+            while True:
+                # a function is sent once, and again only when it is another one
+                function = connection.recv_bytes() or function
+                connection.send_bytes(answer(function, connection.recv_bytes()))
+        except (EOFError, ConnectionError):
+            return

@@ -1,0 +1,77 @@
+from importlib.util import find_spec
+
+import pytest
+
+from cortex_pipelines.parallel import ordered
+from cortex_pipelines.parallel.backends import BackendError
+from cortex_pipelines.parallel.ordered import BACKEND, WORKERS, KilledWorkersError, executing, ordered_map, overridden
+from cortex_pipelines.parallel.settings import ExecutionSettings
+from cortex_pipelines_tests.parallel import work
+
+TWO = ExecutionSettings(backend="processes", workers=2, memory=None)
+ITEMS = range(60)
+
+
+def mapped(function, skipped=None):
+    batches = ordered_map(function, iter(ITEMS), lambda _: 40_000, "numbers", skipped=skipped)
+    return [value for batch in batches for value in batch]
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Workers from the first batch on."""
+    monkeypatch.setattr(ordered, "_SECONDS_ALONE", -1)
+    monkeypatch.setattr(ordered, "_SECONDS_ALONE_IF_STARTED", -1)
+    yield
+    ordered.close_backends()
+
+
+def test_workers_give_the_same_in_the_same_order(at_once) -> None:
+    alone = mapped(work.squares)
+    with executing(TWO):
+        together = mapped(work.squares_and_process)
+    assert [square for square, _ in together] == alone == [item**2 for item in ITEMS]
+    assert len({process for _, process in together}) == 2
+
+
+def test_a_batch_that_ends_three_workers_is_found_and_skipped_or_named(at_once) -> None:
+    with executing(TWO):
+        assert mapped(work.deadly, lambda item, reason: [reason]) == [
+            "ended 3 workers (signal 9)" if item == work.DEADLY else item for item in ITEMS
+        ]
+        with pytest.raises(KilledWorkersError, match=f"^{work.DEADLY} ended 3 workers"):
+            mapped(work.deadly)
+        with pytest.raises(KeyError):
+            mapped(work.failing)
+
+
+def test_small_work_starts_no_worker() -> None:
+    with executing(TWO):
+        assert mapped(work.squares) == [item**2 for item in ITEMS]
+    assert not ordered._BACKENDS
+
+
+@pytest.mark.parametrize(("name", "value"), [(WORKERS, "0"), (WORKERS, "many"), (BACKEND, "hadoop")])
+def test_a_wrong_variable_is_named(name, value, monkeypatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BackendError, match=value):
+        overridden(TWO)
+
+
+def test_workers_are_as_many_as_fit_the_memory() -> None:
+    def settings(memory):
+        return TWO.model_copy(update={"workers": 4, "memory": memory})
+
+    assert ordered.fitting_workers(settings(1_000_000)) == 4
+    assert ordered.fitting_workers(settings(1)) == 0
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
+def test_no_cluster_at_an_address(monkeypatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(ordered, "_SECONDS_ALONE", -1)
+    with (
+        executing(TWO.model_copy(update={"backend": "ray"})),
+        pytest.raises(BackendError, match="no Ray cluster answers at"),
+    ):
+        mapped(work.squares)
