@@ -19,6 +19,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.data_tables import FILE, render
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.versioning.project import find_root
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -183,6 +184,9 @@ def test_reference_has_every_command_asset_and_section() -> None:
     graph = open_project(ROOT).graph
     tables = {table.name for asset in graph.assets.values() for table in asset.tables}
     assert headings["commands"] >= {f"cortex {name}" for name in main.commands}
+    assert {field.name for fields in FIELDS.values() for field in fields} <= set(
+        re.findall(r"^\| `(\w+)`", pages["requests"], re.MULTILINE)
+    )
     assert (headings["assets"], headings["parameters"]) == ({*graph.assets, "Pins"}, set(Parameters.model_fields))
     assert tables <= set(re.findall(r"^### (\w+)\.parquet$", pages["columns"], re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code: commands, parameters, assets, columns, Python.
+"""Writes the reference pages from the code: commands, parameters, assets, columns, fields of requests, Python.
 
 Nothing here is a second copy: help texts, docstrings, bounds and contracts are read from where they
 are declared, so a page cannot say something else than the program does.
@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from cortex_pipelines.projects.parameter_file import docstrings as docstrings
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("index", "commands", "parameters", "assets", "columns", "python")
+PAGES = ("index", "commands", "parameters", "assets", "columns", "requests", "python")
 
 DETERMINISM = {"exact": "the same bytes on every machine", "machine": "the same bytes on one type of processor"}
 
@@ -196,6 +196,14 @@ def columns_page() -> Iterator[str]:
         "# Columns\n\nEvery table is a Parquet file, `data/<asset>/<project>/<table>.parquet` "
         "(without the project where an asset has one output for all), sorted by its key.\n\n## "
     ) + body
+
+
+def requests_page() -> Iterator[str]:
+    """Every field of OpenAI's requests, and what the gateway does with it."""
+    from cortex_pipelines.serving.http.openai_fields import fields_as_markdown
+
+    yield "# Fields of requests\n\nWhat the words mean: [](../guides/openai-api.md).\n"
+    yield fields_as_markdown()
 
 
 def python_page() -> Iterator[str]:

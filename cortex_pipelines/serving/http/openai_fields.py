@@ -1,8 +1,7 @@
 """Every field of OpenAI's requests, and what the gateway does with it.
 
 A field that would change the answer is never ignored: it is supported, it has no effect on the answer, or it is refused
-by name unless its value is the default behaviour. The table in the documentation is generated from these rows: ``python
--m cortex_pipelines.serving.http.openai_fields``.
+by name unless its value is the default behaviour. The reference in the documentation is generated from these rows.
 """
 
 import json
@@ -83,14 +82,10 @@ def fields_as_markdown() -> str:
     )
     lines = []
     for title, fields in tables:
-        lines += [f"### {title}", "", "| field | | |", "| --- | --- | --- |"]
+        lines += [f"## {title}", "", "| field | | |", "| --- | --- | --- |"]
         for field in fields:
             values = " or ".join(f"`{json.dumps(value)}`" for value in field.neutral)
             handling = f"{field.handling} unless {values}" if values else field.handling
             lines.append(f"| `{field.name}` | {handling} | {field.note} |")
         lines.append("")
     return "\n".join(lines[:-1])
-
-
-if __name__ == "__main__":
-    print(fields_as_markdown())
