@@ -15,6 +15,7 @@ from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, FamilyError, families, family_of
 from cortex_pipelines.models.machine import Machine
 from cortex_pipelines.models.shape import Shape, shape_of
+from cortex_pipelines.tokenization.text_encoder import gap_format, gap_marks
 
 _EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "shared.weight")
 _ANOTHER = "choose another base (`cortex models` lists some)"
@@ -44,8 +45,7 @@ class BaseFiles:
     @property
     def fim(self) -> tuple[str, ...]:
         """Its marks of gaps; without them a model sees the code after a gap first."""
-        marks = self.family.fim or ()
-        return marks if self.tokens.issuperset(marks) else ()
+        return gap_marks(gap_format(self.tokens))
 
 
 def read_base(folder: Path) -> BaseFiles | None:

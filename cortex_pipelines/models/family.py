@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from cortex_pipelines.tokenization.text_encoder import GAP_FORMATS, gap_marks
+
 FOLDER = Path(__file__).parent / "families"
 
 
@@ -50,8 +52,7 @@ class Family:
         about: Models that belong to it.
         model_type: As in ``config.json``.
         targets: Names of the layers that LoRA adapts by ``all-linear``.
-        fim: Marks before a gap's prefix, before its suffix, and at the end; None if its models were trained without, or
-            in another order: they see the code after a gap first.
+        fim: Key of ``GAP_FORMATS``; None if its models were trained without marks: they see the code after a gap first.
         turn: Mark that begins a turn in its chat template.
         ends: Tokens that end an answer, beside those that the base declares.
         context: Tokens of its usual models.
@@ -65,7 +66,7 @@ class Family:
     about: str
     model_type: str
     targets: tuple[str, ...]
-    fim: tuple[str, str, str] | None
+    fim: str | None
     turn: str | None
     ends: tuple[str, ...]
     context: int
@@ -74,14 +75,23 @@ class Family:
     token: str = ""
     refusal: str = ""
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Of a gap, in the order in which its models see them."""
+        return gap_marks(GAP_FORMATS[self.fim]) if self.fim else ()
+
     def export_refusal(self, config: Mapping[str, Any]) -> str:
         """Why a base of this family cannot be written as GGUF; empty if it can."""
         if self.gguf is None:
             return f"llama.cpp does not know the family {self.name}"
-        kind, activation = rope_of(config).get("rope_type", "default"), activation_of(config)
+        rope, activation = rope_of(config), activation_of(config)
+        kind = rope["rope_type"]
         if kind not in self.gguf.rope:
             can = " and ".join(self.gguf.rope)
             return f"rotary embeddings of type {kind} cannot be written as GGUF yet (for {self.name}: {can})"
+        for key, fixed in _FIXED.items():
+            if rope.get(key, fixed) not in (None, fixed):
+                return f"llama.cpp does not read {key} of rotary embeddings ({rope[key]})"
         if activation not in self.gguf.activations:
             return f"llama.cpp does not compute {activation} in models of the family {self.name}"
         return ""
@@ -126,6 +136,19 @@ def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
     layer_rope = rope.get("full_attention", rope)
     return {**layer_rope, "rope_type": layer_rope.get("rope_type") or layer_rope.get("type") or "default"}
+
+
+_FIXED = {
+    **{"beta_fast": 32, "beta_slow": 1, "truncate": True},
+    **dict.fromkeys(("mscale", "mscale_all_dim", "short_mscale", "long_mscale")),
+}
+"""Parameters of rotary embeddings that llama.cpp does not read, and what it computes with."""
+
+
+def original_context(config: Mapping[str, Any]) -> int:
+    """Tokens that a base was trained on before its rotary embeddings were stretched."""
+    key = "original_max_position_embeddings"
+    return int(rope_of(config).get(key) or config.get(key) or config["max_position_embeddings"])
 
 
 def activation_of(config: Mapping[str, Any]) -> str:

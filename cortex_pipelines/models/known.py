@@ -71,7 +71,7 @@ def family_row(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "family": family.name,
         "targets": list(family.targets),
-        "fim": list(family.fim or ()),
+        "fim": list(family.marks),
         "turn": family.turn,
         "ends": list(family.ends),
         "export": exports if refusal else [*exports, "gguf", "ollama"],

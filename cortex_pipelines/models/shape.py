@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.models.family import Family, first
+from cortex_pipelines.models.family import Family, first, original_context, rope_of
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,14 @@ def shape_of(config: Mapping[str, Any], family: Family) -> Shape:
 
 
 def context_of(config: Mapping[str, Any], family: Family) -> int:
-    """Tokens of prompt and answer; llama.cpp limits some families to their sliding window."""
+    """Tokens of prompt and answer.
+
+    llama.cpp limits some families to their sliding window; embeddings of type longrope are other ones for longer texts,
+    chosen by torch for each text and by llama.cpp for all.
+    """
     context = int(first(config, ("max_position_embeddings", "n_positions"), family.context))
+    if rope_of(config)["rope_type"] == "longrope":
+        context = min(context, original_context(config))
     window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
     slides = family.gguf is not None and family.gguf.sliding
     return min(context, int(window)) if window and not slides else context

@@ -11,7 +11,15 @@ import polars as pl
 
 from cortex_pipelines.adapters.settings import Task
 from cortex_pipelines.datasets.dedup.minhash import smallest_connected
-from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, Segments, as_segments, encoder_of
+from cortex_pipelines.tokenization.text_encoder import (
+    PREFIX,
+    SUFFIX,
+    Segment,
+    Segments,
+    as_segments,
+    encoder_of,
+    gap_format,
+)
 
 TASKS: tuple[Task, ...] = get_args(Task)
 """Tasks that adapters learn."""
@@ -67,17 +75,14 @@ def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
 def prompt_segments(tokenizer: Any, example: Example) -> Segments:
     """The prompt as the model sees it; for a gap, with the code after it.
 
-    Where the base's tokenizer has marks for gaps, they are used (Bavarian et al. 2022, in the order prefix, suffix,
-    middle). A base without such marks can only continue code: it sees the code after the gap first and the code before
-    the gap last.
+    Where the base's tokenizer has marks for gaps, they are used in its order (Bavarian et al. 2022). A base without
+    such marks can only continue code: it sees the code after the gap first and the code before the gap last.
     """
     if example.suffix is None:
         return as_segments(example.prompt)
-    controls = encoder_of(tokenizer).controls
-    for marks in GAP_TOKENS:
-        if controls.keys() >= set(marks):
-            before, between, end = (Segment(mark, control=True) for mark in marks)
-            return (before, Segment(example.prompt), between, Segment(example.suffix), end)
+    texts = {PREFIX: Segment(example.prompt), SUFFIX: Segment(example.suffix)}
+    if form := gap_format(encoder_of(tokenizer).controls):
+        return tuple(texts.get(part) or Segment(part, control=True) for part in form)
     following = example.suffix.strip("\n")
     return as_segments(f"{following}\n\n{example.prompt}" if following else example.prompt)
 

@@ -1,10 +1,11 @@
 """Prompts of requests in the format of the training, the backend that answers, and prepared requests."""
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from cortex_pipelines.adapters.data.packing import fit_gap
@@ -18,7 +19,16 @@ from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant
 from cortex_pipelines.serving.code_end import CodeEnd, code_end
 from cortex_pipelines.serving.engines.engine import Job, LoadedAdapter, Prompt, Sampling, TextDelta
 from cortex_pipelines.tokenization.rendering import chat_segments, render
-from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segments, as_segments, as_text, token_ids
+from cortex_pipelines.tokenization.text_encoder import (
+    GAP_FORMATS,
+    PREFIX,
+    SUFFIX,
+    Segments,
+    as_segments,
+    as_text,
+    gap_marks,
+    token_ids,
+)
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,11 @@ A prompt that is too long loses its beginning: first the least similar examples,
 
 
 def completion(text: str) -> PromptBuilder:
-    """A text to continue, at the cursor if it is code, or a gap if it contains the gap tokens of some base model."""
-    for before, between, end in GAP_TOKENS:
-        head, _, after_prefix = text.partition(before)
-        is_marked_once = all(text.count(mark) == 1 for mark in (before, between, end))  # otherwise they are code
-        if is_marked_once and between in after_prefix and after_prefix.endswith(end):
-            prefix, _, suffix = after_prefix.removesuffix(end).partition(between)
-            return infill(head + prefix, suffix)
+    """A text to continue, at the cursor if it is code, or a gap if it contains the gap marks of some base model."""
+    for form in GAP_FORMATS.values():
+        is_marked_once = all(text.count(mark) == 1 for mark in gap_marks(form))  # otherwise they are code
+        if is_marked_once and (gap := _gap_pattern(form).fullmatch(text)):
+            return infill(gap["head"] + gap["prefix"], gap["suffix"])
     ending = code_end(text)
     build = _continuation(as_segments(text))
     if ending is None:
@@ -88,6 +96,13 @@ def completion(text: str) -> PromptBuilder:
         return replace(rendered, segments=as_segments(remaining_text), cut=cut, at_cursor=True, ending=ending)
 
     return build_at_cursor
+
+
+@cache
+def _gap_pattern(form: tuple[str, ...]) -> re.Pattern[str]:
+    code = {PREFIX: "(?P<prefix>.*)", SUFFIX: "(?P<suffix>.*)"}
+    head = "" if form[-1] in code else ".*"  # without a mark at the end, text that only mentions marks looks the same
+    return re.compile(f"(?P<head>{head})" + "".join(code.get(part) or re.escape(part) for part in form), re.DOTALL)
 
 
 def _continuation(segments: Segments) -> PromptBuilder:

@@ -39,11 +39,32 @@ def as_text(segments: Segments) -> str:
     return "".join(segment.text for segment in segments)
 
 
-GAP_TOKENS = (
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
-    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek
-)  # for each family of base models, the marks before a gap's prefix, its suffix, and the end
+PREFIX, SUFFIX = "{prefix}", "{suffix}"
+GAP_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "starcoder": ("<fim_prefix>", PREFIX, "<fim_suffix>", SUFFIX, "<fim_middle>"),
+    "qwen": ("<|fim_prefix|>", PREFIX, "<|fim_suffix|>", SUFFIX, "<|fim_middle|>"),
+    "deepseek": (
+        *("<\uff5cfim\u2581begin\uff5c>", PREFIX, "<\uff5cfim\u2581hole\uff5c>", SUFFIX),
+        "<\uff5cfim\u2581end\uff5c>",
+    ),
+    "codellama": ("\u2581<PRE>", PREFIX, "\u2581<SUF>", SUFFIX, "\u2581<MID>"),
+    "codestral": ("[SUFFIX]", SUFFIX, "[PREFIX]", PREFIX),
+}
+"""How base models were trained to see a gap: marks, and the code before and after it in their order."""
+
+
+def gap_marks(form: Iterable[str]) -> tuple[str, ...]:
+    return tuple(part for part in form if part not in (PREFIX, SUFFIX))
+
+
+_GAP_MARKS = frozenset(mark for form in GAP_FORMATS.values() for mark in gap_marks(form))
+
+
+def gap_format(tokens: Iterable[str]) -> tuple[str, ...]:
+    """The format whose marks are all among a tokenizer's tokens; empty without one."""
+    known = frozenset(tokens)
+    return next((form for form in GAP_FORMATS.values() if known.issuperset(gap_marks(form))), ())
+
 
 _SECRET = secrets.token_hex(16)
 _CONTROL_SHAPE = re.compile(r"<[|\uff5c].*[|\uff5c]>|<(start|end)_of_\w+>|<unused\d+>")
@@ -199,7 +220,7 @@ def _is_control(token: Any, template: str) -> bool:
         token.special
         or token.lstrip
         or token.rstrip
-        or any(content in marks for marks in GAP_TOKENS)
+        or content in _GAP_MARKS
         or _CONTROL_SHAPE.fullmatch(content)
         or any(json.dumps(mark, ensure_ascii=False)[1:-1] in template for mark in _pair(content))
     )

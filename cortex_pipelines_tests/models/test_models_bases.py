@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
-from cortex_pipelines.cli import project
+from cortex_pipelines.cli.bases import ask_base
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.base_check import BaseError, read_base, refusals
 from cortex_pipelines.models.family import families, family_of
 from cortex_pipelines.models.known import KnownBase, known_bases, recommend
-from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.models.machine import Machine, this_machine
 from cortex_pipelines.models.shape import shape_of
 from cortex_pipelines.projects.base_model import base_source
 from cortex_pipelines.release.answering import Release
@@ -114,9 +114,24 @@ def test_the_command_says_what_each_family_can_do() -> None:
     assert (first["name"], first["precision"]) == ("Qwen/Qwen2.5-Coder-7B", "nf4")
 
 
+@pytest.mark.parametrize(
+    ("rope", "refusal"),
+    [
+        ({"rope_type": "yarn", "factor": 4.0, "beta_fast": 32.0, "truncate": True}, ""),
+        ({"rope_type": "yarn", "factor": 4.0, "beta_fast": 16.0}, "llama.cpp does not read beta_fast"),
+        ({"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}, "llama.cpp does not read mscale"),
+        ({"type": "longrope"}, "rotary embeddings of type longrope cannot be written as GGUF yet"),
+    ],
+)
+def test_rotary_embeddings_that_llama_cpp_lacks_are_refused(rope: dict[str, Any], refusal: str) -> None:
+    said = families()["qwen2"].export_refusal({"rope_scaling": rope})
+    assert said.startswith(refusal)
+    assert bool(said) == bool(refusal)
+
+
 def test_a_token_tells_families_of_one_type_apart() -> None:
-    mark = families()["deepseek"].token
-    assert [family_of({"model_type": "llama"}, tokens).name for tokens in ((), {mark})] == ["llama", "deepseek"]
+    for kind, names in {"llama": ("llama", "deepseek", "codellama"), "mistral": ("mistral", "codestral")}.items():
+        assert [family_of({"model_type": kind}, {families()[name].token}).name for name in names] == list(names)
 
 
 def edit(file: str, **changes: Any) -> Callable[[Path], None]:
@@ -188,7 +203,7 @@ def test_every_family_is_told_by_its_files(tmp_path: Path) -> None:
     for name in BASES.keys() - {"t5"}:
         base = read_base(write_base(tmp_path / name, name))
         assert base is not None
-        assert (base.family.name, base.fim) == (name, families()[name].fim or ())
+        assert (base.family.name, base.fim) == (name, families()[name].marks)
 
 
 def test_a_base_is_called_by_folder_wheel_or_the_hub_s_name(tmp_path: Path) -> None:
@@ -214,11 +229,11 @@ def test_a_new_project_has_the_base_that_was_chosen(tmp_path: Path, monkeypatch:
     refused = cortex("init", tmp_path / "other", "--base", "nonsense", status=1).stderr
     assert "nonsense is neither a folder nor a wheel" in refused
     assert not (tmp_path / "other").exists()
-    monkeypatch.setattr(project, "at_terminal", lambda: True)
-    cortex("init", tmp_path / "asked", typed=f"{weights}\n")
-    for name in ("named", "asked"):
-        assert load_parameters(tmp_path / name).models.base.directory == str(weights)
-    assert "is for demonstration" in cortex("init", tmp_path / "kept", typed="\n").stderr
+    assert load_parameters(tmp_path / "named").models.base.directory == str(weights)
+    (first, *_) = recommend(this_machine())
+    for typed, base in ((first["name"], first["name"]), ("1", first["name"]), (str(weights), str(weights)), ("", None)):
+        monkeypatch.setattr("click.termui.visible_prompt_func", lambda _, typed=typed: typed)
+        assert ask_base() == (None if first["demonstration"] and base == first["name"] else base)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def answers(name: str, base: BaseModel, folder: Path, cache: Path, family: str) 
         adapter = engine.load(AdapterFiles("a.dir", lambda: folder, "demo"))
         gap = infill("def f(x):\n", "\n    return y\n")(PromptTarget(engine.tokenizer, 200)).segments
         marks = tuple(each.text for each in gap if each.control)
-        assert marks == (families()[family].fim or ())
+        assert marks == families()[family].marks
         prompts: list[Any] = ["def get_value_1(self):\n", gap]
         jobs = [
             Job(selected_adapter, engine.prompt(prompt), Sampling(12))

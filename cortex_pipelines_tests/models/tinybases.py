@@ -20,6 +20,11 @@ LLAMA3_ROPE = {
     **{"original_max_position_embeddings": 64, "rope_theta": 10000.0},
 }
 LINEAR_ROPE = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+YARN_ROPE = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}
+LONG_ROPE = {
+    **{"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 256},
+    **{"short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5, 3.1, 3.8], "long_factor": [8.0] * 8},
+}
 GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, "rotary_dim": 8}
 T5 = {"d_model": 64, "d_ff": 96, "num_layers": 2, "num_heads": 4, "d_kv": 16}
 GRANITE = {"attention_multiplier": 0.2, "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 2.0}
@@ -28,13 +33,18 @@ GEMMA = {"num_hidden_layers": 6, "sliding_window": 32, "query_pre_attn_scalar": 
 BASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "llama": ("llama", tokenizers.llama3, {**SIZES, "rope_parameters": LLAMA3_ROPE}),
     "deepseek": ("llama", tokenizers.deepseek, {**SIZES, "rope_parameters": LINEAR_ROPE}),
-    "qwen2": ("qwen2", tokenizers.qwen, SIZES),
+    "qwen2": ("qwen2", tokenizers.qwen, {**SIZES, "rope_parameters": YARN_ROPE}),
     "qwen3": ("qwen3", tokenizers.qwen, {**SIZES, "tie_word_embeddings": True}),
     "starcoder2": ("starcoder2", tokenizers.starcoder, SIZES),
     "gemma3": ("gemma3_text", tokenizers.gemma, {**SIZES, **GEMMA}),
     "granite": ("granite", tokenizers.starcoder, {**SIZES, **GRANITE}),
+    "codellama": ("llama", tokenizers.codellama, SIZES),
+    "codestral": ("mistral", tokenizers.codestral, {**SIZES, "rope_parameters": YARN_ROPE}),
     "mistral": ("mistral", tokenizers.llama2, SIZES),
-    "phi3": ("phi3", tokenizers.phi, {**SIZES, "original_max_position_embeddings": 512}),
+    "phi3": (
+        *("phi3", tokenizers.phi),
+        {**SIZES, "rope_parameters": LONG_ROPE, "original_max_position_embeddings": 256},
+    ),
     "gpt_neox": ("gpt_neox", tokenizers.neox, {**SIZES, "num_key_value_heads": 4}),
     "codegen": ("codegen", tokenizers.neox, GPT2),
     "t5": ("t5", tokenizers.t5, T5),

@@ -33,7 +33,7 @@ from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.access import Principal, acting_as
 from cortex_pipelines.serving.task_answers import suggest
 from cortex_pipelines.signing.manifest import UntrustedModelError
-from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, as_text
+from cortex_pipelines.tokenization.text_encoder import GAP_FORMATS, PREFIX, SUFFIX, Segment, as_text
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
@@ -90,9 +90,11 @@ def test_a_gap_is_asked_for_as_in_training_however_it_is_marked(gateway: Gateway
     target = PromptTarget(tokenizer, 1000)
     form = infill("def f():\n    x = ", "\n    return x\n")
     assert form(target).text == f"{as_text(trained)}    x = "
-    for before, between, end in GAP_TOKENS:  # the marks of other bases mean the same
-        assert completion(f"{before}def f():\n    x = {between}\n    return x\n{end}")(target) == form(target)
-    assert completion("x < y")(target).text == "x < y"
+    code = {PREFIX: "def f():\n    x = ", SUFFIX: "\n    return x\n"}
+    for marked in GAP_FORMATS.values():  # the marks of other bases mean the same
+        assert completion("".join(code.get(part, part) for part in marked))(target) == form(target)
+    for text in ("x < y", "usage: [SUFFIX] [PREFIX] "):
+        assert completion(text)(target).text == text
 
 
 def test_no_message_can_write_a_turn_of_another_role() -> None:

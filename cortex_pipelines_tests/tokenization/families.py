@@ -105,11 +105,20 @@ def _sentencepiece_bpe(controls: Sequence[str], prefix: bool) -> Tokenizer:
     return tokenizer
 
 
-def llama2() -> Any:
+def llama2(*marks: str) -> Any:
     """As sentencepiece's BPE: a space before every text, bytes for unknown letters."""
-    controls = ("<unk>", "<s>", "</s>")
+    controls = ("<unk>", "<s>", "</s>", *marks)
     tokenizer = _sentencepiece_bpe(controls, prefix=True)
     return _wrapped(tokenizer, _special(*controls), unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+def codellama() -> Any:
+    return llama2("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>", "\u2581<EOT>")
+
+
+def codestral() -> Any:
+    """Marks of which the code after a gap has the first."""
+    return llama2("[INST]", "[/INST]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]")
 
 
 def gemma() -> Any:

@@ -1,6 +1,6 @@
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.serving.requests import PromptTarget, chat, completion, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.text_encoder import (
-    GAP_TOKENS,
     Segment,
     TextEncoder,
     as_text,
     continuation_ids,
     encoder_of,
+    gap_format,
+    gap_marks,
     text_for_servers,
     token_ids,
 )
 from cortex_pipelines_tests.parameters import load_cases
-from cortex_pipelines_tests.tokenization.families import FAMILIES, bert, gemma, qwen
+from cortex_pipelines_tests.tokenization.families import FAMILIES, bert, codellama, codestral, gemma, qwen, starcoder
 
 CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[2]
@@ -91,11 +92,11 @@ def test_an_example_ends_once(tokenizer: Any) -> None:
     assert [index for index, token in enumerate(row.ids) if token == tokenizer.eos_token_id] == [len(row.ids) - 1]
 
 
-@pytest.mark.parametrize("name", ["starcoder", "qwen"])
-def test_code_around_a_gap_cannot_end_it(name: str) -> None:
-    tokenizer = FAMILIES[name]()
+@pytest.mark.parametrize("make", [starcoder, qwen, codellama, codestral])
+def test_code_around_a_gap_cannot_end_it(make: Callable[[], Any]) -> None:
+    tokenizer = make()
     controls = encoder_of(tokenizer).controls
-    marks = next(marks for marks in GAP_TOKENS if marks[0] in controls)
+    marks = gap_marks(gap_format(controls))
     code = "".join(marks)
     (row,) = tokenise(tokenizer, [Example("1", "completion", "a", "", "", code, f"{code}x", "1", suffix=code)], 1000)
     numbers = [controls[mark] for mark in marks]

@@ -1,6 +1,7 @@
 """Adapters and base models as GGUF, for llama.cpp and programs based on it."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from cortex_pipelines.adapters.data.packing import token_texts
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
-from cortex_pipelines.models.family import FamilyError, GgufMap, family_of, rope_of
+from cortex_pipelines.models.family import FamilyError, GgufMap, family_of, original_context, rope_of
 from cortex_pipelines.models.shape import Shape, shape_of
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
 from cortex_pipelines.release.loading import A, B, Lora, read_lora
@@ -228,6 +229,18 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
     if rope["rope_type"] == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(rope["factor"]))
+    elif rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(float(rope["factor"]))
+        writer.add_rope_scaling_orig_ctx_len(original_context(config))
+    elif rope["rope_type"] == "longrope":
+        original = original_context(config)
+        factor = float(rope.get("factor") or config["max_position_embeddings"] / original)
+        attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+        writer.add_rope_scaling_attn_factors(float(rope.get("attention_factor") or attention))
+        writer.add_rope_scaling_orig_ctx_len(original)
+        for name in ("long", "short"):  # the factors of longer texts are never used: the context ends before
+            writer.add_tensor(f"rope_factors_{name}.weight", np.array(rope["short_factor"], np.float32))
     elif rope["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", _llama3_factors(rope, shape))
 
