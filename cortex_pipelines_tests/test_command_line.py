@@ -85,7 +85,7 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         r"licence +Apache-2.0",
         r"trains on +.*1 file \(python\)",
         r"units +some ",
-        r"takes +some .* for the data sets, .* to train on \d+ tokens",
+        r"takes +some .* for the data sets, .* to train \(some \d+ tokens",
         r"disk +some 0\.6 GB",
     ):
         assert re.search(words, described), (words, described)

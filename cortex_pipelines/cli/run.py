@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import current_project, open_workspace, say
+from cortex_pipelines.cli.console import current_project, open_workspace, print_json, say
 from cortex_pipelines.cli.groups import suggestion
 from cortex_pipelines.interrupts import ending_on_interrupt
 from cortex_pipelines.versioning.root import ProjectError
@@ -74,6 +74,7 @@ def _refuse(sentences: Iterable[str]) -> None:
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
 @click.option("--backend", type=click.Choice(["processes", "ray", "serial"]), help="Instead of execution.backend.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Instead of execution.workers.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON: seconds, MB of memory and of disk.")
 @ending_on_interrupt()
 def run(
     assets: tuple[str, ...],
@@ -82,6 +83,7 @@ def run(
     only_plan: bool,
     backend: str | None,
     workers: int | None,
+    as_json: bool,
 ) -> None:
     """Build only the named ASSETS; without names, everything that is stale.
 
@@ -93,6 +95,8 @@ def run(
     from cortex_pipelines.parallel.ordered import BACKEND, WORKERS
     from cortex_pipelines.versioning.lock_file import split_address
 
+    if as_json and not only_plan:
+        raise click.UsageError("--json is for --plan: a run reports in words")
     # processes that this one starts have the same
     os.environ |= {name: str(value) for name, value in ((BACKEND, backend), (WORKERS, workers)) if value}
     addresses = [split_address(asset) for asset in assets]
@@ -105,7 +109,7 @@ def run(
         workspace = current_project()
         _check_names(workspace, assets, partition)
         planned = workspace.graph.upstream(assets) if upstream else assets
-        _show_plan(workspace, planned, partition, _buildable_assets(workspace))
+        _show_plan(workspace, planned, partition, _buildable_assets(workspace), as_json)
         return
     project, definitions, instance = open_workspace()
     _check_names(project, assets, partition)
@@ -192,26 +196,56 @@ def _buildable_assets(project: "Project") -> set[str]:
     return all_assets - project.graph.downstream(["routing_dataset"])
 
 
-def _show_plan(project: "Project", assets: Collection[str], partition: str | None, among: set[str]) -> None:
-    """Show stale assets, their estimated durations, and data excluded by limits."""
+def _show_plan(
+    project: "Project", assets: Collection[str], partition: str | None, among: set[str], as_json: bool
+) -> None:
+    """Show stale assets, what each takes, and data excluded by limits."""
     from cortex_pipelines.orchestration.planning import base_refusals, data_left_out, duration, plan_stages
+    from cortex_pipelines.orchestration.stage_costs import Estimate, total
     from cortex_pipelines.versioning.lock_file import split_address
 
     selected = set(assets) or among
     steps = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in selected]
+    seconds = total(step.cost.seconds for step in steps if step.cost.seconds)
+    # one stage at a time: the most that any takes
+    memory = max((step.cost.memory for step in steps if step.cost.memory), key=lambda m: m.high, default=None)
+    disk = total(step.cost.disk for step in steps if step.cost.disk)
+    left_out = list(data_left_out(project, partition))
+    if as_json:
+        print_json(
+            {
+                "stages": [{"stage": step.address, "rows": step.rows, **step.cost.as_json()} for step in steps],
+                "seconds": seconds.as_json(),
+                "memory_mb": memory.as_json() if memory else None,
+                "disk_mb": disk.as_json(),
+                "left_out": left_out,
+            }
+        )
+        return
+
+    def span(estimate: Estimate) -> str:
+        return f"{duration(estimate.low)} to {duration(estimate.high)}"
+
     for step in steps:
-        reads = "" if step.rows is None else f", reads {step.rows:,} rows"
-        time = "?" if step.seconds is None else duration(step.seconds)
-        click.echo(f"{step.address:<44} {time:>9}  ({step.basis}{reads})")
-    durations = [step.seconds for step in steps if step.seconds is not None]
-    unknown = len(steps) - len(durations)
+        cost = step.cost
+        words = [
+            f"{span(cost.seconds)}, by {cost.basis}" if cost.seconds else cost.basis,
+            f"{cost.memory.expected:,.0f} MB of memory" if cost.memory else "",
+            f"{cost.disk.expected:,.1f} MB on disk" if cost.disk else "",
+            "" if step.rows is None else f"reads {step.rows:,} rows",
+        ]
+        time = duration(cost.seconds.expected) if cost.seconds else "?"
+        click.echo(f"{step.address:<44} {time:>9}  ({'; '.join(filter(None, words))})")
+    unknown = sum(step.cost.seconds is None for step in steps)
     click.echo(
-        f"{len(steps)} to run, {duration(sum(durations))}"
+        f"{len(steps)} to run, {duration(seconds.expected)} ({span(seconds)})"
         + (f" and {unknown} without a known duration" if unknown else "")
+        + (f", {memory.expected:,.0f} MB of memory" if memory else "")
+        + f", {disk.expected:,.0f} MB on disk"
         if steps
         else "nothing is stale"
     )
-    click.echo("".join(f"{sentence}\n" for sentence in data_left_out(project, partition)), nl=False)
+    click.echo("".join(f"{sentence}\n" for sentence in left_out), nl=False)
     _refuse(base_refusals(project, [step.address for step in steps], missing=True))
 
 

@@ -1,24 +1,28 @@
 """Plans of runs: stages, their durations, data excluded by limits, and whether a model is retrained."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError
 from cortex_pipelines.models.base_check import BaseError, refusals
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
+from cortex_pipelines.orchestration.stage_costs import Cost, Past, ProjectSize, around, total
+from cortex_pipelines.projects.added import project_size
 from cortex_pipelines.projects.base_model import read_pinned
 from cortex_pipelines.projects.certificate import deletion_requested_since
 from cortex_pipelines.projects.status import count_rows
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import ReleasedModel, champion
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines.tracking.recorded_versions import last_ends, last_seconds
+from cortex_pipelines.tracking.recorded_versions import last_ends, last_runs
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
@@ -32,18 +36,22 @@ TEXTS_PER_SECOND = 4  # texts of an evaluation that the default base scores in f
 _TEXTS_PER_CHOICE = 26
 """Three kinds of questions with about three answers each, under base and adapter, some again with
 similar code: 7,000 texts if `evaluation.choices` is 266."""
+_MODEL_RANGE = (0.4, 1.3)  # of these rates; the limits they are multiplied with are often not reached
 _CONTROL = "general_code"
 _CHARACTERS_PER_TOKEN = 3.4  # of prompts and completions under the default base's tokenizer
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage that will run."""
+    """A stage that will run; ``rows``: of its inputs, None if there are none yet."""
 
     address: str
     rows: int | None
-    seconds: float | None
-    basis: str
+    cost: Cost
+
+    @property
+    def seconds(self) -> float | None:
+        return self.cost.seconds.expected if self.cost.seconds else None
 
 
 def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]:
@@ -68,7 +76,7 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
 def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]:
     """The stages that `cortex run` would run, in order, with all dependents of stale ones."""
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
-    durations, steps = last_seconds(project.root), []
+    past, steps = _past(project), []
     selected = stages_of(project, only)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
@@ -78,45 +86,59 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
             inputs = project.inputs_of(asset.name, partition)
             if (asset.name, partition) in stale or not to_make.isdisjoint(inputs):
                 to_make.add((asset.name, partition))
-                seconds, basis = _estimate_seconds(project, asset.name, partition, durations)
+                cost = _cost(project, past, asset.name, partition)
                 counts = [count_rows(project, *key) for key in inputs if project.output(*key).is_dir()]
                 rows = sum(counts) if counts else None
-                steps.append(PlannedStage(project.address(asset, partition), rows, seconds, basis))
+                steps.append(PlannedStage(project.address(asset, partition), rows, cost))
     return steps
 
 
-def _estimate_seconds(
-    project: Project, name: str, partition: str | None, durations: Mapping[tuple[str, str], float]
-) -> tuple[float | None, str]:
-    if (name, partition or "") in durations:
-        return durations[name, partition or ""], "its last run here"
-    other_partitions = {part: seconds for (asset, part), seconds in durations.items() if asset == name}
-    if other_partitions:
-        slowest = max(other_partitions, key=lambda part: other_partitions[part])
-        return other_partitions[slowest], f"the last run for {slowest}"
+def _past(project: Project) -> Past:
+    @cache
+    def size_of(partition: str | None) -> ProjectSize | None:
+        if partition is None:
+            return ProjectSize(0, 0, 0)  # what all projects share does not depend on the size of one
+        pairs: Any = project.effective.section("pairs", partition)
+        try:
+            size, commits = project_size(project.root, partition)
+        except SourceError:
+            return None
+        return ProjectSize(size, commits, commits if pairs.max_commits is None else min(commits, pairs.max_commits))
+
+    return Past(last_runs(project.root), size_of)
+
+
+def _cost(project: Project, past: Past, name: str, partition: str | None) -> Cost:
+    cost = past.cost(name, partition)
+    if cost.seconds or name not in ("code_adapter", "code_adapter_evaluation"):
+        return cost
     if name == "code_adapter":
-        evaluation_settings: Any = project.effective.section("adapters", partition)
-        tokens, basis = _training_tokens(project, partition, evaluation_settings)
+        settings: Any = project.effective.section("adapters", partition)
+        size = past.size_of(partition)
+        tokens, basis = _training_tokens(project, partition, settings, size.code if size else None)
         if tokens is None:
-            return None, basis
-        return tokens / TRAINING_TOKENS_PER_SECOND, f"{basis} at {TRAINING_TOKENS_PER_SECOND}/s"
-    if name == "code_adapter_evaluation":
+            return replace(cost, basis=basis)
+        seconds, basis = tokens / TRAINING_TOKENS_PER_SECOND, f"{basis} at {TRAINING_TOKENS_PER_SECOND}/s"
+    else:
         evaluation: Any = project.effective.section("evaluation", partition)
         texts = evaluation.choices * _TEXTS_PER_CHOICE
-        return texts / TEXTS_PER_SECOND, f"at most {texts:,} texts at {TEXTS_PER_SECOND}/s"
-    return None, "no run here yet"
+        seconds, basis = texts / TEXTS_PER_SECOND, f"at most {texts:,} texts at {TEXTS_PER_SECOND}/s"
+    return replace(cost, seconds=around(seconds, _MODEL_RANGE), basis=basis)
 
 
-def _training_tokens(project: Project, partition: str | None, settings: Any) -> tuple[int | None, str]:
+def _training_tokens(
+    project: Project, partition: str | None, settings: Any, size: float | None
+) -> tuple[int | None, str]:
+    """Tokens of a training by its data sets, or else by the bytes of code, and words for them."""
     texts = [
         pl.scan_parquet(path).select((pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum())
         for kind, task in DATASETS.items()
         if task in settings.task_shares
         and (path := project.output(f"{kind}_dataset", partition) / "train.parquet").is_file()
     ]
-    if not texts:
+    if not texts and size is None:
         return None, "a million tokens take some 75 min; the data sets are not there yet"
-    characters = sum(int(text.collect().item()) for text in texts)
+    characters = sum(int(text.collect().item()) for text in texts) or size or 0
     available = settings.epochs * round(characters / _CHARACTERS_PER_TOKEN)
     if available < settings.max_tokens:
         return available, f"some {available:,} tokens"
@@ -211,24 +233,27 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
             )
 
 
-_SECONDS, _UNITS, _DISK = 20, 2_000, 20e6
-"""Of a megabyte of source: seconds of all its data sets, units of code, bytes of outputs and caches. Measured on the
-three projects of this repository on two cores: 8 to 20 s, 1,600 to 3,500 units, 15 to 18 MB."""
+_UNITS = 2_000  # of a megabyte of source: 1,600 to 3,500 in the three projects of this repository
 _WEIGHTS = 0.6e9  # bytes of the default base, unpacked once
 
 
 def estimate_new(project: Project, name: str, size: int) -> dict[str, str]:
     """What a new project with ``size`` bytes of code will hold and take, in words by label."""
-    adapters: Any = project.effective.section("adapters", name)
-    evaluation: Any = project.effective.section("evaluation", name)
-    megabytes = size / 1e6
-    tokens = min(adapters.max_tokens, round(adapters.epochs * size / _CHARACTERS_PER_TOKEN))
-    training, texts = tokens / TRAINING_TOKENS_PER_SECOND, evaluation.choices * _TEXTS_PER_CHOICE
+    past, evaluation = _past(project), "code_adapter_evaluation"
+    costs = {asset.name: _cost(project, past, asset.name, name) for asset in project.graph.order if asset.partitioned}
+    data = [cost for asset, cost in costs.items() if asset not in project.graph.downstream(["code_adapter"])]
+    seconds = total(cost.seconds for cost in data if cost.seconds)
+    disk = sum(cost.disk.expected for cost in data if cost.disk)
+    training, judging = costs["code_adapter"], costs[evaluation]
     return {
-        "units": f"some {round(megabytes * _UNITS, -1):,.0f} functions, classes and methods",
-        "takes": f"some {duration(max(10, megabytes * _SECONDS))} for the data sets, {duration(training)} to train on "
-        f"{tokens:,} tokens and at most {duration(texts / TEXTS_PER_SECOND)} to evaluate, on two cores",
-        "disk": f"some {megabytes * _DISK / 1e9 + _WEIGHTS / 1e9:.1f} GB with the base model",
+        "units": f"some {round(size / 1e6 * _UNITS, -1):,.0f} functions, classes and methods",
+        "takes": f"some {duration(max(10, seconds.expected))} for the data sets, "
+        + " and ".join(
+            f"{duration(cost.seconds.expected)} to {verb} ({cost.basis})"
+            for verb, cost in (("train", training), ("evaluate", judging))
+            if cost.seconds
+        ),
+        "disk": f"some {disk / 1e3 + _WEIGHTS / 1e9:.1f} GB with the base model",
     }
 
 
@@ -265,12 +290,10 @@ def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
     part = model.partition if monitor.partitioned else None
     metrics: dict[str, Any] = read_json(project.output(monitor.name, part) / "metrics.json")
     training_end = last_ends(project.root).get((model.asset, model.partition or ""))
-    durations = last_seconds(project.root)
-    durations_of_assets = [
-        _estimate_seconds(project, name, model.partition, durations)[0]
-        for name in sorted(project.graph.downstream([model.asset]))
-    ]
-    seconds = sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
+    past = _past(project)
+    dependents = sorted(project.graph.downstream([model.asset]))
+    durations = [cost.seconds for name in dependents if (cost := _cost(project, past, name, model.partition)).seconds]
+    seconds = total(filter(None, durations)).expected if durations else None
     errors, at_least = metrics.get("errors_since"), metrics.get("errors_since_low")
     stage = locked_stages(project.root).get(model.address, {})
     current = snapshot.take(Stage(project, project.graph.assets[model.asset], model.partition))

@@ -1,7 +1,7 @@
 """What a source brings, in words, as `cortex add` says it: read from the listing of its files at the pin."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,18 +66,14 @@ def add_control(root: Path, project: str, language: str | None) -> str | None:
 
 def describe_project(root: Path, name: str) -> AddedProject:
     """What a project's sources bring: files, languages, licence, history, and what will be trained on."""
-    params = load_parameters(root)
-    settings: Any = params.projects[name]
-    pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []
+    settings: Any = load_parameters(root).projects[name]
     files: list[FileRef] = []
     licences = dict.fromkeys(filter(None, [settings.licence]))
     commits = 0
-    for source, pin in matching_pins(ProjectSource(settings, tuple(pins)), name):
-        opened = open_source(source, pin, settings.ingestion or params.ingestion, root)
-        source_files = [entry for entry in opened.entries() if isinstance(entry, FileRef)]
+    for opened, source_files, source_commits in _listed(root, name):
         files += source_files
         licences |= dict.fromkeys(_licences(opened, source_files))
-        commits += int(pin.get("commits", 0))
+        commits += source_commits
     languages = Counter(language_of(file.path, "") for file in files)
     parsed = {language: count for language, count in languages.items() if language and language in PARSED}
     words = {
@@ -88,8 +84,27 @@ def describe_project(root: Path, name: str) -> AddedProject:
         "history": f"{commits:,} commits" if commits else "none: reviews and refactorings are not learnt from it",
         "trains on": _training_words(parsed, commits),
     }
-    size = sum(file.size for file in files if language_of(file.path, "") in PARSED)
-    return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), size)
+    return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), sum(map(_code_bytes, files)))
+
+
+def project_size(root: Path, name: str) -> tuple[int, int]:
+    """Bytes of code in a project's sources at their pins, and commits of its history; raises SourceError."""
+    listed = [(sum(map(_code_bytes, files)), commits) for _, files, commits in _listed(root, name)]
+    return sum(size for size, _ in listed), sum(commits for _, commits in listed)
+
+
+def _listed(root: Path, name: str) -> Iterator[tuple[OpenSource, list[FileRef], int]]:
+    params = load_parameters(root)
+    settings: Any = params.projects[name]
+    pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []
+    for source, pin in matching_pins(ProjectSource(settings, tuple(pins)), name):
+        opened = open_source(source, pin, settings.ingestion or params.ingestion, root)
+        files = [entry for entry in opened.entries() if isinstance(entry, FileRef)]
+        yield opened, files, int(pin.get("commits", 0))
+
+
+def _code_bytes(file: FileRef) -> int:
+    return file.size if language_of(file.path, "") in PARSED else 0
 
 
 def _source_words(declaration: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,26 +81,44 @@ def _versions_from_client(root: Path) -> dict[Key, tuple[str, str | None]]:
 
 
 _SECONDS = """
-SELECT asset.value, partition.value, (runs.end_time - runs.start_time) / 1000.0, runs.end_time
+SELECT asset.value, partition.value, (runs.end_time - runs.start_time) / 1000.0, runs.end_time, memory.value
 FROM runs
 JOIN tags AS asset ON asset.run_uuid = runs.run_uuid AND asset.key = 'asset_key'
 JOIN tags AS partition ON partition.run_uuid = runs.run_uuid AND partition.key = 'partition'
+LEFT JOIN latest_metrics AS memory ON memory.run_uuid = runs.run_uuid AND memory.key = 'observed/memory_mb'
 WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED' AND runs.end_time IS NOT NULL
 ORDER BY runs.start_time, runs.run_uuid
 """
-_SHORTEST = 0.5  # shorter runs were recorded afterwards, for what `dvc repro` made
+_SHORTEST = 0.5  # shorter runs without observations were recorded afterwards, for what `dvc repro` made
+
+
+@dataclass(frozen=True)
+class Run:
+    """``memory``: peak in MB, None if it was not observed."""
+
+    seconds: float
+    memory: float | None
+
+
+def last_runs(root: Path) -> dict[tuple[str, str], Run]:
+    """Last run of each asset and partition on this machine."""
+    (rows,) = _rows(root, "latest_metrics", _SECONDS)
+    return {
+        (asset, part): Run(seconds, memory)
+        for asset, part, seconds, _, memory in rows
+        if seconds >= _SHORTEST or memory is not None
+    }
 
 
 def last_seconds(root: Path) -> dict[tuple[str, str], float]:
     """Duration in seconds of the last run of each asset and partition on this machine."""
-    (rows,) = _rows(root, "tags", _SECONDS)
-    return {(asset, part): seconds for asset, part, seconds, _ in rows if seconds >= _SHORTEST}
+    return {key: run.seconds for key, run in last_runs(root).items()}
 
 
 def last_ends(root: Path) -> dict[tuple[str, str], datetime]:
     """End of the last run of each asset and partition on this machine."""
-    (rows,) = _rows(root, "tags", _SECONDS)
-    return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end in rows}
+    (rows,) = _rows(root, "latest_metrics", _SECONDS)
+    return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end, _ in rows}
 
 
 def run_ends(root: Path) -> dict[str, datetime]:

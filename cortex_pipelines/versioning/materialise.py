@@ -28,6 +28,7 @@ from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.yaml_files import look_up
 from cortex_pipelines.versioning.parameters import ENTRY, FOLDER, PACKAGES
+from cortex_pipelines.versioning.peak_memory import observed_memory
 from cortex_pipelines.versioning.project import Project, ProjectError, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -113,6 +114,7 @@ def materialise(
         with (
             executing(getattr(project.effective.parameters, "execution", None)),
             nullcontext() if by_dvc else dvc_store.reading(project.root, inputs),
+            observed_memory(observations.__setitem__),
         ):
             tables = asset.compute(**keywords) or {}
         checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)

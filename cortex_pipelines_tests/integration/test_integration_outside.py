@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from unittest import mock
 
@@ -24,6 +25,8 @@ def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_p
     planned = mini.cortex("run", "--plan", "--upstream", "--project", "shop", "code_units").stdout
     assert planned.split()[0] == "repository_files@shop"
     assert "\ncode_units@shop" in planned
+    planned = mini.cortex("run", "--plan", "--json", "--upstream", "--project", "shop", "code_units").stdout
+    assert all(stage["seconds"]["expected"] > 0 for stage in json.loads(planned)["stages"])
     plan = mini.cortex("run", "--plan")
     assert "code_adapter_release@shop" in plan.stdout
     assert "task_router" not in plan.stdout

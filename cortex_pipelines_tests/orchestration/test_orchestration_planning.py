@@ -16,7 +16,8 @@ from cortex_pipelines.orchestration.planning import (
     stages_of,
     unused_code,
 )
-from cortex_pipelines.tracking.recorded_versions import last_seconds
+from cortex_pipelines.orchestration.stage_costs import Estimate, Past, ProjectSize, fitted, total
+from cortex_pipelines.tracking.recorded_versions import Run, last_runs, last_seconds
 from cortex_pipelines.tracking.store import database
 from cortex_pipelines.versioning.project import Project, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench
@@ -34,13 +35,15 @@ def test_what_is_stale_and_what_depends_on_it_in_order(bench: Workbench) -> None
     assert (addresses(bench), addresses(bench, "b")) == (["loud@a", "tally", "digest", "page@a", "page@b"], [])
     (loud, *_) = plan_stages(bench.project())
     assert loud.rows == 2
-    assert (loud.seconds, loud.basis) == (None, "no run here yet")
-    with mock.patch(
-        "cortex_pipelines.orchestration.planning.last_seconds", return_value={("loud", "b"): 7.0, ("tally", ""): 3.0}
-    ):
+    assert (loud.seconds, loud.cost.basis) == (None, "no run here yet")
+    runs = {("loud", "b"): Run(7.0, None), ("tally", ""): Run(3.0, 250.0)}
+    with mock.patch("cortex_pipelines.orchestration.planning.last_runs", return_value=runs):
         loud, tally, *_ = plan_stages(bench.project())
-    assert (loud.seconds, loud.basis) == (7.0, "the last run for b")
-    assert (tally.seconds, tally.basis) == (3.0, "its last run here")
+    around = fitted()["overhead"]
+    assert (loud.seconds, loud.cost.basis) == (7.0 + around, "the last run for b")
+    assert (tally.seconds, tally.cost.basis) == (3.0 + around, "its last run here")
+    assert tally.cost.memory
+    assert tally.cost.memory.low < tally.cost.memory.expected == 250.0 < tally.cost.memory.high
 
 
 def test_durations_are_those_of_the_last_run(tmp_path: Path) -> None:
@@ -50,11 +53,14 @@ def test_durations_are_those_of_the_last_run(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE runs (run_uuid, status, lifecycle_stage, start_time, end_time)")
         connection.execute("CREATE TABLE tags (run_uuid, key, value)")
+        connection.execute("CREATE TABLE latest_metrics (run_uuid, key, value)")
+        connection.execute("INSERT INTO latest_metrics VALUES ('2', 'observed/memory_mb', 300.0)")
         for run, start, end in (("1", 0, 9000), ("2", 10_000, 14_500), ("3", 20_000, 20_100)):
             connection.execute("INSERT INTO runs VALUES (?, 'FINISHED', 'active', ?, ?)", (run, start, end))
             connection.execute("INSERT INTO tags VALUES (?, 'asset_key', 'words')", (run,))
             connection.execute("INSERT INTO tags VALUES (?, 'partition', 'a')", (run,))
     assert last_seconds(tmp_path) == {("words", "a"): 4.5}
+    assert last_runs(tmp_path)["words", "a"].memory == 300.0
 
 
 def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: Path) -> None:
@@ -145,11 +151,36 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     write_yaml(tmp_path / "params.yaml", {"projects": projects, "adapters": {"max_tokens": 5000}})
     _completions(tmp_path, "some", "1234567890")
     _completions(tmp_path, "much", "1234567890" * 1000)
-    steps = all_steps(open_project(tmp_path))
+    (tmp_path / "x").mkdir()
+    with mock.patch("cortex_pipelines.orchestration.planning.project_size", return_value=(340, 0)):
+        steps = all_steps(open_project(tmp_path))
     limited = steps["code_adapter@some"]
-    assert (limited.seconds, limited.basis) == (50 / 230, "some 50 tokens at 230/s")
-    assert steps["code_adapter@much"].basis == "at most 5,000 tokens at 230/s"
+    assert (limited.seconds, limited.cost.basis) == (50 / 230, "some 50 tokens at 230/s")
+    assert steps["code_adapter@much"].cost.basis == "at most 5,000 tokens at 230/s"
+    assert steps["code_adapter@none"].cost.basis == "some 100 tokens at 230/s"
+    steps = all_steps(open_project(tmp_path))  # sources without a pin cannot be listed
     assert steps["code_adapter@none"].seconds is None
+
+
+def test_every_asset_is_estimated_before_it_ever_ran() -> None:
+    project = open_project(Path(__file__).parents[2])
+    small, large = ProjectSize(1e5, 100, 50), ProjectSize(2e6, 3000, 3000)
+    nothing = Past({}, lambda _: small)
+    trained = {"code_adapter", "code_adapter_evaluation"}  # by their tokens and texts
+    for asset in project.graph.order:
+        if asset.name not in trained:
+            cost = nothing.cost(asset.name, "p" if asset.partitioned else None)
+            assert cost.seconds, asset.name
+            assert 0 < cost.seconds.low <= cost.seconds.expected <= cost.seconds.high, asset.name
+            assert cost.disk
+    sizes = {"p": small, "q": large}
+    slow = Past({("code_units", "p"): Run(100.0, None)}, lambda name: sizes.get(str(name)))
+    seconds = [past.cost("code_graph", "q").seconds for past in (Past({}, lambda _: large), slow)]
+    assert seconds[0]
+    assert seconds[1]
+    assert seconds[1].expected > 10 * seconds[0].expected  # this machine took that much longer for the other one
+    assert nothing.cost("code_graph", "p").memory
+    assert total([Estimate(3, 2, 6), Estimate(5, 5, 9)]) == Estimate(8, 7, 13)
 
 
 def test_a_run_for_one_project_makes_what_its_control_needs(tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""Costs of the data stages of real projects, from which `cortex run --plan` estimates those of others.
+
+``python -m benchmarks.stage_costs measure FOLDER REPOSITORY…`` makes the data of each git repository in a fresh project
+and appends its costs to FOLDER/costs.json; ``fit FOLDER WORKSPACE…`` writes cortex_pipelines/orchestration/
+stage_costs.json from them, with what else ran in finished workspaces, and prints how far off it is on each project when
+fitted without it.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy.optimize import nnls
+
+from cortex_pipelines.orchestration.stage_costs import FITTED, ProjectSize
+from cortex_pipelines.projects.added import project_size
+from cortex_pipelines.tracking.recorded_versions import Run, last_runs
+
+_COMMITS = 80  # of a history: refactorings are mined at the same rate from more
+_STAGES = (
+    *("line_times", "compliance", "augmented_units", "architecture_dataset", "completion_dataset", "naming_dataset"),
+    *("refactoring_dataset", "documentation_dataset", "tests_dataset", "code_graph", "search_documents"),
+    "code_embeddings",
+)
+
+
+def measure(folder: Path, repository: Path) -> dict[str, Any]:
+    """Costs of each stage on one core. Seconds are of the processor: other work on this machine counts for nothing."""
+    name = repository.parent.name.split("+")[-1] if repository.name == "repo" else repository.name
+    name = name.lower().replace(".", "-")
+    root = folder / name
+    cortex = Path(sys.executable).with_name("cortex")
+    subprocess.run([cortex, "init", root], check=True, capture_output=True)
+    subprocess.run([cortex, "add", "--no-control", name, repository], cwd=root, check=True, capture_output=True)
+    parameters = root / "params.yaml"
+    values = yaml.safe_load(parameters.read_text())
+    parameters.write_text(yaml.safe_dump(values | {"pairs": {"max_commits": _COMMITS}}))
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run([cortex, "run", *_STAGES, "--project", name, "--upstream"], cwd=root, check=True)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    size, commits = project_size(root, name)
+    stages = {
+        asset: {
+            "seconds": run.seconds * min(1, processor / wall),
+            "memory": run.memory,
+            "disk": sum(file.stat().st_size for file in (root / "data" / asset / name).rglob("*") if file.is_file()),
+        }
+        for (asset, partition), run in last_runs(root).items()
+        if partition == name
+    }
+    return {"project": name, "bytes": size, "commits": commits, "wall": wall, "cpu": processor, "stages": stages}
+
+
+def record(root: Path) -> dict[str, Any]:
+    """Costs of what projects share, and of what follows a training: the longest last run in a finished workspace."""
+    runs, stages = last_runs(root), {}
+    for output in filter(Path.is_dir, sorted((root / "data").iterdir())):
+        times = [run for (asset, _), run in runs.items() if asset == output.name]
+        run = max(
+            times, key=lambda run: run.seconds, default=Run(0, None)
+        )  # none is kept of what took less than half a second
+        disk = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
+        stages[output.name] = {"seconds": run.seconds, "memory": run.memory, "disk": disk}
+    return {"project": root.name, "bytes": 0, "commits": 0, "stages": stages}
+
+
+_SIZES = {"seconds": (0, 1, 2, 3), "memory": (0, 1), "disk": (0, 1, 2)}
+"""What each quantity may depend on: nothing, bytes, commits, commits that are mined."""
+_LEAST = {"seconds": 0.3, "memory": 50.0, "disk": 0.01}
+"""Differences below this are noise of the machine or of rounding."""
+
+
+def fit(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """Models of all stages; of those that only ``others`` have run, a constant."""
+    overhead = median(
+        (row["cpu"] - _START - sum(s["seconds"] for s in row["stages"].values())) / len(row["stages"]) for row in rows
+    )
+    stages: dict[str, Any] = {}
+    for asset in sorted({asset for row in (*rows, *others) for asset in row["stages"]}):
+        measured = [row for row in rows if asset in row["stages"]]
+        stages[asset] = model = {}
+        for quantity, columns in _SIZES.items():
+            points = measured or [row for row in others if asset in row["stages"]]
+            values = [
+                _value(row, asset, quantity, overhead) for row in points if row["stages"][asset][quantity] is not None
+            ]
+            if not values or (quantity == "seconds" and asset in _BY_SETTINGS):
+                continue
+            if not measured or len(values) < 5:
+                model[quantity] = [round(median(values), 2), 0, 0, 0]
+                model[f"{quantity}_range"] = list(_UNKNOWN)
+                continue
+            sizes = [_size(row) for row in points]
+            model[quantity] = [round(float(value), 3) for value in _coefficients(sizes, values, columns)]
+            low, high = np.quantile(list(_left_out(sizes, values, columns)), (0.1, 0.9))
+            model[f"{quantity}_range"] = [round(min(1, float(low)), 2), round(max(1, float(high)), 2)]
+    return {"projects": len(rows), "overhead": round(overhead, 2), "stages": stages}
+
+
+_BY_SETTINGS = ("code_adapter", "code_adapter_evaluation")  # their seconds follow from limits on tokens and texts
+_START = 4.0  # seconds of the processor until a command runs its first stage
+_UNKNOWN = (0.3, 3.0)
+
+
+def _size(row: dict[str, Any]) -> tuple[float, ...]:
+    return ProjectSize(row["bytes"], row["commits"], min(row["commits"], _COMMITS)).features()
+
+
+def _value(row: dict[str, Any], asset: str, quantity: str, overhead: float) -> float:
+    value = row["stages"][asset][quantity]
+    value = value / 1e6 if quantity == "disk" else value + overhead if quantity == "seconds" else value
+    return float(max(value, _LEAST[quantity]))
+
+
+def _coefficients(sizes: list[tuple[float, ...]], values: list[float], columns: tuple[int, ...]) -> np.ndarray:
+    """Least squares of the relative deviations, none negative, moved so that as many are above as below."""
+    matrix = np.array(sizes)[:, columns] / np.array(values)[:, None]
+    found = np.zeros(4)
+    found[list(columns)] = nnls(matrix, np.ones(len(values)))[0]
+    return found * median(value / max(np.dot(found, size), 1e-9) for size, value in zip(sizes, values, strict=True))
+
+
+def _left_out(sizes: list[tuple[float, ...]], values: list[float], columns: tuple[int, ...]) -> Iterator[float]:
+    """Measured over estimated, for each project from the others."""
+    for index, value in enumerate(values):
+        rest = [number for number in range(len(values)) if number != index]
+        model = _coefficients([sizes[n] for n in rest], [values[n] for n in rest], columns)
+        yield value / float(np.dot(model, sizes[index]))
+
+
+def errors(rows: list[dict[str, Any]]) -> None:
+    """Print how many stages are within a factor 2 when their project is left out, and the sums of the projects."""
+    right = count = 0
+    for row in rows:
+        model = fit([other for other in rows if other is not row], [])
+        inside, expected, real = 0, 0.0, 0.0
+        for asset in row["stages"]:
+            estimate = float(np.dot(model["stages"][asset]["seconds"], _size(row)))
+            value = _value(row, asset, "seconds", model["overhead"])
+            inside += 0.5 <= estimate / value <= 2
+            expected, real = expected + estimate, real + value
+        right, count = right + inside, count + len(row["stages"])
+        print(
+            f"{row['project']:<16} {inside} of {len(row['stages'])} stages, {expected:.0f} s estimated of {real:.0f} s"
+        )
+    print(f"{right} of {count} stages within a factor 2: {right / count:.0%}")
+
+
+def main() -> None:
+    """Measure or fit."""
+    command, folder, *paths = sys.argv[1:]
+    costs = Path(folder) / "costs.json"
+    rows = json.loads(costs.read_text()) if costs.exists() else []
+    if command == "measure":
+        for repository in map(Path, paths):
+            rows.append(measure(Path(folder).absolute(), repository))
+            costs.write_text(json.dumps(rows, indent=1))
+    elif command == "fit":
+        found = fit(rows, [record(Path(path)) for path in paths])
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(model)}" for name, model in found.pop("stages").items())
+        FITTED.write_text(f'{json.dumps(found)[:-1]}, "stages": {{\n{lines}\n}}}}\n')
+        errors(rows)
+
+
+if __name__ == "__main__":
+    main()
