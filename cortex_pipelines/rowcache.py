@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.atomic import atomic_file, sweep
+from cortex_pipelines.parallel.ordered import mapped_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,7 +132,10 @@ def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
 def unit_rows(
     cache: RowCache | None, name: str, inputs: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    """One computed row per unit, which may repeat, in order; ``inputs``: ``unit_id`` and all that a row depends on."""
+    """One computed row per unit, which may repeat, in order.
+
+    ``inputs``: ``unit_id`` and all that a row depends on. ``compute`` is computed on all cores (``ordered_map``).
+    """
     import polars as pl
 
     if cache is None:
@@ -140,7 +144,7 @@ def unit_rows(
 
     def compute_missing(missing: pl.Series) -> pl.DataFrame:
         rows = keyed.filter(pl.col(_KEY).is_in(missing.implode())).unique(_KEY, keep="first", maintain_order=True)
-        return rows.select(_KEY).hstack(compute(rows.drop(_KEY)))
+        return rows.select(_KEY).hstack(mapped_rows(compute, rows.drop(_KEY), f"Computing {name}"))
 
     computed = cache.rows(name, keyed[_KEY], compute_missing)
     return keyed.select(_KEY).join(computed, on=_KEY, how="left", maintain_order="left").drop(_KEY)

@@ -1,7 +1,8 @@
 """Annotate code units with categories, labels, quality and complexity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import polars as pl
@@ -11,7 +12,7 @@ from cortex_pipelines.annotation.labels.labelling import FileKey, label_units
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.progress import track
+from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.rowcache import RowCache, row_keys
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
 
@@ -21,7 +22,6 @@ _READ = (
     *("unit_id", "kind", "name", "qualified_name", "start_byte", "end_byte", "body_start_byte", "docstring"),
     *("has_error", "generated"),
 )
-_FILES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,31 @@ def _facts(
     def compute(missing: pl.Series) -> pl.DataFrame:
         missing_units = units.join(keyed.filter(pl.col("cache_key").is_in(missing.to_list())), on=_FILE, how="inner")
         groups = missing_units.partition_by("cache_key", maintain_order=True)
-        steps = range(0, max(len(groups), 1), _FILES_AT_ONCE)
-        parts = []
-        for step in track(steps, "Annotating units"):
-            batch = pl.concat([missing_units.clear(), *groups[step : step + _FILES_AT_ONCE]])
-            labelled = label_units(batch, texts, settings)
-            parts.append(labelled.join(batch.select("unit_id", "cache_key"), on="unit_id"))
-        return pl.concat(parts)
+        if not groups:
+            return _labelled((missing_units, {}), settings)
+        parts = ordered_map(
+            partial(_labelled, settings=settings),
+            [(group, file_key := group.select(*_FILE).row(0), texts[file_key]) for group in groups],
+            lambda file: len(file[-1]),
+            "Annotating files",
+            total=len(groups),
+            load=_together,
+            name=lambda file: file[1][1],
+        )
+        return pl.concat(list(parts))
 
     keys_of_files = keyed["cache_key"]
     rows = cache.rows(f"annotated_units/{project}", keys_of_files, compute) if cache else compute(keys_of_files)
     return rows.drop("cache_key")
+
+
+def _together(files: Sequence[tuple[pl.DataFrame, FileKey, str]]) -> tuple[pl.DataFrame, dict[FileKey, str]]:
+    return pl.concat([units for units, _, _ in files]), {key: text for _, key, text in files}
+
+
+def _labelled(batch: tuple[pl.DataFrame, dict[FileKey, str]], settings: AnnotationSettings) -> pl.DataFrame:
+    units, texts = batch
+    return label_units(units, texts, settings).join(units.select("unit_id", "cache_key"), on="unit_id")
 
 
 def _findings(units: pl.DataFrame, agreed: Agreement) -> pl.DataFrame:

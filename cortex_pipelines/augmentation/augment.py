@@ -1,20 +1,24 @@
 """Build the augmentation tables of a project's units."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
-from cortex_pipelines.augmentation.parallel import Work, in_processes
 from cortex_pipelines.augmentation.renaming.rename import rename_locals
 from cortex_pipelines.augmentation.rewriting.rewrite_units import rewritten
 from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache, row_keys
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.table import Table
 
 Row = dict[str, Any]
+Work = Callable[[Row, AugmentationSettings], list[Row]]
+"""What makes rows of a unit."""
 
 
 def renamed_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
@@ -68,7 +72,7 @@ _COLUMNS = ("unit_id", "language", "kind", "path", "name", "code")
 UNIT_COLUMNS = (*_COLUMNS, "has_error", "generated")
 """Columns of ANNOTATED_UNITS that augmentations are made from."""
 
-_WORK: dict[Table, tuple[Work[AugmentationSettings], str]] = {
+_WORK: dict[Table, tuple[Work, str]] = {
     RENAMED_UNITS: (renamed_rows, "Renaming local variables"),
     REWRITTEN_UNITS: (rewritten_rows, "Rewriting"),
     INJECTED_ERRORS: (injected_rows, "Injecting errors"),
@@ -92,6 +96,11 @@ def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataF
     ).sort("unit_id")
 
 
+def _rows(units: pl.DataFrame, make: Work, settings: AugmentationSettings, table: Table) -> pl.DataFrame:
+    rows = [row for unit in units.iter_rows(named=True) for row in make(unit, settings)]
+    return pl.DataFrame(rows, schema=table.schema, orient="row")
+
+
 def augmented(
     table: Table, units: pl.DataFrame, settings: AugmentationSettings, project: str = "", cache: RowCache | None = None
 ) -> pl.DataFrame:
@@ -101,9 +110,10 @@ def augmented(
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         missing = keyed.filter(pl.col(_KEY).is_in(keys.to_list()))
-        rows = in_processes(make, missing.drop(_KEY).to_dicts(), settings, doing)
-        rows_frame = pl.DataFrame(rows, schema=table.schema, orient="row")
-        return rows_frame.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
+        work = partial(_rows, make=make, settings=settings, table=table)
+        return mapped_rows(work, missing.drop(_KEY), doing).join(
+            missing.select("unit_id", _KEY), on="unit_id", how="left"
+        )
 
     computed = cache.rows(f"{table.name}-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
     return table.conform(computed)

@@ -2,7 +2,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
@@ -99,11 +99,13 @@ def rows_of_units(
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
     """The row that a function makes of each unit, in order, from the cache where possible (``unit_rows``)."""
+    return unit_rows(cache, name, inputs, partial(_rows, row_of=row_of, schema=dict(schema)))
 
-    def compute(batch: pl.DataFrame) -> pl.DataFrame:
-        return pl.DataFrame([row_of(unit) for unit in batch.iter_rows(named=True)], schema=schema, orient="row")
 
-    return unit_rows(cache, name, inputs, compute)
+def _rows(
+    units: pl.DataFrame, row_of: Callable[[dict[str, Any]], Sequence[Any]], schema: Mapping[str, Any]
+) -> pl.DataFrame:
+    return pl.DataFrame([row_of(unit) for unit in units.iter_rows(named=True)], schema=schema, orient="row")
 
 
 def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings) -> pl.DataFrame:

@@ -33,7 +33,7 @@ from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.test_cases import select_test_cases
-from cortex_pipelines.progress import track
+from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
@@ -114,7 +114,8 @@ def extract(
     keyed = parsed_files.with_columns(pl.Series(_KEY, keys, dtype=pl.String))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
-        return _rows(keyed.filter(pl.col(_KEY).is_in(keys.to_list())), settings)
+        uncached = keyed.filter(pl.col(_KEY).is_in(keys.to_list())).select(_KEY, *_CACHED_FILE_COLUMNS, "text")
+        return mapped_rows(partial(_rows, settings=settings), uncached, "Extracting units", skipped=_unparsed_row)
 
     rows = cache.rows(f"units-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
     file_columns = keyed.select("source", "path", pl.col(list(_FILE_COLUMNS)).name.map(_FILE_COLUMNS.__getitem__))
@@ -133,14 +134,18 @@ def extract(
     )
 
 
+def _unparsed_row(file: pl.DataFrame, reason: str) -> pl.DataFrame:
+    row = file.drop("text").with_columns(reason=pl.lit("damaged"), detail=pl.lit(reason))
+    return pl.concat([pl.DataFrame(schema=_SCHEMA), row], how="diagonal")
+
+
 def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _REASON_COLUMNS}
     unparsed: list[tuple[str, ...]] = []
-    rows = files.select(_KEY, *_CACHED_FILE_COLUMNS, "text").iter_rows()
     collects_garbage = gc.isenabled()
     gc.disable()  # millions of small acyclic values: a tenth of the time
     try:
-        for *file_values, text in track(list(rows), "Extracting units"):
+        for *file_values, text in files.iter_rows():
             _, source, path, blob, language = file_values
             outcome = attempt(partial(read_code, text, language, path, settings))
             units, skip_reason = ([], outcome) if isinstance(outcome, SkipReason) else outcome

@@ -18,13 +18,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from cortex_pipelines.parallel.backends import Backend, BackendError, WorkerDiedError, result_of
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.progress import reporting
+
+if TYPE_CHECKING:
+    import polars as pl
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -115,6 +118,43 @@ def ordered_map(
                 alone = float("inf")
             yield work(load(batch))
             report(len(batch))
+
+
+def mapped_rows(
+    work: "Callable[[pl.DataFrame], pl.DataFrame]",
+    rows: "pl.DataFrame",
+    doing: str,
+    *,
+    skipped: "Callable[[pl.DataFrame, str], pl.DataFrame] | None" = None,
+) -> "pl.DataFrame":
+    """What ``work`` makes of all rows, from any division of them into consecutive ones; see ``ordered_map``.
+
+    An error names a row by its ``path`` or else its first column.
+    """
+    import polars as pl  # slow to import
+
+    if rows.is_empty():
+        return work(rows)  # so that the columns are known
+    weights = rows.select(pl.sum_horizontal(pl.col(pl.String).str.len_bytes().fill_null(0))).to_series().to_list()
+    names = rows["path" if "path" in rows.columns else rows.columns[0]]
+
+    def consecutive(numbers: Sequence[int]) -> pl.DataFrame:
+        return rows[numbers[0] : numbers[-1] + 1]
+
+    def skip(number: int, reason: str) -> pl.DataFrame:
+        return skipped(consecutive([number]), reason) if skipped else rows.clear()
+
+    parts = ordered_map(
+        work,
+        range(rows.height),
+        weights.__getitem__,
+        doing,
+        total=rows.height,
+        load=consecutive,
+        name=lambda number: str(names[number]),
+        skipped=skip if skipped else None,
+    )
+    return pl.concat(list(parts))
 
 
 def _cut(items: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:

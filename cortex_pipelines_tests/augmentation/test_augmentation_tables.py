@@ -1,13 +1,15 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from cortex_pipelines.augmentation import parallel
 from cortex_pipelines.augmentation.assets import augmented_units
 from cortex_pipelines.augmentation.augment import augment, augmentable, augmented
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.parallel import ordered
+from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.extraction import CODE_UNITS
@@ -87,11 +89,11 @@ def test_a_cache_changes_nothing_but_the_work(tmp_path: Path, monkeypatch: pytes
     changed = frame(unit("a"), unit("d", code=CODE.replace("10", "11")), unit("c"))
     unit_ids: list[str] = []
 
-    def record_units(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
-        unit_ids.extend(unit_row["unit_id"] for unit_row in units)
-        return [row for unit_row in units for row in work(unit_row, rest[0])]
+    def record_units(work: Callable[[pl.DataFrame], pl.DataFrame], units: pl.DataFrame, _: str) -> pl.DataFrame:
+        unit_ids.extend(units["unit_id"])
+        return work(units)
 
-    monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", record_units)
+    monkeypatch.setattr("cortex_pipelines.augmentation.augment.mapped_rows", record_units)
     again = augment(changed, SETTINGS, "shop", cache)
     assert set(unit_ids) == {"d"}
     unit_ids.clear()
@@ -100,36 +102,15 @@ def test_a_cache_changes_nothing_but_the_work(tmp_path: Path, monkeypatch: pytes
     assert all(again[name].equals(from_nothing[name]) for name in from_nothing)
 
 
-def test_several_processes_give_what_one_gives_or_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_give_what_one_process_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     units = frame(*(unit(f"u{n:02}") for n in range(9)))
     alone = augment(units, SETTINGS)
-    monkeypatch.setattr(parallel, "_WORTH_A_PROCESS", 3)
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
-    together = augment(units, SETTINGS)
+    monkeypatch.setattr(ordered, "_SECONDS_ALONE", -1)
+    monkeypatch.setattr(ordered, "_BATCH_BYTES", 300)
+    with ordered.executing(ExecutionSettings(backend="processes", workers=2, memory=None)):
+        together = augment(units, SETTINGS)
+    ordered.close_backends()
     assert all(alone[name].equals(together[name]) for name in alone)
-    monkeypatch.setattr(parallel, "_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
-    monkeypatch.setattr(parallel, "_START", "raise SystemExit('no memory')")
-    with pytest.raises(RuntimeError, match="no memory"):
-        augmented(INJECTED_ERRORS, frame(unit("a"), unit("b")), SETTINGS)
-
-
-def test_a_share_is_worked_on_from_input_to_output(monkeypatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    import io
-    import json
-    import sys
-
-    unit_row = {name: unit("a")[name] for name in ("unit_id", "language", "kind", "path", "name", "code")}
-    task = {
-        "work": ["cortex_pipelines.augmentation.augment", "injected_rows"],
-        "settings": ["cortex_pipelines.augmentation.settings", "AugmentationSettings"],
-        "values": SETTINGS.model_dump(),
-        "units": [unit_row],
-    }
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(task).encode())))
-    parallel.serve()
-    sys.stdout.flush()
-    assert len(json.loads(capfdbinary.readouterr().out)) == 3
 
 
 def test_the_asset_reads_units_and_gives_three_tables(tmp_path: Path) -> None:

@@ -72,7 +72,11 @@ def tokenised_texts(
         rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(_LANGUAGE))
     inputs = rows.rename({"example_id": "unit_id"})
     fact = f"tokens/{'+'.join(columns)}"
-    return unit_rows(cache, fact, inputs, lambda rows: _streams(rows, "compared").to_frame())["stream"]
+    return unit_rows(cache, fact, inputs, _compared_streams)["stream"]
+
+
+def _compared_streams(rows: pl.DataFrame) -> pl.DataFrame:
+    return _streams(rows, "compared").to_frame()
 
 
 def _streams(rows: pl.DataFrame, text: str) -> pl.Series:

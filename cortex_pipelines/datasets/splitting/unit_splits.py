@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
@@ -123,11 +124,8 @@ def _with_exclusions(
     ).with_columns(pl.col("trainable").fill_null(False))
     filters = left_out(settings).alias("left_out")
     inputs = with_files.select(_FILTER_COLUMNS)
-    filtered_units = with_files.hstack(unit_rows(cache, "quality", inputs, lambda batch: batch.select(filters)))
-
-    def dirty(batch: pl.DataFrame) -> pl.Series:
-        return contaminated(batch["code"].to_list(), benchmarks, settings, batch["language"].to_list())
-
+    filtered_units = with_files.hstack(unit_rows(cache, "quality", inputs, partial(_selected, columns=filters)))
+    dirty = partial(_contaminated, benchmarks=benchmarks, settings=settings)
     eligible = filtered_units.filter(pl.col("left_out").is_null())
     contaminated_ids = _ids_where(eligible.select("unit_id", "code", "language"), "contaminated", dirty, cache)
     is_contaminated = pl.col("unit_id").is_in(contaminated_ids.implode())
@@ -136,25 +134,34 @@ def _with_exclusions(
     )
 
 
+def _selected(batch: pl.DataFrame, columns: pl.Expr) -> pl.DataFrame:
+    return batch.select(columns)
+
+
+def _contaminated(batch: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> Iterable[bool]:
+    return contaminated(batch["code"].to_list(), benchmarks, settings, batch["language"].to_list())
+
+
 def _in_every_data_set(units: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None) -> pl.Series:
     """Ids of units that give both a completion and a naming example."""
-
-    def usable(batch: pl.DataFrame) -> Iterator[bool]:
-        for unit in completion_candidates(batch, settings).iter_rows(named=True):
-            name = unit_name(unit, settings) if unit["completion"] is not None else None
-            yield name is not None and naming_example(unit, unit["kind"], name, settings) is not None
-
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
-    return _ids_where(functions.select(_OF_EXAMPLE), "example", usable, cache)
+    return _ids_where(functions.select(_OF_EXAMPLE), "example", partial(_usable, settings=settings), cache)
+
+
+def _usable(batch: pl.DataFrame, settings: DatasetSettings) -> Iterator[bool]:
+    for unit in completion_candidates(batch, settings).iter_rows(named=True):
+        name = unit_name(unit, settings) if unit["completion"] is not None else None
+        yield name is not None and naming_example(unit, unit["kind"], name, settings) is not None
 
 
 def _ids_where(
     inputs: pl.DataFrame, fact: str, predicate: Callable[[pl.DataFrame], Iterable[bool]], cache: RowCache | None
 ) -> pl.Series:
-    def compute(batch: pl.DataFrame) -> pl.DataFrame:
-        return pl.Series("holds", list(predicate(batch)), dtype=pl.Boolean).to_frame()
+    return inputs["unit_id"].filter(unit_rows(cache, fact, inputs, partial(_holds, predicate=predicate))["holds"])
 
-    return inputs["unit_id"].filter(unit_rows(cache, fact, inputs, compute)["holds"])
+
+def _holds(batch: pl.DataFrame, predicate: Callable[[pl.DataFrame], Iterable[bool]]) -> pl.DataFrame:
+    return pl.Series("holds", list(predicate(batch)), dtype=pl.Boolean).to_frame()
 
 
 def _change_times(units: pl.DataFrame, line_times: pl.DataFrame) -> dict[str, datetime]:

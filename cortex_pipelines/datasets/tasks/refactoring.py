@@ -27,6 +27,7 @@ from cortex_pipelines.datasets.tasks.changes import (
     prompt_columns,
     splits_by_file,
 )
+from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import REFACTORING_DATASET
 
@@ -178,6 +179,16 @@ def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None
 
 _KINDS = ("function", "method", "class")
 _ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIX), pl.String))
+_TEXTS = pl.Schema(dict.fromkeys(("cache_key", "code", "language", "path"), pl.String))
+
+
+def _fixes(units: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        (key, *(getattr(fix, field) for field in _FIX))
+        for key, *unit in units.iter_rows()
+        for fix in smell_fixes(*unit)
+    ]
+    return pl.DataFrame(rows, schema=_ROWS, orient="row")
 
 
 def cached_fixes(units: pl.DataFrame, cache: RowCache) -> dict[str, list[SmellFix]]:
@@ -192,8 +203,8 @@ def cached_fixes(units: pl.DataFrame, cache: RowCache) -> dict[str, list[SmellFi
     texts = dict(zip(keyed, columns.iter_rows(), strict=True))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
-        rows = [(key, *(getattr(fix, field) for field in _FIX)) for key in keys for fix in smell_fixes(*texts[key])]
-        return pl.DataFrame(rows, schema=_ROWS, orient="row")
+        rows = [(key, *texts[key]) for key in keys]
+        return mapped_rows(_fixes, pl.DataFrame(rows, _TEXTS, orient="row"), "Looking for fixes of smells")
 
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
     fixes_by_key: dict[str, list[SmellFix]] = {}

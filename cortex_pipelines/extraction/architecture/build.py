@@ -7,7 +7,7 @@ import pkgutil
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
@@ -51,13 +51,7 @@ def architecture_facts(
     project: str = "",
 ) -> pl.DataFrame:
     """Imports, routes, APIs, schemas, deployment and services of a project: rows of ``ARCHITECTURE_FACTS``."""
-
-    def read(path: str, language: str | None, text: str) -> list[Fact]:
-        facts = attempt(lambda: list(facts_in_file(SourceFile(path, language, text, settings, parsing))))
-        if isinstance(facts, SkipReason):
-            return [_encodable(Fact(1, 1, _SKIPPED_FILE, path, "set-aside", facts.detail))]
-        return facts
-
+    read = partial(_facts_or_skipped, settings=settings, parsing=parsing)
     schema = pl.Schema({name: ARCHITECTURE_FACTS.schema.get(name, pl.String) for name in Fact._fields})
     file_facts = rows_by_file(files.filter(~pl.col("generated")), schema, read, cache, f"architecture/{project}")
     kinds: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
@@ -73,6 +67,15 @@ def architecture_facts(
         texts = dict(source_files.select("path", "text").iter_rows())
         rows += _identified(resolved, texts, str(source), settings.max_evidence_chars)
     return ARCHITECTURE_FACTS.frame(rows)
+
+
+def _facts_or_skipped(
+    path: str, language: str | None, text: str, settings: ArchitectureSettings, parsing: ExtractionSettings
+) -> list[Fact]:
+    facts = attempt(lambda: list(facts_in_file(SourceFile(path, language, text, settings, parsing))))
+    if isinstance(facts, SkipReason):
+        return [_encodable(Fact(1, 1, _SKIPPED_FILE, path, "set-aside", facts.detail))]
+    return facts
 
 
 def facts_in_file(file: SourceFile) -> Iterator[Fact]:

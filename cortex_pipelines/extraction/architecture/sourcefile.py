@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from posixpath import basename, dirname
@@ -20,7 +20,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.progress import track
+from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.syntax.unparsable import syntax_tree
@@ -117,6 +117,13 @@ def fact_reader(applies_to: Callable[[SourceFile], bool]) -> Callable[[Reader], 
     return register
 
 
+def _rows_read(
+    files: pl.DataFrame, read: Callable[[str, str | None, str], Iterable[tuple[Any, ...]]], schema: pl.Schema
+) -> pl.DataFrame:
+    rows = [(key, *row) for path, language, text, key in files.iter_rows() for row in read(path, language, text)]
+    return pl.DataFrame(rows, {"cache_key": pl.String, **schema}, orient="row")
+
+
 def rows_by_file(
     files: pl.DataFrame,
     schema: pl.Schema,
@@ -133,12 +140,8 @@ def rows_by_file(
     def compute(missing: pl.Series) -> pl.DataFrame:
         uncached = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
         uncached = uncached.unique("cache_key", keep="first", maintain_order=True).drop("source")
-        rows = [
-            (key, *row)
-            for path, language, text, key in track(uncached.rows(), f"Reading {name.partition('/')[0]}")
-            for row in read(path, language, text)
-        ]
-        return pl.DataFrame(rows, {"cache_key": pl.String, **schema}, orient="row")
+        work = partial(_rows_read, read=read, schema=schema)
+        return mapped_rows(work, uncached, f"Reading {name.partition('/')[0]}")
 
     computed = compute(keyed["cache_key"]) if cache is None else cache.rows(name, keyed["cache_key"], compute)
     locations, computed = keyed.select("source", "path", "cache_key"), computed.select("cache_key", *schema)

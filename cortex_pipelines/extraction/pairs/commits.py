@@ -83,6 +83,10 @@ class ChangedFiles:
     before: dict[str, str]
     after: dict[str, str]
 
+    @property
+    def size(self) -> int:
+        return sum(len(text) for side in (self.before, self.after) for text in side.values())
+
 
 def select_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
     """The commits to mine, newest first.

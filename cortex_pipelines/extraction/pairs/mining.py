@@ -19,11 +19,11 @@ from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 
@@ -79,8 +79,18 @@ class PairMiner:
         redactor = PathRedactor(self.privacy, self._key)
         commit_rows = commits.to_dicts()
         contents = changed_files(mirror, commit_rows, self.settings, self.ingestion, redactor)
-        tracked = track(commit_rows, "Looking for refactorings")
-        rows = [row for commit in tracked for row in self._pairs(commit, next(contents))]
+        mined = ordered_map(
+            self._mined,
+            zip(commit_rows, contents, strict=True),
+            lambda change: change[1].size,
+            "Looking for refactorings",
+            total=len(commit_rows),
+            name=lambda change: f"commit {change[0]['commit']}",
+        )
+        return pl.concat([pl.DataFrame(schema=_ROWS), *mined])
+
+    def _mined(self, changes: list[tuple[dict[str, Any], ChangedFiles]]) -> pl.DataFrame:
+        rows = [row for change in changes for row in self._pairs(*change)]
         return pl.DataFrame(rows, schema=_ROWS, orient="row")
 
     def _pairs(self, commit: dict[str, Any], files: ChangedFiles) -> Iterator[dict[str, Any]]:

@@ -8,12 +8,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.ingestion.entries import FileRef, SkippedFile, SourceError
+from cortex_pipelines.ingestion.entries import File, FileRef, SkippedFile, SourceError
 from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
 from cortex_pipelines.ingestion.git.history import pseudonyms
@@ -31,6 +33,7 @@ from cortex_pipelines.ingestion.redactions import (
     without_private_errors,
 )
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import is_forgotten, project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -198,12 +201,25 @@ def _contents(
     for label, opened_source in inventory.open_sources.items():
         listed_files = {name: file for name, file in inventory.files[label].items() if name in missing}
         missing = missing - listed_files.keys()
-        files = opened_source.files(list(listed_files.values()))
-        for (cache_key, listed_file), file in zip(listed_files.items(), files, strict=True):
-            row = content_of(file, settings, privacy, key)
-            if file.path != listed_file.path or row["blob"] != listed_file.content:
-                raise SourceError(f"{label}: {file.path} changed while it was read; run it again")
+        batches = ordered_map(
+            partial(_contents_of, settings=settings, privacy=privacy, key=key),
+            opened_source.files(list(listed_files.values())),
+            lambda file: len(file.data),
+            "Reading files",
+            total=len(listed_files),
+            name=lambda file: file.path,
+        )
+        contents = chain.from_iterable(batches)
+        for (cache_key, listed_file), (path, row) in zip(listed_files.items(), contents, strict=True):
+            if path != listed_file.path or row["blob"] != listed_file.content:
+                raise SourceError(f"{label}: {path} changed while it was read; run it again")
             yield row | {"cache_key": cache_key}
+
+
+def _contents_of(
+    files: list[File], settings: IngestionSettings, privacy: PrivacySettings, key: bytes
+) -> list[tuple[str, dict[str, Any]]]:
+    return [(file.path, content_of(file, settings, privacy, key)) for file in files]
 
 
 def _no_files_message(project: str, inventory: _Inventory) -> str:

@@ -5,6 +5,7 @@ What each of these is in a language, ``queries/<language>.scm`` says.
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,15 +92,18 @@ def read_references(
     Columns ``source``, ``path`` and those of ``REFERENCES``.
     """
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
-
-    def read(path: str, language: str | None, text: str) -> list[Reference]:
-        file = SourceFile(path, language, text, settings, parsing, _QUERIES)
-        references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
-        if isinstance(references, SkipReason):
-            return []
-        return sorted(set(references), key=lambda reference: (reference.byte, reference))
-
+    read = partial(_references, settings=settings, parsing=parsing)
     return rows_by_file(parsed_files, REFERENCES, read, cache, f"references/{project}")
+
+
+def _references(
+    path: str, language: str | None, text: str, settings: ArchitectureSettings, parsing: ExtractionSettings
+) -> list[Reference]:
+    file = SourceFile(path, language, text, settings, parsing, _QUERIES)
+    references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
+    if isinstance(references, SkipReason):
+        return []
+    return sorted(set(references), key=lambda reference: (reference.byte, reference))
 
 
 def _import_references(file: SourceFile) -> Iterator[Reference]:
