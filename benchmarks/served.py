@@ -76,7 +76,7 @@ def llama_cpp(folder: Path, port: int) -> None:
     """llama.cpp's server at its defaults, with the files that the gateway converted."""
     import xllamacpp
 
-    files = LlamaFiles(base_here(), "fp32", folder / "llama" / ".cortex" / "cache" / "llama")
+    files = LlamaFiles(base_here(), "q8", folder / "llama" / ".cortex" / "cache" / "llama")
     params = xllamacpp.CommonParams()
     params.model.path = str(files.base().path)
     adapter = files.adapter(folder / "adapters" / ADAPTERS[0]).path

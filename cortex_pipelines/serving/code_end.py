@@ -55,7 +55,7 @@ def code_end(prefix: str, suffix: str = "", language: str | None = None) -> "Cod
     ends = [CodeEnd(grammar, before, after) for grammar in GRAMMARS if name in (None, grammar.language)]
     if not ends or not prefix.strip() or skip_reason((before + after).encode(), ends[0].grammar, _NEAR * 8):
         return None
-    best = min(ends, key=lambda end: end.errors)
+    best = next((end for end in ends if not end.errors), None) or min(ends, key=lambda end: end.errors)
     lines = before.count("\n") + after.count("\n") + 1
     if name is None and (best.errors > _WRONG_LINES * lines or not best.looks_like_code):
         return None

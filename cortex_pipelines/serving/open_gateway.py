@@ -70,7 +70,7 @@ def gateway_over(
     """Open an engine for the base and a gateway over it; ``.cortex`` in ``root`` holds its state."""
     settings = params.serving.model_copy(update={"engine": engine}) if engine else params.serving
     opened = open_engine(base, settings, root / CACHE)
-    if settings.deadlines.cursor is not None and settings.engine in ("torch", "llama"):
+    if settings.deadlines.cursor is not None and settings.engine not in ("openai", "vllm"):
         measure_speed(opened, settings, base.digest, root)
     return Gateway(
         source,

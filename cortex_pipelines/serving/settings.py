@@ -140,7 +140,7 @@ class ServingSettings(Settings):
     """Limits of the gateway."""
 
     engine: EngineName
-    """Engine: torch for any base, llama.cpp (faster on CPUs), or an upstream server."""
+    """Engine: llama.cpp, torch for any base, auto (llama.cpp where it knows the base), or an upstream server."""
 
     upstream: UpstreamSettings
     """Upstream server of the engines openai and vllm."""
@@ -148,8 +148,11 @@ class ServingSettings(Settings):
     adapters: Annotated[int, Field(ge=1, le=256)]
     """Adapters in memory; the least recently used is evicted."""
 
-    precision: Literal["fp32", "bf16", "fp16"]
-    """Type of the base's weights in memory; adapters are float32."""
+    precision: Literal["fp32", "bf16", "fp16", "q8"]
+    """Type of the base's weights in memory; q8 is of llama.cpp, torch then takes fp32; adapters are float32."""
+
+    slots: Annotated[int, Field(ge=1, le=64)]
+    """Requests that llama.cpp answers at once, each with memory for a window."""
 
     threads: Threads
     """CPU threads of the model."""

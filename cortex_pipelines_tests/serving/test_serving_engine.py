@@ -4,9 +4,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from queue import SimpleQueue
@@ -214,6 +215,19 @@ def test_adapters_differ_from_the_base_by_more_than_that(cold: Cold) -> None:
         assert max(abs(first - right) for pair in pairs for first, right in pair) > 0.05
 
 
+def test_requests_at_once_are_answered_as_alone_and_read_only_what_changed(engine: Engine, home: Path) -> None:
+    adapter = loaded(engine, home, "shop")
+    jobs = [Job(adapter, engine.prompt(f"def f{number}(cart):\n" * 4), Sampling(24)) for number in range(4)]
+    alone = [text_of(run_job(engine, job)) for job in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        together = list(pool.map(partial(run_job, engine), jobs))
+    assert [text_of(deltas) for deltas in together] == alone
+    again = replace(jobs[-1], prompt=engine.prompt(f"def f{len(jobs) - 1}(cart):\n" * 4 + "    x"))
+    run_job(engine, jobs[-1])
+    cached = 0 if engine.upstream_model(adapter) else len(jobs[-1].prompt.ids)
+    assert run_job(engine, again)[-1].cached == pytest.approx(cached, abs=1)
+
+
 def test_only_so_many_adapters_stay_in_memory(weights_here: Engine, home: Path) -> None:
     for name in ("shop", "docs", "shop"):
         loaded(weights_here, home, name)
@@ -277,7 +291,7 @@ def test_cancelling_ends_an_answer(engine: Engine) -> None:
 
 
 def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..., Engine]) -> None:
-    engine = opened()
+    engine = opened(slots=1)
     events: list[SimpleQueue[Event]] = [SimpleQueue() for _ in range(3)]
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128, temperature=1.0), count=8)
     closing = threading.Event()

@@ -75,7 +75,7 @@ def test_a_process_ends_with_its_engine_and_with_whoever_started_it(home: Path, 
     running = list(engine._processes.values())
     engine.close()
     assert not any(process.alive or process._folder.exists() for process in running)
-    process = LlamaProcess(files.base().path, None, 256, 1)
+    process = LlamaProcess(files.base().path, None, window=256, slots=1, threads=1, exact=True)
     pipe = process._process.stdin
     pipe.close()  # as the kernel does when the gateway is killed
     assert process._process.wait(timeout=60) == 0

@@ -213,7 +213,7 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
             statuses = sum((digit.result() for digit in asking), Counter[int]())
         assert set(statuses) <= {200, 503}
         assert statuses.total() == CLIENTS * EACH
-        assert statuses[503] <= KILLS, "one is written at a time, so digit a kill can be lost"
+        assert statuses[503] <= KILLS * tinygateway.settings().slots, "so many are written when a process is killed"
         again = client.post("/v1/completions", json=request_body(0))
         assert (again.status_code, again.json()["choices"][0]["text"]) == (200, text)
         assert again.headers["x-cortex-way"] == "adapter"

@@ -102,7 +102,8 @@ def llama_cpp(home: Path) -> Iterator[Server]:
         "base": None,
         **{f"{name}-{name}.dir": files.adapter(home / name).path for name in tinygateway.ADAPTERS},
     }
-    processes = {name: LlamaProcess(files.base().path, path, 256, 1) for name, path in paths.items()}
+    limits = {"window": 256, "slots": 1, "threads": 1, "exact": True}
+    processes = {name: LlamaProcess(files.base().path, path, **limits) for name, path in paths.items()}
     tokenizer = tinymodel.byte_tokenizer()
 
     def forward(handler: Handler, body: dict[str, Any]) -> None:

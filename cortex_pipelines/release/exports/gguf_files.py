@@ -172,7 +172,8 @@ def _name(layout: GgufLayout, layer: str) -> str:
     return f"{tensor_name}.weight"
 
 
-Width = Literal["fp32", "fp16"]
+Width = Literal["fp32", "fp16", "q8"]
+"""Type of weights; ``q8`` is GGUF's Q8_0: blocks of 32 weights in 8 bits with one factor."""
 
 _WEIGHT, _BIAS = ".weight", ".bias"
 _HALF = "\N{REPLACEMENT CHARACTER}"
@@ -203,8 +204,12 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
         rows = tensor[layout.rows(layer, tensor.shape[0])]
         if layer.endswith("norm"):
             rows = rows + np.float32(layout.map.norm_offset)
-        short = width == "fp16" and rows.ndim > 1
-        writer.add_tensor(gguf_name + end, rows.astype(np.float16) if short else rows)
+        kind, q8 = None, gguf.GGMLQuantizationType.Q8_0
+        if width == "q8" and rows.ndim > 1 and rows.shape[-1] % gguf.GGML_QUANT_SIZES[q8][0] == 0:
+            rows, kind = gguf.quants.quantize(np.ascontiguousarray(rows), q8), q8
+        elif width != "fp32" and rows.ndim > 1:
+            rows = rows.astype(np.float16)
+        writer.add_tensor(gguf_name + end, rows, raw_dtype=kind)
     _finish(writer)
 
 

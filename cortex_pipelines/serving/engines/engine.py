@@ -1,9 +1,10 @@
 """Interface of the engines: jobs in, text deltas out; ``open_engine`` opens one by name."""
 
+import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from cortex_pipelines.serving.code_end import CodeEnd
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 Finish = Literal["stop", "length", "late", "cancelled"]
 """Why an answer ends; ``late`` if its time was up, which clients are told as ``length``."""
@@ -163,7 +166,8 @@ class TextDelta:
     """New text of one of the answers.
 
     ``finish`` says why the answer ends here; ``cut`` counts generated tokens that are not in the text:
-    of a stop string, or of an incomplete character.
+    of a stop string, or of an incomplete character. ``cached`` counts the prompt's tokens that were read for an
+    earlier request.
     """
 
     index: int
@@ -171,6 +175,7 @@ class TextDelta:
     tokens: tuple[GeneratedToken, ...]
     finish: Finish | None = None
     cut: int = 0
+    cached: int = 0
 
     @property
     def generated(self) -> int:
@@ -199,8 +204,8 @@ Event = TextDelta | BaseException | None
 class Engine(ABC):
     """A base model in memory that answers with and without adapters."""
 
-    _thread: threading.Thread
-    """Of which the work is done; ``deliver`` is called from it."""
+    _threads: Sequence[threading.Thread]
+    """Those that do the work, and call ``deliver``."""
 
     def __init__(self, tokenizer: Any, window: int | None, settings: ServingSettings) -> None:
         self.tokenizer = tokenizer
@@ -254,7 +259,7 @@ class Engine(ABC):
             "busy": bool(self._busy),
             "written": self._generated_tokens,
             "resident": self._resident(),
-            "alive": self._thread.is_alive() and not self._closed,
+            "alive": all(thread.is_alive() for thread in self._threads) and not self._closed,
             "down": self._down,
         }
 
@@ -275,6 +280,12 @@ CACHE = Path(".cortex", "cache", "llama")
 
 def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
     """Open the engine that the settings name and load the base; raises EngineError."""
+    if settings.engine == "auto":
+        try:
+            return open_engine(base, settings.model_copy(update={"engine": "llama"}), cache)
+        except EngineError as error:
+            _LOG.warning("torch answers, not llama.cpp: %s", error)
+            settings = settings.model_copy(update={"engine": "torch"})
     if settings.engine == "torch":
         from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 

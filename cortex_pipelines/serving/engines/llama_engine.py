@@ -2,13 +2,15 @@
 
 llama.cpp reuses its prompt cache regardless of the adapter, and cannot load an adapter while it runs. So each adapter
 has its own server process, and so has the base: prompt caches are separate, and the memory-mapped weights are shared. A
-new adapter's process is started and probed while the others keep answering.
+new adapter's process is started and probed while the others keep answering. Each process answers several requests at
+once, decoding a token of each in one batch, and keeps the prompts of its last requests.
 """
 
 import random
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,14 @@ _BOUND_FP16 = 0.05
 """Largest difference (nats) between llama.cpp's and torch's log-probabilities of likely tokens; that of fp32 depends
 on the family."""
 
+_BOUND_Q8 = 0.005
+"""Most bits that weights of 8 bits add to a text, as a share of its bits."""
+
 _LIKELIEST = 32
 """Tokens compared after each prompt."""
 
 _SHARE = 0.25
-"""Largest difference relative to the adapter's effect; half or twice its scale exceeds it."""
+"""Largest difference relative to the adapter's effect; half or twice its scale exceeds it. Bits grow by its square."""
 
 _NO_CHANGE = 1e-6
 
@@ -53,27 +58,36 @@ class LlamaEngine(QueuedEngine):
         self._processes: OrderedDict[str | None, LlamaProcess] = OrderedDict()
         self._loaded: dict[str, LoadedAdapter] = {}
         self._starting = threading.Lock()
-        super().__init__(base, tokenizer, settings)
+        self._table = threading.RLock()
+        self._evicted: list[LlamaProcess] = []
+        super().__init__(base, tokenizer, settings, settings.slots)
         try:
             layout = layout_of(base.folder)
         except ExportError as error:
             raise EngineError(f"{error}; `--engine torch` serves this base") from error
         self.window = min(self.window, layout.context)
-        self._limits = self.window, settings.threads
-        width: Width = "fp32" if settings.precision == "fp32" else "fp16"
-        self._bound = layout.map.bound if width == "fp32" else _BOUND_FP16
+        width: Width = "fp16" if settings.precision == "bf16" else settings.precision
+        if width == "q8":
+            self._apart, self._unit, self._bound, self._share = _added_bits, "of the bits", _BOUND_Q8, _SHARE**2
+        else:
+            bound = layout.map.bound if width == "fp32" else _BOUND_FP16
+            self._apart, self._unit, self._bound, self._share = _largest_difference, "nats", bound, _SHARE
+        self._limits = {"window": self.window, "slots": settings.slots, "threads": settings.threads}
+        self._limits["exact"] = width == "fp32"
         self._files = LlamaFiles(base, width, cache)
         self._probes = token_ids(tokenizer, PROMPTS)
         self._base = self._files.base()
         self._processes[None] = self._start(None)
         self._base_answers = self._answers(self._processes[None])
-        if (difference := _largest_difference(self._base_answers, self._base.expected_logprobs)) > self._bound:
+        if (difference := self._apart(self._base_answers, self._base.expected_logprobs)) > self._bound:
             self._processes[None].close()
+            narrow = "set serving.precision to fp32, or " if width != "fp32" else ""
             raise EngineError(
-                f"llama.cpp answers {difference:.2g} nats apart from torch with {base.name} alone "
-                f"(at most {self._bound:g} are allowed); `--engine torch` serves it"
+                f"llama.cpp answers {difference:.2g} {self._unit} apart from torch with {base.name} alone "
+                f"(at most {self._bound:g} are allowed); {narrow}`--engine torch` serves it"
             )
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         loaded = self._loaded.get(adapter.version)
@@ -89,22 +103,24 @@ class LlamaEngine(QueuedEngine):
             process = self._start(gguf)
             try:
                 self._probe(process, gguf)
-                ready = LoadedAdapter(adapter.version, gguf)
-                return self._run_between_requests(lambda: self._store_process(ready, process))
+                with self._table:
+                    self._require_open()
+                    return self._store_process(LoadedAdapter(adapter.version, gguf), process)
             except BaseException:
                 process.close()
                 raise
 
     def close(self) -> None:
         super().close()
-        for process in self._processes.values():
-            process.close()
+        with self._table:
+            for process in (*self._processes.values(), *self._evicted):
+                process.close()
 
     def _resident(self) -> list[str]:
         return [version for version in self._processes if version is not None]
 
     def _start(self, adapter: GgufFile | None) -> LlamaProcess:
-        return LlamaProcess(self._base.path, adapter.path if adapter else None, *self._limits)
+        return LlamaProcess(self._base.path, adapter.path if adapter else None, **self._limits)
 
     def _store_process(self, adapter: LoadedAdapter, process: LlamaProcess) -> LoadedAdapter:
         self._loaded[adapter.version] = adapter
@@ -113,8 +129,27 @@ class LlamaEngine(QueuedEngine):
         while len(self._processes) > self._settings.adapters + 1:
             evicted = next(each for each in self._processes if each is not None)
             self._loaded.pop(evicted, None)
-            self._processes.pop(evicted).close()
+            self._evicted.append(self._processes.pop(evicted))
+        self._close_evicted()
         return adapter
+
+    def _close_evicted(self) -> None:
+        for process in [each for each in self._evicted if not each.users]:
+            self._evicted.remove(process)
+            process.close()
+
+    @contextmanager
+    def _using(self, adapter: LoadedAdapter | None) -> Iterator[LlamaProcess]:
+        """The process of an adapter, which stays open meanwhile."""
+        with self._table:
+            process = self._process(adapter)
+            process.users += 1
+        try:
+            yield process
+        finally:
+            with self._table:
+                process.users -= 1
+                self._close_evicted()
 
     def _process(self, adapter: LoadedAdapter | None) -> LlamaProcess:
         """The process of an adapter; restarted if it ended or was evicted."""
@@ -141,17 +176,17 @@ class LlamaEngine(QueuedEngine):
     def _steps(self, work: QueuedRequest, index: int) -> Iterator[ScoredToken]:
         """Tokens of an answer; retries with a new process if one ends before the first token."""
         for may_retry in (True, False):
-            process = self._process(work.job.adapter)
-            has_started = False
-            try:
-                for step in self._request_tokens(process, work, index):
-                    has_started = True
-                    yield step
-                return
-            except EndedError:
-                process.close()
-                if has_started or not may_retry:
-                    raise
+            with self._using(work.job.adapter) as process:
+                has_started = False
+                try:
+                    for step in self._request_tokens(process, work, index):
+                        has_started = True
+                        yield step
+                    return
+                except EndedError:
+                    process.close()
+                    if has_started or not may_retry:
+                        raise
 
     def _request_tokens(self, process: LlamaProcess, work: QueuedRequest, index: int) -> Iterator[ScoredToken]:
         job, sampling = work.job, work.job.sampling
@@ -159,6 +194,9 @@ class LlamaEngine(QueuedEngine):
 
         def is_abandoned() -> bool:
             return work.cancelled.is_set() or self._closed
+
+        def on_read(cached: int) -> None:
+            work.cached = work.cached or cached
 
         payload: dict[str, Any] = {
             "n_predict": sampling.max_tokens,
@@ -173,7 +211,7 @@ class LlamaEngine(QueuedEngine):
         if not sampling.presence and not sampling.frequency:
             answer = sampling.grammar or opening_rules(sampling.ending)
             grammar = _grammar(forced_start, answer)
-            yield from process.generate(job.prompt.ids, payload | grammar, is_abandoned)
+            yield from process.generate(job.prompt.ids, payload | grammar, is_abandoned, on_read)
             return
         # llama.cpp's own penalties count the tokens of the prompt too
         ids: list[int] = []
@@ -183,7 +221,7 @@ class LlamaEngine(QueuedEngine):
             payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": biases}
             answer = "" if generated_text.strip() else opening_rules(sampling.ending)
             payload |= {"grammar": ""} | _grammar(forced_start[len(generated_text) :], answer)
-            step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned), None)
+            step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned, on_read), None)
             if step is None:
                 return
             yield step
@@ -198,20 +236,20 @@ class LlamaEngine(QueuedEngine):
             {int(token): float(row[token]) for token in tokens}
             for row, tokens in zip(adapter.expected_logprobs, likeliest_ids, strict=True)
         ]
-        effect = _largest_difference(likeliest, self._base.expected_logprobs)
+        effect = self._apart(likeliest, self._base.expected_logprobs)
         if effect <= _NO_CHANGE:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
-        allowed = min(self._bound, _SHARE * effect)
-        if (difference := _largest_difference(answers, adapter.expected_logprobs)) > allowed:
-            has_no_effect = _largest_difference(answers, self._base.expected_logprobs) <= allowed
+        allowed = min(self._bound, self._share * effect)
+        if (difference := self._apart(answers, adapter.expected_logprobs)) > allowed:
+            has_no_effect = self._apart(answers, self._base.expected_logprobs) <= allowed
             raise RefusedAdapterError(
                 "the adapter has no effect in this engine"
                 if has_no_effect
-                else f"the adapter answers {difference:.2g} nats apart from what torch gives (at "
+                else f"the adapter answers {difference:.2g} {self._unit} apart from what torch gives (at "
                 f"most {allowed:.2g} are allowed)"
             )
         base_answers = self._answers(self._processes[None])
-        if _largest_difference(base_answers, self._base.expected_logprobs) > self._bound:
+        if self._apart(base_answers, self._base.expected_logprobs) > self._bound:
             raise RefusedAdapterError("the base answers differently since the adapter was loaded")
 
     def _answers(self, process: LlamaProcess) -> list[dict[int, float]]:
@@ -227,6 +265,19 @@ def _largest_difference(answers: list[dict[int, float]], expected: Chances) -> f
         for answer, row in zip(answers, expected, strict=True)
         for token, chance in answer.items()
     )
+
+
+def _added_bits(answers: list[dict[int, float]], expected: Chances) -> float:
+    """Bits that the answers' chances add to texts of the expected ones (Kullback-Leibler), as a share of their bits."""
+    if len(answers) != len(expected):
+        return float("inf")
+    added = 0.0
+    for answer, row in zip(answers, expected, strict=True):
+        chances, logprobs = np.exp(row[list(answer)], dtype=np.float64), np.array(list(answer.values()))
+        added += float(chances @ (row[list(answer)] - logprobs))
+        rest, written_rest = 1 - chances.sum(), 1 - np.exp(logprobs).sum()  # all tokens that the answer does not name
+        added += float(rest * np.log(rest / written_rest)) if min(rest, written_rest) > 0 else 0.0
+    return added / -float((np.exp(expected) * expected).sum())
 
 
 def _grammar(start: str, answer: str = "") -> dict[str, str]:

@@ -116,12 +116,16 @@ class _Connection(http.client.HTTPConnection):
 class LlamaProcess:
     """A running server; ``close`` frees its memory. EngineError if llama.cpp cannot load the files."""
 
-    def __init__(self, base: Path, adapter: Path | None, window: int, threads: int) -> None:
+    users = 0
+    """Requests that it answers."""
+
+    def __init__(self, base: Path, adapter: Path | None, **limits: int) -> None:
+        """``limits``: ``window``, ``slots``, ``threads`` and ``exact``, as ``llama_server`` lists them."""
         self._folder = Path(tempfile.mkdtemp(prefix="cortex-llama-"))
         self._socket = self._folder / "llama.sock"  # llama.cpp recognises a socket by this suffix
         self._adapter = adapter
         files = {"base": str(base), "adapter": None if adapter is None else str(adapter), "socket": str(self._socket)}
-        options = {**files, "window": window, "threads": threads}
+        options = files | limits
         # spinning threads would take the CPU from those they wait for
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
         with (self._folder / "errors").open("wb") as errors:
@@ -153,15 +157,23 @@ class LlamaProcess:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def generate(
-        self, ids: Sequence[int], options: Mapping[str, Any], is_abandoned: Callable[[], bool]
+        self,
+        ids: Sequence[int],
+        options: Mapping[str, Any],
+        is_abandoned: Callable[[], bool],
+        on_read: Callable[[int], None] = lambda _: None,
     ) -> Iterator[ScoredToken]:
-        """Stream the continuation of a prompt with further fields of ``/completion``; closing the iterator stops it."""
+        """Stream the continuation of a prompt with further fields of ``/completion``; closing the iterator stops it.
+
+        ``on_read`` gets how many tokens of the prompt were read for an earlier request.
+        """
         scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
         payload = {
             "prompt": list(ids),
             "lora": scales,
             "stream": True,
             "return_tokens": True,
+            "return_progress": True,
             "post_sampling_probs": False,
             **options,
         }
@@ -171,7 +183,7 @@ class LlamaProcess:
             while not select.select([connection.sock], [], [], _LOOK)[0]:
                 if is_abandoned():
                     return
-            yield from _steps(connection.getresponse())
+            yield from _steps(connection.getresponse(), on_read)
         except (OSError, http.client.HTTPException) as error:
             if not is_abandoned():
                 raise EndedError(f"llama.cpp ended while it wrote: {error}") from error
@@ -193,7 +205,7 @@ class LlamaProcess:
         threading.Thread(target=drain, args=(out,), daemon=True).start()
 
 
-def _steps(response: http.client.HTTPResponse) -> Iterator[ScoredToken]:
+def _steps(response: http.client.HTTPResponse, on_read: Callable[[int], None]) -> Iterator[ScoredToken]:
     if response.status != http.HTTPStatus.OK:
         raise EngineError(f"llama.cpp refuses the request: {response.read()[:500]!r}")
     for line in response:
@@ -205,6 +217,8 @@ def _steps(response: http.client.HTTPResponse) -> Iterator[ScoredToken]:
         chunk = json.loads(content)
         if "error" in chunk:
             raise EngineError(f"llama.cpp failed: {chunk['error']}")
+        if progress := chunk.get("prompt_progress"):
+            on_read(progress["cache"])
         for scored in chunk.get("completion_probabilities", ()):
             top = tuple((entry["id"], entry["logprob"]) for entry in scored["top_logprobs"])
             yield ScoredToken(scored["id"], scored["logprob"], top)

@@ -43,16 +43,18 @@ class QueuedRequest:
     job: Job
     deliver: Callable[[Event], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    cached: int = 0
+    """Tokens of the prompt that were read for an earlier request."""
 
 
 _Load = tuple[Callable[[], LoadedAdapter], Future[LoadedAdapter]]
 
 
 class QueuedEngine(Engine):
-    """An engine with one thread; the engines on it add ``load`` and ``_deltas``."""
+    """An engine whose threads answer one request each; the engines on it add ``load`` and ``_deltas``."""
 
-    def __init__(self, base: BaseModel, tokenizer: Any, settings: ServingSettings) -> None:
-        """Answers end at what base and family declare; the engine starts the thread."""
+    def __init__(self, base: BaseModel, tokenizer: Any, settings: ServingSettings, threads: int = 1) -> None:
+        """Answers end at what base and family declare; the engine starts the threads."""
         config = model_file(base, "config.json")
         super().__init__(tokenizer, first(config, ("max_position_embeddings", "n_positions")), settings)
         declared = first(model_file(base, "generation_config.json") | config, ("eos_token_id",), [])
@@ -62,7 +64,7 @@ class QueuedEngine(Engine):
             every = [*every, *(controls.get(token) for token in family_of(config, controls).ends)]
         self._ends = frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)
         self._work: queue.Queue[QueuedRequest | _Load | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._serve, name="model", daemon=True)
+        self._threads = [threading.Thread(target=self._serve, name="model", daemon=True) for _ in range(threads)]
 
     @abstractmethod
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...
@@ -82,8 +84,16 @@ class QueuedEngine(Engine):
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self._work.put(None)
-        self._thread.join()
+            for _ in self._threads:
+                self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+        while not self._work.empty():
+            closed, abandoned = EngineError("the engine was closed"), self._work.get()
+            if isinstance(abandoned, tuple):
+                abandoned[1].set_exception(closed)
+            elif abandoned is not None:
+                abandoned.deliver(closed)
 
     def _stream(
         self, work: QueuedRequest, index: int, answer: StreamedAnswer, steps: Iterator[ScoredToken]
@@ -94,7 +104,8 @@ class QueuedEngine(Engine):
             if step.token in self._ends:
                 break
             count += 1
-            self._generated_tokens += 1
+            with self._lock:
+                self._generated_tokens += 1
             yield from answer.add(index, replace(step, top=step.top[: sampling.top]))
             if answer.stopped:
                 return
@@ -131,22 +142,17 @@ class QueuedEngine(Engine):
                     continue
                 with self._lock:
                     self._waiting -= 1
-                self._busy = 1
+                    self._busy += 1
                 work.job.on_start()
                 try:
                     for delta in self._deltas(work):
-                        work.deliver(delta)
+                        work.deliver(replace(delta, cached=work.cached))
                     work.deliver(None)
                 except BaseException as error:  # noqa: BLE001 - delivered to the caller
                     self._reset_after_failure()
                     work.deliver(error)
-                self._busy = 0
-        while not self._work.empty():
-            closed, abandoned = EngineError("the engine was closed"), self._work.get()
-            if isinstance(abandoned, tuple):
-                abandoned[1].set_exception(closed)
-            elif abandoned is not None:
-                abandoned.deliver(closed)
+                with self._lock:
+                    self._busy -= 1
 
 
 def model_file(base: BaseModel, name: str) -> dict[str, Any]:

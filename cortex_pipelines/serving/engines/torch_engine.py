@@ -1,7 +1,6 @@
 """Reference engine: torch and peft, one base, one active adapter at a time, a KV cache for each."""
 
 import random
-import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ class TorchEngine(QueuedEngine):
         import torch
 
         torch.set_num_threads(settings.threads)
-        self._base = ResidentBase(base, settings.precision)
+        self._base = ResidentBase(base, "fp32" if settings.precision == "q8" else settings.precision)
         self._model = self._base.base_model
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
@@ -44,7 +43,7 @@ class TorchEngine(QueuedEngine):
         self._passes: LRUCache[str | None, tuple[tuple[int, ...], Any]] = LRUCache(settings.adapters + 1)
         """Tokens and KV cache of each adapter's last answer."""
         super().__init__(base, self._base.tokenizer, settings)
-        self._thread.start()
+        self._threads[0].start()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         loaded = self._adapters.get(adapter.version)
@@ -90,7 +89,7 @@ class TorchEngine(QueuedEngine):
         elif self._active_version != key:
             self._base.apply(job.adapter.weights)
         self._active_version = key
-        first = self._run_prompt(job, key, work.cancelled)
+        first = self._run_prompt(work, key)
         if first is None:
             return
         logits, memory = first
@@ -108,23 +107,23 @@ class TorchEngine(QueuedEngine):
             if work.cancelled.is_set():
                 return
 
-    def _run_prompt(self, job: Job, key: str | None, cancelled: threading.Event) -> tuple[Any, Any] | None:
+    def _run_prompt(self, work: QueuedRequest, key: str | None) -> tuple[Any, Any] | None:
         """Logits after the prompt and its KV cache; None if the request was cancelled."""
         import torch
         from transformers import DynamicCache
 
-        ids = job.prompt.ids
+        job, ids = work.job, work.job.prompt.ids
         # the last token is run again: its logits are needed
         none: tuple[tuple[int, ...], Any] = (), None
         cached_ids, memory = self._passes.pop(key, none) if job.sampling.reuse else none
-        shared = sum(takewhile(bool, map(eq, cached_ids, ids[:-1])))
+        shared = work.cached = sum(takewhile(bool, map(eq, cached_ids, ids[:-1])))
         if not shared:
             memory = DynamicCache()
         elif excess := memory.get_seq_length() - shared:
             memory.crop(-excess)
         logits, began = None, time.perf_counter()
         for start in range(shared, len(ids), _CHUNK):
-            if cancelled.is_set():
+            if work.cancelled.is_set():
                 return None
             chunk = torch.tensor([ids[start : start + _CHUNK]], device=self._model.device)
             out = self._model(input_ids=chunk, past_key_values=memory, use_cache=True)

@@ -157,8 +157,10 @@ class UpstreamEngine(Engine):
         self._loaded: dict[str, LoadedAdapter] = {}
         self._tasks: dict[asyncio.Task[Any], _Request] = {}
         started: Future[None] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="upstream", daemon=True)
-        self._thread.start()
+        self._threads = (
+            threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="upstream", daemon=True),
+        )
+        self._threads[0].start()
         started.result()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
@@ -196,7 +198,7 @@ class UpstreamEngine(Engine):
         if not self._closed:
             self._closed = True
             self._soon(self._stop.set)
-        self._thread.join()
+        self._threads[0].join()
 
     def _resident(self) -> list[str]:
         return list(self._loaded)
@@ -204,7 +206,7 @@ class UpstreamEngine(Engine):
     # The methods below run in the engine's thread, except for the first two.
 
     def _soon(self, act: Callable[..., Any], *arguments: Any) -> None:
-        if self._thread.is_alive():
+        if self._threads[0].is_alive():
             self._loop.call_soon_threadsafe(act, *arguments)
 
     def _run(self, work: Any) -> Any:

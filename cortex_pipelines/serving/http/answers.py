@@ -159,12 +159,14 @@ class PartialAnswer:
     text: str = ""
     tokens: list[GeneratedToken] = field(default_factory=list)
     generated: int = 0
+    cached: int = 0
     finish: str | None = None
 
     def add(self, delta: TextDelta) -> None:
         self.text += delta.text
         self.tokens += delta.tokens
         self.generated += delta.generated
+        self.cached = delta.cached
         self.finish = delta.finish or self.finish
 
 
@@ -241,11 +243,17 @@ async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request 
     return answers
 
 
-def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]) -> dict[str, int]:
+def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]) -> dict[str, Any]:
     """OpenAI's token counts; a prompt counts once for all of its answers."""
     prompt_tokens = sum(len(request.prompt.ids) for request in requests)
     generated = sum(answer.generated for answer in answers)
-    return {"prompt_tokens": prompt_tokens, "completion_tokens": generated, "total_tokens": prompt_tokens + generated}
+    cached = sum(answer.cached for answer in answers[:: max(len(answers) // len(requests), 1)])
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": generated,
+        "total_tokens": prompt_tokens + generated,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
 
 
 def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
