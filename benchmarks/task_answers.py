@@ -30,6 +30,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.calibration import fit_steps
 from benchmarks.served import base_here
 from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.annotation.evidence import read_file
@@ -37,7 +38,7 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.answers import calibration
 from cortex_pipelines.answers.answer import Candidate, GeneratedText, Means, NoAnswerError
 from cortex_pipelines.answers.answering import TASKS, question_of
-from cortex_pipelines.answers.calibration import Calibration, fit_steps
+from cortex_pipelines.answers.calibration import Calibration
 from cortex_pipelines.answers.documentation_style import described_parameters
 from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.answers.tasks.tests import unit_of_question

@@ -5,6 +5,7 @@ are declared, so a page cannot say something else than the program does.
 """
 
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -200,10 +201,23 @@ def columns_page() -> Iterator[str]:
 
 def requests_page() -> Iterator[str]:
     """Every field of OpenAI's requests, and what the gateway does with it."""
-    from cortex_pipelines.serving.http.openai_fields import fields_as_markdown
+    from cortex_pipelines.serving.http.openai_fields import FIELDS
 
     yield "# Fields of requests\n\nWhat the words mean: [](../guides/openai-api.md).\n"
-    yield fields_as_markdown()
+    for title, table in (
+        ("`/v1/completions`", "completions"),
+        ("`/v1/chat/completions`", "chats"),
+        ("`messages`", "messages"),
+        ("`stream_options`", "stream_options"),
+        ("`/v1/embeddings`", "embeddings"),
+        ("`/completion`, `/infill` (llama.cpp)", "llama_cpp"),
+    ):
+        yield f"## {title}\n\n| field | | |\n| --- | --- | --- |"
+        for field in FIELDS[table]:
+            values = " or ".join(f"`{json.dumps(value)}`" for value in field.neutral)
+            handling = f"{field.handling} unless {values}" if values else field.handling
+            yield f"| `{field.name}` | {handling} | {field.note} |"
+        yield ""
 
 
 def python_page() -> Iterator[str]:

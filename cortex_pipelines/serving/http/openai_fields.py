@@ -69,23 +69,3 @@ def require_supported(
             raise RequestError(
                 f"{short_name}: not a parameter of this request; leave it out", short_name, code="unknown_parameter"
             )
-
-
-def fields_as_markdown() -> str:
-    tables = (
-        ("`/v1/completions`", FIELDS["completions"]),
-        ("`/v1/chat/completions`", FIELDS["chats"]),
-        ("`messages`", FIELDS["messages"]),
-        ("`stream_options`", FIELDS["stream_options"]),
-        ("`/v1/embeddings`", FIELDS["embeddings"]),
-        ("`/completion`, `/infill` (llama.cpp)", FIELDS["llama_cpp"]),
-    )
-    lines = []
-    for title, fields in tables:
-        lines += [f"## {title}", "", "| field | | |", "| --- | --- | --- |"]
-        for field in fields:
-            values = " or ".join(f"`{json.dumps(value)}`" for value in field.neutral)
-            handling = f"{field.handling} unless {values}" if values else field.handling
-            lines.append(f"| `{field.name}` | {handling} | {field.note} |")
-        lines.append("")
-    return "\n".join(lines[:-1])
