@@ -69,7 +69,8 @@ def _summary(facts: UnitFacts, style: DocumentationStyle) -> str:
     if first in _QUESTIONS and tail:
         thing = " ".join(tail)
         is_noun = first == "is" and len(tail) > 1 and not tail[0].endswith(("ed", "ing")) and not thing.endswith("s")
-        predicate = f"{first} {_article(thing)} {thing}" if is_noun else f"{first} {thing}"
+        article = ("an " if thing[:1] in "aeiou" else "a ") if is_noun else ""
+        predicate = f"{first} {article}{thing}"
         if not subject or facts.owner or not _says_yes_or_no(facts):  # of a method: what its object is
             return ""
         return f"Return whether {subject} {predicate}."
@@ -120,10 +121,6 @@ def _quoted(code: str, style: DocumentationStyle) -> str:
 def _says_yes_or_no(facts: UnitFacts) -> bool:
     texts = [outcome.text for outcome in facts.returns]
     return "bool" in facts.unit.signature or bool(texts and all(_YES_OR_NO.search(text) for text in texts))
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[:1] in "aeiou" else "a"
 
 
 def _only_repeats_name(text: str, facts: UnitFacts) -> bool:

@@ -136,7 +136,9 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
     unit.mutants = [
         unit.mutants[number] for number in sorted(range(len(unit.mutants)), key=lambda at: at not in killable)
     ]
-    cover = _smallest_cover(killed, original, [_shape(call) for call in calls])
+    trees = [ast.walk(ast.parse(call)) for call in calls]
+    shapes = [[type(node.value if isinstance(node, ast.Constant) else node) for node in tree] for tree in trees]
+    cover = _smallest_cover(killed, original, shapes)
     if cover:
         unit.observed = _test_of(unit, [(calls[index], original[index] or {}) for index in cover])
     return unit.observed
@@ -147,11 +149,6 @@ def _is_assertable(outcome: CallOutcome, code: str) -> bool:
     if outcome is None or outcome.get("value") == "None":
         return False
     return "error" not in outcome or f"raise {outcome['error']}" in code
-
-
-def _shape(call: str) -> list[type]:
-    """Types of the nodes and literals in a call, in their order."""
-    return [type(node.value if isinstance(node, ast.Constant) else node) for node in ast.walk(ast.parse(call))]
 
 
 def _smallest_cover(

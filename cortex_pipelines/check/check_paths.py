@@ -5,7 +5,7 @@ import os
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cortex_pipelines.atomic import write_whole
@@ -144,7 +144,8 @@ def _check_file(
     if options.fix:
         fixed = fix_text(text, fixable)
         if fixed.findings:
-            _write(path, replace(content, text=fixed.text))
+            # a link stays one
+            write_whole(path.resolve(), content.mark + fixed.text.encode(content.encoding))
             report.fixed += fixed.findings
             text = fixed.text
             for edits in fixed.edits:
@@ -197,8 +198,3 @@ def _read(path: Path) -> _FileContent:
         return _FileContent(data[len(mark) :].decode(encoding), encoding, mark)
     except UnicodeDecodeError as error:
         raise NotCheckedError(f"is not {encoding} at byte {len(mark) + error.start}; save it as UTF-8") from error
-
-
-def _write(path: Path, content: _FileContent) -> None:
-    # a link stays one
-    write_whole(path.resolve(), content.mark + content.text.encode(content.encoding))

@@ -35,7 +35,8 @@ def code_actions(
         diagnostics = None if finding is None else [diagnostic(document, finding)]
         return types.CodeAction(title, kind, diagnostics, edit=change)
 
-    touched = [finding for finding in findings if _overlap(_range(document, finding), selection)]
+    spans = [(finding, _range(document, finding)) for finding in findings]
+    touched = [finding for finding, span in spans if span.start <= selection.end and selection.start <= span.end]
     for finding in touched:
         if (fix := finding.fix) is not None:
             note = "" if fix.keeps_behaviour else " (changes behaviour)"
@@ -90,7 +91,3 @@ def _range(document: Document, span: Finding | Edit) -> types.Range:
     return types.Range(
         document.position_in_lines(span.line, span.column), document.position_in_lines(span.end_line, span.end_column)
     )
-
-
-def _overlap(first: types.Range, second: types.Range) -> bool:
-    return first.start <= second.end and second.start <= first.end

@@ -32,7 +32,8 @@ class Options:
         for name, kind in get_type_hints(Options).items():
             value = getattr(self, name)
             if type(value) is not kind:
-                raise ValueError(f"cortex.{name} has to be {_KINDS[kind]}, not {_rendered(name, value)}")
+                given = "what is there" if name == "key" else repr(value)
+                raise ValueError(f"cortex.{name} has to be {_KINDS[kind]}, not {given}")
         if self.gateway:
             object.__setattr__(self, "gateway", _address(self.gateway))
         if not self.key.isascii() or not self.key.isprintable():
@@ -55,10 +56,6 @@ class Options:
 
 
 _KINDS = {str: "text", bool: "true or false", int: "a whole number"}
-
-
-def _rendered(name: str, value: Any) -> str:
-    return "what is there" if name == "key" else repr(value)
 
 
 def _address(text: str) -> str:

@@ -303,12 +303,11 @@ def create_server(defaults: Options) -> CortexServer:
         workspace = server.client_capabilities.workspace
         edits = workspace.workspace_edit if workspace is not None else None
         available = code_actions(*current, params.range, bool(edits and edits.document_changes))
-        kinds = params.context.only
-        return [
-            each
-            for each in available
-            if kinds is None or any(f"{each.kind}.".startswith(f"{_value(kind)}.") for kind in kinds)
-        ]
+        if params.context.only is None:
+            return list(available)
+        kinds = (kind.value if isinstance(kind, types.CodeActionKind) else kind for kind in params.context.only)
+        prefixes = tuple(f"{kind}." for kind in kinds)
+        return [each for each in available if f"{each.kind}.".startswith(prefixes)]
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> types.CompletionList:
@@ -347,7 +346,3 @@ def _list_item(document: Document, offset: int, text: str) -> types.CompletionIt
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(word_range, document.with_own_line_ends(full_text)),
     )
-
-
-def _value(kind: types.CodeActionKind | str) -> str:
-    return kind.value if isinstance(kind, types.CodeActionKind) else kind

@@ -77,7 +77,7 @@ def describe_project(root: Path, name: str) -> AddedProject:
     languages = Counter(language_of(file.path, "") for file in files)
     parsed = {language: count for language, count in languages.items() if language and language in PARSED}
     words = {
-        "source": "; ".join(_source_words(source.declaration) for source in settings.sources),
+        "source": "; ".join(", ".join(map(str, source.declaration.values())) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
         "languages": _language_words(languages) or "none recognised by file name",
         "licence": ", ".join(licences) or _NO_LICENCE,
@@ -105,10 +105,6 @@ def _listed(root: Path, name: str) -> Iterator[tuple[OpenSource, list[FileRef], 
 
 def _code_bytes(file: FileRef) -> int:
     return file.size if language_of(file.path, "") in PARSED else 0
-
-
-def _source_words(declaration: Mapping[str, Any]) -> str:
-    return ", ".join(str(value) for value in declaration.values())
 
 
 def _language_words(languages: Mapping[str | None, int]) -> str:

@@ -107,7 +107,7 @@ def certify(project: Project, path: Path, name: str | None = None) -> dict[str, 
         raise ProjectError(f"{problem}; deletions: {', '.join(records) or 'none'}")
     views = dvc_views(project)
     stale = _stale_outputs(project, views)
-    current = {_address(project, view): view.locked for view in views}
+    current = {project.address(view.asset, view.partition): view.locked for view in views}
     cache = Path(cache_folder(project.root))
     outputs: list[dict[str, Any]] = []
     for address, before in record["outputs"].items():
@@ -147,7 +147,7 @@ def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
     for view in views:  # in topological order
         if view.changed or stale.intersection(project.inputs_of(view.asset.name, view.partition)):
             stale.add((view.asset.name, view.partition))
-            addresses.add(_address(project, view))
+            addresses.add(project.address(view.asset, view.partition))
     return addresses
 
 
@@ -185,10 +185,6 @@ def _model_row(
         "champion": roles["champion"],
         "outstanding": outstanding,
     }
-
-
-def _address(project: Project, view: DvcView) -> str:
-    return project.address(view.asset, view.partition)
 
 
 def _remaining_copies(project: Project) -> list[str]:

@@ -32,7 +32,8 @@ _VERDICTS = {"promoted": "passed", "kept": "kept back", "refused": "refused", No
 def report_page(project: Project, folder: Path | None = None) -> str:
     """``folder``: where the page will lie, for its links to reports of single outputs; None for none."""
     models = [_model(project, model, folder) for model in project_models(project)]
-    problems = list(_problems(project))
+    reports = [(name, read_json(project.output("compliance", name) / "compliance.json")) for name in project.partitions]
+    problems = [f"{name}: {problem}." for name, report in reports for problem in report.get("problems", ())]
     good = [f"{model['name']}: {model['served']}." for model in models if model["champion"]]
     rows = [row[:4] for row in project_data(project)]
     good += [f"{name}: {train} training examples from {files} files." for name, files, _, train in rows if train != "0"]
@@ -98,12 +99,6 @@ def _steps(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"Read why {name} is {model['words']}; to serve it all the same: {override}"
 
 
-def _problems(project: Project) -> Iterator[str]:
-    for name in project.partitions:
-        compliance = read_json(project.output("compliance", name) / "compliance.json")
-        yield from (f"{name}: {problem}." for problem in compliance.get("problems", ()))
-
-
 def _links(project: Project, name: str, folder: Path | None) -> list[tuple[str, str | None]]:
     pages = ((title, project.output(asset, name) / "report.html") for asset, title in _PAGES.items())
     return [(title, _address(page, folder)) for title, page in pages if page.exists()]
@@ -115,13 +110,8 @@ def _address(page: Path, folder: Path | None) -> str | None:
 
 def _move(line: Any) -> tuple[str, ...]:
     version = line.number or ("baseline" if line.version is None else line.version[:12])
-    return (
-        line.at[:16].replace("T", " "),
-        line.by,
-        line.model,
-        f"{line.action} {version}",
-        line.despite_gate or line.why,
-    )
+    at = line.at[:16].replace("T", " ")
+    return at, line.by, line.model, f"{line.action} {version}", line.despite_gate or line.why
 
 
 def _usage(project: Project) -> list[tuple[str, str, str]]:

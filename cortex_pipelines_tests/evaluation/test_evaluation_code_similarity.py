@@ -18,7 +18,6 @@ words = st.text("abc ", max_size=12)
 SNIPPETS = read_yaml(Path(__file__).with_name("similar_code.yaml"))
 CODE = {language: tuple(map(str, snippets.values())) for language, snippets in SNIPPETS.items()}
 BLOCK = "    a = 1\n\n    if a:\n        b()"
-UNIT = "@d(\n    1\n)\ndef f(\n    a,\n) -> int:\n    return a"
 
 
 @pytest.mark.parametrize("language", CODE)

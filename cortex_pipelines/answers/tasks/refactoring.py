@@ -56,16 +56,13 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     if not context.request:
         code, applied = apply_rule_fixes(unit, smell)
         if applied:
-            yield Candidate(unit.with_margin(code), "analyser", min(_precision(fix) for fix in applied))
+            beliefs = [LABELS[fix.smell].belief if fix.smell in LABELS else OPEN_FILE_BELIEF for fix in applied]
+            yield Candidate(unit.with_margin(code), "analyser", min(beliefs))
             return
     if context.request or context.smell:
         values, extent = prompt(question, means.parameters)
         for generated in means.write(values, extent, sampled=1):
             yield Candidate(generated.text, "model", generated.score)
-
-
-def _precision(fix: SmellFix) -> float:
-    return LABELS[fix.smell].belief if fix.smell in LABELS else OPEN_FILE_BELIEF
 
 
 def checks(question: Question, means: Means) -> Sequence[Check]:

@@ -17,7 +17,7 @@ from cortex_pipelines.check.check import NotCheckedError, check_text
 from cortex_pipelines.check.rules import LIMITED, RULES
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.datasets.tasks.naming import style_of
-from cortex_pipelines.extraction.refactoring.model import OBJECT, Function
+from cortex_pipelines.extraction.refactoring.model import OBJECT
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.prompts.examples import StopRule
@@ -136,20 +136,17 @@ def _unclosed(unit: CodeUnit) -> Iterator[Comment]:
 
 def _names(unit: CodeUnit, means: Means) -> Iterator[Comment]:
     for function in unit.functions:
-        yield from _vague(function)
+        line = function.location.line
+        if len(function.name) == 1 and function.name.isalpha():
+            yield Comment(line, f"{function.name} does not say what it does or returns. (naming)", 0.9)
         if means.team.facts is None:  # else `cortex check` knows the project's form
             kind = "method" if function.kind == "method" else "function"
-            yield from _name(function.name, kind, function.location.line, unit, means)
+            yield from _name(function.name, kind, line, unit, means)
         for parameter in function.parameters:
             yield from _name(parameter.name, "variable", parameter.line, unit, means)
     for each in unit.types if means.team.facts is None else ():
         if each.kind != OBJECT:
             yield from _name(each.name, "class", each.location.line, unit, means)
-
-
-def _vague(function: Function) -> Iterator[Comment]:
-    if len(function.name) == 1 and function.name.isalpha():
-        yield Comment(function.location.line, f"{function.name} does not say what it does or returns. (naming)", 0.9)
 
 
 def _name(name: str, kind: str, line: int, unit: CodeUnit, means: Means) -> Iterator[Comment]:

@@ -54,7 +54,11 @@ def prompt(question: Question, _: Parameters) -> tuple[Mapping[str, str], StopRu
 
 
 def candidates(question: Question, means: Means) -> Iterator[Candidate]:
-    if reason := _reason_not_run(question):
+    if question.language != "python":
+        raise NoAnswerError(
+            f"only Python tests are run here, and a test in {question.language} that was never run is not an answer"
+        )
+    if reason := unavailable():
         raise NoAnswerError(reason)
     unit = unit_of_question(question, means.team, means.parameters)
     if unit is None:
@@ -70,7 +74,8 @@ def candidates(question: Question, means: Means) -> Iterator[Candidate]:
     if observed:
         yield Candidate(_with_imports(observed, unit), "analyser")
     for example, similarity in nearest:
-        if similarity >= _LEAST_SIMILARITY and (tested := unit_facts(_prompted_unit(example.prompt), "python")):
+        code = "\n".join(example.prompt.rstrip().split("\n")[1:-1])  # without the line of its path and the request
+        if similarity >= _LEAST_SIMILARITY and (tested := unit_facts(code.strip("\n"), "python")):
             yield Candidate(
                 _with_imports(adapted_test(example.completion, tested.name, unit), unit), "team", similarity
             )
@@ -90,21 +95,9 @@ def checks(question: Question, means: Means) -> Sequence[Check]:
     return [Check("passes in the sandbox and fails on a mutant", refusal)]
 
 
-def _reason_not_run(question: Question) -> str | None:
-    """Reason why no test of the unit can run, or None."""
-    if question.language != "python":
-        return f"only Python tests are run here, and a test in {question.language} that was never run is not an answer"
-    return unavailable()
-
-
 def _with_imports(test: str, unit: TestedUnit) -> str:
     """A test with the imports that it needs, of the unit too if its module is known."""
     return imports_of(test, unit, unit.module if unit.path != ALONE else "") + test
-
-
-def _prompted_unit(prompt: str) -> str:
-    """The unit in a prompt of training: between the line with its path and the request."""
-    return "\n".join(prompt.rstrip().split("\n")[1:-1]).strip("\n")
 
 
 def unit_of_question(question: Question, team: Team, parameters: Parameters) -> TestedUnit | None:
