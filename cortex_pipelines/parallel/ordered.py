@@ -8,7 +8,7 @@ maps, reads the project's folder, git and the caches: a worker gets all it needs
 import atexit
 import logging
 import os
-import pickle
+import pickle  # nosec B403: only dumped here
 import threading
 import time
 from collections import deque
