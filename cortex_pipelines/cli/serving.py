@@ -41,6 +41,7 @@ _EDITORS = "docs/guides/serving.md#editors"
 @click.option("--open", "everybody", is_flag=True, help="Listen on other addresses without any API key.")
 @click.option("--tls-cert", type=EXISTING_FILE, help="Certificate in PEM, for HTTPS; with --tls-key.")
 @click.option("--tls-key", type=EXISTING_FILE, help="Its private key in PEM.")
+@click.option("--check", is_flag=True, help="Measure what this machine can do with the base, and end.")
 @click.option("--log-requests", is_flag=True, help="Write one line of JSON per request, without its text.")
 def serve(
     host: str,
@@ -52,14 +53,20 @@ def serve(
     everybody: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    check: bool,
     log_requests: bool,
 ) -> None:
     """Serve promoted models to OpenAI clients, editors and agents, and on a web page."""
     if key is not None and folder is None:
         raise click.UsageError("--trust requires --from")
+    if check and folder is not None:
+        raise click.UsageError("--check measures the base of a project; leave --from out")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     require_packages()
+    if check:
+        _print_speeds()
+        return
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.report import report_page
@@ -91,6 +98,41 @@ def serve(
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     say(f"page: http{'s' if tls else ''}://{host}:{port}/ (Ctrl-C ends it); editors: {_EDITORS}")
     run(gateway, host, port, services, tls, log_requests)
+
+
+def _print_speeds() -> None:
+    """Print tokens a second by settings, and which settings answer within a second."""
+    from cortex_pipelines.adapters.model.base_model import resolve_base
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.models.machine import this_machine
+    from cortex_pipelines.release.open_model import pinned_base
+    from cortex_pipelines.serving.engines.engine import CACHE
+    from cortex_pipelines.serving.speed_check import Measured, measure_settings
+
+    root, machine = find_root(), this_machine()
+    base, settings = resolve_base(pinned_base(open_project(root)), root), load_parameters(root).serving
+    click.echo(f"{base.name} on {machine.describe()}; tokens per second:")
+    click.echo(f"engine precision threads   read  write  {settings.slots} at once   new prompt answered within 1 s")
+    best: Measured | None = None
+    for each in measure_settings(base, settings, machine, root / CACHE):
+        if isinstance(each, str):
+            click.echo(each)
+            continue
+        way, within = each.settings, each.prompt_within(1)
+        click.echo(
+            f"{way.engine:6} {way.precision:9} {way.threads:7} {each.read:6.0f} {each.write:6.1f} {each.together:10.1f}"
+            f"   {f'{within} tokens, 32 written' if within else 'none'}"
+        )
+        best = max(best or each, each, key=lambda one: (one.prompt_within(1), one.write))
+    if best is None or not best.prompt_within(1):
+        say("no settings answer within 1 s: choose a smaller base (`cortex models recommend`)")
+        return
+    way = best.settings
+    say(
+        f"in params.yaml, serving: engine: {way.engine}, precision: {way.precision}, threads: {way.threads}; "
+        "prompts read before need only what changed"
+    )
 
 
 def require_packages() -> None:

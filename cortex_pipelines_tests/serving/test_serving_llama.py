@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,27 @@ from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
 from cortex_pipelines.cli.serving import serve
+from cortex_pipelines.models.machine import Machine
 from cortex_pipelines.serving import open_gateway
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
+    Deadline,
     EngineError,
     Job,
     RefusedAdapterError,
     Sampling,
     ScoredToken,
+    Speed,
     open_engine,
 )
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
 from cortex_pipelines.serving.engines.llama_files import GgufFile, LlamaFiles, LlamaProcess
+from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.settings import EngineName
+from cortex_pipelines.serving.speed_check import measure_settings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines_tests.command import run_python
 from cortex_pipelines_tests.parameters import load_cases
@@ -142,6 +148,33 @@ def test_another_base_or_architecture_than_the_file_is_refused(home: Path, tmp_p
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "mamba"}))
     with pytest.raises(EngineError, match=r"model type mamba.*`--engine torch` serves"):
         LlamaEngine(tinygateway.base_in(root), tinygateway.settings(), tmp_path / "cache")
+
+
+def test_what_a_machine_can_do_is_measured(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(1, 1e10, 0, bf16=False)
+    measured = list(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, home / "llama"))
+    ways = [("llama", "q8"), ("llama", "fp16"), ("torch", "fp32")]
+    assert [(each.settings.engine, each.settings.precision) for each in measured] == ways
+    assert all(min(each.read, each.write, each.together) > 0 for each in measured)
+    assert replace(measured[0], read=400.0, write=64.0).prompt_within(1) == 200
+    assert replace(measured[0], write=16.0).prompt_within(1) == 0
+    monkeypatch.setattr(engines, "find_spec", lambda _name: None)
+    sentence = next(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, tmp_path))
+    assert "pip install 'cortex-pipelines[llama]'" in str(sentence)
+
+
+def test_requests_at_once_are_cut_shorter(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "speed", Speed(2000.0, 50.0))
+    for busy, room in ((0, 800), (1, 400), (3, 200), (7, 100), (40, 64)):
+        monkeypatch.setattr(engine, "_busy", busy)
+        assert engine.prompt_capacity(Deadline(1.0)) == room
+
+
+def test_auto_is_torch_where_llama_cpp_cannot_serve(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda _name: None)
+    opened = open_engine(tinygateway.base_in(home), tinygateway.settings(engine="auto", precision="q8"), tmp_path)
+    assert (type(opened), "torch answers, not llama.cpp" in caplog.text) == (TorchEngine, True)
+    opened.close()
 
 
 def test_without_llama_cpp_the_engine_says_what_to_install(home: Path, tmp_path: Path, monkeypatch) -> None:

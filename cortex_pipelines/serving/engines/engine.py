@@ -246,10 +246,15 @@ class Engine(ABC):
         return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
 
     def prompt_capacity(self, deadline: Deadline) -> int:
-        """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown."""
+        """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown.
+
+        Requests at once share the processor. Their number is rounded up to a power of two: prompts cut alike are
+        read once.
+        """
         if self.speed is None:
             return self.window
-        return max(int(self.speed.read * deadline.seconds * _READING), _LEAST_PROMPT)
+        share = 2 ** (self._waiting + self._busy).bit_length()
+        return max(int(self.speed.read / share * deadline.seconds * _READING), _LEAST_PROMPT)
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in

@@ -1,0 +1,85 @@
+"""What this machine can do with a base: reading and writing speed by engine, precision and threads."""
+
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.serving.engines.engine import Engine, EngineError, Event, Job, Prompt, Sampling, open_engine
+from cortex_pipelines.serving.settings import ServingSettings
+
+_READ, _WRITTEN, _TIMES = 256, 32, 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Tokens a second of an engine with these settings: reading a prompt, writing one answer, and ``slots`` at once."""
+
+    settings: ServingSettings
+    read: float
+    write: float
+    together: float
+
+    def prompt_within(self, seconds: float) -> int:
+        """Tokens of a new prompt that can be read if an answer of 32 tokens has to be written in this time, too."""
+        return max(int((seconds - _WRITTEN / self.write) * self.read), 0)
+
+
+def measure_settings(
+    base: BaseModel, settings: ServingSettings, machine: Machine, cache: Path
+) -> Iterator[Measured | str]:
+    """Measure each engine, precision and number of threads; a sentence for what cannot serve the base."""
+    threads = sorted({1, max(machine.cores // 2, 1), machine.cores})
+    ways = [("llama", "q8", count) for count in threads] + [("llama", "fp16", machine.cores)]
+    ways += [("torch", precision, machine.cores) for precision in ("fp32", *["bf16"] * machine.bf16)]
+    for engine, precision, count in ways:
+        changes = {"engine": engine, "precision": precision, "threads": count}
+        changed = settings.model_copy(update=changes)
+        try:
+            with closing(open_engine(base, changed, cache)) as opened:
+                yield _measure(opened, changed)
+        except EngineError as error:
+            yield f"{engine} {precision}: {error}"
+
+
+def _measure(engine: Engine, settings: ServingSettings) -> Measured:
+    """The best of some times, which other work on the machine disturbed least."""
+    numbers = random.Random(0)  # nosec B311: tokens of a measurement
+    length = min(_READ, engine.window // 2)
+
+    def prompt() -> Prompt:
+        return Prompt(tuple(numbers.randrange(len(engine.tokenizer)) for _ in range(length)), "", 0)
+
+    _answer(engine, prompt(), 2)  # what only the first answer has to make
+    read = max(length / _answer(engine, prompt(), 1)[0] for _ in range(_TIMES))
+    slots = 1 if settings.engine == "torch" else settings.slots
+    known = [prompt() for _ in range(slots)]
+    for each in known:
+        _answer(engine, each, 1)
+    alone = [_answer(engine, known[-1], _WRITTEN) for _ in range(_TIMES)]
+    write = max(written / seconds for _, seconds, written in alone)
+    if slots == 1:
+        return Measured(settings, read, write, write)
+    with ThreadPoolExecutor(slots) as pool:
+        began = time.perf_counter()
+        tokens = sum(pool.map(lambda each: _answer(engine, each, _WRITTEN)[2], known))
+    return Measured(settings, read, write, tokens / (time.perf_counter() - began))
+
+
+def _answer(engine: Engine, prompt: Prompt, tokens: int) -> tuple[float, float, int]:
+    """Seconds until the first event and until the end, and tokens written."""
+    events: SimpleQueue[Event] = SimpleQueue()
+    began, first, generated = time.perf_counter(), 0.0, 0
+    engine.submit(Job(None, prompt, Sampling(tokens)), events.put)
+    while (event := events.get()) is not None:
+        if isinstance(event, BaseException):
+            raise event
+        first = first or time.perf_counter() - began
+        generated += event.generated
+    return first, time.perf_counter() - began, max(generated, 1)
