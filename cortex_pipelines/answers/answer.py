@@ -45,7 +45,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Alternative:
+class AlternativeAnswer:
     result: str
     source: Source
     confidence: float | None
@@ -68,7 +68,7 @@ class Answer:
     confidence: float | None
     checks: tuple[str, ...]
     reason: str
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[AlternativeAnswer, ...] = ()
     notice: str = ""
 
 
@@ -170,7 +170,7 @@ def best_answer(name: str, task: Task, question: Question, means: Means) -> Answ
     ranked = sorted(passed.values(), key=lambda each: -(1.0 if each[1] is None else each[1]))
     (best, confidence), *runners_up = ranked
     alternatives = tuple(
-        Alternative(other.result, other.source, sure) for other, sure in runners_up[: means.alternatives]
+        AlternativeAnswer(other.result, other.source, sure) for other, sure in runners_up[: means.alternatives]
     )
     return Answer(best.result, best.source, confidence, tuple(check.name for check in checks), "", alternatives)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.findings import Finding, LineEdit
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git
 
@@ -29,7 +29,7 @@ class ChangedLines:
     def overlap(self, finding: Finding) -> bool:
         return self.lines is None or not self.lines.isdisjoint(range(finding.line, finding.end_line + 1))
 
-    def after(self, edits: Sequence[Edit]) -> "ChangedLines":
+    def after(self, edits: Sequence[LineEdit]) -> "ChangedLines":
         """The lines, and those that edits insert, by their positions after the edits."""
         if self.lines is None:
             return self

@@ -13,7 +13,7 @@ from cortex_pipelines.check.baseline import ReportedFinding, fingerprint
 from cortex_pipelines.check.changed_lines import ALL_LINES, ChangedLines, changed_since
 from cortex_pipelines.check.check import NotCheckedError, check_file, check_text, read_file
 from cortex_pipelines.check.checked_file import MAX_BYTES
-from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.findings import Finding, LineEdit
 from cortex_pipelines.check.fixing import fix_text
 from cortex_pipelines.check.project_facts import ProjectFacts, facts_for
 from cortex_pipelines.ingestion.files.content import is_generated
@@ -133,7 +133,7 @@ def _check_file(
     require_handwritten(name, content.text)
     text = content.text
 
-    def fixable(text: str, rounds: Sequence[tuple[Edit, ...]]) -> list[Finding]:
+    def fixable(text: str, rounds: Sequence[tuple[LineEdit, ...]]) -> list[Finding]:
         lines = changed
         for edits in rounds:
             lines = lines.after(edits)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, order=True)
-class Edit:
+class LineEdit:
     """Replace a span by a text; lines and columns as in `Finding`."""
 
     line: int
@@ -19,7 +19,7 @@ class Fix:
     """Edits that resolve a finding, in order, without overlaps."""
 
     description: str
-    edits: tuple[Edit, ...]
+    edits: tuple[LineEdit, ...]
     keeps_behaviour: bool  # else a person should look at it: `--unsafe-fixes`
 
 

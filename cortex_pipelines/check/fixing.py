@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.findings import Finding, LineEdit
 
 _ROUNDS = 10  # a fix may make room for the next
 
@@ -12,16 +12,16 @@ _ROUNDS = 10  # a fix may make room for the next
 class FixResult:
     text: str
     findings: tuple[Finding, ...]  # what was fixed, where it was when it was
-    edits: tuple[tuple[Edit, ...], ...]  # of each round
+    edits: tuple[tuple[LineEdit, ...], ...]  # of each round
 
 
-def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[Edit, ...]]], list[Finding]]) -> FixResult:
+def fix_text(text: str, fixable: Callable[[str, Sequence[tuple[LineEdit, ...]]], list[Finding]]) -> FixResult:
     """Apply fixes that do not overlap, in rounds, until no finding has one.
 
     ``fixable``: the findings with fixes in a text, given the edits of earlier rounds.
     """
     fixed: list[Finding] = []
-    rounds: list[tuple[Edit, ...]] = []
+    rounds: list[tuple[LineEdit, ...]] = []
     for _ in range(_ROUNDS):
         apart = disjoint(fixable(text, rounds))
         if not apart:
@@ -48,7 +48,7 @@ def disjoint(findings: Sequence[Finding]) -> list[Finding]:
     return apart
 
 
-def with_edits(text: str, edits: Sequence[Edit]) -> str:
+def with_edits(text: str, edits: Sequence[LineEdit]) -> str:
     """A text with edits that do not overlap; what they insert gets the text's own line ends."""
     newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     starts = [0]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cortex_pipelines.check.baseline import ReportedFinding
 from cortex_pipelines.check.check_paths import Report
-from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.findings import Finding, LineEdit
 from cortex_pipelines.check.rules import explanation_of
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -129,7 +129,7 @@ def _result(finding: Finding, rule: int, mark: str) -> dict[str, Any]:
     return result
 
 
-def _region(span: Finding | Edit) -> dict[str, int]:
+def _region(span: Finding | LineEdit) -> dict[str, int]:
     return {"startLine": span.line, "startColumn": span.column, "endLine": span.end_line, "endColumn": span.end_column}
 
 

@@ -16,7 +16,7 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.python_code import compiled
 from cortex_pipelines.check.checked_file import CheckedFile
-from cortex_pipelines.check.findings import Edit, Finding, Fix
+from cortex_pipelines.check.findings import Finding, Fix, LineEdit
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.syntax.grammars import Grammar, parse
 
@@ -119,9 +119,9 @@ def _is_reading(use: Node) -> bool:
     return is_iterated or outer.type in ("comparison_operator", "boolean_operator", "not_operator", "subscript")
 
 
-def _positioned(file: CheckedFile, edit: ByteEdit) -> Edit:
+def _positioned(file: CheckedFile, edit: ByteEdit) -> LineEdit:
     start, end, text = edit
-    return Edit(*file.position(start), *file.position(end), text.decode(errors="replace"))
+    return LineEdit(*file.position(start), *file.position(end), text.decode(errors="replace"))
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar, labels: Collection[str]) -> list[Evidence]:

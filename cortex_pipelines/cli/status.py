@@ -19,7 +19,7 @@ from cortex_pipelines.cli.console import (
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
-    from cortex_pipelines.projects.status import Outcome
+    from cortex_pipelines.projects.status import AdapterOutcome
 
 _COLUMNS = ("asset", "rows", "version")
 _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
@@ -170,7 +170,7 @@ def summary() -> None:
         click.echo("`cortex releases` has every model and its champion, `cortex status` every output and its version.")
 
 
-def _print_outcome(result: "Outcome") -> None:
+def _print_outcome(result: "AdapterOutcome") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

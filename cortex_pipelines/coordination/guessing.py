@@ -52,7 +52,7 @@ _NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "valu
 
 
 @dataclass(frozen=True)
-class Column:
+class LogColumn:
     """The values of a key in the records seen; None where a record has none."""
 
     name: str
@@ -80,7 +80,7 @@ class Guess:
 
     mapping: Mapping[Fact, str]
     open: Mapping[Fact, Sequence[str]]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, LogColumn]
 
     def question(self, fact: Fact, render: Callable[[str], str]) -> str:
         """Names the candidate keys with three redacted values each."""
@@ -93,15 +93,15 @@ def _quoted(key: str) -> str:
     return f'"{key}"' if re.search(r"[^\w.-]", key) else key
 
 
-def _sample(column: Column, render: Callable[[str], str]) -> str:
+def _sample(column: LogColumn, render: Callable[[str], str]) -> str:
     first = [render(value) for value in list(dict.fromkeys(str(value)[:30] for value in column.filled))[:3]]
     return f"{column.different} different: {', '.join(first)}"
 
 
-def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, LogColumn]:
     flat = [dict(flattened(record)) for record in records[:SEEN]]
     names = dict.fromkeys(name for record in flat for name in record)
-    return {name: Column(name, [record.get(name) for record in flat]) for name in names}
+    return {name: LogColumn(name, [record.get(name) for record in flat]) for name in names}
 
 
 def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str]) -> Guess:
@@ -121,7 +121,7 @@ def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, 
     return Guess({fact: mapping[fact] for fact in FACTS if mapping.get(fact)}, choices, columns)
 
 
-def _best(fact: Fact, columns: Sequence[Column]) -> list[str]:
+def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
     """The keys that fit a fact best: one, several that nothing tells apart, or none."""
     scores = {column.name: _by_name(fact, column.name) for column in columns if _fits(fact, column)}
     if fact in ("task", "master") and not any(scores.values()):  # names in no known word: the values alone
@@ -143,7 +143,7 @@ def _best(fact: Fact, columns: Sequence[Column]) -> list[str]:
     return [max(best, key=lambda column: len(column.filled)).name] if best else []
 
 
-def _one_to_one(a: Column, b: Column) -> bool:
+def _one_to_one(a: LogColumn, b: LogColumn) -> bool:
     pairs = {(str(x), str(y)) for x, y in zip(a.values, b.values, strict=True) if x is not None or y is not None}
     return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
 
@@ -164,7 +164,7 @@ def _snake(name: str) -> str:
     return re.sub(r"[^a-z0-9#]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
-def _fits(fact: Fact, column: Column) -> bool:
+def _fits(fact: Fact, column: LogColumn) -> bool:
     filled = len(column.filled)
     if not filled:
         return False
@@ -208,7 +208,7 @@ def parse_map(text: str) -> dict[Fact, str]:
     return mapping
 
 
-def unknown_key(mapping: Mapping[Fact, str], columns: Mapping[str, Column]) -> str | None:
+def unknown_key(mapping: Mapping[Fact, str], columns: Mapping[str, LogColumn]) -> str | None:
     """Error message for the first key that no record has, or None."""
     for fact, key in mapping.items():
         if key and key not in columns:

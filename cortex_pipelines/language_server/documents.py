@@ -17,7 +17,7 @@ _CODE_UNITS = {
 """Codec and bytes per code unit; columns of a position count code units."""
 
 
-class Document(TextDocument):
+class OpenDocument(TextDocument):
     """An open file.
 
     pygls's own takes form feeds, U+2028 and others for line ends, which the protocol and editors do not, and misplaces
@@ -82,9 +82,9 @@ class Documents(Workspace):
 
     def _create_text_document(
         self, doc_uri: str, source: str | None = None, version: int | None = None, language_id: str | None = None
-    ) -> Document:
-        return Document(doc_uri, source, version, language_id, position_codec=self.position_codec)
+    ) -> OpenDocument:
+        return OpenDocument(doc_uri, source, version, language_id, position_codec=self.position_codec)
 
-    def open_document(self, uri: str) -> Document | None:
+    def open_document(self, uri: str) -> OpenDocument | None:
         """The open file of that address; None if the editor has closed it."""
         return self._text_documents.get(unquote(uri))  # type: ignore[return-value]

@@ -8,29 +8,29 @@ from dataclasses import replace
 
 from lsprotocol import types
 
-from cortex_pipelines.check.findings import Edit, Finding
+from cortex_pipelines.check.findings import Finding, LineEdit
 from cortex_pipelines.check.fixing import disjoint
-from cortex_pipelines.language_server.documents import Document
+from cortex_pipelines.language_server.documents import OpenDocument
 
 QUICK_FIX = types.CodeActionKind.QuickFix.value
 FIX_ALL = f"{types.CodeActionKind.SourceFixAll.value}.cortex"
 """Kind of the action that editors can be set to take on save."""
 
 
-def diagnostic(document: Document, finding: Finding) -> types.Diagnostic:
+def diagnostic(document: OpenDocument, finding: Finding) -> types.Diagnostic:
     warning = types.DiagnosticSeverity.Warning
     return types.Diagnostic(_range(document, finding), finding.message, warning, code=finding.rule, source="cortex")
 
 
 def code_actions(
-    document: Document, findings: Sequence[Finding], selection: types.Range, versioned: bool
+    document: OpenDocument, findings: Sequence[Finding], selection: types.Range, versioned: bool
 ) -> Iterator[types.CodeAction]:
     """Fixes and suppressions of the findings that a range touches, and the fixes of the whole file.
 
     ``versioned``: the editor takes edits that hold for one version only.
     """
 
-    def action(kind: str, title: str, edits: Iterable[Edit], finding: Finding | None = None) -> types.CodeAction:
+    def action(kind: str, title: str, edits: Iterable[LineEdit], finding: Finding | None = None) -> types.CodeAction:
         change = _workspace_edit(document, edits, versioned)
         diagnostics = None if finding is None else [diagnostic(document, finding)]
         return types.CodeAction(title, kind, diagnostics, edit=change)
@@ -55,11 +55,11 @@ def code_actions(
         yield action(FIX_ALL, "Fix all that keeps behaviour", _edits(safe))
 
 
-def _edits(findings: Iterable[Finding]) -> list[Edit]:
+def _edits(findings: Iterable[Finding]) -> list[LineEdit]:
     return sorted(edit for finding in findings if finding.fix for edit in finding.fix.edits)
 
 
-def _suppression(document: Document, finding: Finding) -> Edit | None:
+def _suppression(document: OpenDocument, finding: Finding) -> LineEdit | None:
     """A comment that silences a finding: at the end of its line, else above it; None if neither would be a comment."""
     from cortex_pipelines.check.checked_file import read_checked
     from cortex_pipelines.check.suppressions import suppression_filter
@@ -75,11 +75,11 @@ def _suppression(document: Document, finding: Finding) -> Edit | None:
         after = read_checked(finding.path, "\n".join(changed))
         is_silenced = suppression_filter(after)(replace(finding, line=finding.line + shift))
         if is_silenced and after.tree.root_node.has_error <= file.tree.root_node.has_error:
-            return Edit(finding.line, column + 1, finding.line, column + 1, text)
+            return LineEdit(finding.line, column + 1, finding.line, column + 1, text)
     return None
 
 
-def _workspace_edit(document: Document, edits: Iterable[Edit], versioned: bool) -> types.WorkspaceEdit:
+def _workspace_edit(document: OpenDocument, edits: Iterable[LineEdit], versioned: bool) -> types.WorkspaceEdit:
     text_edits = [types.TextEdit(_range(document, edit), document.with_own_line_ends(edit.text)) for edit in edits]
     if not versioned:
         return types.WorkspaceEdit({document.uri: text_edits})
@@ -87,7 +87,7 @@ def _workspace_edit(document: Document, edits: Iterable[Edit], versioned: bool) 
     return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, text_edits)])
 
 
-def _range(document: Document, span: Finding | Edit) -> types.Range:
+def _range(document: OpenDocument, span: Finding | LineEdit) -> types.Range:
     return types.Range(
         document.position_in_lines(span.line, span.column), document.position_in_lines(span.end_line, span.end_column)
     )

@@ -19,7 +19,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from cortex_pipelines.check.findings import Finding
-from cortex_pipelines.language_server.documents import Document, Documents
+from cortex_pipelines.language_server.documents import Documents, OpenDocument
 from cortex_pipelines.language_server.findings import FIX_ALL, QUICK_FIX, code_actions, diagnostic
 from cortex_pipelines.language_server.gateway import BusyGatewayError, CompletionClient, GatewayError
 from cortex_pipelines.language_server.options import Options
@@ -124,7 +124,7 @@ class CortexServer(LanguageServer):
         if (task := self._checks.pop(uri, None)) is not None:
             task.cancel()
 
-    async def findings(self, uri: str) -> tuple[Document, Sequence[Finding]] | None:
+    async def findings(self, uri: str) -> tuple[OpenDocument, Sequence[Finding]] | None:
         """An open file with its findings, up to date; None if it is closed."""
         while (document := self.documents.open_document(uri)) is not None:
             checked = self._checked.get(uri)
@@ -168,7 +168,7 @@ class CortexServer(LanguageServer):
         for key in [key for key, future in futures.items() if future.done()]:
             futures.pop(key, None)
 
-    async def completion(self, uri: str, position: types.Position, method: str) -> tuple[Document, int, str] | None:
+    async def completion(self, uri: str, position: types.Position, method: str) -> tuple[OpenDocument, int, str] | None:
         """An open file, an offset in it and the completion there; None if empty or outdated."""
         document = self.documents.open_document(uri)
         if document is None or not self.options.gateway:
@@ -215,7 +215,7 @@ class CortexServer(LanguageServer):
         await self.client.close()
 
 
-def _path_of(document: Document) -> str:
+def _path_of(document: OpenDocument) -> str:
     """The file of a document, or a name for one that is not saved yet; empty for views, such as of a former version."""
     scheme = document.uri.partition(":")[0]
     if scheme == "file":
@@ -332,7 +332,7 @@ def create_server(defaults: Options) -> CortexServer:
     return server
 
 
-def _list_item(document: Document, offset: int, text: str) -> types.CompletionItem:
+def _list_item(document: OpenDocument, offset: int, text: str) -> types.CompletionItem:
     """A completion for a list: it replaces the word before the cursor, by which editors sort out what does not fit."""
     word = re.search(r"\w*\Z", document.source[max(0, offset - 200) : offset])
     start = offset - len(word[0]) if word else offset

@@ -234,7 +234,7 @@ class ShownAnswer:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AdapterOutcome:
     """Of a project's adapter: answers beside its base's, what it gained, and what ``cortex serve`` answers with."""
 
     project: str
@@ -243,7 +243,7 @@ class Outcome:
     served: str
 
 
-def outcome(project: Project, name: str) -> Outcome | None:
+def outcome(project: Project, name: str) -> AdapterOutcome | None:
     """None if the project's adapter is not evaluated. The answers are the first by the hash of the example."""
     folder = project.output("code_adapter_evaluation", name)
     metrics = read_json(folder / "metrics.json")
@@ -267,7 +267,7 @@ def outcome(project: Project, name: str) -> Outcome | None:
         if metrics.get("foreign_improvement") is not None:
             gain += f"; on other code, the control: {_interval(metrics, 'foreign_improvement', 'bits_per_byte')}"
     (model,) = (model for model in project_models(project) if model.partition == name)
-    return Outcome(name, tuple(answers), gain, _served(name, model_roles(project.root, model)))
+    return AdapterOutcome(name, tuple(answers), gain, _served(name, model_roles(project.root, model)))
 
 
 def _first_lines(text: str) -> str:

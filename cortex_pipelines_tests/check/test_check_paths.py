@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.check.findings import Edit
+from cortex_pipelines.check.findings import LineEdit
 from cortex_pipelines.check.fixing import with_edits
 from cortex_pipelines_tests.command import cortex
 
@@ -59,7 +59,7 @@ def test_what_changes_behaviour_is_mended_only_when_asked_for() -> None:
 
 
 def test_edits_of_a_text_go_where_they_were_meant() -> None:
-    assert with_edits("aß\r\nc\r\n", [Edit(1, 3, 2, 1, "\n\n"), Edit(1, 1, 1, 2, "")]) == "ß\r\n\r\nc\r\n"
+    assert with_edits("aß\r\nc\r\n", [LineEdit(1, 3, 2, 1, "\n\n"), LineEdit(1, 1, 1, 2, "")]) == "ß\r\n\r\nc\r\n"
 
 
 def test_only_lines_that_are_new_since_a_commit_count() -> None:

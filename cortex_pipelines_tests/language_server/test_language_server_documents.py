@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from lsprotocol.types import Position, PositionEncodingKind, Range, TextDocumentContentChangePartial
 from pygls.workspace import PositionCodec
 
-from cortex_pipelines.language_server.documents import Document
+from cortex_pipelines.language_server.documents import OpenDocument
 
 TEXT = st.text("ab\té😀\f\x85\u2028\r\n", max_size=30)
 UTF16 = PositionEncodingKind.Utf16
 
 
-def document(text: str, encoding: PositionEncodingKind = UTF16) -> Document:
-    return Document("file:///a.py", text, 1, position_codec=PositionCodec(encoding))
+def document(text: str, encoding: PositionEncodingKind = UTF16) -> OpenDocument:
+    return OpenDocument("file:///a.py", text, 1, position_codec=PositionCodec(encoding))
 
 
 @pytest.mark.parametrize(
