@@ -23,7 +23,7 @@ MIB = 2**20
 WAYS = (
     *(
         ("train", width, 512, again)
-        for width, again in (("fp32", False), ("fp32", True), ("bf16", False), ("nf4", False))
+        for width, again in (("fp32", False), ("fp32", True), ("bf16", False), ("int8", False), ("nf4", False))
     ),
     ("train", "fp32", 1024, False),
     *(("serve", width, 2048, False) for width in ("fp32", "bf16")),
@@ -49,10 +49,11 @@ def measure(folder: str, way: str, width: str, length: int, again: bool) -> floa
     """Peak of training, or what is held after a prompt that fills the context and 16 tokens, in MiB."""
     base, parameters = BaseModel(Path(folder), "base", "0" * 64), load_parameters(CHECKOUT)
     if way == "train":
-        if width == "nf4":
-            autotune.load_causal_model = lambda base, precision: load_causal_model(base, precision, "nf4")
+        quantised = width in ("int8", "nf4")
+        if quantised:
+            autotune.load_causal_model = lambda base, precision: load_causal_model(base, precision, width)
         settings = parameters.adapters.model_copy(update={"activation_checkpointing": again})
-        autotune._tokens_per_second(base, settings, "bf16" if width == "nf4" else width, length)
+        autotune._tokens_per_second(base, settings, "bf16" if quantised else width, length)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     settings = parameters.serving.model_copy(update={"engine": "torch", "precision": width, "window": length})
     engine = open_engine(base, settings, Path())

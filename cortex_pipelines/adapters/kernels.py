@@ -72,7 +72,7 @@ def fused_lora(model: Any) -> Iterator[int]:
     """Replace the model's LoRA layers by fused ones within a context; yields how many.
 
     A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is neither a plain
-    linear layer nor one in 4 bits) is left to peft.
+    linear layer nor one in 8 or 4 bits) is left to peft.
     """
     bases = _bases()
     plain = [layer for layer in model.modules() if type(layer) in bases and _is_plain(layer, bases)]
@@ -90,10 +90,10 @@ def _bases() -> dict[type, type]:
     """The base that each of peft's LoRA layers needs for the fused one."""
     if find_spec("bitsandbytes") is None:
         return {Linear: torch.nn.Linear}
-    from bitsandbytes.nn.modules import Linear4bit as Base4bit
-    from peft.tuners.lora.bnb import Linear4bit
+    from bitsandbytes.nn import modules
+    from peft.tuners.lora import bnb
 
-    return {Linear: torch.nn.Linear, Linear4bit: Base4bit}
+    return {Linear: torch.nn.Linear, bnb.Linear8bitLt: modules.Linear8bitLt, bnb.Linear4bit: modules.Linear4bit}
 
 
 def _is_plain(layer: Any, bases: dict[type, type]) -> bool:
@@ -126,14 +126,26 @@ def _fused_forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         self.lora_A[name].weight,
         self.lora_B[name].weight,
         self.scaling[name],
-        getattr(base.weight, "quant_state", None),
+        _packing(base),
     )
 
 
+def _packing(base: Any) -> Any:
+    """Of a layer in 8 bits the largest weight of each row, (outputs,); of one in 4 bits its state; else None."""
+    if (state := getattr(base, "state", None)) is not None:  # which has it from the layer's first use on
+        return base.weight.SCB if state.SCB is None else state.SCB
+    return getattr(base.weight, "quant_state", None)
+
+
+_LARGEST_INT8 = 127
+
+
 def _unpacked(weight: torch.Tensor, packing: Any, like: torch.Tensor) -> torch.Tensor:
-    """A layer's matrix, which one in 4 bits does not keep."""
+    """A layer's matrix, which one in 8 or 4 bits does not keep."""
     if packing is None:
         return weight
+    if isinstance(packing, torch.Tensor):
+        return (weight * (packing / _LARGEST_INT8)[:, None]).to(like.dtype)
     from bitsandbytes.functional import dequantize_4bit
 
     return dequantize_4bit(weight, packing).to(like.dtype)

@@ -95,10 +95,10 @@ class AdapterSettings(Settings):
     """Data type of the base's weights in training; the adapter's own are always float32. ``fp16`` uses loss scaling
     (Micikevicius et al. 2018). ``auto`` is bf16 where the machine has instructions for it, else fp32; the adapter
     records the choice. ``cortex tune-machine`` measures and writes the faster type here."""
-    quantisation: Literal["nf4"] | None
-    """Form in which the base's linear layers are held in training: ``nf4`` is 4 bits a weight (QLoRA, Dettmers et al.
-    2023; the extra ``trl``), which a large base on one GPU needs; null is ``precision``. TRL then trains the adapter in
-    bfloat16. It is evaluated and served on the base as it is."""
+    quantisation: Literal["int8", "nf4"] | None
+    """Form in which the base's linear layers are held in training (the extra ``trl``): ``int8`` is 8 bits a weight,
+    ``nf4`` 4 bits (QLoRA, Dettmers et al. 2023), which a large base on one GPU needs; null is ``precision``. TRL
+    then trains the adapter in bfloat16. It is evaluated and served on the base as it is."""
     packing: bool
     """Whether several examples are packed into a row; otherwise each row holds one."""
     completion_only_loss: bool

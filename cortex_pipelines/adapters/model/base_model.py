@@ -18,7 +18,7 @@ from cortex_pipelines.progress import quiet_transformers
 _LOG = logging.getLogger("cortex_pipelines")
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Quantisation = Literal["nf4"]
+Quantisation = Literal["int8", "nf4"]
 
 
 class BaseModelError(RuntimeError):
@@ -118,8 +118,9 @@ def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quant
     quantisation_arguments: dict[str, Any] = {}
     if quantisation:
         config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=quantisation,
+            load_in_8bit=quantisation == "int8",
+            load_in_4bit=quantisation == "nf4",
+            bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=types[precision],
         )

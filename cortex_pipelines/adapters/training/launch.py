@@ -47,8 +47,8 @@ def run_training(training: TrainingJob, report: ValidationCallback | None = None
 
 
 def require_packages(settings: AdapterSettings) -> None:
-    for key, value, package in (("trainer", "trl", "trl"), ("quantisation", "nf4", "bitsandbytes")):
-        if getattr(settings, key) == value and find_spec(package) is None:
+    for key, unneeded, package in (("trainer", "own", "trl"), ("quantisation", None, "bitsandbytes")):
+        if (value := getattr(settings, key)) != unneeded and find_spec(package) is None:
             raise MissingPackageError(
                 f"adapters.{key} is {value}, which needs the package {package}: `pip install 'cortex-pipelines[trl]'`"
             )
