@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,22 @@ def test_another_base_or_architecture_than_the_file_is_refused(home: Path, tmp_p
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "mamba"}))
     with pytest.raises(EngineError, match=r"model type mamba.*`--engine torch` serves"):
         LlamaEngine(tinygateway.base_in(root), tinygateway.settings(), tmp_path / "cache")
+
+
+def test_an_adapter_that_changes_less_than_rounding_to_8_bits_is_served(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "slight"
+    shutil.copytree(home / "shop", folder)
+    save_file({name: tensor / 20 for name, tensor in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
+    engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(precision="q8"), home / "llama")
+    rounding = engine._rounding
+    for name, place in (("slight", folder), ("shop", home / "shop")):
+        engine.load(AdapterFiles(name, partial(Path, place)))
+    engine._rounding = 0.0
+    engine._loaded.clear()
+    with pytest.raises(RefusedAdapterError, match="of the bits apart from what torch gives"):
+        engine.load(AdapterFiles("slight", lambda: folder))
+    engine.close()
+    assert 0 < rounding < 2 * 0.005
 
 
 def test_what_a_machine_can_do_is_measured(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

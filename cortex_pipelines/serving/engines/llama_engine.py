@@ -86,6 +86,8 @@ class LlamaEngine(QueuedEngine):
                 f"llama.cpp answers {difference:.2g} {self._unit} apart from torch with {base.name} alone "
                 f"(at most {self._bound:g} are allowed); {narrow}`--engine torch` serves it"
             )
+        # an adapter that changes less than rounding to 8 bits cannot be told from it
+        self._rounding = 2 * difference if width == "q8" else 0.0
         for thread in self._threads:
             thread.start()
 
@@ -239,7 +241,7 @@ class LlamaEngine(QueuedEngine):
         effect = self._apart(likeliest, self._base.expected_logprobs)
         if effect <= _NO_CHANGE:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
-        allowed = min(self._bound, self._share * effect)
+        allowed = min(self._bound, max(self._share * effect, self._rounding))
         if (difference := self._apart(answers, adapter.expected_logprobs)) > allowed:
             has_no_effect = self._apart(answers, self._base.expected_logprobs) <= allowed
             raise RefusedAdapterError(
