@@ -54,7 +54,7 @@ def result_of(answered: bytes) -> Any:
     return value
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)  # it may hold the texts of a whole project
 def _function(pickled: bytes) -> Callable[[Any], Any]:
     function: Callable[[Any], Any] = pickle.loads(pickled)  # nosec B301
     return function

@@ -81,7 +81,8 @@ def _pass_on(done: "Future[bytes]", future: "Future[bytes]") -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = (line.strip().partition(". ")[0] for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:
