@@ -6,6 +6,7 @@ are written when standard error is not a terminal.
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,7 +32,7 @@ def reporting(
 ) -> Iterator[Callable[[int], None]]:
     """A progress report, in whose body the function is called with the number of items that were finished."""
     bar = None
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and Steps.forward is None:
         from rich.progress import Progress  # slow to import
 
         bar = Progress(transient=True)
@@ -46,6 +47,7 @@ def reporting(
             current = time.monotonic()
             if bar is None and current - last < _SECONDS_BETWEEN_LINES:
                 return
+            Steps.last_sign = current
             last, more = current, f" ({detail()})" if detail else ""
             if bar is not None and task is not None:
                 bar.update(task, completed=finished, description=f"{description}{more}")
@@ -58,13 +60,22 @@ def reporting(
 
 
 class Steps:
-    """Steps of a run, counted while they end; ``expected`` are their seconds by address, None if not known."""
+    """Steps of a run, counted while they end; ``expected`` are their seconds by address, None if not known.
+
+    A step that says nothing for ten seconds is named, with the time it takes.
+    """
 
     current: "Steps | None" = None
+    forward: Callable[[str, int | None, float], None] | None = None
+    """Takes the reports of a process that does the steps of another one's run."""
+    last_sign = 0.0
 
     def __init__(self, expected: Mapping[str, float | None]) -> None:
         self.waiting = dict(expected)
+        self.expected = dict(expected)
+        self.running: dict[str, float] = {}
         self.total = len(expected)
+        self._ended = threading.Event()
 
     @property
     def completed(self) -> int:
@@ -72,10 +83,23 @@ class Steps:
 
     def __enter__(self) -> "Steps":
         Steps.current = self
+        threading.Thread(target=self._give_signs, name="signs", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         Steps.current = None
+
+    @staticmethod
+    @contextmanager
+    def during(address: str) -> Iterator[None]:
+        """Name a step as running, if this process counts steps."""
+        running = Steps.current.running if Steps.current else {}
+        running[address] = time.monotonic()
+        try:
+            yield
+        finally:
+            running.pop(address, None)
 
     def end(self, address: str) -> str:
         """Count a finished step; returns its position, such as ``[3/12]``."""
@@ -89,11 +113,27 @@ class Steps:
             return ""
         return f"  ({seconds / 60:.0f} min left)" if seconds >= 90 else f"  ({seconds:.0f} s left)"
 
+    def _give_signs(self) -> None:
+        while not self._ended.wait(1.0):
+            current = time.monotonic()
+            if self.running and current - Steps.last_sign >= _SECONDS_BETWEEN_LINES:
+                Steps.last_sign = current
+                texts = []
+                for address, begin in list(self.running.items()):
+                    expected = self.expected.get(address)
+                    of = f" of some {expected:.0f} s ({(current - begin) / expected:.0%})" if expected else ""
+                    texts.append(f"{address}: {current - begin:.0f} s{of}")
+                _LOG.info("%s%s", ", ".join(texts), self.remaining())
+
 
 def report_step(address: str, rows: int | None, seconds: float) -> None:
     """Log that a step ended: its position in the run, asset and project, rows, time, and the time remaining."""
+    if Steps.forward:
+        Steps.forward(address, rows, seconds)
+        return
     steps = Steps.current
     position = f"{steps.end(address)} " if steps else ""
+    Steps.last_sign = time.monotonic()
     name, _, project = address.partition("@")
     row_count = f"{rows:,} rows  " if rows is not None else ""
     _LOG.info(

@@ -74,6 +74,7 @@ def _refuse(sentences: Iterable[str]) -> None:
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
 @click.option("--backend", type=click.Choice(["processes", "ray", "serial"]), help="Instead of execution.backend.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Instead of execution.workers.")
+@click.option("--jobs", type=click.IntRange(1, 1024), default=1, help="Stages of independent projects at once.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON: seconds, MB of memory and of disk.")
 @ending_on_interrupt()
 def run(
@@ -83,17 +84,19 @@ def run(
     only_plan: bool,
     backend: str | None,
     workers: int | None,
+    jobs: int,
     as_json: bool,
 ) -> None:
     """Build only the named ASSETS; without names, everything that is stale.
 
     NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
     """
-    from cortex_pipelines.orchestration import runs
-    from cortex_pipelines.orchestration.location import sync_project
+    from cortex_pipelines.orchestration import runs, side_by_side
+    from cortex_pipelines.orchestration.location import open_location, sync_project
     from cortex_pipelines.orchestration.planning import stages_of
     from cortex_pipelines.parallel.ordered import BACKEND, WORKERS
-    from cortex_pipelines.versioning.lock_file import split_address
+    from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
+    from cortex_pipelines.versioning.lock_file import split_address, stage_address
 
     if as_json and not only_plan:
         raise click.UsageError("--json is for --plan: a run reports in words")
@@ -109,7 +112,7 @@ def run(
         workspace = current_project()
         _check_names(workspace, assets, partition)
         planned = workspace.graph.upstream(assets) if upstream else assets
-        _show_plan(workspace, planned, partition, _buildable_assets(workspace), as_json)
+        _show_plan(workspace, planned, partition, _buildable_assets(workspace), jobs, as_json)
         return
     project, definitions, instance = open_workspace()
     _check_names(project, assets, partition)
@@ -120,8 +123,12 @@ def run(
     among = set(assets) or _buildable_assets(project)
     if upstream:
         among = project.graph.upstream(among)
-    with _counting_steps(project, partition, among) as steps:
-        if upstream or not assets:
+    keys = side_by_side.serial_order(project, among, partition)
+    addresses_in_order = [stage_address(*key) for key in keys]
+    with _counting_steps(project, partition, among) as steps, ordered_lock(project.root, addresses_in_order):
+        if jobs > 1:
+            outcome = side_by_side.run_at_once(project, keys, upstream or not assets, jobs, open_location)
+        elif upstream or not assets:
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
         else:
             outcome = _run_named(project, definitions, instance, assets, partition)
@@ -197,9 +204,10 @@ def _buildable_assets(project: "Project") -> set[str]:
 
 
 def _show_plan(
-    project: "Project", assets: Collection[str], partition: str | None, among: set[str], as_json: bool
+    project: "Project", assets: Collection[str], partition: str | None, among: set[str], jobs: int, as_json: bool
 ) -> None:
     """Show stale assets, what each takes, and data excluded by limits."""
+    from cortex_pipelines.orchestration import side_by_side
     from cortex_pipelines.orchestration.planning import base_refusals, data_left_out, duration, plan_stages
     from cortex_pipelines.orchestration.stage_costs import Estimate, total
     from cortex_pipelines.versioning.lock_file import split_address
@@ -207,7 +215,11 @@ def _show_plan(
     selected = set(assets) or among
     steps = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in selected]
     seconds = total(step.cost.seconds for step in steps if step.cost.seconds)
-    # one stage at a time: the most that any takes
+    if jobs > 1:
+        expected = {split_address(step.address): step.seconds or 0.0 for step in steps}
+        schedule = side_by_side.scheduled(project, list(expected), jobs)
+        seconds *= side_by_side.estimated_seconds(schedule, expected) / max(seconds.expected, 1e-9)
+    # of one stage: the most that any takes
     memory = max((step.cost.memory for step in steps if step.cost.memory), key=lambda m: m.high, default=None)
     disk = total(step.cost.disk for step in steps if step.cost.disk)
     left_out = list(data_left_out(project, partition))
@@ -218,6 +230,7 @@ def _show_plan(
                 "seconds": seconds.as_json(),
                 "memory_mb": memory.as_json() if memory else None,
                 "disk_mb": disk.as_json(),
+                "jobs": jobs,
                 "left_out": left_out,
             }
         )

@@ -76,7 +76,7 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
 def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]:
     """The stages that `cortex run` would run, in order, with all dependents of stale ones."""
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
-    past, steps = _past(project), []
+    past, steps = past_of(project), []
     selected = stages_of(project, only)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
@@ -86,14 +86,16 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
             inputs = project.inputs_of(asset.name, partition)
             if (asset.name, partition) in stale or not to_make.isdisjoint(inputs):
                 to_make.add((asset.name, partition))
-                cost = _cost(project, past, asset.name, partition)
+                cost = stage_cost(project, past, asset.name, partition)
                 counts = [count_rows(project, *key) for key in inputs if project.output(*key).is_dir()]
                 rows = sum(counts) if counts else None
                 steps.append(PlannedStage(project.address(asset, partition), rows, cost))
     return steps
 
 
-def _past(project: Project) -> Past:
+def past_of(project: Project) -> Past:
+    """Past runs of the workspace; sizes of projects are listed when they are asked for."""
+
     @cache
     def size_of(partition: str | None) -> ProjectSize | None:
         if partition is None:
@@ -108,7 +110,8 @@ def _past(project: Project) -> Past:
     return Past(last_runs(project.root), size_of)
 
 
-def _cost(project: Project, past: Past, name: str, partition: str | None) -> Cost:
+def stage_cost(project: Project, past: Past, name: str, partition: str | None) -> Cost:
+    """What a stage is estimated to take; of a training and its evaluation by their limits."""
     cost = past.cost(name, partition)
     if cost.seconds or name not in ("code_adapter", "code_adapter_evaluation"):
         return cost
@@ -239,8 +242,10 @@ _WEIGHTS = 0.6e9  # bytes of the default base, unpacked once
 
 def estimate_new(project: Project, name: str, size: int) -> dict[str, str]:
     """What a new project with ``size`` bytes of code will hold and take, in words by label."""
-    past, evaluation = _past(project), "code_adapter_evaluation"
-    costs = {asset.name: _cost(project, past, asset.name, name) for asset in project.graph.order if asset.partitioned}
+    past, evaluation = past_of(project), "code_adapter_evaluation"
+    costs = {
+        asset.name: stage_cost(project, past, asset.name, name) for asset in project.graph.order if asset.partitioned
+    }
     data = [cost for asset, cost in costs.items() if asset not in project.graph.downstream(["code_adapter"])]
     seconds = total(cost.seconds for cost in data if cost.seconds)
     disk = sum(cost.disk.expected for cost in data if cost.disk)
@@ -290,10 +295,12 @@ def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
     part = model.partition if monitor.partitioned else None
     metrics: dict[str, Any] = read_json(project.output(monitor.name, part) / "metrics.json")
     training_end = last_ends(project.root).get((model.asset, model.partition or ""))
-    past = _past(project)
+    past = past_of(project)
     dependents = sorted(project.graph.downstream([model.asset]))
-    durations = [cost.seconds for name in dependents if (cost := _cost(project, past, name, model.partition)).seconds]
-    seconds = total(filter(None, durations)).expected if durations else None
+    durations = [
+        cost.seconds for name in dependents if (cost := stage_cost(project, past, name, model.partition)).seconds
+    ]
+    seconds = total(filter(None, durations)).expected if any(durations) else None
     errors, at_least = metrics.get("errors_since"), metrics.get("errors_since_low")
     stage = locked_stages(project.root).get(model.address, {})
     current = snapshot.take(Stage(project, project.graph.assets[model.asset], model.partition))

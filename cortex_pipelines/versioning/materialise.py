@@ -18,7 +18,7 @@ import polars as pl
 
 from cortex_pipelines.atomic import replace_folder, scratch_folder, temporary_files
 from cortex_pipelines.parallel.ordered import executing
-from cortex_pipelines.progress import report_step
+from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import snapshot
@@ -105,7 +105,7 @@ def materialise(
     watch(begin)
     started = time.monotonic()
     observations: dict[str, float] = {}
-    with temporary_files(), scratch_folder(project.state / "tmp") as scratch:
+    with Steps.during(stage.address), temporary_files(), scratch_folder(project.state / "tmp") as scratch:
         out = scratch / "out"
         out.mkdir()
         keywords = arguments(stage, begin, out, observations)

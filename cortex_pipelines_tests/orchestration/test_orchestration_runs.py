@@ -10,8 +10,12 @@ import pytest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
+from cortex_pipelines.orchestration.side_by_side import Schedule, estimated_seconds, run_at_once, serial_order
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
+from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
+from cortex_pipelines.versioning.lock_file import stage_address
+from cortex_pipelines.versioning.project import Project
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 
@@ -38,6 +42,46 @@ def test_all_that_is_stale_is_made_and_then_nothing_is(bench: Workbench) -> None
     assert messages[0] == "a: words, loud"
     assert "all projects: tally, digest" in messages
     assert stale(bench) == (RunOutcome(), [])
+
+
+def open_bench(root: Path) -> tuple[Project, dg.Definitions]:
+    bench = Workbench(root)
+    return bench.project(), bench.definitions(bench.project())
+
+
+def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
+    def run_all() -> RunOutcome:
+        project = bench.project()
+        keys = serial_order(project, project.graph.assets, None)
+        with ordered_lock(bench.root, [stage_address(*key) for key in keys]):
+            return run_at_once(project, keys, True, 2, open_bench)
+
+    bench.instance()
+    outcome = run_all()
+    assert (outcome.failed, set(outcome.made)) == ({}, set(bench.lock()))
+    assert run_all() == RunOutcome()
+    lock = (bench.root / "dvc.lock").read_text()
+    (bench.root / "dvc.lock").unlink()
+    with ordered_lock(bench.root, list(outcome.made)):
+        assert set(stale(bench)[0].made) == set(outcome.made)
+    assert (bench.root / "dvc.lock").read_text() == lock
+    # one project fails, and what reads it is left alone
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
+    outcome = run_all()
+    assert (outcome.made, set(outcome.failed)) == (("words@a",), {"loud@a"})
+    assert "nothing was published" in outcome.failed["loud@a"]
+
+
+def test_stages_begin_when_they_fit() -> None:
+    a, b, c = keys = [("one", "x"), ("two", "x"), ("three", "x")]
+    schedule = Schedule({a: [], b: [], c: [a]}, 2, {a: 1, b: 2, c: 1}, dict.fromkeys(keys, 600.0), 1000.0)
+    assert [schedule.next(), schedule.next()] == [a, None]  # two do not fit, by cores and by memory
+    schedule.end(a)
+    assert [schedule.next(), schedule.next()] == [b, None]
+    schedule.end(b)
+    assert [schedule.next(), schedule.next()] == [c, None]
+    schedule = Schedule({a: [], b: [], c: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0)
+    assert estimated_seconds(schedule, {a: 1.0, b: 5.0, c: 2.0}) == 5.0
 
 
 def test_only_what_depends_on_a_moved_pin_is_made(bench: Workbench) -> None:

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import atomic_file, began_before, write_whole
 from cortex_pipelines.versioning import damaged_files
-from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
+from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc, stage_texts
 from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 from cortex_pipelines.versioning.project import Project
@@ -269,6 +269,37 @@ def commit(
             return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
 
     return with_repo(root, act)
+
+
+@contextmanager
+def ordered_lock(root: Path, addresses: Sequence[str]) -> Iterator[None]:
+    """Give the entries that are added to ``dvc.lock`` in the body the order of ``addresses``, however it ends."""
+    import zc.lockfile
+
+    path = root / damaged_files.DVC_LOCK
+
+    def texts() -> dict[str, str]:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return {name: entry for name, (_, entry) in (stage_texts(text) or {}).items()}
+
+    def order() -> None:
+        found = texts()
+        ordered = [*before, *(name for name in addresses if name not in before), *found]
+        entries = {name: found[name] for name in ordered if name in found}
+        if list(entries) != list(found):
+            text = path.read_text(encoding="utf-8")
+            write_whole(path, text.replace("".join(found.values()), "".join(entries.values())))
+            damaged_files.keep(root, damaged_files.DVC_LOCK)
+
+    before = list(texts())
+    try:
+        yield
+    finally:
+        if list(texts()) != before:
+            lock = root / ".dvc" / "tmp" / "lock"
+            # who holds the lock now orders what it adds; a wait would delay Ctrl-C
+            with contextlib.suppress(zc.lockfile.LockError), contextlib.closing(zc.lockfile.LockFile(lock)):
+                order()
 
 
 def restore(root: Path, version: str, target: Path) -> bool:
