@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, is_bert
+from cortex_pipelines.embeddings.encoder import HALF, Floats, SentenceEncoder, is_bert, machine_precision
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
 _CHARACTERS_A_TOKEN = 64
@@ -36,7 +36,8 @@ class QueryEncoder:
 
     @cached_property
     def _loaded(self) -> SentenceEncoder:
-        return SentenceEncoder(self._folder, self._max_tokens, *self._more)
+        batch, threads, precision = self._more
+        return SentenceEncoder(self._folder, self._max_tokens, batch, threads, machine_precision(precision, HALF))
 
 
 def is_supported(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from time import monotonic
 
 import polars as pl
 
-from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, cached_embeddings, machine_precision
+from cortex_pipelines.embeddings.encoder import HALF, Floats, SentenceEncoder, cached_embeddings, machine_precision
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.routing.dataset.assets import RULES_FILE, routing_dataset
@@ -50,7 +50,7 @@ def embedder(
 ) -> Callable[[Sequence[str]], Floats]:
     """Embedding function of a pinned encoder, with a cache."""
     loaded: list[SentenceEncoder] = []
-    precision = machine_precision(settings.precision)
+    precision = machine_precision(settings.precision, HALF)
     identity = ("pooled", pinned.pin, settings.max_tokens, settings.batch, settings.threads, precision)
 
     def load() -> SentenceEncoder:

@@ -84,7 +84,18 @@ class FeatureExtractor:
                 arrays[level] = counter.idf_.astype(np.float32)
         return cls(arrays, vocabulary)
 
-    def features(self, texts: Sequence[str], embeddings: Floats) -> Features:
+    def features(self, texts: Sequence[str], embeddings: Floats, lexical: Any = None) -> Features:
+        """``lexical`` of the texts where it is known."""
+        return Features(
+            tuple(texts),
+            embeddings,
+            sentence_part(embeddings),
+            ((embeddings - self.arrays["mean"]) @ self.arrays["components"]).astype(np.float32),
+            self.lexical(texts) if lexical is None else lexical,
+        )
+
+    def lexical(self, texts: Sequence[str]) -> Any:
+        """Sparse TF-IDF, shape (texts, terms)."""
         from scipy.sparse import csr_matrix
 
         columns: list[int] = []
@@ -98,13 +109,7 @@ class FeatureExtractor:
                 values.append(weights)
             ends.append(len(columns))
         shape = (len(texts), sum(map(len, self.vocabulary.values())))
-        return Features(
-            tuple(texts),
-            embeddings,
-            sentence_part(embeddings),
-            ((embeddings - self.arrays["mean"]) @ self.arrays["components"]).astype(np.float32),
-            csr_matrix((np.concatenate(values), columns, ends), shape=shape),
-        )
+        return csr_matrix((np.concatenate(values), columns, ends), shape=shape)
 
 
 def _clean(text: str) -> str:

@@ -68,8 +68,8 @@ class RoutingSettings(Settings):
     threads: Threads
     """Processor threads of encoder and training; affects the last digits."""
     precision: Literal["auto", "fp32", "bf16"]
-    """Type of the encoder's numbers; auto takes bf16 where the processor has tiles for it, which
-    halves the time of a decision and leaves embeddings at a cosine of 0.9999."""
+    """Type of the encoder's numbers; auto takes bf16 where the processor has instructions for it,
+    which takes a third to a half off the time of a decision and leaves embeddings at a cosine of 0.9999."""
     dimensions: PositiveInt
     """Most dimensions of the projected embedding."""
     folds: Folds
@@ -77,6 +77,9 @@ class RoutingSettings(Settings):
     adopt_p: PositiveShare
     """Largest p-value, corrected for all candidates and both paired tests, at which a candidate
     takes the place of the one below."""
+    first_tier_risk: Share
+    """Largest expected share of tasks that TF-IDF alone decides otherwise than all models would; it needs 1 / share
+    judged tasks, and 0 lets all models decide everything."""
     solver_threads: Threads
     """Threads of the TF-IDF solver; does not affect the result."""
     lexical_penalty: PositiveFloat

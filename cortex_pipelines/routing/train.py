@@ -35,7 +35,7 @@ def search_neural(
     fold, share = search_fold(confirmed, folds), max(1, settings.search_tasks // settings.folds)
     inside = confirmed[folds[confirmed] == fold][:share]
     outside = np.flatnonzero(folds != fold)[: max(1, settings.search_tasks - share)]
-    train, unseen = training.refit(outside, inside)
+    train, unseen, _ = training.refit(outside, inside)
     validation = replace(training.take(inside), features=unseen)
     # a trial depends on tasks, settings and this package's code
     digest = hashlib.sha256(settings.model_dump_json().encode())
@@ -171,6 +171,7 @@ def train_router(
         scope=(scope.slope, scope.bias),
         in_scope=scope.limit,
         encoder=encoder_pin,
+        first_tier=selection.first_tier,
         **settings.model_dump(include=_CONFIGURED),
     )
     neighbours = [

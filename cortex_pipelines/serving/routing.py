@@ -12,8 +12,6 @@ from cortex_pipelines.routing.serving.router import RULES, Decision, Router
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.response_cache import ENABLED, LruCache, key_of
 
-_AT_ONCE = 256
-
 
 class NoRouterError(RuntimeError):
     """Neither a champion nor keyword rules exist."""
@@ -103,15 +101,13 @@ class RouterBatcher:
                 self._loaded_router = self._load()
                 self._last_stamp = stamp
             loaded = self._loaded_router
-            for start in range(0, len(tasks), _AT_ONCE):
-                batch = tasks[start : start + _AT_ONCE]
-                decisions = loaded.router.route([request.texts[index] for request, index in batch])
-                for (request, index), decision in zip(batch, decisions, strict=True):
-                    routed = request.routed[index] = RoutedTask(decision, loaded.notice)
-                    key = request.keys[index]
-                    if key is not None and not loaded.notice:
-                        # approximate bytes, without the evidence, which the router owns
-                        self._decision_cache.store(key, routed, 2_000 + 100 * len(decision.probabilities))
+            decisions = loaded.router.route([request.texts[index] for request, index in tasks])
+            for (request, index), decision in zip(tasks, decisions, strict=True):
+                routed = request.routed[index] = RoutedTask(decision, loaded.notice)
+                key = request.keys[index]
+                if key is not None and not loaded.notice:
+                    # approximate bytes, without the evidence, which the router owns
+                    self._decision_cache.store(key, routed, 2_000 + 100 * len(decision.probabilities))
         except BaseException as error:  # noqa: BLE001 - raised in the callers
             failure: Exception = EngineError(f"the router failed: {type(error).__name__}: {error}")
             if isinstance(error, RouterError):

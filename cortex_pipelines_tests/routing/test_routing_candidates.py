@@ -17,6 +17,7 @@ from cortex_pipelines.routing.models.knn import KnnClassifier, nearest
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg, fit_softmax
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.selection import ensemble
+from cortex_pipelines.routing.selection.first_tier import FirstTier, learn_first_tier
 from cortex_pipelines.routing.selection.model_selection import AVERAGE, beats, compare_above, select_model
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -221,15 +222,40 @@ def test_neither_fold_nor_requests_are_judged_on_what_was_learnt_from() -> None:
     assert compared_tasks(np.array([1, 5]), folds).tolist() == [1, 5]  # there are no others
 
 
+def test_the_first_tier_decides_hardly_anything_otherwise() -> None:
+    random, tasks = np.random.default_rng(5), 8000
+    sure = random.normal(size=tasks)
+    same = random.random(tasks) < 1 / (1 + np.exp(-4 * sure - 2))
+    labels, folds = np.arange(tasks) % 2, np.arange(tasks) % 5
+    chosen = np.log(np.where(np.eye(2)[labels] > 0, 0.99, 0.01))
+    scores = np.where(same[:, None], chosen, chosen[:, ::-1])
+    of_tasks, of_requests = sure[:, None], random.normal(-2.0, 0.5, size=(100, 1))
+    train = np.arange(tasks) < 4000
+
+    def learn(rows: npt.NDArray[np.bool_], risk: float, accept: float = 0.5) -> FirstTier | None:
+        return learn_first_tier(
+            of_tasks[rows], of_requests, folds[rows], scores[rows], chosen[rows], labels[rows], accept, risk
+        )
+
+    tier = learn(train, 0.0015)
+    assert tier is not None
+    answers = tier.score(of_tasks[~train]) >= tier.limit
+    assert 0.15 < answers.mean() < 0.7
+    assert (answers & ~same[~train]).mean() <= 0.004
+    assert not (tier.score(of_requests) >= tier.limit).any()
+    few = np.arange(tasks) < 150
+    assert [learn(train, 0.0), learn(few, 0.0015), learn(train, 0.0015, accept=0.999), learn(train, 0.1)] == [None] * 4
+
+
 def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(settings: RoutingSettings) -> None:
     training = lesson_of(settings)
     outside = np.arange(20, 80)
-    part, unseen = training.refit(outside, np.arange(20))
+    part, unseen, _ = training.refit(outside, np.arange(20))
     assert (len(part.features), len(unseen)) == (60, 20)
     changed = lesson_of(settings)
     changed.features.embeddings[:20] *= -3.0
     texts = ("other words",) * 20 + changed.features.texts[20:]
-    again, _ = replace(changed, features=replace(changed.features, texts=texts)).refit(outside, np.arange(20))
+    again, *_ = replace(changed, features=replace(changed.features, texts=texts)).refit(outside, np.arange(20))
     assert (again.features.projected == part.features.projected).all()
     assert (again.features.lexical != part.features.lexical).nnz == 0
 

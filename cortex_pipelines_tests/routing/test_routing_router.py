@@ -98,6 +98,24 @@ def test_training_learns_and_company_does_not_matter(router: Router) -> None:
         assert decision.latency_ms > 0
 
 
+def test_tasks_that_tfidf_is_sure_of_need_no_encoder(
+    tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
+) -> None:
+    train(tiny_encoder, settings, tmp_path, tasks(3, 24), adopt_p=1.0, first_tier_risk=0.2)
+    bundle = load_router(tmp_path)
+    texts = [*tasks(3, 24)["text"], "my knee hurts when I climb stairs", ""]
+    cascade = Router.load(tmp_path, tiny_encoder).route(texts)
+    first = [text for text, decision in zip(texts, cascade, strict=True) if decision.tier == "tf-idf"]
+    assert 10 < len(first) < len(texts) - 1
+    assert not set(texts[-2:]) & set(first)
+    without = Router(bundle, None, None, None).route(first)  # which has no encoder to ask
+    assert without == [decision for decision in cascade if decision.tier == "tf-idf"]
+    for text, decision in zip(first, without, strict=True):
+        assert (decision.evidence[0]["text"], decision.decided_by, decision.abstained) == (text, "lexical", False)
+        assert decision.evidence[0]["similarity"] == pytest.approx(1.0, abs=1e-5)
+        assert decision.in_scope >= bundle.config.in_scope
+
+
 @pytest.mark.parametrize("text", ["", "  \n", "!!! ...", "\ud800", "\x00\x01", "x" * 2_000_000, "日本語", "🙂" * 500])
 def test_odd_texts_get_a_clear_answer(router: Router, text: str) -> None:
     (decision,) = router.route([text])

@@ -21,7 +21,7 @@ from cortex_pipelines.routing.evaluation.scores import (
     voter_metrics,
 )
 from cortex_pipelines.routing.selection.out_of_scope import read_requests
-from cortex_pipelines.routing.serving.router import Router, UnreadableChampionError, champion_decisions
+from cortex_pipelines.routing.serving.router import FIRST_TIER, Router, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.versioning import versioned_asset
@@ -71,6 +71,7 @@ def task_router_evaluation(
         **scope_metrics(decisions, scope_decisions, router.in_scope, routing),
         **voter_metrics(router, test),
         "aurc": area_under_risk(risk),
+        "first_tier": sum(decision.tier == FIRST_TIER for decision in decisions) / len(decisions),
     }
     write_json(out / "metrics.json", metrics)
     page = routing_report(

@@ -41,8 +41,8 @@ class TrainingData:
         features, labels, weights = self.features.take(indices), self.labels[indices], self.weights[indices]
         return replace(self, features=features, labels=labels, weights=weights)
 
-    def refit(self, indices: Indices, held_out: Indices) -> tuple["TrainingData", Features]:
-        """The selected tasks, and the features of held-out ones, both fit on the selected ones alone.
+    def refit(self, indices: Indices, held_out: Indices) -> tuple["TrainingData", Features, FeatureExtractor]:
+        """The selected tasks, and the features of held-out ones, both fit on the selected ones alone; with what did it.
 
         Held-out tasks must not be used to count terms or fit components, or a comparison is not out of fold.
         """
@@ -50,7 +50,7 @@ class TrainingData:
         texts, embeddings = subset.features.texts, subset.features.embeddings
         extractor = FeatureExtractor.fit(texts, embeddings, self.settings.dimensions)
         fitted = replace(subset, features=extractor.features(texts, embeddings))
-        return fitted, extractor.features(unseen.texts, unseen.embeddings)
+        return fitted, extractor.features(unseen.texts, unseen.embeddings), extractor
 
 
 class CandidateModel(Protocol):

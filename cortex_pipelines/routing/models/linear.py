@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -99,11 +100,11 @@ class TfidfLogreg(LearntArrays):
         return cls(weights, biases)
 
     def scores(self, features: Features) -> Doubles:
-        return log_softmax(self.logits(features))
+        return log_softmax(self.logits(features.lexical))
 
-    def logits(self, features: Features) -> Doubles:
-        """One-vs-rest logits; low for all masters where no term is known."""
-        return np.asarray(np.asarray(features.lexical @ self.weights, dtype=np.float64) + self.biases)
+    def logits(self, lexical: Any) -> Doubles:
+        """One-vs-rest logits of rows of TF-IDF; low for all masters where no term is known."""
+        return np.asarray(np.asarray(lexical @ self.weights, dtype=np.float64) + self.biases)
 
 
 def _fit_one_vs_rest(training: TrainingData, matrix: object, master: int) -> tuple[Floats, float]:

@@ -128,7 +128,7 @@ def _curve(comparison: Comparison, fit: Callable[[TrainingData], CandidateModel]
         for fold in np.unique(folds[comparison.compared]):
             inside = np.flatnonzero((folds == fold) & held_out)
             outside = _part(training.labels, np.flatnonzero(folds != fold), share)
-            part, features = training.refit(outside, inside)
+            part, features, _ = training.refit(outside, inside)
             right += int((fit(part).scores(features).argmax(axis=1) == training.labels[inside]).sum())
             learnt.append(len(outside))
         curve.append((round(float(np.mean(learnt))), right / int(held_out.sum())))

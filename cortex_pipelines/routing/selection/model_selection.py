@@ -23,6 +23,8 @@ from cortex_pipelines.routing.models.knn import KnnClassifier
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, expected_calibration_error, learn_weights
+from cortex_pipelines.routing.selection.first_tier import FirstTier, learn_first_tier, signals_of, word_columns
+from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.statistics.significance import higher_likelihood_p, holm, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
@@ -60,7 +62,8 @@ class SelectionStep:
 class ModelSelection:
     """``candidates`` are trained on all tasks; one without a say has no weight; ``metrics`` are out of fold.
 
-    ``log_probabilities`` of the compared tasks are those of the chosen model, out of fold.
+    ``log_probabilities`` of the compared tasks are those of the chosen model, out of fold; ``first_tier`` decides the
+    tasks that need no other model.
     """
 
     candidates: Mapping[str, CandidateModel]
@@ -68,6 +71,7 @@ class ModelSelection:
     steps: tuple[SelectionStep, ...]
     metrics: Mapping[str, float]
     log_probabilities: Doubles
+    first_tier: FirstTier | None
 
 
 def select_model(
@@ -78,7 +82,7 @@ def select_model(
     hyperparameters: NeuralSettings,
 ) -> ModelSelection:
     """``compared`` are the tasks with a confirmed label that no setting was chosen on."""
-    trained, out_of_fold = _all_scores(training, folds, hyperparameters)
+    trained, out_of_fold, of_tasks, of_requests = _all_scores(training, folds, hyperparameters)
     if rules is not None:
         trained = {"rules": rules, **trained}
         out_of_fold = {"rules": rules.scores(training.features), **out_of_fold}
@@ -95,14 +99,24 @@ def select_model(
         from sklearn.metrics import roc_auc_score
 
         metrics["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
-    return ModelSelection(
-        trained, {name: weight for name, weight in weights.items() if weight > 0}, steps, metrics, logs
+    tier = learn_first_tier(
+        of_tasks[compared],
+        of_requests,
+        folds[compared],
+        table["lexical"],
+        logs,
+        labels,
+        training.settings.accept,
+        training.settings.first_tier_risk,
     )
+    weights = {name: weight for name, weight in weights.items() if weight > 0}
+    return ModelSelection(trained, weights, steps, metrics, logs, tier)
 
 
 def _all_scores(
     training: TrainingData, folds: Indices, hyperparameters: NeuralSettings
-) -> tuple[dict[str, Any], dict[str, Doubles]]:
+) -> tuple[dict[str, Any], dict[str, Doubles], Doubles, Doubles]:
+    """Candidates trained on all tasks, their scores out of fold, and the first tier's signals of tasks and requests."""
     fits: dict[str, Callable[[TrainingData], Any]] = {
         "lexical": TfidfLogreg.fit,
         "semantic": EmbeddingLogreg.fit,
@@ -111,6 +125,8 @@ def _all_scores(
         "neural": lambda part: NeuralClassifier.fit(part, hyperparameters),
     }
     scores = {name: np.zeros((len(training.labels), training.masters)) for name in fits}
+    requests = read_requests()
+    of_tasks, of_requests = np.zeros((len(training.labels), 3)), np.zeros((len(requests), 3))
 
     def fit_all(part: TrainingData) -> dict[str, Any]:
         second_thread = executor.submit(lambda: {name: fits[name](part) for name in _SECOND_THREAD})
@@ -120,10 +136,16 @@ def _all_scores(
     with ThreadPoolExecutor(1) as executor:
         for fold in track(list(np.unique(folds)), "Comparing routers"):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            part, features = training.refit(outside, inside)
-            for name, candidate in fit_all(part).items():
+            part, features, extractor = training.refit(outside, inside)
+            candidates = fit_all(part)
+            for name, candidate in candidates.items():
                 scores[name][inside] = candidate.scores(features)
-        return fit_all(training), scores
+            unlike, words = extractor.lexical(requests), len(extractor.vocabulary["words"])
+            mine = np.arange(len(requests)) % (folds.max() + 1) == fold
+            known = [word_columns(rows, words) for rows in (part.features.lexical, unlike[~mine])]
+            for table, rows, lexical in ((of_tasks, inside, features.lexical), (of_requests, mine, unlike[mine])):
+                table[rows] = signals_of(candidates["lexical"], lexical, *known)
+        return fit_all(training), scores, of_tasks, of_requests
 
 
 def _steps(

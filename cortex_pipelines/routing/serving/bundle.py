@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules, L
 from cortex_pipelines.routing.models.knn import KnnClassifier
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
 from cortex_pipelines.routing.models.network import NeuralClassifier
-from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel
+from cortex_pipelines.routing.selection.first_tier import FirstTier, word_columns
+from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, read_requests
 from cortex_pipelines.versioning.content import content_md5
 
 CONFIG_FILE = "config.json"
@@ -59,6 +61,12 @@ class RouterConfig:
     threads: int
     precision: str
     encoder: Mapping[str, Any]
+    first_tier: FirstTier | None = None
+
+    @property
+    def saved(self) -> list[str]:
+        """Candidates that decide, and those that give evidence or decide first."""
+        return sorted({*self.weights, *_ALWAYS_SAVED, *(["lexical"] if self.first_tier else [])})
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,13 @@ class RouterBundle:
     neighbours: Sequence[Mapping[str, Any]]
     rules: Rules | None
     version: str
+
+    @cached_property
+    def known_words(self) -> tuple[Any, Any]:
+        """``word_columns`` of known tasks and of everyday requests."""
+        words, known = len(self.extractor.vocabulary["words"]), [task["text"] for task in self.neighbours]
+        tasks, requests = (word_columns(self.extractor.lexical(texts), words) for texts in (known, read_requests()))
+        return tasks, requests
 
 
 def save_router(
@@ -88,7 +103,7 @@ def save_router(
     from safetensors.numpy import save_file
 
     tensors = {f"extractor.{name}": value for name, value in extractor.arrays.items()}
-    for candidate in sorted({*config.weights, *_ALWAYS_SAVED}):
+    for candidate in config.saved:
         tensors |= {f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()}
     tensors["scope.requests"] = requests
     with atomic_file(folder / WEIGHTS_FILE, durable=False) as scratch:
@@ -120,7 +135,7 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
         text = (folder / NEIGHBOURS_FILE).read_text(encoding="utf-8")
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
         candidates: dict[str, Any] = {}
-        for name in sorted({*config.weights, *_ALWAYS_SAVED}):
+        for name in config.saved:
             if name == "retrieval":
                 candidates[name] = KnnClassifier.restore(grouped[name], len(config.masters), config.neighbours)
             elif name != "rules":
@@ -152,7 +167,8 @@ def load_config(folder: Path) -> RouterConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         lists = {name: tuple(values[name]) for name in ("masters", "scope")}
-        return RouterConfig(**{**values, **lists})
+        tier = values.get("first_tier")
+        return RouterConfig(**{**values, **lists, "first_tier": FirstTier(**tier) if tier else None})
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RouterError(
             f"{path} is not a router configuration of this version ({error}); make it again with "

@@ -4,8 +4,9 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import exp
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,9 +17,12 @@ from cortex_pipelines.embeddings.encoder import EncoderError, Floats
 from cortex_pipelines.embeddings.query_encoder import QueryEncoder
 from cortex_pipelines.embeddings.threads import serving_threads, side_by_side
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, WeightsError, weights_folder
-from cortex_pipelines.routing.features import Doubles
+from cortex_pipelines.routing.features import Doubles, Indices
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
+from cortex_pipelines.routing.models.knn import nearest
+from cortex_pipelines.routing.models.linear import TfidfLogreg, log_softmax
 from cortex_pipelines.routing.selection.ensemble import combine
+from cortex_pipelines.routing.selection.first_tier import signals, word_cosines
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST
 from cortex_pipelines.routing.serving.bundle import RouterBundle, RouterError, load_config, load_router
 
@@ -26,8 +30,8 @@ PERSON = "person"
 RULES = "rules"
 
 _DIGITS = 6  # decimals of a decision; later ones depend on the batch
-_BATCH = 4096  # tasks embedded together, of equal length, so that nothing is padded
 _CHUNK = 256  # tasks decided together, so that their similarities fit a processor cache
+FIRST_TIER, ALL_MODELS = "tf-idf", "all"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Decision:
     ``master`` is the best guess also where a person should decide (``abstained``, ``decided_by`` ``person``);
     ``confidence`` the calibrated probability that it is right, or with rules alone their score. ``in_scope`` is low
     where the task is like none that the router knows. ``decided_by`` is the voter whose say was the largest;
-    ``latency_ms`` of a batch is its share.
+    ``tier`` says whether all models were asked, TF-IDF alone, or the rules. ``latency_ms`` of a batch is its share.
     """
 
     master: str | None
@@ -51,6 +55,7 @@ class Decision:
     latency_ms: float = field(compare=False)
     model_version: str
     probabilities: Mapping[str, float]
+    tier: str = ALL_MODELS
 
     def as_json(self) -> dict[str, Any]:
         values = {name: value for name, value in vars(self).items() if name != "probabilities"}
@@ -105,23 +110,15 @@ class Router:
         return cls(None, None, load_rules(path), fallback_master)
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
-        if self._bundle is None or self._encoder is None:
+        if self._bundle is None:
             return [self.by_rules(text) for text in texts]
-        decisions: list[Decision] = []
-        for start in range(0, len(texts), _BATCH):
-            part = texts[start : start + _BATCH]
-            start_time = perf_counter()
-            embeddings = self.encode(part)
-            spent = _since(start_time, len(part))
-            decide = partial(self._decide, self._bundle, part, embeddings, spent)
-            starts = range(0, len(part), _CHUNK)
-            with serving_threads(1) if "torch" in sys.modules else nullcontext():
-                if len(starts) == 1:
-                    decisions += decide(0)
-                    continue
-                with side_by_side(decide, starts, 1) as futures:
-                    decisions += [decision for chunk in futures for decision in chunk.result()]
-        return decisions
+        decide = partial(self._decide, self._bundle)
+        chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+        with serving_threads(1) if len(chunks) > 1 or "torch" in sys.modules else nullcontext():
+            if len(chunks) < 2:
+                return decide(texts) if texts else []
+            with side_by_side(decide, chunks, 1) as futures:
+                return [decision for chunk in futures for decision in chunk.result()]
 
     def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
         """Log-probabilities of each master by each adopted candidate."""
@@ -139,7 +136,7 @@ class Router:
     def by_rules(self, text: str) -> Decision:
         began = perf_counter()
         if self.rules is None:
-            return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
+            return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {}, RULES)
         decision = self.rules.decide(text)
         ranked = sorted(decision.scores, key=lambda name: (-decision.scores[name], name))
         other_scores = tuple((name, decision.scores[name]) for name in ranked if name != decision.master)
@@ -150,6 +147,7 @@ class Router:
             supporting=decision.supporting,
             alternatives=tuple(pair for pair in other_scores if pair[1] > 0),
             decided_by=RULES if decision.master else PERSON,
+            tier=RULES,
             evidence=(),
             abstained=decision.master is None,
             latency_ms=_since(began, 1),
@@ -157,14 +155,43 @@ class Router:
             probabilities=decision.scores,
         )
 
-    def _decide(
-        self, bundle: RouterBundle, all_texts: Sequence[str], embeddings: Floats, spent: float, start: int
-    ) -> list[Decision]:
-        """Decide a chunk of tasks, from ``start`` on; ``spent`` are the milliseconds that each of them took before."""
+    def _decide(self, bundle: RouterBundle, texts: Sequence[str]) -> list[Decision]:
+        """The first tier decides what it is sure of, all models the rest."""
         began = perf_counter()
-        texts, embeddings = all_texts[start : start + _CHUNK], embeddings[start : start + _CHUNK]
+        needs_words = bundle.config.first_tier is not None or "lexical" in bundle.config.weights
+        lexical = bundle.extractor.lexical(texts) if needs_words else np.zeros((len(texts), 0))
+        sure = self._first_tier(bundle, texts, lexical)
+        rest = [row for row in range(len(texts)) if row not in sure]
+        decided = dict(zip(rest, self._by_all_models(bundle, [texts[row] for row in rest], lexical[rest]), strict=True))
+        took = _since(began, len(texts))
+        return [replace(sure.get(row) or decided[row], latency_ms=took) for row in range(len(texts))]
+
+    def _first_tier(self, bundle: RouterBundle, texts: Sequence[str], lexical: Any) -> dict[int, Decision]:
+        """By row, decisions on tasks of which TF-IDF is sure."""
+        config, tier = bundle.config, bundle.config.first_tier
+        if tier is None:
+            return {}
+        model: TfidfLogreg = bundle.candidates["lexical"]
+        logits = model.logits(lexical)
+        to_tasks, to_requests = (word_cosines(lexical, known) for known in bundle.known_words)
+        scores = tier.score(signals(logits, to_tasks, to_requests))
+        logs = combine([log_softmax(logits)], [tier.weight])
+        sure = [row for row in np.flatnonzero(scores >= tier.limit).tolist() if _has_words(texts[row])]
+        neighbours, cosines = nearest(to_tasks[sure], config.evidence)
+        decisions = {}
+        for number, row in enumerate(sure):
+            in_scope = max(config.in_scope, 1 / (1 + exp(-min(float(scores[row]), 50))))
+            evidence = _evidence(bundle, neighbours[number], cosines[number])
+            decisions[row] = self._decision(
+                bundle, texts[row], np.exp(logs[row]), in_scope, "lexical", FIRST_TIER, evidence
+            )
+        return decisions
+
+    def _by_all_models(self, bundle: RouterBundle, texts: Sequence[str], lexical: Any) -> list[Decision]:
+        if not texts:
+            return []
         config = bundle.config
-        features = bundle.extractor.features(texts, embeddings)
+        features = bundle.extractor.features(texts, self.encode(texts), lexical)
         retrieval = bundle.candidates["retrieval"]
         neighbours, cosines = retrieval.nearest(features, max(config.neighbours, config.evidence, NEAREST))
         scores = [
@@ -174,7 +201,7 @@ class Router:
             for name in config.weights
         ]
         logs = combine(scores, list(config.weights.values()))
-        has_words = np.array([any(char.isalnum() for char in text) for text in texts])
+        has_words = np.array([_has_words(text) for text in texts])
         if not has_words.all():
             counts = Counter(task["master"] for task in bundle.neighbours)
             shares = np.array([counts[name] + 1.0 for name in config.masters])
@@ -182,17 +209,12 @@ class Router:
         scope = bundle.scope.score(cosines, features.sentence)
         scope[~has_words] = 0.0
         voters = _voters(config.weights, scores, logs)
-        took = round(spent + _since(began, len(texts)), 3)
         decisions = []
         for row, text in enumerate(texts):
             count = config.evidence if has_words[row] else 0
-            evidence = tuple(
-                {**bundle.neighbours[index], "similarity": round(float(cosine), _DIGITS)}
-                for index, cosine in zip(neighbours[row, :count], cosines[row, :count], strict=True)
-            )
-            decisions.append(
-                self._decision(bundle, text, np.exp(logs[row]), float(scope[row]), voters[row], evidence, took)
-            )
+            evidence = _evidence(bundle, neighbours[row, :count], cosines[row, :count])
+            shares, in_scope = np.exp(logs[row]), float(scope[row])
+            decisions.append(self._decision(bundle, text, shares, in_scope, voters[row], ALL_MODELS, evidence))
         return decisions
 
     def _decision(
@@ -202,8 +224,8 @@ class Router:
         row: Doubles,
         in_scope: float,
         voter: str,
+        tier: str,
         evidence: tuple[Mapping[str, Any], ...],
-        latency_ms: float,
     ) -> Decision:
         config = bundle.config
         ranked = [
@@ -224,12 +246,24 @@ class Router:
             supporting=tuple(name for name, share in lower_ranked if share >= config.supporting),
             alternatives=tuple(lower_ranked[: config.alternatives]),
             decided_by=by,
+            tier=tier,
             evidence=evidence,
             abstained=by == PERSON,
-            latency_ms=latency_ms,
+            latency_ms=0.0,
             model_version=bundle.version,
             probabilities=dict(zip(config.masters, map(float, row), strict=True)),
         )
+
+
+def _has_words(text: str) -> bool:
+    return any(char.isalnum() for char in text)
+
+
+def _evidence(bundle: RouterBundle, neighbours: Indices, cosines: Floats) -> tuple[Mapping[str, Any], ...]:
+    return tuple(
+        {**bundle.neighbours[index], "similarity": round(float(cosine), _DIGITS)}
+        for index, cosine in zip(neighbours, cosines, strict=True)
+    )
 
 
 def _voters(weights: Mapping[str, float], scores: Sequence[Doubles], logs: Doubles) -> list[str]:
