@@ -1,6 +1,6 @@
 """First tier of the cascade: TF-IDF answers where all models would very likely say the same.
 
-The encoder takes nearly all the time of a decision, and more than half of the tasks of Banking77 and CLINC150 do not
+The encoder takes nearly all the time of a decision, and about half of the tasks of Banking77 and CLINC150 do not
 need it. A static encoder (model2vec's distillation of the sentence encoder) or the encoder's first two layers beside
 TF-IDF agreed with the ensemble on one task in a hundred more, and answered no more tasks at the same risk.
 """
