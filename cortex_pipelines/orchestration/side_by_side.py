@@ -6,7 +6,7 @@ at a time; ``dvc_store.ordered_lock`` leaves no trace of who did first.
 
 import logging
 import os
-import pickle
+import pickle  # nosec B403: only dumped here
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
