@@ -100,6 +100,8 @@ def past_of(project: Project) -> Past:
     def size_of(partition: str | None) -> ProjectSize | None:
         if partition is None:
             return ProjectSize(0, 0, 0)  # what all projects share does not depend on the size of one
+        if partition not in project.partitions:
+            return None  # it ran here and was removed
         pairs: Any = project.effective.section("pairs", partition)
         try:
             size, commits = project_size(project.root, partition)

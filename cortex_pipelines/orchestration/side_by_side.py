@@ -124,8 +124,8 @@ def run_at_once(project: Project, keys: Sequence[Key], only_stale: bool, jobs: i
             outdated.append(key)
     schedule = scheduled(project, outdated, jobs)
     before = locked_stages(project.root)
-    os.environ.setdefault(WORKERS, str(max(1, len(os.sched_getaffinity(0)) // jobs)))
-    pool, futures = Processes(jobs), dict[Future[bytes], tuple[Key, ExitStack]]()
+    workers = os.environ.get(WORKERS) or str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    pool, futures = Processes(jobs, {WORKERS: workers}), dict[Future[bytes], tuple[Key, ExitStack]]()
     outcome, missing, moved = RunOutcome(), set[Key](), set[Key]()
     try:
         while True:

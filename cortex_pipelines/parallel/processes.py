@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from types import MappingProxyType
 
 from cortex_pipelines.parallel.backends import BackendError, WorkerDiedError, code_digest
 
@@ -25,7 +27,7 @@ _ENVIRONMENT = {
 
 
 class _Worker:
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             path = os.pathsep.join(path for path in sys.path if path)
@@ -34,7 +36,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # standard output is the command's
                 pass_fds=[theirs.fileno()],
-                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": path},
+                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path, **environment},
                 process_group=0,  # Ctrl-C is the driver's
             )
         self._connection = Connection(ours.detach())
@@ -66,10 +68,14 @@ class _Worker:
 
 
 class Processes:
-    """Worker processes of this machine, started when there is work for them and kept for more."""
+    """Worker processes of this machine, started when there is work for them and kept for more.
 
-    def __init__(self, workers: int) -> None:
+    ``environment``: variables of theirs beside those of this process.
+    """
+
+    def __init__(self, workers: int, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self.workers = workers
+        self._environment = environment
         self._tasks: SimpleQueue[tuple[Future[bytes], bytes, bytes] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._running: set[_Worker] = set()
@@ -119,7 +125,7 @@ class Processes:
         with self._lock:
             if self._closed:
                 raise BackendError("the workers were ended")
-            worker = _Worker()
+            worker = _Worker(self._environment)
             self._running.add(worker)
             return worker
 

@@ -127,9 +127,9 @@ def test_other_architectures_and_stretched_positions_are_refused(base: BaseModel
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "phi"}))
     assert "no family of bases has the model type phi" in refusal(ExportError, gguf_files.layout_of, folder)
-    stretched = {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}}
+    stretched = {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}
     (folder / "config.json").write_text(json.dumps(config | stretched))
-    with pytest.raises(ExportError, match="rotary embeddings of type yarn"):
+    with pytest.raises(ExportError, match="rotary embeddings of type dynamic"):
         gguf_files.write_base(replace(base, folder=folder), tmp_path / "base.gguf", "fp32")
 
 

@@ -102,14 +102,14 @@ def test_an_exported_folder_is_served_without_its_project(finished_copy: MiniPro
     body = {"prompt": "def f():\n", "max_tokens": 12}
     with monkeypatch.context() as inside:
         inside.chdir(finished_copy.root)
-        with TestClient(create_app(open_exported(tmp_path / "peft"))) as client:
+        with TestClient(create_app(open_exported(tmp_path / "peft", engine="torch"))) as client:
             expected = client.post("/v1/completions", json=body).json()
             assert client.post("/route", json={"task": "x"}).status_code == 404
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(UntrustedModelError, match="unknown key"):
         open_exported(tmp_path / "merged")
-    with TestClient(create_app(open_exported(tmp_path / "merged", key))) as client:
+    with TestClient(create_app(open_exported(tmp_path / "merged", key, "torch"))) as client:
         answer = client.post("/v1/completions", json=body)
     assert answer.headers["x-cortex-version"] == expected["system_fingerprint"] == version
     assert answer.json()["choices"][0]["text"] == expected["choices"][0]["text"]
