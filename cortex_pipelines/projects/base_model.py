@@ -12,7 +12,6 @@ from cortex_pipelines.models.base_check import BaseError, BaseFiles, read_base, 
 from cortex_pipelines.models.known import demonstration_note, known_bases, memory_row
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.projects.parameter_file import read_values, to_yaml
-from cortex_pipelines.projects.update_pins import pin_base
 
 
 def base_source(name: str, root: Path, revision: str = "main") -> ModelSource:
@@ -80,6 +79,8 @@ def add_base(root: Path, name: str, revision: str = "main", *, measure: bool = T
 
 
 def _write(root: Path, source: ModelSource) -> dict[str, str]:
+    from cortex_pipelines.projects.update_pins import pin_base  # slow to import
+
     values = read_values(root)
     values.setdefault("models", {})["base"] = source.declaration
     with atomic_file(root / "params.yaml") as scratch:
