@@ -124,9 +124,10 @@ def _value(row: dict[str, Any], asset: str, quantity: str, overhead: float) -> f
 def _coefficients(sizes: list[tuple[float, ...]], values: list[float], columns: tuple[int, ...]) -> np.ndarray:
     """Least squares of the relative deviations, none negative, moved so that as many are above as below."""
     matrix = np.array(sizes)[:, columns] / np.array(values)[:, None]
-    found = np.zeros(4)
-    found[list(columns)] = nnls(matrix, np.ones(len(values)))[0]
-    return found * median(value / max(np.dot(found, size), 1e-9) for size, value in zip(sizes, values, strict=True))
+    coefficients = np.zeros(4)
+    coefficients[list(columns)] = nnls(matrix, np.ones(len(values)))[0]
+    estimates = [max(np.dot(coefficients, size), 1e-9) for size in sizes]
+    return coefficients * median(value / estimate for value, estimate in zip(values, estimates, strict=True))
 
 
 def _left_out(sizes: list[tuple[float, ...]], values: list[float], columns: tuple[int, ...]) -> Iterator[float]:
@@ -165,9 +166,9 @@ def main() -> None:
             rows.append(measure(Path(folder).absolute(), repository))
             costs.write_text(json.dumps(rows, indent=1))
     elif command == "fit":
-        found = fit(rows, [record(Path(path)) for path in paths])
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(model)}" for name, model in found.pop("stages").items())
-        FITTED.write_text(f'{json.dumps(found)[:-1]}, "stages": {{\n{lines}\n}}}}\n')
+        fitted = fit(rows, [record(Path(path)) for path in paths])
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(model)}" for name, model in fitted.pop("stages").items())
+        FITTED.write_text(f'{json.dumps(fitted)[:-1]}, "stages": {{\n{lines}\n}}}}\n')
         errors(rows)
 
 

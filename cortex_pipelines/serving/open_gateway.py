@@ -23,7 +23,7 @@ from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
 from cortex_pipelines.serving.deadlines import measure_speed
 from cortex_pipelines.serving.engine_names import EngineName
-from cortex_pipelines.serving.engines.engine import CACHE, AdapterFiles, open_engine
+from cortex_pipelines.serving.engines.engine import CACHE, UPSTREAM_ENGINES, AdapterFiles, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.project_catalogue import ADAPTER, catalogue_stamp, open_served_router, read_catalogue
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
@@ -70,7 +70,7 @@ def gateway_over(
     """Open an engine for the base and a gateway over it; ``.cortex`` in ``root`` holds its state."""
     settings = params.serving.model_copy(update={"engine": engine}) if engine else params.serving
     opened = open_engine(base, settings, root / CACHE)
-    if settings.deadlines.cursor is not None and settings.engine not in ("openai", "vllm"):
+    if settings.deadlines.cursor is not None and settings.engine not in UPSTREAM_ENGINES:
         measure_speed(opened, settings, base.digest, root)
     return Gateway(
         source,

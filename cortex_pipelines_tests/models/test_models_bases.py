@@ -125,9 +125,9 @@ def test_the_command_says_what_each_family_can_do() -> None:
     ],
 )
 def test_rotary_embeddings_that_llama_cpp_lacks_are_refused(rope: dict[str, Any], refusal: str) -> None:
-    said = families()["qwen2"].export_refusal({"rope_scaling": rope})
-    assert said.startswith(refusal)
-    assert bool(said) == bool(refusal)
+    refused = families()["qwen2"].export_refusal({"rope_scaling": rope})
+    assert refused.startswith(refusal)
+    assert bool(refused) == bool(refusal)
 
 
 def test_a_token_tells_families_of_one_type_apart() -> None:

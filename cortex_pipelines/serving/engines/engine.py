@@ -185,6 +185,9 @@ class TextDelta:
 _READING = 0.4
 """Part of a deadline for reading the prompt; the rest is for one statement."""
 
+UPSTREAM_ENGINES = ("openai", "vllm")
+"""Engines that are another server's, whose speed is not measured here."""
+
 _LEAST_PROMPT = 64
 """Tokens of a prompt that are read however short the time is: some five lines."""
 
@@ -295,7 +298,7 @@ def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engi
         from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 
         return TorchEngine(base, settings)
-    if settings.engine in ("openai", "vllm"):
+    if settings.engine in UPSTREAM_ENGINES:
         from cortex_pipelines.serving.engines.upstream_engine import UpstreamEngine
 
         return UpstreamEngine(base, settings)

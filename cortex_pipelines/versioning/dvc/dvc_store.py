@@ -283,12 +283,12 @@ def ordered_lock(root: Path, addresses: Sequence[str]) -> Iterator[None]:
         return {name: entry for name, (_, entry) in (stage_texts(text) or {}).items()}
 
     def order() -> None:
-        found = texts()
-        ordered = [*before, *(name for name in addresses if name not in before), *found]
-        entries = {name: found[name] for name in ordered if name in found}
-        if list(entries) != list(found):
+        current = texts()
+        ordered = [*before, *(name for name in addresses if name not in before), *current]
+        entries = {name: current[name] for name in ordered if name in current}
+        if list(entries) != list(current):
             text = path.read_text(encoding="utf-8")
-            write_whole(path, text.replace("".join(found.values()), "".join(entries.values())))
+            write_whole(path, text.replace("".join(current.values()), "".join(entries.values())))
             damaged_files.keep(root, damaged_files.DVC_LOCK)
 
     before = list(texts())
