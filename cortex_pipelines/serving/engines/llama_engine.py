@@ -24,6 +24,7 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     LoadedAdapter,
     RefusedAdapterError,
+    Sampling,
     ScoredToken,
     TextDelta,
 )
@@ -205,10 +206,7 @@ class LlamaEngine(QueuedEngine):
             "cache_prompt": sampling.reuse or index > 0,
             "n_probs": max(sampling.top, 1),
             "seed": seed % 2**31,
-            "temperature": max(sampling.temperature, 0.0),
-            "top_p": sampling.top_p,
-            "samplers": ["temperature", "top_p"],
-        }
+        } | _samplers(sampling)
         forced_start = job.prompt.start + job.prompt.lead
         if not sampling.presence and not sampling.frequency:
             answer = sampling.grammar or opening_rules(sampling.ending)
@@ -280,6 +278,13 @@ def _added_bits(answers: list[dict[int, float]], expected: Chances) -> float:
         rest, written_rest = 1 - chances.sum(), 1 - np.exp(logprobs).sum()  # all tokens that the answer does not name
         added += float(rest * np.log(rest / written_rest)) if min(rest, written_rest) > 0 else 0.0
     return added / -float((np.exp(expected) * expected).sum())
+
+
+def _samplers(sampling: Sampling) -> dict[str, Any]:
+    """How the next token is drawn; the likeliest one without weighing the whole vocabulary."""
+    if sampling.temperature <= 0:
+        return {"temperature": 0.0, "top_k": 1, "samplers": ["top_k"]}
+    return {"temperature": sampling.temperature, "top_p": sampling.top_p, "samplers": ["temperature", "top_p"]}
 
 
 def _grammar(start: str, answer: str = "") -> dict[str, str]:
