@@ -8,6 +8,9 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 export DVC_NO_ANALYTICS := 1
+# compiled modules are kept even where the environment says otherwise (images of containers often do): hundreds of
+# processes would each compile 3,000 modules, six seconds of a core
+export PYTHONDONTWRITEBYTECODE :=
 # what `make attack` is given: names of stages, --plan, --again
 ATTACK ?=
 # where `make sbom` writes to, and more options of cyclonedx-py
