@@ -71,6 +71,9 @@ def close_dead_runs(instance: dg.DagsterInstance) -> int:
     return len(dead)
 
 
+_DAGSTERS = ("DagsterExecutionStepExecutionError", "DagsterMaxRetriesExceededError", "RetryRequested")
+
+
 def _causes(event: dg.DagsterEvent) -> Iterator[Any]:
     error = event.step_failure_data.error
     while error:
@@ -82,8 +85,9 @@ def _message(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return str(data.user_failure_data.description)
-    *_, first = (None, *_causes(event))
-    return str(first.message).strip() if first else "failed for an unknown reason"
+    # what the asset raised, whose sentence says more than what that was raised from
+    errors = [error for error in _causes(event) if error.cls_name not in _DAGSTERS]
+    return str(errors[0].message).strip() if errors else "failed for an unknown reason"
 
 
 def split_by_partitioning(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:

@@ -12,10 +12,11 @@ from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.orchestration.side_by_side import Schedule, estimated_seconds, run_at_once, serial_order
 from cortex_pipelines.versioning import materialise
+from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 from cortex_pipelines.versioning.lock_file import stage_address
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 
@@ -129,6 +130,20 @@ def test_an_error_that_nobody_expected_is_told_in_its_own_words(bench: Workbench
     outcome = run_assets(project, bench.definitions(project), bench.instance(), ["words"], "a")
     assert outcome.made == ()
     assert "unsupported operand type" in outcome.failed["words@a"]
+
+
+def test_a_sentence_is_told_and_not_what_it_was_raised_from(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unanswered(*_: object) -> None:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as error:
+            raise ProjectError("the index does not answer") from error
+
+    monkeypatch.setattr(materialise, "arguments", unanswered)
+    monkeypatch.setattr(dagster_assets, "DELAY_SECONDS", 0.0)
+    project = bench.project()
+    outcome = run_assets(project, bench.definitions(project), bench.instance(), ["words"], "a")
+    assert outcome.failed["words@a"].endswith("ProjectError: the index does not answer")
 
 
 def test_a_failed_contract_is_a_failed_check_in_the_ui(bench: Workbench) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from cortex_pipelines.interrupts import ending_on_interrupt
+from cortex_pipelines.parallel.backends import BackendError
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.instance import NAME as PARTITIONS
 from cortex_pipelines.versioning.dagster.metadata import describe
@@ -293,7 +294,7 @@ def _warning(asset: VersionedAsset, name: str, passed: bool, metadata: dict[str,
 
 def failure(error: BaseException, attempts: int) -> dg.Failure | dg.RetryRequested:
     """The error for Dagster, which retries a transient one; a retry policy would repeat interrupted steps, too."""
-    if not is_transient(error):
+    if isinstance(error, BackendError) or not is_transient(error):
         return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
     policy = dg.RetryPolicy(
         max_retries=MAX_RETRIES, delay=DELAY_SECONDS, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
