@@ -21,9 +21,10 @@ import psutil
 from cortex_pipelines.orchestration.planning import past_of, stage_cost, stages_of
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, split_by_partitioning
 from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
-from cortex_pipelines.parallel.ordered import WORKERS
+from cortex_pipelines.parallel.ordered import WORKERS, overridden
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.progress import Steps, report_step
+from cortex_pipelines.versioning import on_node
 from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
@@ -83,11 +84,13 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     """A schedule by the cores that trainings use, and by the memory that the plan estimates."""
     among, past = set(keys), past_of(project)
     cores = os.cpu_count() or 1
+    elsewhere = on_node.ROOMS if _is_clustered(project) else ()
     slots, memory = {}, {}
     for name, partition in keys:
         section: Any = None
-        if room := _MODEL_ROOMS.get(project.graph.assets[name].room):
-            section = project.effective.section(room, partition)
+        room = project.graph.assets[name].room
+        if room in _MODEL_ROOMS and room not in elsewhere:
+            section = project.effective.section(_MODEL_ROOMS[room], partition)
         slots[name, partition] = min(jobs, -(-section.threads * jobs // cores)) if section else 1
         estimate = stage_cost(project, past, name, partition).memory
         memory[name, partition] = estimate.expected if estimate else 0.0
@@ -95,6 +98,11 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     limit = execution.memory if execution and execution.memory else psutil.virtual_memory().available / 1e6
     needs = {key: among.intersection(project.inputs_of(*key)) for key in keys}
     return Schedule(needs, jobs, slots, memory, limit)
+
+
+def _is_clustered(project: Project) -> bool:
+    execution: Any = getattr(project.effective.parameters, "execution", None)
+    return execution is not None and overridden(execution).backend == "ray"
 
 
 def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float:
@@ -124,8 +132,10 @@ def run_at_once(project: Project, keys: Sequence[Key], only_stale: bool, jobs: i
             outdated.append(key)
     schedule = scheduled(project, outdated, jobs)
     before = locked_stages(project.root)
-    workers = os.environ.get(WORKERS) or str(max(1, len(os.sched_getaffinity(0)) // jobs))
-    pool, futures = Processes(jobs, {WORKERS: workers}), dict[Future[bytes], tuple[Key, ExitStack]]()
+    environment = {WORKERS: str(max(1, len(os.sched_getaffinity(0)) // jobs))}
+    if WORKERS in os.environ or _is_clustered(project):
+        environment = {}  # those that are set, or a cluster's
+    pool, futures = Processes(jobs, environment), dict[Future[bytes], tuple[Key, ExitStack]]()
     outcome, missing, moved = RunOutcome(), set[Key](), set[Key]()
     try:
         while True:

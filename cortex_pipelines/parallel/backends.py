@@ -8,6 +8,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+WORKER_MB = 250
+"""Memory of a worker with the grammars and the tables of a batch."""
+
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -16,6 +19,10 @@ class Backend(Protocol):
 
     @property
     def workers(self) -> int: ...
+
+    def is_ready(self) -> bool:
+        """Whether calls would be answered now; raises BackendError if they never will."""
+        ...
 
     def submit(self, function: bytes, batch: bytes) -> "Future[bytes]":
         """Start ``answer(function, batch)``; the future raises WorkerDiedError where no answer came."""

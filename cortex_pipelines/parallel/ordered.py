@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from cortex_pipelines.parallel.backends import Backend, BackendError, WorkerDiedError, result_of
+from cortex_pipelines.parallel.backends import WORKER_MB, Backend, BackendError, WorkerDiedError, result_of
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.progress import reporting
 
@@ -40,8 +40,8 @@ _SETTINGS: ContextVar[ExecutionSettings | None] = ContextVar("execution", defaul
 _BATCH_BYTES = 131_072
 _SECONDS_ALONE = 1.0  # a worker takes half a second to start
 _SECONDS_ALONE_IF_STARTED = 0.1
+_SECONDS_BETWEEN_LOOKS = 5.0
 _MOST_DEATHS = 3
-_WORKER_MB = 250  # of a worker with the grammars and the tables of a batch
 
 
 class KilledWorkersError(RuntimeError):
@@ -112,10 +112,11 @@ def ordered_map(
         for batch in batches:
             if settings is not None and time.monotonic() - start > alone:
                 backend = _backend(settings)
-                if backend is not None:
+                if backend is None:
+                    alone = float("inf")
+                elif backend.is_ready():
                     yield from _elsewhere(backend, work, chain([batch], batches), load, name, skipped, report)
                     return
-                alone = float("inf")
             yield work(load(batch))
             report(len(batch))
 
@@ -157,6 +158,25 @@ def mapped_rows(
     return pl.concat(list(parts))
 
 
+def is_clustered() -> bool:
+    """Whether ``on_cluster`` may be called: work goes to other machines here."""
+    settings = _SETTINGS.get()
+    return settings is not None and settings.backend == "ray"
+
+
+def on_cluster(work: Callable[[T], R], item: T, name: str, cores: int) -> R:
+    """``work(item)`` as one task on a node with so many cores, or with as many as the largest node has.
+
+    It reserves ``execution.memory``, and a GPU if the cluster has any. Raises KilledWorkersError: three workers ended.
+    """
+    settings = _SETTINGS.get()
+    cluster: Any = settings and _backend(settings)
+    reserved = cluster.reserving(cores, settings and settings.memory)
+    with reporting(name, None) as report:
+        (result,) = _elsewhere(reserved, work, iter([[item]]), lambda items: items[0], lambda _: name, None, report)
+    return result
+
+
 def _cut(items: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
     batch: list[T] = []
     weight = 0
@@ -195,7 +215,7 @@ def _elsewhere(
                 return
             batch = pending.popleft()
             try:
-                result = result_of(batch.future.result())
+                result = result_of(_awaited(batch.future, backend))
             except WorkerDiedError as error:
                 batch.deaths += 1
                 of = name(batch.items[0]) + (f" and {len(batch.items) - 1} more" if len(batch.items) > 1 else "")
@@ -222,6 +242,16 @@ def _elsewhere(
     finally:
         for batch in pending:
             batch.future.cancel()
+
+
+def _awaited(future: "Future[bytes]", backend: Backend) -> bytes:
+    while True:
+        try:
+            return future.result(_SECONDS_BETWEEN_LOOKS)
+        except TimeoutError:
+            if future.done():
+                raise
+            backend.is_ready()
 
 
 _BACKENDS: dict[tuple[str, int | None], Backend] = {}
@@ -258,11 +288,11 @@ def fitting_workers(settings: ExecutionSettings) -> int:
     workers = settings.workers or len(os.sched_getaffinity(0))
     used = psutil.Process().memory_info().rss >> 20
     free = psutil.virtual_memory().available >> 20 if settings.memory is None else settings.memory - used
-    fitting: int = max(min(workers, free // _WORKER_MB), 0)
+    fitting: int = max(min(workers, free // WORKER_MB), 0)
     if fitting < workers:
         _LOG.warning(
             "%d of %d workers: %d MB are left, and each may take %d; execution.memory or fewer projects at once help",
-            *(fitting, workers, free, _WORKER_MB),
+            *(fitting, workers, free, WORKER_MB),
         )
     return fitting
 

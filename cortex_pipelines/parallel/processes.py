@@ -82,6 +82,9 @@ class Processes:
         self._lock = threading.Lock()
         self._closed = False
 
+    def is_ready(self) -> bool:
+        return True
+
     def submit(self, function: bytes, batch: bytes) -> "Future[bytes]":
         future: Future[bytes] = Future()
         self._tasks.put((future, function, batch))

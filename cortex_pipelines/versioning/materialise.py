@@ -21,7 +21,7 @@ from cortex_pipelines.parallel.ordered import executing
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
-from cortex_pipelines.versioning import snapshot
+from cortex_pipelines.versioning import on_node, snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import find_reference, model_folder
 from cortex_pipelines.versioning.content import content_md5, value_md5
@@ -116,7 +116,7 @@ def materialise(
             nullcontext() if by_dvc else dvc_store.reading(project.root, inputs),
             observed_memory(observations.__setitem__),
         ):
-            tables = asset.compute(**keywords) or {}
+            tables = on_node.compute(asset, keywords, stage.address)
         checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)
         value = _end(stage, begin, out, by_dvc)
     report_step(stage.address, checks[0].rows if checks else None, time.monotonic() - started)

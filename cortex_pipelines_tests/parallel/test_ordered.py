@@ -1,10 +1,12 @@
-from importlib.util import find_spec
+import os
+import time
 
 import pytest
 
 from cortex_pipelines.parallel import ordered
 from cortex_pipelines.parallel.backends import BackendError
 from cortex_pipelines.parallel.ordered import BACKEND, WORKERS, KilledWorkersError, executing, ordered_map, overridden
+from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines_tests.parallel import work
 
@@ -45,6 +47,28 @@ def test_a_batch_that_ends_three_workers_is_found_and_skipped_or_named(at_once) 
             mapped(work.failing)
 
 
+def test_work_goes_on_here_until_the_workers_are_ready(at_once, monkeypatch) -> None:
+    begun = time.monotonic()
+    monkeypatch.setattr(Processes, "is_ready", lambda _: time.monotonic() > begun + 0.5)
+    with executing(TWO):
+        results = mapped(work.slow_and_process)
+    assert [item for item, _ in results] == [*ITEMS]
+    processes = [process for _, process in results]
+    assert processes[0] == os.getpid() != processes[-1]
+
+
+def test_workers_that_will_never_answer_are_not_waited_for(at_once, monkeypatch) -> None:
+    def gone(self) -> bool:
+        if self._running:
+            raise BackendError("no node is left")
+        return True
+
+    monkeypatch.setattr(ordered, "_SECONDS_BETWEEN_LOOKS", 0.1)
+    monkeypatch.setattr(Processes, "is_ready", gone)
+    with executing(TWO), pytest.raises(BackendError, match="no node is left"):
+        mapped(work.endless)
+
+
 def test_small_work_starts_no_worker() -> None:
     with executing(TWO):
         assert mapped(work.squares) == [item**2 for item in ITEMS]
@@ -64,14 +88,3 @@ def test_workers_are_as_many_as_fit_the_memory() -> None:
 
     assert ordered.fitting_workers(settings(1_000_000)) == 4
     assert ordered.fitting_workers(settings(1)) == 0
-
-
-@pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
-def test_no_cluster_at_an_address(monkeypatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    monkeypatch.setattr(ordered, "_SECONDS_ALONE", -1)
-    with (
-        executing(TWO.model_copy(update={"backend": "ray"})),
-        pytest.raises(BackendError, match="no Ray cluster answers at"),
-    ):
-        mapped(work.squares)
