@@ -58,13 +58,19 @@ class SearchResult:
 
 
 def search(
-    objective: Callable[[Any], float], trials: int, seed: int, warm_up: int, trials_file: Path, description: str
+    objective: Callable[[Any], float],
+    trials: int,
+    seed: int,
+    warm_up: int,
+    trials_file: Path,
+    description: str,
+    first: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Run the search, with each trial's settings proposed by TPE.
 
     ``objective``: takes an ``optuna.Trial``, which suggests parameters and may be told intermediate values; returns
-    the value to minimise, or raises ``optuna.TrialPruned``. ``trials``: number of trials, at least 1. Raises
-    ValueError: no trial finished with a finite value.
+    the value to minimise, or raises ``optuna.TrialPruned``. ``trials``: number of trials, at least 1. ``first``: the
+    parameters of trial 0, which are otherwise proposed too. Raises ValueError: no trial finished with a finite value.
     """
     import optuna
 
@@ -78,6 +84,8 @@ def search(
             study.add_trial(_restored(json.loads(line)))
     for number in track(range(len(study.trials), trials), description):
         study.sampler = optuna.samplers.TPESampler(seed=seed + number)
+        if first is not None and number == 0:
+            study.enqueue_trial(dict(first))
         proposed = study.ask()
         try:
             study.tell(proposed, objective(proposed))

@@ -4,78 +4,23 @@ import json
 import logging
 import resource
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from math import fsum, nan
+from dataclasses import asdict, dataclass, replace
+from math import fsum
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, make_canaries, read_corpus
+from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, make_canaries, read_corpus, read_test
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base, resolve_precision
 from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, AdapterVersion, ParentError, adapter_for
+from cortex_pipelines.adapters.search import search_settings, shortened
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
-from cortex_pipelines.adapters.training.history import (
-    TrainingDivergedError,
-    TrainingResult,
-    ValidationCallback,
-    run_metrics,
-)
+from cortex_pipelines.adapters.training.history import TrainingResult, ValidationCallback, run_metrics
 from cortex_pipelines.adapters.training.launch import TrainingJob, require_packages, run_training
-from cortex_pipelines.hyperparameter_search import TRIALS_FILE
-from cortex_pipelines.hyperparameter_search import search as study
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.prompts.examples import read_examples
-
-TrialTraining = Callable[[AdapterSettings, ValidationCallback], TrainingResult]
-"""Trains with the given settings and reports each validation."""
-
-
-def search(settings: AdapterSettings, attempt: TrialTraining, trials_file: Path, out: Path) -> AdapterSettings:
-    """The settings with the best trial's values; all trials are written to ``trials.json``.
-
-    A trial is pruned if its validation loss is above the median of earlier trials after the same number of tokens; one
-    that diverges has failed.
-    """
-    if not settings.validation_tokens:
-        problem = "adapters.search compares validation losses, but adapters.validation_tokens is 0"
-        raise ValueError(f"{problem}; raise it, or set search.trials to 0")
-
-    space = settings.search
-    short = {"max_tokens": space.max_tokens, "keep_partial": False}
-
-    def loss_of(trial: Any) -> float:
-        import optuna
-
-        parameters = {
-            "rank": trial.suggest_categorical("rank", list(space.ranks)),
-            "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
-            "max_length": trial.suggest_categorical("max_length", list(space.lengths)),
-        }
-
-        def report(tokens: int, loss: float) -> None:
-            trial.report(loss, tokens)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        try:
-            result = attempt(_with(settings, parameters).model_copy(update=short), report)
-        except TrainingDivergedError:
-            return nan
-        return min(validation.loss for validation in result.validations if validation.step)
-
-    finished_study = study(loss_of, space.trials, settings.seed, 0, trials_file, "Searching the adapter's settings")
-    write_json(out / TRIALS_FILE, finished_study.as_json("validation loss, nats a token"))
-    _LOG.info("Trial %d is the best: %s", finished_study.best.number, finished_study.best.parameters)
-    return _with(settings, dict(finished_study.best.parameters))
-
-
-def _with(settings: AdapterSettings, parameters: dict[str, Any]) -> AdapterSettings:
-    """The settings with a trial's values; alpha keeps its ratio to the rank."""
-    alpha = max(1, round(settings.alpha * parameters["rank"] / settings.rank))
-    return settings.model_copy(update={**parameters, "alpha": alpha})
-
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -149,26 +94,29 @@ def train_adapter(
     tokenizer = load_tokenizer(base)
     parent = _parent_folder(inputs, task)
 
-    def corpus_for(variant: AdapterSettings) -> Corpus:
+    def read(variant: AdapterSettings) -> Corpus:
         return read_corpus(inputs.datasets, tokenizer, variant, inputs.general, inputs.splits)
 
-    corpus = corpus_for(settings)
+    corpus = read(settings)
 
-    def attempt(trial_settings: AdapterSettings, report: ValidationCallback) -> TrainingResult:
-        # validated on the rows of the configured length, so that trials are comparable
-        trial_corpus = Corpus(corpus_for(trial_settings).train, corpus.validation)
+    def train_trial(
+        trial_settings: AdapterSettings, trial_corpus: Corpus, report: ValidationCallback | None
+    ) -> TrainingResult:
         return run_training(TrainingJob(base, parent, trial_corpus, trial_settings), report)
 
-    final_settings, final_corpus = settings, corpus
-    if settings.search.trials:
-        trials_file = f"{training_key(base.digest, corpus, settings)}.jsonl"
-        final_settings = search(settings, attempt, root / CACHE / "studies" / trials_file, out)
-        final_corpus = corpus_for(final_settings)
-    checkpoints = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, final_corpus, final_settings))
+    final_settings, search_metrics = settings, dict[str, float]()
+    if settings.search.trials and corpus.validation:
+        test, groups = read_test(inputs.datasets, tokenizer, settings)
+        trial_corpus = replace(read(shortened(settings)), test=test)
+        trials_file = root / CACHE / "studies" / f"{training_key(base.digest, corpus, settings)}.jsonl"
+        final_settings, search_metrics = search_settings(
+            settings, corpus, trial_corpus, groups, train_trial, trials_file, out, warm_start=parent is not None
+        )
+    elif settings.search.trials:
+        _LOG.warning("No search for settings: there is no validation example to compare them by")
+    checkpoints = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, corpus, final_settings))
     events = root / ".cortex" / "tensorboard" / "-".join(filter(None, ("code_adapter", inputs.name, task)))
-    result = run_training(
-        TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events, inputs.until)
-    )
+    result = run_training(TrainingJob(base, parent, corpus, final_settings, out, checkpoints, events, inputs.until))
     canaries = make_canaries(final_settings.canaries, final_settings.seed)
     result_record = {
         "packed": result.packed,
@@ -181,8 +129,8 @@ def train_adapter(
         "validation": [asdict(validation) for validation in result.validations],
     }
     write_json(out / TRAINING, _input_record(inputs, base, final_settings) | result_record)
-    write_json(out / SEEN, example_ids_by_task(final_corpus))
-    write_json(out / "metrics.json", run_metrics(result, final_corpus))
+    write_json(out / SEEN, example_ids_by_task(corpus))
+    write_json(out / "metrics.json", run_metrics(result, corpus) | search_metrics)
     checkpoints.clear()
     prefix = f"{task}/" if task else ""
     observe(f"{prefix}training_seconds", result.seconds)

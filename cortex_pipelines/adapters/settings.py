@@ -47,18 +47,27 @@ class TrainingChecks(Settings):
 
 
 class SearchSettings(Settings):
-    """Hyperparameter search for rank, learning rate and row length before training."""
+    """Hyperparameter search before training, bounded by trials and tokens, not by a clock, so that it can be repeated.
+
+    The section's own values are the first trial and are kept unless another one beats them on the test split.
+    """
 
     trials: NonNegativeInt
     """Number of trials; 0 trains with the section's own values."""
     max_tokens: PositiveInt
     """Training tokens per trial; a trial worse than the median at a validation is pruned."""
+    test_tokens: PositiveInt
+    """Tokens of the test split on which the best trial is compared with the section's own values."""
     ranks: Row[Rank] = Field(min_length=1)
     """Candidate ranks; alpha keeps its ratio to the rank."""
     learning_rate: Range[LearningRate]
-    """Minimum and maximum of the peak learning rate, searched on a logarithmic scale."""
-    lengths: Row[Length] = Field(min_length=1)
-    """Candidate row lengths in tokens."""
+    """Minimum and maximum of the peak learning rate, searched on a logarithmic scale. A trial takes a higher one, being
+    shorter than the training (Bjorck et al. 2024)."""
+    targets: Row[Text] = Field(min_length=1)
+    """Candidate ``target_modules``: ``all-linear`` or ``attention``."""
+    step_sizes: Row[PositiveInt] = Field(min_length=1)
+    """Candidate sizes of an optimiser step, in multiples of ``gradient_accumulation``: a larger one makes fewer steps
+    of the same tokens."""
 
 
 class AdapterSettings(Settings):
@@ -126,7 +135,7 @@ class AdapterSettings(Settings):
     dropout: PartShare
     """Dropout probability of the adapter's inputs in training."""
     target_modules: Text | Row[Text]
-    """``all-linear``, or the names of the layers to adapt."""
+    """``all-linear``, ``attention`` (the linear layers of attention), or the names of the layers to adapt."""
     per_task: bool
     """Train one adapter per task, in a folder of its name, instead of one for all."""
     parents: dict[ProjectName, Text]
@@ -160,7 +169,7 @@ class AdapterSettings(Settings):
     checks: TrainingChecks
     """Checks of the data before training."""
     search: SearchSettings
-    """Hyperparameter search."""
+    """Hyperparameter search; of a warm start only learning rate and step size."""
     seed: Seed
     """Seed of sampling, order, initial weights and dropout."""
     threads: Threads
@@ -182,4 +191,11 @@ class AdapterSettings(Settings):
                 f"{self.gradient_accumulation} batches to share among them; set "
                 f"adapters.gradient_accumulation to {self.processes} or more"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_search_by(self) -> "AdapterSettings":
+        if self.search.trials and not self.validation_tokens:
+            problem = "adapters.search compares validation losses, but adapters.validation_tokens is 0"
+            raise ValueError(f"{problem}; raise it, or set adapters.search.trials to 0")
         return self

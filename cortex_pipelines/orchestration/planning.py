@@ -123,6 +123,9 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         tokens, basis = _training_tokens(project, partition, settings, size.code if size else None)
         if tokens is None:
             return replace(cost, basis=basis)
+        if settings.search.trials:  # two more trainings compare the best trial with the section's own values
+            searched = (settings.search.trials + 2) * min(tokens, settings.search.max_tokens)
+            tokens, basis = tokens + searched, f"{basis} and {searched:,} in the search for settings"
         seconds, basis = tokens / TRAINING_TOKENS_PER_SECOND, f"{basis} at {TRAINING_TOKENS_PER_SECOND}/s"
     else:
         evaluation: Any = project.effective.section("evaluation", partition)

@@ -94,6 +94,25 @@ def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop, mo
     assert "another-base" in comparison["reference"]["note"]
 
 
+def test_the_report_says_what_a_search_gained(workshop: Workshop) -> None:
+    search = tinymodel.SETTINGS["search"] | {"trials": 2, "max_tokens": 400, "learning_rate": [1e-7, 1e-6]}
+    workshop.evaluate(workshop.adapter("searched", max_tokens=600, search=search))
+    record = json.loads((workshop.root / "adapters" / "searched" / "trials.json").read_text())
+    assert json.loads(workshop.read("comparison.json"))["searches"] == {"": record}
+    assert f"2 trials of {record['trial_tokens']} training tokens" in workshop.read()
+    assert "It is not used: no trial was better by validation." in workshop.read()
+    workshop.evaluate(workshop.trained)
+    assert "trained with the settings as they are" in workshop.read()
+    record |= {"kept_default_because": "", "saved": {"estimate": 0.5, "low": 0.25, "high": 0.75, "confidence": 0.95}}
+    (workshop.trained / "trials.json").write_text(json.dumps(record))
+    workshop.evaluate(workshop.trained)
+    (workshop.trained / "trials.json").unlink()
+    assert (
+        "it saves 0.500 (0.250 to 0.750) bits per byte over the section&#39;s own values. It is used."
+        in workshop.read()
+    )
+
+
 def test_a_comparison_gives_the_same_bytes_and_loads_no_known_model(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(workshop.trained, cache=cache, items=6)

@@ -2,6 +2,7 @@ import json
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import polars as pl
@@ -147,8 +148,10 @@ def _completions(root: Path, name: str, completion: str) -> None:
 
 
 def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_path: Path) -> None:
-    projects = {name: {"sources": [{"directory": "x"}]} for name in ("some", "much", "none")}
-    write_yaml(tmp_path / "params.yaml", {"projects": projects, "adapters": {"max_tokens": 5000}})
+    projects: dict[str, Any] = {name: {"sources": [{"directory": "x"}]} for name in ("some", "much", "none")}
+    projects["much"]["adapters"] = {"search": {"trials": 3}}
+    adapters = {"max_tokens": 5000, "search": {"trials": 0, "max_tokens": 3000}}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects, "adapters": adapters})
     _completions(tmp_path, "some", "1234567890")
     _completions(tmp_path, "much", "1234567890" * 1000)
     (tmp_path / "x").mkdir()
@@ -156,7 +159,9 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
         steps = all_steps(open_project(tmp_path))
     limited = steps["code_adapter@some"]
     assert (limited.seconds, limited.cost.basis) == (50 / 230, "some 50 tokens at 230/s")
-    assert steps["code_adapter@much"].cost.basis == "at most 5,000 tokens at 230/s"
+    much = steps["code_adapter@much"]
+    assert much.cost.basis == "at most 5,000 tokens and 15,000 in the search for settings at 230/s"
+    assert much.seconds == 20_000 / 230
     assert steps["code_adapter@none"].cost.basis == "some 100 tokens at 230/s"
     steps = all_steps(open_project(tmp_path))  # sources without a pin cannot be listed
     assert steps["code_adapter@none"].seconds is None

@@ -9,7 +9,15 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample, token_count, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.prompts.examples import DATASETS, TASKS, Example, read_examples, shuffled, without_gaps
+from cortex_pipelines.prompts.examples import (
+    DATASETS,
+    TASKS,
+    Example,
+    grouped_by_file,
+    read_examples,
+    shuffled,
+    without_gaps,
+)
 
 KIND = "canary"
 _DIGITS = 9
@@ -36,12 +44,16 @@ class NoExamplesError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """``train`` includes replayed general code and canaries; on ``general`` forgetting is measured."""
+    """``train`` includes replayed general code and canaries; on ``general`` forgetting is measured.
+
+    Each of ``test`` is measured by itself.
+    """
 
     train: tuple[TokenisedExample, ...]
     validation: tuple[TokenisedExample, ...]
     replayed: tuple[TokenisedExample, ...] = ()
     general: tuple[TokenisedExample, ...] = ()
+    test: tuple[TokenisedExample, ...] = ()
 
 
 def read_corpus(
@@ -86,6 +98,22 @@ def read_corpus(
         replayed=replayed,
         general=sample_general("validation", settings.validation_tokens),
     )
+
+
+def read_test(
+    datasets: Mapping[str, Path], tokenizer: Any, settings: AdapterSettings
+) -> tuple[tuple[TokenisedExample, ...], list[str]]:
+    """Examples of the test split for the comparison of a search, and the group of files that each is of."""
+    every = [
+        example
+        for name, folder in datasets.items()
+        if DATASETS[name] in settings.task_shares
+        for example in read_examples(folder, name, "test")
+    ]
+    groups = {(example.example_id, example.task): example.cluster for example in grouped_by_file(every, every)}
+    sampled = _sample_tasks(tokenizer, datasets, ("test",), settings.search.test_tokens, settings)
+    sampled = tuple(example for example in sampled if example.text_bytes)
+    return sampled, [groups[example.example_id, example.task] for example in sampled]
 
 
 def _sample_tasks(

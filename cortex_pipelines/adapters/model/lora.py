@@ -39,7 +39,9 @@ def with_new_adapter(model: Any, settings: "AdapterSettings") -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    target = settings.target_modules
+    target: Any = settings.target_modules
+    if target == "attention":
+        target = _attention_layers(model)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -51,6 +53,14 @@ def with_new_adapter(model: Any, settings: "AdapterSettings") -> Any:
     )
     with _no_rename_warning():
         return get_peft_model(model, config)
+
+
+def _attention_layers(model: Any) -> list[str]:
+    """Names of the linear layers of attention, whatever the family calls them."""
+    from torch.nn import Linear
+
+    linear = (name.split(".") for name, module in model.named_modules() if isinstance(module, Linear))
+    return sorted({path[-1] for path in linear if len(path) > 1 and "att" in path[-2]})
 
 
 def save_adapter(model: Any, weights: Mapping[str, Any], base: "BaseModel", out: Path) -> None:

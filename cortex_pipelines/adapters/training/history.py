@@ -47,7 +47,8 @@ class Progress:
 class TrainingResult:
     """``weights`` are the best by validation loss; ``general`` the loss on general code of base and adapter.
 
-    ``validations`` has the base's first; ``partial`` is the reason why the training could not finish.
+    ``validations`` has the base's first; ``partial`` is the reason why the training could not finish; ``test`` has the
+    nats of each test example's completion.
     """
 
     weights: dict[str, "torch.Tensor"]
@@ -59,6 +60,7 @@ class TrainingResult:
     planned: int
     partial: str | None = None
     general: tuple[float, float] | None = None
+    test: tuple[float, ...] = ()
 
     @property
     def stopped_early(self) -> bool:

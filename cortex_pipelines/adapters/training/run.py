@@ -116,11 +116,13 @@ class TrainingRun:
 
     def result(self, model: Any, progress: Progress, packed: bool, planned: int, partial: str | None) -> TrainingResult:
         rows, general = build_rows(self.corpus.general, self.settings, packed), None
-        if rows:
+        if rows or self.corpus.test:
             load_weights(model, progress.weights)
+        if rows:
             with model.disable_adapter():
                 base = validation_loss(model, rows, self.group)
             general = base, validation_loss(model, rows, self.group)
+        test = [packed_row([example]) for example in self.corpus.test]
         return TrainingResult(
             weights=progress.weights,
             best_step=progress.best_step,
@@ -130,5 +132,6 @@ class TrainingRun:
             planned=self.last_step(planned),
             partial=partial,
             general=general,
+            test=tuple(validation_loss(model, [row], self.group) * row.supervised for row in test),
             seconds=time.monotonic() - self.started,
         )

@@ -1,5 +1,6 @@
 """Evaluate one adapter: tables, metrics, comparisons and report."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -61,6 +62,7 @@ from cortex_pipelines.evaluation.metrics.grading import pattern_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.extraction.patterns.pattern_files import project_checks
+from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.prompts.examples import (
@@ -192,6 +194,10 @@ def evaluate_adapter(
             "project": inputs.general_project,
             "near_duplicates_left_out": items.general.near_duplicates,
             "missing": items.general.missing,
+        },
+        "searches": {
+            path.parent.name if path.parent != challenger.folder else "": json.loads(path.read_text())
+            for path in sorted(challenger.folder.rglob(TRIALS_FILE))
         },
         "other_adapter": inputs.other.version if inputs.other else None,
         "comparisons": [asdict(result) for result in comparisons],

@@ -20,6 +20,7 @@ from cortex_pipelines.evaluation.adapter.measures.written_tests import TEST_WRIT
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.evaluation.metrics.style import FEATURES
 from cortex_pipelines.prompts.examples import DATASETS, Example
+from cortex_pipelines.statistics.intervals import Interval
 from cortex_pipelines.statistics.significance import MetricComparison, detectable_difference
 
 _TEMPLATE = Path(__file__).parent / "report.html"
@@ -101,12 +102,32 @@ def render_report(
         values |= _quality_rows(quality) | _likelihood_rows(scores, metrics) | _choice_rows(metrics)
         values |= _condition_rows(metrics, comparison["other_adapter"])
         values |= _memorisation(tables["memorised"], metrics) | _outputs(tables, metrics)
+        values["searches"] = [_search_sentence(task, search) for task, search in comparison["searches"].items()]
         values["unasked"] = sum(comparison["questions_without_answers"].values())
         values["comparison_rows"] = [_comparison_row(compared) for compared in comparisons]
         values["purpose_rows"] = [_purpose_row(metrics, name) for name in SPECIALISATIONS]
         examples = {(item.task, item.example_id): item for item in items}
         values |= {"gained": _items(scores, examples, gained=True), "lost": _items(scores, examples, gained=False)}
     return pages.render(_TEMPLATE, str(comparison["title"]), **values)
+
+
+def _search_sentence(task: str, search: Mapping[str, Any]) -> str:
+    """What a search found, and whether it was taken."""
+    trials, saved, reason = search["trials"], search["saved"], search["kept_default_because"]
+    pruned = sum(trial["state"] == "pruned" for trial in trials)
+    best = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in trials[search["best"]]["parameters"].items()
+    )
+    gain = ""
+    if saved is not None:
+        of = f"{search['test_examples']} examples of the test split ({search['test_groups']} groups of files)"
+        gain = f" On {of} it saves {Interval(**saved):.3f} bits per byte over the section's own values."
+    taken = f"It is not used: {reason}." if reason else "It is used."
+    return (
+        f"{task + ': ' if task else ''}{len(trials)} trials of {search['trial_tokens']:,} training tokens, {pruned} of "
+        f"them pruned by the validation curve. The best has {best}.{gain} {taken}"
+    )
 
 
 def _verdicts(
