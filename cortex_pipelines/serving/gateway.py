@@ -22,6 +22,7 @@ from cortex_pipelines.release.experiments.running import Assignment, Experiments
 from cortex_pipelines.serving.catalogue import CatalogueSource, ServedModel, Split, Variant
 from cortex_pipelines.serving.deadlines import cursor_deadline
 from cortex_pipelines.serving.engines.engine import (
+    UPSTREAM_ENGINES,
     AdapterFiles,
     BusyError,
     Engine,
@@ -32,6 +33,7 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
     UnavailableError,
 )
+from cortex_pipelines.serving.engines.memory import is_short
 from cortex_pipelines.serving.requests import Backend, PreparedRequest, PromptBuilder, PromptTarget
 from cortex_pipelines.serving.response_cache import LruCache, job_key, storing_delivery
 from cortex_pipelines.serving.rollout import Rollouts, request_user
@@ -76,6 +78,7 @@ class Gateway:
         self.response_cache: LruCache[tuple[TextDelta, ...]] = LruCache(self.settings.cached_mib * 2**20)
         self.tracer: Tracer = NoOpTracer()
         self._shadows = threading.Semaphore(1)
+        self._loads_ahead = threading.Semaphore(1)
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
         self._failures: dict[str, tuple[int, float, str]] = {}
         self._lock = threading.Lock()
@@ -119,6 +122,25 @@ class Gateway:
         warning = f"written by the model {model} of an upstream server; its weights were not verified"
         notice = "; ".join(filter(None, (backend.notice, warning)))
         return replace(backend, upstream=model, notice=notice)
+
+    def load_ahead(self, project: str | None) -> None:
+        """Load the adapter of the project that a session works in before it is asked for, where memory is left."""
+        served = self.source.current.models.get(project or "")
+        if served is None or served.adapter is None or self.settings.engine in UPSTREAM_ENGINES:
+            return
+        files = served.adapter
+
+        def load() -> None:
+            try:
+                adapter = files("completion")
+                reserve = self.settings.free_mib * 2**20
+                if adapter.version not in self.engine.state()["resident"] and not (reserve and is_short(reserve)):
+                    self._load(adapter)
+            finally:
+                self._loads_ahead.release()
+
+        if self._loads_ahead.acquire(blocking=False):  # one at a time: a session asks often
+            threading.Thread(target=load, name="load ahead", daemon=True).start()
 
     def prepare(self, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int = 1) -> PreparedRequest:
         with self.tracer.start_as_current_span(

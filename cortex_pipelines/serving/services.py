@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,20 @@ class ProjectServices:
     notes: Callable[[str | None], ProjectNotes] | None = None
     review: Callable[[Sequence[str], Sequence[Decision]], None] | None = None
     report: Callable[[], str] | None = None
+
+
+def telling(services: ProjectServices, tell: Callable[[str | None], None]) -> ProjectServices:
+    """The services, which tell of the project that a search, context or relation is asked for."""
+
+    def told(call: Callable[..., Answer] | None, position: int) -> Callable[..., Answer] | None:
+        def answer(*arguments: Any) -> Answer:
+            tell(arguments[position])
+            return call(*arguments)  # type: ignore[misc]
+
+        return call and answer
+
+    search, context, relations = (services.search, 1), (services.context, 1), (services.relations, 3)
+    return replace(services, search=told(*search), context=told(*context), relations=told(*relations))
 
 
 NOTHING = ProjectServices()

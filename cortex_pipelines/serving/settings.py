@@ -148,6 +148,10 @@ class ServingSettings(Settings):
     adapters: Annotated[int, Field(ge=1, le=256)]
     """Adapters in memory; the least recently used is evicted."""
 
+    free_mib: Annotated[int, Field(ge=0, le=1_048_576)]
+    """Memory to leave free, in MiB, within the limits of container and process. With less, or while tasks wait for
+    memory (PSI), adapters are evicted one by one, the least recently used first; 0 for never."""
+
     precision: Literal["fp32", "bf16", "fp16", "q8"]
     """Type of the base's weights in memory; q8 is of llama.cpp, torch then takes fp32; adapters are float32."""
 

@@ -60,7 +60,15 @@ NEEDS_LLAMA = pytest.mark.skipif(find_spec("xllamacpp") is None, reason="needs x
 
 
 def settings(**changes: Any) -> ServingSettings:
-    values = {"adapters": 3, "precision": "fp32", "slots": 2, "threads": 1, "window": 256, "max_tokens": 128}
+    values = {
+        "adapters": 3,
+        "free_mib": 0,
+        "precision": "fp32",
+        "slots": 2,
+        "threads": 1,
+        "window": 256,
+        "max_tokens": 128,
+    }
     limits = {"waiting": 16, "cached_mib": 0, "requests_per_minute": None, "tokens_per_minute": None}
     values |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None, "review": False}
     values["tasks"] = load_parameters(ROOT).serving.tasks.model_dump()

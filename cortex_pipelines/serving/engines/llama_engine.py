@@ -89,8 +89,7 @@ class LlamaEngine(QueuedEngine):
             )
         # an adapter that changes less than rounding to 8 bits cannot be told from it
         self._rounding = 2 * difference if width == "q8" else 0.0
-        for thread in self._threads:
-            thread.start()
+        self._start_threads()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         loaded = self._loaded.get(adapter.version)
@@ -128,13 +127,26 @@ class LlamaEngine(QueuedEngine):
     def _store_process(self, adapter: LoadedAdapter, process: LlamaProcess) -> LoadedAdapter:
         self._loaded[adapter.version] = adapter
         self._processes[adapter.version] = process
-        # the base is never evicted
         while len(self._processes) > self._settings.adapters + 1:
-            evicted = next(each for each in self._processes if each is not None)
-            self._loaded.pop(evicted, None)
-            self._evicted.append(self._processes.pop(evicted))
+            self._take_out(next(each for each in self._processes if each is not None))
         self._close_evicted()
         return adapter
+
+    def _evict(self) -> bool:
+        with self._table:
+            idle = (
+                version for version, process in self._processes.items() if version is not None and not process.users
+            )
+            if (version := next(idle, None)) is None:
+                return False
+            self._take_out(version)
+            self._close_evicted()
+            return True
+
+    def _take_out(self, version: str) -> None:
+        """Of memory, once no request uses it; never the base."""
+        self._loaded.pop(version, None)
+        self._evicted.append(self._processes.pop(version))
 
     def _close_evicted(self) -> None:
         for process in [each for each in self._evicted if not each.users]:

@@ -8,6 +8,7 @@ adds the matrices' product to the base's layers, and with the base's logits from
 """
 
 import json
+import logging
 import math
 import queue
 import re
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.models.family import FamilyError, family_of, first
@@ -28,14 +29,16 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
-    LoadedAdapter,
     RefusedAdapterError,
     ScoredToken,
     TextDelta,
 )
+from cortex_pipelines.serving.engines.memory import is_short
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import encoder_of, token_ids
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -47,7 +50,9 @@ class QueuedRequest:
     """Tokens of the prompt that were read for an earlier request."""
 
 
-_Load = tuple[Callable[[], LoadedAdapter], Future[LoadedAdapter]]
+_Change = tuple[Callable[[], Any], Future[Any]]
+_LOG = logging.getLogger("cortex_pipelines")
+_MEMORY_SECONDS = 1.0  # between two looks at memory
 
 
 class QueuedEngine(Engine):
@@ -63,8 +68,13 @@ class QueuedEngine(Engine):
         with suppress(FamilyError):  # torch serves what transformers knows
             every = [*every, *(controls.get(token) for token in family_of(config, controls).ends)]
         self._ends = frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)
-        self._work: queue.Queue[QueuedRequest | _Load | None] = queue.Queue()
+        self._work: queue.Queue[QueuedRequest | _Change | None] = queue.Queue()
         self._threads = [threading.Thread(target=self._serve, name="model", daemon=True) for _ in range(threads)]
+        self._ended = threading.Event()
+
+    @abstractmethod
+    def _evict(self) -> bool:
+        """Let go of the least recently used adapter that answers no request; False if there is none."""
 
     @abstractmethod
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...
@@ -82,6 +92,7 @@ class QueuedEngine(Engine):
         return request.cancelled.set
 
     def close(self) -> None:
+        self._ended.set()
         with self._lock:
             self._closed = True
             for _ in self._threads:
@@ -94,6 +105,19 @@ class QueuedEngine(Engine):
                 abandoned[1].set_exception(closed)
             elif abandoned is not None:
                 abandoned.deliver(closed)
+
+    def _start_threads(self) -> None:
+        for thread in self._threads:
+            thread.start()
+        if self._settings.free_mib:
+            threading.Thread(target=self._watch_memory, name="memory", daemon=True).start()
+
+    def _watch_memory(self) -> None:
+        while not self._ended.wait(_MEMORY_SECONDS):
+            if self._resident() and is_short(self._settings.free_mib * 2**20):
+                with suppress(EngineError):  # closed meanwhile
+                    if self._evict():
+                        _LOG.warning("memory is short; adapters left: %d", len(self._resident()))
 
     def _stream(
         self, work: QueuedRequest, index: int, answer: StreamedAnswer, steps: Iterator[ScoredToken]
@@ -119,13 +143,13 @@ class QueuedEngine(Engine):
         else:
             yield answer.end(index, "length" if count >= sampling.max_tokens else "stop")
 
-    def _run_between_requests(self, make: Callable[[], LoadedAdapter]) -> LoadedAdapter:
-        """Load an adapter in the engine's thread, between two requests."""
-        future: Future[LoadedAdapter] = Future()
+    def _run_between_requests(self, make: Callable[[], T]) -> T:
+        """Load or evict adapters in the engine's thread, between two requests."""
+        future: Future[T] = Future()
         self._enter((make, future))
         return future.result()
 
-    def _enter(self, work: QueuedRequest | _Load) -> None:
+    def _enter(self, work: QueuedRequest | _Change) -> None:
         with self._lock:  # nothing may follow the end of the queue, where it would never be answered
             self._require_open()
             self._work.put(work)

@@ -43,11 +43,24 @@ class TorchEngine(QueuedEngine):
         self._passes: LRUCache[str | None, tuple[tuple[int, ...], Any]] = LRUCache(settings.adapters + 1)
         """Tokens and KV cache of each adapter's last answer."""
         super().__init__(base, self._base.tokenizer, settings)
-        self._threads[0].start()
+        self._start_threads()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         loaded = self._adapters.get(adapter.version)
         return loaded or self._run_between_requests(lambda: self._load_and_probe(adapter))
+
+    def _evict(self) -> bool:
+        return self._run_between_requests(self._evict_first)
+
+    def _evict_first(self) -> bool:
+        if not self._adapters:
+            return False
+        version, _ = self._adapters.popitem(last=False)
+        self._passes.pop(version, None)
+        if version == self._active_version:
+            self._active_version = None
+            self._base.remove_adapter()
+        return True
 
     def _thread_context(self) -> AbstractContextManager[Any]:
         import torch
@@ -72,8 +85,7 @@ class TorchEngine(QueuedEngine):
                 self._probed.add(adapter.version)
             self._adapters[adapter.version] = loaded
             while len(self._adapters) > self._settings.adapters:
-                evicted, _ = self._adapters.popitem(last=False)
-                self._passes.pop(evicted, None)
+                self._evict_first()
         self._adapters.move_to_end(adapter.version)
         return loaded
 

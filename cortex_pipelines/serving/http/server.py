@@ -31,7 +31,7 @@ from cortex_pipelines.serving.http.tasks import tasks_router
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
 from cortex_pipelines.serving.security.oidc import Provider
-from cortex_pipelines.serving.services import NOTHING, ProjectServices
+from cortex_pipelines.serving.services import NOTHING, ProjectServices, telling
 from cortex_pipelines.serving.telemetry import tracer_of_environment
 
 PATH = "/mcp"
@@ -47,6 +47,7 @@ def create_app(
     authenticator: Authenticator | None = None,
 ) -> FastAPI:
     """The web application of a gateway, which it closes on shutdown; without ``authenticator`` it is open."""
+    services = telling(services, gateway.load_ahead)
     agents = agents_server(lambda: gateway, services)
     # stateless, so that clients survive a restart; on loopback other host names are refused (DNS rebinding)
     agent_routes = agents.streamable_http_app(
