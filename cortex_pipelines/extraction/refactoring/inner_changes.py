@@ -51,6 +51,9 @@ class LocalChanges:
         }
 
 
+_UNCHANGED = LocalChanges([], [], [], [], [], reordered=False)
+
+
 def _compare_signatures(
     old_function: Function, new_function: Function, variables: list[RenamedVariable]
 ) -> LocalChanges:
@@ -99,6 +102,8 @@ def _parts(parameter: Parameter, added: list[Parameter]) -> list[Parameter]:
 def _pair_remaining(
     old_function: Function, new_function: Function, removed: list[Parameter], added: list[Parameter]
 ) -> list[tuple[Parameter, Parameter]]:
+    if not removed or not added:
+        return []
     scored = []
     one_sided = min(len(removed), len(added)) == 1
     used_names = [
@@ -133,6 +138,9 @@ def find_local_changes(
     old: Function, new: Function, statement_map: StatementMap, inner: Iterable[MappedFunction]
 ) -> LocalChanges:
     """The changes in a function or in module-level code; ``inner`` are the functions inside of it."""
+    same_names = [parameter.name for parameter in old.parameters] == [parameter.name for parameter in new.parameters]
+    if same_names and old.statements is new.statements:
+        return _UNCHANGED
     before, after = function_bindings(old), function_bindings(new)
     # uses elsewhere only help if one name was removed and another added
     inner = inner if before.keys() != after.keys() else ()
@@ -146,7 +154,8 @@ def find_local_changes(
             continue
         scope = statement_map.submap(index)
         names = [
-            {name: (kind, line) for name, kind, line in bindings_in(version)} for version in (scope.before, scope.after)
+            {name: (kind, line) for name, kind, line in bindings_in(version, unit.body_line)}
+            for version, unit in ((scope.before, old), (scope.after, new))
         ]
         if names[0].keys() != names[1].keys():
             candidates = renamed_names(names[0], names[1], collect_rename_proof(scope))
@@ -157,12 +166,14 @@ def find_local_changes(
 def _assigned(function: Function) -> set[str]:
     parameter_names = {parameter.name for parameter in function.parameters}
     assigned = (statement for statement in function.statements if statement.kind in ASSIGNMENTS)
-    return {name for name, kind, _ in bindings_in(assigned) if kind == VARIABLE} - parameter_names
+    return {name for name, kind, _ in bindings_in(assigned, function.body_line) if kind == VARIABLE} - parameter_names
 
 
 def inner_changes(
     old: Function, new: Function, statement_map: StatementMap, changes: LocalChanges, purity: Purity
 ) -> Iterator[Refactoring]:
+    if changes == _UNCHANGED:
+        return
     is_pure = purity.body(old, new, changes.names) and purity.parameters(old, new, changes.names)
     for renamed in changes.variables:
         kind = renamed.type
@@ -171,7 +182,9 @@ def inner_changes(
         if (
             not old.name
             and old.location.language == "python"
-            and any(line.line == renamed.line_before and line.parent < 0 for line in statement_map.before)
+            and any(
+                old.body_line + line.line == renamed.line_before and line.parent < 0 for line in statement_map.before
+            )
         ):
             kind = "Rename Attribute"
         names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)

@@ -103,6 +103,10 @@ def map_statements(
 ) -> StatementMap:
     """Map statements; from ``min_similarity`` on regardless of their position."""
     statement_map = StatementMap(before, after)
+    if before is after or [old.texts for old in before] == [new.texts for new in after]:
+        for index in range(len(before)):
+            _pair(statement_map, index, index, 1.0)
+        return statement_map
     gaps = _map_equal(statement_map)
     _map_moved(statement_map)
     _map_similar(statement_map, gaps, min_similarity)

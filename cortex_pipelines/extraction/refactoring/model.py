@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -42,10 +43,10 @@ class Parameter:
 class Statement:
     """A statement without the statements inside it (of an ``if``, its condition).
 
-    ``parent`` and ``children`` are indices in the function's list (-1 at the top). For each token of
-    ``texts``, ``marks`` has ``i`` (identifier), ``p`` (property or keyword name), ``l`` (literal; a
-    string is one token) or ``o`` (other), and ``declarations`` the position and kind of those that
-    declare a name.
+    Versions of a file share those of equal bodies, so ``line`` counts from the body's first, 0. ``parent`` and
+    ``children`` are indices in the function's list (-1 at the top). For each token of ``texts``, ``marks`` has ``i``
+    (identifier), ``p`` (property or keyword name), ``l`` (literal; a string is one token) or ``o`` (other), and
+    ``declarations`` the position and kind of those that declare a name.
     """
 
     kind: str
@@ -91,6 +92,13 @@ class Statement:
         return max(1, len(self.marks) - self.marks.count("o"))
 
 
+def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return total
+
+
 def select_statements(statements: list[Statement], indices: list[int]) -> list[Statement]:
     """Copies of some statements of a function, reparented as if the others did not exist."""
     positions = {index: position for position, index in enumerate(indices)}
@@ -127,7 +135,7 @@ class Function:
 
     Its name is empty for the code of a file outside of functions (kind ``module``). ``head`` are the
     tokens before the body without name and parameters; ``full_name`` is the name with its assignment
-    target: ``helpers.each`` of ``helpers.each = function``.
+    target: ``helpers.each`` of ``helpers.each = function``; ``body_line`` is the first line of its body.
     """
 
     name: str
@@ -138,10 +146,11 @@ class Function:
     has_body: bool
     head: tuple[str, ...]
     full_name: str
+    body_line: int
 
     @cached_property
     def word_counts(self) -> Counter[str]:
-        return sum((statement.word_counts for statement in self.statements), Counter())
+        return _sum(statement.word_counts for statement in self.statements)
 
     @cached_property
     def weight(self) -> int:
@@ -150,7 +159,7 @@ class Function:
     @cached_property
     def calls(self) -> Counter[str]:
         """How often each simple name is called."""
-        return sum((statement.calls for statement in self.statements), Counter())
+        return _sum(statement.calls for statement in self.statements)
 
     @cached_property
     def callbacks(self) -> frozenset[int]:
@@ -172,7 +181,7 @@ class Function:
         return owner if self.name == "constructor" else self.name
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Type:
     """A class, struct, trait, interface or enum; ``header`` is its head, ``statements`` are its fields."""
 
@@ -183,10 +192,10 @@ class Type:
     statements: list[Statement]
     methods: list[Function] = field(default_factory=list)
 
-    @property
+    @cached_property
     def word_counts(self) -> Counter[str]:
         parts: list[Statement | Function] = [*self.statements, *self.methods]
-        return sum((part.word_counts for part in parts), Counter())
+        return _sum(part.word_counts for part in parts)
 
     @property
     def parents(self) -> set[str]:

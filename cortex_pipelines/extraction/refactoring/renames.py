@@ -150,15 +150,16 @@ def replaced_calls(statement_map: StatementMap) -> Iterator[tuple[str, str]]:
 
 def function_bindings(function: Function) -> Bindings:
     bound = {parameter.name: (OWN_PARAMETER, parameter.line) for parameter in function.parameters}
-    for name, kind, line in bindings_in(function.statements):
+    for name, kind, line in bindings_in(function.statements, function.body_line):
         bound.setdefault(name, (kind, line))
     return bound
 
 
-def bindings_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int]]:
+def bindings_in(statements: Iterable[Statement], body_line: int) -> Iterator[tuple[str, str, int]]:
+    """Names that statements bind, with kind and line in the file."""
     for statement in statements:
         for position, kind in statement.declarations:
-            yield statement.texts[position], kind, statement.line
+            yield statement.texts[position], kind, body_line + statement.line
 
 
 def renamed_names(

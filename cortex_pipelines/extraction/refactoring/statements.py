@@ -1,11 +1,14 @@
 """Convert a syntax tree into statements, without recursion: a file may nest as deeply as its size allows."""
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
 from hashlib import blake2b
+from typing import Any
 
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.refactoring.model import Statement
+from cortex_pipelines.syntax.grammars import Grammar
 
 
 def _set(names: str) -> frozenset[str]:
@@ -119,15 +122,42 @@ def bound_names(node: Node) -> Iterator[Node]:
             open_nodes += [c for c in reversed(pattern.named_children) if kind is None or c != kind]
 
 
-class StatementReader:
-    """Reads the statements under a node, without those of units in it."""
+class _Shared(dict[tuple[Any, ...], list[Statement]]):
+    bytes = 0  # of the bodies
 
-    def __init__(self, data: bytes, is_unit: Callable[[Node], bool]) -> None:
-        self._data = data
-        self._is_unit = is_unit
+
+_SHARED = _Shared()
+_MAX_SHARED_BYTES = 1_000_000  # whose statements take some fifty times as much
+
+
+class StatementReader:
+    """Reads the statements under a node, without those of ``units`` in it."""
+
+    def __init__(self, data: bytes, grammar: Grammar, units: Collection[Node]) -> None:
+        self._data, self._grammar = data, grammar
+        self._unit_ids = {unit.id for unit in units}
+        self._unit_spans = sorted((unit.start_byte, unit.end_byte, unit.type) for unit in units)
+
+    def read_shared(self, body: Node) -> list[Statement]:
+        """As ``read``; bodies that are read alike share their statements, in all files of the process."""
+        start, end = body.start_byte, body.end_byte
+        if body.has_error:  # what stands around it may have been taken for a part
+            return self.read(body)
+        inner = self._unit_spans[bisect_left(self._unit_spans, (start,)) : bisect_left(self._unit_spans, (end,))]
+        spans = tuple((first - start, last - start, kind) for first, last, kind in inner)
+        key = self._grammar, body.type, body.start_point[1], spans, self._data[start:end]
+        statements = _SHARED.get(key)
+        if statements is None:
+            if _SHARED.bytes > _MAX_SHARED_BYTES:
+                _SHARED.clear()
+                _SHARED.bytes = 0
+            statements = _SHARED[key] = self.read(body)
+            _SHARED.bytes += end - start
+        return statements
 
     def read(self, body: Node) -> list[Statement]:
         """The statements of a body: a block, or an expression that is returned."""
+        self._first_row = body.start_point[0]
         self._statements: list[Statement] = []
         self._tokens: list[list[tuple[str, str, int]]] = []
         self._declarations: dict[int, str] = {}
@@ -157,7 +187,7 @@ class StatementReader:
         return self._statements
 
     def _begin(self, kind: str, node: Node, parent: int) -> int:
-        self._statements.append(Statement(kind, node.start_point[0] + 1, parent))
+        self._statements.append(Statement(kind, node.start_point[0] - self._first_row, parent))
         self._tokens.append([])
         return len(self._statements) - 1
 
@@ -166,50 +196,55 @@ class StatementReader:
         open_nodes: list[tuple[Node, Node, int, bool]] = [(top, top, current, False)]
         while open_nodes:
             node, parent, statement_index, starts = open_nodes.pop()
-            if node.type.endswith("comment") or (node.id != top.id and self._is_unit(node)):
+            kind = node.type  # each access makes a string
+            if kind.endswith("comment") or (node.id in self._unit_ids and node.id != top.id):
                 continue
-            if starts and node.type in LISTS:
+            if starts and kind in LISTS:
                 # each of ``var a = 1, b = 2`` is a statement, whatever the word before it
-                declared = [child for child in node.children if child.type == LISTS[node.type]]
+                declared = [child for child in node.children if child.type == LISTS[kind]]
                 open_nodes += [(child, node, statement_index, True) for child in reversed(declared)]
                 continue
             if starts:
-                inner = node.named_children
-                is_documentation = node.type == "expression_statement" and len(inner) == 1 and inner[0].type in _STRINGS
-                if is_documentation or node.type in ("pass_statement", "empty_statement"):
+                inner = node.named_children if kind == "expression_statement" else []
+                is_documentation = len(inner) == 1 and inner[0].type in _STRINGS
+                if is_documentation or kind in ("pass_statement", "empty_statement"):
                     continue
-                statement_index = self._begin(node.type, node, statement_index)
-            if node.type in LITERALS and not any(child.type in INTERPOLATIONS for child in node.named_children):
-                self._add(node, parent, statement_index)
-            elif node.child_count:
-                fields, kind = DECLARING.get(node.type, ((), ""))
+                statement_index = self._begin(kind, node, statement_index)
+            children = node.children
+            if not children or (
+                kind in LITERALS and not any(child.type in INTERPOLATIONS for child in node.named_children)
+            ):
+                self._add(node, kind, parent, statement_index)
+                continue
+            if kind in DECLARING:
+                fields, declared_kind = DECLARING[kind]
                 for binder in (child for field in fields for child in node.children_by_field_name(field)):
-                    self._declarations |= {name.start_byte: kind for name in bound_names(binder)}
-                children = reversed(node.children)
-                open_nodes += [(child, node, statement_index, _starts(child, node)) for child in children]
-            else:
-                self._add(node, parent, statement_index)
+                    self._declarations |= {name.start_byte: declared_kind for name in bound_names(binder)}
+            open_nodes += [(child, node, statement_index, _starts(child, kind)) for child in reversed(children)]
 
-    def _add(self, node: Node, parent: Node, statement_index: int) -> None:
-        text = self._data[node.start_byte : node.end_byte].decode(errors="replace")
-        if statement_index < 0 or not text.strip() or (text in DROPPED and (node.type == ";" or parent.type in BLOCKS)):
+    def _add(self, node: Node, kind: str, parent: Node, statement_index: int) -> None:
+        start = node.start_byte
+        text = self._data[start : node.end_byte].decode(errors="replace")
+        if statement_index < 0 or not text.strip() or (text in DROPPED and (kind == ";" or parent.type in BLOCKS)):
             return
         tokens = self._tokens[statement_index]
         last = tokens[-1][0] if tokens else ""
         if last == "," and text in _CLOSERS:
             tokens.pop()
-        mark = "l" if node.type in LITERALS else "o"
-        if node.type in PROPERTIES:
+        mark = "l" if kind in LITERALS else "o"
+        if kind in PROPERTIES:
             mark = "p"
-        elif node.type in IDENTIFIERS:
+        elif kind in IDENTIFIERS:
             is_keyword_name = parent.type == "keyword_argument" and parent.children[0] == node
             mark = "p" if last in DOTS or is_keyword_name else "i"
-        tokens.append((text, mark, node.start_byte))
+        tokens.append((text, mark, start))
 
 
-def _starts(child: Node, parent: Node) -> bool:
-    if child.is_named and parent.type in BLOCKS:
+def _starts(child: Node, parent: str) -> bool:
+    """Whether a child of a node of the type ``parent`` is a statement."""
+    if parent in BLOCKS and child.is_named:
         return child.type not in BLOCKS
-    if child.type in CLAUSES or (parent.type in CLAUSES and child.type in DECLARATIONS):
+    kind = child.type
+    if kind in CLAUSES or (parent in CLAUSES and kind in DECLARATIONS):
         return True
-    return child.type.endswith("_statement") and parent.type != "for_statement"
+    return kind.endswith("_statement") and parent != "for_statement"

@@ -21,7 +21,7 @@ from cortex_pipelines.extraction.refactoring.model import (
 )
 from cortex_pipelines.extraction.refactoring.statements import FUNCTIONS, RECEIVERS, TYPES, StatementReader, bound_names
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
+from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError, grammar_for
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -54,22 +54,22 @@ def read_file(path: str, text: str, max_bytes: int) -> ParsedFile | None:
         definitions = outline(root, grammar, data)
     except TooManyStepsError:
         return None
-    return _Reader(path, language, data, definitions).file(root)
+    return _Reader(path, language, data, grammar, definitions).file(root)
 
 
 class _Reader:
-    def __init__(self, path: str, language: str, data: bytes, file_outline: Outline) -> None:
+    def __init__(self, path: str, language: str, data: bytes, grammar: Grammar, file_outline: Outline) -> None:
         self._path, self._language, self._data, self._outline = path, language, data, file_outline
-        self._units = {
-            file_outline.widest(definition.node).id
+        units = {
+            file_outline.widest(definition.node)
             for definition in file_outline.definitions.values()
             if definition.role == "definition" and definition.kind in FUNCTIONS | TYPES
         } | {
-            definition.node.id
+            definition.node
             for definition in file_outline.definitions.values()
             if definition.kind in ("method", "type") and "name" in definition.captures
         }
-        self._statements = StatementReader(data, lambda node: node.id in self._units)
+        self._statements = StatementReader(data, grammar, units)
 
     def file(self, root: Node) -> ParsedFile:
         file = ParsedFile(self._path, self._language, root.has_error)
@@ -83,7 +83,8 @@ class _Reader:
         if self._language == "typescript":
             _drop_overloads(file)
         location = UnitLocation(self._path, self._language, (), None, None, 1, 1, root.end_point[0] + 1, "")
-        file.functions.append(Function("", "module", location, (), self._statements.read(root), True, (), ""))
+        statements, line = self._statements.read(root), root.start_point[0] + 1
+        file.functions.append(Function("", "module", location, (), statements, True, (), "", line))
         return file
 
     def _enter(
@@ -92,11 +93,12 @@ class _Reader:
         name, kind, new_type = self._name(definition), definition.kind, None
         body, full_name = definition.first("body"), self._full_name(definition, name)
         if name and kind in FUNCTIONS:
-            statements = self._statements.read(body) if body is not None else []
+            statements = self._statements.read_shared(body) if body is not None else []
+            line = body.start_point[0] + 1 if body is not None else 0
             callable_node = body.parent if body is not None and body.parent else definition.node
             location, parameters = self._location(definition, scopes), self._parameters(callable_node)
             head = self._head(definition, callable_node, body)
-            function = Function(name, kind, location, parameters, statements, body is not None, head, full_name)
+            function = Function(name, kind, location, parameters, statements, body is not None, head, full_name, line)
             file.functions.append(function)
             owner = next((unit.type for unit in reversed(scopes) if unit.kind != "module"), None)
             if _enclosing_object(definition.node) is not None:

@@ -53,6 +53,15 @@ def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None
     assert [(r.type, r.path_before, r.path_after) for r in refactorings] == [("Rename Variable", "a.py", "b.py")]
 
 
+def test_equal_bodies_have_lines_of_their_own(settings: RefactoringSettings) -> None:
+    before = "def f(a):\n    total = a.left(1)\n    other = total.right(2)\n    return other\n"
+    after, above = before.replace("total", "amount"), "y = 1\n" * 7
+    (at_the_top,) = detect({"a.py": before}, {"a.py": after}, settings)
+    (below,) = detect({"a.py": above + before}, {"a.py": above + after}, settings)
+    assert (at_the_top.type, at_the_top.line_before, at_the_top.line_after) == ("Rename Variable", 2, 2)
+    assert (below.type, below.line_before, below.line_after) == ("Rename Variable", 9, 9)
+
+
 @pytest.mark.parametrize("ending", ["py", "js", "ts", "tsx", "java", "go", "rs"])
 def test_garbage_does_no_harm(ending: str, settings: RefactoringSettings) -> None:
     draw = random.Random(7)
