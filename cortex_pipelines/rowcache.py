@@ -139,7 +139,7 @@ def unit_rows(
     import polars as pl
 
     if cache is None:
-        return compute(inputs)
+        return mapped_rows(compute, inputs, f"Computing {name}")
     keyed = inputs.with_columns(row_keys(inputs, "unit_id").alias(_KEY))
 
     def compute_missing(missing: pl.Series) -> pl.DataFrame:

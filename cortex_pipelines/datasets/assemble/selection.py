@@ -130,16 +130,20 @@ def _without(rows: pl.DataFrame, others: pl.DataFrame, reason: str) -> pl.DataFr
 
 _HELD_OUT_TOKENS = 5
 _HELD_OUT_SHARE = 0.7
+_ROWS_AT_ONCE = 8192  # whose shingles take some 60 MB
 
 
 def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules) -> pl.Series:
     """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
     answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
     shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []))
-    sets = all_shingles(rows.select(shown).to_series().to_list(), _HELD_OUT_TOKENS)
     fingerprints = fingerprints_of(list(dict.fromkeys(answers)), _HELD_OUT_TOKENS)
-    indices = set(matches(sets, fingerprints, _HELD_OUT_SHARE))
-    return pl.Series("shows_held_out", [index in indices for index in range(rows.height)], dtype=pl.Boolean)
+    holds: list[bool] = []
+    for part in rows.iter_slices(_ROWS_AT_ONCE):
+        sets = all_shingles(part.select(shown).to_series().to_list(), _HELD_OUT_TOKENS)
+        indices = set(matches(sets, fingerprints, _HELD_OUT_SHARE))
+        holds += [index in indices for index in range(part.height)]
+    return pl.Series("shows_held_out", holds, dtype=pl.Boolean)
 
 
 def _stream(columns: tuple[str, ...]) -> str:

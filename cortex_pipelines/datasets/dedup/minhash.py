@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles, jaccard, mix_bits, odd_numbers
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.rowcache import RowCache
 
 _SHINGLES_AT_ONCE = 1 << 17
@@ -251,8 +253,14 @@ class IncrementalClustering:
         return (band_keys(sets, self._settings) >> np.uint64(32)).astype(np.uint32)
 
     def _sets(self, codes: Sequence[Code]) -> ShingleSets:
-        streams = token_streams([text for text, _ in codes], [language for _, language in codes])
-        return all_shingles(streams, self._settings.shingle_tokens)
+        streams = ordered_map(
+            _token_streams, codes, lambda code: len(code[0]), "Reading tokens to compare", total=len(codes)
+        )
+        return all_shingles(list(chain.from_iterable(streams)), self._settings.shingle_tokens)
+
+
+def _token_streams(codes: Sequence[Code]) -> list[str]:
+    return token_streams([text for text, _ in codes], [language for _, language in codes])
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ Independent of how the split was made: no MinHash, but a similarity join with pr
 "Scaling up all pairs similarity search", 2007), which misses no pair.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles, jaccard
+from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, Shingles, ShingleSets, all_shingles, jaccard
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache, unit_rows
@@ -32,6 +32,7 @@ _LANGUAGE = "language"
 
 NEAR_DUPLICATE_PAIRS = pl.Schema({"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64})
 _SHINGLES_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 4096  # whose shingles take some 30 MB
 
 
 def near_duplicate_pairs(
@@ -43,15 +44,17 @@ def near_duplicate_pairs(
     split, with ``language`` for code; guessed if the column is missing. ``text``: column to compare: ``completion``
     of code, ``prompt`` of names. ``tokenised``: it holds token streams already.
     """
-    train_sets, other_sets = (
-        all_shingles((frame[text] if tokenised else _streams(frame, text)).to_list(), settings.shingle_tokens)
-        for frame in (train, other)
-    )
+
+    def sets_of(frame: pl.DataFrame) -> ShingleSets:
+        streams = frame[text] if tokenised else _streams(frame, text)
+        return all_shingles(streams.to_list(), settings.shingle_tokens)
+
+    train_sets, other_sets = map(sets_of, train.iter_slices(_ROWS_AT_ONCE)), sets_of(other)
     train_ids, other_ids = train["example_id"].to_list(), other["example_id"].to_list()
     threshold = settings.near_duplicate_threshold
     rows = []
-    for left, right in _candidates(train_sets, other_sets, threshold):
-        similarity = jaccard(train_sets[left], other_sets[right])
+    for left, left_set, right in _candidates(train_sets, other_sets, threshold):
+        similarity = jaccard(left_set, other_sets[right])
         if similarity >= threshold:
             rows.append((train_ids[left], other_ids[right], similarity))
     return pl.DataFrame(sorted(rows), schema=NEAR_DUPLICATE_PAIRS, orient="row")
@@ -85,8 +88,10 @@ def _streams(rows: pl.DataFrame, text: str) -> pl.Series:
     return pl.Series("stream", token_streams(texts, languages), dtype=pl.String)
 
 
-def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: float) -> Iterator[tuple[int, int]]:
-    """Candidate pairs in order: sets that share a prefix shingle.
+def _candidates(
+    left_sets: Iterable[ShingleSets], right_sets: ShingleSets, threshold: float
+) -> Iterator[tuple[int, Shingles, int]]:
+    """Candidate pairs in order: sets that share a prefix shingle; the number of the left set in all parts, and itself.
 
     Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1 rarest of n is among
     the shared ones. Rarity is counted in ``right_sets``: shingles missing there come first, so that most of
@@ -103,7 +108,7 @@ def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: floa
     starts, sets_of = np.searchsorted(inverse[by_position], np.arange(len(counts) + 1)), owner[by_position]
     lookup = ShingleIndex(distinct_hashes)
     offset = 0
-    for batch in left_sets.batches(_SHINGLES_AT_ONCE):
+    for batch in (batch for part in left_sets for batch in part.batches(_SHINGLES_AT_ONCE)):
         positions = lookup.find(batch.hashes)
         shared_counts = np.add.reduceat(positions >= 0, batch.borders[:-1], dtype=np.int64)
         prefixes = _prefix_lengths(batch.sizes, threshold)
@@ -114,7 +119,7 @@ def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: floa
             # the rarest ones, ties by position
             prefix = held[np.argsort(counts[held], kind="stable")[: prefixes[row] - lacking[row]]]
             holders = [sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()]
-            yield from ((offset + row, right) for right in np.unique(np.concatenate(holders)).tolist())
+            yield from ((offset + row, batch[row], right) for right in np.unique(np.concatenate(holders)).tolist())
         offset += len(batch)
 
 

@@ -37,7 +37,7 @@ from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError,
 _QUERIES = Path(__file__).parent / "queries"
 _LONGEST = 200_000
 """Maximum length of a text to parse, in characters; longer ones are data, not code."""
-_CACHE_SIZE = 1 << 14
+_CACHE_SIZE = 1 << 13  # texts of some 7 KB with their streams
 
 _INSERTED = ("interpolation", "template_substitution")
 _OPERATION = re.compile(
