@@ -1,10 +1,12 @@
 """Compile Python code and compare code objects."""
 
+import ast
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from types import CodeType
+from typing import Any
 
 from tree_sitter import Node
 
@@ -18,6 +20,26 @@ def compiled(source: bytes) -> CodeType | None:
             return compile(source, "unit", "exec", dont_inherit=True, optimize=0)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
             return None
+
+
+def same_tree(first: ast.AST, second: ast.AST) -> bool:
+    """Whether two trees differ at most in positions; faster than to compare dumps, and as deep as they go."""
+    pending: list[tuple[Any, Any]] = [(first, second)]
+    while pending:
+        one, other = pending.pop()
+        if one is other:
+            continue
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, ast.AST):
+            pending += [(getattr(one, name, None), getattr(other, name, None)) for name in one._fields]
+        elif isinstance(one, list):
+            if len(one) != len(other):
+                return False
+            pending += zip(one, other, strict=True)
+        elif one != other:
+            return False
+    return True
 
 
 def header_for(nodes: list[Node], prefix: bytes) -> bytes:

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cortex_pipelines.augmentation.python_code import same_tree
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Fields that hold a variable's name; a function's and a class's stay as they are, too.
@@ -39,7 +41,7 @@ def check_equivalent(original: str, renamed: str) -> None:
             before, after = (_numbered(ast.parse(text)) for text in (original, renamed))
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             raise NotEquivalentError(f"does not compile: {error}") from error
-    if before != after:
+    if not same_tree(before, after):
         raise NotEquivalentError("the syntax trees differ in more than names of local variables")
 
 
@@ -66,8 +68,8 @@ class _Scope:
         return None
 
 
-def _numbered(tree: ast.Module) -> str:
-    """The tree as text, with each local variable as its scope and number."""
+def _numbered(tree: ast.Module) -> ast.Module:
+    """The tree with each local variable as its scope and number."""
     scopes: dict[ast.AST, _Scope] = {}
     occurrences: list[tuple[ast.AST, str, str, _Scope]] = []
     _visit(tree, _Scope(0, "module", None), scopes, occurrences)
@@ -83,7 +85,7 @@ def _numbered(tree: ast.Module) -> str:
             owners = [scopes[node].owner(name) or scopes[node] for name in node.names]
             pairs = zip(owners, node.names, strict=True)
             node.names = [str(numbers.get((owner.number, name), name)) for owner, name in pairs]
-    return ast.dump(tree)
+    return tree
 
 
 def _visit(

@@ -8,7 +8,7 @@ from functools import cache
 from typing import ClassVar
 
 from cortex_pipelines.augmentation.node_table import NodeTable
-from cortex_pipelines.augmentation.python_code import header_for
+from cortex_pipelines.augmentation.python_code import header_for, same_tree
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
 from cortex_pipelines.augmentation.seeding import draw
@@ -74,7 +74,7 @@ def is_same(view: NodeTable, changed: bytes) -> bool:
         return True
     header = header_for(view.nodes, snippet.prefix)
     try:
-        before, after = (ast.dump(ast.parse(header + code)) for code in (snippet.code, changed))
+        before, after = (ast.parse(header + code) for code in (snippet.code, changed))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return before == after
+    return same_tree(before, after)
