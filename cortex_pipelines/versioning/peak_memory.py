@@ -1,5 +1,6 @@
 """The most memory that this process and its children hold during a computation."""
 
+import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ def observed_memory(observe: Callable[[str, float], None]) -> Iterator[None]:
                     used += child.memory_info().rss
             peak[0] = max(peak[0], used)
 
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what earlier computations freed
     with suppress(OSError):
         (_OWN / "clear_refs").write_text("5")
     watcher = threading.Thread(target=look, name="peak memory", daemon=True)
