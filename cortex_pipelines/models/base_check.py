@@ -99,6 +99,13 @@ def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: M
         yield "adapters.precision is bf16, for which this processor has no instructions; set it to auto or fp32"
     if settings.precision == "fp16" and not machine.gpu_memory:
         yield "adapters.precision is fp16, which needs a GPU, and this machine has none; set it to auto or fp32"
+    if settings.quantisation or settings.trainer != "own":
+        from cortex_pipelines.adapters.training.launch import MissingPackageError, require_packages
+
+        try:
+            require_packages(settings)
+        except MissingPackageError as error:
+            yield str(error)
     half = settings.precision in ("bf16", "fp16") or (settings.precision == "auto" and machine.bf16)
     needed = memory.training(
         base.shape,

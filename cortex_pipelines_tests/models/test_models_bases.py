@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.training import launch
 from cortex_pipelines.cli.bases import ask_base
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.models import memory
@@ -197,6 +198,26 @@ def test_settings_that_a_base_or_machine_cannot_do_are_refused(
     assert base.family.name == family
     sentences = list(refusals(base, tinymodel.settings(**settings), engine, machine))
     assert [words in sentence for sentence in sentences if words] == ([True] if words else [])
+    assert bool(sentences) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"quantisation": "nf4"}, "adapters.quantisation is nf4, which needs the package bitsandbytes"),
+        ({"trainer": "trl"}, "adapters.trainer is trl, which needs the package trl"),
+        ({}, None),
+    ],
+)
+def test_a_missing_package_is_refused_before_the_training(
+    settings: dict[str, Any], words: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = read_base(write_base(tmp_path / "base", "qwen2"))
+    assert base is not None
+    monkeypatch.setattr(launch, "find_spec", lambda _name: None)
+    sentences = list(refusals(base, tinymodel.settings(**settings), "torch", SERVER))
+    assert [words in sentence for sentence in sentences if words] == ([True] if words else [])
+    assert [sentence for sentence in sentences if "pip install 'cortex-pipelines[trl]'" not in sentence] == []
     assert bool(sentences) == bool(words)
 
 
