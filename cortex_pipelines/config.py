@@ -38,7 +38,7 @@ from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
 from cortex_pipelines.release.settings import DeploymentSettings, ReleaseSettings
 from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings, RoutingSettings
-from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.settings import PromotionGates, ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
 from cortex_pipelines.versioning.parameters import Effective, ParameterLayout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
@@ -180,6 +180,8 @@ class Parameters(Settings):
     """What a model has to reach to be promoted."""
     check: CheckSettings
     """What `cortex check` reports."""
+    gates: PromotionGates
+    """What a promotion measures on this machine."""
     deployment: DeploymentSettings
     """How what is promoted is to be put to use."""
     serving: ServingSettings
@@ -206,7 +208,9 @@ class Parameters(Settings):
         return general
 
 
-NOT_REQUESTABLE = frozenset({"models", "automation", "execution", "check", "deployment", "serving", "retraining"})
+NOT_REQUESTABLE = frozenset(
+    {"models", "automation", "execution", "check", "gates", "deployment", "serving", "retraining"}
+)
 """Sections that assets can read through pins only, or not at all."""
 
 LAYOUT = ParameterLayout(Parameters, "cortex_pipelines/profiles")

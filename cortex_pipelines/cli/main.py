@@ -23,7 +23,7 @@ from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
 from cortex_pipelines.cli.groups import GROUPS, alias, suggestion
 from cortex_pipelines.cli.memory import memory
-from cortex_pipelines.cli.models import export, promote, releases, reproduce, rollback, tune_machine, verify
+from cortex_pipelines.cli.models import export, latency, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
 from cortex_pipelines.cli.removal import forget, remove
 from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
@@ -155,7 +155,7 @@ _READING = frozenset({"search", "context", "graph", "route", "releases", "summar
 _COMMANDS = (
     (check, extract, lsp, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
-    (export, models, promote, releases, reproduce, rollback, tune_machine, verify),
+    (export, latency, models, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),
     (off_policy, predict, review, route, router),

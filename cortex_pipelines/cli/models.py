@@ -2,9 +2,10 @@
 
 import json
 import sys
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
@@ -127,6 +128,7 @@ def promote(
     as do `cortex releases` and every answer; guards and gates stay as they are.
     """
     from cortex_pipelines.release import promote
+    from cortex_pipelines.serving.latency import too_slow
 
     if despite_gate and not (model and reason and reason.strip()):
         raise click.UsageError("--despite-gate takes one MODEL and --why, which every answer will quote")
@@ -138,10 +140,10 @@ def promote(
     overrides = {"strategy": strategy, "target": target, "share": share}
     deployment = promote.deployment(project, {k: v for k, v in overrides.items() if v is not None})
     if model is None:
-        entries = promote.promote_passed(project, reason, deployment, say)
+        entries = promote.promote_passed(project, reason, too_slow, deployment, say)
     else:
         released_model = promote.find_model(project, model)
-        entry = promote.promote(project, released_model, reason, deployment, say, despite_gate)
+        entry = promote.promote(project, released_model, reason, deployment, say, too_slow, despite_gate)
         entries = (entry,) if entry else ()
     say("\n".join(entry.describe() for entry in entries) or "nothing to promote")
 
@@ -161,6 +163,44 @@ def rollback(model: str, reason: str, to: str | None) -> None:
     entry = promote.rollback(project, promote.find_model(project, model), reason, to)
     unchanged_note = "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
     say(entry.describe() if entry else f"{model}: {unchanged_note}")
+
+
+@click.command(epilog="Example: cortex latency code_adapter-shop@challenger --engine llama")
+@click.argument("model")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Choice(["auto", "llama", "torch"]),
+    default=("llama", "torch"),
+    help="Only this one; may be repeated.  [default: llama and torch]",
+)
+@AS_JSON_LIST
+def latency(model: str, engines: tuple[Any, ...], as_json: bool) -> None:
+    """Measure how long people wait for MODEL, MODEL@ALIAS or MODEL/VERSION, by engine.
+
+    Median and 95th percentile (in brackets) until the first token and until 40, for a prompt of 512 tokens that was
+    read before. MLflow, `cortex report` and exported model cards show it from then on.
+    """
+    from cortex_pipelines.release.open_model import find_released
+    from cortex_pipelines.release.promotion import model_roles
+    from cortex_pipelines.serving.latency import measure_model
+    from cortex_pipelines.tracking.latencies import COLUMNS, Latency
+
+    project = current_project()
+    released, version = find_released(project, model)
+    version = version or model_roles(project.root, released)["challenger"]
+    if released.partition is None or version is None:
+        raise click.ClickException(f"{model}: only an adapter that was made has a latency; see `cortex releases`")
+    measured = list(measure_model(project, released, version, engines))
+    latencies = [each for each in measured if isinstance(each, Latency)]
+    if as_json:
+        print_json([asdict(each) for each in latencies])
+    else:
+        print_table(COLUMNS, [each.row() for each in latencies])
+    say(*(each for each in measured if isinstance(each, str)))
+    if not latencies:
+        sys.exit(1)
 
 
 _SHOWN = 12

@@ -21,6 +21,7 @@ from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
+from cortex_pipelines.serving.latency import too_slow
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, reported_errors, run_step
 from cortex_pipelines.versioning.dagster.instance import follow_projects
@@ -272,7 +273,8 @@ def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) ->
         project, _ = nightly.open_project(context)
         model = ReleasedModel(str(asset.registers), todo.project)
         with reported_errors(context):
-            entries = promote_passed(project, REASON, deployment(project, {}), context.log.info, models=[model])
+            settings = deployment(project, {})
+            entries = promote_passed(project, REASON, too_slow, settings, context.log.info, models=[model])
         for entry in entries:
             context.log.info(entry.describe())
         # A gate names the champion it compared with; rerun, it finds the same verdict in its cache.

@@ -14,6 +14,7 @@ from cortex_pipelines.release.ledger import ReleasedModel, ledger, project_model
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.serving.reviews import waiting_rows
 from cortex_pipelines.serving.security import audit
+from cortex_pipelines.tracking.latencies import COLUMNS, NOTE, recorded
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.project import Project
 
@@ -45,6 +46,9 @@ def report_page(project: Project, folder: Path | None = None) -> str:
         to_do=[step for model in models for step in _steps(model)] or ["Nothing is waiting for you."],
         data=[(*row, _links(project, row[0], folder)) for row in rows],
         models=models,
+        latencies=[(model["name"], *row) for model in models for row in model["latencies"]],
+        latency_columns=("model", *COLUMNS),
+        latency_note=NOTE,
         moves=[_move(line) for line in reversed(ledger(project.root)[-_MOVES:])],
         usage=_usage(project),
         waiting=len(waiting_rows(project.root)),
@@ -70,6 +74,7 @@ def _model(project: Project, model: ReleasedModel, folder: Path | None) -> dict[
         "served": served,
         "words": _VERDICTS[roles["verdict"]],
         "figure": _figure(metrics),
+        "latencies": [latency.row() for latency in recorded(project.root, roles["challenger"])],
         "page": _address(page, folder) if page else None,
     }
 

@@ -17,6 +17,7 @@ from cortex_pipelines.release.open_model import find_released, open_verified, pi
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.signing.manifest import make_manifest
 from cortex_pipelines.signing.signatures import require_signer, sign_openssf, write_signed
+from cortex_pipelines.tracking.latencies import as_markdown, recorded
 from cortex_pipelines.versioning.project import Project
 
 Format = Literal["peft", "merged", "gguf", "ollama"]
@@ -67,7 +68,7 @@ def export(
         number=numbers(moves(project.root, model)).get(version, ""),
         folder=adapter_folder(source_version.folder, task),
         base=resolve_base(pinned, project.root),
-        card=card_text if version in card_text else "",
+        card=card_text + as_markdown(recorded(project.root, version)) if version in card_text else "",
     )
     with staging_folder(out) as staging:
         if form == "ollama":

@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -35,6 +36,8 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 _ROLES = ("challenger", "canary", "champion")
 
 Report = Callable[[str], None]
+TooSlow = Callable[[Project, ReleasedModel, str], str | None]
+"""Why a version lets people wait too long; measured where models are served, which this room does not know."""
 
 
 def find_model(project: Project, name: str) -> ReleasedModel:
@@ -57,6 +60,7 @@ def promote(
     reason: str,
     settings: DeploymentSettings,
     report: Report,
+    too_slow: TooSlow,
     despite_gate: bool = False,
 ) -> LedgerEntry | None:
     try:
@@ -66,7 +70,8 @@ def promote(
     custom_templates = templates.project_versions if model.partition else None
     with _release_in_progress(project):
         act = _current_action(reason)
-        entry = promotion.promote(project.root, model, act, settings, report, custom_templates, despite_gate)
+        slow = partial(too_slow, project, model)
+        entry = promotion.promote(project.root, model, act, settings, report, custom_templates, despite_gate, slow)
         if entry:
             _apply_release(project, model, entry)
             register_templates(project.root, templates)
@@ -76,6 +81,7 @@ def promote(
 def promote_passed(
     project: Project,
     reason: str,
+    too_slow: TooSlow,
     settings: DeploymentSettings | None = None,
     report: Report = lambda _: None,
     models: Iterable[ReleasedModel] | None = None,
@@ -92,7 +98,7 @@ def promote_passed(
             continue
         try:
             model_settings = settings if model.partition else settings.untried()
-            entry = promote(project, model, reason, model_settings, report)
+            entry = promote(project, model, reason, model_settings, report, too_slow)
         except ReleaseError as refused:
             report(f"not promoted: {refused}")
             continue

@@ -41,13 +41,15 @@ def promote(
     report: Callable[[str], None] = lambda _: None,
     prompts: Mapping[str, str] | None = None,
     despite_gate: bool = False,
+    too_slow: Callable[[str], str | None] = lambda _: None,
 ) -> LedgerEntry | None:
     """Promote a challenger that passed its gate, to champion or canary; None if it already is champion, or this canary.
 
     ``despite_gate``: also one that did not; the ledger then keeps the verdict, and every answer names the decision.
+    ``too_slow``: why a version lets people wait too long, asked last, since it is measured; None if it does not.
 
     Raises ``ReleaseError``, and changes nothing, if the verdict is missing or not ``promoted``, the model's code is not
-    committed, or the model is too large for the target.
+    committed, or the model is too large for the target, or too slow.
     """
     verdict = read_verdict(verdict_folder(root, model))
     if verdict is None:
@@ -61,12 +63,11 @@ def promote(
         return None
     failure = None if verdict["verdict"] == "promoted" else str(verdict["verdict"])
     if failure and not despite_gate:
-        raise ReleaseError(
-            f"{model.name}: the gate's verdict is {failure}: {verdict['reason']}; the champion stays. To serve it "
-            f'all the same, marked in every answer: `cortex promote {model.name} --despite-gate --why "…"`'
-        )
+        raise _held(model, f"the gate's verdict is {failure}: {verdict['reason']}")
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
+    if failure is None and (failure := too_slow(version)) and not despite_gate:
+        raise _held(model, failure)
     number, _ = ledger.next_number(root, model, version)
     folder = verdict_folder(root, model)
     answering, refit = read_release(folder), read_difference(folder)
@@ -89,6 +90,13 @@ def promote(
     )
     record(root, model, current if is_trial else ChampionPin(version, current.champion), entry)
     return entry
+
+
+def _held(model: ReleasedModel, reason: str) -> ReleaseError:
+    return ReleaseError(
+        f"{model.name}: {reason}; the champion stays. To serve it all the same, marked in every answer: "
+        f'`cortex promote {model.name} --despite-gate --why "…"`'
+    )
 
 
 def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:

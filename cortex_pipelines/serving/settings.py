@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.security.access import Role
-from cortex_pipelines.settings import Length, PositiveInt, Settings, Share, Threads
+from cortex_pipelines.settings import Length, PositiveFloat, PositiveInt, Settings, Share, Threads
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -200,3 +200,26 @@ class ServingSettings(Settings):
 
     oidc: OidcSettings | None
     """OpenID Connect provider whose tokens are accepted; null for none."""
+
+
+class LatencySettings(Settings):
+    """SLA of adapters: 95 of 100 answers to a prompt of 512 tokens that was read before are as quick on this machine.
+
+    It is measured by `cortex promote`, and only if there is a limit.
+    """
+
+    engines: Annotated[list[Literal["auto", "llama", "torch"]], Field(min_length=1)]
+    """Engines that have to meet it, each; auto is serving.engine."""
+
+    first_token_ms: PositiveFloat | None
+    """Milliseconds until the first token; null for no limit."""
+
+    tokens_40_ms: PositiveFloat | None
+    """Milliseconds until 40 tokens are written; null for no limit."""
+
+
+class PromotionGates(Settings):
+    """What a promotion measures on the machine that serves."""
+
+    latency: LatencySettings
+    """How long people may wait for an answer."""

@@ -11,7 +11,16 @@ from queue import SimpleQueue
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.models.machine import Machine
-from cortex_pipelines.serving.engines.engine import Engine, EngineError, Event, Job, Prompt, Sampling, open_engine
+from cortex_pipelines.serving.engines.engine import (
+    Engine,
+    EngineError,
+    Event,
+    Job,
+    LoadedAdapter,
+    Prompt,
+    Sampling,
+    open_engine,
+)
 from cortex_pipelines.serving.settings import ServingSettings
 
 _READ, _WRITTEN, _TIMES = 256, 32, 3
@@ -56,30 +65,35 @@ def _measure(engine: Engine, settings: ServingSettings) -> Measured:
     def prompt() -> Prompt:
         return Prompt(tuple(numbers.randrange(len(engine.tokenizer)) for _ in range(length)), "", 0)
 
-    _answer(engine, prompt(), 2)  # what only the first answer has to make
-    read = max(length / _answer(engine, prompt(), 1)[0] for _ in range(_TIMES))
+    answer_times(engine, prompt(), 2)  # what only the first answer has to make
+    read = max(length / answer_times(engine, prompt(), 1)[0] for _ in range(_TIMES))
     slots = 1 if settings.engine == "torch" else settings.slots
     known = [prompt() for _ in range(slots)]
     for each in known:
-        _answer(engine, each, 1)
-    alone = [_answer(engine, known[-1], _WRITTEN) for _ in range(_TIMES)]
+        answer_times(engine, each, 1)
+    alone = [answer_times(engine, known[-1], _WRITTEN) for _ in range(_TIMES)]
     write = max(written / seconds for _, seconds, written in alone)
     if slots == 1:
         return Measured(settings, read, write, write)
     with ThreadPoolExecutor(slots) as pool:
         began = time.perf_counter()
-        tokens = sum(pool.map(lambda each: _answer(engine, each, _WRITTEN)[2], known))
+        tokens = sum(pool.map(lambda each: answer_times(engine, each, _WRITTEN)[2], known))
     return Measured(settings, read, write, tokens / (time.perf_counter() - began))
 
 
-def _answer(engine: Engine, prompt: Prompt, tokens: int) -> tuple[float, float, int]:
-    """Seconds until the first event and until the end, and tokens written."""
-    events: SimpleQueue[Event] = SimpleQueue()
+def answer_times(
+    engine: Engine, prompt: Prompt, tokens: int, adapter: LoadedAdapter | None = None
+) -> tuple[float, float, int]:
+    """Seconds until the first event and until the end, and tokens written (at least 1)."""
+    events: SimpleQueue[tuple[Event, float]] = SimpleQueue()
     began, first, generated = time.perf_counter(), 0.0, 0
-    engine.submit(Job(None, prompt, Sampling(tokens)), events.put)
-    while (event := events.get()) is not None:
+    job = Job(adapter, prompt, Sampling(tokens))
+    engine.submit(job, lambda event: events.put((event, time.perf_counter())))
+    while True:
+        event, at = events.get()
+        if event is None:
+            return first, at - began, max(generated, 1)
         if isinstance(event, BaseException):
             raise event
-        first = first or time.perf_counter() - began
+        first = first or at - began
         generated += event.generated
-    return first, time.perf_counter() - began, max(generated, 1)

@@ -6,6 +6,7 @@ import pytest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.release.promote import promote_passed
+from cortex_pipelines.serving.latency import too_slow
 from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml
@@ -64,7 +65,7 @@ def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(finis
         ("promote", version, None, "by name"),
         ("rollback", None, version, "slow"),
     ]
-    assert promote_passed(open_project(finished_copy.root), "nightly run") == ()
+    assert promote_passed(open_project(finished_copy.root), "nightly run", too_slow) == ()
     assert champion(finished_copy) == {"champion": None, "previous": None}
     output = finished_copy.cortex("rollback", "task_router").stderr
     assert output == "task_router: rolled back already; `--to VERSION` goes further\n"
@@ -96,7 +97,7 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
     output = finished_copy.cortex("rollback", "task_router", "--why", "errors").stderr
     assert output == "task_router: the baseline is champion again\n"
     assert aliases(finished_copy, "task_router") == {"challenger": "1"}
-    assert promote_passed(open_project(finished_copy.root), "nightly run") == ()
+    assert promote_passed(open_project(finished_copy.root), "nightly run", too_slow) == ()
     assert "share" in finished_copy.cortex("promote", "--share", "1", status=2).stderr
     output = finished_copy.cortex("promote", "--strategy", "immediate", "--share", "0.1", status=2).stderr
     assert "--share requires --strategy canary" in output
@@ -223,3 +224,23 @@ def test_releases_shows_verdicts_that_promotions_need(finished_copy: MiniProject
 
 def flat(node: dict[str, Any]) -> list[dict[str, Any]]:
     return [node, *(deeper for child in node["made_from"] for deeper in flat(child))]
+
+
+def test_how_long_people_wait_is_in_mlflow_the_report_and_an_exported_card(finished_copy: MiniProject) -> None:
+    name, before, page = "code_adapter-alpha", finished_copy.status(), finished_copy.root / "page.html"
+    finished_copy.cortex("report", "--out", "page.html")
+    assert "cortex latency MODEL does" in page.read_text()
+    (found,) = json.loads(finished_copy.cortex("latency", name, "--engine", "torch", "--json").stdout)
+    assert (found["engine"], found["answers"] >= 3) == ("torch", True)
+    client = open_client(finished_copy.root)
+    version = client.get_model_version_by_alias(name, "challenger")
+    assert version.tags["latency.torch"].startswith("torch (fp32, ")
+    logged = client.get_run(version.run_id).data.metrics
+    assert logged["latency/torch/tokens_40_ms_p95"] == found["tokens_40_ms_p95"]
+    row = f"{found['first_token_ms_p50']:.0f} ({found['first_token_ms_p95']:.0f})"
+    finished_copy.cortex("report", "--out", "page.html")
+    assert row in page.read_text()
+    finished_copy.cortex("export", f"{name}@challenger", "--out", "exported")
+    assert f"| {row} |" in (finished_copy.root / "exported" / "README.md").read_text()
+    assert finished_copy.status() == before, "no output depends on it"
+    assert "only an adapter" in finished_copy.cortex("latency", "task_router", status=1).stderr

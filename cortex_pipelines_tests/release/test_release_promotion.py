@@ -11,7 +11,7 @@ from cortex_pipelines.release.gates import judge, read_metrics, read_verdict
 from cortex_pipelines.release.settings import DeploymentSettings, GateSettings
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
-from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.messages import missing, refusal
 from cortex_pipelines_tests.parameters import sections
 
 ROUTER = ledger.ReleasedModel("task_router", None)
@@ -88,6 +88,28 @@ def test_what_the_gate_has_not_passed_stays_challenger(tmp_path: Path, verdict: 
     with pytest.raises(ledger.ReleaseError, match=f"the gate's verdict is {verdict}: as measured"):
         promotion.promote(tmp_path, ROUTER, promotion.ReleaseAction("someone", AT, "wishful"))
     assert ledger.ledger(tmp_path) == []
+
+
+def test_what_is_too_slow_is_served_by_decision_alone(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def too_slow(version: str) -> str:
+        asked.append(version)
+        return "40 tokens took 700 ms"
+
+    ledger.ensure_keys(tmp_path, MODELS)
+    act = promotion.ReleaseAction("someone", AT, "quick enough")
+    decided(tmp_path, ADAPTER, "a", "kept")
+    with pytest.raises(ledger.ReleaseError, match="verdict is kept"):
+        promotion.promote(tmp_path, ADAPTER, act, too_slow=too_slow)
+    assert asked == [], "a model that is held back anyway is not measured"
+    decided(tmp_path, ADAPTER, "a")
+    sentence = refusal(ledger.ReleaseError, promotion.promote, tmp_path, ADAPTER, act, too_slow=too_slow)
+    assert missing(sentence, "code_adapter-demo: 40 tokens took 700 ms; the champion stays", "--despite-gate") == []
+    assert (asked, ledger.ledger(tmp_path)) == (["a"], [])
+    entry = promotion.promote(tmp_path, ADAPTER, act, despite_gate=True, too_slow=too_slow)
+    assert entry is not None
+    assert "although its gate says 40 tokens took 700 ms: quick enough" in str(entry.despite_gate)
 
 
 def test_without_a_verdict_nothing_moves(tmp_path: Path) -> None:

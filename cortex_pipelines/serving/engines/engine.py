@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
@@ -207,6 +207,8 @@ Event = TextDelta | BaseException | None
 class Engine(ABC):
     """A base model in memory that answers with and without adapters."""
 
+    name: ClassVar[str]
+    """As ``serving.engine`` has it."""
     _threads: Sequence[threading.Thread]
     """Those that do the work, and call ``deliver``."""
 

@@ -54,6 +54,8 @@ _NO_CHANGE = 1e-6
 class LlamaEngine(QueuedEngine):
     """See ``engine.Engine``; EngineError if llama.cpp's answers differ from torch's."""
 
+    name = "llama"
+
     def __init__(self, base: BaseModel, settings: ServingSettings, cache: Path) -> None:
         tokenizer = load_tokenizer(base)
         self._processes: OrderedDict[str | None, LlamaProcess] = OrderedDict()

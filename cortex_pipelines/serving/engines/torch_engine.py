@@ -30,6 +30,8 @@ _CHUNK = 256
 
 
 class TorchEngine(QueuedEngine):
+    name = "torch"
+
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
         import torch
 

@@ -142,6 +142,8 @@ class _Request:
 class UpstreamEngine(Engine):
     """See ``Engine``; only the base's tokenizer is loaded. EngineError without the server's key."""
 
+    name = "openai"
+
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
         base_window = model_file(base, "config.json").get("max_position_embeddings")
         super().__init__(load_tokenizer(base), base_window, settings)

@@ -1,0 +1,175 @@
+"""How long a model lets people wait, by engine, and whether that meets the SLA (``gates.latency``)."""
+
+import pickle  # nosec B403: between this process and a worker that it started
+import textwrap
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from cortex_pipelines.adapters.model.base_model import BaseModel, BaseModelError, resolve_base
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, adapter_for
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
+from cortex_pipelines.parallel.processes import Processes
+from cortex_pipelines.release.ledger import ReleasedModel
+from cortex_pipelines.release.open_model import open_verified, pinned_base
+from cortex_pipelines.serving.engine_names import EngineName
+from cortex_pipelines.serving.engines.engine import (
+    CACHE,
+    UPSTREAM_ENGINES,
+    AdapterFiles,
+    Engine,
+    EngineError,
+    LoadedAdapter,
+    Prompt,
+    open_engine,
+)
+from cortex_pipelines.serving.project_catalogue import ADAPTER
+from cortex_pipelines.serving.settings import LatencySettings, ServingSettings
+from cortex_pipelines.serving.speed_check import answer_times
+from cortex_pipelines.signing.manifest import UntrustedModelError
+from cortex_pipelines.tracking.latencies import Latency, record
+from cortex_pipelines.tracking.runs import processor_type
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+_PROMPT, _TOKENS = 512, 40
+"""Tokens of the prompt and of the answer."""
+_FEWEST, _ANSWERS = 3, 20
+"""Answers that are timed, by the time there is; of 20, one may take longer than the 95th percentile."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """``folder``: of the adapter's files; ``seconds``: after which no further answer is timed."""
+
+    base: BaseModel
+    folder: Path
+    version: str
+    settings: ServingSettings
+    cache: Path
+    seconds: float
+
+
+def measure_model(
+    project: Project, model: ReleasedModel, version: str, engines: Iterable[EngineName], seconds: float = 60.0
+) -> Iterator[Latency | str]:
+    """Measure an adapter by each engine, in a process of its own; a sentence for an engine that cannot serve it.
+
+    ``auto`` stands for ``serving.engine``. Figures are recorded in MLflow. No measurement of an engine begins another
+    answer after ``seconds``, but three are timed.
+    """
+    root = project.root
+    try:
+        base = resolve_base(pinned_base(project), root)
+        verified = open_verified(project, model, version)
+        if (verified.base or {}).get("digest") != base.digest:
+            trained = (verified.base or {}).get("name", "no base")
+            raise UntrustedModelError(f"{model.name} ({version}) was trained on {trained}, not on this {base.name}")
+        folder = adapter_for(verified.folder, "completion") or next(verified.folder.glob(f"*/{CONFIGURATION}")).parent
+    except (BaseModelError, WeightsError, ProjectError, UntrustedModelError) as error:
+        yield f"{model.name} cannot be measured: {error}"
+        return
+    serving = load_parameters(root).serving
+    for name in dict.fromkeys(serving.engine if engine == "auto" else engine for engine in engines):
+        settings = serving.model_copy(update={"engine": name})
+        measured = _in_own_process(_Trial(base, folder, version, settings, root / CACHE, seconds))
+        if isinstance(measured, Latency):
+            record(project, model.name, version, measured)
+        yield measured
+
+
+def _in_own_process(trial: _Trial) -> Latency | str:
+    """Its memory is then that of the engine alone, and neither its threads nor its end concern this process."""
+    threads = str(trial.settings.threads)
+    pool = Processes(1, dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads))
+    try:
+        measured: Latency | str = result_of(pool.submit(pickle.dumps(_try), pickle.dumps(trial)).result())
+    except WorkerDiedError as error:
+        return f"{trial.settings.engine}: its process ended ({error}), as when memory runs out"
+    finally:
+        pool.close()
+    return measured
+
+
+def _try(trial: _Trial) -> Latency | str:
+    if trial.settings.engine in UPSTREAM_ENGINES:
+        return f"{trial.settings.engine}: the speed of another server is not measured here"
+    try:
+        with closing(open_engine(trial.base, trial.settings, trial.cache)) as engine:
+            adapter = engine.load(AdapterFiles(trial.version, lambda: trial.folder))
+            return measure(engine, adapter, trial.settings, trial.seconds)
+    except (EngineError, UntrustedModelError) as error:
+        return f"{trial.settings.engine}: {error}"
+
+
+def measure(engine: Engine, adapter: LoadedAdapter | None, settings: ServingSettings, seconds: float) -> Latency:
+    """Time answers to a prompt of code that was read before; EngineError if they end too early to be timed."""
+    text = Path(textwrap.__file__).read_text(encoding="utf-8")
+    prompt = Prompt(engine.prompt(text).ids[: min(_PROMPT, engine.window - _TOKENS)], "", 0)
+    began, times = time.perf_counter(), list[tuple[float, float]]()
+    *_, written = answer_times(engine, prompt, _TOKENS, adapter)
+    if written < _TOKENS:
+        raise EngineError(f"answers end after {written} of {_TOKENS} tokens: nothing can be timed")
+    while len(times) < _FEWEST or (len(times) < _ANSWERS and time.perf_counter() - began < seconds):
+        first, total, _ = answer_times(engine, prompt, _TOKENS, adapter)
+        times.append((first, total))
+    (first_p50, total_p50), (first_p95, total_p95) = np.percentile(times, (50, 95), axis=0).tolist()
+    precise = "fp32" if engine.name == "torch" and settings.precision == "q8" else settings.precision
+    return Latency(
+        engine=engine.name,
+        precision=precise,
+        threads=settings.threads,
+        answers=len(times),
+        first_token_ms_p50=1e3 * first_p50,
+        first_token_ms_p95=1e3 * first_p95,
+        tokens_40_ms_p50=1e3 * total_p50,
+        tokens_40_ms_p95=1e3 * total_p95,
+        tokens_per_second=_TOKENS / total_p50,
+        memory_mb=_memory() / 1e6,
+        processor=processor_type(),
+    )
+
+
+def _memory() -> float:
+    """Bytes of this process and its children; of pages that several share, each has its part."""
+    process, total = psutil.Process(), 0.0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):
+            total += each.memory_full_info().pss
+    return total
+
+
+def too_slow(project: Project, model: ReleasedModel, version: str) -> str | None:
+    """Why a version breaks the SLA, measured now, by the first engine that does; None if it meets it, or has none."""
+    sla = load_parameters(project.root).gates.latency
+    if model.asset != ADAPTER or (sla.first_token_ms is None and sla.tokens_40_ms is None):
+        return None
+    measured = measure_model(project, model, version, sla.engines)
+    return next((sentence for each in measured if (sentence := broken_sla(each, sla))), None)
+
+
+def broken_sla(measured: Latency | str, sla: LatencySettings) -> str | None:
+    """How an engine breaks the SLA; one that cannot serve the model breaks it, too."""
+    if isinstance(measured, str):
+        return f"gates.latency cannot be met: {measured}; or take that engine out of gates.latency.engines"
+    limits = (
+        ("its first token", "first_token_ms", measured.first_token_ms_p95, sla.first_token_ms),
+        ("40 tokens", "tokens_40_ms", measured.tokens_40_ms_p95, sla.tokens_40_ms),
+    )
+    broken = [
+        f"{what} took up to {value:.0f} ms in 95 of 100 answers, where gates.latency.{name} allows {limit:g}"
+        for what, name, value, limit in limits
+        if limit is not None and value > limit
+    ]
+    if not broken:
+        return None
+    return (
+        f"too slow by {measured.way}: {'; '.join(broken)}. `cortex serve --check` names the quickest settings of this "
+        "machine, `cortex models recommend` smaller bases; or allow more"
+    )
