@@ -62,6 +62,7 @@ def reporting(
 class Steps:
     """Steps of a run, counted while they end; ``expected`` are their seconds by address, None if not known.
 
+    If none is expected, they are not counted.
     A step that says nothing for ten seconds is named, with the time it takes.
     """
 
@@ -82,7 +83,7 @@ class Steps:
         return self.total - len(self.waiting)
 
     def __enter__(self) -> "Steps":
-        Steps.current = self
+        Steps.current, Steps.last_sign = self, time.monotonic()
         threading.Thread(target=self._give_signs, name="signs", daemon=True).start()
         return self
 
@@ -132,7 +133,7 @@ def report_step(address: str, rows: int | None, seconds: float) -> None:
         Steps.forward(address, rows, seconds)
         return
     steps = Steps.current
-    position = f"{steps.end(address)} " if steps else ""
+    position = f"{steps.end(address)} " if steps and steps.expected else ""
     Steps.last_sign = time.monotonic()
     name, _, project = address.partition("@")
     row_count = f"{rows:,} rows  " if rows is not None else ""

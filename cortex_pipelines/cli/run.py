@@ -52,7 +52,8 @@ def _counting_steps(project: "Project", partition: str | None, among: Collection
     from cortex_pipelines.progress import Steps
     from cortex_pipelines.versioning.lock_file import split_address
 
-    planned = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in among]
+    with Steps({}):
+        planned = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in among]
     _refuse(base_refusals(project, [step.address for step in planned], missing=False))
     try:
         with Steps({step.address: step.seconds for step in planned}) as steps, ending_on_interrupt():
@@ -67,6 +68,9 @@ def _refuse(sentences: Iterable[str]) -> None:
         raise ProjectError("; ".join(reasons))
 
 
+_JOBS = click.option("--jobs", type=click.IntRange(1, 1024), default=1, help="Stages of independent projects at once.")
+
+
 @click.command(epilog="Example: cortex run code_units --project flask")
 @click.argument("assets", nargs=-1)
 @click.option("--project", "partition", help="Only this project.")
@@ -74,7 +78,7 @@ def _refuse(sentences: Iterable[str]) -> None:
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
 @click.option("--backend", type=click.Choice(["processes", "ray", "serial"]), help="Instead of execution.backend.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Instead of execution.workers.")
-@click.option("--jobs", type=click.IntRange(1, 1024), default=1, help="Stages of independent projects at once.")
+@_JOBS
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON: seconds, MB of memory and of disk.")
 @ending_on_interrupt()
 def run(
@@ -95,6 +99,7 @@ def run(
     from cortex_pipelines.orchestration.location import open_location, sync_project
     from cortex_pipelines.orchestration.planning import stages_of
     from cortex_pipelines.parallel.ordered import BACKEND, WORKERS
+    from cortex_pipelines.progress import Steps
     from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
     from cortex_pipelines.versioning.lock_file import split_address, stage_address
 
@@ -119,7 +124,8 @@ def run(
     if "DVC_STAGE" in os.environ:  # DVC holds the locks that a sync needs, and counts its stages itself
         _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
-    sync_project(project, definitions, instance)
+    with Steps({}):
+        sync_project(project, definitions, instance)
     among = set(assets) or _buildable_assets(project)
     if upstream:
         among = project.graph.upstream(among)
@@ -161,15 +167,16 @@ def _run_named(
 @click.argument("model", required=False)
 @click.option("--plan", "only_plan", is_flag=True, help="Show the decisions; run nothing.")
 @click.option("--anyway", is_flag=True, help="Train whatever is stale, whatever the policy says.")
+@_JOBS
 @ending_on_interrupt()
-def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
+def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int) -> None:
     """Make what is stale, and train those models again that the policy of retraining names.
 
     The policy is section `retraining` of params.yaml. MODEL is a name as in `cortex releases`;
     without it all are decided.
     """
-    from cortex_pipelines.orchestration import runs
-    from cortex_pipelines.orchestration.location import sync_project
+    from cortex_pipelines.orchestration import runs, side_by_side
+    from cortex_pipelines.orchestration.location import open_location, sync_project
     from cortex_pipelines.release.ledger import project_models
     from cortex_pipelines.release.promote import find_model
 
@@ -184,7 +191,13 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
             click.echo(line)
         return
     sync_project(project, definitions, instance)
-    outcome = runs.retrain(project, definitions, instance, selected, anyway, among, say)
+
+    def build(partition: str | None, assets: Collection[str]) -> "RunOutcome":
+        if jobs > 1:
+            return side_by_side.run_stale_at_once(project, partition, assets, jobs, open_location)
+        return runs.run_stale(project, definitions, instance, partition, say, assets)
+
+    outcome = runs.retrain(project, selected, anyway, among, say, build)
     _report_outcome(outcome, project)
 
 

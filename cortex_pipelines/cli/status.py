@@ -21,20 +21,26 @@ from cortex_pipelines.versioning.root import find_root
 if TYPE_CHECKING:
     from cortex_pipelines.projects.status import AdapterOutcome
 
+_MOST_PROJECTS = 20
 _COLUMNS = ("asset", "rows", "version")
 _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 
 @click.command(epilog="Example: cortex status --json")
 @AS_JSON_LIST
+@click.option("--project", help="Only this project, and what is made from all.")
 @click.option("--page", type=FILE, help="Write a page to this file.")
-def status(as_json: bool, page: Path | None) -> None:
+def status(as_json: bool, project: str | None, page: Path | None) -> None:
     """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale.
 
-    The page also shows models, decisions about training, drift, feedback, ledger and deletions.
+    With more than 20 projects, a line each counts their outputs. The page also shows models, decisions about
+    training, drift, feedback, ledger and deletions.
     """
     root = find_root()
     rows = _rows(root)
+    if project is not None:
+        current_project().selected(project)
+        rows = [row for row in rows if row["partition"] in (project, None)]
     if page is not None:
         from cortex_pipelines.atomic import write_whole
         from cortex_pipelines.projects.status import status_page
@@ -85,18 +91,23 @@ def _print(rows: list[dict[str, Any]]) -> None:
     partitions = sorted({row["partition"] for row in rows if row["partition"]})
     columns = [Column(name, no_wrap=True) for name in _COLUMNS]
     table = Table(*columns, "state", "why not fresh", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for partition in (*partitions, None):
-        table.add_row(f"[bold]{partition or 'all projects'}")
-        for row in rows:
-            if row["partition"] == partition:
+    by_partition: dict[str | None, list[dict[str, Any]]] = {partition: [] for partition in (*partitions, None)}
+    for row in rows:
+        by_partition[row["partition"]].append(row)
+    many = len(partitions) > _MOST_PROJECTS
+    for partition, group in by_partition.items():
+        table.add_row(f"[bold]{partition or 'all projects'}", *(["", "", count_states(group)] if many else []))
+        if not many or partition is None:
+            for row in group:
                 views_agree = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
                 version = (row["dvc_md5"] or "-")[:12] + ("" if views_agree else " (views differ)")
                 count, word = f"{row['rows']:,}" if row["rows"] else "", state(row)
                 cells = (f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}")
                 table.add_row(*cells, escape(row["reason"]))
-        table.add_section()
+        if not many or partition in (partitions[-1], None):
+            table.add_section()
     text_console().print(table, markup=True)
-    click.echo(count_states(rows))
+    click.echo(count_states(rows) + ("; `cortex status --project NAME` shows each of a project's" if many else ""))
 
 
 def count_states(rows: list[dict[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from cortex_pipelines.config import AutomationSettings, load_parameters
 from cortex_pipelines.orchestration.nightly import WEEKLY_TAG, nightly_job
 from cortex_pipelines.orchestration.recovery import recover
 from cortex_pipelines.orchestration.runs import close_dead_runs
+from cortex_pipelines.orchestration.side_by_side import run_stale_at_once
 from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.schemas.expectations import profile, validate, write_data_docs
 from cortex_pipelines.schemas.table import Table
@@ -148,14 +149,16 @@ run, and the *Checks* tab for what its tables promise.
 """
 
 
-def open_location(root: Path) -> tuple[Project, dg.Definitions]:
+def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Definitions]:
+    """``pool``: Dagster's pool of what trains a model. Without one, nothing that this process runs holds a slot."""
     for sentence in recover(root):  # Dagster loads this, too, after what it ran was killed
         _LOG.warning(sentence)
     settings = load_parameters(root).automation
     project = open_project(root)
 
     tracker = MlflowTracker()
-    job = nightly_job(project, partial(open_location, root), tracker, check_table)
+    build_data = partial(run_stale_at_once, open_again=open_location)
+    job = nightly_job(project, partial(open_location, root), tracker, check_table, pool, build_data)
     project_job = dg.define_asset_job(
         "project_path",
         selection=dg.AssetSelection.assets(*(asset.name for asset in project.graph.order if asset.partitioned)),
@@ -179,7 +182,7 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
         return dg.SkipReason(f"{events} versions reported")
 
     return project, dg.Definitions(
-        assets=build_assets(project, tracker, check_table),
+        assets=build_assets(project, tracker, check_table, pool),
         jobs=[job, project_job],
         schedules=schedules(job, settings),
         sensors=[sensor],

@@ -8,22 +8,24 @@ A model is retrained only if the policy says so; the decision is in the log of t
 The run tag ``cortex/retrain: anyway`` overrides it.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.planning import ANYWAY, decide
+from cortex_pipelines.progress import Steps
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
 from cortex_pipelines.serving.latency import too_slow
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, reported_errors, run_step
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, logging_to, reported_errors, run_step
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dagster.staleness import Staleness, observe_pins
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
@@ -31,12 +33,17 @@ from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import Validate
 from cortex_pipelines.versioning.project import Project, Stage
 
+if TYPE_CHECKING:
+    from cortex_pipelines.orchestration.runs import RunOutcome
+
 JOB = "nightly"
 REASON = "nightly run"
-PINS, PLAN, PROMOTE = "move_pins", "plan", "promote"
+PINS, DATA, PLAN, PROMOTE = "move_pins", "build_data", "plan", "promote"
 OVERRIDE_TAG = {"cortex/retrain": "anyway"}  # run tag that overrides the retraining policy
 WEEKLY_TAG = {"cortex/schedule": "weekly"}  # run tag of the weekly schedule, which allows longer trainings
 Open = Callable[[], tuple[Project, dg.Definitions]]
+BuildData = Callable[[Project, str | None, Collection[str], int], "RunOutcome"]
+"""Builds what is stale of one project or all (None), among assets, so many stages at once."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +150,25 @@ def _evaluation(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluati
     )
 
 
-def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: Validate | None) -> dg.JobDefinition:
+def nightly_job(
+    project: Project,
+    open_again: Open,
+    tracker: Tracker,
+    validate: Validate | None,
+    pool: str | None = None,
+    build_data: BuildData | None = None,
+) -> dg.JobDefinition:
+    """``pool``: Dagster's pool of steps that train; ``build_data``: builds the data of all projects at once, first."""
     nightly = NightlyContext(open_again, tracker, validate)
     graph = project.graph
-    steps = {asset.name: _asset_op(asset, graph, nightly) for asset in graph.order}
+    models = models_of(graph)
+    steps = {
+        asset.name: _asset_op(asset, graph, nightly, pool if asset.name in models else None) for asset in graph.order
+    }
     gates = {asset.name: _promote_op(asset, graph, nightly) for asset in graph.order if asset.registers}
     plan_op = _plan_op(nightly)
-    of_models = graph.downstream(models_of(graph))
+    of_models = graph.downstream(models)
+    data_op = _data_op(nightly, set(graph.assets) - of_models, build_data) if build_data else None
 
     @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
     def pins_op(context: dg.OpExecutionContext) -> Iterator[Any]:
@@ -165,7 +184,8 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
         executor_def=dg.in_process_executor,
     )
     def job() -> None:
-        planned = plan_op(pins_op())
+        pins = pins_op()
+        planned = plan_op(data_op(pins) if data_op else pins)
         outputs: dict[str, Any] = {}
         # monitors of a model come before it
         for asset in sorted(graph.order, key=lambda asset: asset.name in of_models):
@@ -210,6 +230,28 @@ def _project_output(outputs_by_project: Any) -> Any:
     return outputs[0]
 
 
+def _data_op(nightly: NightlyContext, among: Collection[str], build_data: BuildData) -> dg.OpDefinition:
+    @dg.op(
+        name=DATA,
+        description="Build the stale data of all projects at once; what fails is tried again as a step of its own",
+        ins={"pins": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        config_schema={"jobs": dg.Field(int, len(os.sched_getaffinity(0)), description="Stages at once")},
+    )
+    def op(context: dg.OpExecutionContext) -> Iterator[Any]:
+        made: tuple[str, ...] = ()
+        if context.op_config["jobs"] > 1:
+            with reported_errors(context), logging_to(context), Steps({}):
+                project, _ = nightly.open_project(context)
+                outcome = build_data(project, None, among, context.op_config["jobs"])
+            made = outcome.made
+            for address, error in outcome.failed.items():
+                context.log.warning(f"{address}: {error}")
+        yield dg.Output(None, metadata={"made": ", ".join(made) or "nothing"})
+
+    return op
+
+
 def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:
     @dg.op(
         name=PLAN,
@@ -234,13 +276,14 @@ def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:
     return op
 
 
-def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> dg.OpDefinition:
+def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext, pool: str | None) -> dg.OpDefinition:
     @dg.op(
         name=f"{JOB}_{asset.name}",
         description=asset.description,
         ins={"todo": dg.In(RetrainingJob)} | {other.name: dg.In(dg.Nothing) for other in _prerequisites(asset, graph)},
         out=dg.Out(dg.Nothing),
         tags={"cortex/asset": asset.name},
+        pool=pool,
     )
     def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
         metadata: dict[str, Any] = {"made": False}

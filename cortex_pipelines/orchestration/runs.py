@@ -153,16 +153,18 @@ def describe_plan(project: Project, models: Sequence[ReleasedModel], anyway: boo
 
 def retrain(
     project: Project,
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
     models: Sequence[ReleasedModel],
     anyway: bool,
     among: Collection[str],
     report: Callable[[str], None],
+    build: Callable[[str | None, Collection[str]], RunOutcome],
 ) -> RunOutcome:
-    """Refresh stale assets that do not depend on a model; then decide, train, and evaluate."""
+    """Refresh stale assets that do not depend on a model; then decide, train, and evaluate.
+
+    ``build`` makes what is stale of one project or all (None), among assets.
+    """
     model_dependents = project.graph.downstream(models_of(project.graph))
-    outcome = run_stale(project, definitions, instance, report=report, among=set(among) - model_dependents)
+    outcome = build(None, set(among) - model_dependents)
     stale = plan_retraining(project, dvc_views(project))
     for model in models:
         decision = _decision(project, model, anyway, model.asset in stale[model.partition])
@@ -172,7 +174,7 @@ def retrain(
             log_decision(project.root, model.name, decision, "person")
         # a fresh model may have been promoted, which makes its evaluation stale
         if decision == FRESH or decision.retrain:
-            outcome += run_stale(project, definitions, instance, model.partition, report, selected)
+            outcome += build(model.partition, selected)
     return outcome
 
 

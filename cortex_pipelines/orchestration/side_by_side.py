@@ -1,4 +1,4 @@
-"""Run stages of independent projects at once (``cortex run --jobs``), each in a worker process of this machine.
+"""Run stages of independent projects at once (``--jobs``, the nightly run), each in a worker process of this machine.
 
 A stage begins when all that it reads is made and it fits the cores and the memory. DVC's lock lets one process commit
 at a time; ``dvc_store.ordered_lock`` leaves no trace of who did first.
@@ -26,6 +26,7 @@ from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.versioning import on_node
 from cortex_pipelines.versioning.dagster.instance import open_instance
+from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project
@@ -83,7 +84,7 @@ class Schedule:
 def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     """A schedule by the cores that trainings use, and by the memory that the plan estimates."""
     among, past = set(keys), past_of(project)
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     elsewhere = on_node.ROOMS if _is_clustered(project) else ()
     slots, memory = {}, {}
     for name, partition in keys:
@@ -169,6 +170,15 @@ def run_at_once(project: Project, keys: Sequence[Key], only_stale: bool, jobs: i
         pool.close()
     order = {stage_address(*key): number for number, key in enumerate(keys)}
     return RunOutcome(tuple(sorted(outcome.made, key=order.__getitem__)), outcome.failed)
+
+
+def run_stale_at_once(
+    project: Project, only: str | None, among: Collection[str], jobs: int, open_again: Open
+) -> RunOutcome:
+    """``runs.run_stale`` with ``jobs`` stages at a time; the order of ``dvc.lock`` does not tell."""
+    keys = serial_order(project, among, only)
+    with ordered_lock(project.root, [stage_address(*key) for key in keys]):
+        return run_at_once(project, keys, True, jobs, open_again)
 
 
 def _result(future: Future[bytes], address: str) -> Made:

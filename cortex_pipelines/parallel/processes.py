@@ -6,10 +6,12 @@ the end of the pool, without telling which task killed it.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
@@ -24,6 +26,7 @@ _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"),
     "MALLOC_ARENA_MAX": "2",
 }
+_SECONDS_TO_END = 1.0
 
 
 class _Worker:
@@ -64,7 +67,8 @@ class _Worker:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def kill(self) -> None:
-        self._process.kill()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # with what it started: git, a sandbox
 
 
 class Processes:
@@ -103,8 +107,9 @@ class Processes:
                 worker.kill()
             for _ in self._threads:
                 self._tasks.put(None)
+        deadline = time.monotonic() + _SECONDS_TO_END
         for thread in self._threads:
-            thread.join(2)
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _feed(self) -> None:
         worker: _Worker | None = None

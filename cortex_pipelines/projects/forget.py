@@ -21,7 +21,6 @@ from cortex_pipelines.project_names import ROLES
 from cortex_pipelines.projects.parameter_file import read_values, write_values
 from cortex_pipelines.release import ledger
 from cortex_pipelines.release.promotion import model_roles
-from cortex_pipelines.retrieval.project_index import drop_indexes
 from cortex_pipelines.serving.engines.engine import CACHE as CONVERTED
 from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids, pages
 from cortex_pipelines.tracking.lineage import LineageNode, lineage
@@ -193,6 +192,8 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     for leftover in _LEFTOVERS:
         shutil.rmtree(project.state / leftover, ignore_errors=True)
     _drop_opened_data(project)
+    from cortex_pipelines.retrieval.project_index import drop_indexes  # slow to import
+
     cache = project.root / ".dvc" / "cache"
     before = _size(cache)
     with locked_repo(project.root) as repo:

@@ -1,6 +1,9 @@
+import shutil
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,13 @@ import pytest
 
 from cortex_pipelines.monitoring.policy import RetrainingDecision, last_decisions
 from cortex_pipelines.orchestration import nightly
+from cortex_pipelines.orchestration.side_by_side import run_stale_at_once
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker
+from cortex_pipelines.versioning.dagster.instance import TRAINING
 from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines_tests.orchestration.test_orchestration_runs import open_bench
 from cortex_pipelines_tests.versioning import toy
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
@@ -38,13 +44,16 @@ def job(bench: Workbench, tracker: Tracker | None = None) -> dg.JobDefinition:
 
 
 def night(
-    bench: Workbench, of: dg.JobDefinition | None = None, tags: dict[str, str] | None = None
+    bench: Workbench,
+    of: dg.JobDefinition | None = None,
+    tags: dict[str, str] | None = None,
+    config: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     return (of or job(bench)).execute_in_process(
         instance=bench.instance(),
         tags=tags,
         raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
     )
 
 
@@ -68,6 +77,46 @@ def test_each_asset_and_project_is_a_step_and_dagster_agrees_with_dvc(bench: Wor
     checks = dg.AssetCheckKey(dg.AssetKey("tally"), "tally_contract")
     (check,) = instance.event_log_storage.get_asset_check_execution_history(checks, limit=5)
     assert check.run_id == first.run_id
+
+
+def test_the_runs_log_view_shows_progress(bench: Workbench) -> None:
+    messages = [log.user_message for log in bench.instance().all_logs(night(bench).run_id)]
+    assert [text.partition("  2 rows")[0] for text in messages if text.startswith("words ")] == ["words  a", "words  b"]
+
+
+def test_data_of_all_projects_is_built_at_once_and_models_by_steps(bench: Workbench, monkeypatch) -> None:
+    night(bench)
+    lock = bench.lock()
+    (bench.root / "dvc.lock").unlink()
+    shutil.rmtree(bench.root / "data" / "words")
+    monkeypatch.setattr(nightly, "models_of", lambda graph: ["digest"])
+    project, build_data = bench.project(), partial(run_stale_at_once, open_again=open_bench)
+    opened = (project, bench.definitions(project))
+    of = nightly.nightly_job(project, lambda: opened, NoTracker(), None, None, build_data)
+    result = night(bench, of, {}, {"ops": {nightly.DATA: {"config": {"jobs": 2}}}})
+    assert result.success
+    assert materialised(result) == {"digest", "page[a]", "page[b]"}
+    assert bench.lock() == lock
+    # in the order of one job, whichever ended first
+    assert list(bench.lock()) == ["words@a", "loud@a", "words@b", "loud@b", "tally", "digest", "page@a", "page@b"]
+
+
+def test_what_trains_waits_for_a_slot_of_its_pool(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nightly, "models_of", lambda graph: ["digest"])
+    monkeypatch.setattr(nightly, "decide", lambda *_: RetrainingDecision(True, ("so it is told",)))
+    project, store = bench.project(), bench.instance().event_log_storage
+    opened = (project, bench.definitions(project))
+    store.initialize_concurrency_limit_to_default(TRAINING)
+    store.claim_concurrency_slot(TRAINING, "another run", "its step")
+    of = nightly.nightly_job(project, lambda: opened, NoTracker(), None, TRAINING)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(night, bench, of)
+        wait_until(lambda: "tally" in bench.lock())
+        time.sleep(2)
+        assert "digest" not in bench.lock()
+        store.free_concurrency_slots_for_run("another run")
+        assert running.result().success
+    assert "digest" in bench.lock()
 
 
 def test_a_quiet_night_says_nothing(bench: Workbench) -> None:

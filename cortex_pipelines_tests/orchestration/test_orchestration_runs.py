@@ -14,6 +14,7 @@ from cortex_pipelines.orchestration.side_by_side import Schedule, estimated_seco
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.instance import TRAINING
 from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError
@@ -181,12 +182,13 @@ def test_policies_of_the_graph() -> None:
     project = open_project(REPOSITORY)
     policies = {
         asset.key.to_user_string(): asset
-        for asset in build_assets(project, NoTracker())
+        for asset in build_assets(project, NoTracker(), pool=TRAINING)
         if isinstance(asset, dg.AssetsDefinition)
     }
     for asset in project.graph.order:
         node = policies[asset.name]
         assert node.op.retry_policy is None, "an interrupt would begin the step again"
+        assert node.op.pool == (TRAINING if asset.name in ("code_adapter", "task_router") else None)
         assert node.backfill_policy == (dg.BackfillPolicy.multi_run(1) if asset.partitioned else None)
         fresh = node.get_asset_spec().freshness_policy
         assert (fresh is not None) == (asset.registers is not None)

@@ -1,8 +1,10 @@
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -125,6 +127,24 @@ def test_the_table_is_by_project_and_states_are_counted(monkeypatch: pytest.Monk
     assert " ".join(lines[-1]) == "2 fresh, 1 stale, 2 missing"
     assert [state(row) for row in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
     assert count_states([]) == "0 fresh, 0 stale, 0 missing"
+
+
+def test_of_many_projects_a_line_each_and_of_one_its_outputs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = [f"p{number:02d}" for number in range(21)]
+    (tmp_path / "params.yaml").write_text("{}\n")
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    rows = [*(row("words", name, fresh=name != "p07") for name in names), row("tally", None)]
+    monkeypatch.setattr("cortex_pipelines.cli.status._rows", lambda root: rows)
+    monkeypatch.setattr("cortex_pipelines.cli.status.current_project", lambda: Mock(selected=names.index))
+    lines = CliRunner().invoke(main, ["status"]).stdout.splitlines()
+    shown = [" ".join(line.split()) for line in lines if line.strip()][2:]
+    counts = {"p07": "0 fresh, 1 stale, 0 missing"}
+    assert shown[:21] == [f"{name} {counts.get(name, '1 fresh, 0 stale, 0 missing')}" for name in names]
+    assert [line.split()[0] for line in shown[21:-1]] == ["all", "tally"]
+    assert shown[-1].startswith("21 fresh, 1 stale, 0 missing; `cortex status --project NAME`")
+    of_one = CliRunner().invoke(main, ["status", "--project", "p07", "--json"]).stdout
+    assert [entry["asset"] for entry in json.loads(of_one)] == ["words", "tally"]
 
 
 def test_a_sandbox_that_works_is_named_and_its_absence_explained(monkeypatch: pytest.MonkeyPatch) -> None:

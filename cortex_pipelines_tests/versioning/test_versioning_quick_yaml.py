@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import ruamel.yaml
 import yaml
+from dvc import fs, output
 from dvc.repo import Repo
 from dvc.utils import strictyaml
 from dvc.utils.serialize import _yaml
@@ -142,6 +143,14 @@ def test_the_real_lock_is_read_and_written_as_by_dvc() -> None:
     text = (REPOSITORY / "dvc.lock").read_text()
     assert strictyaml.parse_yaml(text, "dvc.lock") == ruamel.yaml.YAML(typ="safe").load(text)
     assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text
+
+
+@pytest.mark.parametrize("url", ["data/words/a", "/data", "../x y", "a:b", "s3://bucket/key"])
+@pytest.mark.parametrize("jobs", [None, 3])
+def test_where_a_path_is_is_what_dvc_says(url: str, jobs: int | None) -> None:
+    quicken_dvc()
+    config = {"core": {"checksum_jobs": jobs} if jobs else {}}
+    assert output.get_cloud_fs(config, url=url) == fs.get_cloud_fs(config, url=url)
 
 
 def test_a_lock_of_another_form_is_still_refused(bench: Workbench) -> None:

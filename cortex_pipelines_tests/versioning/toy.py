@@ -34,8 +34,10 @@ from cortex_pipelines.versioning.dagster.staleness import Staleness
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Plot
+from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.materialise import Version, _write_tables, arguments, materialise
 from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, ParameterLayout, resolve
+from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 from cortex_pipelines.versioning.project import Project, Stage, read_yaml, write_yaml
 
 WORDS = Table("words", "A word", (Column("word", pl.String, "The word"),), ("word",))
@@ -337,26 +339,33 @@ def begin_dvc(root: Path) -> None:
 
 
 def begin_made(root: Path, projects: tuple[str, ...]) -> Workbench:
+    bench = Workbench.create(root, projects)
+    make_at_once(bench.project(), bench.all_stages())
+    return bench
+
+
+def make_at_once(project: Project, keys: list[tuple[str, str | None]]) -> None:
+    """Compute outputs that depend on each other alone, in order, and write ``dvc.lock`` once instead of for each."""
     from dvc.repo import Repo, lock_repo
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    bench = Workbench.create(root, projects)
-    project = bench.project()
-    for name, partition in bench.all_stages():
+    root = project.root
+    for name, partition in keys:
         asset = project.graph.assets[name]
         out = project.output(name, partition)
         out.mkdir(parents=True)
         stage = Stage(project, asset, partition)
         keywords = arguments(stage, snapshot.take(stage), out, {})
         _write_tables(asset, asset.compute(**keywords) or {}, out, root, None)
+    addresses = {PARAMETERS, *(stage_address(*key) for key in keys)}
     with contextlib.chdir(root), Repo(str(root)) as repo, lock_repo(repo):
         lock: dict[str, Any] = {}
         for stage in repo.index.stages:
-            stage.save()
-            stage.commit()
-            lock[stage.name] = to_single_stage_lockfile(stage)
+            if stage.name in addresses:
+                stage.save()
+                stage.commit()
+                lock[stage.name] = to_single_stage_lockfile(stage)
     write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": json.loads(json.dumps(lock))})
-    return bench
 
 
 def recomputed(bench: Workbench, name: str, partition: str | None, scratch: Path) -> str | None:

@@ -1,10 +1,11 @@
 """Dagster assets for the asset graph."""
 
+import logging
 import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ import dagster as dg
 
 from cortex_pipelines.interrupts import ending_on_interrupt
 from cortex_pipelines.parallel.backends import BackendError
+from cortex_pipelines.progress import Steps
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.instance import NAME as PARTITIONS
 from cortex_pipelines.versioning.dagster.metadata import describe
@@ -30,6 +32,7 @@ from cortex_pipelines.versioning.materialise import (
 from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
+_LOG = logging.getLogger("cortex_pipelines")
 _RUN_ID = "mlflow/run_id"
 SHIFT = "volume_and_distribution"  # check that warns if a version differs from the one before by more than usual
 # An output is made again only when something moved, so its age says nothing of most assets. A gate
@@ -84,13 +87,18 @@ Link = Callable[[str], str]
 
 
 def build_assets(
-    project: Project, tracker: Tracker, validate: Validate | None = None
+    project: Project, tracker: Tracker, validate: Validate | None = None, pool: str | None = None
 ) -> list[dg.AssetsDefinition | dg.SourceAsset]:
+    """The graph's assets. ``pool``: Dagster's pool of those that train a model, of which few run at once."""
     partitions = dg.DynamicPartitionsDefinition(name=PARTITIONS)
     # Observable sources are marked as beta; that is known, and no news for whoever runs this.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     pins = [_source(project, pin, partitions) for pin in project.graph.pins.values()]
-    assets = [_asset(project, asset, partitions, tracker, validate) for asset in project.graph.order]
+    models = {asset.registers for asset in project.graph.order}
+    assets = [
+        _asset(project, asset, partitions, tracker, validate, pool if asset.name in models else None)
+        for asset in project.graph.order
+    ]
     return [*pins, *assets]
 
 
@@ -132,6 +140,7 @@ def _asset(
     partitions: dg.DynamicPartitionsDefinition,
     tracker: Tracker,
     validate: Validate | None,
+    pool: str | None,
 ) -> dg.AssetsDefinition:
     wiring = project.graph.wiring(asset.name)
     nodes: list[VersionedAsset | Pin] = [*wiring.assets, *wiring.pins]
@@ -156,6 +165,7 @@ def _asset(
         freshness_policy=_VERDICT_AGE if asset.registers else None,
         # A run for each project: one that fails takes no other along, and can be run again alone.
         backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
+        pool=pool,
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
         stage = Stage(project, asset, context.partition_key if asset.partitioned else None)
@@ -179,7 +189,7 @@ def run_step(
         opened.append(tracker.begin(stage, made_from, context.run.run_id))
 
     try:
-        with reported_errors(context):
+        with reported_errors(context), logging_to(context), _signs():
             observe_pins(context.instance, stage.project, stage.wiring.pins, partition)
             try:
                 version = materialise(stage, validate, watch)
@@ -210,6 +220,33 @@ def links(stage: Stage, link: Link) -> dict[str, Any]:
     """MLflow's run of a version, and the page about it, which only MLflow shows over HTTP."""
     pages = {"report": link("report.html")} if (stage.output / "report.html").exists() else {}
     return {name: dg.MetadataValue.url(address) for name, address in {"mlflow/run": link(""), **pages}.items()}
+
+
+class _DagsterHandler(logging.Handler):
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, record.getMessage())
+
+
+@contextmanager
+def logging_to(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
+    """Show in the run's log view what the package logs, its progress above all."""
+    handler, level = _DagsterHandler(context.log), _LOG.level
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LOG.setLevel(level)
+        _LOG.removeHandler(handler)
+
+
+def _signs() -> AbstractContextManager[object]:
+    """Name the step while it says nothing, unless the process does so already."""
+    return nullcontext() if Steps.current or Steps.forward else Steps({})
 
 
 @contextmanager

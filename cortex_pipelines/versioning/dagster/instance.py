@@ -14,7 +14,23 @@ from cortex_pipelines.versioning.project import Project
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-_SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+TRAINING = "training"  # pool of assets that train a model
+_SETTINGS = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+  pools:
+    granularity: op
+    default_limit: 1
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 1800
+  free_slots_after_run_end_seconds: 60
+"""
 _STORAGE = ("storage", "run_storage", "event_log_storage")
 _READY, _LOCK = ".initialised", ".initialise.lock"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")

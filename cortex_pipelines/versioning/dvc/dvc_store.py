@@ -284,7 +284,7 @@ def ordered_lock(root: Path, addresses: Sequence[str]) -> Iterator[None]:
 
     def order() -> None:
         current = texts()
-        ordered = [*before, *(name for name in addresses if name not in before), *current]
+        ordered = [*before, PARAMETERS, *addresses, *current]
         entries = {name: current[name] for name in ordered if name in current}
         if list(entries) != list(current):
             text = path.read_text(encoding="utf-8")

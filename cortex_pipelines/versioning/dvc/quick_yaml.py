@@ -115,11 +115,12 @@ def _quickly(text: str) -> Any:
 
 @cache
 def quicken_dvc() -> None:
-    """Remember what the latest texts say and how stages are written, in this process.
+    """Remember what the latest texts say, how stages are written and where local paths are, in this process.
 
     A lock is also changed by what is remembered of it. DVC would parse it once more for that, in a way that keeps
     comments; written by DVC, it has none.
     """
+    from dvc import output
     from dvc.dvcfile import LOCK_FILE
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
@@ -178,6 +179,21 @@ def quicken_dvc() -> None:
             else:
                 stream.write(dump_quoted({key: value}))
 
+    cloud_fs = output.get_cloud_fs
+
+    @cache
+    def local_fs(checksum_jobs: int | None) -> tuple[Any, dict[str, Any]]:
+        kind, settings, _ = cloud_fs({"core": {"checksum_jobs": checksum_jobs}}, url=".")
+        return kind, settings
+
+    def quick_fs(config: Any, **wanted: Any) -> tuple[Any, dict[str, Any], str]:
+        # DVC checks the same settings again for each of all paths
+        if wanted.keys() != {"url"} or ":" in wanted["url"]:
+            return cloud_fs(config, **wanted)  # type: ignore[no-any-return]
+        kind, settings = local_fs((config or {}).get("core", {}).get("checksum_jobs"))
+        return kind, dict(settings), kind._strip_protocol(wanted["url"])
+
+    output.get_cloud_fs = quick_fs
     strictyaml.parse_yaml = _yaml.parse_yaml = remembered
     strictyaml.validate = validated
     _yaml.parse_yaml_for_update = remembered_for_update

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.atomic import discard
+from cortex_pipelines.progress import Steps
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dagster.instance import follow_projects
@@ -81,7 +82,8 @@ def dvc_views(project: Project) -> list[DvcView]:
                 views.append(DvcView(asset, partition, bool(reasons), reasons, version, locked, made_from))
         return views
 
-    return dvc_store.with_repo(project.root, ask)
+    with Steps.during("comparing outputs with dvc.lock"):
+        return dvc_store.with_repo(project.root, ask)
 
 
 def _reasons(root: Path, stage: Any, reasons_by_dependency: dict[tuple[str, str | None], list[str]]) -> list[str]:
