@@ -352,7 +352,7 @@ class Course:
             TokenisedExample(f"{number:06d}", "completion", tuple(ids), 1, len(ids) - 1, 0, learn_prompt=True)
             for number, (ids, _) in enumerate(zip(texts, token_counts, strict=False))
         ]
-        return SimpleNamespace(train=tuple(examples), validation=(), general=(), replayed=())
+        return SimpleNamespace(train=tuple(examples), validation=(), general=(), replayed=(), test=())
 
     def model(self) -> Any:
         """The base with a fresh adapter, the same for all."""

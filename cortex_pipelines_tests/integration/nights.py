@@ -5,10 +5,14 @@ import dagster as dg
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 
-def nightly(mini: MiniProject, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
+def nightly(
+    mini: MiniProject, tags: dict[str, str] | None = None, jobs: int | None = None
+) -> dg.ExecuteInProcessResult:
+    """``jobs``: stages of data at once, 1 for each as a step of the run; None for the default."""
     _, definitions = mini.open()
     job = definitions.resolve_job_def("nightly")
-    return job.execute_in_process(instance=mini.instance(), tags=tags, raise_on_error=False)
+    config = {"ops": {"build_data": {"config": {"jobs": jobs}}}} if jobs else None
+    return job.execute_in_process(run_config=config, instance=mini.instance(), tags=tags, raise_on_error=False)
 
 
 def step_metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:

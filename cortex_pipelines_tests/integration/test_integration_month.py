@@ -57,7 +57,7 @@ class Month:
     def night(self, day: float) -> dg.ExecuteInProcessResult:
         """The nightly run of a day, after which somebody commits the locks."""
         self.clock.to_day(day)
-        result = nightly(self.mini)
+        result = nightly(self.mini, jobs=1)
         assert result.success
         self.mini.commit(f"night {day}")
         return result
