@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from cortex_pipelines import pages
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.tracking.model_versions import find_version
 from cortex_pipelines.tracking.store import open_client
@@ -15,6 +16,8 @@ from cortex_pipelines.versioning.project import Project
 
 FILE = Path(".cortex", "cache", "latency.json")
 """What was measured on this machine, relative to a project's root."""
+PAGES = FILE.with_suffix("")
+"""A page a version, which the report of its evaluation embeds."""
 
 COLUMNS = ("engine", "first token, ms", "40 tokens, ms", "tokens/s", "MB", "measured on")
 NOTE = (
@@ -74,6 +77,7 @@ def record(project: Project, name: str, version: str, latency: Latency) -> None:
         remembered = _remembered(path)
         remembered.setdefault(version, {})[latency.engine] = latency
         file.write_text(json.dumps(remembered, default=asdict, indent=1, sort_keys=True), encoding="utf-8")
+        _write_page(project.root / PAGES / f"{version}.html", name, remembered[version].values())
     number = find_version(project, name, version)
     if number is None:
         return
@@ -83,6 +87,12 @@ def record(project: Project, name: str, version: str, latency: Latency) -> None:
         values = {key: value for key, value in asdict(latency).items() if isinstance(value, float)}
         metrics = [Metric(f"latency/{latency.engine}/{key}", value, at, 0) for key, value in values.items()]
         client.log_batch(run_id, metrics=metrics)
+
+
+def _write_page(path: Path, name: str, latencies: Iterable[Latency]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    parts = (pages.paragraph(NOTE), pages.table(COLUMNS, [latency.row() for latency in latencies]))
+    path.write_text(pages.page(name, parts), encoding="utf-8")
 
 
 def recorded(root: Path, version: str | None) -> list[Latency]:

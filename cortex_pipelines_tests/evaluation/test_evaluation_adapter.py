@@ -1,4 +1,5 @@
 import json
+import os
 from html.parser import HTMLParser
 from math import log2
 from pathlib import Path
@@ -20,6 +21,7 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
+from cortex_pipelines.tracking.latencies import PAGES
 from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
@@ -191,14 +193,14 @@ class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.tags: set[str] = set()
-        self.loaded: list[str] = []
+        self.loaded: list[str | None] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.loaded += [name for name, _ in attrs if name in ("src", "href")]
+        self.loaded += [value for name, value in attrs if name in ("src", "href", "data")]
 
 
-def test_code_in_the_report_is_text_and_nothing_is_loaded(workshop: Workshop, tmp_path: Path) -> None:
+def test_code_in_the_report_is_text_and_only_latencies_are_loaded(workshop: Workshop, tmp_path: Path) -> None:
     folder = tinymodel.write_datasets(tmp_path / "data", rows=9)
     hostile = "<script>alert('&')</script>"
     frame = pl.read_parquet(folder["completion"] / "test.parquet")
@@ -209,7 +211,11 @@ def test_code_in_the_report_is_text_and_nothing_is_loaded(workshop: Workshop, tm
     page = _Page()
     page.feed(text)
     assert "script" not in page.tags
-    assert page.loaded == []
+    version = json.loads((workshop.outs[-1] / "comparison.json").read_text())["challenger"]["version"]
+    folder_in_project = Path("data", "code_adapter_evaluation", "shop")
+    (loaded,) = page.loaded
+    assert os.path.normpath(folder_in_project / str(loaded)) == str(PAGES / f"{version}.html")
+    assert "cortex latency MODEL measures them" in text
     assert "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;" in text
     assert str(workshop.root) not in text
 

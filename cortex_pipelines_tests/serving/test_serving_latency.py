@@ -146,6 +146,8 @@ def test_what_was_measured_is_remembered_by_version_and_engine(tmp_path: Path, m
     card = latencies.as_markdown(latencies.recorded(tmp_path, "a"))
     assert "| llama (q8, 2 threads) | 90 (120) | 580 (700) | 69 | 5 | x86_64 of a test, 20 answers |" in card
     assert latencies.as_markdown([]) == ""
+    page = (tmp_path / latencies.PAGES / "a.html").read_text()
+    assert missing(page, "code_adapter-shop", "llama (q8, 2 threads)", "90 (120)", "torch (q8, 2 threads)") == []
     for damaged in ("{", "[]", '{"a": {"llama": {"engine": "llama"}}}'):
         (tmp_path / latencies.FILE).write_text(damaged)
         assert latencies.recorded(tmp_path, "a") == []
