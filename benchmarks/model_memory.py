@@ -35,7 +35,9 @@ def main(folder: str) -> None:
     base = read_base(Path(folder))
     for way, width, length, again in WAYS:
         if way == "train":
-            size = memory.training(base.shape, width, tokens=length, rank=8, supervised=0.5, recomputed=again)
+            size = memory.training(
+                base.shape, width, tokens=length, rank=8, supervised=0.5, recomputed=again, stored=base.stored
+            )
         else:
             size = memory.serving(base.shape, width, context=length)
         command = [sys.executable, "-m", "benchmarks.model_memory", folder, json.dumps([way, width, length, again])]

@@ -14,10 +14,12 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, FamilyError, families, family_of
 from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.models.memory import Stored
 from cortex_pipelines.models.shape import Shape, shape_of
 from cortex_pipelines.tokenization.text_encoder import gap_format, gap_marks
 
 _EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "shared.weight")
+_TYPES: Mapping[str, Stored] = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}
 _ANOTHER = "choose another base (`cortex models` lists some)"
 
 
@@ -33,6 +35,7 @@ class BaseFiles:
         tokens: Added tokens of its tokenizer.
         template: Whether it has a chat template.
         end: Token that ends a text.
+        stored: Type of the weights in the file; None for a type that is not known.
     """
 
     family: Family
@@ -41,6 +44,7 @@ class BaseFiles:
     tokens: frozenset[str]
     template: bool
     end: str
+    stored: Stored | None
 
     @property
     def fim(self) -> tuple[str, ...]:
@@ -68,7 +72,7 @@ def read_base(folder: Path) -> BaseFiles | None:
     if family.refusal:
         raise BaseError(f"bases of the family {family.name} cannot be trained: {family.refusal}; {_ANOTHER}")
     size = 1 + max(*_numbers(tokens["model"]), *added.values(), -1, -1)
-    rows = _embedding_rows(folder) or shape.vocabulary
+    rows, stored = _embedding(folder) or (shape.vocabulary, None)
     if size > rows:
         raise BaseError(
             f"the tokenizer in {folder} has {size:,} tokens and the embedding {rows:,} rows: they are of two models; "
@@ -83,7 +87,7 @@ def read_base(folder: Path) -> BaseFiles | None:
             f"tokenizer_config.json (of the family {family.name}: {', '.join(family.ends)})"
         )
     template = bool(declared.get("chat_template")) or (folder / "chat_template.jinja").is_file()
-    return BaseFiles(family, config, shape, frozenset(added), template, str(end))
+    return BaseFiles(family, config, shape, frozenset(added), template, str(end), stored)
 
 
 def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: Machine) -> Iterator[str]:
@@ -161,7 +165,8 @@ def _gguf_architecture(file: Path) -> str:
         raise BaseError(f"{file} is not a whole GGUF file; copy it again") from error
 
 
-def _embedding_rows(folder: Path) -> int | None:
+def _embedding(folder: Path) -> tuple[int, Stored | None] | None:
+    """Its rows, and their type."""
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             try:
@@ -171,7 +176,7 @@ def _embedding_rows(folder: Path) -> int | None:
                 raise BaseError(f"{path} is not a whole safetensors file; copy it again") from error
         for name, tensor in header.items():
             if name.endswith(_EMBEDDINGS):
-                return int(tensor["shape"][0])
+                return int(tensor["shape"][0]), _TYPES.get(tensor["dtype"])
     return None
 
 

@@ -11,7 +11,7 @@ import yaml
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, families
 from cortex_pipelines.models.machine import Machine, this_machine
-from cortex_pipelines.models.memory import Width
+from cortex_pipelines.models.memory import Stored, Width
 from cortex_pipelines.models.shape import Shape, shape_of
 
 WIDTHS: tuple[Width, ...] = ("fp32", "bf16", "int8", "nf4")
@@ -79,9 +79,9 @@ def family_row(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def memory_row(shape: Shape, family: Family) -> dict[str, Any]:
-    """``parameters``, and MB to download, to train and to serve."""
-    trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK) for width in WIDTHS}
+def memory_row(shape: Shape, family: Family, stored: Stored | None = None) -> dict[str, Any]:
+    """``parameters``, and MB to download, to train and to serve; ``stored`` as for ``memory.training``."""
+    trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK, stored=stored) for width in WIDTHS}
     served = {width: memory.serving(shape, width, context=min(CONTEXT, shape.context)) for width in ("fp32", "bf16")}
     return {
         # of an encoder and decoder the sizes say less

@@ -1,7 +1,6 @@
 """Memory of a base by its shape, in bytes: of its weights, in training, and when it is served.
 
-Measured on the shipped base and on a random Qwen2.5-Coder-0.5B (docs/guides/models.md); within 15 % there, but for
-nf4 on a processor, whose peak is while it is loaded.
+Measured on the shipped base and on a random Qwen2.5-Coder-0.5B (docs/guides/models.md), within 15 % there.
 """
 
 from typing import Literal
@@ -11,8 +10,11 @@ from cortex_pipelines.models.shape import Shape
 Width = Literal["fp32", "bf16", "int8", "nf4"]
 """How a base's linear layers are held; quantisation leaves the embedding in bf16."""
 
-_BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "nf4": 0.53}
-"""Of a weight of a linear layer; nf4 with the quantised constants of its blocks (Dettmers et al. 2023)."""
+Stored = Literal["fp32", "bf16", "fp16"]
+_STORED = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
+_BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.5, "nf4": 0.53}
+"""Of a weight of a linear layer; int8 with what bitsandbytes was measured to hold besides, nf4 with the quantised
+constants of its blocks (Dettmers et al. 2023)."""
 _TRAINING, _SERVING = 630e6, 490e6
 """Of the process itself with its libraries."""
 _ADAPTER = 16
@@ -29,15 +31,28 @@ def weights(shape: Shape, width: Width) -> float:
 
 
 def training(
-    shape: Shape, width: Width, *, tokens: int, rank: int, supervised: float = 1.0, recomputed: bool = False
+    shape: Shape,
+    width: Width,
+    *,
+    tokens: int,
+    rank: int,
+    supervised: float = 1.0,
+    recomputed: bool = False,
+    stored: Stored | None = None,
 ) -> float:
-    """Peak of a training step over ``tokens`` (rows and their length), of which a share is ``supervised``."""
+    """Peak of a training step over ``tokens`` (rows and their length), of which a share is ``supervised``.
+
+    ``stored``: type of the weights' file, whose conversion on a processor may take more than a step: the process then
+    shows the file's pages, too, which the system takes back where memory is short.
+    """
     value = 4 if width == "fp32" else 2
     layer = value * (4 * shape.feed_forward + 6 * shape.hidden + 5 * shape.heads * shape.head_dim)
     activations = layer + shape.layers * shape.hidden * value if recomputed else shape.layers * layer
     logits = supervised * shape.vocabulary * 4 * _LOGITS
     adapter = shape.lora(rank) * _ADAPTER
-    return _TRAINING + weights(shape, width) + adapter + tokens * (activations + logits)
+    held = _TRAINING + weights(shape, width)
+    file = shape.weights * _STORED[stored] if stored and stored != width else 0
+    return held + max(file, adapter + tokens * (activations + logits))
 
 
 def serving(shape: Shape, width: Width, *, context: int) -> float:

@@ -70,6 +70,8 @@ def test_a_shape_counts_the_weights_of_base_and_adapter(name: str, tmp_path: Pat
         # of random weights in its shape
         ("Qwen2.5-Coder-0.5B", "bf16", 512, False, 2790),
         ("Qwen2.5-Coder-0.5B", "fp32", 512, False, 4465),
+        ("Qwen2.5-Coder-0.5B", "int8", 512, False, 3178),
+        ("Qwen2.5-Coder-0.5B", "nf4", 512, False, 2304),
     ],
 )
 def test_memory_in_training_is_what_was_measured(
@@ -77,6 +79,23 @@ def test_memory_in_training_is_what_was_measured(
 ) -> None:
     size = memory.training(known_base(name).shape, width, tokens=tokens, rank=8, supervised=0.5, recomputed=recomputed)
     assert size / MIB == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(("width", "measured"), [("bf16", 3364), ("int8", 3056), ("nf4", 3359)])
+def test_memory_depends_on_the_type_in_the_file(width: memory.Width, measured: float) -> None:
+    shape = known_base("Qwen2.5-Coder-0.5B").shape
+    sizes = {
+        stored: memory.training(shape, width, tokens=512, rank=8, supervised=0.5, stored=stored) / MIB
+        for stored in ("bf16", "fp32")
+    }
+    assert sizes["fp32"] == pytest.approx(measured, rel=0.15)
+    assert sizes["bf16"] < sizes["fp32"], "a file in bf16 is read within what a step takes"
+
+
+def test_the_type_of_the_weights_is_read_from_the_file(tmp_path: Path) -> None:
+    base = read_base(write_base(tmp_path / "base", "qwen3"))
+    assert base is not None
+    assert base.stored == "fp32"
 
 
 @pytest.mark.parametrize(

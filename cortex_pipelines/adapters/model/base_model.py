@@ -135,6 +135,10 @@ def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quant
         for module in model.modules():
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False
+        # a weight that is held as it lies in the file would keep all of the file mapped
+        for weight in model.parameters():
+            if weight.is_floating_point():
+                weight.data = weight.data.clone()
         return model.eval()
     return model.to(device).eval()
 
