@@ -68,6 +68,9 @@ class PromptTarget:
         return self.room if self.quick_room is None else self.quick_room
 
 
+_LINE = 64
+"""Tokens by which the cursor's line takes room, so that its typing does not move what is before it."""
+
 PromptBuilder = Callable[[PromptTarget], RenderedPrompt]
 """Builds the prompt of a request for a model.
 
@@ -116,8 +119,12 @@ def _continuation(segments: Segments) -> PromptBuilder:
 
 def _excess(tokens: int, room: int) -> int:
     """Tokens to leave out, in steps: the next prompts of a growing file then begin alike, and are read already."""
-    step = max(room // 4, 1)
+    step = _step(room)
     return max(-(-(tokens - room) // step) * step, 0)
+
+
+def _step(room: int) -> int:
+    return max(room // 8, 1)
 
 
 def task(name: str, **values: str) -> PromptBuilder:
@@ -144,7 +151,10 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = (), language: str | 
         preceding_code = "\n\n".join([*extra, target.add_context(head)])
         gap = Example("", "completion", "", "", "", preceding_code, "", "", suffix)
         (line_ids,) = token_ids(target.tokenizer, [line])
-        trimmed, cut = fit_gap(target.tokenizer, gap, target.cursor_room - len(line_ids))
+        step = _step(target.cursor_room)
+        width = min(_LINE, step)
+        room = target.cursor_room - (len(line_ids) // width + 1) * width
+        trimmed, cut = fit_gap(target.tokenizer, gap, room, step)
         segments = (*prompt_segments(target.tokenizer, trimmed), *as_segments(line))
         return RenderedPrompt(segments, cut=cut, at_cursor=True, ending=ending)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,22 @@ def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
     assert request.cut == len(before + after) - sum(map(len, visible_lines))
     short = gateway.prepare(gateway.backend_for("shop"), infill("x = ", after), Sampling(16))
     room = gateway.engine.window - 16 - len(short.prompt.ids)
-    assert 0 <= room < len("after_100 = 1\n"), "what stands after it may use what is left"
+    assert 0 <= room < gateway.engine.window // 8 + 64, "what stands after it may use what is left, but for steps"
+
+
+def test_typing_in_a_long_file_leaves_most_of_the_prompt_as_it_was(gateway: Gateway) -> None:
+    """A prompt that lost a line of its beginning for each new one would be read anew each time."""
+    tokenizer = gateway.engine.tokenizer
+    lines = [f"before_{number} = {number * 7 % 11}\n" for number in range(200)]
+    after = "".join(f"after_{number} = 1\n" for number in range(200))
+    target, known, read = PromptTarget(tokenizer, 1000), "", list[float]()
+    for count in range(120, 160):
+        for part in ("", "before"):
+            text = infill("".join(lines[:count]) + part, after)(target).text
+            shared = list(takewhile(lambda pair: pair[0] == pair[1], zip(known, text, strict=False)))
+            read.append(1 - len(shared) / len(text))
+            known = text
+    assert sum(read[1:]) / len(read[1:]) < 0.1
 
 
 TEMPLATES = CASES["templates"]

@@ -228,10 +228,11 @@ def within_budget(
     return selected
 
 
-def fit_gap(tokenizer: Any, gap: "Example", room: int) -> tuple["Example", int]:
+def fit_gap(tokenizer: Any, gap: "Example", room: int, step: int = 1) -> tuple["Example", int]:
     """A gap with as much of the code around it as fits, and the number of removed tokens.
 
-    Excess code is removed by lines, starting with those furthest from the gap.
+    Excess code is removed by lines, starting with those furthest from the gap; before the gap at least ``step`` tokens
+    at once, so that the next gaps of a growing file begin alike.
     """
     from cortex_pipelines.prompts.examples import prompt_segments  # which needs polars
 
@@ -243,11 +244,18 @@ def fit_gap(tokenizer: Any, gap: "Example", room: int) -> tuple["Example", int]:
     if total_tokens <= room:
         return gap, 0
     lines, following = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    _, before_needed = _fitting_lines(reversed(lines), room, size)
-    after_count, after_tokens = _fitting_lines(following, max(room - before_needed, room // _AFTER), size)
-    before_count, before_tokens = _fitting_lines(reversed(lines), room - after_tokens, size)
-    prompt, suffix = "".join(lines[len(lines) - before_count :]), "".join(following[:after_count])
-    return replace(gap, prompt=prompt, suffix=suffix), total_tokens - before_tokens - after_tokens
+    sizes = [len(ids) for ids in token_ids(tokenizer, lines)]
+    before_tokens = sum(sizes)
+    after_count, after_tokens = _fitting_lines(
+        following, max((room - before_tokens) // step * step, room // _AFTER), size
+    )
+    excess = max(-(-(before_tokens + after_tokens - room) // step) * step, 0)
+    dropped = 0
+    while excess > 0 and dropped < len(lines):
+        excess -= sizes[dropped]
+        dropped += 1
+    prompt, suffix = "".join(lines[dropped:]), "".join(following[:after_count])
+    return replace(gap, prompt=prompt, suffix=suffix), total_tokens - sum(sizes[dropped:]) - after_tokens
 
 
 def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
