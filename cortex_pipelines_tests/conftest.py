@@ -12,6 +12,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, event
 
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
+from cortex_pipelines_tests import databases
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
 
@@ -27,6 +28,7 @@ settings.load_profile("shared-machine")
 
 # no test cuts the power: a fifth of the time that a project takes to be made is waiting for the disk
 os.fsync = lambda handle: None
+databases.quicken()
 
 
 @event.listens_for(Engine, "connect")
@@ -46,7 +48,9 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with FileLock(shared / f"{name}.lock"):
         marker = shared / f"{name}.done"
         if not marker.exists():
-            marker.write_text(str(make(shared / name).root))
+            root = make(shared / name).root
+            git(root, "gc", "--quiet")  # a third of the files that each copy would have
+            marker.write_text(str(root))
     return MiniProject(Path(marker.read_text()))
 
 

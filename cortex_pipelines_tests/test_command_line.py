@@ -38,13 +38,21 @@ print(json.dumps(loaded))
 """
 
 
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new project, made as by the command's path without an activated environment."""
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("new")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PATH", "/usr/bin:/bin")
+        assert "is for demonstration" in cortex("init", "models").stderr
+    return folder / "models"
+
+
+@pytest.fixture
+def models(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert "is for demonstration" in cortex("init", "models").stderr
-    monkeypatch.chdir(tmp_path / "models")
+    monkeypatch.chdir(shutil.copytree(new, tmp_path / "models", symlinks=True))
     return tmp_path / "models"
 
 

@@ -196,34 +196,25 @@ def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data")
 
 
-@pytest.mark.parametrize("function", CASES["a_full_disk_before_publishing"])
-def test_a_full_disk_before_publishing(data_made: MiniProject, function: str) -> None:
+def test_a_full_disk_leaves_all_as_it_was_until_there_is_space(data_made: MiniProject) -> None:
+    words, scratch = ("run", "code_units", "--project", "beta"), data_made.root / ".cortex" / "tmp"
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
-    with mock.patch(function, full):
-        errors = fails(data_made, "run", "code_units", "--project", "beta")
-    assert missing(errors, "FAILED code_units@beta: OSError: ", "No space left on device") == []
-    recovers(data_made)
-
-
-def test_a_full_disk_while_dvc_takes_the_output(data_made: MiniProject) -> None:
-    data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
+    for function in CASES["a_full_disk_before_publishing"]:
+        with mock.patch(function, full):
+            errors = fails(data_made, *words)
+        assert missing(errors, "FAILED code_units@beta: OSError: ", "No space left on device") == []
+        assert not list(scratch.iterdir())
     before = data_made.lock()
     with mock.patch("dvc.output.Output.commit", full):
-        errors = data_made.cortex("run", "code_units", "--project", "beta", status=1).stderr
-    assert "No space left on device" in errors
+        assert "No space left on device" in data_made.cortex(*words, status=1).stderr
     assert data_made.lock() == before, "no version of what DVC does not have"
-    recovers(data_made)
-
-
-def recovers(mini: MiniProject) -> None:
-    before = mini.lock()
-    mini.cortex("run", "code_units", "--project", "beta")
-    (row,) = [row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"]
+    data_made.cortex(*words)
+    (row,) = [row for row in data_made.status() if row["asset"] == "code_units" and row["partition"] == "beta"]
     assert row["fresh"]
     assert row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
-    changed = {address for address, stage in mini.lock().items() if before[address] != stage}
+    changed = {address for address, stage in data_made.lock().items() if before[address] != stage}
     assert changed == {"code_units@beta"}
-    assert not list((mini.root / ".cortex" / "tmp").iterdir())
+    assert not list(scratch.iterdir())
 
 
 def test_a_full_disk_says_so_on_the_command_line(begun: MiniProject) -> None:

@@ -49,8 +49,7 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     assert rows["repository_files", "gamma"]["reason"] == "never made"
     assert rows["repository_files", "alpha"]["fresh"]
     data_made.cortex("dvc-yaml", "--check")
-    data_made.repro("--single-item", "repository_files@gamma")
-    data_made.cortex("sync")
+    data_made.cortex("run", "repository_files", "--project", "gamma")
     rows = {(row["asset"], row["partition"]): row for row in data_made.status()}
     assert rows["repository_files", "gamma"]["fresh"]
 

@@ -77,10 +77,9 @@ MENDED_CACHE = "outputs that are in the workspace; they are stored there again"
             empty_dvc_cache: MENDED_CACHE,
         },
         {delete_mlflow: "versions of the workspace; they are entered"},
-        {delete_dagster_history: "task_router: Dagster now has"},
-        {delete_dvc: MENDED_CACHE},
+        {delete_dagster_history: "task_router: Dagster now has", delete_dvc: MENDED_CACHE},
     ],
-    ids=["a part of each", "MLflow", "Dagster", "DVC"],
+    ids=["a part of each", "MLflow", "Dagster and DVC"],
 )
 def test_a_sync_brings_all_views_back(
     mini: MiniProject, tmp_path: Path, caplog: pytest.LogCaptureFixture, tidied: dict[Tidy, str]

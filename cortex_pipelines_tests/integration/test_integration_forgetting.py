@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.slow
 PERSON = "wombat.keeper@example.org"
 OTHER = "emu.keeper@example.org"
 CODE = "numbatledger"
+IMPORTED = "corrections.jsonl"
 PLAN = ExperimentSpec("e1", "alpha", "base", "context", 0.5, "accepted", 0.1, 100, 0.1, None, "2026-01-01", "a", "b")
 
 TOMBSTONES = (
@@ -31,6 +33,19 @@ def stones_of(root: Path, name: str) -> list[bytes]:
     privacy = load_parameters(root).privacy
     keys = [logs_key(privacy), *(project_key(project, privacy) for project in ("alpha", "beta"))]
     return [author_pseudonym(name, key).encode() for key in keys]
+
+
+@pytest.fixture(scope="module")
+def planted_once(shared_begun: MiniProject, tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
+    mini = shared_begun.copy(tmp_path_factory.mktemp("planted") / "own")
+    plant(mini)
+    return mini
+
+
+@pytest.fixture
+def planted(planted_once: MiniProject, tmp_path: Path) -> MiniProject:
+    shutil.copy(planted_once.root.parent / IMPORTED, tmp_path)
+    return planted_once.copy(tmp_path / "own")
 
 
 def plant(mini: MiniProject) -> None:
@@ -59,7 +74,7 @@ def plant(mini: MiniProject) -> None:
         (repository / f"{number}.py").write_text(f"def {CODE}_{number}():\n    return {number}\n")
         git(repository, "add", "-A")
         git(repository, "commit", "-q", "-m", f"add {CODE}_{number}", f"--author=K <{name}>")
-    imported = root.parent / "corrections.jsonl"
+    imported = root.parent / IMPORTED
     imported.write_text("".join(json.dumps(line) + "\n" for line in lines))
     mini.cortex("feedback", "import", str(imported), "--project", "beta")
     for relative_path in ("logs/error-1.log", "damaged/params.yaml.1", "cache/checkpoints/shop"):
@@ -70,9 +85,8 @@ def plant(mini: MiniProject) -> None:
     mini.cortex("run", "repository_files", "repository_commits", "interactions")
 
 
-def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
-    plant(begun)
-    root, state = begun.root, gateway_log(begun.root).parent
+def test_no_byte_of_a_person_is_left_in_any_place(planted: MiniProject) -> None:
+    root, state = planted.root, gateway_log(planted.root).parent
     head = verify(state / FILE).head
     logged, *pseudonyms = stones_of(root, PERSON)
     before = holding(root, PERSON.encode()) | holding(root, logged)
@@ -87,14 +101,14 @@ def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
     }
     assert expected <= before, "this test sees what it has planted"
     assert any(path.startswith(".cortex/feedback/") for path in before)
-    mirrors = list((root / ".cortex" / "cache" / "git").glob("*/HEAD"))
-    assert mirrors
 
-    result = begun.cortex("forget", "--author", PERSON)
+    result = planted.cortex("forget", "--author", PERSON)
     for words in ("4 events of feedback", "2 events of the gateway", "1 names in the audit log"):
         assert words in result.stderr
-    begun.cortex("run", "repository_files", "repository_commits", "interactions")
-    result = begun.cortex("forget", "--purge")
+    planted.cortex("run", "repository_files", "repository_commits", "interactions")
+    mirrors = list((root / ".cortex" / "cache" / "git").glob("*/HEAD"))
+    assert mirrors
+    result = planted.cortex("forget", "--purge")
     assert f"{len(mirrors)} copies of sources" in result.stderr
 
     for trace in (PERSON, f"{CODE}_0", PLAN.unit(PERSON)):
@@ -108,8 +122,8 @@ def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
     verification = verify(state / FILE, head)
     assert (verification.problem, verification.redacted, verification.entries) == ("", 1, 3)
     paper = root.parent / "certificate.json"
-    begun.cortex("forget", "--certificate", str(paper))
-    assert "as it was signed" in begun.cortex("verify", str(paper)).stderr
+    planted.cortex("forget", "--certificate", str(paper))
+    assert "as it was signed" in planted.cortex("verify", str(paper)).stderr
     certificate = json.loads(paper.read_text())
     assert PERSON not in paper.read_text()
     assert certificate["removed"]["names in the audit log"] == certificate["audit_log"]["redacted"] == 1
@@ -118,21 +132,20 @@ def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
     assert rebuilt["repository_commits@alpha"]
     assert not certificate["outstanding"]
     paper.write_text(paper.read_text().replace('"outstanding": []', '"outstanding": [ ]'))
-    assert "it was modified" in begun.cortex("verify", str(paper), status=1).stderr
+    assert "it was modified" in planted.cortex("verify", str(paper), status=1).stderr
     KeyRing(keys_folder(root)).create(PERSON)  # who comes back is somebody new
-    again = begun.cortex("feedback", "import", str(root.parent / "corrections.jsonl"))
+    again = planted.cortex("feedback", "import", str(root.parent / IMPORTED))
     assert "is forgotten" in again.stderr
     assert holding(root, f"{CODE}_0".encode()) == set()
 
 
-def test_a_path_and_a_user_are_forgotten_in_feedback_as_in_sources(begun: MiniProject) -> None:
-    plant(begun)
-    root = begun.root
+def test_a_path_and_a_user_are_forgotten_in_feedback_as_in_sources(planted: MiniProject) -> None:
+    root = planted.root
     assert holding(root, f"{CODE}_path_0".encode())
-    begun.cortex("forget", "--path", "vault/**", "--project", "beta")
-    begun.cortex("forget", "--user", OTHER)
-    begun.cortex("run", "interactions")
-    begun.cortex("forget", "--purge")
+    planted.cortex("forget", "--path", "vault/**", "--project", "beta")
+    planted.cortex("forget", "--user", OTHER)
+    planted.cortex("run", "interactions")
+    planted.cortex("forget", "--purge")
     assert holding(root, f"{CODE}_path_0".encode()) == set()
     assert holding(root, f"{CODE}_path_1".encode())
     remaining = holding(root, stones_of(root, OTHER)[0])

@@ -18,7 +18,7 @@ needs_restic = pytest.mark.skipif(
     shutil.which("restic") is None, reason="restic is not installed; apt-get install restic"
 )
 NOTE = "the quollbook is closed in may"
-MADE = ("repository_files", "repository_commits", "interactions")
+MADE = ("repository_files", "interactions", "--project", "beta")
 
 
 def destroyed(mini: MiniProject) -> MiniProject:
