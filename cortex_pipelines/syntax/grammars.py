@@ -4,13 +4,15 @@ A language is a line here. Folders of queries hold ``<language>.scm``; a line
 ``; inherits: <name>`` in it stands for what a language shares with others.
 """
 
+import ctypes
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
@@ -157,17 +159,43 @@ def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
 
 def count_reads(data: bytes, grammar: Grammar, limit: int) -> int:
     """Number of 16 KB pieces that the parser reads of a text, which time cannot tell; stops after ``limit``."""
-    parseable = parseable_text(data, grammar.language)
+    parseable = memoryview(parseable_text(data, grammar.language))
     reads = 0
 
-    def read_chunk(offset: int, _: object) -> bytes:
+    def read_chunk(offset: int) -> bytes:
         nonlocal reads
         reads += 1
         # the text ends for the parser: it would swallow an exception
-        return parseable[offset : offset + _READ_BYTES] if reads <= limit else b""
+        return bytes(parseable[offset : offset + _READ_BYTES]) if reads <= limit else b""
 
-    Parser(_language(grammar)).parse(read_chunk)
+    _parse_chunks(read_chunk, grammar)
     return reads
+
+
+def _parse_chunks(read: Callable[[int], bytes], grammar: Grammar, **options: Any) -> Tree:
+    """Parse what ``read`` gives from an offset on, new bytes each time, and free it where the parser has not.
+
+    py-tree-sitter 0.26.1 never lets go of what is read while it parses, which is each file in full.
+    """
+    last = b""
+
+    def free() -> None:
+        nonlocal last
+        chunk, last = last, b""
+        # this name and the argument; bytes of length 1 are shared by all
+        if len(chunk) > 1 and sys.getrefcount(chunk) > 2:
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(chunk))
+
+    def read_next(offset: int, _: object) -> bytes:
+        nonlocal last
+        free()
+        last = read(offset)
+        return last
+
+    try:
+        return Parser(_language(grammar)).parse(read_next, **options)
+    finally:
+        free()
 
 
 class TooManyStepsError(OverflowError):
@@ -189,7 +217,7 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     Raises:
         TooManyStepsError: the parser was stopped.
     """
-    text = parseable_text(data, grammar.language)
+    text = memoryview(parseable_text(data, grammar.language))
     max_operations, max_bytes = len(text) * _OPERATIONS_PER_BYTE + _OPERATIONS, len(text) * _BYTES_PER_BYTE + _BYTES
     operations = read_bytes = 0
     is_parsed = False
@@ -197,9 +225,9 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     def are_too_many() -> bool:
         return operations > max_operations or read_bytes > max_bytes
 
-    def read_chunk(offset: int, _: object) -> bytes:
+    def read_chunk(offset: int) -> bytes:
         nonlocal read_bytes
-        chunk = text[offset : offset + _COUNTED_READ_BYTES]
+        chunk = bytes(text[offset : offset + _COUNTED_READ_BYTES])
         if is_parsed:
             return chunk
         read_bytes += len(chunk)
@@ -212,7 +240,7 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
         return are_too_many()
 
     try:
-        tree = Parser(_language(grammar)).parse(read_chunk, progress_callback=stop)
+        tree = _parse_chunks(read_chunk, grammar, progress_callback=stop)
     except ValueError as error:
         if not are_too_many():
             raise

@@ -1,6 +1,7 @@
 """What a small file costs, in steps that are the same on every machine; in the long form, bombs of 200 KB in time."""
 
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import polars as pl
@@ -155,6 +156,19 @@ def test_steps_are_counted_the_same_each_time() -> None:
     assert weighed(data[:800], grammar) == weighed(data[:800], grammar) > 100
     with pytest.raises(TooManyStepsError, match="bytes read"):
         parse_counted(b'r#"' * 20_000, grammar_for("rust"))
+
+
+def test_what_a_counted_parse_has_read_is_freed() -> None:
+    grammar, data = grammar_for("python"), b"name = 'value'\n" * 7_000
+    parse_counted(data, grammar)
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            parse_counted(data, grammar)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(data)
 
 
 def test_nodes_of_a_counted_tree_know_their_text() -> None:
