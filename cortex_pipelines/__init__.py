@@ -5,6 +5,7 @@ asked for (PEP 562), so ``import cortex_pipelines`` alone costs nothing. Within 
 imports from the module that defines a name: code versions are derived from those imports.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
         scan_private,
         search_code,
     )
+
+# polars gives back soon what it frees, for which jemalloc waits (read when it is loaded)
+os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
 
 __all__ = [
     "extract_units",

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles
-from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
+from cortex_pipelines.datasets.dedup.token_stream import languages_of, mapped_streams, token_streams
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
 
 SHIPPED = Path(__file__).parent / "fingerprints"
@@ -47,7 +47,7 @@ def contaminated(
     indices: set[int] = set()
     sizes = sorted({benchmark.tokens for benchmark in fingerprints})
     # of the shipped benchmarks only hashes exist, made with the quotes of their texts
-    streams = token_streams(texts, languages or languages_of(texts))
+    streams = mapped_streams(texts, languages or languages_of(texts))
     for view in (texts, streams, [stream.replace('"', "'") for stream in streams]):
         sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
         for benchmark in fingerprints:

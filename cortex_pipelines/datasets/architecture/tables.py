@@ -21,7 +21,7 @@ from cortex_pipelines.datasets.assemble.selection import count_redactions, is_em
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
-from cortex_pipelines.datasets.dedup.token_stream import token_streams
+from cortex_pipelines.datasets.dedup.token_stream import mapped_streams
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
@@ -149,7 +149,7 @@ def _candidate(
 
 def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.DataFrame:
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
-    clusters = near_duplicate_clusters(token_streams(rows["target"].to_list(), rows["language"].to_list()), settings)
+    clusters = near_duplicate_clusters(mapped_streams(rows["target"].to_list(), rows["language"].to_list()), settings)
     is_contaminated = contaminated(rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list())
     ids, splits = rows["unit_id"].to_list(), rows["split"].to_list()
     cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)

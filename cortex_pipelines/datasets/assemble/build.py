@@ -70,6 +70,18 @@ def completion_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
+    candidates = _completion_rows(project, renamed, rewritten, settings, cache)
+    kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
+    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds, project.rules)
+
+
+def _completion_rows(
+    project: ProjectUnits,
+    renamed: pl.DataFrame,
+    rewritten: pl.DataFrame,
+    settings: DatasetSettings,
+    cache: RowCache | None,
+) -> pl.DataFrame:
     units = project.units
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, cache)
@@ -83,9 +95,7 @@ def completion_tables(
         draw_for_infilling(functions, settings), project, settings, cache and cache.scoped("functions")
     )
     variants = gap_variants(judged["functions around"], variant_codes(renamed, rewritten))
-    candidates = pl.concat([*judged.values(), variants], how="diagonal")
-    kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
-    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds, project.rules)
+    return pl.concat([*judged.values(), variants], how="diagonal")
 
 
 def _gaps(

@@ -130,7 +130,7 @@ def _without(rows: pl.DataFrame, others: pl.DataFrame, reason: str) -> pl.DataFr
 
 _HELD_OUT_TOKENS = 5
 _HELD_OUT_SHARE = 0.7
-_ROWS_AT_ONCE = 8192  # whose shingles take some 60 MB
+_ROWS_AT_ONCE = 1024  # whose shingles take some 8 MB
 
 
 def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules) -> pl.Series:

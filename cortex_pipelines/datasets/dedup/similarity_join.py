@@ -31,8 +31,8 @@ _PROSE = frozenset({("documentation_dataset", ("completion",))})
 _LANGUAGE = "language"
 
 NEAR_DUPLICATE_PAIRS = pl.Schema({"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64})
-_SHINGLES_AT_ONCE = 1 << 20
-_ROWS_AT_ONCE = 4096  # whose shingles take some 30 MB
+_SHINGLES_AT_ONCE = 1 << 18
+_ROWS_AT_ONCE = 1024  # whose shingles take some 8 MB
 
 
 def near_duplicate_pairs(
@@ -101,7 +101,14 @@ def _candidates(
     if not len(distinct_hashes):
         return
     owner = np.repeat(np.arange(len(right_sets)), right_sets.sizes)
-    order = np.lexsort((inverse, counts[inverse], owner))
+    # one number to sort by, set, count and hash, takes a third of the time that three take
+    bound = len(right_sets) * (int(counts.max()) + 1) * len(counts)
+    by_set_and_count = owner * (counts.max() + 1) + counts[inverse]
+    order = (
+        np.argsort(by_set_and_count * len(counts) + inverse, kind="stable")
+        if bound < 2**63
+        else np.lexsort((inverse, by_set_and_count))
+    )
     rank = np.arange(len(order)) - np.repeat(right_sets.borders[:-1], right_sets.sizes)
     prefix_entries = order[rank < np.repeat(_prefix_lengths(right_sets.sizes, threshold), right_sets.sizes)]
     by_position = prefix_entries[np.argsort(inverse[prefix_entries], kind="stable")]
@@ -110,16 +117,22 @@ def _candidates(
     offset = 0
     for batch in (batch for part in left_sets for batch in part.batches(_SHINGLES_AT_ONCE)):
         positions = lookup.find(batch.hashes)
-        shared_counts = np.add.reduceat(positions >= 0, batch.borders[:-1], dtype=np.int64)
-        prefixes = _prefix_lengths(batch.sizes, threshold)
-        lacking = batch.sizes - shared_counts
-        for row in np.flatnonzero(lacking < prefixes).tolist():
-            row_positions = positions[batch.borders[row] : batch.borders[row + 1]]
-            held = row_positions[row_positions >= 0]
-            # the rarest ones, ties by position
-            prefix = held[np.argsort(counts[held], kind="stable")[: prefixes[row] - lacking[row]]]
-            holders = [sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()]
-            yield from ((offset + row, batch[row], right) for right in np.unique(np.concatenate(holders)).tolist())
+        entries = np.flatnonzero(positions >= 0)
+        rows, positions = np.repeat(np.arange(len(batch)), batch.sizes)[entries], positions[entries]
+        lacking = batch.sizes - np.bincount(rows, minlength=len(batch))
+        wanted = _prefix_lengths(batch.sizes, threshold) - lacking
+        # of each row the rarest ones, ties by position
+        order = np.lexsort((counts[positions], rows))
+        rank = np.arange(len(order)) - np.searchsorted(rows, rows)
+        chosen = order[rank < wanted[rows]]
+        rows, positions = rows[chosen], positions[chosen]
+        lengths = starts[positions + 1] - starts[positions]
+        holders = sets_of[
+            np.repeat(starts[positions] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        ]
+        pairs = np.unique(np.repeat(rows, lengths) * len(right_sets) + holders)
+        for row, right in zip(*(part.tolist() for part in np.divmod(pairs, len(right_sets))), strict=True):
+            yield offset + row, batch[row], right
         offset += len(batch)
 
 

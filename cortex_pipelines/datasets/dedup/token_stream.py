@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.datasets.dedup.text_tokens import (
@@ -32,12 +33,13 @@ from cortex_pipelines.datasets.dedup.text_tokens import (
     text_tokens,
     unescaped,
 )
+from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError, captures, grammar_for, parse
 
 _QUERIES = Path(__file__).parent / "queries"
 _LONGEST = 200_000
 """Maximum length of a text to parse, in characters; longer ones are data, not code."""
-_CACHE_SIZE = 1 << 13  # texts of some 7 KB with their streams
+_CACHE_SIZE = 1 << 9  # texts of some 7 KB with their streams
 
 _INSERTED = ("interpolation", "template_substitution")
 _OPERATION = re.compile(
@@ -73,6 +75,17 @@ def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list
         token_stream(text, language) if language in PARSED else text
         for text, language in zip(texts, languages, strict=True)
     ]
+
+
+def mapped_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list[str]:
+    """``token_streams`` on all cores."""
+    rows = pl.DataFrame({"text": texts, "language": languages}, schema={"text": pl.String, "language": pl.String})
+    return mapped_rows(_streams_of, rows, "Comparing code")["stream"].to_list()
+
+
+def _streams_of(rows: pl.DataFrame) -> pl.DataFrame:
+    streams = token_streams(rows["text"].to_list(), rows["language"].to_list())
+    return pl.DataFrame({"stream": streams}, schema={"stream": pl.String})
 
 
 def languages_of(texts: Sequence[str]) -> list[str | None]:

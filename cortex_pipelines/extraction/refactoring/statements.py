@@ -127,7 +127,7 @@ class _Shared(dict[tuple[Any, ...], list[Statement]]):
 
 
 _SHARED = _Shared()
-_MAX_SHARED_BYTES = 1_000_000  # whose statements take some fifty times as much
+_MAX_SHARED_BYTES = 300_000  # whose statements take some fifty times as much
 
 
 class StatementReader:
