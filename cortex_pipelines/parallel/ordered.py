@@ -39,7 +39,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 _SETTINGS: ContextVar[ExecutionSettings | None] = ContextVar("execution", default=None)
 _BATCH_BYTES = 131_072
 _SECONDS_ALONE = 1.0  # a worker takes half a second to start
-_SECONDS_ALONE_IF_STARTED = 0.1
+_SECONDS_ALONE_IF_STARTED = 0.03
 _SECONDS_BETWEEN_LOOKS = 5.0
 _MOST_DEATHS = 3
 

@@ -1,7 +1,8 @@
 """What is searched of a project as tables, and the tables as files that are indexed."""
 
 from collections.abc import Iterator
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.connectors.snapshot import is_issue
+from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.retrieval.documents import Document, FileText, as_issue, embedded_text, file_from_table
 from cortex_pipelines.retrieval.vectors import text_number
 from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES
@@ -21,6 +23,7 @@ COMMIT_COLUMNS = ("source", "committed_at", "paths")
 _FILE = ("source", "path")
 _UNIT = (*_FILE, "name", "start_line")
 _LOCATION = ("kind", "name", "start_line", "end_line")
+Rows = list[dict[str, Any]]
 _TEXTS = ("title", "signature", "documentation", "body")
 
 
@@ -28,9 +31,32 @@ def build_search_tables(
     files: pl.DataFrame, units: pl.DataFrame, commits: pl.DataFrame, settings: ExtractionSettings
 ) -> dict[str, pl.DataFrame]:
     """The files and documents of a project, from its files, annotated units and history."""
-    file_rows: list[dict[str, Any]] = []
-    documents: list[dict[str, Any]] = []
-    for row in files.sort(_FILE).iter_rows(named=True):
+    of_batches = ordered_map(
+        partial(_rows_of_files, settings=settings),
+        files.sort(_FILE).select(FILE_COLUMNS).iter_rows(named=True),
+        lambda row: len(row["text"]),
+        "Cutting files",
+        total=files.height,
+        name=itemgetter("path"),
+    )
+    rows = list(of_batches)
+    file_rows, documents = (list(chain.from_iterable(part)) for part in (zip(*rows, strict=True) if rows else ((), ())))
+    changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
+    labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
+        _UNIT, keep="first", maintain_order=True
+    )
+    schema = {name: dtype for name, dtype in SEARCHED_FILES.schema.items() if name != "changed"}
+    labelled = [name for name in SEARCHED_DOCUMENTS.schema if name not in ("category", "complexity")]
+    types = {name: SEARCHED_DOCUMENTS.schema[name] for name in labelled}
+    return {
+        SEARCHED_FILES.name: pl.DataFrame(file_rows, schema=schema).join(changed, on=_FILE, how="left"),
+        SEARCHED_DOCUMENTS.name: pl.DataFrame(documents, schema=types).join(labels, on=_UNIT, how="left"),
+    }
+
+
+def _rows_of_files(files: list[dict[str, Any]], settings: ExtractionSettings) -> tuple[Rows, Rows]:
+    file_rows, documents = Rows(), Rows()
+    for row in files:
         source, path, text, language, revision, generated = (row[name] for name in FILE_COLUMNS[:6])
         file = file_from_table(path, text, language, revision, generated, settings)
         if is_issue(source, path):
@@ -49,17 +75,7 @@ def build_search_tables(
                     "embedded": text_number(embedded) if embedded else None,
                 }
             )
-    changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
-    labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
-        _UNIT, keep="first", maintain_order=True
-    )
-    schema = {name: dtype for name, dtype in SEARCHED_FILES.schema.items() if name != "changed"}
-    labelled = [name for name in SEARCHED_DOCUMENTS.schema if name not in ("category", "complexity")]
-    types = {name: SEARCHED_DOCUMENTS.schema[name] for name in labelled}
-    return {
-        SEARCHED_FILES.name: pl.DataFrame(file_rows, schema=schema).join(changed, on=_FILE, how="left"),
-        SEARCHED_DOCUMENTS.name: pl.DataFrame(documents, schema=types).join(labels, on=_UNIT, how="left"),
-    }
+    return file_rows, documents
 
 
 def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
