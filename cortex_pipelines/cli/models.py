@@ -36,11 +36,23 @@ from cortex_pipelines.versioning.root import find_root
 @click.option("--task", help="Task, for a model with one adapter per task.")
 @click.option("--base", type=EXISTING_FILE, help="GGUF file of the base, for ollama; defaults to the pinned base.")
 @click.option("--sign", type=click.Choice(["openssf"]), help="Also sign in this format, to verify without cortex.")
-def export(model: str, form: str, out: Path, task: str | None, base: Path | None, sign: str | None) -> None:
+@click.option("--drop-layers", type=click.IntRange(0), default=0, help="Layers that a merged model loses.")
+@click.option("--drop-heads", type=click.IntRange(0), default=0, help="Groups of heads that each layer loses.")
+def export(
+    model: str,
+    form: str,
+    out: Path,
+    task: str | None,
+    base: Path | None,
+    sign: str | None,
+    drop_layers: int,
+    drop_heads: int,
+) -> None:
     """Export MODEL, MODEL@ALIAS or MODEL/VERSION in a format that other programs load.
 
     The files are verified first; the export is loaded again, compared with them, and gets a signed
-    manifest, which `cortex verify` checks.
+    manifest, which `cortex verify` checks. Layers and heads that a merged model loses are those that
+    matter least on the project's code; the bits per byte before and after are said.
     """
     from typing import cast
 
@@ -51,8 +63,10 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
 
     if base is not None and form != "ollama":
         raise click.UsageError("--base requires --format ollama")
+    if (drop_layers or drop_heads) and form != "merged":
+        raise click.UsageError("--drop-layers and --drop-heads require --format merged")
     project = current_project()
-    exported = write(project, model, cast(Format, form), out, task, base, sign is not None)
+    exported = write(project, model, cast(Format, form), out, task, base, sign is not None, (drop_layers, drop_heads))
     say(*exported.checks.passed, *exported.checks.skipped)
     mark, _ = public_key(project.root)
     say(f"{exported.model} {exported.version} is in {out}, signed by {mark}")

@@ -31,6 +31,7 @@ class GgufMap:
         norm_offset: Added to the weights of norms.
         bound: Largest difference (nats) of llama.cpp's log-probabilities from torch's, both in float32.
         sliding: Whether llama.cpp computes attention in a sliding window; if not, the window limits the context.
+        whole_heads: Whether llama.cpp takes the hidden size for the width of all heads together.
     """
 
     architecture: str
@@ -41,6 +42,7 @@ class GgufMap:
     norm_offset: float = 0.0
     bound: float = 1e-3
     sliding: bool = False
+    whole_heads: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,9 @@ class Family:
                 return f"llama.cpp does not read {key} of rotary embeddings ({rope[key]})"
         if activation not in self.gguf.activations:
             return f"llama.cpp does not compute {activation} in models of the family {self.name}"
+        size = config.get("head_dim") if self.gguf.whole_heads else None
+        if size and size * config["num_attention_heads"] != config["hidden_size"]:
+            return f"llama.cpp does not read models of the family {self.name} without some of their heads"
         return ""
 
 

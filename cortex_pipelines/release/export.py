@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cortex_pipelines.adapters.model.base_model import base_digest, base_name, resolve_base
+from cortex_pipelines.adapters.data.packing import tokenise
+from cortex_pipelines.adapters.model.base_model import base_digest, base_name, load_tokenizer, resolve_base
 from cortex_pipelines.ingestion.pretrained_models import weights_folder
+from cortex_pipelines.prompts.examples import read_examples, shuffled
 from cortex_pipelines.release.card import CARD
 from cortex_pipelines.release.exports.gguf_files import write_gguf
 from cortex_pipelines.release.exports.ollama import write_ollama
+from cortex_pipelines.release.exports.pruning import Pruning
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source, staging_folder
 from cortex_pipelines.release.exports.transformers_formats import write_merged, write_peft
-from cortex_pipelines.release.ledger import moves, numbers
+from cortex_pipelines.release.ledger import ReleasedModel, moves, numbers
 from cortex_pipelines.release.loading import adapter_folder
 from cortex_pipelines.release.open_model import find_released, open_verified, pinned_base
 from cortex_pipelines.release.promotion import verdict_folder
@@ -38,12 +41,14 @@ def export(
     task: str | None = None,
     base_gguf: Path | None = None,
     openssf: bool = False,
+    drop: tuple[int, int] = (0, 0),
 ) -> Exported:
     """Export a released adapter to an absent or empty folder, reload it, compare it, and sign it.
 
     ``reference``: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``. ``task``: of the adapter, for models
     with one adapter per task. ``base_gguf``: GGUF file of the base for ``ollama``; None for the pinned base's.
-    ``openssf``: also sign in OpenSSF's format. Raises ``LookupError`` for an unknown version or where none was
+    ``openssf``: also sign in OpenSSF's format. ``drop``: layers, and groups of heads of each layer, that a merged model
+    loses (``pruning``). Raises ``LookupError`` for an unknown version or where none was
     released, ``UntrustedModelError`` if its files differ from the released ones, ``ExportError`` if the format does not
     support it or the export answers differently; ``out`` is then unchanged.
     """
@@ -74,10 +79,28 @@ def export(
         if form == "ollama":
             files = sorted(weights_folder(pinned.source, pinned.pin, project.root).glob("*.gguf"))
             checked = write_ollama(source, base_gguf or (files[0] if len(files) == 1 else None), staging)
+        elif form == "merged":
+            checked = write_merged(source, staging, _pruning(project, model, source, drop) if any(drop) else None)
         else:
-            checked = {"peft": write_peft, "merged": write_merged, "gguf": write_gguf}[form](source, staging)
+            checked = {"peft": write_peft, "gguf": write_gguf}[form](source, staging)
         manifest = make_manifest(staging, model.name, version, source_version.base)
         write_signed(project.root, manifest, staging)
     if openssf:  # this signature contains the folder's name, so sign it in its final location
         sign_openssf(project.root, out)
     return Exported(model.name, version, checked)
+
+
+_PRUNED_BY, _MOST_TOKENS = 64, 512  # examples, and tokens of each
+
+
+def _pruning(project: Project, model: ReleasedModel, source: Source, drop: tuple[int, int]) -> Pruning:
+    """By completions of the model's project; ExportError if there are none."""
+    folder = project.output("completion_dataset", model.partition)
+    if not (folder / "train.parquet").is_file():
+        raise ExportError(f"{folder} has no completions to choose by what is left out; run `cortex run` or `dvc pull`")
+    tokenizer = load_tokenizer(source.base)
+    train, validation = (
+        tuple(tokenise(tokenizer, shuffled(read_examples(folder, "completion", split), 0)[:_PRUNED_BY], _MOST_TOKENS))
+        for split in ("train", "validation")
+    )
+    return Pruning(*drop, train, validation)

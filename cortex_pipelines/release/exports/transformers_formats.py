@@ -9,6 +9,7 @@ from typing import Any
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
 from cortex_pipelines.progress import quiet_transformers
+from cortex_pipelines.release.exports.pruning import Pruning, prune
 from cortex_pipelines.release.exports.source import (
     ExportChecks,
     ExportError,
@@ -23,8 +24,11 @@ _TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 """Largest relative difference of logits, by weight type: rounding of sums and weights."""
 
 
-def write_merged(source: Source, out: Path) -> ExportChecks:
-    """Merge an adapter into its base in float32; save in the base's type. ExportError if logits differ."""
+def write_merged(source: Source, out: Path, pruning: Pruning | None = None) -> ExportChecks:
+    """Merge an adapter into its base in float32; save in the base's type. ExportError if logits differ.
+
+    ``pruning``: what is left out of the merged model.
+    """
     import torch
 
     kind = _kind(source.base)
@@ -35,13 +39,15 @@ def write_merged(source: Source, out: Path) -> ExportChecks:
     with model.disable_adapter():
         alone = logits(model, ids)
     merged = model.merge_and_unload()
+    pruned = prune(merged, pruning) if pruning else None
+    expected = logits(merged, ids) if pruned else with_adapter
     types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     with quiet_transformers():
         merged.to(types[kind]).save_pretrained(out)
     tokenizer.save_pretrained(out)
     source.write_card(out)
     reloaded = load_causal_model(BaseModel(out, source.model, ""), "fp32")
-    difference = relative_difference(with_adapter, logits(reloaded, ids))
+    difference = relative_difference(expected, logits(reloaded, ids))
     effect = relative_difference(with_adapter, alone)
     if difference > _TOLERANCE[kind]:
         raise ExportError(
@@ -52,7 +58,15 @@ def write_merged(source: Source, out: Path) -> ExportChecks:
         f"loaded again, its logits are within {difference:.2g} of base and adapter "
         f"(the adapter itself moves them by {effect:.2g}; both relative to the largest)"
     )
-    return ExportChecks((words,), (), {"logits_apart": difference, "adapter_effect": effect})
+    metrics = {"logits_apart": difference, "adapter_effect": effect}
+    if not pruned:
+        return ExportChecks((words,), (), metrics)
+    left_out = f"{pruned.parameters / 1e6:,.0f} million parameters are left, without layers {[*pruned.layers]}"
+    loss = f"{pruned.bits_before:.3f} -> {pruned.bits_after:.3f} bits per byte of validation answers"
+    measured = {"bits_before": pruned.bits_before, "bits_after": pruned.bits_after, "parameters": pruned.parameters}
+    return ExportChecks(
+        (f"its logits loaded again are within {difference:.2g}", left_out, loss), (), metrics | measured
+    )
 
 
 def _kind(base: BaseModel) -> str:
