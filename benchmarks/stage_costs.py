@@ -1,12 +1,14 @@
 """Costs of the data stages of real projects, from which `cortex run --plan` estimates those of others.
 
-``python -m benchmarks.stage_costs measure FOLDER REPOSITORY…`` makes the data of each git repository in a fresh project
-and appends its costs to FOLDER/costs.json; ``fit FOLDER WORKSPACE…`` writes cortex_pipelines/orchestration/
+``taskset -c 0 python -m benchmarks.stage_costs measure FOLDER REPOSITORY…`` makes the data of each git repository in a
+fresh project and writes its costs to FOLDER/<project>.json; ``again FOLDER REPOSITORY…`` makes it with workers on all
+cores, for the share of each stage that they divide; ``fit FOLDER WORKSPACE…`` writes cortex_pipelines/orchestration/
 stage_costs.json from them, with what else ran in finished workspaces, and prints how far off it is on each project when
 fitted without it.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -32,11 +34,11 @@ _STAGES = (
 )
 
 
-def measure(folder: Path, repository: Path) -> dict[str, Any]:
-    """Costs of each stage on one core. Seconds are of the processor: other work on this machine counts for nothing."""
+def measure(folder: Path, repository: Path, workers: int) -> dict[str, Any]:
+    """Costs of each stage. On one core seconds are of the processor: other work on this machine counts for nothing."""
     name = repository.parent.name.split("+")[-1] if repository.name == "repo" else repository.name
     name = name.lower().replace(".", "-")
-    root = folder / name
+    root = folder / f"{name}-{workers}"
     cortex = Path(sys.executable).with_name("cortex")
     subprocess.run([cortex, "init", root], check=True, capture_output=True)
     subprocess.run([cortex, "add", "--no-control", name, repository], cwd=root, check=True, capture_output=True)
@@ -44,7 +46,8 @@ def measure(folder: Path, repository: Path) -> dict[str, Any]:
     values = yaml.safe_load(parameters.read_text())
     parameters.write_text(yaml.safe_dump(values | {"pairs": {"max_commits": _COMMITS}}))
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([cortex, "run", *_STAGES, "--project", name, "--upstream"], cwd=root, check=True)
+    backend = ["--workers", str(workers)] if workers > 1 else ["--backend", "serial"]
+    subprocess.run([cortex, "run", *_STAGES, "--project", name, "--upstream", *backend], cwd=root, check=True)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     size, commits = project_size(root, name)
@@ -58,6 +61,19 @@ def measure(folder: Path, repository: Path) -> dict[str, Any]:
         if partition == name
     }
     return {"project": name, "bytes": size, "commits": commits, "wall": wall, "cpu": processor, "stages": stages}
+
+
+def mapped(alone: list[dict[str, Any]], together: list[dict[str, Any]], workers: int) -> dict[str, float]:
+    """Share of each stage's seconds that workers divide, of projects that were made both ways."""
+    sums: dict[str, list[float]] = {}
+    pairs = [(row, other) for row in alone for other in together if row["project"] == other["project"]]
+    for row, other in pairs:
+        for asset in row["stages"].keys() & other["stages"].keys():
+            both = sums.setdefault(asset, [0.0, 0.0])
+            for number, each in enumerate((row, other)):
+                both[number] += each["stages"][asset]["seconds"]
+    saved = {asset: 1 - again / once for asset, (once, again) in sums.items() if once}
+    return {asset: round(min(max(share * workers / (workers - 1), 0), 1), 2) for asset, share in sorted(saved.items())}
 
 
 def record(root: Path) -> dict[str, Any]:
@@ -158,18 +174,23 @@ def errors(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Measure or fit."""
-    command, folder, *paths = sys.argv[1:]
-    costs = Path(folder) / "costs.json"
-    rows = json.loads(costs.read_text()) if costs.exists() else []
-    if command == "measure":
-        for repository in map(Path, paths):
-            rows.append(measure(Path(folder).absolute(), repository))
-            costs.write_text(json.dumps(rows, indent=1))
+    command, folder, paths = sys.argv[1], Path(sys.argv[2]).absolute(), list(map(Path, sys.argv[3:]))
+    cores = len(os.sched_getaffinity(0))
+    if command in ("measure", "again"):
+        for repository in paths:
+            row = measure(folder, repository, 1 if command == "measure" else cores)
+            (folder / f"{row['project']}.{command}.json").write_text(json.dumps(row, indent=1))
     elif command == "fit":
-        fitted = fit(rows, [record(Path(path)) for path in paths])
+        alone, together = (
+            [json.loads(path.read_text()) for path in sorted(folder.glob(f"*.{kind}.json"))]
+            for kind in ("measure", "again")
+        )
+        fitted = fit(alone, [record(path) for path in paths])
+        for asset, share in mapped(alone, together, cores).items():
+            fitted["stages"][asset]["mapped"] = share
         lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(model)}" for name, model in fitted.pop("stages").items())
         FITTED.write_text(f'{json.dumps(fitted)[:-1]}, "stages": {{\n{lines}\n}}}}\n')
-        errors(rows)
+        errors(alone)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Plans of runs: stages, their durations, data excluded by limits, and whether a model is retrained."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from cortex_pipelines.models.base_check import BaseError, refusals
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
 from cortex_pipelines.orchestration.stage_costs import Cost, Past, ProjectSize, around, total
+from cortex_pipelines.parallel.ordered import overridden
 from cortex_pipelines.projects.added import project_size
 from cortex_pipelines.projects.base_model import read_pinned
 from cortex_pipelines.projects.certificate import deletion_requested_since
@@ -109,7 +111,15 @@ def past_of(project: Project) -> Past:
             return None
         return ProjectSize(size, commits, commits if pairs.max_commits is None else min(commits, pairs.max_commits))
 
-    return Past(last_runs(project.root), size_of)
+    return Past(last_runs(project.root), size_of, _workers(project))
+
+
+def _workers(project: Project) -> int:
+    execution: Any = getattr(project.effective.parameters, "execution", None)
+    settings = execution and overridden(execution)
+    if settings is None or settings.backend == "serial":
+        return 1
+    return settings.workers or len(os.sched_getaffinity(0))
 
 
 def stage_cost(project: Project, past: Past, name: str, partition: str | None) -> Cost:

@@ -65,17 +65,21 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 @cache
 def fitted() -> dict[str, Any]:
     """``projects``: how many were measured; ``overhead``: seconds around a stage; ``stages``: by asset, coefficients of
-    ``ProjectSize.features`` for ``seconds``, ``memory`` in MB and ``disk`` in MB, each with its ``…_range``.
+    ``ProjectSize.features`` for ``seconds`` on one core, ``memory`` in MB and ``disk`` in MB, each with its
+    ``…_range``, and ``mapped``, the share of the seconds that workers divide among them.
     """
     return dict(json.loads(FITTED.read_text(encoding="utf-8")))
 
 
-def modelled(asset: str, quantity: str, size: ProjectSize | None) -> Estimate | None:
+def modelled(asset: str, quantity: str, size: ProjectSize | None, workers: int = 1) -> Estimate | None:
     """What other projects' stages let expect of one of this size; None for an asset that was not measured."""
     model = fitted()["stages"].get(asset, {})
     if size is None or quantity not in model:
         return None
     value = sum(a * x for a, x in zip(model[quantity], size.features(), strict=True))
+    if quantity == "seconds":
+        mapped = model.get("mapped", 0.0)
+        value *= 1 - mapped + mapped / workers
     return around(value, model[f"{quantity}_range"])
 
 
@@ -97,10 +101,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Past:
-    """Runs of a workspace; ``size_of``: the size of a project, None if its sources cannot be listed."""
+    """Runs of a workspace; ``size_of``: the size of a project, None if its sources cannot be listed; ``workers``: that
+    stages have.
+    """
 
     runs: Mapping[tuple[str, str], Run]
     size_of: Callable[[str | None], ProjectSize | None]
+    workers: int = 1
 
     def cost(self, asset: str, partition: str | None) -> Cost:
         own = self.runs.get((asset, partition or ""))
@@ -113,7 +120,7 @@ class Past:
         return Cost(seconds, modelled(asset, "memory", size), disk, basis)
 
     def _seconds(self, asset: str, size: ProjectSize | None) -> tuple[Estimate | None, str]:
-        if expected := modelled(asset, "seconds", size):
+        if expected := modelled(asset, "seconds", size, self.workers):
             basis = f"{fitted()['projects']} other projects"
             return expected * self._pace(asset), f"{basis} and runs here" if self.runs else basis
         others = {part: run.seconds for (name, part), run in self.runs.items() if name == asset}
@@ -130,7 +137,9 @@ class Past:
         compared = sorted({part for _, part in self.runs})[:_COMPARED_PROJECTS]
         ratios: dict[str, list[float]] = {}
         for (name, part), run in self.runs.items():
-            if part in compared and (expected := modelled(name, "seconds", self._size(name, part or None))):
+            if part in compared and (
+                expected := modelled(name, "seconds", self._size(name, part or None), self.workers)
+            ):
                 ratios.setdefault(name, []).append((run.seconds + fitted()["overhead"]) / expected.expected)
         known = ratios.get(asset) or [ratio for values in ratios.values() for ratio in values]
         return median(known) if known else 1.0
