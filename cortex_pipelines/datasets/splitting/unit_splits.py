@@ -164,17 +164,28 @@ def _holds(batch: pl.DataFrame, predicate: Callable[[pl.DataFrame], Iterable[boo
     return pl.Series("holds", list(predicate(batch)), dtype=pl.Boolean).to_frame()
 
 
+_UNITS_AT_ONCE = 1024
+
+
 def _change_times(units: pl.DataFrame, line_times: pl.DataFrame) -> dict[str, datetime]:
     """When the newest line of each unit was written, by unit id; units without history are absent."""
-    overlapping = units.select("unit_id", "source", "path", "start_line", "end_line").join_where(
-        line_times.select(pl.col("source", "path").name.suffix("_of_lines"), "first_line", "last_line", "committed_at"),
-        pl.col("source") == pl.col("source_of_lines"),
-        pl.col("path") == pl.col("path_of_lines"),
-        pl.col("first_line") <= pl.col("end_line"),
-        pl.col("last_line") >= pl.col("start_line"),
+    file = ("source", "path")
+    runs = line_times.select(*file, "first_line", "last_line", "committed_at").partition_by(
+        file, as_dict=True, include_key=False
     )
-    newest = overlapping.group_by("unit_id").agg(pl.col("committed_at").max())
-    return dict(newest.iter_rows())
+    newest: dict[str, datetime] = {}
+    # file by file: all units of a project with all lines of their files are gigabytes
+    for key, of_file in (
+        units.select(*file, "unit_id", "start_line", "end_line")
+        .partition_by(file, as_dict=True, include_key=False, maintain_order=True)
+        .items()
+    ):
+        for part in of_file.iter_slices(_UNITS_AT_ONCE) if key in runs else ():
+            overlapping = part.join_where(
+                runs[key], pl.col("first_line") <= pl.col("end_line"), pl.col("last_line") >= pl.col("start_line")
+            )
+            newest.update(overlapping.group_by("unit_id").agg(pl.col("committed_at").max()).iter_rows())
+    return newest
 
 
 def _table(filtered_units: pl.DataFrame, clusters: pl.DataFrame, unit_splits: pl.DataFrame) -> pl.DataFrame:
