@@ -15,8 +15,8 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_mo
 from cortex_pipelines.prompts.examples import read_examples, shuffled
 from cortex_pipelines.release.exports.pruning import Pruning, bits_per_byte, prune
 
-_DROPPED = ((0, 0), (1, 0), (2, 0), (4, 0), (8, 0), (0, 1))
-_EXAMPLES, _TOKENS, _WRITTEN = 64, 512, 40
+_DROPPED = ((0, 0), (1, 0), (2, 0), (4, 0), (0, 1))
+_EXAMPLES, _TOKENS, _WRITTEN = 32, 512, 40
 
 
 def main(folder: str, completions: str) -> None:

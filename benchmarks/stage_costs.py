@@ -26,7 +26,7 @@ from cortex_pipelines.orchestration.stage_costs import FITTED, ProjectSize
 from cortex_pipelines.projects.added import project_size
 from cortex_pipelines.tracking.recorded_versions import Run, last_runs
 
-_COMMITS = 80  # of a history: refactorings are mined at the same rate from more
+_COMMITS = int(os.environ.get("COMMITS", 80))  # of a history that refactorings are mined from; a few have to vary
 _STAGES = (
     *("line_times", "compliance", "augmented_units", "architecture_dataset", "completion_dataset", "naming_dataset"),
     *("refactoring_dataset", "documentation_dataset", "tests_dataset", "code_graph", "search_documents"),
@@ -38,7 +38,7 @@ def measure(folder: Path, repository: Path, workers: int) -> dict[str, Any]:
     """Costs of each stage. On one core seconds are of the processor: other work on this machine counts for nothing."""
     name = repository.parent.name.split("+")[-1] if repository.name == "repo" else repository.name
     name = name.lower().replace(".", "-")
-    root = folder / f"{name}-{workers}"
+    root = folder / f"{name}-{_COMMITS}-{workers}"
     cortex = Path(sys.executable).with_name("cortex")
     subprocess.run([cortex, "init", root], check=True, capture_output=True)
     subprocess.run([cortex, "add", "--no-control", name, repository], cwd=root, check=True, capture_output=True)
@@ -60,13 +60,22 @@ def measure(folder: Path, repository: Path, workers: int) -> dict[str, Any]:
         for (asset, partition), run in last_runs(root).items()
         if partition == name
     }
-    return {"project": name, "bytes": size, "commits": commits, "wall": wall, "cpu": processor, "stages": stages}
+    mined = min(commits, _COMMITS)
+    return {
+        "project": name,
+        "bytes": size,
+        "commits": commits,
+        "mined": mined,
+        "wall": wall,
+        "cpu": processor,
+        "stages": stages,
+    }
 
 
 def mapped(alone: list[dict[str, Any]], together: list[dict[str, Any]], workers: int) -> dict[str, float]:
     """Share of each stage's seconds that workers divide, of projects that were made both ways."""
     sums: dict[str, list[float]] = {}
-    pairs = [(row, other) for row in alone for other in together if row["project"] == other["project"]]
+    pairs = [(row, other) for row in alone for other in together if _made(row) == _made(other)]
     for row, other in pairs:
         for asset in row["stages"].keys() & other["stages"].keys():
             both = sums.setdefault(asset, [0.0, 0.0])
@@ -74,6 +83,10 @@ def mapped(alone: list[dict[str, Any]], together: list[dict[str, Any]], workers:
                 both[number] += each["stages"][asset]["seconds"]
     saved = {asset: 1 - again / once for asset, (once, again) in sums.items() if once}
     return {asset: round(min(max(share * workers / (workers - 1), 0), 1), 2) for asset, share in sorted(saved.items())}
+
+
+def _made(row: dict[str, Any]) -> tuple[str, int]:
+    return row["project"], row["mined"]
 
 
 def record(root: Path) -> dict[str, Any]:
@@ -86,7 +99,7 @@ def record(root: Path) -> dict[str, Any]:
         )  # none is kept of what took less than half a second
         disk = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
         stages[output.name] = {"seconds": run.seconds, "memory": run.memory, "disk": disk}
-    return {"project": root.name, "bytes": 0, "commits": 0, "stages": stages}
+    return {"project": root.name, "bytes": 0, "commits": 0, "mined": 0, "stages": stages}
 
 
 _SIZES = {"seconds": (0, 1, 2, 3), "memory": (0, 1), "disk": (0, 1, 2)}
@@ -128,7 +141,7 @@ _UNKNOWN = (0.3, 3.0)
 
 
 def _size(row: dict[str, Any]) -> tuple[float, ...]:
-    return ProjectSize(row["bytes"], row["commits"], min(row["commits"], _COMMITS)).features()
+    return ProjectSize(row["bytes"], row["commits"], row["mined"]).features()
 
 
 def _value(row: dict[str, Any], asset: str, quantity: str, overhead: float) -> float:
@@ -179,7 +192,7 @@ def main() -> None:
     if command in ("measure", "again"):
         for repository in paths:
             row = measure(folder, repository, 1 if command == "measure" else cores)
-            (folder / f"{row['project']}.{command}.json").write_text(json.dumps(row, indent=1))
+            (folder / f"{row['project']}-{row['mined']}.{command}.json").write_text(json.dumps(row, indent=1))
     elif command == "fit":
         alone, together = (
             [json.loads(path.read_text()) for path in sorted(folder.glob(f"*.{kind}.json"))]
