@@ -118,10 +118,12 @@ def fit(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, A
         measured = [row for row in rows if asset in row["stages"]]
         stages[asset] = model = {}
         for quantity, columns in _SIZES.items():
-            points = measured or [row for row in others if asset in row["stages"]]
-            values = [
-                _value(row, asset, quantity, overhead) for row in points if row["stages"][asset][quantity] is not None
+            points = [
+                row
+                for row in measured or others
+                if asset in row["stages"] and row["stages"][asset][quantity] is not None
             ]
+            values = [_value(row, asset, quantity, overhead) for row in points]
             if not values or (quantity == "seconds" and asset in _BY_SETTINGS):
                 continue
             if not measured or len(values) < 5:
