@@ -10,25 +10,18 @@ from pathlib import Path
 
 import torch
 
-from cortex_pipelines.adapters.data.packing import tokenise
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
-from cortex_pipelines.prompts.examples import read_examples, shuffled
-from cortex_pipelines.release.exports.pruning import Pruning, bits_per_byte, prune
+from cortex_pipelines.release.exports.pruning import Pruning, bits_per_byte, completions, prune
 
 _DROPPED = ((0, 0), (1, 0), (2, 0), (4, 0), (0, 1))
-_EXAMPLES, _TOKENS, _WRITTEN = 32, 512, 40
+_EXAMPLES, _WRITTEN = 32, 40
 
 
-def main(folder: str, completions: str) -> None:
+def main(folder: str, data: str) -> None:
     """Print layers and groups of heads left out, MiB of weights, bits per byte of test answers, tokens written."""
     base = BaseModel(Path(folder), "base", "0" * 64)
     tokenizer = load_tokenizer(base)
-    train, test = (
-        list(
-            tokenise(tokenizer, shuffled(read_examples(Path(completions), "completion", split), 0)[:_EXAMPLES], _TOKENS)
-        )
-        for split in ("train", "test")
-    )
+    train, test = (completions(Path(data), tokenizer, split, _EXAMPLES) for split in ("train", "test"))
     for layers, groups in _DROPPED:
         model = load_causal_model(base, "fp32")
         if layers or groups:

@@ -1,7 +1,7 @@
 """Costs of the data stages of real projects, from which `cortex run --plan` estimates those of others.
 
 ``taskset -c 0 python -m benchmarks.stage_costs measure FOLDER REPOSITORY…`` makes the data of each git repository in a
-fresh project and writes its costs to FOLDER/<project>.json; ``again FOLDER REPOSITORY…`` makes it with workers on all
+fresh project and writes its costs to FOLDER; ``again FOLDER REPOSITORY…`` makes it with workers on all
 cores, for the share of each stage that they divide; ``fit FOLDER WORKSPACE…`` writes cortex_pipelines/orchestration/
 stage_costs.json from them, with what else ran in finished workspaces, and prints how far off it is on each project when
 fitted without it.

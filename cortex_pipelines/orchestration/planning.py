@@ -17,6 +17,7 @@ from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
 from cortex_pipelines.orchestration.stage_costs import Cost, Past, ProjectSize, around, total
 from cortex_pipelines.parallel.ordered import overridden
+from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.projects.added import project_size
 from cortex_pipelines.projects.base_model import read_pinned
 from cortex_pipelines.projects.certificate import deletion_requested_since
@@ -114,9 +115,14 @@ def past_of(project: Project) -> Past:
     return Past(last_runs(project.root), size_of, _workers(project))
 
 
-def _workers(project: Project) -> int:
+def execution_of(project: Project) -> ExecutionSettings | None:
+    """Section ``execution`` under the environment; None in a workspace without it."""
     execution: Any = getattr(project.effective.parameters, "execution", None)
-    settings = execution and overridden(execution)
+    return execution and overridden(execution)
+
+
+def _workers(project: Project) -> int:
+    settings = execution_of(project)
     if settings is None or settings.backend == "serial":
         return 1
     return settings.workers or len(os.sched_getaffinity(0))

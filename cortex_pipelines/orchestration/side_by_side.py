@@ -18,10 +18,10 @@ from typing import Any
 import dagster as dg
 import psutil
 
-from cortex_pipelines.orchestration.planning import past_of, stage_cost, stages_of
+from cortex_pipelines.orchestration.planning import execution_of, past_of, stage_cost, stages_of
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, split_by_partitioning
 from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
-from cortex_pipelines.parallel.ordered import WORKERS, overridden
+from cortex_pipelines.parallel.ordered import WORKERS
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.versioning import on_node
@@ -95,15 +95,15 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
         slots[name, partition] = min(jobs, -(-section.threads * jobs // cores)) if section else 1
         estimate = stage_cost(project, past, name, partition).memory
         memory[name, partition] = estimate.expected if estimate else 0.0
-    execution: Any = getattr(project.effective.parameters, "execution", None)
+    execution = execution_of(project)
     limit = execution.memory if execution and execution.memory else psutil.virtual_memory().available / 1e6
     needs = {key: among.intersection(project.inputs_of(*key)) for key in keys}
     return Schedule(needs, jobs, slots, memory, limit)
 
 
 def _is_clustered(project: Project) -> bool:
-    execution: Any = getattr(project.effective.parameters, "execution", None)
-    return execution is not None and overridden(execution).backend == "ray"
+    execution = execution_of(project)
+    return execution is not None and execution.backend == "ray"
 
 
 def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float:

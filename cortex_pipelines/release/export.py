@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cortex_pipelines.adapters.data.packing import tokenise
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name, load_tokenizer, resolve_base
 from cortex_pipelines.ingestion.pretrained_models import weights_folder
-from cortex_pipelines.prompts.examples import read_examples, shuffled
 from cortex_pipelines.release.card import CARD
 from cortex_pipelines.release.exports.gguf_files import write_gguf
 from cortex_pipelines.release.exports.ollama import write_ollama
-from cortex_pipelines.release.exports.pruning import Pruning
+from cortex_pipelines.release.exports.pruning import Pruning, completions
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source, staging_folder
 from cortex_pipelines.release.exports.transformers_formats import write_merged, write_peft
 from cortex_pipelines.release.ledger import ReleasedModel, moves, numbers
@@ -90,17 +88,10 @@ def export(
     return Exported(model.name, version, checked)
 
 
-_PRUNED_BY, _MOST_TOKENS = 64, 512  # examples, and tokens of each
-
-
 def _pruning(project: Project, model: ReleasedModel, source: Source, drop: tuple[int, int]) -> Pruning:
     """By completions of the model's project; ExportError if there are none."""
     folder = project.output("completion_dataset", model.partition)
     if not (folder / "train.parquet").is_file():
         raise ExportError(f"{folder} has no completions to choose by what is left out; run `cortex run` or `dvc pull`")
     tokenizer = load_tokenizer(source.base)
-    train, validation = (
-        tuple(tokenise(tokenizer, shuffled(read_examples(folder, "completion", split), 0)[:_PRUNED_BY], _MOST_TOKENS))
-        for split in ("train", "validation")
-    )
-    return Pruning(*drop, train, validation)
+    return Pruning(*drop, *(completions(folder, tokenizer, split) for split in ("train", "validation")))

@@ -52,9 +52,10 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_ma
 
 def test_a_process_of_its_own_gives_the_same_bytes(data_made: MiniProject) -> None:
     before = data_made.lock()
-    command = ("repro", "--force", "--single-item", "--no-run-cache", "augmented_units@beta")
-    output = run_in(data_made.root, "dvc", *command, PYTHONHASHSEED="7")
-    assert (output.count("Running stage"), data_made.lock()) == (1, before)
+    stages = ("annotated_units@beta", "augmented_units@beta")
+    command = ("repro", "--force", "--single-item", "--no-run-cache")
+    output = run_in(data_made.root, "dvc", *command, *stages, PYTHONHASHSEED="7")
+    assert (output.count("Running stage"), data_made.lock()) == (2, before)
 
 
 def test_outputs_come_back_from_a_remote(data_made: MiniProject) -> None:

@@ -32,5 +32,7 @@ def test_events_become_a_version_and_stale_nothing_else(begun: MiniProject) -> N
     assert "interactions" not in begun.dvc_status()
     changed = {entry["asset"] for entry in begun.status() if entry not in before}
     assert changed == {"interactions"}
+    begun.repro("interactions")
+    assert begun.version("interactions") == version
     groups = json.loads(begun.cortex("feedback", "show", "--json").stdout)
     assert [group["value"] for group in groups if group["by"] == "project"] == ["alpha"]

@@ -9,9 +9,11 @@ from cortex_pipelines.adapters.data.packing import TokenisedExample
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
 from cortex_pipelines.release.exports.gguf_files import layout_of
 from cortex_pipelines.release.exports.pruning import Pruning, bits_per_byte, prune
-from cortex_pipelines.release.exports.source import ExportError, logits
+from cortex_pipelines.release.exports.source import ExportError, Source, logits
+from cortex_pipelines.release.exports.transformers_formats import write_merged
 from cortex_pipelines.serving.engines.engine import open_engine
 from cortex_pipelines_tests.models.tinybases import BASES, write_base
+from cortex_pipelines_tests.release.tinyadapter import write_adapter
 from cortex_pipelines_tests.serving import tinygateway
 
 EXAMPLES = [TokenisedExample(str(n), "completion", tuple(range(3 + n, 43 + n)), 20, 19, 57) for n in range(3)]
@@ -60,6 +62,15 @@ def test_what_does_nothing_is_left_out(family: str, tmp_path: Path) -> None:
             layout_of(written.folder)
     else:  # its probabilities are compared with torch's when it loads a base
         open_engine(written, tinygateway.settings(engine="llama"), tmp_path / "llama").close()
+
+
+def test_an_export_says_what_it_costs_and_what_cannot_read_it(tmp_path: Path) -> None:
+    base = BaseModel(write_base(tmp_path / "base", "qwen2"), "directory:base", "")
+    source = Source("code_adapter-demo", "v.dir", "1.0.0", write_adapter(base, tmp_path / "adapter"), base, "")
+    (tmp_path / "out").mkdir()
+    checks = write_merged(source, tmp_path / "out", Pruning(1, 1, EXAMPLES, EXAMPLES))
+    assert "bits per byte of validation answers" in checks.passed[-1]
+    assert checks.skipped == ("llama.cpp does not read models of the family qwen2 without some of their heads",)
 
 
 @pytest.mark.parametrize("family", REFUSED)

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log
+from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.packing import TokenisedExample
+from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise
+from cortex_pipelines.prompts.examples import read_examples, shuffled
 from cortex_pipelines.release.exports.source import ExportError
 
+_MOST_TOKENS = 512
 _QUERY, _KEY_VALUE, _OUTPUT = "q_proj", ("k_proj", "v_proj"), "o_proj"
 
 
@@ -37,6 +40,12 @@ class Pruned:
     parameters: int
     bits_before: float
     bits_after: float
+
+
+def completions(folder: Path, tokenizer: Any, split: str, count: int = 64) -> tuple[TokenisedExample, ...]:
+    """Some examples of a completion data set."""
+    examples = shuffled(read_examples(folder, "completion", split), 0)[:count]
+    return tuple(tokenise(tokenizer, examples, _MOST_TOKENS))
 
 
 def prune(model: Any, pruning: Pruning) -> Pruned:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
+from cortex_pipelines.models.family import family_of
 from cortex_pipelines.progress import quiet_transformers
 from cortex_pipelines.release.exports.pruning import Pruning, prune
 from cortex_pipelines.release.exports.source import (
@@ -64,9 +65,10 @@ def write_merged(source: Source, out: Path, pruning: Pruning | None = None) -> E
     left_out = f"{pruned.parameters / 1e6:,.0f} million parameters are left, without layers {[*pruned.layers]}"
     loss = f"{pruned.bits_before:.3f} -> {pruned.bits_after:.3f} bits per byte of validation answers"
     measured = {"bits_before": pruned.bits_before, "bits_after": pruned.bits_after, "parameters": pruned.parameters}
-    return ExportChecks(
-        (f"its logits loaded again are within {difference:.2g}", left_out, loss), (), metrics | measured
-    )
+    config = merged.config.to_dict()
+    refusal = family_of(config).export_refusal(config)
+    words = f"loaded again, its logits are within {difference:.2g} of those of the pruned model"
+    return ExportChecks((words, left_out, loss), (refusal,) if refusal else (), metrics | measured)
 
 
 def _kind(base: BaseModel) -> str:
