@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles
-from cortex_pipelines.datasets.dedup.token_stream import languages_of, mapped_streams, token_streams
+from cortex_pipelines.datasets.dedup.similarity_join import mapped_streams
+from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
 
 SHIPPED = Path(__file__).parent / "fingerprints"

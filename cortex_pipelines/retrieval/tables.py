@@ -23,15 +23,15 @@ COMMIT_COLUMNS = ("source", "committed_at", "paths")
 _FILE = ("source", "path")
 _UNIT = (*_FILE, "name", "start_line")
 _LOCATION = ("kind", "name", "start_line", "end_line")
-Rows = list[dict[str, Any]]
 _TEXTS = ("title", "signature", "documentation", "body")
+_Row = dict[str, Any]
 
 
 def build_search_tables(
     files: pl.DataFrame, units: pl.DataFrame, commits: pl.DataFrame, settings: ExtractionSettings
 ) -> dict[str, pl.DataFrame]:
     """The files and documents of a project, from its files, annotated units and history."""
-    of_batches = ordered_map(
+    batches = ordered_map(
         partial(_rows_of_files, settings=settings),
         files.sort(_FILE).select(FILE_COLUMNS).iter_rows(named=True),
         lambda row: len(row["text"]),
@@ -39,8 +39,8 @@ def build_search_tables(
         total=files.height,
         name=itemgetter("path"),
     )
-    rows = list(of_batches)
-    file_rows, documents = (list(chain.from_iterable(part)) for part in (zip(*rows, strict=True) if rows else ((), ())))
+    of_files = list(chain.from_iterable(batches))
+    file_rows, documents = [file for file, _ in of_files], [row for _, rows in of_files for row in rows]
     changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
     labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
         _UNIT, keep="first", maintain_order=True
@@ -54,8 +54,9 @@ def build_search_tables(
     }
 
 
-def _rows_of_files(files: list[dict[str, Any]], settings: ExtractionSettings) -> tuple[Rows, Rows]:
-    file_rows, documents = Rows(), Rows()
+def _rows_of_files(files: list[_Row], settings: ExtractionSettings) -> list[tuple[_Row, list[_Row]]]:
+    """Of each file its row, and those of its documents."""
+    of_files = []
     for row in files:
         source, path, text, language, revision, generated = (row[name] for name in FILE_COLUMNS[:6])
         file = file_from_table(path, text, language, revision, generated, settings)
@@ -63,7 +64,8 @@ def _rows_of_files(files: list[dict[str, Any]], settings: ExtractionSettings) ->
             file = as_issue(file, text)
         location = {"source": source, "path": path}
         facts = {name: getattr(file, name) for name in ("size", "language", "commit", "is_test", "generated")}
-        file_rows.append({**location, **facts, "licence": row["licence"], "author": row["author"]})
+        documents: list[_Row] = []
+        of_files.append(({**location, **facts, "licence": row["licence"], "author": row["author"]}, documents))
         for number, document in enumerate(file.documents):
             embedded = embedded_text(document, file)
             documents.append(
@@ -75,7 +77,7 @@ def _rows_of_files(files: list[dict[str, Any]], settings: ExtractionSettings) ->
                     "embedded": text_number(embedded) if embedded else None,
                 }
             )
-    return file_rows, documents
+    return of_files
 
 
 def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:

@@ -20,8 +20,7 @@ from cortex_pipelines.datasets.assemble.build import finish_tables
 from cortex_pipelines.datasets.assemble.selection import count_redactions, is_empty
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
-from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
-from cortex_pipelines.datasets.dedup.token_stream import mapped_streams
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, mapped_streams
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash

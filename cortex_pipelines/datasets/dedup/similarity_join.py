@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, Shingles, ShingleSets, all_shingles, jaccard
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache, unit_rows
 
 COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
@@ -78,6 +79,12 @@ def tokenised_texts(
     return unit_rows(cache, fact, inputs, _compared_streams)["stream"]
 
 
+def mapped_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list[str]:
+    """``token_streams`` on all cores."""
+    rows = pl.DataFrame({"compared": texts, _LANGUAGE: languages}, {"compared": pl.String, _LANGUAGE: pl.String})
+    return mapped_rows(_compared_streams, rows, "Comparing code")["stream"].to_list()
+
+
 def _compared_streams(rows: pl.DataFrame) -> pl.DataFrame:
     return _streams(rows, "compared").to_frame()
 
@@ -117,22 +124,16 @@ def _candidates(
     offset = 0
     for batch in (batch for part in left_sets for batch in part.batches(_SHINGLES_AT_ONCE)):
         positions = lookup.find(batch.hashes)
-        entries = np.flatnonzero(positions >= 0)
-        rows, positions = np.repeat(np.arange(len(batch)), batch.sizes)[entries], positions[entries]
-        lacking = batch.sizes - np.bincount(rows, minlength=len(batch))
-        wanted = _prefix_lengths(batch.sizes, threshold) - lacking
-        # of each row the rarest ones, ties by position
-        order = np.lexsort((counts[positions], rows))
-        rank = np.arange(len(order)) - np.searchsorted(rows, rows)
-        chosen = order[rank < wanted[rows]]
-        rows, positions = rows[chosen], positions[chosen]
-        lengths = starts[positions + 1] - starts[positions]
-        holders = sets_of[
-            np.repeat(starts[positions] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        ]
-        pairs = np.unique(np.repeat(rows, lengths) * len(right_sets) + holders)
-        for row, right in zip(*(part.tolist() for part in np.divmod(pairs, len(right_sets))), strict=True):
-            yield offset + row, batch[row], right
+        shared_counts = np.add.reduceat(positions >= 0, batch.borders[:-1], dtype=np.int64)
+        prefixes = _prefix_lengths(batch.sizes, threshold)
+        lacking = batch.sizes - shared_counts
+        for row in np.flatnonzero(lacking < prefixes).tolist():
+            row_positions = positions[batch.borders[row] : batch.borders[row + 1]]
+            held = row_positions[row_positions >= 0]
+            # the rarest ones, ties by position
+            prefix = held[np.argsort(counts[held], kind="stable")[: prefixes[row] - lacking[row]]]
+            holders = [sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()]
+            yield from ((offset + row, batch[row], right) for right in np.unique(np.concatenate(holders)).tolist())
         offset += len(batch)
 
 

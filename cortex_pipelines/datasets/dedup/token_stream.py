@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.datasets.dedup.text_tokens import (
@@ -33,7 +32,6 @@ from cortex_pipelines.datasets.dedup.text_tokens import (
     text_tokens,
     unescaped,
 )
-from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError, captures, grammar_for, parse
 
 _QUERIES = Path(__file__).parent / "queries"
@@ -75,17 +73,6 @@ def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list
         token_stream(text, language) if language in PARSED else text
         for text, language in zip(texts, languages, strict=True)
     ]
-
-
-def mapped_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list[str]:
-    """``token_streams`` on all cores."""
-    rows = pl.DataFrame({"text": texts, "language": languages}, schema={"text": pl.String, "language": pl.String})
-    return mapped_rows(_streams_of, rows, "Comparing code")["stream"].to_list()
-
-
-def _streams_of(rows: pl.DataFrame) -> pl.DataFrame:
-    streams = token_streams(rows["text"].to_list(), rows["language"].to_list())
-    return pl.DataFrame({"stream": streams}, schema={"stream": pl.String})
 
 
 def languages_of(texts: Sequence[str]) -> list[str | None]:

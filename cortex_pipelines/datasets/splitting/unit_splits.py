@@ -175,11 +175,8 @@ def _change_times(units: pl.DataFrame, line_times: pl.DataFrame) -> dict[str, da
     )
     newest: dict[str, datetime] = {}
     # file by file: all units of a project with all lines of their files are gigabytes
-    for key, of_file in (
-        units.select(*file, "unit_id", "start_line", "end_line")
-        .partition_by(file, as_dict=True, include_key=False, maintain_order=True)
-        .items()
-    ):
+    spans = units.select(*file, "unit_id", "start_line", "end_line")
+    for key, of_file in spans.partition_by(file, as_dict=True, include_key=False).items():
         for part in of_file.iter_slices(_UNITS_AT_ONCE) if key in runs else ():
             overlapping = part.join_where(
                 runs[key], pl.col("first_line") <= pl.col("end_line"), pl.col("last_line") >= pl.col("start_line")
