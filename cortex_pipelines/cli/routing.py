@@ -47,8 +47,8 @@ def off_policy(log: Path, low: float | None, high: float | None, as_json: bool) 
 def predict(task: str, master: str | None) -> None:
     """Predict success, duration, tokens and complexity of TASK, as JSON.
 
-    `models` names the model behind each prediction: `constant` is the same for all tasks, `master`
-    the usual value at the master; only `linear` reads the task.
+    `models` names the adopted candidate behind each prediction: `mean` is the same for all tasks,
+    `mean_by_master` the usual value at the master; only `linear` and `lightgbm` read the task.
     """
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.routing.outcomes.predict import expect

@@ -17,6 +17,7 @@ from cortex_pipelines.release.ledger import ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
+from cortex_pipelines.tracking.leaderboard import HEAD, leaderboard, rendered
 from cortex_pipelines.tracking.lineage import LineageNode
 from cortex_pipelines.tracking.recorded_versions import known_versions, run_ends
 from cortex_pipelines.tracking.registry import evolution
@@ -122,6 +123,8 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         ),
         heading("Training"),
         listing(last_decisions(project.root) or ["Nothing was decided yet."]),
+        heading("Candidates of learned models"),
+        table(HEAD, rendered(leaderboard(project))),
         heading("What moved since the champions were trained"),
         table(("report", "new", "drifting features", "does worse", "corrections"), _drift_rows(project)),
         heading("What people do with completions"),

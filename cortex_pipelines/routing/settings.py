@@ -1,6 +1,6 @@
 """Settings of the task router, its audit and its outcome predictors."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -140,6 +140,9 @@ class AuditSettings(Settings):
     """Minimum number of held-out tasks of a group to compare it with the rest."""
 
 
+Leaves = Annotated[int, Field(ge=2, le=4096)]
+
+
 class PredictorSettings(Settings):
     """Section ``predictors`` of params.yaml: training of outcome predictors."""
 
@@ -158,6 +161,14 @@ class PredictorSettings(Settings):
     """Nominal coverage of prediction intervals."""
     strengths: list[PositiveFloat] = Field(min_length=1)
     """L2 regularisation strengths of the linear model to try."""
+    leaves: list[Leaves] = Field(min_length=1)
+    """Most leaves of a boosted tree to try."""
+    boosting_rounds: PositiveInt
+    """Boosted trees."""
+    boosting_rate: LearningRate
+    """Their learning rate."""
+    leaf_tasks: PositiveInt
+    """Fewest tasks in a leaf."""
     shrinkage: PositiveFloat
     """Weight of the overall mean in the mean of one master, in tasks."""
     vocabulary: NonNegativeInt

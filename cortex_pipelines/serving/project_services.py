@@ -27,6 +27,7 @@ from cortex_pipelines.serving.reviews import review_queue
 from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import Answer, CodeEncoder, ProjectServices, ServiceError
 from cortex_pipelines.signing.manifest import open_verified_output
+from cortex_pipelines.tracking.leaderboard import leaderboard
 from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
@@ -58,6 +59,7 @@ def project_services(root: Path) -> ProjectServices:
         templates=partial(project_templates, root),
         redact=partial(redacted, params.privacy),
         notes=partial(open_notes, root),
+        leaderboard=lambda: leaderboard(open_project(root)),
         review=review_queue(root).add if params.serving.review else None,
     )
 

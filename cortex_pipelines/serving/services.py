@@ -80,6 +80,7 @@ class ProjectServices:
         redact: Text to redacted text and number of private values.
         notes: Project, or None for the only one, to its notes.
         report: The page on all projects, in HTML.
+        leaderboard: Rows of `cortex leaderboard`.
     """
 
     expect: Callable[[str, str | None], Answer] | None = None
@@ -94,6 +95,7 @@ class ProjectServices:
     notes: Callable[[str | None], ProjectNotes] | None = None
     review: Callable[[Sequence[str], Sequence[Decision]], None] | None = None
     report: Callable[[], str] | None = None
+    leaderboard: Callable[[], Sequence[Answer]] | None = None
 
 
 def telling(services: ProjectServices, tell: Callable[[str | None], None]) -> ProjectServices:

@@ -127,6 +127,26 @@ def run_ends(root: Path) -> dict[str, datetime]:
     return {run: datetime.fromtimestamp(end / 1000, UTC) for run, end in rows}
 
 
+_COSTS = """
+SELECT asset.value, cost.key, cost.value FROM runs
+JOIN tags AS asset ON asset.run_uuid = runs.run_uuid AND asset.key = 'asset_key'
+JOIN latest_metrics AS cost ON cost.run_uuid = runs.run_uuid
+WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED'
+AND (cost.key LIKE 'observed/%/%/seconds' OR cost.key LIKE 'observed/%/%/megabytes')
+ORDER BY runs.start_time, runs.run_uuid
+"""
+
+
+def candidate_costs(root: Path) -> dict[tuple[str, str, str, str], float]:
+    """What the last training of a candidate took, by asset, task, candidate and ``seconds`` or ``megabytes``."""
+    (rows,) = _rows(root, "latest_metrics", _COSTS)
+    costs = {}
+    for asset, key, value in rows:
+        _, task, candidate, unit = key.split("/", 3)
+        costs[asset, task, candidate, unit] = value
+    return costs
+
+
 _RUN = """
 SELECT runs.run_uuid FROM runs
 JOIN tags AS asset ON asset.run_uuid = runs.run_uuid AND asset.key = 'asset_key' AND asset.value = ?

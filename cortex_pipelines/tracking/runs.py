@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import polars as pl
 
 from cortex_pipelines.ingestion.project_sources import is_url
+from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.tracking.experiments import (
     experiment_id,
     find_run,
@@ -161,7 +162,7 @@ class OpenRun:
         timestamp = int(time.time() * 1000)
         tags = {"dvc_md5": version.value, **parent_tag(folder)}
         figures = {name: value for name, value in read_json(folder / "metrics.json").items() if value is not None}
-        figures |= {f"rows/{check.table}": check.rows for check in version.checks}
+        figures |= {f"rows/{check.table}": check.rows for check in version.checks} | _leaderboard(folder)
         figures |= {f"observed/{name}": value for name, value in version.observations.items()}
         client.log_batch(
             run_id,
@@ -220,6 +221,16 @@ class OpenRun:
     def _end(self, status: str) -> None:
         self.live.client.set_terminated(self.run_id, status)
         run_marker(self.stage.project.root, self.run_id).unlink(missing_ok=True)
+
+
+_COMPARED = ("value", "low", "high", "difference", "difference_low", "difference_high", "adopted")
+
+
+def _leaderboard(folder: Path) -> dict[str, float]:
+    if not (folder / f"{LEADERBOARD.name}.parquet").exists():
+        return {}
+    rows = LEADERBOARD.read(folder).iter_rows(named=True)
+    return {f"{row['task']}/{row['candidate']}/{name}": float(row[name]) for row in rows for name in _COMPARED}
 
 
 def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) -> OpenRun:

@@ -25,6 +25,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "gguf": ("gguf",),
     "identify": ("identify",),
     "jinja2": ("jinja2",),
+    "lightgbm": ("lightgbm",),
     "llama_cpp": ("xllamacpp",),
     "markupsafe": ("markupsafe",),
     "matplotlib": ("matplotlib",),

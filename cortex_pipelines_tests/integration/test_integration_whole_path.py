@@ -107,6 +107,14 @@ def test_dagster_and_mlflow_show_what_was_made(finished: MiniProject) -> None:
     assert adapter.data.params["adapters.rank"] == "4"
     units = client.get_run(by_asset["code_units", "alpha"])
     assert units.data.metrics["rows/units"] > 100
+    rows = json.loads(finished.cortex("leaderboard", "--json").stdout)
+    assert sorted(row["task"] for row in rows if row["adopted"]) == sorted({row["task"] for row in rows})
+    trained = client.get_run(by_asset["outcome_predictors", None]).data.metrics
+    judged = client.get_run(by_asset["outcome_evaluation", None]).data.metrics
+    for row in (row for row in rows if row["asset"] == "outcome_predictors"):
+        name = f"{row['task']}/{row['candidate']}"
+        assert judged[f"{name}/difference_low"] == row["difference_low"]
+        assert trained[f"observed/{name}/seconds"] == row["seconds"]
     evaluation = client.list_artifacts(by_asset["code_adapter_evaluation", "alpha"])
     assert {"metrics.json", "report.html"} <= {file.path for file in evaluation}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.routing.outcomes import training
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
-from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, score_predictions
+from cortex_pipelines.routing.outcomes.evaluation import CandidateScore, outcome_metrics, score_predictions
 from cortex_pipelines.routing.outcomes.predictors import (
     FILE,
     PredictorError,
@@ -44,7 +44,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     observed: dict[str, float] = {}
     for name, frame in outcome_predictors(folder, SETTINGS, folder, observed.__setitem__).items():
         frame.write_parquet(folder / f"{name}.parquet")
-    assert observed["train_seconds"] > 0
+    assert observed["success/lightgbm/seconds"] > 0
+    assert observed["success/lightgbm/megabytes"] > 10
     return folder
 
 
@@ -71,19 +72,13 @@ def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
     assert (last["complexity"], last["complexity_score"]) == (3.0, 7.0)
 
 
-def test_what_is_missing_is_no_feature_and_gains_within_error_adopt_nobody() -> None:
+def test_what_is_missing_is_no_feature() -> None:
     rows = pl.DataFrame({"n": [1.0, None, 3.0, 2.0], "c": ["x", None, "y", "x"], "t": ["a b", None, "", "zz"]})
     columns = training.Columns(numbers=("n",), amounts=(), categories=("c",), text="t")
     encoding = training.Encoding.fit(rows, columns, vocabulary=10, min_documents=1)
     matrix = encoding.matrix(rows).toarray()
     assert (matrix[1].any(), matrix.shape) == (False, (4, 1 + 2 + len(encoding.words)))
     assert training.Encoding.fit(rows, columns, vocabulary=10, min_documents=9).words == ()
-    plain = np.array([1.0, 2.0, 3.0, 2.0])
-    assert training.select_model([("constant", plain), ("master", plain - 0.1)]) == "master"
-    assert training.select_model([("constant", plain), ("master", plain + 0.1)]) == "constant"
-    unsteady = plain - np.array([3.0, -2.0, 2.0, -2.0])
-    assert training.select_model([("constant", plain), ("master", unsteady)]) == "constant"
-    assert training.select_model([("constant", plain), ("m", plain + 1), ("linear", plain - 0.5)]) == "linear"
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0.05, 0.95))
@@ -114,27 +109,59 @@ def real(name: str) -> tuple[pl.DataFrame, np.ndarray, training.Columns]:
     return rows, values[order].astype(float), training.Columns(names, (), (), None)
 
 
+def scored(predictions: pl.DataFrame) -> list[CandidateScore]:
+    return score_predictions(predictions, PARAMETERS.evaluation, SETTINGS.coverage)
+
+
 def test_real_measurements_give_calibrated_intervals_and_probabilities() -> None:
     rows, values, columns = real("diabetes")
     _, tables = build_predictors(with_targets(rows, columns, duration_seconds=values), SETTINGS, columns)
-    scores = {s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
-    assert scores["linear"].chosen
-    assert scores["linear"].gain.low > 0
+    scores = {s.candidate: s for s in scored(tables["predictions"])}
+    assert [name for name, score in scores.items() if score.adopted] == ["linear"]
+    assert scores["linear"].row["difference_low"] > 0
     for score in scores.values():
-        assert score.coverage.low <= SETTINGS.coverage <= score.coverage.high
-    assert scores["linear"].width < scores["constant"].width
-    assert (scores["constant"].gain.low, scores["constant"].gain.high) == (0, 0)
+        assert abs(score.coverage.estimate - SETTINGS.coverage) < 0.08
+    assert scores["linear"].measures["width"] < scores["mean"].measures["width"]
+    assert scores["lightgbm"].measures["pinball"] < scores["mean"].measures["pinball"]
     rows, values, columns = real("breast_cancer")
     _, tables = build_predictors(with_targets(rows, columns, success=values), SETTINGS, columns)
-    scores = {s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
-    linear = scores["linear"]
-    assert linear.chosen
-    assert linear.gain.low > 0.1
-    assert linear.auroc > 0.98
-    assert linear.calibration[1] < 0.05
+    scores = {s.candidate: s for s in scored(tables["predictions"])}
+    for name in training.LEARNED:
+        assert scores[name].row["difference_low"] > 0.1
+        assert scores[name].measures["auroc"] > 0.98
+        assert scores[name].measures["ece"] < 0.05
+    (adopted,) = (score for score in scores.values() if score.adopted)
     metrics = outcome_metrics(list(scores.values()), sample=False)
-    assert (metrics["success_ece"], metrics["success_gain_low"]) == (linear.calibration[1], linear.gain.low)
+    assert (metrics["success_f1"], metrics["success_gain_low"]) == (
+        adopted.measures["f1"],
+        adopted.row["difference_low"],
+    )
     assert metrics["success_loss"] < metrics["success_baseline_loss"]
+
+
+def test_columns_that_give_the_answer_away_are_not_read_and_named() -> None:
+    rows, values, columns = real("diabetes")
+    rows = rows.with_columns(
+        finished_after=pl.Series(values) * 2,
+        task_number=pl.Series([f"T-{n}" for n in range(rows.height)]),
+        kind=pl.Series(["bug", "feature"] * (rows.height // 2)),
+    )
+    columns = training.Columns((*columns.numbers, "finished_after"), (), ("task_number", "kind"), None)
+    frame = with_targets(rows, columns, duration_seconds=values)
+    allowed, leaks = training.without_leaks(frame, DURATION, columns)
+    assert set(leaks) == {"finished_after", "task_number"}
+    assert (allowed.numbers, allowed.categories) == (columns.numbers[:-1], ("kind",))
+    models, tables = build_predictors(frame, SETTINGS, columns)
+    (named,) = tables["targets"].filter(pl.col("target") == "duration_seconds")["leaks"].to_list()
+    assert (
+        missing(
+            " ".join(named),
+            "finished_after: tells duration_seconds",
+            "task_number: 309 values in 309 tasks: an identifier",
+        )
+        == []
+    )
+    assert models["duration_seconds"]["linear"].model.encoding.columns == allowed
 
 
 def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
@@ -143,8 +170,8 @@ def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
     rows = pl.DataFrame(random.normal(size=(200, 5)), schema=[f"x{n}" for n in range(5)])
     columns = training.Columns(tuple(rows.columns), (), (), None)
     frame = with_targets(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
-    _, chosen, _ = training.train(frame, DURATION, columns, SETTINGS)
-    assert chosen == "constant"
+    _, tables = build_predictors(frame, SETTINGS, columns)
+    assert [score.candidate for score in scored(tables["predictions"]) if score.adopted] == ["mean"]
     rows, values, columns = real("breast_cancer")
     frame = with_targets(rows, columns, success=values, tokens=values * 0 + 5)
     few, tables = build_predictors(frame.head(SETTINGS.min_items - 1), SETTINGS, columns)
@@ -156,30 +183,23 @@ def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
     left_out = dict(tables["targets"].select("target", "left_out").rows())
     assert "predictors.min_of_each" in left_out["success"]
     assert list(predictors) == ["tokens"]  # always the same, so foretold exactly
-    tokens = tables["predictions"].filter(pl.col("model") == "constant")
+    tokens = tables["predictions"].filter(pl.col("model") == "mean")
     assert tokens["predicted"].to_list() == pytest.approx([5.0] * tokens.height)
 
 
 def test_the_sample_gives_a_report_that_claims_nothing(outputs: Path, tmp_path: Path) -> None:
-    outcome_evaluation(outputs, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
+    tables = outcome_evaluation(outputs, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
+    board = tables["leaderboard"]
     report = (tmp_path / "report.html").read_text()
-    assert missing(report, "hand-written sample", "Not predicted: 0 tasks have a known tokens") == []
+    assert missing(report, "hand-written sample", "24 tasks are too few to compare by") == []
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["hand_written_sample"] == 1.0
-    predictions = pl.read_parquet(outputs / "predictions.parquet").filter(pl.col("chosen"), target="success")
+    predictions = pl.read_parquet(outputs / "predictions.parquet").filter(target="success", model="mean")
     assert metrics["success_items"] == predictions.height
-
-
-def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, outputs: Path) -> None:
-    rows = pl.read_parquet(outputs / "predictions.parquet").filter(pl.col("target") == "success")
-    linear = pl.col("model") == "linear"
-    worse = rows.with_columns(
-        pl.when(linear).then(pl.col("loss") + 0.5).otherwise("loss").alias("loss"), linear.alias("chosen")
-    )
-    worse.write_parquet(tmp_path / "predictions.parquet")
-    pl.read_parquet(outputs / "targets.parquet").write_parquet(tmp_path / "targets.parquet")
-    outcome_evaluation(tmp_path, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
-    assert "LOSES" in (tmp_path / "report.html").read_text()
+    # a control: what the sample's durations and tokens are made of knows nothing of the tasks
+    assert board.filter(pl.col("task") != "success", "adopted")["candidate"].unique().to_list() == ["mean"]
+    assert set(board["task"]) == {"success", "duration", "tokens"}
+    assert (metrics["complexity_gain"], "complexity" in report) == (0.0, True)
 
 
 def test_later_tasks_change_no_prediction_and_training_repeats(outputs: Path, tmp_path: Path) -> None:
@@ -194,23 +214,25 @@ def test_later_tasks_change_no_prediction_and_training_repeats(outputs: Path, tm
         pl.when(pl.col("index") < past).then("success").otherwise(1 - pl.col("success")).alias("success")
     )
     flipped, _ = build_predictors(turned, SETTINGS)
-    loaded = load_predictors(outputs)
-    assert predict_outcomes(flipped, rows)["success"].equals(predict_outcomes(loaded, rows)["success"])
+    for name, predictor in load_predictors(outputs)["success"].items():
+        assert np.array_equal(flipped["success"][name].predict(rows)[0], predictor.predict(rows)[0])
 
 
 def test_predictors_are_kept_as_json_and_say_the_same_when_loaded(outputs: Path) -> None:
     features = pl.read_parquet(outputs / "features.parquet")
-    predicted = predict_outcomes(load_predictors(outputs), features)
-    assert (predicted.height, predicted["success"].is_between(0, 1).all()) == (features.height, True)
-    assert (predicted["duration_seconds_low"] <= predicted["duration_seconds"]).all()
-    assert (predicted["duration_seconds"] <= predicted["duration_seconds_high"]).all()
-    selected = pl.read_parquet(outputs / "predictions.parquet").filter("chosen")
-    for target in ("success", "duration_seconds"):
-        target_rows = selected.filter(pl.col("target") == target).join(
-            features.with_columns(said=predicted[target]), on="attempt_id"
-        )
-        assert target_rows.height
-        assert target_rows["predicted"].to_list() == pytest.approx(target_rows["said"].to_list())
+    predictions = pl.read_parquet(outputs / "predictions.parquet")
+    for candidate in ("mean", "mean_by_master", *training.LEARNED):
+        loaded = {target: models[candidate] for target, models in load_predictors(outputs).items()}
+        predicted = predict_outcomes(loaded, features)
+        assert (predicted.height, predicted["success"].is_between(0, 1).all()) == (features.height, True)
+        assert (predicted["duration_seconds_low"] <= predicted["duration_seconds"]).all()
+        assert (predicted["duration_seconds"] <= predicted["duration_seconds_high"]).all()
+        for target in ("success", "duration_seconds"):
+            target_rows = predictions.filter(target=target, model=candidate).join(
+                features.with_columns(said=predicted[target]), on="attempt_id"
+            )
+            assert target_rows.height
+            assert target_rows["predicted"].to_list() == pytest.approx(target_rows["said"].to_list())
 
 
 def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
@@ -220,19 +242,19 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     )
     rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(n) for n in training.COLUMNS.categories)
     frame = with_targets(rows, training.COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
-    models, tables = build_predictors(frame, SETTINGS)
-    assert tables["targets"].filter(pl.col("target") == "duration_seconds")["chosen"][0] == "linear"
+    models, _ = build_predictors(frame, SETTINGS)
     save_predictors(models, tmp_path)
-    predicted = predict_outcomes(load_predictors(tmp_path), frame)
-    assert predicted.equals(predict_outcomes(models, frame))
-    assert predicted["duration_seconds"][0] < predicted["duration_seconds"][1]
+    linear, loaded = (all_models["duration_seconds"]["linear"] for all_models in (models, load_predictors(tmp_path)))
+    predicted = loaded.predict(frame)[0]
+    assert np.array_equal(predicted, linear.predict(frame)[0])
+    assert predicted[0] < predicted[1]
     stored = json.loads((tmp_path / FILE).read_text())
-    model = stored["duration_seconds"]["model"]
+    model = stored["duration_seconds"]["linear"]
     for damaged in (
         1,
         {"duration_seconds": 1},
-        stored | {"duration_seconds": stored["duration_seconds"] | {"slope": "steep"}},
-        stored | {"duration_seconds": stored["duration_seconds"] | {"model": model | {"weights": []}}},
+        {"duration_seconds": {"linear": model | {"slope": "steep"}}},
+        {"duration_seconds": {"linear": model | {"model": model["model"] | {"weights": []}}}},
     ):
         (tmp_path / FILE).write_text(json.dumps(damaged))
         with pytest.raises(PredictorError, match=r"predictors\.json: .*cortex run"):
@@ -241,4 +263,4 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
 
 def test_without_predictors_an_error_says_what_to_run_and_there_are_no_scores(tmp_path: Path) -> None:
     assert "cortex run outcome_predictors" in refusal(PredictorError, load_predictors, tmp_path)
-    assert (score_predictions(PREDICTIONS.empty(), PARAMETERS.evaluation), SUCCESS.kind) == ([], "probability")
+    assert (scored(PREDICTIONS.empty()), SUCCESS.kind) == ([], "probability")

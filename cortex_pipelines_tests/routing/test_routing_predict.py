@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
-from cortex_pipelines.routing.outcomes.predict import expect
+from cortex_pipelines.routing.outcomes.predict import expect, shown_outcomes
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.serving.http.answers import add_error_handlers
 from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
@@ -37,7 +38,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tables(tables, SAMPLE_LOGS)
     for name, frame in outcome_predictors(tables, PARAMETERS.predictors, out, lambda *_: None).items():
         frame.write_parquet(out / f"{name}.parquet")
-    outcome_evaluation(out, PARAMETERS.predictors, PARAMETERS.evaluation, PARAMETERS.coordination, evaluation)
+    settings = (PARAMETERS.predictors, PARAMETERS.evaluation, PARAMETERS.coordination)
+    for name, frame in outcome_evaluation(out, *settings, evaluation).items():
+        frame.write_parquet(evaluation / f"{name}.parquet")
     shutil.copy(ROOT / "params.yaml", root)
     stage = {"outs": [{"md5": content_md5(out)}]}
     (root / "dvc.lock").write_text(json.dumps({"stages": {out.name: stage}}))
@@ -73,7 +76,7 @@ def test_every_target_is_predicted_or_its_absence_explained_for_each_master(data
     assert alone == next(row for row in predictions if row["master"] == "security")
 
 
-def test_unknown_masters_missing_predictors_and_models_that_lose(data: Path, tmp_path: Path) -> None:
+def test_unknown_masters_and_missing_predictors(data: Path, tmp_path: Path) -> None:
     tables, predictors, evaluation = (data / name for name in FOLDERS)
     with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
         expected(data, "Fix it", "nobody")
@@ -84,20 +87,30 @@ def test_unknown_masters_missing_predictors_and_models_that_lose(data: Path, tmp
     ):
         errors = refusal(PredictorError, expect, "x", None, WHEN, *folders, PARAMETERS.log_tables)
         assert f"cortex run {absent}" in errors
-    metrics = json.loads((data / "outcome_evaluation" / "metrics.json").read_text())
-    metrics |= {"success_gain": -0.2, "success_gain_high": -0.1}
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    tables, predictors, _ = (data / name for name in FOLDERS)
-    (prediction,) = expect("Fix it", "security", WHEN, tables, predictors, tmp_path, PARAMETERS.log_tables)
-    assert "success" not in prediction
-    assert prediction["left_out"]["success"] == "on later tasks its model loses 0.2 against the same answer for all"
-    assert "success" not in prediction["models"]
+
+
+def test_only_heads_that_beat_the_mean_are_shown_with_a_decision(data: Path, tmp_path: Path) -> None:
+    folders = [data / name for name in FOLDERS]
+    (prediction,) = expected(data, "Fix it", "security")
+    assert set(prediction["models"].values()) == {"mean"}
+    assert set(shown_outcomes(prediction)) == {"left_out"}
+    assert "no candidate is shown to beat the mean" in shown_outcomes(prediction)["left_out"]["success"]
+    board = LEADERBOARD.read(folders[2])
+    adopted = {"success": "lightgbm", "duration": "linear"}
+    used = pl.col("task").replace_strict(adopted, default="mean") == pl.col("candidate")
+    board.with_columns(adopted=used).write_parquet(tmp_path / "leaderboard.parquet")
+    (prediction,) = expect("Fix it", "security", WHEN, *folders[:2], tmp_path, PARAMETERS.log_tables)
+    shown = shown_outcomes(prediction)
+    assert set(shown) == {"success", "duration_s", "left_out"}
+    assert 0 <= shown["success"] <= 1
+    assert shown["duration_s"]["p10"] <= shown["duration_s"]["p50"] <= shown["duration_s"]["p90"]
+    assert {"tokens", "complexity", "complexity_score"} == set(shown["left_out"])
 
 
 def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) -> None:
     path = data / "outcome_predictors" / "predictors.json"
     before = path.read_bytes()
-    path.write_bytes(before.replace(b"constant", b"Constant", 1))
+    path.write_bytes(before.replace(b"linear", b"Linear", 1))
     try:
         assert "changed since it was made" in ask("Fix it", status=1).output
     finally:
@@ -110,7 +123,7 @@ def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
     answer = json.loads(ask("Fix \ud83d it", "--master", "security").stdout)
     assert (answer["master"], answer["model_version"]) == ("security", content_md5(data / "outcome_predictors"))
     # what the sample supports: no figure that reads the task
-    assert set(answer["models"].values()) <= {"constant", "master"}
+    assert set(answer["models"].values()) <= {"mean", "mean_by_master"}
     assert "no master 'nobody'" in ask("Fix it", "--master", "nobody", status=1).output
 
 

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from cortex_pipelines.monitoring.settings import AnomalySettings
-from cortex_pipelines.routing.outcomes.training import select_model
 
 _FLOOR = 1e-3
 _LEAST_SPREAD = 1e-3  # least spread of a log score, so that a nearly constant score does not dominate
@@ -283,7 +282,21 @@ def choose_detector(
     """
     changed = disturbed(windows, settings)
     shares = {name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()}
-    selected = select_model(
+    selected = _select_model(
         [(name, 1 - share) for name, share in shares.items()], errors=_ERRORS * sqrt(settings.window)
     )
     return selected, {name: float(share.mean()) for name, share in shares.items()}
+
+
+def _select_model(candidates: Sequence[tuple[str, np.ndarray]], errors: float) -> str:
+    """A more complex model must lower the loss by more than a number of standard errors of the paired difference.
+
+    Candidates are ordered from the simplest, each with its losses on the same held-out items.
+    """
+    selected, selected_losses = candidates[0]
+    for name, other in candidates[1:]:
+        gains = selected_losses - other
+        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
+        if gains.mean() > errors * error:
+            selected, selected_losses = name, other
+    return selected

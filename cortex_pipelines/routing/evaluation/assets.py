@@ -12,6 +12,7 @@ from cortex_pipelines.routing.evaluation.report import routing_report
 from cortex_pipelines.routing.evaluation.scores import (
     HELD_OUT_REQUESTS,
     area_under_risk,
+    candidate_rows,
     coverage_risk,
     learning_curve,
     routing_metrics,
@@ -23,12 +24,16 @@ from cortex_pipelines.routing.evaluation.scores import (
 from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.routing.serving.router import FIRST_TIER, Router, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
+from cortex_pipelines.statistics.leaderboard import leaderboard_table
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import ReferenceModel
 
 
-@versioned_asset(tables=(ROUTING_SCORES,), partitioned=False, determinism="machine", champion_of="task_router")
+@versioned_asset(
+    tables=(ROUTING_SCORES, LEADERBOARD), partitioned=False, determinism="machine", champion_of="task_router"
+)
 def task_router_evaluation(
     task_router: Path,
     routing_dataset: Path,
@@ -88,4 +93,5 @@ def task_router_evaluation(
         ],
     )
     (out / "report.html").write_text(page, encoding="utf-8")
-    return {ROUTING_SCORES.name: scores}
+    rows = candidate_rows(scores, "rules" if router.rules is not None else "commonest master", routing)
+    return {ROUTING_SCORES.name: scores, LEADERBOARD.name: leaderboard_table(rows)}

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
+from cortex_pipelines.statistics.leaderboard import leaderboard_rows
 from cortex_pipelines.statistics.significance import mcnemar_exact
 
 
@@ -121,6 +123,13 @@ def routing_metrics(
             "known_mcnemar_p": comparison.p_value,
         }
     return metrics
+
+
+def candidate_rows(scores: pl.DataFrame, baseline: str, settings: RoutingSettings) -> list[dict[str, Any]]:
+    """The ways of finding a task's master on the leaderboard; ``baseline`` names what the scores call so."""
+    columns = {baseline: "baseline", "tfidf": "tfidf", "ensemble": "challenger"}
+    right = {name: scores[f"{column}_right"].cast(pl.Float64).to_list() for name, column in columns.items()}
+    return leaderboard_rows("task_router", "master", "accuracy", right, higher_is_better=True, **settings.bootstrap)
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Outcome predictors and their evaluation in the asset graph."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -14,8 +15,11 @@ from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, outcom
 from cortex_pipelines.routing.outcomes.predictors import build_predictors, save_predictors
 from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
+from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
+from cortex_pipelines.statistics.leaderboard import leaderboard_table
 from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.peak_memory import observed_cost
 
 
 @versioned_asset(tables=(PREDICTED_TARGETS, PREDICTIONS), partitioned=False, determinism="machine")
@@ -26,25 +30,24 @@ def outcome_predictors(
     began = monotonic()
     decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
     rows = attempts(decisions, outcomes, features, predictors)
-    models, tables = build_predictors(rows, predictors)
+    models, tables = build_predictors(rows, predictors, cost=partial(observed_cost, observe))
     save_predictors(models, out)
     observe("train_seconds", monotonic() - began)
     return tables
 
 
-@versioned_asset(partitioned=False, determinism="machine")
+@versioned_asset(tables=(LEADERBOARD,), partitioned=False, determinism="machine")
 def outcome_evaluation(
     outcome_predictors: Path,
     predictors: PredictorSettings,
     evaluation: EvaluationSettings,
     coordination: CoordinationSettings,
     out: Path,
-) -> None:
-    """Compare each outcome predictor with the simplest model on later tasks."""
+) -> dict[str, pl.DataFrame]:
+    """Compare the candidates for each outcome on later tasks, and adopt one of each."""
     targets = PREDICTED_TARGETS.read(outcome_predictors)
-    predictions = PREDICTIONS.read(outcome_predictors)
-    scores = score_predictions(predictions, evaluation)
-    metrics = outcome_metrics(scores, coordination.sample)
-    write_json(out / "metrics.json", metrics)
+    scores = score_predictions(PREDICTIONS.read(outcome_predictors), evaluation, predictors.coverage)
+    write_json(out / "metrics.json", outcome_metrics(scores, coordination.sample))
     report = outcome_report(targets, scores, predictors.coverage, coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
+    return {LEADERBOARD.name: leaderboard_table(score.row for score in scores)}

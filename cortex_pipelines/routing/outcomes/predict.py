@@ -1,6 +1,6 @@
 """Predict a task's outcome at each master before it is sent."""
 
-import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from cortex_pipelines.coordination.tables.decisions import attempt_id
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.routing.outcomes.predictors import PredictorError, load_predictors, predict_outcomes
+from cortex_pipelines.routing.outcomes.training import BASELINE
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
+from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS
 
 _TASK_ID = "asked before it is sent"  # placeholder for the task's id that no log uses
@@ -28,11 +30,14 @@ def expect(
 ) -> list[dict[str, Any]]:
     """Predict success, duration, tokens and complexity of a task, at one master or all that the logs know.
 
-    One object a master: ``success`` (calibrated probability), and of each amount ``median``, ``low`` and ``high``;
-    reasons for missing ones under ``left_out``. Raises ``PredictorError``.
+    One object a master, by the adopted candidate of each target: ``success`` (calibrated probability), and of each
+    amount ``median``, ``low`` and ``high``; reasons for missing ones under ``left_out``. Raises ``PredictorError``.
     """
-    stored, losing = load_predictors(predictors), _losing(evaluation)
-    models = {name: model for name, model in sorted(stored.items()) if name not in losing}
+    adopted = _adopted(evaluation)
+    models = {
+        target: candidates[adopted.get(candidates[BASELINE].target.task, BASELINE)]
+        for target, candidates in sorted(load_predictors(predictors).items())
+    }
     decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
     known_masters = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
     if master is not None and master not in known_masters:
@@ -50,7 +55,7 @@ def expect(
     rows = all_features.filter(pl.col("task_id") == _TASK_ID).sort("master")
     predictions = predict_outcomes(models, rows).with_columns(rows["master"])
     missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
-    left_out = dict(missing.select("target", "left_out").iter_rows()) | losing
+    left_out = dict(missing.select("target", "left_out").iter_rows())
     used = {name: predictor.candidate for name, predictor in models.items()}
     answers = []
     for row in predictions.iter_rows(named=True):
@@ -64,18 +69,32 @@ def expect(
     return answers
 
 
-def _losing(evaluation: Path) -> dict[str, str]:
-    """Targets whose model does worse on later tasks than the same answer for all, and by how much."""
-    path = evaluation / "metrics.json"
-    if not path.exists():
-        raise PredictorError(f"no {path}; run `cortex run {evaluation.name}` first")
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    targets = [name.removesuffix("_gain") for name in metrics if name.endswith("_gain")]
-    return {
-        target: f"on later tasks its model loses {-metrics[f'{target}_gain']:.3g} against the same answer for all"
-        for target in targets
-        if metrics[f"{target}_gain_high"] < 0
-    }
+_QUANTILES = {"p10": "low", "p50": "median", "p90": "high"}
+_NOT_SHOWN = "no candidate is shown to beat the mean on later tasks; `cortex leaderboard` has the figures"
+
+
+def shown_outcomes(expected: Mapping[str, Any]) -> dict[str, Any]:
+    """One answer of ``expect`` without the targets for which the mean of all tasks is used.
+
+    ``success``, ``duration_s`` and ``tokens`` with three quantiles, ``complexity`` (median); under ``left_out`` why the
+    others are not predicted.
+    """
+    shown: dict[str, Any] = {}
+    left_out = dict(expected["left_out"])
+    for target, candidate in expected["models"].items():
+        value, name = expected[target], target.replace("_seconds", "_s")
+        if candidate == BASELINE:
+            left_out[target] = _NOT_SHOWN
+        elif target in ("duration_seconds", "tokens"):
+            shown[name] = {quantile: value[end] for quantile, end in _QUANTILES.items()}
+        else:
+            shown[name] = value["median"] if isinstance(value, dict) else value
+    return {**shown, "left_out": left_out}
+
+
+def _adopted(evaluation: Path) -> dict[str, str]:
+    rows = _table(evaluation, LEADERBOARD.name).filter("adopted")
+    return dict(rows.select("task", "candidate").iter_rows())
 
 
 def _table(folder: Path, name: str) -> pl.DataFrame:

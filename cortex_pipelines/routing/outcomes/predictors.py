@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from cortex_pipelines.routing.outcomes.training import (
     COLUMNS,
     TARGETS,
     Columns,
+    Cost,
     PredictionTarget,
     Predictor,
     losses,
     train,
+    without_leaks,
 )
 from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
@@ -30,10 +33,14 @@ class PredictorError(ValueError):
     """A folder holds no predictors."""
 
 
-def load_predictors(folder: Path) -> dict[str, Predictor]:
+Predictors = Mapping[str, Mapping[str, Predictor]]
+"""By target and candidate."""
+
+
+def load_predictors(folder: Path) -> Predictors:
     try:
         stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return TypeAdapter(dict[str, Predictor]).validate_python(stored)
+        return TypeAdapter(dict[str, dict[str, Predictor]]).validate_python(stored)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         reason: object = f"{FILE}: {'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
@@ -42,8 +49,8 @@ def load_predictors(folder: Path) -> dict[str, Predictor]:
         raise PredictorError(_NONE.format(folder, error)) from error
 
 
-def save_predictors(predictors: Mapping[str, Predictor], folder: Path) -> None:
-    content = {name: asdict(value) for name, value in sorted(predictors.items())}
+def save_predictors(predictors: Predictors, folder: Path) -> None:
+    content = {target: {name: asdict(each) for name, each in models.items()} for target, models in predictors.items()}
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
@@ -60,10 +67,10 @@ def predict_outcomes(predictors: Mapping[str, Predictor], features: pl.DataFrame
 
 
 def build_predictors(
-    attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS
-) -> tuple[dict[str, Predictor], dict[str, pl.DataFrame]]:
+    attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS, cost: Cost = nullcontext
+) -> tuple[dict[str, dict[str, Predictor]], dict[str, pl.DataFrame]]:
     """Train each target with enough tasks; evaluated on the latest, as ``attempts`` are in the order of time."""
-    predictors: dict[str, Predictor] = {}
+    predictors: dict[str, dict[str, Predictor]] = {}
     targets, predictions = [], []
     for target in TARGETS:
         with_value = attempts.filter(pl.col(target.name).is_not_null())
@@ -71,13 +78,15 @@ def build_predictors(
         past = with_value.head(with_value.height - test.height)
         row = {"target": target.name, "unit": target.unit, "by_factors": target.by_factors}
         row |= {"train_items": past.height, "test_items": test.height}
+        row["leaks"] = []
         row["left_out"] = _too_few(target, past, with_value.height, settings)
         if row["left_out"] is None:
-            candidates, chosen, fold_losses = train(past, target, columns, settings)
-            predictors[target.name] = candidates[chosen]
-            row |= {"chosen": chosen, "fold_losses": json.dumps(fold_losses, sort_keys=True)}
-            for name, predictor in candidates.items():
-                predictions += _prediction_rows(target, {"model": name, "chosen": name == chosen}, predictor, test)
+            allowed, leaks = without_leaks(past, target, columns)
+            predictors[target.name], fold_losses = train(past, target, allowed, settings, cost)
+            row |= {"fold_losses": json.dumps(fold_losses, sort_keys=True)}
+            row["leaks"] = [f"{name}: {reason}" for name, reason in leaks.items()]
+            for name, predictor in predictors[target.name].items():
+                predictions += _prediction_rows(target, name, predictor, test)
         targets.append(row)
     return predictors, {
         PREDICTED_TARGETS.name: PREDICTED_TARGETS.frame(targets),
@@ -102,7 +111,7 @@ def _too_few(target: PredictionTarget, past: pl.DataFrame, known_count: int, set
 
 
 def _prediction_rows(
-    target: PredictionTarget, model: dict[str, Any], predictor: Predictor, test: pl.DataFrame
+    target: PredictionTarget, model: str, predictor: Predictor, test: pl.DataFrame
 ) -> list[dict[str, Any]]:
     actual = test[target.name].to_numpy()
     predicted, low, high = predictor.predict(test)
@@ -114,4 +123,4 @@ def _prediction_rows(
         uncalibrated=predictor.uncalibrated(test),
         loss=losses(target.kind, target.scaled(predicted), target.scaled(actual)),
     )
-    return [{"target": target.name, **model, **row} for row in columns.iter_rows(named=True)]
+    return [{"target": target.name, "model": model, **row} for row in columns.iter_rows(named=True)]

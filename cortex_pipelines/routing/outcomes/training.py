@@ -1,8 +1,9 @@
-"""Train, calibrate and choose the model of one target out of fold: constant, by master, or linear."""
+"""Train and calibrate the candidates for one target out of fold: mean, mean by master, linear, boosted trees."""
 
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -123,19 +124,25 @@ Kind = Literal["probability", "amount"]
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A constant, a value by master, or a constant plus one weight per feature."""
+    """A constant, a value by master, a constant plus one weight per feature, or ``trees`` in LightGBM's text format."""
 
     base: float
     by_master: dict[str, float]
     encoding: Encoding | None
     weights: tuple[float, ...]
+    trees: str = ""
 
     def __post_init__(self) -> None:
-        if self.encoding is not None and len(self.weights) != self.encoding.width:
+        if self.encoding is not None and not self.trees and len(self.weights) != self.encoding.width:
             raise ValueError("a model needs one weight per feature")
 
     def raw(self, rows: pl.DataFrame) -> np.ndarray:
         """One prediction per task: log-odds of a probability, else the value."""
+        if self.encoding is not None and self.trees:
+            from lightgbm import Booster
+
+            booster = Booster(model_str=self.trees)
+            return np.asarray(booster.predict(self.encoding.matrix(rows), raw_score=True, num_threads=1))
         if self.encoding is not None:
             added: np.ndarray = self.encoding.matrix(rows) @ np.array(self.weights)
             return self.base + added
@@ -145,7 +152,14 @@ class FittedModel:
 FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]  # fits a model to training tasks and their values
 
 
+BASELINE = "mean"  # of all tasks; the median of an amount
+LEARNED = ("linear", "lightgbm")
+"""Candidates that read the task; of a probability they give the log-odds."""
+
+
 def candidate_models(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[FitModel]]:
+    """Candidates from the simplest, each with the settings that are compared out of fold."""
+
     def middle(values: np.ndarray) -> float:
         return float(values.mean() if kind == "probability" else np.median(values))
 
@@ -159,9 +173,10 @@ def candidate_models(kind: Kind, columns: Columns, settings: PredictorSettings) 
         return FittedModel(base, offsets, None, ())
 
     return {
-        "constant": [lambda rows, values: FittedModel(middle(values), {}, None, ())],
-        "master": [by_master],
+        BASELINE: [lambda rows, values: FittedModel(middle(values), {}, None, ())],
+        "mean_by_master": [by_master],
         "linear": [_linear(kind, columns, settings, strength) for strength in settings.strengths],
+        "lightgbm": [_boosted(kind, columns, settings, leaves) for leaves in settings.leaves],
     }
 
 
@@ -181,25 +196,33 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
     return fit
 
 
+def _boosted(kind: Kind, columns: Columns, settings: PredictorSettings, leaves: int) -> FitModel:
+    def fit(rows: pl.DataFrame, values: np.ndarray) -> FittedModel:
+        from lightgbm import Dataset, train
+
+        encoding = Encoding.fit(rows, columns, settings.vocabulary, settings.min_documents)
+        parameters = {
+            "objective": "binary" if kind == "probability" else "quantile",
+            "alpha": 0.5,
+            "num_leaves": leaves,
+            "learning_rate": settings.boosting_rate,
+            "min_data_in_leaf": settings.leaf_tasks,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "seed": settings.seed,
+            "verbosity": -1,
+        }
+        booster = train(parameters, Dataset(encoding.matrix(rows), values), settings.boosting_rounds)
+        return FittedModel(0.0, {}, encoding, (), booster.model_to_string())
+
+    return fit
+
+
 def losses(kind: Kind, predicted: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Squared error of a probability (Brier), absolute error of an amount, per task."""
     errors = predicted - values
     return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
-
-
-def select_model(candidates: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
-    """A more complex model must lower the loss by more than its error.
-
-    Two standard errors of the paired difference are a test at the level of 5 percent, about; more where items overlap.
-    Candidates are ordered from the simplest, each with its losses on the same held-out items.
-    """
-    selected, selected_losses = candidates[0]
-    for name, other in candidates[1:]:
-        gains = selected_losses - other
-        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
-        if gains.mean() > errors * error:
-            selected, selected_losses = name, other
-    return selected
 
 
 @dataclass(frozen=True)
@@ -210,6 +233,17 @@ class PredictionTarget:
     kind: Kind
     unit: str
     by_factors: bool
+
+    @property
+    def task(self) -> str:
+        """Its name in the leaderboard, without the unit."""
+        return self.name.removesuffix("_seconds")
+
+    @property
+    def loss(self) -> str:
+        if self.kind == "probability":
+            return "Brier score"
+        return f"absolute error, {'of the logarithm' if self.by_factors else self.unit}"
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(np.log1p(values) if self.by_factors else values.astype(np.float64))
@@ -250,42 +284,51 @@ class Predictor:
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         if self.target.kind == "probability":
-            return _sigmoid(raw) if self.candidate == "linear" else np.clip(raw, 0.0, 1.0)
+            return _sigmoid(raw) if self.candidate in LEARNED else np.clip(raw, 0.0, 1.0)
         return np.maximum(np.expm1(raw), 0.0) if self.target.by_factors else raw
 
 
-def train(
-    rows: pl.DataFrame, target: PredictionTarget, columns: Columns, settings: PredictorSettings
-) -> tuple[dict[str, Predictor], str, dict[str, float]]:
-    """Train, calibrate and choose on past tasks: predictors, the chosen candidate, and each one's loss out of fold.
+Cost = Callable[[str], AbstractContextManager[Any]]  # entered with a name around what is to be measured
 
-    Calibration and choice use each task's prediction by models that were trained without its fold (cross-conformal:
-    Vovk 2015), so no task is lost to them.
+
+def train(
+    rows: pl.DataFrame,
+    target: PredictionTarget,
+    columns: Columns,
+    settings: PredictorSettings,
+    cost: Cost = nullcontext,
+) -> tuple[dict[str, Predictor], dict[str, float]]:
+    """Train and calibrate all candidates on past tasks: predictors, and each one's loss out of fold.
+
+    Settings and calibration come from each task's prediction by models that were trained without its fold
+    (cross-conformal: Vovk 2015), so no task is lost to them. ``cost`` is entered with ``task/candidate`` around the
+    training of each.
     """
     from threadpoolctl import threadpool_limits
 
     def loss(candidate: str, raw: np.ndarray) -> np.ndarray:
-        is_odds = target.kind == "probability" and candidate == "linear"
+        is_odds = target.kind == "probability" and candidate in LEARNED
         return losses(target.kind, _sigmoid(raw) if is_odds else raw, values)
 
     with threadpool_limits(limits=1):  # one thread: sums do not depend on the machine's cores
         values = target.scaled(rows[target.name].to_numpy())
         digests = (hashlib.sha256(f"{settings.seed}\n{cluster}".encode()).digest() for cluster in rows["cluster"])
         fold = np.array([int.from_bytes(digest[:8], "big") % settings.folds for digest in digests])
-        predictors, fold_losses = {}, []
+        predictors, fold_losses = {}, {}
         for candidate, candidates in candidate_models(target.kind, columns, settings).items():
-            out_of_fold = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
-            best = int(np.argmin([loss(candidate, raw).mean() for raw in out_of_fold]))
+            with cost(f"{target.task}/{candidate}"):
+                out_of_fold = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
+                best = int(np.argmin([loss(candidate, raw).mean() for raw in out_of_fold]))
+                model = candidates[best](rows, values)
             raw, slope, shift, reach = out_of_fold[best], 1.0, 0.0, 0.0
             if target.kind == "amount":
                 shift = float(np.median(values - raw))
                 reach = conformal_reach(np.abs(values - raw - shift), settings.coverage)
-            elif candidate == "linear":
+            elif candidate in LEARNED:
                 slope, shift = _platt(raw, values)
-            model = candidates[best](rows, values)
             predictors[candidate] = Predictor(target, candidate, model, slope, shift, reach)
-            fold_losses.append((candidate, loss(candidate, slope * raw + shift)))
-    return predictors, select_model(fold_losses), {name: float(errors.mean()) for name, errors in fold_losses}
+            fold_losses[candidate] = float(loss(candidate, slope * raw + shift).mean())
+    return predictors, fold_losses
 
 
 def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel) -> np.ndarray:
@@ -323,6 +366,41 @@ def _platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
 
     slope, shift = minimize(loss, [1.0, 0.0], method="BFGS").x
     return float(slope), float(shift)
+
+
+_TELLS_ALL = 0.99
+"""Rank correlation (Somers' D) with the outcome from which one column alone is no feature but the answer."""
+_IDENTIFIES = 0.5  # distinct values a task, from which a category names tasks rather than describing them
+
+
+def without_leaks(rows: pl.DataFrame, target: PredictionTarget, columns: Columns) -> tuple[Columns, dict[str, str]]:
+    """The columns that a model may read, and why each of the others may not.
+
+    A column is left out if it tells the value almost alone, as only what is known afterwards does, or if its
+    categories are identifiers.
+    """
+    from scipy.stats import somersd
+
+    values, leaks = rows[target.name].to_numpy(), {}
+    for name in (*columns.numbers, *columns.amounts):
+        known = rows[name].is_not_null().to_numpy()
+        numbers = rows[name].cast(pl.Float64).to_numpy()[known]
+        if len(set(numbers)) > 1 and len(set(values[known])) > 1 and known.sum() >= _FEWEST_KNOWN:
+            order = somersd(values[known], numbers).statistic
+            if abs(order) >= _TELLS_ALL:
+                leaks[name] = f"tells {target.name} almost alone (Somers' D {order:.3f}): known only afterwards?"
+    for name in columns.categories:
+        distinct = rows[name].drop_nulls().n_unique()
+        if distinct > max(_FEWEST_KNOWN, _IDENTIFIES * rows.height):
+            leaks[name] = f"{distinct} values in {rows.height} tasks: an identifier"
+    numbers, amounts, categories = (
+        tuple(name for name in names if name not in leaks)
+        for names in (columns.numbers, columns.amounts, columns.categories)
+    )
+    return Columns(numbers, amounts, categories, columns.text), leaks
+
+
+_FEWEST_KNOWN = 20
 
 
 def _sigmoid(odds: np.ndarray) -> np.ndarray:

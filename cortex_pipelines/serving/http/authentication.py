@@ -43,8 +43,18 @@ _COMPLETE = (
     *("/predict", "/playground"),
 )
 _READ = (
-    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load", "/report"),
-    *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props"),
+    *(
+        "/",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/redoc",
+        "/openapi.json",
+        "/overview",
+        "/load",
+        "/report",
+        "/leaderboard",
+    ),
+    *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props", "/leaderboard"),
     *("/v1beta/server_setting", "/lora-adapters", "/graphql"),
 )
 ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {

@@ -135,6 +135,12 @@ def services_router(services: ProjectServices) -> APIRouter:
             raise ServiceError(_NO_PROJECT.format("detectors"))
         return _versioned(await run_in_threadpool(services.score, form.log, form.records), "worker_anomalies")
 
+    @router.get("/leaderboard")
+    async def leaderboard() -> Response:
+        if services.leaderboard is None:
+            raise ServiceError(_NO_PROJECT.format("learned models"))
+        return json_response({"rows": await run_in_threadpool(services.leaderboard)})
+
     # only the key that added an exchange can read it, and only it may delete notes
 
     @router.post("/memory")

@@ -15,13 +15,14 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.prompts.templates import PromptFileError
+from cortex_pipelines.routing.outcomes.predict import shown_outcomes
 from cortex_pipelines.routing.serving.tasks import send
 from cortex_pipelines.serving.catalogue import UnknownModelError
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, RequestError, json_response, plain, sentences_of
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
-from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.serving.task_answers import Suggestion, suggest
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -68,7 +69,7 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     router = APIRouter()
 
     @router.post("/route")
-    async def route(form: RouteForm) -> Response:
+    async def route(form: RouteForm, explain: bool = False) -> Response:
         texts = [form.task] if form.task is not None else form.tasks or []
         routed = await asyncio.wrap_future(gateway.router.submit(texts))
         for task in routed:
@@ -91,10 +92,13 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         if first.notice:
             headers["x-cortex-notice"] = plain(first.notice)
         rows = []
-        for task in routed:
+        for text, task in zip(texts, routed, strict=True):
             decision = task.decision
             routing = send(decision, form.explore, _CHANCE)
-            rows.append({**decision.as_json(), **routing.as_json(), "version": decision.model_version})
+            row = {**decision.as_json(), **routing.as_json(), "version": decision.model_version}
+            if explain:
+                row["predicted"] = await run_in_threadpool(_predicted, services, text, decision.master)
+            rows.append(row)
         if form.task is not None:
             return json_response({"task_id": form.task_id, **rows[0]}, headers)
         return json_response({"decisions": rows, "version": first.decision.model_version}, headers)
@@ -117,6 +121,17 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         return JSONResponse(asdict(suggestion), headers=headers)
 
     return router
+
+
+def _predicted(services: ProjectServices, text: str, master: str | None) -> dict[str, Any]:
+    """Outcomes at the decision's master; what is missing by reason under ``left_out``."""
+    if services.expect is None or master is None:
+        return {"left_out": {"all": "no project" if services.expect is None else "no master"}}
+    try:
+        (expected,) = services.expect(text, master)["expected"]
+    except ServiceError as error:
+        return {"left_out": {"all": str(error)}}
+    return shown_outcomes(expected)
 
 
 def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:

@@ -1,0 +1,29 @@
+"""Tables of learned models: candidates against the simplest one, on the same judged items."""
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import Column, Table
+
+MIN_ITEMS = 30
+"""Fewest judged items of a comparison."""
+
+LEADERBOARD = Table(
+    "leaderboard",
+    "One candidate of a learned task, against the simplest one on the same judged items.",
+    (
+        Column("asset", pl.String, "Asset that trains the candidates"),
+        Column("task", pl.String, "What is learned"),
+        Column("candidate", pl.String, "Way of doing it"),
+        Column("metric", pl.String, "What is measured of each item, and which way is better"),
+        Column("value", pl.Float64, "Mean of the metric"),
+        Column("low", pl.Float64, "Lower end of its interval"),
+        Column("high", pl.Float64, "Upper end of its interval"),
+        Column("items", pl.Int64, "Judged items, none of them seen in training", between=(MIN_ITEMS, 1e12)),
+        Column("baseline", pl.String, "The simplest candidate"),
+        Column("difference", pl.Float64, "Mean difference to the baseline; positive is better"),
+        Column("difference_low", pl.Float64, "Lower end of its interval; those of a task hold together"),
+        Column("difference_high", pl.Float64, "Upper end of its interval"),
+        Column("adopted", pl.Boolean, "Whether it is used; one candidate of a task is"),
+    ),
+    ("asset", "task", "candidate"),
+)
