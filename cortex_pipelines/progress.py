@@ -32,7 +32,8 @@ def reporting(
 ) -> Iterator[Callable[[int], None]]:
     """A progress report, in whose body the function is called with the number of items that were finished."""
     bar = None
-    if sys.stderr.isatty() and Steps.forward is None:
+    # a terminal shows one bar, that of the thread that makes the run
+    if sys.stderr.isatty() and Steps.forward is None and threading.current_thread() is threading.main_thread():
         from rich.progress import Progress  # slow to import
 
         bar = Progress(transient=True)

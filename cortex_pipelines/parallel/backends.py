@@ -12,6 +12,7 @@ WORKER_MB = 250
 """Memory of a worker with the grammars and the tables of a batch."""
 
 _PACKAGE = Path(__file__).parents[1]
+_LARGE = 1 << 16
 
 
 class Backend(Protocol):
@@ -61,10 +62,19 @@ def result_of(answered: bytes) -> Any:
     return value
 
 
-@lru_cache(maxsize=1)  # it may hold the texts of a whole project
+def is_large(function: bytes) -> bool:
+    """Whether a pickled function may hold the texts of a whole project; only the last such one is kept."""
+    return len(function) > _LARGE
+
+
 def _function(pickled: bytes) -> Callable[[Any], Any]:
-    function: Callable[[Any], Any] = pickle.loads(pickled)  # nosec B301
+    load = _large if is_large(pickled) else _small
+    function: Callable[[Any], Any] = load(pickled)
     return function
+
+
+_small: Callable[[bytes], Any] = lru_cache(maxsize=8)(pickle.loads)  # nosec B301
+_large: Callable[[bytes], Any] = lru_cache(maxsize=1)(pickle.loads)  # nosec B301
 
 
 def _pickled(error: Exception) -> bytes:

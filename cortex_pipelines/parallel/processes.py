@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import MappingProxyType
 
-from cortex_pipelines.parallel.backends import BackendError, WorkerDiedError, code_digest
+from cortex_pipelines.parallel.backends import BackendError, WorkerDiedError, code_digest, is_large
 
 _START = "import sys; from cortex_pipelines.parallel.worker import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
 # One thread each: there are as many workers as cores. Fewer arenas, less memory that is kept for nobody.
@@ -44,15 +44,16 @@ class _Worker:
             )
         self._connection = Connection(ours.detach())
         self._checked = False
-        self._function = b""
+        self._large = b""
 
     def call(self, function: bytes, batch: bytes) -> bytes:
         """Raises EOFError or OSError if the process ends."""
         if not self._checked and self._connection.recv_bytes() != code_digest().encode():
             raise BackendError("the code of cortex-pipelines changed while it ran; run the same command again")
         self._checked = True
-        self._connection.send_bytes(b"" if function == self._function else function)
-        self._function = function
+        self._connection.send_bytes(b"" if function == self._large else function)
+        if is_large(function):
+            self._large = function
         self._connection.send_bytes(batch)
         return self._connection.recv_bytes()
 

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import Future
 from copy import copy
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -39,7 +40,7 @@ class RayCluster:
         self.workers = workers or 1
         self._slots = threading.Semaphore(workers) if workers else None
         self._reserved: dict[str, float] = {"num_cpus": 1, "memory": WORKER_MB << 20}
-        self._function: tuple[bytes, Any] = (b"", None)
+        self._put = lru_cache(maxsize=2)(_put)  # a function once for all batches
         self._closed = False
         self._answer: Future[Any] = Future()
         # beside the main thread, where Ray would handle the signals
@@ -73,13 +74,11 @@ class RayCluster:
         return view
 
     def submit(self, function: bytes, batch: bytes) -> "Future[bytes]":
-        import ray
-
-        if self._function[0] != function:
-            self._function = (function, ray.put(function))  # once for all batches
+        answer_there = self._answer.result().options(**self._reserved)
+        stored = self._put(function)
         if self._slots:
             self._slots.acquire()
-        answered = self._answer.result().options(**self._reserved).remote(self._function[1], batch, code_digest())
+        answered = answer_there.remote(stored, batch, code_digest())
         future: Future[bytes] = Future()
         answered.future().add_done_callback(lambda done: self._pass_on(done, future))
         return future
@@ -130,6 +129,12 @@ class RayCluster:
         elif not future.cancelled():
             # a worker, its node or an object on it was lost
             future.set_exception(WorkerDiedError(_first_line(error)))
+
+
+def _put(value: bytes) -> Any:
+    import ray
+
+    return ray.put(value)
 
 
 def _living_nodes() -> list[dict[str, float]]:

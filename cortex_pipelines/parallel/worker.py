@@ -16,15 +16,16 @@ def serve(handle: int, driver: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != driver:
         return  # it died in the meantime
-    from cortex_pipelines.parallel.backends import answer, code_digest
+    from cortex_pipelines.parallel.backends import answer, code_digest, is_large
 
     with Connection(handle) as connection:
         try:
             connection.send_bytes(code_digest().encode())
-            function = b""
+            large = b""
             while True:
-                # a function is sent once, and again only when it is another one
-                function = connection.recv_bytes() or function
+                # a large function is sent once, and again only when it is another one
+                function = connection.recv_bytes() or large
+                large = function if is_large(function) else large
                 connection.send_bytes(answer(function, connection.recv_bytes()))
         except (EOFError, ConnectionError):
             return

@@ -34,7 +34,8 @@ Determinism = Literal["exact", "machine"]
 class VersionedAsset:
     """``room``: group in the UI. ``determinism``: ``exact`` has the same bytes everywhere, ``machine`` on one type
     of processor. ``registers``: model that it decides on by a ``verdict.json``. ``alarm``: metric that is 0 if all
-    is well. ``watches``: model that a nightly run retrains only after this asset.
+    is well. ``watches``: model that a nightly run retrains only after this asset. ``ahead``: may be computed before
+    its turn, beside other stages (``versioning.ahead``); it writes no files of its own.
     """
 
     name: str
@@ -47,6 +48,7 @@ class VersionedAsset:
     registers: str | None = None
     alarm: str | None = None
     watches: str | None = None
+    ahead: bool = False
     declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,6 +90,7 @@ def versioned_asset(
     registers: str | None = None,
     alarm: str | None = None,
     watches: str | None = None,
+    ahead: bool = False,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Decorator that declares an asset; the module describes its parameters.
 
@@ -110,6 +113,7 @@ def versioned_asset(
             registers=registers,
             alarm=alarm,
             watches=watches,
+            ahead=ahead,
             declared_code=code,
         )
 
