@@ -25,6 +25,7 @@ _SEED = 20
 _MORE, _MOST_MORE = "+", 0.1
 _PRESENT = "cache_present"
 _SEAL = 8  # bytes of a hash after each value, to detect truncation
+_ROWS_PER_BATCH = 4096  # what is compressed at once
 
 
 class RowCache:
@@ -105,7 +106,7 @@ class RowCache:
 
     def store_table(self, name: str, table: pl.DataFrame) -> None:
         with atomic_file(self._table(name), durable=False, staging=self._folder) as scratch:
-            table.write_ipc(scratch, compression="lz4")
+            table.write_ipc(scratch, compression="lz4", record_batch_size=_ROWS_PER_BATCH)
 
     def _table(self, name: str) -> Path:
         return self._path(("rows", self._scope + name)).with_suffix(".arrow")

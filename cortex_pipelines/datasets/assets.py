@@ -78,10 +78,13 @@ def completion_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code completion: bodies, imports, declarations and gaps, given the context."""
-    project_units = read_project(annotated_units, repository_files, unit_splits, datasets)
-    renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
-    rewritten = REWRITTEN_UNITS.read(augmented_units, *REWRITTEN_COLUMNS)
-    tables = completion_tables(project_units, renamed, rewritten, datasets, cache)
+    tables = completion_tables(
+        read_project(annotated_units, repository_files, unit_splits, datasets),
+        RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS),
+        REWRITTEN_UNITS.read(augmented_units, *REWRITTEN_COLUMNS),
+        datasets,
+        cache,
+    )
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
     return tables

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles
 from cortex_pipelines.datasets.dedup.similarity_join import mapped_streams
@@ -36,6 +37,14 @@ class Fingerprints:
 
     sets: ShingleSets  # shingles of each text
     tokens: int
+
+    @cached_property
+    def items(self) -> tuple[ShingleIndex, NDArray[np.int64], NDArray[np.int64]]:
+        """The distinct shingles, offsets of the texts that have each (one more than shingles), and these texts."""
+        order = np.argsort(self.sets.hashes, kind="stable")
+        texts = np.repeat(np.arange(len(self.sets)), self.sets.sizes)[order]
+        hashes, starts = np.unique(self.sets.hashes[order], return_index=True)
+        return ShingleIndex(hashes), np.append(starts, len(texts)), texts
 
 
 def contaminated(
@@ -84,14 +93,7 @@ def _shipped() -> tuple[Fingerprints, ...]:
 
 def matches(sets: ShingleSets, benchmark: Fingerprints, share: float) -> Iterator[int]:
     """Index of each text that contains a share of an item's shingles, once per item."""
-    # inverted index: sorted distinct shingles, offsets of their items (one more), the items
-    order = np.argsort(benchmark.sets.hashes, kind="stable")
-    items = np.repeat(np.arange(len(benchmark.sets)), benchmark.sets.sizes)[order]
-    hashes, starts = np.unique(benchmark.sets.hashes[order], return_index=True)
-    starts = np.append(starts, len(items))
-    if not len(hashes):
-        return
-    lookup = ShingleIndex(hashes)
+    lookup, starts, items = benchmark.items
     needed = np.ceil(share * benchmark.sets.sizes - 1e-9)
     start = 0
     for batch in sets.batches(_SHINGLES_AT_ONCE):

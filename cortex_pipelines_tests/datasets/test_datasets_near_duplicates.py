@@ -21,7 +21,7 @@ from cortex_pipelines.datasets.dedup.minhash import (
     smallest_connected,
 )
 from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard, shingles
-from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs, tokenised_texts
+from cortex_pipelines.datasets.dedup.similarity_join import Compared, HeldOutRows, tokenised_texts
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
@@ -80,7 +80,13 @@ def test_clusters_are_chains_of_near_duplicates(settings: DatasetSettings, texts
 @hypothesis_settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_leakage_is_exactly_the_near_duplicates(settings: DatasetSettings, train: list[str], test: list[str]) -> None:
-    pairs = near_duplicate_pairs(_rows("a", train), _rows("b", test), "completion", settings, tokenised=True)
+    def compared(prefix: str, texts: list[str], first: int = 0) -> Compared:
+        sets = all_shingles(texts, settings.shingle_tokens)
+        return [f"{prefix}{number}" for number in range(first, first + len(texts))], sets
+
+    half = len(train) // 2
+    parts = [compared("a", train[:half]), compared("a", train[half:], half)]
+    pairs = HeldOutRows(compared("b", test), settings.near_duplicate_threshold).near_duplicates(parts)
     expected = {
         (f"a{train_row}", f"b{test_row}")
         for train_row, train_text in enumerate(train)
@@ -167,13 +173,6 @@ def test_connected_members_are_named_by_the_smallest(size: int, data: st.DataObj
     edges = [np.array(part, dtype=np.int64).reshape(-1, 2).T for part in (pairs[:cut], pairs[cut:])]
     connected = smallest_connected(size, *((first, second) for first, second in edges))
     assert connected.tolist() == [groups.of.index(groups.of[item]) for item in range(size)]
-
-
-def _rows(prefix: str, texts: list[str]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {"example_id": [f"{prefix}{n}" for n in range(len(texts))], "completion": texts},
-        schema={"example_id": pl.String, "completion": pl.String},
-    )
 
 
 _CHAIN = [" ".join(f"name{n}" for n in range(at, at + 30)) for at in range(0, 24, 2)]

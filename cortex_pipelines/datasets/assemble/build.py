@@ -70,9 +70,11 @@ def completion_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    candidates = _completion_rows(project, renamed, rewritten, settings, cache)
-    kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
-    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds, project.rules)
+    kinds, rules = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS))), project.rules
+    candidates = [_completion_rows(project, renamed, rewritten, settings, cache)]
+    # hundreds of megabytes of a large project, where the caller holds them no more
+    del project, renamed, rewritten
+    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates.pop(), settings, cache, kinds, rules)
 
 
 def _completion_rows(
@@ -151,6 +153,12 @@ def judged_rows(rows: pl.DataFrame, project: ProjectUnits, cache: RowCache | Non
     return pl.concat([usable.with_columns(reasons.alias("not_made")), rows.filter(~is_usable)])
 
 
+_ROW_COLUMNS = frozenset(
+    {*MANIFEST.schema, *("split", "not_made", "weight", "prompt", "completion", "suffix", "origin")}
+)
+"""Columns that select rows and explain them, beside those of the data set."""
+
+
 def finish_tables(
     name: str,
     tables: tuple[Table, ...],
@@ -169,6 +177,8 @@ def finish_tables(
     optional; a split may then be empty. Raises DatasetError: a split has no examples.
     """
     texts = texts or COMPARED[name]
+    used = _ROW_COLUMNS.union(*texts, *(table.schema for table in tables))
+    candidates = candidates.select(name for name in candidates.columns if name in used)
     reason = pl.col("split_reason")
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
     is_redacted = pl.col("completion").str.contains(PLACEHOLDER) & pl.col("not_made").is_null()

@@ -5,14 +5,14 @@ Test is selected first, then validation, then train; excluded rows keep the reas
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
-from cortex_pipelines.datasets.dedup.shingles import all_shingles
-from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs, tokenised_texts
+from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles
+from cortex_pipelines.datasets.dedup.similarity_join import Compared, HeldOutRows, compared_rows
 from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, HELD_OUT_TOLERANCE, most_variants, sample, target_mix
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
@@ -69,7 +69,6 @@ def select_rows(
     first = pl.col("example_id").is_first_distinct()
     left_out = [candidates.filter(~first).with_columns(left_out=pl.lit("repeated"))]
     rows = candidates.filter(first)
-    rows = rows.with_columns(tokenised_texts(rows, name, columns, cache).alias(_stream(columns)) for columns in texts)
     originals = rows.filter(~is_variant())
     is_bounded = (pl.col("origin") == INJECTED) & pl.lit(rules.max_injected_share < 1)
     kind_caps = settings.max_by_kind.get(name, {})
@@ -77,19 +76,21 @@ def select_rows(
     mix = target_mix(of_train, rules.taught_languages, settings)
     limits = {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}
     selected: dict[str, pl.DataFrame] = {}
+    held_out = HeldOut(name, settings, cache)
 
     def select(
         split: str, of_split: pl.DataFrame, limit: int | None, added: bool = False, reason: str = "sample"
     ) -> pl.DataFrame:
         """Rows that may stand in a split, sampled; the others are left out. ``added``: to rows selected before."""
-        others = [frame for other, frame in selected.items() if other != split]
+        others = {other: frame for other, frame in selected.items() if other != split}
         distinct = of_split
         for columns in texts if others and not of_split.is_empty() else ():
-            held_out = pl.concat([frame.select("example_id", _stream(columns)) for frame in others])
-            duplicates = near_duplicate_pairs(distinct, held_out, _stream(columns), settings, tokenised=True)
+            scope = cache and cache.scoped(f"{split} {added} {reason}")
+            compared = compared_rows(distinct, name, columns, settings, scope)
+            duplicates = held_out.of(others, columns).near_duplicates(compared)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         left_out.append(_without(of_split, distinct, "near_duplicate_elsewhere"))
-        usable = distinct.filter(~shows_held_out(distinct, others, rules)) if split == "train" else distinct
+        usable = distinct.filter(~shows_held_out(distinct, [*others.values()], rules)) if split == "train" else distinct
         left_out.append(_without(distinct, usable, "shows_held_out"))
         of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
         of_originals = split == "train" and not added
@@ -146,9 +147,34 @@ def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], ru
     return pl.Series("shows_held_out", holds, dtype=pl.Boolean)
 
 
-def _stream(columns: tuple[str, ...]) -> str:
-    """Name of the column with the token streams of these columns."""
-    return f"stream of {'+'.join(columns)}"
+class HeldOut:
+    """Indices of the rows of finished splits, made once for all that is compared with them."""
+
+    def __init__(self, name: str, settings: DatasetSettings, cache: RowCache | None = None) -> None:
+        self._name, self._settings, self._cache = name, settings, cache
+        self._rows: dict[tuple[str, tuple[str, ...]], Compared] = {}
+        self._indices: dict[tuple[tuple[str, ...], tuple[str, ...]], HeldOutRows] = {}
+
+    def of(self, splits: Mapping[str, pl.DataFrame], columns: tuple[str, ...]) -> HeldOutRows:
+        key = (tuple(splits), columns)
+        if key not in self._indices:
+            parts = [self._compared(split, frame, columns) for split, frame in splits.items()]
+            self._indices[key] = HeldOutRows(_merged(parts), self._settings.near_duplicate_threshold)
+        return self._indices[key]
+
+    def _compared(self, split: str, rows: pl.DataFrame, columns: tuple[str, ...]) -> Compared:
+        if (split, columns) not in self._rows:
+            scope = self._cache and self._cache.scoped(f"held out {split}")
+            self._rows[split, columns] = _merged(compared_rows(rows, self._name, columns, self._settings, scope))
+        return self._rows[split, columns]
+
+
+def _merged(parts: Iterable[Compared]) -> Compared:
+    ids, sets = list[str](), list[ShingleSets]()
+    for part_ids, part_sets in parts:
+        ids += part_ids
+        sets.append(part_sets)
+    return ids, ShingleSets.concat(sets)
 
 
 def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings) -> None:
@@ -157,13 +183,11 @@ def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts
     Independent of the selection: token streams are made of the rows as they are, not taken from it or from a cache.
     Raises DatasetError: a near-duplicate crosses the splits.
     """
+    held_out = HeldOut(name, settings)
     for columns in texts:
-        streams = {
-            split: frame.select("example_id", tokenised_texts(frame, name, columns)) for split, frame in rows.items()
-        }
         for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
-            others = pl.concat([streams[other_split] for other_split in other_splits])
-            leaks = near_duplicate_pairs(streams[split], others, "stream", settings, tokenised=True)
+            others = held_out.of({other: rows[other] for other in other_splits}, columns)
+            leaks = others.near_duplicates(compared_rows(rows[split], name, columns, settings))
             if leaks.height:
                 raise DatasetError(
                     f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "

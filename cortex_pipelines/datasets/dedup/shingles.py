@@ -44,6 +44,12 @@ class ShingleSets:
         offsets = np.repeat(self.borders[rows] - _starts(sizes)[:-1], sizes)
         return ShingleSets(self.hashes[offsets + np.arange(len(offsets))], _starts(sizes))
 
+    @classmethod
+    def concat(cls, parts: Sequence["ShingleSets"]) -> "ShingleSets":
+        sizes = [np.empty(0, dtype=np.int64), *(part.sizes for part in parts)]
+        hashes = [np.empty(0, dtype=np.uint64), *(part.hashes for part in parts)]
+        return cls(np.concatenate(hashes), _starts(np.concatenate(sizes)))
+
     def batches(self, max_shingles: int) -> Iterator["ShingleSets"]:
         start = 0
         while start < len(self):
@@ -64,7 +70,7 @@ class ShingleIndex:
     def find(self, hashes: Shingles) -> NDArray[np.int64]:
         positions = np.full(len(hashes), -1)
         candidates = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
-        if len(candidates):
+        if len(candidates):  # so there are hashes to find
             slots = np.searchsorted(self._hashes, hashes[candidates])
             slots[slots == len(self._hashes)] = 0
             positions[candidates] = np.where(self._hashes[slots] == hashes[candidates], slots, -1)
