@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from cortex_pipelines.cli.run import run
 from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.orchestration import recovery
 from cortex_pipelines.serving.engines.engine import CACHE
@@ -96,6 +97,20 @@ def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
     assert all(selector == labels for selector in selectors), "each selects the gateways"
     if "gpu" in folder:
         assert gateway["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+
+
+def test_the_nodes_of_a_ray_cluster_are_valid_pods_and_its_workers_share_no_folder() -> None:
+    (job,) = built("ray").values()
+    cluster = job["spec"]["rayClusterSpec"]
+    head, worker = cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]
+    for template in (head, worker, job["spec"]["submitterPodTemplate"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, "spec": template["spec"]}
+        kubernetes_validate.validate(pod, VERSIONS[-1], strict=True)
+        assert template["spec"]["securityContext"]["runAsUser"] == 10001
+        assert [each["image"] for each in template["spec"]["containers"]] == ["cortex-pipelines:ray"]
+    claims = [[v["name"] for v in t["spec"]["volumes"] if "persistentVolumeClaim" in v] for t in (head, worker)]
+    assert claims == [["project"], []]
+    assert run.make_context("run", job["spec"]["entrypoint"].split()[2:]).params["backend"] == "ray"
 
 
 def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None:

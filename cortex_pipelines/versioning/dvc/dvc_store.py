@@ -29,7 +29,8 @@ from cortex_pipelines.versioning.snapshot import Snapshot
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _LOCK_PATIENCE_SECONDS = 1800.0
-_LOCK_POLL_SECONDS = 0.2
+_LOCK_POLL_SECONDS = 0.03
+_TRIES = 6  # of DVC in its time for a lock
 
 
 class StageError(ProjectError):
@@ -44,8 +45,10 @@ def under_dvc(address: str) -> bool:
 
 @contextmanager
 def locked_repo(root: Path) -> Iterator[Any]:
+    from dvc import lock
     from dvc.repo import Repo, lock_repo
 
+    lock.DEFAULT_TIMEOUT = _TRIES * _LOCK_POLL_SECONDS  # or half a second between two looks
     require_no_conflicts(root)  # of which DVC says that the file is corrupted
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
     quicken_dvc()
