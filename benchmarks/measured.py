@@ -72,7 +72,7 @@ def _resident(pid: int) -> float:
     return memory / 2**20
 
 
-def _own_peak() -> float:
+def own_peak() -> float:
     """Peak memory of this process, in MiB; 0 if the system does not report it.
 
     Not ``getrusage``: on Linux its figure begins with the memory of the process that started this.
@@ -97,7 +97,7 @@ def main(target: str, *arguments: str) -> None:
     wall, cpu = time.perf_counter(), _cpu()
     amount = act()
     spent = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
-    print(json.dumps(spent | {"peak": _own_peak(), "amount": amount}))
+    print(json.dumps(spent | {"peak": own_peak(), "amount": amount}))
 
 
 if __name__ == "__main__":

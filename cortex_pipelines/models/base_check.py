@@ -110,14 +110,7 @@ def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: M
             require_packages(settings)
         except MissingPackageError as error:
             yield str(error)
-    half = settings.precision in ("bf16", "fp16") or (settings.precision == "auto" and machine.bf16)
-    needed = memory.training(
-        base.shape,
-        settings.quantisation or ("bf16" if half else "fp32"),
-        tokens=settings.max_length * settings.batch_size,
-        rank=settings.rank,
-        recomputed=settings.activation_checkpointing,
-    )
+    needed = training_memory(base, settings, machine)
     if needed > machine.training_memory:
         yield (
             f"training takes some {needed / 1e9:.1f} GB and this machine has {machine.training_memory / 1e9:.1f}: set "
@@ -126,6 +119,18 @@ def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: M
         )
     if engine == "llama" and (refusal := base.family.export_refusal(base.config)):
         yield f"serving.engine is llama, and {refusal}; set it to torch, or {_ANOTHER}"
+
+
+def training_memory(base: BaseFiles, settings: AdapterSettings, machine: Machine) -> float:
+    """Bytes at the peak of a training by these settings."""
+    half = settings.precision in ("bf16", "fp16") or (settings.precision == "auto" and machine.bf16)
+    return memory.training(
+        base.shape,
+        settings.quantisation or ("bf16" if half else "fp32"),
+        tokens=settings.max_length * settings.batch_size,
+        rank=settings.rank,
+        recomputed=settings.activation_checkpointing,
+    )
 
 
 def _check_weights(folder: Path) -> None:

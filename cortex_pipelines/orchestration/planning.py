@@ -12,8 +12,11 @@ import polars as pl
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError
-from cortex_pipelines.models.base_check import BaseError, refusals
+from cortex_pipelines.models import memory
+from cortex_pipelines.models.base_check import BaseError, BaseFiles, refusals, training_memory
+from cortex_pipelines.models.known import minutes
 from cortex_pipelines.models.machine import this_machine
+from cortex_pipelines.models.memory import Width
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
 from cortex_pipelines.orchestration.stage_costs import Cost, Past, ProjectSize, around, total
 from cortex_pipelines.parallel.ordered import overridden
@@ -40,6 +43,7 @@ _TEXTS_PER_CHOICE = 26
 """Three kinds of questions with about three answers each, under base and adapter, some again with
 similar code: 7,000 texts if `evaluation.choices` is 266."""
 _MODEL_RANGE = (0.4, 1.3)  # of these rates; the limits they are multiplied with are often not reached
+_MEMORY_RANGE = (0.85, 1.15)  # of models.memory
 _CONTROL = "general_code"
 _CHARACTERS_PER_TOKEN = 3.4  # of prompts and completions under the default base's tokenizer
 
@@ -112,7 +116,19 @@ def past_of(project: Project) -> Past:
             return None
         return ProjectSize(size, commits, commits if pairs.max_commits is None else min(commits, pairs.max_commits))
 
-    return Past(last_runs(project.root), size_of, _workers(project))
+    @cache
+    def base() -> BaseFiles | None:
+        try:
+            return _base(project)
+        except (BaseError, WeightsError):  # base_refusals says so
+            return None
+
+    return Past(last_runs(project.root), size_of, _workers(project), base)
+
+
+def _base(project: Project) -> BaseFiles | None:
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.base") or {}
+    return read_pinned(PinnedModel(load_parameters(project.root).models.base, pin), project.root)
 
 
 def execution_of(project: Project) -> ExecutionSettings | None:
@@ -133,6 +149,11 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
     cost = past.cost(name, partition)
     if cost.seconds or name not in ("code_adapter", "code_adapter_evaluation"):
         return cost
+    base, machine = past.base(), this_machine()
+    rate = float(TRAINING_TOKENS_PER_SECOND)
+    if base:
+        rate = 1e5 / 60 / minutes(base.shape, machine)
+        rate = rate if machine.gpu_memory else min(rate, TRAINING_TOKENS_PER_SECOND)
     if name == "code_adapter":
         settings: Any = project.effective.section("adapters", partition)
         size = past.size_of(partition)
@@ -142,12 +163,17 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         if settings.search.trials:  # two more trainings compare the best trial with the section's own values
             searched = (settings.search.trials + 2) * min(tokens, settings.search.max_tokens)
             tokens, basis = tokens + searched, f"{basis} and {searched:,} in the search for settings"
-        seconds, basis = tokens / TRAINING_TOKENS_PER_SECOND, f"{basis} at {TRAINING_TOKENS_PER_SECOND}/s"
+        seconds, basis = tokens / rate, f"{basis} at {rate:.0f}/s"
+        needed = base and training_memory(base, settings, machine)
     else:
         evaluation: Any = project.effective.section("evaluation", partition)
         texts = evaluation.choices * _TEXTS_PER_CHOICE
-        seconds, basis = texts / TEXTS_PER_SECOND, f"at most {texts:,} texts at {TEXTS_PER_SECOND}/s"
-    return replace(cost, seconds=around(seconds, _MODEL_RANGE), basis=basis)
+        texts_rate = TEXTS_PER_SECOND * rate / TRAINING_TOKENS_PER_SECOND
+        seconds, basis = texts / texts_rate, f"at most {texts:,} texts at {texts_rate:.2g}/s"
+        width: Width = "fp32" if evaluation.precision == "fp32" or not machine.bf16 else "bf16"
+        needed = base and memory.serving(base.shape, width, context=evaluation.max_length)
+    held = around(needed / 1e6, _MEMORY_RANGE) if needed else cost.memory
+    return replace(cost, seconds=around(seconds, _MODEL_RANGE), memory=held, basis=basis)
 
 
 def _training_tokens(
@@ -211,9 +237,8 @@ def base_refusals(project: Project, planned: Iterable[str], *, missing: bool) ->
     if not parts:
         return
     params, machine = load_parameters(project.root), this_machine()
-    pin = look_up(read_yaml(project.root / "sources.lock"), "models.base") or {}
     try:
-        base = read_pinned(PinnedModel(params.models.base, pin), project.root)
+        base = _base(project)
     except WeightsError as error:
         yield from (str(error),) if missing else ()
         return

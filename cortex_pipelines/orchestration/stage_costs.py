@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from cortex_pipelines.models.base_check import BaseFiles
 from cortex_pipelines.tracking.recorded_versions import Run
 
 FITTED = Path(__file__).parent / "stage_costs.json"
@@ -102,12 +103,13 @@ class Cost:
 @dataclass(frozen=True)
 class Past:
     """Runs of a workspace; ``size_of``: the size of a project, None if its sources cannot be listed; ``workers``: that
-    stages have.
+    stages have; ``base``: the base model, None if it is the shipped one or cannot be read yet.
     """
 
     runs: Mapping[tuple[str, str], Run]
     size_of: Callable[[str | None], ProjectSize | None]
     workers: int = 1
+    base: Callable[[], BaseFiles | None] = lambda: None
 
     def cost(self, asset: str, partition: str | None) -> Cost:
         own = self.runs.get((asset, partition or ""))

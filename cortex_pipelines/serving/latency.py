@@ -120,10 +120,9 @@ def measure(engine: Engine, adapter: LoadedAdapter | None, settings: ServingSett
         first, total, _ = answer_times(engine, prompt, _TOKENS, adapter)
         times.append((first, total))
     (first_p50, total_p50), (first_p95, total_p95) = np.percentile(times, (50, 95), axis=0).tolist()
-    precise = "fp32" if engine.name == "torch" and settings.precision == "q8" else settings.precision
     return Latency(
         engine=engine.name,
-        precision=precise,
+        precision=settings.torch_precision if engine.name == "torch" else settings.precision,
         threads=settings.threads,
         answers=len(times),
         first_token_ms_p50=1e3 * first_p50,

@@ -152,8 +152,8 @@ class ServingSettings(Settings):
     """Memory to leave free, in MiB, within the limits of container and process. With less, or while tasks wait for
     memory (PSI), adapters are evicted one by one, the least recently used first; 0 for never."""
 
-    precision: Literal["fp32", "bf16", "fp16", "q8"]
-    """Type of the base's weights in memory; q8 is of llama.cpp, torch then takes fp32; adapters are float32."""
+    precision: Literal["fp32", "bf16", "fp16", "q8", "q4"]
+    """Type of the base's weights in memory; q8 and q4 are of llama.cpp, torch then takes fp32; adapters are float32."""
 
     slots: Annotated[int, Field(ge=1, le=64)]
     """Requests that llama.cpp answers at once, each with memory for a window."""
@@ -200,6 +200,11 @@ class ServingSettings(Settings):
 
     oidc: OidcSettings | None
     """OpenID Connect provider whose tokens are accepted; null for none."""
+
+    @property
+    def torch_precision(self) -> Literal["fp32", "bf16", "fp16"]:
+        """Type of the weights where torch answers."""
+        return "fp32" if self.precision == "q8" or self.precision == "q4" else self.precision
 
 
 class LatencySettings(Settings):

@@ -9,6 +9,9 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.models.base_check import BaseFiles
+from cortex_pipelines.models.known import known_bases
+from cortex_pipelines.models.machine import Machine
 from cortex_pipelines.orchestration.planning import (
     PlannedStage,
     data_left_out,
@@ -165,6 +168,18 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     assert steps["code_adapter@none"].cost.basis == "some 100 tokens at 230/s"
     steps = all_steps(open_project(tmp_path))  # sources without a pin cannot be listed
     assert steps["code_adapter@none"].seconds is None
+    (known,) = (base for base in known_bases() if base.name == "Qwen/Qwen2.5-Coder-1.5B")
+    base = BaseFiles(known.family, known.config, known.shape, frozenset(), True, "", None)
+    with (
+        mock.patch("cortex_pipelines.orchestration.planning._base", return_value=base),
+        mock.patch("cortex_pipelines.orchestration.planning.this_machine", return_value=Machine(2, 2e10, 0, True)),
+    ):
+        steps = all_steps(open_project(tmp_path))
+    larger = steps["code_adapter@some"].cost
+    assert larger.basis == "some 50 tokens at 20/s"
+    assert larger.memory is not None
+    assert 6000 < larger.memory.expected < 7500
+    assert steps["code_adapter_evaluation@some"].cost.basis.endswith("texts at 0.35/s")
 
 
 def test_every_asset_is_estimated_before_it_ever_ran() -> None:

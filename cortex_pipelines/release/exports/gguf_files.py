@@ -172,8 +172,12 @@ def _name(layout: GgufLayout, layer: str) -> str:
     return f"{tensor_name}.weight"
 
 
-Width = Literal["fp32", "fp16", "q8"]
-"""Type of weights; ``q8`` is GGUF's Q8_0: blocks of 32 weights in 8 bits with one factor."""
+Width = Literal["fp32", "fp16", "q8", "q4"]
+"""Type of weights; ``q8`` is GGUF's Q8_0: blocks of 32 weights in 8 bits with one factor, ``q4`` its Q4_1 with two
+factors, embeddings and output in Q8_0."""
+
+_BLOCKS = {"q8": ("Q8_0", "Q8_0"), "q4": ("Q4_1", "Q8_0")}
+"""Type of quantised layers, and of the embeddings and the output."""
 
 _WEIGHT, _BIAS = ".weight", ".bias"
 _HALF = "\N{REPLACEMENT CHARACTER}"
@@ -204,9 +208,12 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
         rows = tensor[layout.rows(layer, tensor.shape[0])]
         if layer.endswith("norm"):
             rows = rows + np.float32(layout.map.norm_offset)
-        kind, q8 = None, gguf.GGMLQuantizationType.Q8_0
-        if width == "q8" and rows.ndim > 1 and rows.shape[-1] % gguf.GGML_QUANT_SIZES[q8][0] == 0:
-            rows, kind = gguf.quants.quantize(np.ascontiguousarray(rows), q8), q8
+        kind = None
+        if width in _BLOCKS and rows.ndim > 1:
+            block = gguf.GGMLQuantizationType[_BLOCKS[width][rows.shape[0] == config["vocab_size"]]]
+            kind = block if rows.shape[-1] % gguf.GGML_QUANT_SIZES[block][0] == 0 else None
+        if kind is not None:
+            rows = gguf.quants.quantize(np.ascontiguousarray(rows), kind)
         elif width != "fp32" and rows.ndim > 1:
             rows = rows.astype(np.float16)
         writer.add_tensor(gguf_name + end, rows, raw_dtype=kind)

@@ -39,8 +39,8 @@ _BOUND_FP16 = 0.05
 """Largest difference (nats) between llama.cpp's and torch's log-probabilities of likely tokens; that of fp32 depends
 on the family."""
 
-_BOUND_Q8 = 0.005
-"""Most bits that weights of 8 bits add to a text, as a share of its bits."""
+_BOUNDS = {"q8": 0.005, "q4": 0.15}
+"""Most bits that weights of 8 and of 4 bits add to a text, as a share of its bits."""
 
 _LIKELIEST = 32
 """Tokens compared after each prompt."""
@@ -70,8 +70,8 @@ class LlamaEngine(QueuedEngine):
             raise EngineError(f"{error}; `--engine torch` serves this base") from error
         self.window = min(self.window, layout.context)
         width: Width = "fp16" if settings.precision == "bf16" else settings.precision
-        if width == "q8":
-            self._apart, self._unit, self._bound, self._share = _added_bits, "of the bits", _BOUND_Q8, _SHARE**2
+        if width in _BOUNDS:
+            self._apart, self._unit, self._bound, self._share = _added_bits, "of the bits", _BOUNDS[width], _SHARE**2
         else:
             bound = layout.map.bound if width == "fp32" else _BOUND_FP16
             self._apart, self._unit, self._bound, self._share = _largest_difference, "nats", bound, _SHARE
@@ -89,8 +89,8 @@ class LlamaEngine(QueuedEngine):
                 f"llama.cpp answers {difference:.2g} {self._unit} apart from torch with {base.name} alone "
                 f"(at most {self._bound:g} are allowed); {narrow}`--engine torch` serves it"
             )
-        # an adapter that changes less than rounding to 8 bits cannot be told from it
-        self._rounding = 2 * difference if width == "q8" else 0.0
+        # an adapter that changes less than rounding does cannot be told from it
+        self._rounding = 2 * difference if width in _BOUNDS else 0.0
         self._start_threads()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:

@@ -36,7 +36,7 @@ class TorchEngine(QueuedEngine):
         import torch
 
         torch.set_num_threads(settings.threads)
-        self._base = ResidentBase(base, "fp32" if settings.precision == "q8" else settings.precision)
+        self._base = ResidentBase(base, settings.torch_precision)
         self._model = self._base.base_model
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
