@@ -31,6 +31,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.learned.settings import ForecastSettings
 from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -168,6 +169,8 @@ class Parameters(Settings):
     """The task router."""
     predictors: PredictorSettings
     """Outcomes of tasks before they are sent."""
+    forecasts: ForecastSettings
+    """Forecasts of workers' metrics and other series."""
     anomalies: AnomalySettings
     """Unusual behaviour of workers."""
     adapters: AdapterSettings

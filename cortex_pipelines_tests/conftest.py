@@ -109,6 +109,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, exact_made: MiniProject) 
         mini = exact_made.copy(root)
         git(root, "reset", "-q", "HEAD~")
         mini.cortex("run")
+        mini.cortex("run", "performance_analyser")
         mini.commit("all made")
         return mini
 

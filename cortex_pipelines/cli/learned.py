@@ -1,8 +1,18 @@
 """Commands on learned models: what was compared, and which candidate is used."""
 
+from pathlib import Path
+
 import click
 
-from cortex_pipelines.cli.console import AS_JSON_LIST, current_project, print_json, print_table, say
+from cortex_pipelines.cli.console import (
+    AS_JSON,
+    AS_JSON_LIST,
+    EXISTING_FILE,
+    current_project,
+    print_json,
+    print_table,
+    say,
+)
 
 
 @click.command(epilog="Example: cortex leaderboard --json")
@@ -24,3 +34,39 @@ def leaderboard(as_json: bool) -> None:
     if not rows:
         say("nothing was compared yet; `cortex run outcome_evaluation --upstream` compares predictors of outcomes")
     print_table(HEAD, rendered(rows))
+
+
+@click.command(epilog="Example: cortex forecast requests.csv --horizon 24")
+@click.argument("series", type=EXISTING_FILE)
+@click.option("--horizon", type=int, help="Steps ahead. By default a season of the series, at most 24.")
+@AS_JSON
+def forecast(series: Path, horizon: int | None, as_json: bool) -> None:
+    """Forecast SERIES, a CSV file with the columns time and value, with a band of 80 %.
+
+    Several ways forecast the latest values from what came before them; a combination by their
+    errors there is used, unless one is clearly better. Seasons are found in the series. The LSTM
+    takes part in a project where `performance_analyser` is made.
+    """
+    from cortex_pipelines.learned.forecast.predict import forecast_series
+    from cortex_pipelines.learned.forecast.series import read_series
+    from cortex_pipelines.versioning.root import ProjectError, find_root
+
+    trained = None
+    try:
+        folder = find_root() / "data" / "performance_analyser"
+    except ProjectError:
+        folder = None
+    if folder is not None and (folder / "network.json").exists():
+        from cortex_pipelines.signing.manifest import open_verified_output
+
+        trained, _ = open_verified_output(current_project(), folder.name)
+    found = forecast_series(read_series(series), horizon, trained)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("time", "mean", "low", "high"),
+        ([row["time"], *(f"{row[name]:.6g}" for name in ("mean", "low", "high"))] for row in found["forecast"]),
+    )
+    seasons = f"seasons of {' and '.join(map(str, found['seasons']))} steps" if found["seasons"] else "no season"
+    say(f"by {found['winner']}, on {found['origins']} origins; {seasons}", *found["notes"])

@@ -22,7 +22,7 @@ from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
 from cortex_pipelines.cli.groups import GROUPS, alias, suggestion
-from cortex_pipelines.cli.learned import leaderboard
+from cortex_pipelines.cli.learned import forecast, leaderboard
 from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, latency, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
@@ -151,12 +151,14 @@ def _show_next_step(ctx: click.Context) -> None:
     click.echo("`cortex --help` lists all commands")
 
 
-_READING = frozenset({"search", "context", "graph", "route", "releases", "summary", "lineage", "status", "leaderboard"})
+_READING = frozenset(
+    {"search", "context", "graph", "route", "releases", "summary", "lineage", "status", "leaderboard", "forecast"}
+)
 
 _COMMANDS = (
     (check, extract, lsp, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
-    (export, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
+    (export, forecast, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),
     (off_policy, predict, review, route, router),

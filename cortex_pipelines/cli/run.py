@@ -203,10 +203,12 @@ def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int) -> None
 
 def _buildable_assets(project: "Project") -> set[str]:
     """Assets that can be built: without the agent system's logs no router is trained."""
+    from cortex_pipelines.versioning.lock_file import locked_stages
     from cortex_pipelines.versioning.project import look_up, read_yaml
 
     logs = look_up(read_yaml(project.root / "sources.lock"), "coordination.files")
-    all_assets = {asset.name for asset in project.graph.order}
+    locked = locked_stages(project.root)
+    all_assets = {asset.name for asset in project.graph.order if not asset.on_request or asset.name in locked}
     if logs != []:
         return all_assets
     say(

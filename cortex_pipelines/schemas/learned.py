@@ -27,3 +27,33 @@ LEADERBOARD = Table(
     ),
     ("asset", "task", "candidate"),
 )
+
+FORECAST_SERIES = Table(
+    "series",
+    "One series that forecasts were compared on.",
+    (
+        Column("collection", pl.String, "Where it comes from"),
+        Column("series", pl.String, "Its name there"),
+        Column("values", pl.Int64, "Its length"),
+        Column("seasons", pl.List(pl.Int64), "Lags at which it repeats itself, in steps"),
+        Column("horizon", pl.Int64, "Steps ahead that were compared"),
+        Column("best", pl.String, "Candidate with the smallest error"),
+        Column("filled", pl.String, "What was missing and is filled in; null if nothing", True),
+    ),
+    ("collection", "series"),
+)
+
+FORECAST_ERRORS = Table(
+    "errors",
+    "The forecast of one series from one origin by one candidate.",
+    (
+        Column("collection", pl.String, "Where the series comes from"),
+        Column("series", pl.String, "Its name there"),
+        Column("candidate", pl.String, "Way of forecasting"),
+        Column("origin", pl.Int64, "Values of the series before it"),
+        Column("mase", pl.Float64, "Mean absolute error by the mean absolute seasonal change before the origin"),
+        Column("pinball", pl.Float64, "Mean pinball loss of 10, 50 and 90 %, by the same"),
+        Column("covered", pl.Float64, "Share of the steps inside the 80 % band", between=(0, 1)),
+    ),
+    ("collection", "series", "candidate", "origin"),
+)

@@ -35,7 +35,8 @@ class VersionedAsset:
     """``room``: group in the UI. ``determinism``: ``exact`` has the same bytes everywhere, ``machine`` on one type
     of processor. ``registers``: model that it decides on by a ``verdict.json``. ``alarm``: metric that is 0 if all
     is well. ``watches``: model that a nightly run retrains only after this asset. ``ahead``: may be computed before
-    its turn, beside other stages (``versioning.ahead``); it writes no files of its own.
+    its turn, beside other stages (``versioning.ahead``); it writes no files of its own. ``on_request``: a run that
+    names no asset makes it only if it was made before.
     """
 
     name: str
@@ -49,6 +50,7 @@ class VersionedAsset:
     alarm: str | None = None
     watches: str | None = None
     ahead: bool = False
+    on_request: bool = False
     declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -91,6 +93,7 @@ def versioned_asset(
     alarm: str | None = None,
     watches: str | None = None,
     ahead: bool = False,
+    on_request: bool = False,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Decorator that declares an asset; the module describes its parameters.
 
@@ -114,6 +117,7 @@ def versioned_asset(
             alarm=alarm,
             watches=watches,
             ahead=ahead,
+            on_request=on_request,
             declared_code=code,
         )
 

@@ -44,6 +44,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "scipy": ("scipy",),
     "sklearn": ("scikit-learn",),
     "snowballstemmer": ("snowballstemmer",),
+    "statsmodels": ("statsmodels",),
     "tokenizers": ("tokenizers",),
     "torch": ("torch",),
     "transformers": ("transformers",),

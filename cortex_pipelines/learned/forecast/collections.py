@@ -1,0 +1,103 @@
+"""Real series to compare forecasts on: public ones that come inside packages, the coordination logs, commits."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.learned.forecast.series import ForecastError, Series, regular_series
+from cortex_pipelines.learned.settings import Collection
+
+LEAST_VALUES = 50
+"""Fewest values of a series that forecasts are compared on."""
+_MOST_VALUES = 2_000  # latest ones: longer series would only take longer
+_WEEK = timedelta(days=7)
+
+
+def public_series(names: Sequence[Collection]) -> Iterator[tuple[str, Series]]:
+    """Series that come inside packages, of the named collections.
+
+    ``statsmodels``: CO2 by the week, the Nile and sunspots by the year, El Niño by the month, the economy of the US by
+    the quarter. ``river``: airline passengers by the month, a flow of water by the hour.
+    """
+    if "statsmodels" in names:
+        yield from _statsmodels()
+    if "river" in names:
+        from river import datasets
+
+        for name, stream, key in (
+            ("airline_passengers", datasets.AirlinePassengers(), "month"),
+            ("water_flow", datasets.WaterFlow(), "Time"),
+        ):
+            times, values = zip(*((features[key], target) for features, target in stream), strict=True)
+            yield from _usable("river", name, times, values)
+
+
+def _statsmodels() -> Iterator[tuple[str, Series]]:
+    import statsmodels.api as sm
+
+    def data(name: str) -> Any:
+        return getattr(sm.datasets, name).load_pandas().data
+
+    weeks = data("co2")["co2"]
+    yield from _usable("statsmodels", "co2", weeks.index.to_pydatetime(), weeks)
+    for name, time, value in (("nile", "year", "volume"), ("sunspots", "YEAR", "SUNACTIVITY")):
+        years = data(name)
+        yield from _usable("statsmodels", name, [datetime(int(year), 1, 1) for year in years[time]], years[value])
+    months = data("elnino").set_index("YEAR")
+    times = [datetime(int(year), month, 1) for year in months.index for month in range(1, 13)]
+    yield from _usable("statsmodels", "elnino", times, months.to_numpy().ravel())
+    economy = data("macrodata")
+    pairs = zip(economy.pop("year"), economy.pop("quarter"), strict=True)
+    quarters = [datetime(int(year), 3 * int(quarter) - 2, 1) for year, quarter in pairs]
+    for name in economy.columns:
+        yield from _usable("statsmodels", name, quarters, economy[name])
+
+
+def logged_series(metrics: pl.DataFrame) -> Iterator[tuple[str, Series]]:
+    """Each metric of each worker in the coordination logs; of a counter, its rise a second."""
+    number = pl.when("counter").then("rate").otherwise("value").alias("number")
+    rows = (
+        metrics.with_columns(number)
+        .drop_nulls(["number", "occurred_at"])
+        .unique(["file", "worker", "metric", "occurred_at"], keep="first", maintain_order=True)
+    )
+    for (file, worker, metric), series in rows.group_by(["file", "worker", "metric"], maintain_order=True):
+        ordered = series.sort("occurred_at")
+        name = f"{file}: {metric}" + (f" of {worker}" if worker else "")
+        yield from _usable("coordination", name, ordered["occurred_at"], ordered["number"])
+
+
+def commit_series(commits: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Series]]:
+    """Commits a week of each project."""
+    for project, frame in sorted(commits.items()):
+        times = sorted(time for time in frame["committed_at"] if time is not None)
+        if not times:
+            continue
+        start = datetime(times[0].year, times[0].month, times[0].day, tzinfo=UTC)
+        weeks = [(time - start) // _WEEK for time in times]
+        counts = np.bincount(weeks, minlength=weeks[-1] + 1)[:-1]  # the last week is not over
+        moments = [start + number * _WEEK for number in range(len(counts))]
+        yield from _usable("commits", f"{project}: commits a week", moments, counts)
+
+
+def _usable(collection: str, name: str, times: Iterable[Any], values: Iterable[Any]) -> Iterator[tuple[str, Series]]:
+    moments = [time.replace(tzinfo=UTC) if time.tzinfo is None else time for time in times]
+    numbers = [float(value) for value in values]
+    try:
+        series = regular_series(name, moments[-_MOST_VALUES:], numbers[-_MOST_VALUES:])
+    except ForecastError:
+        return  # too short or irregular
+    if len(series.values) >= LEAST_VALUES and np.ptp(series.values) > 0:
+        yield collection, series
+
+
+def all_series(
+    names: Sequence[Collection], metrics: pl.DataFrame, commits: Mapping[str, pl.DataFrame]
+) -> list[tuple[str, Series]]:
+    """The series of the named collections, each with its collection."""
+    found = chain(public_series(names), logged_series(metrics), commit_series(commits))
+    return [(collection, series) for collection, series in found if collection in names]
