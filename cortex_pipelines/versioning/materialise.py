@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.atomic import replace_folder, scratch_folder, temporary_files
-from cortex_pipelines.parallel.ordered import executing
+from cortex_pipelines.parallel.ordered import close_backends, executing
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
@@ -82,7 +82,12 @@ def materialise(
     was computed. Raises BrokenContractError: a table breaks its contract. Raises ProjectError: an input is missing,
     dvc.yaml is out of date, or DVC refuses.
     """
-    version = _materialise(stage, validate, watch)
+    try:
+        version = _materialise(stage, validate, watch)
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            close_backends()  # Ctrl-C: what is computed ahead does not go on either
+        raise
     if Ahead.current:
         Ahead.current.made(stage.address, _begin_ahead)
     return version
