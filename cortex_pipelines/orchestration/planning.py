@@ -171,7 +171,8 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         texts_rate = TEXTS_PER_SECOND * rate / TRAINING_TOKENS_PER_SECOND
         seconds, basis = texts / texts_rate, f"at most {texts:,} texts at {texts_rate:.2g}/s"
         width: Width = "fp32" if evaluation.precision == "fp32" or not machine.bf16 else "bf16"
-        needed = base and memory.serving(base.shape, width, context=evaluation.max_length)
+        usual = cost.memory.expected * 1e6 if cost.memory else 0.0
+        needed = base and usual + memory.weights(base.shape, width)
     held = around(needed / 1e6, _MEMORY_RANGE) if needed else cost.memory
     return replace(cost, seconds=around(seconds, _MODEL_RANGE), memory=held, basis=basis)
 
