@@ -61,6 +61,11 @@ def test_seasons_are_found_and_noise_has_none() -> None:
     assert seasons(hours(np.random.default_rng(2).normal(size=500))) == ()
     assert seasons(hours(np.arange(100.0))) == ()
     assert seasons(hours([1.0, 2.0, 3.0, 4.0, 5.0] * 20)) == (5,)
+    walk = np.cumsum(np.random.default_rng(3).normal(size=500))
+    assert seasons(hours(walk)) == ()  # it wanders, and seems to come back
+    outliers = waves(24 * 7 * 5)
+    outliers[::97] += 500
+    assert seasons(hours(outliers)) == (24, 168)
 
 
 def test_bands_hold_what_they_say_and_a_season_beats_no_season() -> None:

@@ -17,7 +17,7 @@ from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.authentication import LARGEST_BODY
-from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -200,6 +200,26 @@ def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
     assert {"confidence", "evidence", "propensity", "policy", "task_id"} <= set(body)
     both = client.post("/route", json={"tasks": ["The leaked secret key", "fix the bug"]}).json()
     assert [decision["master"] for decision in both["decisions"]] == ["security", "development"]
+
+
+def test_predicted_outcomes_come_with_an_explained_decision(gateway: Gateway) -> None:
+    amounts = {"low": 1.0, "median": 2.0, "high": 3.0, "unit": "tokens"}
+    models = {"success": "lightgbm", "tokens": "linear", "duration_seconds": "mean"}
+    outcome = {"master": "security", "success": 0.9, "tokens": amounts, "duration_seconds": amounts, "models": models}
+
+    def expect(task: str, master: str | None) -> dict[str, object]:
+        if task == "fix the bug":
+            raise ServiceError("no tables")
+        return {"expected": [outcome | {"master": master, "left_out": {}}], "version": "v"}
+
+    client = tinygateway.web_client(gateway, ProjectServices(expect=expect))
+    body = client.post("/route?explain=1", json={"task": "The leaked secret key"}).json()
+    assert body["predicted"]["success"] == 0.9
+    assert body["predicted"]["tokens"] == {"p10": 1.0, "p50": 2.0, "p90": 3.0}
+    assert list(body["predicted"]["left_out"]) == ["duration_seconds"]
+    (row,) = client.post("/route?explain=1", json={"tasks": ["fix the bug"]}).json()["decisions"]
+    assert row["predicted"] == {"left_out": {"all": "no tables"}}
+    assert "predicted" not in client.post("/route", json={"task": "The leaked secret key"}).json()
 
 
 def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gateway) -> None:

@@ -94,11 +94,11 @@ def backtest(series: Series, horizon: int, methods: Mapping[str, Method], origin
 
 
 def _weights(tried: Backtest, origins: Sequence[int]) -> Doubles:
-    """By the inverse square of each way's error; equal without a past."""
+    """By the inverse cube of each way's error; equal without a past."""
     if not origins:
         return np.full(len(_MEMBERS), 1 / len(_MEMBERS))
     errors = np.array([tried.errors(name)[list(origins)].mean() for name in _MEMBERS])
-    inverse = 1 / (errors + 1e-6 + 0.01 * errors.max()) ** 2
+    inverse = 1 / (errors + 1e-6 + 0.01 * errors.max()) ** 3
     return np.asarray(inverse / inverse.sum())
 
 

@@ -23,6 +23,8 @@ _MOST_SEASONS = 2
 _SEASONAL = 0.3
 """Autocorrelation from which a lag is a season. A white series of 100 values passes it once in a thousand lags."""
 _SAYS_MORE = 0.05
+_REPEATED = 0.2
+_OUTLYING = 4.0  # standard deviations
 _LONG = 2_000  # values that seasons are looked for in
 
 
@@ -174,10 +176,10 @@ def seasons(series: Series) -> tuple[int, ...]:
     """Lags at which the series repeats itself, at most two, the shorter first; empty if none is found.
 
     Lags of a day, a week or a year are tried first, then all peaks of the autocorrelation of the series without its
-    trend.
+    trend that its steps have too.
     """
     values = series.values[-_LONG:]
-    changes = _without_trend(values)
+    changes = _clipped(_without_trend(values))
     longest = len(values) // 3
     if not changes.std() > 1e-9 * (1 + np.abs(values).max()):
         return ()
@@ -189,7 +191,10 @@ def seasons(series: Series) -> tuple[int, ...]:
         if lag < len(correlations) and _peaks(correlations, lag) and correlations[lag] > shorter:
             found.append(lag)
     if not found:
-        peaks = [lag for lag in range(2, len(correlations) - 1) if _peaks(correlations, lag)]
+        # what wanders seems to come back, but its steps do not repeat themselves
+        steps = _autocorrelations(_clipped(np.diff(values)), len(correlations) - 1)
+        lags = range(2, len(correlations) - 1)
+        peaks = [lag for lag in lags if _peaks(correlations, lag) and steps[lag] >= _REPEATED]
         if peaks:
             best = max(peaks, key=lambda lag: correlations[lag])
             # the first of its multiples that is nearly as high
@@ -207,8 +212,16 @@ def _without_trend(values: Doubles) -> Doubles:
     return np.asarray(values - np.polyval(np.polyfit(indices, values, 1), indices))
 
 
+def _clipped(values: Doubles) -> Doubles:
+    """Without outliers, which would hide a season."""
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle))
+    return np.asarray(np.clip(values, middle - _OUTLYING * spread, middle + _OUTLYING * spread)) if spread else values
+
+
 def _autocorrelations(values: Doubles, most: int) -> Doubles:
     centred = values - values.mean()
     spectrum = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
     covariances = np.fft.irfft(spectrum)[: most + 1]
-    return np.asarray(covariances / covariances[0])
+    pairs = len(centred) - np.arange(most + 1)  # a long lag has fewer
+    return np.asarray(covariances / covariances[0] * len(centred) / pairs)
