@@ -8,13 +8,15 @@ from hashlib import blake2b
 import polars as pl
 
 from cortex_pipelines.annotation.evaluation.agreement import Agreement, cached_agreement
-from cortex_pipelines.annotation.labels.labelling import FileKey, label_units
+from cortex_pipelines.annotation.labels.labelling import NAMES, FileKey, label_units
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.annotation.technologies.resolve import technologies_of_units
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.rowcache import RowCache, row_keys
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 
 _FILE = ["source", "path", "blob"]
 # What the facts of a unit depend on besides its file's text.
@@ -42,12 +44,14 @@ def annotate(
     extraction: ExtractionSettings,
     project: str = "",
     cache: RowCache | None = None,
+    architecture: pl.DataFrame | None = None,
 ) -> Annotations:
-    """Annotate units with category, labels, quality and complexity.
+    """Annotate units with category, labels, technologies, intent, quality and complexity.
 
     ``units``: rows of ``CODE_UNITS``, in any order. ``files``: rows of ``REPOSITORY_FILES`` that the units were
-    extracted from. ``cache``: rows of unchanged files; None recomputes all. Raises MissingFileError: a unit's file is
-    missing or has another version.
+    extracted from. ``cache``: rows of unchanged files; None recomputes all. ``architecture``: columns ``FACT_COLUMNS``
+    of ARCHITECTURE_FACTS, by which imports are resolved; None: no technologies. Raises MissingFileError: a unit's file
+    is missing or has another version.
     """
     texts: dict[FileKey, str] = {}
     file_keys = units.select(*_FILE).unique().sort(_FILE)
@@ -66,7 +70,10 @@ def annotate(
     confident = facts.with_columns(
         pl.col("category_score").replace_strict(rates, return_dtype=pl.Float64).alias("category_confidence")
     )
-    annotated = units.join(confident, on="unit_id")
+    resolved = technologies_of_units(
+        units, facts.select("unit_id", *NAMES), ARCHITECTURE_FACTS.empty() if architecture is None else architecture
+    )
+    annotated = units.join(confident, on="unit_id").join(resolved, on="unit_id")
     return Annotations(ANNOTATED_UNITS.conform(annotated), _findings(annotated, agreed), agreed)
 
 

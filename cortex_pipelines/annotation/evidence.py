@@ -119,6 +119,14 @@ class SizeMetrics:
     lines: int  # number of non-blank lines
 
 
+@dataclass(frozen=True)
+class FileReading:
+    evidence: list[Evidence]  # in order
+    sizes: list[SizeMetrics]  # of each unit
+    walk: WalkResult
+    parameters: list[int]  # first bytes of parameters, in order
+
+
 def read_file(
     tree: Tree,
     data: bytes,
@@ -128,9 +136,23 @@ def read_file(
     labels: frozenset[str] = frozenset(LABELS),
 ) -> tuple[list[Evidence], list[SizeMetrics]]:
     """Evidence in a file, in order, and the size of each of its units (rows of ``CODE_UNITS``), from one parse."""
+    reading = read_tree(tree, data, grammar, units, settings, labels)
+    return reading.evidence, reading.sizes
+
+
+def read_tree(
+    tree: Tree,
+    data: bytes,
+    grammar: Grammar,
+    units: Sequence[dict[str, Any]],
+    settings: AnnotationSettings,
+    labels: frozenset[str] = frozenset(LABELS),
+    nodes: Sequence[str] = (),
+) -> FileReading:
+    """What ``read_file`` gives and what it comes from; ``nodes``: further types of nodes that the walk collects."""
     by_type = detectors_of(grammar.language, labels)
     offsets = {unit[column] for unit in units for column in ("start_byte", "body_start_byte")} - {None}
-    walked = walk(tree, data, grammar.language, offsets, by_type)
+    walked = walk(tree, data, grammar.language, offsets, {*by_type, *nodes})
     try:
         marks, parameters = marks_of(tree.root_node, grammar, walked.depth)
     except TooManyStepsError as error:
@@ -157,7 +179,7 @@ def read_file(
         )
         sizes.append(size)
         marks.update(_past_limits(unit, size, settings))
-    return sorted(marks), sizes
+    return FileReading(sorted(marks), sizes, walked, parameters)
 
 
 def _past_limits(unit: dict[str, Any], size: SizeMetrics, settings: AnnotationSettings) -> Iterator[Evidence]:

@@ -81,6 +81,8 @@ def index(path: Path | None, out: Path | None, rebuild: bool, project: str | Non
 @click.option("--kind", help="Only this kind: function, method, class, section, file and others.")
 @click.option("--path", help="Only these paths, as in .gitignore: 'src/**/*.py'.")
 @click.option("--category", help="Only units of this category, as annotated_units has it.")
+@click.option("--technology", help="Only units that use this library or framework.")
+@click.option("--intent", help="Only units that read, write, compute, convert, check or wire, or do these words.")
 @click.option("--licence", help="Only files under this SPDX licence.")
 @click.option("--author", help="Only files that this pseudonym changed last.")
 @click.option("--tests/--no-tests", default=None, help="Only tests, or none.")

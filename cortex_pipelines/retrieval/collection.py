@@ -36,18 +36,20 @@ class PinnedEncoder:
     encode: Encode
 
 
-DOCUMENTS = pl.Schema(
-    {
-        "file": pl.Int32,
-        "kind": pl.String,
-        "name": pl.String,
-        "start_line": pl.Int32,
-        "end_line": pl.Int32,
-        "text": pl.UInt64,
-        "category": pl.String,
-        "complexity": pl.Int64,
-    }
-)
+_DOCUMENTS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "file": pl.Int32,
+    "kind": pl.String,
+    "name": pl.String,
+    "start_line": pl.Int32,
+    "end_line": pl.Int32,
+    "text": pl.UInt64,
+    "category": pl.String,
+    "complexity": pl.Int64,
+    "technologies": pl.List(pl.String),
+    "intent": pl.String,
+    "intent_kind": pl.String,
+}
+DOCUMENTS = pl.Schema(_DOCUMENTS)
 _FILES: dict[str, pl.DataType | type[pl.DataType]] = {
     "path": pl.String,
     "size": pl.Int64,
@@ -240,8 +242,8 @@ def count_terms(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFreque
                 field_counts.add(len(rows), text, vocabulary)
             text = embedded_text(document, file)
             lines = (document.start_line, document.end_line)
-            facts = (text_number(text), document.category, document.complexity)
-            rows.append((number, document.kind, document.name, *lines, *facts))
+            facts = (text_number(text), document.category, document.complexity, list(document.technologies))
+            rows.append((number, document.kind, document.name, *lines, *facts, document.intent, document.intent_kind))
             texts.append(text)
     return TermFrequencies(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),

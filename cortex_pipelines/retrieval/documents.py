@@ -64,6 +64,9 @@ class Document:
     texts: tuple[str, ...]
     category: str | None = None
     complexity: int | None = None
+    technologies: tuple[str, ...] = ()
+    intent: str | None = None
+    intent_kind: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Search an index: filters, freshness, ranking and the description of hits."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -45,7 +46,11 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters on results; empty for all. ``path`` is a pattern as in ``.gitignore``."""
+    """Filters on results; empty for all. ``path`` is a pattern as in ``.gitignore``.
+
+    ``technology``: a library's name, or a part of it between slashes, dots or dashes. ``intent``: a kind of intent, or
+    words of one.
+    """
 
     language: str | None = None
     kind: str | None = None
@@ -55,6 +60,8 @@ class Filters:
     author: str | None = None
     tests: bool | None = None
     min_complexity: int | None = None
+    technology: str | None = None
+    intent: str | None = None
     since: date | None = None
 
 
@@ -353,6 +360,13 @@ def _matching_documents(collection: Collection, filters: Filters) -> npt.NDArray
     conditions = [pl.col(name) == value for name in ("kind", "category") if (value := getattr(filters, name))]
     if filters.min_complexity is not None:
         conditions.append(pl.col("complexity") >= filters.min_complexity)
+    if filters.technology is not None:
+        named = pl.element().str.contains(rf"(?i)(^|[/.@-]){re.escape(filters.technology)}($|[/.-])")
+        conditions.append(pl.col("technologies").list.eval(named).list.any())
+    if filters.intent is not None:
+        words = [pl.col("intent").str.contains(rf"(?i)\b{re.escape(word)}\b") for word in filters.intent.split()]
+        is_kind = pl.col("intent_kind") == filters.intent.lower()
+        conditions.append(is_kind | pl.all_horizontal([pl.col("intent").is_not_null(), *words]))
     documents = _matches(collection.documents, conditions)
     names = ("language", "licence", "author")
     conditions = [pl.col(name) == value for name in names if (value := getattr(filters, name))]
@@ -386,6 +400,8 @@ def _no_match_message(collection: Collection, filters: Filters) -> str:
         "categories": collection.documents["category"],
         "licences": collection.files["licence"],
     }
+    if filters.technology is not None:
+        facts["technologies"] = collection.documents["technologies"].explode()
     present = [
         f"{name} {', '.join(values)}"
         for name, column in facts.items()

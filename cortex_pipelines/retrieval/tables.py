@@ -17,7 +17,8 @@ from cortex_pipelines.retrieval.vectors import text_number
 from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES
 
 FILE_COLUMNS = (*("source", "path", "text", "language", "revision"), *("generated", "licence", "author"))
-UNIT_COLUMNS = ("source", "path", "qualified_name", "start_line", "category", "cyclomatic")
+_LABELS = ("category", "technologies", "intent", "intent_kind")
+UNIT_COLUMNS = ("source", "path", "qualified_name", "start_line", *_LABELS, "cyclomatic")
 COMMIT_COLUMNS = ("source", "committed_at", "paths")
 
 _FILE = ("source", "path")
@@ -42,11 +43,11 @@ def build_search_tables(
     of_files = list(chain.from_iterable(batches))
     file_rows, documents = [file for file, _ in of_files], [row for _, rows in of_files for row in rows]
     changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
-    labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
+    labels = units.select(*_FILE, "start_line", *_LABELS, name="qualified_name", complexity="cyclomatic").unique(
         _UNIT, keep="first", maintain_order=True
     )
     schema = {name: dtype for name, dtype in SEARCHED_FILES.schema.items() if name != "changed"}
-    labelled = [name for name in SEARCHED_DOCUMENTS.schema if name not in ("category", "complexity")]
+    labelled = [name for name in SEARCHED_DOCUMENTS.schema if name not in (*_LABELS, "complexity")]
     types = {name: SEARCHED_DOCUMENTS.schema[name] for name in labelled}
     return {
         SEARCHED_FILES.name: pl.DataFrame(file_rows, schema=schema).join(changed, on=_FILE, how="left"),
@@ -91,7 +92,8 @@ def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
         documents = tuple(
             Document(
                 texts=(path, *(document[name] for name in _TEXTS)),
-                **{name: document[name] for name in (*_LOCATION, "category", "complexity")},
+                technologies=tuple(document["technologies"] or ()),
+                **{name: document[name] for name in (*_LOCATION, "category", "complexity", "intent", "intent_kind")},
             )
             for document in documents_by_file.get((row["path"], row["source"]), [])
         )

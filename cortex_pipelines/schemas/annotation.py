@@ -6,6 +6,8 @@ from cortex_pipelines.schemas.extraction import UNIT
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.schemas.vocabulary import LANGUAGES, PURPOSES
 
+INTENT_KINDS = ("read", "write", "compute", "convert", "check", "wire")
+
 ANNOTATED_UNITS = Table(
     "units",
     "One unit of code with what is known about it.",
@@ -17,6 +19,9 @@ ANNOTATED_UNITS = Table(
             "category_confidence", pl.Float64, "How often such a label is right, by a labelled sample", between=(0, 1)
         ),
         Column("patterns", pl.List(pl.String), "Labels of the findings in its span, sorted"),
+        Column("technologies", pl.List(pl.String), "Libraries and frameworks that it uses, sorted"),
+        Column("intent", pl.String, "What it does: a verb and its object; null if nothing says it", True),
+        Column("intent_kind", pl.String, "Kind of what it does", True, INTENT_KINDS),
         Column("quality", pl.Float64, "Monotone function of named features", between=(0, 1)),
         Column("cyclomatic", pl.Int64, "Cyclomatic complexity (McCabe)", between=(1, 1e9)),
         Column("cognitive", pl.Int64, "Cognitive complexity (SonarSource)", between=(0, 1e9)),

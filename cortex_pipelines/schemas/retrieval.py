@@ -44,6 +44,9 @@ SEARCHED_DOCUMENTS = Table(
         Column("embedded", pl.UInt64, "Hash of the text that is embedded; null if only words find it", True),
         Column("category", pl.String, "Purpose of the unit; null for other documents", True),
         Column("complexity", pl.Int64, "Cyclomatic complexity of the unit; null if none", True),
+        Column("technologies", pl.List(pl.String), "Libraries that the unit uses; null for other documents", True),
+        Column("intent", pl.String, "What the unit does, as a verb and its object; null if nothing says it", True),
+        Column("intent_kind", pl.String, "Kind of what it does; null if nothing says it", True),
     ),
     ("source", "path", "number"),
 )

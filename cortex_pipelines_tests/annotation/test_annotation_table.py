@@ -11,7 +11,7 @@ from cortex_pipelines.annotation.assets import annotated_units
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
-from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS
 from cortex_pipelines_tests.annotation.conftest import read_texts
 from cortex_pipelines_tests.parameters import EXTRACTION, load_cases
 
@@ -131,12 +131,13 @@ def test_the_asset_writes_tables_metrics_and_the_same_report(settings, tmp_path:
     units, files = read_texts(SOURCES)
     units.write_parquet(tmp_path / "units.parquet")
     files.write_parquet(tmp_path / "files.parquet")
+    ARCHITECTURE_FACTS.empty().write_parquet(tmp_path / "architecture_facts.parquet")
     pages = []
     for name in ("one", "two"):
         out = tmp_path / name
         out.mkdir()
         cache = RowCache(out / "cache", "1")
-        tables = annotated_units(tmp_path, tmp_path, settings, EXTRACTION, "<shop>", cache, out)
+        tables = annotated_units(tmp_path, tmp_path, tmp_path, settings, EXTRACTION, "<shop>", cache, out)
         pages.append((out / "report.html").read_bytes() + (out / "metrics.json").read_bytes())
     assert pages[0] == pages[1]
     fresh = annotate(units, files, settings, EXTRACTION)

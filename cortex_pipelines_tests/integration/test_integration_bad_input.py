@@ -114,7 +114,7 @@ def test_files_that_are_not_text_or_do_not_parse_are_no_reason_to_stop(data_made
     (folder / "latin.py").write_bytes("name = 'caf\xe9'\n".encode("latin-1"))
     data_made.commit_to_alpha({"broken.py": "def half(:\n    return (\n\ndef whole():\n    pass\n"})
     data_made.cortex("update", "alpha")
-    data_made.cortex("run", "repository_files", "code_units", "annotated_units")
+    data_made.cortex("run", "repository_files", "code_units", "architecture_facts", "annotated_units")
     data = data_made.root / "data"
     skipped = pl.read_parquet(data / "repository_files" / "alpha" / "skipped_files.parquet")
     (row,) = skipped.filter(pl.col("path") == "latin.py").to_dicts()

@@ -15,7 +15,7 @@ FILE = f"""def open_{SECRET}(path):
         return next(pages)
 """
 MADE = (
-    *("repository_files", "repository_commits", "code_units", "annotated_units"),
+    *("repository_files", "repository_commits", "code_units", "architecture_facts", "annotated_units"),
     *("search_documents", "code_embeddings"),
 )
 

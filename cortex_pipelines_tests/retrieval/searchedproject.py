@@ -29,8 +29,9 @@ def write(root: Path, name: str, text: str, path: str = "queue.py") -> None:
     commit = {"source": "git:x", "commit": "c0ffee", "parents": [], "author": None}
     commit |= {"committed_at": WHEN, "subject": "Send letters", "body": "", "paths": [path]}
     commits = REPOSITORY_COMMITS.frame([commit])
-    unit = {"source": "git:x", "path": path, "qualified_name": "send_message"}
-    units = pl.DataFrame([unit | {"start_line": 1, "category": "messaging", "cyclomatic": 3}])
+    unit: dict[str, object] = {"source": "git:x", "path": path, "qualified_name": "send_message"}
+    unit |= {"start_line": 1, "category": "messaging", "cyclomatic": 3, "technologies": ["github.com/nats-io/nats.go"]}
+    units = pl.DataFrame([unit | {"intent": "send message", "intent_kind": "write"}])
     tables = build_search_tables(files, units, commits, load_parameters(root).extraction)
     save(project.output("repository_files", name), (REPOSITORY_FILES, files))
     save(project.output("repository_commits", name), (REPOSITORY_COMMITS, commits))

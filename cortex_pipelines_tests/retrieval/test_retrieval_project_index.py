@@ -156,15 +156,17 @@ def test_filters_by_what_the_tables_say(project: Path) -> None:
     ask = ["search", "send a message", "--project", opened.partitions[0], "--json"]
     for options in (
         *("--category messaging", "--licence MIT", "--no-tests", "--min-complexity 3", "--since 2026-03-01"),
+        *("--technology nats", "--technology github.com/nats-io/nats.go", "--intent write", "--intent message"),
     ):
         assert '"send_message"' in cortex(*ask, *options.split()).stdout, options
     for options in (
         *("--category parsing", "--licence ISC", "--author nobody", "--tests", "--min-complexity 4"),
-        "--since 2026-03-02",
+        *("--since 2026-03-02", "--technology nat", "--intent read", "--intent messages"),
     ):
         result = cortex(*ask, *options.split(), status=1)
         assert f"nothing that is indexed passes {options}" in result.stderr
         assert "the categories messaging and the licences MIT" in result.stderr
+        assert ("the technologies github.com/nats-io/nats.go" in result.stderr) == (options == "--technology nat")
     assert searcher.search("send", filters=Filters(category="messaging"))[0].path == "queue.py"
 
 
@@ -222,9 +224,10 @@ def tables() -> dict[str, pl.DataFrame]:
     names = ("source", "path", "text", "language")
     rows = [dict(zip(names, file, strict=True)) | columns for file in FILES]
     units = {"source": "git:../shop", "path": "shop/order.py", "qualified_name": "apply_voucher"}
+    unlabelled: dict[str, object] = {"technologies": ["stripe"], "intent": "apply voucher", "intent_kind": "wire"}
     return build_search_tables(
         pl.DataFrame(rows, schema_overrides={"licence": pl.String, "author": pl.String}),
-        pl.DataFrame([units | {"start_line": 1, "category": "other", "cyclomatic": 1}]),
+        pl.DataFrame([units | {"start_line": 1, "category": "other", "cyclomatic": 1} | unlabelled]),
         REPOSITORY_COMMITS.empty(),
         PARAMETERS.extraction,
     )

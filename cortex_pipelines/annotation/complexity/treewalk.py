@@ -50,7 +50,8 @@ class WalkResult:
     operators: list[int] = field(default_factory=list)  # first bytes of the tokens of each sort
     operator_kinds: list[int] = field(default_factory=list)
     operands: list[int] = field(default_factory=list)
-    operand_texts: list[int] = field(default_factory=list)
+    operand_texts: list[int] = field(default_factory=list)  # numbers in `texts`
+    texts: dict[bytes, int] = field(default_factory=dict)
     levels: dict[int, int] = field(default_factory=dict)  # levels of control flow at the requested offsets
     depth: int = 0  # maximum depth of the tree, in nodes
     visits: dict[str, list[NodeVisit]] = field(default_factory=dict)  # nodes of the requested types, by type
@@ -91,7 +92,6 @@ class _Walker:
         self._by_name: dict[bytes, list[_Function]] = {}
         self._frame_functions: dict[int, bool] = {}
         self._last_operator: dict[int, int] = {}
-        self._texts: dict[bytes, int] = {}
 
     def run(self, offsets: set[int], types: Collection[str]) -> WalkResult:
         cursor, counts, frames = self._tree.walk(), self._walk, self._frames
@@ -146,7 +146,8 @@ class _Walker:
         else:
             text = self._data[start:end]
             self._walk.operands.append(start)
-            self._walk.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
+            texts = self._walk.texts
+            self._walk.operand_texts.append(texts.setdefault(text, len(texts)))
 
     def _enter(self, node: Node, role: str, level: int) -> tuple[str, int, int]:
         """Role, level and group of what a node holds."""

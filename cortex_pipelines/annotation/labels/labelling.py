@@ -10,10 +10,13 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.detector import Evidence
-from cortex_pipelines.annotation.evidence import owners, read_file
+from cortex_pipelines.annotation.evidence import owners, read_tree
 from cortex_pipelines.annotation.labels.categories import categorise
+from cortex_pipelines.annotation.labels.intent import intent_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS, first_sentence, words_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.annotation.technologies import bindings, names
+from cortex_pipelines.annotation.technologies.resolve import BINDINGS
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
@@ -80,6 +83,8 @@ _COUNTS = (
     *("cyclomatic", "cognitive", "nesting", "parameters", "lines", "distinct_operators", "distinct_operands"),
     *("operators", "operands"),
 )
+NAMES: dict[str, pl.DataType] = {**dict.fromkeys(("uses", "heads", "bases"), pl.List(pl.String)), "bindings": BINDINGS}
+"""Columns that technologies are resolved from (``technologies/resolve.py``); of one unit a file, its ``bindings``."""
 _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(("unit_id", "words", "said", "place", "head", "imports"), pl.String),
     "patterns": pl.List(pl.String),
@@ -87,10 +92,12 @@ _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(_COUNTS, pl.Int64),
     "halstead_volume": pl.Float64,
     "findings": pl.List(_FINDING),
+    **dict.fromkeys(("intent", "intent_kind"), pl.String),
+    **NAMES,
 }
 _KEPT = (
     *("unit_id", "category", "category_source", "category_score", "patterns", "quality"),
-    *(*_COUNTS, "halstead_volume", "findings"),
+    *(*_COUNTS, "halstead_volume", "findings", "intent", "intent_kind", *NAMES),
 )
 
 
@@ -110,18 +117,23 @@ def label_units(units: pl.DataFrame, texts: Mapping[FileKey, str], settings: Ann
 
 def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSettings) -> list[dict[str, Any]]:
     data, grammar = text.encode(), grammar_for(units[0]["language"], units[0]["path"])
-    evidence, sizes = read_file(parse(data, grammar), data, grammar, units, settings)
+    nodes = (*bindings.NODES[grammar.language], *names.NODES.get(grammar.language, ()))
+    reading = read_tree(parse(data, grammar), data, grammar, units, settings, nodes=nodes)
+    imported = bindings.bindings(reading.walk, grammar.language, data.split(b"\n"))
+    used = names.names_of_units(units, data, grammar.language, reading.walk, reading.parameters, imported)
     imports = "\n".join(unit["name"] for unit in units if unit["kind"] == "import")
-    findings, labels = _findings(units, evidence, data)
+    findings, labels = _findings(units, reading.evidence, data)
     facts = []
-    for unit, size in zip(units, sizes, strict=True):
+    for number, (unit, size) in enumerate(zip(units, reading.sizes, strict=True)):
         unit_id, name, complexity = unit["unit_id"], unit["name"], size.complexity
+        summary = first_sentence(unit["docstring"]) if unit["docstring"] else ""
+        intent = intent_of(unit, summary)
         head_end = unit["end_byte"] if unit["body_start_byte"] is None else unit["body_start_byte"]
         row = {
             "unit_id": unit_id,
             "imports": imports,
             "words": words_of(name),
-            "said": words_of(first_sentence(unit["docstring"])) if unit["docstring"] else "",
+            "said": words_of(summary),
             "place": words_of(f"{unit['path']} {unit['qualified_name'].removesuffix(name)}"),
             "head": data[unit["start_byte"] : head_end].decode(errors="replace"),
             **{measure: getattr(complexity, measure) for measure in ("cyclomatic", "cognitive", "nesting")},
@@ -132,6 +144,10 @@ def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSett
             "patterns": sorted(labels[unit_id]),
             "smell_count": sum(LABELS[label].kind != "pattern" for label in labels[unit_id]),
             "findings": findings[unit_id],
+            "intent": intent.text if intent else None,
+            "intent_kind": intent.kind if intent else None,
+            **{column: sorted(getattr(used[unit_id], column)) for column in ("uses", "heads", "bases")},
+            "bindings": [binding.as_row() for binding in imported] if number == 0 else None,
         }
         facts.append(row)
     return facts

@@ -1,0 +1,237 @@
+"""What a unit does, as a verb and its object, with the kind of the verb: from its name, documentation and calls."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cortex_pipelines.annotation.labels.verbs import KIND_OF_VERB
+from cortex_pipelines.annotation.labels.vocabulary import words_of
+
+_MOST_WORDS = 6  # of an object
+_MOST_CHARS = 100
+_TYPES = frozenset({"class", "struct", "interface", "trait", "enum"})
+_TEST_HEAD = re.compile(r"@(?:\w+\.)*(?:Test|ParameterizedTest|RepeatedTest)\b|#\[(?:\w+::)*test\b")
+_TEST_TYPE = re.compile(r"^tests?\b|\b(?:tests?|test case|spec|it)$")
+_ASKING = "are can could did does has have is must need needs should was were"
+_ASKED, _MANNERS = frozenset(_ASKING.split()), frozenset({"async", "auto", "do", "force", "internal", "maybe", "raw"})
+_FORMS = frozenset({"as", "from", "into", "to"})
+_JSX = re.compile(r"<[A-Za-z][\w.]*[\s/>]|<>")
+# methods whose meaning a language fixes, by the words of their names
+_FIXED = {
+    **dict.fromkeys(("init", "new", "post init", "constructor", "default"), ("create", "wire")),
+    **dict.fromkeys(("repr", "str", "bytes", "to string", "fmt", "string"), ("format", "convert")),
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "cmp", "partial cmp"), ("compare", "check")),
+    **dict.fromkeys(("equals", "compare to"), ("compare", "check")),
+    **dict.fromkeys(("contains", "bool", "instancecheck"), ("check", "check")),
+    **dict.fromkeys(("hash", "hash code"), ("hash", "compute")),
+    **dict.fromkeys(("add", "sub", "mul", "truediv", "and", "or", "neg", "invert"), ("compute", "compute")),
+    **dict.fromkeys(("len", "size", "length"), ("count", "read")),
+    **dict.fromkeys(("iter", "aiter", "next", "anext"), ("iterate", "read")),
+    **dict.fromkeys(("getitem", "getattr", "getattribute", "get", "deref", "index"), ("get", "read")),
+    **dict.fromkeys(("setitem", "setattr", "set", "setstate"), ("set", "write")),
+    **dict.fromkeys(("delitem", "delattr"), ("delete", "write")),
+    **dict.fromkeys(("enter", "aenter"), ("enter", "wire")),
+    **dict.fromkeys(("exit", "aexit", "drop", "del"), ("close", "wire")),
+    "call": ("call", "wire"),
+    "main": ("run", "wire"),
+}
+_DUNDER = re.compile(r"__\w+__\Z")
+# words that mean so only between underscores
+_ONLY_DUNDER = frozenset({"add", "sub", "mul", "and", "or", "neg", "get", "set", "contains", "index"})
+_OF_FUNCTIONS = frozenset({"main", "new", "default"})
+_DOC_WORD = re.compile(r"[A-Za-z][\w'-]*")
+_DETERMINERS = "a an the this that these those all any each every some its their given current new"
+_PREPOSITIONS = (
+    "and as at before after by during for from if in into of on or that to using via when where whether which"
+)
+_SKIPPED = frozenset(_DETERMINERS.split())
+_STOPS = frozenset(f"{_PREPOSITIONS} which while with without is are was will so".split())
+_TRUTH = re.compile(r"(?i)^returns?\s+(?:``?)?(?:true|false|whether|if)\b|^(?:whether|true if|checks?|determines?)\b")
+_TEXT = re.compile(r"(?i)^returns?\s+(?:an?|the)?\s*(?:\w+\s+){0,2}(?:string|text|json|dict\w*|representation)\b")
+_CALL = re.compile(r"(?<![\w.])(?:[\w$]+(?:\(\))?(?:\.|::|\?\.|->)){0,9}([A-Za-z_$]\w*)!?\s*\(")
+_PLAIN_CALLS = frozenset({"assert", "if", "for", "while", "switch", "return", "catch", "func", "fn", "def", "super"})
+_SETS_SELF = re.compile(r"\b(?:self|this|\w)\.\w+(?:\.\w+){0,9}\s*=[^=]")
+_RETURNS = re.compile(r"\breturn\b\s*[^\s;}]|=>\s*[^{\s]|->")
+_MOST_BODY = 4_000  # characters of a body that are looked at for what it calls
+
+
+class Intent(NamedTuple):
+    verb: str
+    object: str
+    kind: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.verb} {self.object}".replace("_", " ").strip()[:_MOST_CHARS]
+
+
+def intent_of(unit: dict[str, Any], summary: str, patterns: Sequence[str] = ()) -> Intent | None:
+    """None if nothing says it. ``unit``: a row of ``CODE_UNITS``; ``summary``: first sentence of its documentation."""
+    name, kind = unit["name"], unit["kind"]
+    if kind == "import":
+        return Intent("import", name.strip(), "wire")
+    words = words_of(name).split()
+    if kind in ("variable", "constant"):
+        return Intent("define", " ".join(words[:_MOST_WORDS]) or name, "wire")
+    if kind in _TYPES:
+        return _of_type(words or [name])
+    owner = words_of(unit["qualified_name"].removesuffix(name).rstrip(".").rpartition(".")[2])
+    head_end = unit["body_start_byte"] or unit["end_byte"]
+    code = unit["code"]
+    head = code.encode()[: head_end - unit["start_byte"]].decode(errors="replace")
+    body = code[len(head) :]
+    if _TEST_HEAD.search(head) or (words[:1] == ["test"] and len(words) > 1):
+        return Intent("test", " ".join([word for word in words if word != "test"][:_MOST_WORDS]), "check")
+    fixed = _fixed(name, " ".join(words), unit, owner)
+    return (
+        fixed
+        or _of_component(unit, words, body)
+        or _of_words(words, owner, summary)
+        or _of_summary(summary)
+        or _of_owner(words, owner)
+        or _of_body(unit, words, head, body)
+    )
+
+
+def _of_type(words: list[str]) -> Intent:
+    text = " ".join(words)
+    if _TEST_TYPE.search(text) and len(words) > 1:
+        return Intent(
+            "test", " ".join(word for word in words if word not in ("test", "tests", "case", "spec")), "check"
+        )
+    verb = _agent(words[-1])
+    if verb is not None:
+        return Intent(verb, " ".join(words[:-1][:_MOST_WORDS]), KIND_OF_VERB[verb])
+    return Intent("define", " ".join(words[:_MOST_WORDS]), "wire")
+
+
+def _agent(word: str) -> str | None:
+    """The verb of who does it: ``parser`` is of ``parse``."""
+    for ending in ("er", "or"):
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) > 2:
+            doubled = stem[:-1] if stem[-1] == stem[-2] else stem
+            for verb in (stem, f"{stem}e", doubled):
+                if verb in KIND_OF_VERB:
+                    return verb
+    return None
+
+
+def _fixed(name: str, words: str, unit: dict[str, Any], owner: str) -> Intent | None:
+    plain = words_of(name.strip("_")) if _DUNDER.match(name) else words
+    if unit["kind"] == "method" and owner and owner == words:
+        return Intent("create", owner, "wire")  # a constructor of Java
+    if plain not in _FIXED or (plain in _ONLY_DUNDER and not _DUNDER.match(name)):
+        return None
+    if unit["kind"] == "function" and plain not in _OF_FUNCTIONS:
+        return None
+    verb, kind = _FIXED[plain]
+    return Intent(verb, owner or ("program" if verb == "run" else ""), kind)
+
+
+def _of_component(unit: dict[str, Any], words: list[str], body: str) -> Intent | None:
+    """A function of JavaScript that is called like a type: it renders JSX, or makes an object."""
+    if (
+        unit["language"] not in ("javascript", "typescript")
+        or unit["kind"] != "function"
+        or not unit["name"][:1].isupper()
+    ):
+        return None
+    return (
+        Intent("render", " ".join(words), "convert") if _JSX.search(body) else Intent("create", " ".join(words), "wire")
+    )
+
+
+def _of_owner(words: list[str], owner: str) -> Intent | None:
+    """A method without a verb does what its type is called after: ``response`` of a serializer serializes it."""
+    verb = _agent(owner.rpartition(" ")[2])
+    return Intent(verb, " ".join(words[:_MOST_WORDS]), KIND_OF_VERB[verb]) if verb is not None else None
+
+
+def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
+    if words[:1] and words[0] in _MANNERS and len(words) > 1:
+        words = words[1:]
+    if not words:
+        return None
+    for pair in (f"{words[0]}_{words[1]}", words[0] + words[1]) if len(words) > 1 else ():
+        if pair in KIND_OF_VERB:
+            words = [pair, *words[2:]]
+    undone = _verb(words[1]) if words[0] == "un" and len(words) > 1 else None
+    if undone is not None:
+        return Intent(f"un{undone}", " ".join((words[2:] or [owner])[:_MOST_WORDS]), KIND_OF_VERB[undone])
+    first, rest = words[0], words[1:]
+    if first in _ASKED:
+        return Intent("check", " ".join((rest or [owner])[:_MOST_WORDS]), "check")
+    if not {"to", "as"}.isdisjoint(words[1:-1]):
+        return Intent("convert", " ".join(words[:_MOST_WORDS]), "convert")
+    if first in _FORMS and rest:
+        return Intent("convert", " ".join(words[:_MOST_WORDS]), "convert")
+    if first in _FORMS or first in ("with", "without"):
+        return (
+            Intent("convert", f"{first} {owner}", "convert")
+            if first in _FORMS
+            else Intent("set", " ".join(rest), "write")
+        )
+    verb = _verb(first)
+    if verb is not None:
+        return Intent(verb, " ".join((rest or _object_of(summary) or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
+    agent = _agent(words[-1])
+    if agent is not None and len(words) > 1:
+        return Intent(agent, " ".join(words[:-1][:_MOST_WORDS]), KIND_OF_VERB[agent])
+    return None
+
+
+def _verb(word: str) -> str | None:
+    """The verb in the lexicon of a word in any of its forms."""
+    forms = [word, word.removesuffix("s"), word.removesuffix("es"), f"{word.removesuffix('ies')}y"]
+    if word.endswith("ing") and len(word) > 5:
+        forms += [word[:-3], f"{word[:-3]}e", word[:-4]]
+    if word.startswith("re") and len(word) > 5:
+        forms.append(word[2:])
+    return next((form for form in forms if form in KIND_OF_VERB), None)
+
+
+def _object_of(summary: str) -> list[str]:
+    """The noun after the verb of a sentence."""
+    truth = _TRUTH.match(summary)
+    words = [word.lower() for word in _DOC_WORD.findall(summary[truth.end() :] if truth else summary)]
+    words = words if truth else words[1:]
+    found: list[str] = []
+    for word in words:
+        if word in _STOPS:
+            break
+        if word not in _SKIPPED:
+            found.append(word)
+    return found[:3]
+
+
+def _of_summary(summary: str) -> Intent | None:
+    first = _DOC_WORD.match(summary)
+    if first is None:
+        return None
+    if _TRUTH.match(summary):
+        return Intent("check", " ".join(_object_of(summary)), "check")
+    verb = _verb(first[0].lower())
+    if verb is None or verb in _ASKED:
+        return None
+    found = " ".join(_object_of(summary))
+    if verb == "return":
+        return Intent("format", found, "convert") if _TEXT.match(summary) else Intent("get", found, "read")
+    return Intent(verb, found, KIND_OF_VERB[verb])
+
+
+def _of_body(unit: dict[str, Any], words: list[str], head: str, body: str) -> Intent | None:
+    """By what it calls, else by whether it changes or gives something."""
+    name = unit["name"]
+    is_expression = head.rstrip().endswith("=>") and not body.startswith("{")  # a function of JavaScript
+    subject = " ".join(words[:_MOST_WORDS]) or name
+    for match in _CALL.finditer(body[:_MOST_BODY]):
+        called = words_of(match[1]).split()
+        verb = _verb(called[0]) if called and match[1] not in _PLAIN_CALLS else None
+        if verb is not None and verb not in _FORMS and verb not in _ASKED:
+            return Intent(verb, subject, KIND_OF_VERB[verb])
+    if _SETS_SELF.search(body):
+        return Intent("set", subject, "write")
+    if _RETURNS.search(body) or is_expression:
+        return Intent("get", subject, "read")
+    return None
