@@ -18,8 +18,8 @@ WIDTHS: tuple[Width, ...] = ("fp32", "bf16", "int8", "nf4")
 CONTEXT = 2048
 """Tokens for which memory is said: ``serving.window`` of the profiles."""
 _GPU_CONTEXT = 8192
-ROW, RANK = 512, 8
-"""``adapters.max_length`` and ``adapters.rank`` of the profiles."""
+ROW, RANK, SLOTS = 512, 8, 8
+"""``adapters.max_length``, ``adapters.rank`` and ``serving.slots`` of the profiles."""
 
 _FREE = ("Apache-2.0", "MIT", "BSD-3-Clause")
 """Licences without conditions on what a model is used for."""
@@ -82,7 +82,10 @@ def family_row(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
 def memory_row(shape: Shape, family: Family, stored: Stored | None = None) -> dict[str, Any]:
     """``parameters``, and MB to download, to train and to serve; ``stored`` as for ``memory.training``."""
     trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK, stored=stored) for width in WIDTHS}
-    served = {width: memory.serving(shape, width, context=min(CONTEXT, shape.context)) for width in ("fp32", "bf16")}
+    context = min(CONTEXT, shape.context)
+    served = {width: memory.serving(shape, width, context=context) for width in ("fp32", "bf16")}
+    if family.gguf:
+        served["q8"] = memory.serving_q8(shape, context=context, slots=SLOTS)
     return {
         # of an encoder and decoder the sizes say less
         "parameters": None if family.refusal else shape.weights,

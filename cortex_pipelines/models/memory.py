@@ -23,6 +23,10 @@ _LOGITS = 4.5
 """Copies of the logits of each supervised token in float32, of which the loss is computed."""
 _CHUNK = 256
 """Tokens of a prompt that are read together."""
+_Q8 = 1.0625
+"""Bytes of a weight in GGUF's Q8_0."""
+_LLAMA = 60e6
+"""Of a process of llama.cpp, besides weights and caches."""
 
 
 def weights(shape: Shape, width: Width) -> float:
@@ -59,3 +63,9 @@ def serving(shape: Shape, width: Width, *, context: int) -> float:
     """With one prompt and answer of all of the context in memory, its keys and values in float32."""
     cache = 2 * 4 * shape.layers * shape.kv_heads * shape.head_dim * context
     return _SERVING + weights(shape, width) + cache + 2 * 4 * _CHUNK * shape.vocabulary
+
+
+def serving_q8(shape: Shape, *, context: int, slots: int) -> float:
+    """By llama.cpp in 8 bits: base and one adapter share the weights; each holds ``slots`` contexts."""
+    cache = 2 * 2 * shape.layers * shape.kv_heads * shape.head_dim * context * slots
+    return _SERVING + _Q8 * shape.weights + 2 * (cache + _LLAMA)
