@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cortex_pipelines.settings import MOST, Batch, LearningRate, PositiveInt, Range, Seed, Settings, Threads
 
-Collection = Literal["statsmodels", "river", "coordination", "commits"]
+Collection = Literal["statsmodels", "river", "matplotlib", "coordination", "commits", "gateway"]
 
 
 class ForecastSettings(Settings):

@@ -8,13 +8,14 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.learned.forecast.assets import performance_analyser
-from cortex_pipelines.learned.forecast.collections import all_series, commit_series
+from cortex_pipelines.learned.forecast.collections import all_series, own_series
 from cortex_pipelines.learned.forecast.methods import METHODS
 from cortex_pipelines.learned.forecast.network import Network
 from cortex_pipelines.learned.forecast.predict import forecast_series
 from cortex_pipelines.learned.forecast.rolling import COMBINATION, backtest, forecast
 from cortex_pipelines.learned.forecast.series import Series, Step, read_series, seasons
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
+from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.messages import missing
@@ -103,9 +104,14 @@ def test_no_method_reads_what_comes_after_its_origin() -> None:
 def test_commits_are_counted_by_week_and_the_last_is_not_over() -> None:
     times = [START + timedelta(days=3 * n) for n in range(200)]
     commits = pl.DataFrame({"committed_at": times})
-    ((collection, series),) = commit_series({"shop": commits})
-    assert (collection, series.step) == ("commits", Step(0, 604_800))
+    hours_of_work = [START + timedelta(hours=n) for n in range(67) for _ in range(n % 7)]
+    written = pl.DataFrame({"project": "shop", "first_at": hours_of_work})
+    by_machine = written.with_columns(project=pl.lit("other"), simulated=True)
+    interactions = pl.concat([written.with_columns(simulated=False), by_machine])
+    (collection, series), (gateway, hourly) = own_series({"shop": commits}, interactions)
+    assert (collection, series.step, gateway, hourly.step) == ("commits", Step(0, 604_800), "gateway", HOUR)
     assert series.values.sum() == sum(time < START + timedelta(weeks=len(series.values)) for time in times)
+    assert hourly.values.tolist() == [n % 7 for n in range(66)]
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +135,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "worker_metrics.parquet"
     )
     SYSTEM_METRICS.empty().write_parquet(folder / "system_metrics.parquet")
+    INTERACTIONS.empty().write_parquet(folder / "interactions.parquet")
     REPOSITORY_COMMITS.empty().write_parquet(folder / "commits.parquet")
     return folder
 
@@ -142,7 +149,14 @@ def test_the_analyser_is_made_twice_the_same_and_forecasts_with_its_network(tabl
         out = tmp_path / name
         out.mkdir()
         made = performance_analyser(
-            tables, {"shop": tables}, settings, PARAMETERS.evaluation, PARAMETERS.coordination, out, lambda *_: None
+            tables,
+            {"shop": tables},
+            tables,
+            settings,
+            PARAMETERS.evaluation,
+            PARAMETERS.coordination,
+            out,
+            lambda *_: None,
         )
         outputs.append({path.name: path.read_bytes() for path in out.iterdir()} | {"errors": made["errors"].to_dicts()})
     assert outputs[0] == outputs[1]
@@ -159,15 +173,19 @@ def test_the_analyser_is_made_twice_the_same_and_forecasts_with_its_network(tabl
 
 
 def test_public_series_come_inside_packages() -> None:
+    no_interactions = INTERACTIONS.empty()
     names = {
         (collection, series.name)
-        for collection, series in all_series(["statsmodels", "river"], WORKER_METRICS.empty(), {})
+        for collection, series in all_series(
+            ["statsmodels", "river", "matplotlib"], WORKER_METRICS.empty(), {}, no_interactions
+        )
     }
     expected = {
         ("statsmodels", "co2"),
         ("statsmodels", "elnino"),
         ("river", "airline_passengers"),
         ("river", "water_flow"),
+        ("matplotlib", "IBM"),
     }
     assert expected <= names
 

@@ -14,6 +14,7 @@ from cortex_pipelines.learned.forecast.compare import NETWORK, Comparison, forec
 from cortex_pipelines.learned.forecast.network import train_network
 from cortex_pipelines.learned.settings import ForecastSettings
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
+from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.learned import FORECAST_ERRORS, FORECAST_SERIES, LEADERBOARD
 from cortex_pipelines.statistics.leaderboard import leaderboard_table
@@ -27,6 +28,7 @@ from cortex_pipelines.versioning.peak_memory import observed_cost
 def performance_analyser(
     coordination_tables: Path,
     repository_commits: dict[str, Path],
+    interactions: Path,
     forecasts: ForecastSettings,
     evaluation: EvaluationSettings,
     coordination: CoordinationSettings,
@@ -36,7 +38,8 @@ def performance_analyser(
     """Forecast workers' metrics and other real series: an LSTM with attention against plainer ways."""
     metrics = pl.concat(table.read(coordination_tables) for table in (WORKER_METRICS, SYSTEM_METRICS))
     commits = {project: REPOSITORY_COMMITS.read(folder) for project, folder in repository_commits.items()}
-    comparison = Comparison(all_series(forecasts.collections, metrics, commits), forecasts)
+    series = all_series(forecasts.collections, metrics, commits, INTERACTIONS.read(interactions))
+    comparison = Comparison(series, forecasts)
     with observed_cost(observe, f"forecast/{NETWORK}"):
         trained = train_network(comparison.training_series(), forecasts, out / TRIALS_FILE)
     if trained is not None:

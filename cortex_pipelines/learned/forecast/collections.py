@@ -1,8 +1,9 @@
-"""Real series to compare forecasts on: public ones that come inside packages, the coordination logs, commits."""
+"""Real series to compare forecasts on: public ones that come inside packages, the logs, and the project's own."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,28 @@ from cortex_pipelines.learned.settings import Collection
 LEAST_VALUES = 50
 """Fewest values of a series that forecasts are compared on."""
 _MOST_VALUES = 2_000  # latest ones: longer series would only take longer
-_WEEK = timedelta(days=7)
 
 
 def public_series(names: Sequence[Collection]) -> Iterator[tuple[str, Series]]:
     """Series that come inside packages, of the named collections.
 
     ``statsmodels``: CO2 by the week, the Nile and sunspots by the year, El Niño by the month, the economy of the US by
-    the quarter. ``river``: airline passengers by the month, a flow of water by the hour.
+    the quarter. ``river``: airline passengers by the month, a flow of water by the hour. ``matplotlib``: prices of ten
+    stocks by the month.
     """
     if "statsmodels" in names:
         yield from _statsmodels()
+    if "matplotlib" in names:
+        from matplotlib import get_data_path
+
+        prices = pl.read_csv(
+            Path(get_data_path(), "sample_data", "Stocks.csv"), comment_prefix="#", try_parse_dates=True
+        )
+        prices = prices.filter(pl.col("Date").dt.day() == 1)
+        for name in prices.columns[1:]:
+            known = prices.drop_nulls(name)
+            months = [datetime(day.year, day.month, 1) for day in known["Date"]]
+            yield from _usable("matplotlib", name, months, known[name])
     if "river" in names:
         from river import datasets
 
@@ -71,17 +83,24 @@ def logged_series(metrics: pl.DataFrame) -> Iterator[tuple[str, Series]]:
         yield from _usable("coordination", name, ordered["occurred_at"], ordered["number"])
 
 
-def commit_series(commits: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Series]]:
-    """Commits a week of each project."""
+def own_series(commits: Mapping[str, pl.DataFrame], interactions: pl.DataFrame) -> Iterator[tuple[str, Series]]:
+    """Commits a week, and completions an hour that the gateway wrote for people, of each project."""
     for project, frame in sorted(commits.items()):
-        times = sorted(time for time in frame["committed_at"] if time is not None)
-        if not times:
-            continue
-        start = datetime(times[0].year, times[0].month, times[0].day, tzinfo=UTC)
-        weeks = [(time - start) // _WEEK for time in times]
-        counts = np.bincount(weeks, minlength=weeks[-1] + 1)[:-1]  # the last week is not over
-        moments = [start + number * _WEEK for number in range(len(counts))]
-        yield from _usable("commits", f"{project}: commits a week", moments, counts)
+        yield from _counts("commits", f"{project}: commits a week", frame["committed_at"], timedelta(weeks=1))
+    by_people = interactions.filter(~pl.col("simulated"))
+    for project in sorted(by_people["project"].unique()):
+        times = by_people.filter(pl.col("project") == project)["first_at"]
+        yield from _counts("gateway", f"{project}: completions an hour", times, timedelta(hours=1))
+
+
+def _counts(collection: str, name: str, times: pl.Series, span: timedelta) -> Iterator[tuple[str, Series]]:
+    known = times.drop_nulls().sort().to_list()
+    if not known:
+        return
+    start = known[0].replace(hour=0, minute=0, second=0, microsecond=0)
+    spans = [(time - start) // span for time in known]
+    counts = np.bincount(spans, minlength=spans[-1] + 1)[:-1]  # the last one is not over
+    yield from _usable(collection, name, [start + number * span for number in range(len(counts))], counts)
 
 
 def _usable(collection: str, name: str, times: Iterable[Any], values: Iterable[Any]) -> Iterator[tuple[str, Series]]:
@@ -96,8 +115,8 @@ def _usable(collection: str, name: str, times: Iterable[Any], values: Iterable[A
 
 
 def all_series(
-    names: Sequence[Collection], metrics: pl.DataFrame, commits: Mapping[str, pl.DataFrame]
+    names: Sequence[Collection], metrics: pl.DataFrame, commits: Mapping[str, pl.DataFrame], interactions: pl.DataFrame
 ) -> list[tuple[str, Series]]:
     """The series of the named collections, each with its collection."""
-    found = chain(public_series(names), logged_series(metrics), commit_series(commits))
+    found = chain(public_series(names), logged_series(metrics), own_series(commits, interactions))
     return [(collection, series) for collection, series in found if collection in names]
