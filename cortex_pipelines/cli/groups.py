@@ -5,8 +5,8 @@ from difflib import get_close_matches
 GROUPS = {
     "Start here": "init add run summary report serve",
     "Build": "status retrain sync update params doctor dvc-yaml test-environment tune-machine resolve",
-    "Models": "models releases promote rollback lineage reproduce export verify router route predict off-policy study "
-    "leaderboard forecast",
+    "Models": "models releases promote rollback lineage reproduce export verify router route explain predict "
+    "off-policy study leaderboard forecast",
     "Serve": "latency suggest predict-batch mcp lsp keys audit experiment prompts feedback review",
     "Search and check code": "search context graph index check memory extract mutate patterns refactorings",
     "Data and privacy": "logs card dictionary drift anomalies scan forget remove",

@@ -27,7 +27,7 @@ from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, latency, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
 from cortex_pipelines.cli.removal import forget, remove
-from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
+from cortex_pipelines.cli.routing import explain, off_policy, predict, review, route, router
 from cortex_pipelines.cli.run import retrain, run, sync
 from cortex_pipelines.cli.search import context, graph, index, search
 from cortex_pipelines.cli.serving import mcp, predict_batch, serve, suggest
@@ -152,7 +152,19 @@ def _show_next_step(ctx: click.Context) -> None:
 
 
 _READING = frozenset(
-    {"search", "context", "graph", "route", "releases", "summary", "lineage", "status", "leaderboard", "forecast"}
+    {
+        "search",
+        "context",
+        "graph",
+        "route",
+        "releases",
+        "summary",
+        "lineage",
+        "status",
+        "leaderboard",
+        "forecast",
+        "explain",
+    }
 )
 
 _COMMANDS = (
@@ -161,7 +173,7 @@ _COMMANDS = (
     (export, forecast, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),
-    (off_policy, predict, review, route, router),
+    (explain, off_policy, predict, review, route, router),
     (audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),
     (forget, remove, report, retrain, run, status, study, summary, sync),
 )

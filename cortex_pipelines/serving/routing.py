@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.routing.serving.explanation import Explanation, explain
 from cortex_pipelines.routing.serving.router import RULES, Decision, Router
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.response_cache import ENABLED, LruCache, key_of
@@ -30,6 +31,7 @@ class RoutedTask:
     decision: Decision
     notice: str
     cached: bool = False
+    explanation: Explanation | None = None
 
     @property
     def way(self) -> str:
@@ -43,6 +45,7 @@ class _Request:
     texts: Sequence[str]
     keys: Sequence[bytes | None]
     routed: dict[int, RoutedTask]
+    explained: bool = False
     future: "Future[list[RoutedTask]]" = field(default_factory=Future)
 
 
@@ -63,10 +66,12 @@ class RouterBatcher:
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
-    def submit(self, texts: Sequence[str]) -> "Future[list[RoutedTask]]":
-        """Future decisions in the order of the texts; NoRouterError without a router."""
+    def submit(self, texts: Sequence[str], explained: bool = False) -> "Future[list[RoutedTask]]":
+        """Future decisions in the order of the texts, with explanations or not; NoRouterError without a router."""
         is_current = self._loaded_router is not None and self._stamp() == self._last_stamp
-        request = _Request(texts, [key_of(text) if ENABLED.get() else None for text in texts], {})
+        request = _Request(
+            texts, [key_of(text) if ENABLED.get() and not explained else None for text in texts], {}, explained
+        )
         for index, key in enumerate(request.keys):
             cached_task = self._decision_cache.get(key) if is_current and key is not None else None
             if cached_task is not None:
@@ -103,7 +108,8 @@ class RouterBatcher:
             loaded = self._loaded_router
             decisions = loaded.router.route([request.texts[index] for request, index in tasks])
             for (request, index), decision in zip(tasks, decisions, strict=True):
-                routed = request.routed[index] = RoutedTask(decision, loaded.notice)
+                explanation = explain(loaded.router, request.texts[index]) if request.explained else None
+                routed = request.routed[index] = RoutedTask(decision, loaded.notice, explanation=explanation)
                 key = request.keys[index]
                 if key is not None and not loaded.notice:
                     # approximate bytes, without the evidence, which the router owns

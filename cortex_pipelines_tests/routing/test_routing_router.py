@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from cortex_pipelines.embeddings.encoder import SentenceEncoder
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.serving.bundle import RouterError, load_config, load_router
+from cortex_pipelines.routing.serving.explanation import explain
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import TooFewMastersError, train_router
@@ -59,6 +61,24 @@ def changed(folder: Path, tiny_encoder: Path, tmp_path: Path, **config: object) 
     values = json.loads((folder / "config.json").read_text())
     (tmp_path / "changed" / "config.json").write_text(json.dumps({**values, **config}))
     return Router.load(tmp_path / "changed", tiny_encoder)
+
+
+def test_what_a_word_counts_for_is_what_the_decision_loses_without_it(router: Router) -> None:
+    text = "fix the bug in a"
+    explanation = explain(router, text)
+    decision, shorter = router.route_by_all([text, "fix the in a"])
+    words = dict(explanation.attributions)
+    assert list(words) == ["fix", "the", "bug", "in", "a"]
+    assert words["bug"] == pytest.approx(
+        math.log(decision.probabilities["development"] / shorter.probabilities["development"])
+    )
+    assert max(words, key=lambda word: words[word]) in ("fix", "bug")
+    assert explanation.as_json()["evidence"]
+    if explanation.counterfactual is not None:
+        removed, master = explanation.counterfactual
+        (other,) = router.route_by_all([" ".join(word for word in text.split() if word not in removed)])
+        assert other.master == master != explanation.decision.master
+    assert explain(router, "?!").attributions == ()
 
 
 def test_a_decision_says_all_that_it_promises(router: Router, folder: Path) -> None:

@@ -215,6 +215,7 @@ def test_predicted_outcomes_come_with_an_explained_decision(gateway: Gateway) ->
     client = tinygateway.web_client(gateway, ProjectServices(expect=expect))
     body = client.post("/route?explain=1", json={"task": "The leaked secret key"}).json()
     assert body["predicted"]["success"] == 0.9
+    assert [row["word"] for row in body["explanation"]["attributions"]] == ["The", "leaked", "secret", "key"]
     assert body["predicted"]["tokens"] == {"p10": 1.0, "p50": 2.0, "p90": 3.0}
     assert list(body["predicted"]["left_out"]) == ["duration_seconds"]
     (row,) = client.post("/route?explain=1", json={"tasks": ["fix the bug"]}).json()["decisions"]

@@ -120,6 +120,14 @@ class Router:
             with side_by_side(decide, chunks, 1) as futures:
                 return [decision for chunk in futures for decision in chunk.result()]
 
+    def route_by_all(self, texts: Sequence[str]) -> list[Decision]:
+        """Decisions of all models, also where the first tier would be sure."""
+        if self._bundle is None or not texts:
+            return [self.by_rules(text) for text in texts]
+        needs_words = "lexical" in self._bundle.config.weights
+        lexical = self._bundle.extractor.lexical(texts) if needs_words else np.zeros((len(texts), 0))
+        return self._by_all_models(self._bundle, texts, lexical)
+
     def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
         """Log-probabilities of each master by each adopted candidate."""
         if self._bundle is None:

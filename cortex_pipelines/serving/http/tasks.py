@@ -71,7 +71,7 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     @router.post("/route")
     async def route(form: RouteForm, explain: bool = False) -> Response:
         texts = [form.task] if form.task is not None else form.tasks or []
-        routed = await asyncio.wrap_future(gateway.router.submit(texts))
+        routed = await asyncio.wrap_future(gateway.router.submit(texts, explain))
         for task in routed:
             gateway.metrics.routed_tasks.labels(task.decision.decided_by).inc()
             gateway.metrics.cache_requests.labels("hit" if task.cached else "miss").inc()
@@ -97,6 +97,7 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             routing = send(decision, form.explore, _CHANCE)
             row = {**decision.as_json(), **routing.as_json(), "version": decision.model_version}
             if explain:
+                row["explanation"] = task.explanation.as_json() if task.explanation is not None else None
                 row["predicted"] = await run_in_threadpool(_predicted, services, text, decision.master)
             rows.append(row)
         if form.task is not None:
