@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.retrieval.index import FORMAT
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -152,7 +153,7 @@ def test_an_index_that_is_not_there_damaged_or_of_another_version(index: Path, t
     assert "no index is in" in cortex("search", "--index", tmp_path / "none", "a", status=1).stderr
     manifest = index / "index.json"
     manifest_text = manifest.read_text()
-    manifest.write_text(manifest_text.replace('"format": 3', '"format": 99'))
+    manifest.write_text(manifest_text.replace(f'"format": {FORMAT}', '"format": 99'))
     assert "has format 99" in cortex("search", "--index", index, "retry", status=1).stderr
     manifest.write_text(manifest_text[:40])
     assert "is damaged" in cortex("search", "--index", index, "retry", status=1).stderr
