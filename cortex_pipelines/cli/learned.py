@@ -60,13 +60,13 @@ def forecast(series: Path, horizon: int | None, as_json: bool) -> None:
         from cortex_pipelines.signing.manifest import open_verified_output
 
         trained, _ = open_verified_output(current_project(), folder.name)
-    found = forecast_series(read_series(series), horizon, trained)
+    answer = forecast_series(read_series(series), horizon, trained)
     if as_json:
-        print_json(found)
+        print_json(answer)
         return
     print_table(
         ("time", "mean", "low", "high"),
-        ([row["time"], *(f"{row[name]:.6g}" for name in ("mean", "low", "high"))] for row in found["forecast"]),
+        ([row["time"], *(f"{row[name]:.6g}" for name in ("mean", "low", "high"))] for row in answer["forecast"]),
     )
-    seasons = f"seasons of {' and '.join(map(str, found['seasons']))} steps" if found["seasons"] else "no season"
-    say(f"by {found['winner']}, on {found['origins']} origins; {seasons}", *found["notes"])
+    seasons = f"seasons of {' and '.join(map(str, answer['seasons']))} steps" if answer["seasons"] else "no season"
+    say(f"by {answer['winner']}, on {answer['origins']} origins; {seasons}", *answer["notes"])

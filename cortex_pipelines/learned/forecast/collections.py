@@ -118,5 +118,5 @@ def all_series(
     names: Sequence[Collection], metrics: pl.DataFrame, commits: Mapping[str, pl.DataFrame], interactions: pl.DataFrame
 ) -> list[tuple[str, Series]]:
     """The series of the named collections, each with its collection."""
-    found = chain(public_series(names), logged_series(metrics), own_series(commits, interactions))
-    return [(collection, series) for collection, series in found if collection in names]
+    series = chain(public_series(names), logged_series(metrics), own_series(commits, interactions))
+    return [(collection, each) for collection, each in series if collection in names]
