@@ -95,6 +95,7 @@ ASSETS = tuple(
         "routing.evaluation.assets": "task_router_evaluation",
         "routing.audit.assets": "routing_audit",
         "learned.forecast.assets": "performance_analyser",
+        "learned.encoder.assets": "code_encoder",
         "release.assets": "code_adapter_release task_router_release",
         "monitoring.assets": "drift_report router_drift_report worker_anomalies",
     }.items()
@@ -104,7 +105,7 @@ ASSETS = tuple(
 _MEASURED = (
     *("annotated_units", "completion_dataset", "refactoring_dataset", "naming_dataset", "architecture_dataset"),
     *("documentation_dataset", "tests_dataset", "feedback_dataset", "code_adapter", "worker_anomalies"),
-    "performance_analyser",
+    *("performance_analyser", "code_encoder"),
     *("code_adapter_evaluation", "task_router_evaluation", "outcome_evaluation", "routing_audit", "drift_report"),
     "router_drift_report",
 )

@@ -31,6 +31,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.learned.encoder.settings import EncoderSettings
 from cortex_pipelines.learned.settings import ForecastSettings
 from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
 from cortex_pipelines.parallel.settings import ExecutionSettings
@@ -171,6 +172,8 @@ class Parameters(Settings):
     """Outcomes of tasks before they are sent."""
     forecasts: ForecastSettings
     """Forecasts of workers' metrics and other series."""
+    encoder_training: EncoderSettings
+    """The encoder of code."""
     anomalies: AnomalySettings
     """Unusual behaviour of workers."""
     adapters: AdapterSettings

@@ -42,6 +42,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "ruamel": ("ruamel-yaml",),
     "safetensors": ("safetensors",),
     "scipy": ("scipy",),
+    "sentence_transformers": ("sentence-transformers",),
     "sklearn": ("scikit-learn",),
     "snowballstemmer": ("snowballstemmer",),
     "statsmodels": ("statsmodels",),
