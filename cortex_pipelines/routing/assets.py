@@ -11,9 +11,12 @@ from cortex_pipelines.embeddings.encoder import HALF, Floats, SentenceEncoder, c
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.routing.dataset.assets import RULES_FILE, routing_dataset
+from cortex_pipelines.routing.dataset.build import split_of
+from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.versioning import versioned_asset
 
 _TRAINED_ON = ("train", "validation")  # splits on which candidates are compared, weighted and calibrated out of fold
@@ -23,6 +26,7 @@ __all__ = ["routing_dataset", "task_router"]
 @versioned_asset(partitioned=False, determinism="machine")
 def task_router(
     routing_dataset: Path,
+    coordination_tables: Path,
     sentence_encoder: PinnedModel,
     routing: RoutingSettings,
     out: Path,
@@ -41,8 +45,17 @@ def task_router(
         json.loads(rules.read_text(encoding="utf-8")) if rules.exists() else None,
         out,
         root / CACHE / "studies",
+        attempts=judged_attempts(coordination_tables, routing),
     )
     observe("train_seconds", monotonic() - began)
+
+
+def judged_attempts(coordination_tables: Path, settings: RoutingSettings) -> pl.DataFrame:
+    """What tasks came to, and whether their text is one of those that a router is judged on."""
+    decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
+    found = attempts(decisions, outcomes, features)
+    judged = [split_of(cluster, settings) == "test" for cluster in found["cluster"]]
+    return found.with_columns(judged=pl.Series(judged, dtype=pl.Boolean))
 
 
 def embedder(

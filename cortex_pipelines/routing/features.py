@@ -27,7 +27,8 @@ class Features:
     """Features of some tasks.
 
     ``embeddings`` is all that the encoder pools, (tasks, parts x width); ``sentence`` its embedding proper, rows of
-    length 1; ``projected`` (tasks, dimensions); ``lexical`` sparse TF-IDF of words and letters.
+    length 1; ``projected`` (tasks, dimensions); ``lexical`` sparse TF-IDF of words and letters. ``asked``: when each
+    task is decided, in seconds since 1970, infinite for now and NaN if not known.
     """
 
     texts: tuple[str, ...]
@@ -35,6 +36,7 @@ class Features:
     sentence: Floats
     projected: Floats
     lexical: Any
+    asked: Doubles
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -46,6 +48,7 @@ class Features:
             self.sentence[indices],
             self.projected[indices],
             self.lexical[indices],
+            self.asked[indices],
         )
 
 
@@ -84,14 +87,17 @@ class FeatureExtractor:
                 arrays[level] = counter.idf_.astype(np.float32)
         return cls(arrays, vocabulary)
 
-    def features(self, texts: Sequence[str], embeddings: Floats, lexical: Any = None) -> Features:
-        """``lexical`` of the texts where it is known."""
+    def features(
+        self, texts: Sequence[str], embeddings: Floats, lexical: Any = None, asked: Doubles | None = None
+    ) -> Features:
+        """``lexical`` of the texts where it is known; without ``asked`` all are decided now."""
         return Features(
             tuple(texts),
             embeddings,
             sentence_part(embeddings),
             ((embeddings - self.arrays["mean"]) @ self.arrays["components"]).astype(np.float32),
             self.lexical(texts) if lexical is None else lexical,
+            np.full(len(texts), np.inf) if asked is None else asked,
         )
 
     def lexical(self, texts: Sequence[str]) -> Any:

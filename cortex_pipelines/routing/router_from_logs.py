@@ -15,10 +15,13 @@ from cortex_pipelines.coordination.formats import ENDINGS
 from cortex_pipelines.coordination.logs import CoordinationError
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.coordination.summary import OwnLogs, open_logs
+from cortex_pipelines.coordination.tables.decisions import decisions, outcomes
+from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, absolute, home_folder, resolve_model_pin
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.dataset.accounting import Accounting, account
 from cortex_pipelines.routing.dataset.build import logged_rules, training_tasks
+from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.selection.held_out import HeldOutReport, held_out_report
 from cortex_pipelines.routing.serving.bundle import RouterError, load_config
 from cortex_pipelines.routing.serving.router import Router, open_trained
@@ -93,11 +96,18 @@ def train_on_opened(opened: OwnLogs, accounting: Accounting, out: Path, params: 
         out,
         home / "studies",
         lambda comparison: reports.append(held_out_report(comparison)),
+        _attempts(opened.events, params),
     )
     _write_manifest(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
     train_tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
     return TrainedRouter(steps, train_tasks, masters, monotonic() - began, reports[0])
+
+
+def _attempts(events: pl.DataFrame, params: Parameters) -> pl.DataFrame:
+    decided, known = decisions(events, params.coordination.aliases), outcomes(events)
+    found = attempts(decided, known, features(decided, known, params.log_tables))
+    return found.with_columns(judged=pl.lit(value=False))
 
 
 def open_model(folder: Path) -> Router:

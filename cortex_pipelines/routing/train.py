@@ -14,10 +14,12 @@ from cortex_pipelines.embeddings.encoder import Floats, sentence_part
 from cortex_pipelines.embeddings.threads import pinned_threads
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE, SearchResult, search
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.routing.features import FeatureExtractor, Indices
+from cortex_pipelines.routing.dataset.labels import normalised
+from cortex_pipelines.routing.features import Doubles, FeatureExtractor, Indices
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
-from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
+from cortex_pipelines.routing.models.history import Attempts, History, seconds
+from cortex_pipelines.routing.models.network import JointNetwork, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, learn_weights
 from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
 from cortex_pipelines.routing.selection.out_of_scope import learn_scope, read_requests
@@ -35,13 +37,15 @@ def search_neural(
     fold, share = search_fold(confirmed, folds), max(1, settings.search_tasks // settings.folds)
     inside = confirmed[folds[confirmed] == fold][:share]
     outside = np.flatnonzero(folds != fold)[: max(1, settings.search_tasks - share)]
-    train, unseen, _ = training.refit(outside, inside)
+    train, unseen, _ = training.refit(outside, inside, fold)
     validation = replace(training.take(inside), features=unseen)
     # a trial depends on tasks, settings and this package's code
     digest = hashlib.sha256(settings.model_dump_json().encode())
-    for part in (train, validation):
-        for array in (part.features.projected, part.labels, part.weights):
-            digest.update(np.ascontiguousarray(array).tobytes())
+    arrays = [getattr(part, name) for part in (train, validation) for name in ("labels", "weights")]
+    arrays += [part.features.projected for part in (train, validation)] + list(training.history.arrays().values())
+    arrays += [train.attempts.rows] if train.attempts else []
+    for array in (*arrays, validation.features.asked):
+        digest.update(np.ascontiguousarray(array).tobytes())
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     # a third of the passes: before, the learning rate alone decides which is ahead
@@ -66,7 +70,7 @@ def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> fl
 
     settings, tasks, losses = train.settings, np.arange(len(validation.labels)), [0.0]
 
-    def report_epoch(epoch: int, candidate: NeuralClassifier) -> None:
+    def report_epoch(epoch: int, candidate: JointNetwork) -> None:
         scores = candidate.scores(validation.features)
         logs = combine([scores], learn_weights([scores], validation.labels, np.ones(len(tasks))))
         losses.append(float(-logs[tasks, validation.labels].mean()))
@@ -79,7 +83,7 @@ def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> fl
         weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
         dropout=trial.suggest_float("dropout", *settings.dropout),
     )
-    NeuralClassifier.fit(train, hyperparameters, report_epoch)
+    JointNetwork.fit(train, hyperparameters, report_epoch)
     return losses[-1]
 
 
@@ -97,6 +101,47 @@ def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
 
 
 Embed = Callable[[Sequence[str]], Floats]
+_FEWEST_OUTCOMES, _FEWEST_OF_EACH = 60, 10
+"""Fewest attempts with a known outcome, and fewest that succeeded and that failed, to learn outcomes from."""
+
+
+def asked_at(texts: Sequence[str], attempts: pl.DataFrame | None) -> Doubles:
+    """When each task was first sent to a master, in seconds since 1970; NaN where that is not known."""
+    if attempts is None:
+        return np.full(len(texts), np.nan)
+    sent = attempts.drop_nulls("decided_at").group_by("cluster").agg(pl.col("decided_at").min())
+    first = dict(sent.iter_rows())
+    return seconds([first.get(normalised(text)) for text in texts])
+
+
+def with_attempts(
+    training: TrainingData,
+    attempts: pl.DataFrame,
+    masters: Sequence[str],
+    folds: Indices,
+    embed: Embed,
+    extractor: FeatureExtractor,
+) -> TrainingData:
+    """With the history of the ``attempts``, and those to learn from, in the folds of their tasks.
+
+    As it was where too few outcomes are known.
+    """
+    attempts = attempts.filter(pl.col("master").is_in(list(masters)))
+    known = attempts.filter(~pl.col("judged"))["success"].drop_nulls()
+    if len(known) < _FEWEST_OUTCOMES or min(known.sum(), len(known) - known.sum()) < _FEWEST_OF_EACH:
+        return training
+    history = History.of_attempts(attempts, masters)
+    fold_of = {normalised(text): int(fold) for text, fold in zip(training.features.texts, folds, strict=True)}
+    measured = ~np.isnan(history.outcomes).all(axis=1)
+    rows = np.flatnonzero(measured & ~attempts["judged"].to_numpy())
+    texts = [attempts["text"][int(row)] for row in rows]
+    features = extractor.features(texts, embed(texts), asked=history.sent[rows])
+    of_attempts = [fold_of.get(normalised(text), int(_hash(text), 16) % (int(folds.max()) + 1)) for text in texts]
+    return replace(training, history=history, attempts=Attempts(features, rows, np.array(of_attempts, dtype=np.int64)))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -131,11 +176,13 @@ def train_router(
     out: Path,
     studies: Path,
     observe: Callable[[Comparison], None] | None = None,
+    attempts: pl.DataFrame | None = None,
 ) -> dict[str, float]:
     """Run the model selection, and save the router with the table of candidates, every trial and metrics to ``out``.
 
-    A task to be judged on must not be among ``tasks`` (``ROUTING_DATASET``). Trials of an unfinished search stay in
-    ``studies``. Raises ``TooFewMastersError``.
+    A task to be judged on must not be among ``tasks`` (``ROUTING_DATASET``). ``attempts``, with a column ``judged``,
+    say what tasks came to at masters, and when; those that are judged on are only looked back on. Trials of an
+    unfinished search stay in ``studies``. Raises ``TooFewMastersError``.
     """
     masters = tuple(sorted(tasks["master"].unique()))
     if len(masters) < 2:
@@ -144,17 +191,20 @@ def train_router(
             "at least two masters are needed for a router to decide between"
         )
     # an order that has nothing to do with the tasks' own, and is the same for the same tasks
-    keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in tasks["text"]]
+    keys = [_hash(text) for text in tasks["text"]]
     order = sorted(range(tasks.height), key=lambda row: keys[row])
     tasks, keys = tasks[order], [keys[row] for row in order]
     with pinned_threads(settings.threads):
         embeddings = embed(tasks["text"].to_list())
         extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
-        features = extractor.features(tasks["text"].to_list(), embeddings)
+        asked = asked_at(tasks["text"].to_list(), attempts)
+        features = extractor.features(tasks["text"].to_list(), embeddings, asked=asked)
         training = TrainingData.of_tasks(tasks, masters, features, settings)
         confirmed = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
         confirmed = confirmed if len(confirmed) else np.arange(tasks.height)
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
+        if attempts is not None:
+            training = with_attempts(training, attempts, masters, folds, embed, extractor)
         hyperparameters, search_result = search_neural(training, confirmed, folds, studies)
         compared = compared_tasks(confirmed, folds)
         keywords = None

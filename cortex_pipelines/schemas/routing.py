@@ -19,7 +19,7 @@ ROUTING_DATASET = split_tables(
     ),
 )
 
-ROUTING_VOTERS = ("lexical", "semantic", "retrieval", "kernel", "neural", "rules", "person")
+ROUTING_VOTERS = ("lexical", "semantic", "retrieval", "kernel", "joint", "rules", "person")
 """Deciders that a task may be routed by."""
 
 ROUTING_SCORES = Table(

@@ -21,6 +21,7 @@ def leaderboard_rows(
     *,
     higher_is_better: bool,
     clusters: Sequence[str] | None = None,
+    not_used: Sequence[str] = (),
     resamples: int,
     confidence: float,
     seed: int,
@@ -28,7 +29,7 @@ def leaderboard_rows(
     """Compare candidates; rows of ``LEADERBOARD``, in the order given.
 
     ``scores``: candidates from the simplest, the baseline, each with its score or loss on every judged item, in the
-    same order. ``clusters``: groups of items that are not independent.
+    same order. ``clusters``: groups of items that are not independent. ``not_used``: candidates that are only compared.
 
     Adopted is the baseline, unless the interval of another's difference to it lies above zero: then the best of those.
     The intervals of a task's differences hold together (Bonferroni), so that many candidates do not make a winner by
@@ -68,7 +69,7 @@ def leaderboard_rows(
                 "adopted": False,
             }
         )
-    winners = [row for row in rows if enough and row["difference_low"] > 0]
+    winners = [row for row in rows if enough and row["difference_low"] > 0 and row["candidate"] not in not_used]
     max(winners, key=lambda row: row["difference"], default=rows[0])["adopted"] = True
     return rows
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.catalog import FIGURES
-from cortex_pipelines.coordination.assets import coordination_events
+from cortex_pipelines.coordination.assets import coordination_events, coordination_tables
 from cortex_pipelines.coordination.logs import take_coordination_pin
 from cortex_pipelines.coordination.settings import CoordinationSource
 from cortex_pipelines.ingestion import pretrained_models
@@ -43,6 +43,7 @@ class MadeOutputs:
     def dataset(self) -> Path:
         source = CoordinationSource(LOGS, take_coordination_pin(Path(LOGS.logs), ROOT, PRIVACY))
         events = self.write("events", coordination_events(source, PRIVACY, self.folder("events"), ROOT))
+        self.write("tables", coordination_tables(events, LOGS, PARAMETERS.log_tables))
         commits = self.write("commits", {"commits": REPOSITORY_COMMITS.empty()})
         out = self.folder("dataset")
         return self.write("dataset", routing_dataset(events, {"demo": commits}, self.settings, out))
@@ -50,13 +51,13 @@ class MadeOutputs:
     def router(self, name: str = "router") -> Path:
         out = self.folder(name)
         cache = RowCache(self.root / "cache", "1")
-        dataset = self.root / "dataset"
-        task_router(dataset, self.encoder, self.settings, out, self.root, cache, self.seen.__setitem__)
+        inputs = self.root / "dataset", self.root / "tables", self.encoder, self.settings
+        task_router(*inputs, out, self.root, cache, self.seen.__setitem__)
         return out
 
     def evaluation(self, reference: ReferenceModel | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
         out = self.folder("evaluation")
-        inputs = self.root / "router", self.root / "dataset", self.encoder, self.settings
+        inputs = self.root / "router", self.root / "dataset", self.root / "tables", self.encoder, self.settings
         versions = {"task_router": "made-here.dir"}
         tables = task_router_evaluation(*inputs, LOGS, reference, versions, out, self.root)
         return tables["scores"], json.loads((out / "metrics.json").read_text())
@@ -102,7 +103,7 @@ def test_the_trained_router_says_what_it_was_made_from_and_what_dvc_draws(path: 
     metrics = json.loads((path.root / "router" / "metrics.json").read_text())
     assert len(trials["trials"]) == metrics["trials"] == path.settings.trials
     steps = json.loads((path.root / "router" / "candidates.json").read_text())
-    models = "rules lexical semantic retrieval kernel neural average ensemble"
+    models = "rules lexical semantic retrieval kernel joint average ensemble"
     assert [step["model"] for step in steps] == models.split()
     top = [step for step in steps if step["adopted"]][-1]
     assert metrics["out_of_fold_accuracy"] == top["accuracy"]
@@ -143,7 +144,7 @@ def test_a_champion_that_cannot_run_is_told_and_not_guessed(path: MadeOutputs, t
 
 def test_without_rules_the_baseline_is_one_master(path: MadeOutputs, tmp_path: Path, settings: RoutingSettings) -> None:
     other = MadeOutputs(tmp_path, path.encoder, settings)
-    for name in ("dataset", "router", "encoder"):
+    for name in ("dataset", "tables", "router", "encoder"):
         shutil.copytree(path.root / name, tmp_path / name)
     (tmp_path / "dataset" / "rules.json").unlink()
     shutil.rmtree(tmp_path / "router")

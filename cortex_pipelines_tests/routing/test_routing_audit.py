@@ -75,7 +75,7 @@ class Inputs:
         rows = [
             usual
             | {name: task[name] for name in ("example_id", "text", "master")}
-            | {"challenger": task["master"], "decided_by": "person" if n % 9 == 0 else "neural"}
+            | {"challenger": task["master"], "decided_by": "person" if n % 9 == 0 else "joint"}
             for n, task in enumerate(self.test.iter_rows(named=True))
         ]
         return ROUTING_SCORES.frame(rows)

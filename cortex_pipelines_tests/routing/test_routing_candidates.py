@@ -15,7 +15,7 @@ from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.models.knn import KnnClassifier, nearest
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg, fit_softmax
-from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
+from cortex_pipelines.routing.models.network import JointNetwork, NeuralSettings
 from cortex_pipelines.routing.selection import ensemble
 from cortex_pipelines.routing.selection.first_tier import FirstTier, learn_first_tier
 from cortex_pipelines.routing.selection.model_selection import AVERAGE, beats, compare_above, select_model
@@ -45,7 +45,7 @@ def lesson_of(settings: RoutingSettings, tasks: int = 80, masters: int = 4, nois
 
 
 PLAIN = (TfidfLogreg.fit, EmbeddingLogreg.fit, KnnClassifier.fit, KernelRidge.fit)
-EACH = pytest.mark.parametrize("fit", [*PLAIN, lambda training: NeuralClassifier.fit(training, CHOSEN)])
+EACH = pytest.mark.parametrize("fit", [*PLAIN, lambda training: JointNetwork.fit(training, CHOSEN)])
 
 
 @EACH

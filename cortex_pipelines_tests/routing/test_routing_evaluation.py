@@ -39,7 +39,7 @@ def scores(rows: list[Row], person: int = 0, tfidf: list[str] | None = None) -> 
     test = ROUTING_DATASET[2].frame(
         [usual | {"example_id": f"{n:04}", "text": f"<Task> & {n}", "master": row[0]} for n, row in enumerate(rows)]
     )
-    deciders = ["person" if n < person else "neural" for n in range(len(rows))]
+    deciders = ["person" if n < person else "joint" for n in range(len(rows))]
     decisions = [
         Decision(row[1], 0.75, 0.5, (), (), by, (), by == "person", 1.0, "x", {row[1]: 0.75})
         for by, row in zip(deciders, rows, strict=True)
@@ -102,7 +102,7 @@ def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(settin
 def test_abstention_is_counted_and_one_never_sure_covers_nothing(settings: RoutingSettings) -> None:
     def decided(score: float) -> Decision:
         abstained = score < 0.5
-        by = "person" if abstained else "neural"
+        by = "person" if abstained else "joint"
         return Decision("a", 0.9, score, (), (), by, (), abstained, 1.0, "x", {"a": 0.9})
 
     tasks = [decided(score) for score in (0.9, 0.8, 0.7, 0.2)]

@@ -33,7 +33,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 def attempts_of(folder: Path, *records: dict[str, Any]) -> pl.DataFrame:
     (folder / "a.jsonl").write_text("\n".join(json.dumps(record) for record in records))
     tables = write_tables(folder, folder)
-    return attempts(tables["decisions"], tables["outcomes"], tables["features"], SETTINGS)
+    return attempts(tables["decisions"], tables["outcomes"], tables["features"], SETTINGS.complexity_words)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_later_tasks_change_no_prediction_and_training_repeats(outputs: Path, tm
     name = "predictors.json"
     assert (tmp_path / name).read_bytes() == (outputs / name).read_bytes()
     parts = [pl.read_parquet(outputs / f"{n}.parquet") for n in ("decisions", "outcomes", "features")]
-    rows = attempts(*parts, SETTINGS).filter(pl.col("success").is_not_null())
+    rows = attempts(*parts, SETTINGS.complexity_words).filter(pl.col("success").is_not_null())
     past = rows.height - round(rows.height * SETTINGS.test_share)
     turned = rows.with_row_index().with_columns(
         pl.when(pl.col("index") < past).then("success").otherwise(1 - pl.col("success")).alias("success")

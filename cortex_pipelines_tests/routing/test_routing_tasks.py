@@ -154,7 +154,9 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
     ]
     (logs / "outcomes.jsonl").write_text("\n".join(map(json.dumps, ends)))
     tables = write_tables(tmp_path, logs)
-    logged_attempts = attempts(tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors)
+    logged_attempts = attempts(
+        tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors.complexity_words
+    )
     rows = [{"text": title, "decided_by": "kernel", "challenger": "security"} for title in titles.values()]
     scores = pl.DataFrame(rows)
     logged, policy = logged_decisions(logged_attempts, tables["decisions"], scores)

@@ -85,7 +85,9 @@ def routing_audit(
     decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
     scores = ROUTING_SCORES.read(task_router_evaluation)
     test = pl.read_parquet(routing_dataset / "test.parquet")
-    logged, policy = logged_decisions(attempts(decisions, outcomes, features, predictors), decisions, scores)
+    logged, policy = logged_decisions(
+        attempts(decisions, outcomes, features, predictors.complexity_words), decisions, scores
+    )
     estimate = evaluate_policy(logged, policy, audit.min_items, audit.min_effective, evaluation)
     estimates = off_policy_table(estimate)
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)

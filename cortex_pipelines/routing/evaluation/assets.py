@@ -8,13 +8,16 @@ import polars as pl
 from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.jsonl import write_json
+from cortex_pipelines.routing.assets import judged_attempts
 from cortex_pipelines.routing.evaluation.report import routing_report
 from cortex_pipelines.routing.evaluation.scores import (
     HELD_OUT_REQUESTS,
     area_under_risk,
     candidate_rows,
     coverage_risk,
+    joint_predictions,
     learning_curve,
+    outcome_rows,
     routing_metrics,
     scope_metrics,
     score_tasks,
@@ -24,6 +27,7 @@ from cortex_pipelines.routing.evaluation.scores import (
 from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.routing.serving.router import FIRST_TIER, Router, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.train import asked_at
 from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.statistics.leaderboard import leaderboard_table
@@ -37,6 +41,7 @@ from cortex_pipelines.versioning.champions import ReferenceModel
 def task_router_evaluation(
     task_router: Path,
     routing_dataset: Path,
+    coordination_tables: Path,
     sentence_encoder: PinnedModel,
     routing: RoutingSettings,
     coordination: CoordinationSettings,
@@ -48,6 +53,8 @@ def task_router_evaluation(
     """Compare the router with rules, TF-IDF and the champion on held-out tasks."""
     test = pl.read_parquet(routing_dataset / "test.parquet")
     texts = test["text"].to_list()
+    attempts = judged_attempts(coordination_tables, routing)
+    asked = asked_at(texts, attempts)
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
     router = Router.load(task_router, encoder, versions["task_router"])
     notes = [f"Version {router.version}."]
@@ -61,12 +68,12 @@ def task_router_evaluation(
     champion = None
     if reference is not None:
         try:
-            answers = champion_decisions(reference.folder, reference.version, root, texts)
+            answers = champion_decisions(reference.folder, reference.version, root, texts, asked)
             champion = [decision.master for decision in answers]
         except UnreadableChampionError as error:
             notes.append(f"{error}; the router is compared with the rules instead.")
     train = pl.concat([train, validation])
-    decisions, requests = router.route(texts), read_requests(HELD_OUT_REQUESTS)
+    decisions, requests = router.route(texts, asked), read_requests(HELD_OUT_REQUESTS)
     scope_decisions = router.route(requests)
     tfidf_masters = tfidf_predictions(router, train, test, routing)
     scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)
@@ -74,7 +81,7 @@ def task_router_evaluation(
     metrics = {
         **routing_metrics(scores, known_masters, routing, coordination.sample, set(router.weights) == {"lexical"}),
         **scope_metrics(decisions, scope_decisions, router.in_scope, routing),
-        **voter_metrics(router, test),
+        **voter_metrics(router, test, asked),
         "aurc": area_under_risk(risk),
         "first_tier": sum(decision.tier == FIRST_TIER for decision in decisions) / len(decisions),
     }
@@ -93,5 +100,9 @@ def task_router_evaluation(
         ],
     )
     (out / "report.html").write_text(page, encoding="utf-8")
-    rows = candidate_rows(scores, "rules" if router.rules is not None else "commonest master", routing)
+    named = "rules" if router.rules is not None else "commonest master"
+    rows = [
+        *candidate_rows(scores, named, joint_predictions(router, texts, asked), routing),
+        *outcome_rows(router, attempts, routing),
+    ]
     return {ROUTING_SCORES.name: scores, LEADERBOARD.name: leaderboard_table(rows)}

@@ -11,10 +11,13 @@ import polars as pl
 
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.embeddings.threads import pinned_threads
-from cortex_pipelines.routing.features import FeatureExtractor
+from cortex_pipelines.routing.features import Doubles, FeatureExtractor
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
+from cortex_pipelines.routing.models.history import History, sent_at
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
+from cortex_pipelines.routing.models.network import QUANTILES, pinball
 from cortex_pipelines.routing.selection.ensemble import combine, expected_calibration_error
+from cortex_pipelines.routing.selection.model_selection import JOINT
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
@@ -125,11 +128,19 @@ def routing_metrics(
     return metrics
 
 
-def candidate_rows(scores: pl.DataFrame, baseline: str, settings: RoutingSettings) -> list[dict[str, Any]]:
+def candidate_rows(
+    scores: pl.DataFrame, baseline: str, joint: Sequence[str], settings: RoutingSettings
+) -> list[dict[str, Any]]:
     """The ways of finding a task's master on the leaderboard; ``baseline`` names what the scores call so."""
-    columns = {baseline: "baseline", "tfidf": "tfidf", "ensemble": "challenger"}
+    columns = {baseline: "baseline", "tfidf": "tfidf", JOINT: JOINT, "ensemble": "challenger"}
+    scores = scores.with_columns(joint_right=pl.Series(joint, dtype=pl.String) == pl.col("master"))
     right = {name: scores[f"{column}_right"].cast(pl.Float64).to_list() for name, column in columns.items()}
-    return leaderboard_rows("task_router", "master", "accuracy", right, higher_is_better=True, **settings.bootstrap)
+    return leaderboard_rows(
+        *("task_router", "master", "accuracy", right),
+        higher_is_better=True,
+        not_used=(JOINT,),  # the folds say whether the router has it
+        **settings.bootstrap,
+    )
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:
@@ -169,13 +180,13 @@ class CurvePoint:
     semantic: Interval
 
 
-def voter_metrics(router: Router, test: pl.DataFrame) -> dict[str, float]:
+def voter_metrics(router: Router, test: pl.DataFrame, asked: Doubles) -> dict[str, float]:
     """Metrics of each voter, their average and the ensemble; empty for a router of rules alone.
 
     ``ece_before`` is the calibration error of the plain average, ``average_mcnemar_p`` compares it with the ensemble.
     """
     texts, names = test["text"].to_list(), list(router.masters)
-    scores = router.candidate_scores(texts, router.encode(texts))
+    scores = router.candidate_scores(texts, router.encode(texts), asked)
     if not scores:
         return {}
     master_index = {name: number for number, name in enumerate(names)}
@@ -193,6 +204,50 @@ def voter_metrics(router: Router, test: pl.DataFrame) -> dict[str, float]:
         ),
         "ece_before": expected_calibration_error(confidence, average_right.tolist()),
     }
+
+
+def joint_predictions(router: Router, texts: Sequence[str], asked: Doubles) -> list[str]:
+    scores = router.candidate_scores(texts, router.encode(texts), asked, [JOINT])[JOINT]
+    return [router.masters[best] for best in scores.argmax(axis=1)]
+
+
+def outcome_rows(router: Router, attempts: pl.DataFrame, settings: RoutingSettings) -> list[dict[str, Any]]:
+    """The joint network's other heads on the leaderboard, on tasks that it never saw; none where it has none.
+
+    Success by the Brier score, seconds and tokens by the pinball loss of the logarithms; against the mean, or the same
+    quantiles, of all tasks that it learnt from. What is expected of a task is said by the outcome predictors.
+    """
+    attempts = attempts.filter(pl.col("master").is_in(list(router.masters)))
+    judged, learnt = attempts.filter("judged"), attempts.filter(~pl.col("judged"))
+    heads = router.expected_outcomes(judged["text"].to_list(), judged["master"].to_list(), sent_at(judged))
+    if not len(heads):
+        return []
+    all_actual, all_usual = (History.of_attempts(each, router.masters).outcomes.T for each in (judged, learnt))
+    rows = []
+    for column, task in enumerate(("success", "duration", "tokens")):
+        known = ~np.isnan(all_actual[column])
+        actual, usual = all_actual[column][known], all_usual[column][~np.isnan(all_usual[column])]
+        if not len(actual) or not len(usual):
+            continue
+        if task == "success":
+            metric, chance = "Brier score", 1 / (1 + np.exp(-heads[known, 0]))
+            losses = {"mean": (usual.mean() - actual) ** 2, JOINT: (chance - actual) ** 2}
+        else:
+            metric, said = "pinball loss of the logarithm", heads[known, 3 * column - 2 : 3 * column + 1]
+            losses = {
+                "mean": pinball(np.quantile(usual, QUANTILES)[None], actual, np),
+                JOINT: pinball(said, actual, np),
+            }
+        clusters = judged["cluster"].filter(pl.Series(known)).to_list()
+        scores = {name: each.tolist() for name, each in losses.items()}
+        rows += leaderboard_rows(
+            *("task_router", task, metric, scores),
+            higher_is_better=False,
+            clusters=clusters,
+            not_used=(JOINT,),
+            **settings.bootstrap,
+        )
+    return rows
 
 
 def learning_curve(

@@ -1,7 +1,7 @@
 """Interface of candidate models, which score every master; and the keyword rules as one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -10,18 +10,24 @@ import polars as pl
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features import Doubles, FeatureExtractor, Features, Indices
 from cortex_pipelines.routing.keyword_rules import Rules
+from cortex_pipelines.routing.models.history import Attempts, History
 from cortex_pipelines.routing.settings import RoutingSettings
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """``masters`` counts also those that no task here has; ``labels`` are their numbers."""
+    """``masters`` counts also those that no task here has; ``labels`` are their numbers.
+
+    ``history`` is what all attempts came to, ``attempts`` are those to learn outcomes from.
+    """
 
     features: Features
     labels: Indices
     weights: Floats
     masters: int
     settings: RoutingSettings
+    history: History = field(default_factory=History.empty)
+    attempts: Attempts | None = None
 
     @classmethod
     def of_tasks(
@@ -41,16 +47,26 @@ class TrainingData:
         features, labels, weights = self.features.take(indices), self.labels[indices], self.weights[indices]
         return replace(self, features=features, labels=labels, weights=weights)
 
-    def refit(self, indices: Indices, held_out: Indices) -> tuple["TrainingData", Features, FeatureExtractor]:
+    def refit(
+        self, indices: Indices, held_out: Indices, fold: int | None = None
+    ) -> tuple["TrainingData", Features, FeatureExtractor]:
         """The selected tasks, and the features of held-out ones, both fit on the selected ones alone; with what did it.
 
-        Held-out tasks must not be used to count terms or fit components, or a comparison is not out of fold.
+        Held-out tasks must not be used to count terms or fit components, or a comparison is not out of fold. The
+        attempts of a held-out ``fold`` are left out.
         """
         subset, unseen = self.take(indices), self.features.take(held_out)
-        texts, embeddings = subset.features.texts, subset.features.embeddings
-        extractor = FeatureExtractor.fit(texts, embeddings, self.settings.dimensions)
-        fitted = replace(subset, features=extractor.features(texts, embeddings))
-        return fitted, extractor.features(unseen.texts, unseen.embeddings), extractor
+        extractor = FeatureExtractor.fit(subset.features.texts, subset.features.embeddings, self.settings.dimensions)
+        attempts = self.attempts
+        if attempts is not None:
+            attempts = attempts.take(np.flatnonzero(attempts.folds != fold))
+            attempts = replace(attempts, features=refitted(extractor, attempts.features))
+        fitted = replace(subset, features=refitted(extractor, subset.features), attempts=attempts)
+        return fitted, refitted(extractor, unseen), extractor
+
+
+def refitted(extractor: FeatureExtractor, features: Features) -> Features:
+    return extractor.features(features.texts, features.embeddings, asked=features.asked)
 
 
 class CandidateModel(Protocol):

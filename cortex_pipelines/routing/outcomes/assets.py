@@ -29,7 +29,7 @@ def outcome_predictors(
     """Predict success, duration, tokens and complexity of tasks; evaluated on the latest."""
     began = monotonic()
     decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
-    rows = attempts(decisions, outcomes, features, predictors)
+    rows = attempts(decisions, outcomes, features, predictors.complexity_words)
     models, tables = build_predictors(rows, predictors, cost=partial(observed_cost, observe))
     save_predictors(models, out)
     observe("train_seconds", monotonic() - began)

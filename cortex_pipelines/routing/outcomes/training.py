@@ -325,7 +325,7 @@ def train(
                 shift = float(np.median(values - raw))
                 reach = conformal_reach(np.abs(values - raw - shift), settings.coverage)
             elif candidate in LEARNED:
-                slope, shift = _platt(raw, values)
+                slope, shift = platt(raw, values)
             predictors[candidate] = Predictor(target, candidate, model, slope, shift, reach)
             fold_losses[candidate] = float(loss(candidate, slope * raw + shift).mean())
     return predictors, fold_losses
@@ -350,7 +350,7 @@ def conformal_reach(errors: np.ndarray, coverage: float) -> float:
     return float(np.sort(errors)[rank - 1])
 
 
-def _platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+def platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     """Slope and shift of Platt scaling (Platt 1999).
 
     The targets are drawn from 0 and 1 as Platt does, so that few failures do not give certainty.

@@ -18,16 +18,17 @@ import numpy as np
 
 from cortex_pipelines.progress import track
 from cortex_pipelines.routing.features import Doubles, Indices
-from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules, TrainingData
+from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules, TrainingData, refitted
 from cortex_pipelines.routing.models.knn import KnnClassifier
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
-from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
+from cortex_pipelines.routing.models.network import JointNetwork, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, expected_calibration_error, learn_weights
 from cortex_pipelines.routing.selection.first_tier import FirstTier, learn_first_tier, signals_of, word_columns
 from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.statistics.significance import higher_likelihood_p, holm, mcnemar_exact
 
-ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
+JOINT = "joint"
+ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", JOINT)
 """Candidates, simplest first; rules are absent without a rules file."""
 
 _SECOND_THREAD = ("lexical", "semantic")
@@ -99,17 +100,22 @@ def select_model(
         from sklearn.metrics import roc_auc_score
 
         metrics["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
-    tier = learn_first_tier(
-        of_tasks[compared],
-        of_requests,
-        folds[compared],
-        table["lexical"],
-        logs,
-        labels,
-        training.settings.accept,
-        training.settings.first_tier_risk,
-    )
     weights = {name: weight for name, weight in weights.items() if weight > 0}
+    reads_outcomes = JOINT in weights and training.attempts is not None  # of which words know nothing
+    tier = (
+        None
+        if reads_outcomes
+        else learn_first_tier(
+            of_tasks[compared],
+            of_requests,
+            folds[compared],
+            table["lexical"],
+            logs,
+            labels,
+            training.settings.accept,
+            training.settings.first_tier_risk,
+        )
+    )
     return ModelSelection(trained, weights, steps, metrics, logs, tier)
 
 
@@ -122,9 +128,11 @@ def _all_scores(
         "semantic": EmbeddingLogreg.fit,
         "retrieval": KnnClassifier.fit,
         "kernel": KernelRidge.fit,
-        "neural": lambda part: NeuralClassifier.fit(part, hyperparameters),
+        JOINT: lambda part: JointNetwork.fit(part, hyperparameters),
     }
     scores = {name: np.zeros((len(training.labels), training.masters)) for name in fits}
+    attempts, history = training.attempts, training.history
+    outcomes = np.zeros((len(attempts.rows) if attempts else 0, 7))
     requests = read_requests()
     of_tasks, of_requests = np.zeros((len(training.labels), 3)), np.zeros((len(requests), 3))
 
@@ -136,16 +144,24 @@ def _all_scores(
     with ThreadPoolExecutor(1) as executor:
         for fold in track(list(np.unique(folds)), "Comparing routers"):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            part, features, extractor = training.refit(outside, inside)
+            part, features, extractor = training.refit(outside, inside, int(fold))
             candidates = fit_all(part)
             for name, candidate in candidates.items():
                 scores[name][inside] = candidate.scores(features)
+            if attempts is not None:
+                mine = attempts.folds == fold
+                tried = attempts.take(np.flatnonzero(mine))
+                tasks = refitted(extractor, tried.features)
+                outcomes[mine] = candidates[JOINT].outcomes(tasks, history.masters[tried.rows])
             unlike, words = extractor.lexical(requests), len(extractor.vocabulary["words"])
             mine = np.arange(len(requests)) % (folds.max() + 1) == fold
             known = [word_columns(rows, words) for rows in (part.features.lexical, unlike[~mine])]
             for table, rows, lexical in ((of_tasks, inside, features.lexical), (of_requests, mine, unlike[mine])):
                 table[rows] = signals_of(candidates["lexical"], lexical, *known)
-        return fit_all(training), scores, of_tasks, of_requests
+        trained = fit_all(training)
+    if attempts is not None:
+        trained[JOINT] = trained[JOINT].calibrated(outcomes, history.outcomes[attempts.rows])
+    return trained, scores, of_tasks, of_requests
 
 
 def _steps(

@@ -15,7 +15,7 @@ from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rule
 from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules, LearntArrays
 from cortex_pipelines.routing.models.knn import KnnClassifier
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
-from cortex_pipelines.routing.models.network import NeuralClassifier
+from cortex_pipelines.routing.models.network import JointNetwork
 from cortex_pipelines.routing.selection.first_tier import FirstTier, word_columns
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, read_requests
 from cortex_pipelines.versioning.content import content_md5
@@ -26,13 +26,13 @@ VOCABULARY_FILE = "vocabulary.json"
 NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
-_CLASSES: dict[str, type[LearntArrays]] = {
+_CLASSES: dict[str, type[LearntArrays | JointNetwork]] = {
     "lexical": TfidfLogreg,
     "semantic": EmbeddingLogreg,
     "kernel": KernelRidge,
-    "neural": NeuralClassifier,
+    "joint": JointNetwork,
 }
-_ALWAYS_SAVED = ("retrieval",)  # candidates always saved: they give the evidence and the familiarity
+_ALWAYS_SAVED = ("joint", "retrieval")  # candidates always saved: what to compare with; evidence and familiarity
 
 
 class RouterError(RuntimeError):

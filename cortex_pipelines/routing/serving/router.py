@@ -23,6 +23,7 @@ from cortex_pipelines.routing.models.knn import nearest
 from cortex_pipelines.routing.models.linear import TfidfLogreg, log_softmax
 from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.selection.first_tier import signals, word_cosines
+from cortex_pipelines.routing.selection.model_selection import JOINT
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST
 from cortex_pipelines.routing.serving.bundle import RouterBundle, RouterError, load_config, load_router
 
@@ -109,14 +110,17 @@ class Router:
         """A router from a ``routing-patterns.json`` only."""
         return cls(None, None, load_rules(path), fallback_master)
 
-    def route(self, texts: Sequence[str]) -> list[Decision]:
+    def route(self, texts: Sequence[str], asked: Doubles | None = None) -> list[Decision]:
+        """``asked``: as of when masters' outcomes are known, in seconds since 1970 or NaN; without it all are."""
         if self._bundle is None:
             return [self.by_rules(text) for text in texts]
         decide = partial(self._decide, self._bundle)
-        chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+        times = np.full(len(texts), np.inf) if asked is None else asked
+        parts = [slice(start, start + _CHUNK) for start in range(0, len(texts), _CHUNK)]
+        chunks = [(texts[part], times[part]) for part in parts]
         with serving_threads(1) if len(chunks) > 1 or "torch" in sys.modules else nullcontext():
             if len(chunks) < 2:
-                return decide(texts) if texts else []
+                return decide((texts, times)) if texts else []
             with side_by_side(decide, chunks, 1) as futures:
                 return [decision for chunk in futures for decision in chunk.result()]
 
@@ -126,15 +130,25 @@ class Router:
             return [self.by_rules(text) for text in texts]
         needs_words = "lexical" in self._bundle.config.weights
         lexical = self._bundle.extractor.lexical(texts) if needs_words else np.zeros((len(texts), 0))
-        return self._by_all_models(self._bundle, texts, lexical)
+        return self._by_all_models(self._bundle, texts, np.full(len(texts), np.inf), lexical)
 
-    def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
-        """Log-probabilities of each master by each adopted candidate."""
+    def candidate_scores(
+        self, texts: Sequence[str], embeddings: Floats, asked: Doubles | None = None, names: Sequence[str] = ()
+    ) -> dict[str, Doubles]:
+        """Log-probabilities of each master by each adopted candidate, or by those that are named."""
         if self._bundle is None:
             return {}
-        features = self._bundle.extractor.features(texts, embeddings)
+        features = self._bundle.extractor.features(texts, embeddings, asked=asked)
         candidates = self._bundle.candidates
-        return {name: candidates[name].scores(features) for name in self._bundle.config.weights}
+        return {name: candidates[name].scores(features) for name in names or self._bundle.config.weights}
+
+    def expected_outcomes(self, texts: Sequence[str], masters: Sequence[str], asked: Doubles) -> Doubles:
+        """What each task comes to at a master by the joint network; see ``JointNetwork.outcomes``."""
+        if self._bundle is None:
+            return np.zeros((0, 7))
+        features = self._bundle.extractor.features(texts, self.encode(texts), asked=asked)
+        numbers = np.array([self.masters.index(master) for master in masters], dtype=np.int64)
+        return np.asarray(self._bundle.candidates[JOINT].outcomes(features, numbers))
 
     def encode(self, texts: Sequence[str]) -> Floats:
         if self._encoder is None:
@@ -163,14 +177,15 @@ class Router:
             probabilities=decision.scores,
         )
 
-    def _decide(self, bundle: RouterBundle, texts: Sequence[str]) -> list[Decision]:
+    def _decide(self, bundle: RouterBundle, tasks: tuple[Sequence[str], Doubles]) -> list[Decision]:
         """The first tier decides what it is sure of, all models the rest."""
-        began = perf_counter()
+        began, (texts, asked) = perf_counter(), tasks
         needs_words = bundle.config.first_tier is not None or "lexical" in bundle.config.weights
         lexical = bundle.extractor.lexical(texts) if needs_words else np.zeros((len(texts), 0))
         sure = self._first_tier(bundle, texts, lexical)
         rest = [row for row in range(len(texts)) if row not in sure]
-        decided = dict(zip(rest, self._by_all_models(bundle, [texts[row] for row in rest], lexical[rest]), strict=True))
+        by_all = self._by_all_models(bundle, [texts[row] for row in rest], asked[rest], lexical[rest])
+        decided = dict(zip(rest, by_all, strict=True))
         took = _since(began, len(texts))
         return [replace(sure.get(row) or decided[row], latency_ms=took) for row in range(len(texts))]
 
@@ -195,11 +210,13 @@ class Router:
             )
         return decisions
 
-    def _by_all_models(self, bundle: RouterBundle, texts: Sequence[str], lexical: Any) -> list[Decision]:
+    def _by_all_models(
+        self, bundle: RouterBundle, texts: Sequence[str], asked: Doubles, lexical: Any
+    ) -> list[Decision]:
         if not texts:
             return []
         config = bundle.config
-        features = bundle.extractor.features(texts, self.encode(texts), lexical)
+        features = bundle.extractor.features(texts, self.encode(texts), lexical, asked)
         retrieval = bundle.candidates["retrieval"]
         neighbours, cosines = retrieval.nearest(features, max(config.neighbours, config.evidence, NEAREST))
         scores = [
@@ -303,10 +320,12 @@ class UnreadableChampionError(RuntimeError):
     """A former router cannot run any more; the message says why, without a full stop."""
 
 
-def champion_decisions(folder: Path, version: str, root: Path, texts: Sequence[str]) -> list[Decision]:
+def champion_decisions(
+    folder: Path, version: str, root: Path, texts: Sequence[str], asked: Doubles | None = None
+) -> list[Decision]:
     """Raises ``UnreadableChampionError`` if the format is outdated, or the encoder is missing."""
     try:
-        return open_trained(folder, root, version).route(texts)
+        return open_trained(folder, root, version).route(texts, asked)
     except RouterError as error:
         raise UnreadableChampionError(
             f"The champion {version} was written by a version of the code whose routers cannot be read any more"
