@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -38,8 +38,9 @@ BACKEND, WORKERS = "CORTEX_BACKEND", "CORTEX_WORKERS"
 _LOG = logging.getLogger("cortex_pipelines")
 _SETTINGS: ContextVar[ExecutionSettings | None] = ContextVar("execution", default=None)
 _BATCH_BYTES = 131_072
+_LEAST_BATCH_BYTES = 32_768
+_BATCHES_PER_CORE = 8  # so that all cores end at about the same time
 _SECONDS_ALONE = 1.0  # a worker takes half a second to start
-_SECONDS_ALONE_IF_STARTED = 0.03
 _SECONDS_BETWEEN_LOOKS = 5.0
 _MOST_DEATHS = 3
 
@@ -90,6 +91,7 @@ def ordered_map(
     load: Callable[[Sequence[T]], Any] = list,
     name: Callable[[T], str] = str,
     skipped: Callable[[T, str], R] | None = None,
+    batch_bytes: int = _BATCH_BYTES,
 ) -> Iterator[R]:
     """Results of batches of items, in order; their number may differ from one run to the next, their content not.
 
@@ -102,15 +104,19 @@ def ordered_map(
         name: What an error calls an item, such as its path.
         skipped: Result of an item that ended three workers, with the reason. Without it: KilledWorkersError.
     """
-    batches = _cut(items, weigh)
+    batches = _cut(items, weigh, batch_bytes)
     with reporting(doing, total) as report:
         settings = _SETTINGS.get()
         alone = float("inf")
         if settings is not None and settings.backend != "serial":
-            alone = _SECONDS_ALONE_IF_STARTED if _is_started(settings) else _SECONDS_ALONE
+            alone = _SECONDS_ALONE
+            if _is_started(settings):
+                first = list(islice(batches, 2))
+                alone = 0.0 if len(first) > 1 else float("inf")  # one batch gains nothing elsewhere
+                batches = chain(first, batches)
         start = time.monotonic()
         for batch in batches:
-            if settings is not None and time.monotonic() - start > alone:
+            if settings is not None and time.monotonic() - start >= alone:
                 backend = _backend(settings)
                 if backend is None:
                     alone = float("inf")
@@ -137,6 +143,7 @@ def mapped_rows(
     if rows.is_empty():
         return work(rows)  # so that the columns are known
     weights = rows.select(pl.sum_horizontal(pl.col(pl.String).str.len_bytes().fill_null(0))).to_series().to_list()
+    cores = len(os.sched_getaffinity(0))
     names = rows["path" if "path" in rows.columns else rows.columns[0]]
 
     def consecutive(numbers: Sequence[int]) -> pl.DataFrame:
@@ -154,6 +161,7 @@ def mapped_rows(
         load=consecutive,
         name=lambda number: str(names[number]),
         skipped=skip if skipped else None,
+        batch_bytes=min(_BATCH_BYTES, max(_LEAST_BATCH_BYTES, sum(weights) // (_BATCHES_PER_CORE * cores))),
     )
     return pl.concat(list(parts))
 
@@ -177,13 +185,13 @@ def on_cluster(work: Callable[[T], R], item: T, name: str, cores: int) -> R:
     return result
 
 
-def _cut(items: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
+def _cut(items: Iterable[T], weigh: Callable[[T], int], batch_bytes: int) -> Iterator[list[T]]:
     batch: list[T] = []
     weight = 0
     for item in items:
         batch.append(item)
         weight += weigh(item)
-        if weight >= _BATCH_BYTES:
+        if weight >= batch_bytes:
             yield batch
             batch, weight = [], 0
     if batch:

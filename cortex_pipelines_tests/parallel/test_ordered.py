@@ -23,7 +23,6 @@ def mapped(function, skipped=None):
 def at_once(monkeypatch):
     """Workers from the first batch on."""
     monkeypatch.setattr(ordered, "_SECONDS_ALONE", -1)
-    monkeypatch.setattr(ordered, "_SECONDS_ALONE_IF_STARTED", -1)
     yield
     ordered.close_backends()
 
