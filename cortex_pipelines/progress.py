@@ -32,8 +32,7 @@ def reporting(
 ) -> Iterator[Callable[[int], None]]:
     """A progress report, in whose body the function is called with the number of items that were finished."""
     bar = None
-    # a terminal shows one bar, that of the thread that makes the run
-    if sys.stderr.isatty() and Steps.forward is None and threading.current_thread() is threading.main_thread():
+    if sys.stderr.isatty() and Steps.forward is None:
         from rich.progress import Progress  # slow to import
 
         bar = Progress(transient=True)

@@ -59,7 +59,7 @@ def architecture_facts(
     return {ARCHITECTURE_FACTS.name: facts}
 
 
-@versioned_asset(tables=(REFACTORING_PAIRS,), ahead=True)
+@versioned_asset(tables=(REFACTORING_PAIRS,))
 def refactoring_pairs(
     project_source: ProjectSource,
     repository_commits: Path,

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +11,12 @@ import psutil
 
 from cortex_pipelines.monitoring.policy import RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.nightly import models_of, plan_retraining
-from cortex_pipelines.orchestration.planning import ANYWAY, FRESH, decide, execution_of, stages_of
-from cortex_pipelines.parallel.ordered import has_workers
+from cortex_pipelines.orchestration.planning import ANYWAY, FRESH, decide, stages_of
 from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.versioning.ahead import computing_ahead
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.lock_file import stage_address
-from cortex_pipelines.versioning.project import Project, Stage
+from cortex_pipelines.versioning.project import Project
 
 _LOG = logging.getLogger("cortex_pipelines")
 _PROCESS = "cortex/process"
@@ -44,17 +41,14 @@ def run_assets(
     """Run exactly these assets, all partitioned or all not, in one Dagster run; KeyboardInterrupt passes."""
     follow_projects(instance, project)
     job = definitions.resolve_implicit_global_asset_job_def()
-    stages = [Stage(project, project.graph.assets[name], partition) for name in names]
-    execution = execution_of(project)
-    with computing_ahead(stages) if execution and has_workers(execution) else nullcontext():
-        result = job.execute_in_process(
-            asset_selection=[dg.AssetKey(name) for name in names],
-            partition_key=partition,
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={_PROCESS: str(os.getpid())},
-        )
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey(name) for name in names],
+        partition_key=partition,
+        instance=instance,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        tags={_PROCESS: str(os.getpid())},
+    )
     failures = result.get_step_failure_events()
     interrupt = dg.DagsterExecutionInterruptedError.__name__
     # Dagster reports Ctrl-C like any other step failure

@@ -289,12 +289,6 @@ def _backend(settings: ExecutionSettings) -> Backend | None:
         return _BACKENDS[key]
 
 
-def has_workers(settings: ExecutionSettings) -> bool:
-    """Whether maps under these settings run beside the calling process. Raises BackendError."""
-    settings = overridden(settings)
-    return settings.backend != "serial" and _backend(settings) is not None
-
-
 def fitting_workers(settings: ExecutionSettings) -> int:
     """Workers on this machine: as many as are set, or as there are cores, and as fit the memory; 0 if none does."""
     import psutil  # slow to import

@@ -34,9 +34,8 @@ Determinism = Literal["exact", "machine"]
 class VersionedAsset:
     """``room``: group in the UI. ``determinism``: ``exact`` has the same bytes everywhere, ``machine`` on one type
     of processor. ``registers``: model that it decides on by a ``verdict.json``. ``alarm``: metric that is 0 if all
-    is well. ``watches``: model that a nightly run retrains only after this asset. ``ahead``: may be computed before
-    its turn, beside other stages (``versioning.ahead``); it writes no files of its own. ``on_request``: a run that
-    names no asset makes it only if it was made before.
+    is well. ``watches``: model that a nightly run retrains only after this asset. ``on_request``: a run that names no
+    asset makes it only if it was made before.
     """
 
     name: str
@@ -49,7 +48,6 @@ class VersionedAsset:
     registers: str | None = None
     alarm: str | None = None
     watches: str | None = None
-    ahead: bool = False
     on_request: bool = False
     declared_code: tuple[str, ...] | None = None
 
@@ -92,7 +90,6 @@ def versioned_asset(
     registers: str | None = None,
     alarm: str | None = None,
     watches: str | None = None,
-    ahead: bool = False,
     on_request: bool = False,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Decorator that declares an asset; the module describes its parameters.
@@ -116,7 +113,6 @@ def versioned_asset(
             registers=registers,
             alarm=alarm,
             watches=watches,
-            ahead=ahead,
             on_request=on_request,
             declared_code=code,
         )

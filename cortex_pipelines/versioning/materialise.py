@@ -17,12 +17,11 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.atomic import replace_folder, scratch_folder, temporary_files
-from cortex_pipelines.parallel.ordered import close_backends, executing
+from cortex_pipelines.parallel.ordered import executing
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import on_node, snapshot
-from cortex_pipelines.versioning.ahead import Ahead, Computed
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import find_reference, model_folder
 from cortex_pipelines.versioning.content import content_md5, value_md5
@@ -82,18 +81,6 @@ def materialise(
     was computed. Raises BrokenContractError: a table breaks its contract. Raises ProjectError: an input is missing,
     dvc.yaml is out of date, or DVC refuses.
     """
-    try:
-        version = _materialise(stage, validate, watch)
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            close_backends()  # Ctrl-C: what is computed ahead does not go on either
-        raise
-    if Ahead.current:
-        Ahead.current.made(stage.address, _begin_ahead)
-    return version
-
-
-def _materialise(stage: Stage, validate: Validate | None, watch: Callable[[Snapshot], None]) -> Version:
     project, asset = stage.project, stage.asset
     stages.check_stages(project)
     by_dvc = dvc_store.under_dvc(stage.address)
@@ -117,45 +104,23 @@ def _materialise(stage: Stage, validate: Validate | None, watch: Callable[[Snaps
         )
     watch(begin)
     started = time.monotonic()
+    observations: dict[str, float] = {}
     with Steps.during(stage.address), temporary_files(), scratch_folder(project.state / "tmp") as scratch:
         out = scratch / "out"
         out.mkdir()
-        computed = Ahead.current.take(stage, begin) if Ahead.current else None
-        if computed is None:
-            observations: dict[str, float] = {}
-            with observed_memory(observations.__setitem__):
-                computed = _compute(stage, begin, out, by_dvc, observations)
-        else:
-            started -= computed.seconds
-        checks = _write_tables(asset, computed.tables, out, project.state / "data_docs" / stage.address, validate)
+        keywords = arguments(stage, begin, out, observations)
+        inputs = [path for path in begin.deps if path not in asset.code]
+        # dvc repro holds the inputs already
+        with (
+            executing(getattr(project.effective.parameters, "execution", None)),
+            nullcontext() if by_dvc else dvc_store.reading(project.root, inputs),
+            observed_memory(observations.__setitem__),
+        ):
+            tables = on_node.compute(asset, keywords, stage.address)
+        checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)
         value = _end(stage, begin, out, by_dvc)
     report_step(stage.address, checks[0].rows if checks else None, time.monotonic() - started)
-    return Version(value, begin, True, checks, computed.observations)
-
-
-def _compute(stage: Stage, begin: Snapshot, out: Path, by_dvc: bool, observations: dict[str, float]) -> Computed:
-    project, started = stage.project, time.monotonic()
-    keywords = arguments(stage, begin, out, observations)
-    inputs = [path for path in begin.deps if path not in stage.asset.code]
-    # dvc repro holds the inputs already
-    with (
-        executing(getattr(project.effective.parameters, "execution", None)),
-        nullcontext() if by_dvc else dvc_store.reading(project.root, inputs),
-    ):
-        tables = on_node.compute(stage.asset, keywords, stage.address)
-    return Computed(begin, tables, observations, time.monotonic() - started)
-
-
-def _begin_ahead(stage: Stage) -> Callable[[], Computed] | None:
-    begin = snapshot.take(stage)
-    if None in begin.deps.values() or dvc_store.unchanged_version(stage.project, stage.address) is not None:
-        return None
-
-    def compute() -> Computed:
-        with Steps.during(stage.address):
-            return _compute(stage, begin, stage.output, False, {})
-
-    return compute
+    return Version(value, begin, True, checks, observations)
 
 
 def _require_own_parameters(project: Project, current: Snapshot) -> None:

@@ -1,11 +1,8 @@
 import os
 import signal
-import threading
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,14 +12,13 @@ from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.orchestration.side_by_side import Schedule, estimated_seconds, run_at_once, serial_order
 from cortex_pipelines.versioning import materialise
-from cortex_pipelines.versioning.ahead import Computed, computing_ahead
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.dagster.instance import TRAINING
 from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 from cortex_pipelines.versioning.lock_file import stage_address
-from cortex_pipelines.versioning.project import Project, ProjectError, Stage
-from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench, recomputed
+from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 
 def stale(bench: Workbench, only: str | None = None) -> tuple[RunOutcome, list[str]]:
@@ -76,42 +72,6 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
     outcome = run_all()
     assert (outcome.made, set(outcome.failed)) == (("words@a",), {"loud@a"})
     assert "nothing was published" in outcome.failed["loud@a"]
-
-
-def test_a_stage_is_computed_ahead_of_its_turn(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project, compute, threads = bench.project(), materialise._compute, {}
-
-    def recorded(stage: Stage, *arguments: Any) -> Computed:
-        threads[stage.address] = threading.current_thread().name
-        return compute(stage, *arguments)
-
-    def made() -> str:
-        return materialise.materialise(loud).value
-
-    monkeypatch.setattr(materialise, "_compute", recorded)
-    words = Stage(project, project.graph.assets["words"], "a")
-    loud = Stage(project, replace(project.graph.assets["loud"], ahead=True), "a")
-    with computing_ahead([words, loud]):
-        materialise.materialise(words)
-        assert made() == recomputed(bench, "loud", "a", tmp_path)
-    assert threads == {"words@a": "MainThread", "loud@a": "loud@a"}
-    # what was computed from other inputs is thrown away
-    bench.edit("sources.lock", lambda v: v["projects"].update(a=["three"]))
-    with computing_ahead([words, loud]):
-        materialise.materialise(words)
-        bench.edit("sources.lock", lambda v: v["projects"].update(a=["four"]))
-        materialise.materialise(words)
-        assert made() == recomputed(bench, "loud", "a", tmp_path)
-    assert threads["loud@a"] == "MainThread"
-    # its error is raised when it is its turn
-    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one"]))
-    monkeypatch.setattr(materialise, "arguments", lambda stage, *_: {"note": ["one"]} if stage == words else 1 / 0)
-    with computing_ahead([words, loud]):
-        materialise.materialise(words)
-        with pytest.raises(ZeroDivisionError):
-            made()
 
 
 def test_stages_begin_when_they_fit() -> None:

@@ -165,7 +165,6 @@ def _asset(
         freshness_policy=_VERDICT_AGE if asset.registers else None,
         # A run for each project: one that fails takes no other along, and can be run again alone.
         backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
-        op_tags={"dagster/priority": "-1"} if asset.ahead else None,  # its turn comes after the others
         pool=pool,
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
