@@ -96,6 +96,7 @@ ASSETS = tuple(
         "routing.audit.assets": "routing_audit",
         "learned.forecast.assets": "performance_analyser",
         "learned.encoder.assets": "code_encoder",
+        "learned.defects.assets": "pattern_recogniser",
         "release.assets": "code_adapter_release task_router_release",
         "monitoring.assets": "drift_report router_drift_report worker_anomalies",
     }.items()
@@ -105,7 +106,7 @@ ASSETS = tuple(
 _MEASURED = (
     *("annotated_units", "completion_dataset", "refactoring_dataset", "naming_dataset", "architecture_dataset"),
     *("documentation_dataset", "tests_dataset", "feedback_dataset", "code_adapter", "worker_anomalies"),
-    *("performance_analyser", "code_encoder"),
+    *("performance_analyser", "code_encoder", "pattern_recogniser"),
     *("code_adapter_evaluation", "task_router_evaluation", "outcome_evaluation", "routing_audit", "drift_report"),
     "router_drift_report",
 )

@@ -32,7 +32,7 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.learned.encoder.settings import EncoderSettings
-from cortex_pipelines.learned.settings import ForecastSettings
+from cortex_pipelines.learned.settings import DefectSettings, ForecastSettings
 from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -171,6 +171,7 @@ class Parameters(Settings):
     predictors: PredictorSettings
     """Outcomes of tasks before they are sent."""
     forecasts: ForecastSettings
+    defects: DefectSettings
     """Forecasts of workers' metrics and other series."""
     encoder_training: EncoderSettings
     """The encoder of code."""

@@ -109,7 +109,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, exact_made: MiniProject) 
         mini = exact_made.copy(root)
         git(root, "reset", "-q", "HEAD~")
         mini.cortex("run")
-        mini.cortex("run", "performance_analyser", "code_encoder")
+        mini.cortex("run", "performance_analyser", "code_encoder", "pattern_recogniser")
         mini.commit("all made")
         return mini
 

@@ -8,7 +8,7 @@ GROUPS = {
     "Models": "models releases promote rollback lineage reproduce export verify router route explain predict "
     "off-policy study leaderboard forecast",
     "Serve": "latency suggest predict-batch mcp lsp keys audit experiment prompts feedback review",
-    "Search and check code": "search context graph index check memory extract mutate patterns refactorings",
+    "Search and check code": "search context graph index check memory extract mutate patterns refactorings defects",
     "Data and privacy": "logs card dictionary drift anomalies scan forget remove",
     "Operate": "backup restore completion",
 }

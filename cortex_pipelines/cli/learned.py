@@ -70,3 +70,42 @@ def forecast(series: Path, horizon: int | None, as_json: bool) -> None:
     )
     seasons = f"seasons of {' and '.join(map(str, answer['seasons']))} steps" if answer["seasons"] else "no season"
     say(f"by {answer['winner']}, on {answer['origins']} origins; {seasons}", *answer["notes"])
+
+
+@click.command(epilog="Example: cortex defects src/search.py --json")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="PATH...")
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Lines of the table.")
+@AS_JSON_LIST
+def defects(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
+    """Rank the statements of files by how likely each is wrong, in six languages.
+
+    A statement is suspect if a small edit makes the code much likelier to the base language model;
+    where `pattern_recogniser` is made, by the way that won there. The score orders statements, it is
+    no probability; `shown` says whether an alarm is worth a look by itself.
+    """
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.learned.defects.likelihood import CodeModel
+    from cortex_pipelines.learned.defects.predict import Recogniser, rank_statements
+    from cortex_pipelines.release.open_model import pinned_base
+    from cortex_pipelines.signing.manifest import open_verified_output
+
+    project = current_project()
+    settings = load_parameters(project.root).defects
+    recogniser = Recogniser()
+    if (project.output("pattern_recogniser", None) / "recogniser.json").exists():
+        recogniser = Recogniser.load(open_verified_output(project, "pattern_recogniser")[0])
+    model = CodeModel(pinned_base(project), project.root, settings.threads)
+    ranking = rank_statements(paths, recogniser, model, settings)
+    for sentence in ranking.left_out:
+        click.echo(sentence, err=True)
+    if as_json:
+        print_json(ranking.rows)
+        return
+    print_table(
+        ("place", "score", "kind", "likelier"),
+        (
+            [f"{row['path']}:{row['line']}", f"{row['score']:.3f}", row["kind"], row["suggestion"] or ""]
+            for row in ranking.rows[:top]
+        ),
+    )
+    say(f"{len(ranking.rows)} statements, by {recogniser.way}; alarms are off: no real fix shows how many are right")

@@ -22,7 +22,7 @@ from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
 from cortex_pipelines.cli.groups import GROUPS, alias, suggestion
-from cortex_pipelines.cli.learned import forecast, leaderboard
+from cortex_pipelines.cli.learned import defects, forecast, leaderboard
 from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, latency, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
@@ -163,12 +163,13 @@ _READING = frozenset(
         "status",
         "leaderboard",
         "forecast",
+        "defects",
         "explain",
     }
 )
 
 _COMMANDS = (
-    (check, extract, lsp, mutate, patterns, refactorings, scan),
+    (check, defects, extract, lsp, mutate, patterns, refactorings, scan),
     (anomalies, card, dictionary, drift, logs),
     (export, forecast, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cortex_pipelines.settings import MOST, Batch, LearningRate, PositiveInt, Range, Seed, Settings, Threads
+from cortex_pipelines.settings import MOST, Batch, LearningRate, PositiveInt, Range, Seed, Settings, Share, Threads
 
 Collection = Literal["statsmodels", "river", "matplotlib", "coordination", "commits", "gateway"]
 
@@ -36,3 +36,34 @@ class ForecastSettings(Settings):
     """Trials of the hyperparameter search, on the latest fifth of the windows before the compared forecasts."""
     learning_rate: Range[LearningRate]
     """Range of the learning rate in the search."""
+
+
+class DefectSettings(Settings):
+    """Section ``defects`` of params.yaml: the recogniser of defects."""
+
+    seed: Seed
+    """Seed of what is drawn, the initial weights and the order of training."""
+    threads: Threads
+    """Processor threads of the language model and of training; affects the last digits."""
+    functions: PositiveInt
+    """Most functions with an injected error to train on, of each project; each is read without it, too."""
+    judged: PositiveInt
+    """Most functions with a defect to compare candidates on, of all projects together."""
+    min_statements: int = Field(ge=4, le=MOST)
+    """Fewest statements of a judged function: among fewer, three of them say nothing."""
+    max_statements: int = Field(ge=4, le=MOST)
+    """Most statements of a judged function."""
+    edits: PositiveInt
+    """Most edits of a function whose gain the language model measures; the most promising by its first reading."""
+    width: int = Field(ge=8, le=1024, multiple_of=8)
+    """Width of the network."""
+    layers: int = Field(ge=1, le=16)
+    """Layers of its transformer."""
+    batch: Batch
+    """Functions per step of training."""
+    epochs: PositiveInt
+    """Training epochs."""
+    learning_rate: LearningRate
+    """Highest learning rate."""
+    alarm_precision: Share
+    """Least share of alarms that are right on real fixes of projects left out; below it none is shown."""

@@ -3,6 +3,7 @@
 import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 MIN_ITEMS = 30
 """Fewest judged items of a comparison."""
@@ -56,4 +57,20 @@ FORECAST_ERRORS = Table(
         Column("covered", pl.Float64, "Share of the steps inside the 80 % band", between=(0, 1)),
     ),
     ("collection", "series", "candidate", "origin"),
+)
+
+DEFECT_SCORES = Table(
+    "scores",
+    "One function with a known defect by one way to find it, trained without its project.",
+    (
+        Column("item_id", pl.String, "The injected error"),
+        Column("project", pl.String, "Project of the function"),
+        Column("path", pl.String, "Path of its file"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("candidate", pl.String, "Way of finding defects"),
+        Column("statements", pl.Int64, "Statements of the function", between=(1, 1e9)),
+        Column("rank", pl.Float64, "Rank of the wrong statement; in the middle of equal ones", between=(1, 1e9)),
+        Column("above", pl.Float64, "Share of right functions that are less suspect than this one", between=(0, 1)),
+    ),
+    ("project", "item_id", "candidate"),
 )

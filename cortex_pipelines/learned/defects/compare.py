@@ -1,0 +1,231 @@
+"""Ways to find defects compared on functions of projects that none of them was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.learned.defects.likelihood import CodeModel
+from cortex_pipelines.learned.defects.network import Network, TrainingRow, train_network
+from cortex_pipelines.learned.defects.scores import (
+    RANDOM,
+    Scores,
+    Stack,
+    fit_stack,
+    plain_scores,
+    stacked,
+    with_network,
+)
+from cortex_pipelines.learned.defects.statements import Region, unit_region
+from cortex_pipelines.learned.settings import DefectSettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.statistics.leaderboard import leaderboard_rows
+
+ASSET = "pattern_recogniser"
+STATEMENT_TASK, FUNCTION_TASK = "defect_statement", "defect_function"
+FILE = "recogniser.json"
+_FOLDS = 3
+_TOP = 3
+
+
+@dataclass(frozen=True)
+class Item:
+    """A function with one known defect, and the same without it."""
+
+    item_id: str
+    project: str
+    path: str
+    wrong: Region
+    right: Region
+    defect: int
+    kind: str
+    findings: frozenset[str]
+
+
+def read_items(project: str, units: pl.DataFrame, mutants: pl.DataFrame, settings: DefectSettings) -> list[Item]:
+    """Functions with an injected error, drawn by ``settings.seed``, one of each function.
+
+    Operators drew the errors as often as fixes in real histories undo them (``Operator.weight``).
+    """
+    joined = mutants.join(units, on="unit_id", how="inner").rows(named=True)
+    drawn = sorted(joined, key=lambda row: draw(settings.seed, row["mutant_id"]))
+    items: dict[str, Item] = {}
+    for row in drawn:
+        if len(items) >= settings.functions:
+            break
+        wrong, right = (
+            unit_region(row[column], row["language"], row["kind"], row["path"])
+            for column in ("buggy_code", "fixed_code")
+        )
+        if wrong is None or right is None or row["unit_id"] in items:
+            continue
+        defect = wrong.statement_at(first_difference(right.code, wrong.code))
+        if defect is not None:
+            place = row["mutant_id"], project, row["path"]
+            items[row["unit_id"]] = Item(*place, wrong, right, defect, row["error_type"], frozenset(row["labels"]))
+    return list(items.values())
+
+
+def first_difference(one: bytes, other: bytes) -> int:
+    shorter = min(len(one), len(other))
+    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
+
+
+def training_rows(items: Sequence[Item]) -> list[TrainingRow]:
+    return [
+        row
+        for item in items
+        for row in (
+            TrainingRow(item.wrong, item.defect, item.kind, item.findings),
+            TrainingRow(item.right, None, None, item.findings),
+        )
+    ]
+
+
+def folds(items: Sequence[Item]) -> list[str]:
+    """The group of each item, which is judged by what was trained on the others: its project, or its file in one."""
+    by_file = len({item.project for item in items}) < 2
+    names = [item.path if by_file else item.project for item in items]
+    numbers = {name: number % _FOLDS for number, name in enumerate(sorted(set(names)))}
+    return [str(numbers[name]) for name in names]
+
+
+@dataclass(frozen=True)
+class Judged:
+    item: Item
+    fold: str
+    wrong: Scores
+    right: Scores
+
+
+class Comparison:
+    """``costs(candidate)`` observes what a candidate takes."""
+
+    def __init__(self, items: Sequence[Item], model: CodeModel, settings: DefectSettings, cache: RowCache) -> None:
+        self.items, self.folds, self.settings = items, folds(items), settings
+        self._model, self._cache = model, cache
+
+    def chosen(self) -> list[tuple[Item, str]]:
+        """Functions to judge, as many of each project, of a size that a person might look through."""
+        limits = self.settings.min_statements, self.settings.max_statements
+        projects = sorted({item.project for item in self.items})
+        chosen: list[tuple[Item, str]] = []
+        for project in projects:
+            fitting = [
+                (item, fold)
+                for item, fold in zip(self.items, self.folds, strict=True)
+                if item.project == project and limits[0] <= len(item.wrong.statements) <= limits[1]
+            ]
+            chosen += fitting[: -(-self.settings.judged // len(projects))]
+        return chosen
+
+    def plain(self) -> list[Judged]:
+        def read(region: Region) -> Scores:
+            return plain_scores(region, self._model, self.settings.edits, self.settings.seed, self._cache)
+
+        return [Judged(item, fold, read(item.wrong), read(item.right)) for item, fold in self.chosen()]
+
+    def with_networks(self, judged: Sequence[Judged]) -> list[Judged]:
+        """Each function as the network sees it that was trained without its fold."""
+        networks: dict[str, Network | None] = {}
+        for fold in sorted({each.fold for each in judged}):
+            others = [item for item, other in zip(self.items, self.folds, strict=True) if other != fold]
+            networks[fold] = train_network(training_rows(others), self.settings)
+        if any(network is None for network in networks.values()):
+            return list(judged)
+        return [
+            Judged(
+                each.item,
+                each.fold,
+                with_network(each.wrong, each.item.wrong, networks[each.fold]),
+                with_network(each.right, each.item.right, networks[each.fold]),
+            )
+            for each in judged
+        ]
+
+    def train(self) -> Network | None:
+        return train_network(training_rows(self.items), self.settings)
+
+
+def stack_of(judged: Sequence[Judged]) -> Stack:
+    return fit_stack([(each.wrong, each.item.defect) for each in judged], [each.right for each in judged])
+
+
+def with_stacks(judged: Sequence[Judged]) -> list[Judged]:
+    """Each function as the combination sees it that was fitted without its fold; as it is, where there is one fold."""
+    found: list[Judged] = []
+    for fold in sorted({each.fold for each in judged}):
+        others = [each for each in judged if each.fold != fold]
+        if not others:
+            return list(judged)
+        stack = stack_of(others)
+        found += [
+            Judged(each.item, fold, stacked(each.wrong, stack), stacked(each.right, stack))
+            for each in judged
+            if each.fold == fold
+        ]
+    return found
+
+
+def rank_of(scores: np.ndarray, number: int) -> float:
+    """Rank of an entry from the highest, 1; in the middle of equal ones."""
+    return float(1 + (scores > scores[number]).sum() + ((scores == scores[number]).sum() - 1) / 2)
+
+
+def judged_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """``DEFECT_SCORES``: the rank of the defect, and the share of right functions that are less suspect."""
+    rows = []
+    for candidate in judged[0].wrong.statements if judged else ():
+        clean = np.array([each.right.whole[candidate] for each in judged])
+        for each in judged:
+            own = each.wrong.whole[candidate]
+            rows.append(
+                {
+                    "item_id": each.item.item_id,
+                    "project": each.item.project,
+                    "path": each.item.path,
+                    "language": each.item.wrong.language,
+                    "candidate": candidate,
+                    "statements": len(each.item.wrong.statements),
+                    "rank": rank_of(each.wrong.statements[candidate], each.item.defect),
+                    "above": float(np.mean(own > clean) + np.mean(own == clean) / 2),
+                }
+            )
+    return rows
+
+
+def defect_rows(scores: pl.DataFrame, settings: EvaluationSettings) -> list[dict[str, Any]]:
+    """Rows of the leaderboard, with files as clusters."""
+    if scores.is_empty():
+        return []
+    ordered = scores.sort("project", "item_id")
+    names = [RANDOM, *(name for name in ordered["candidate"].unique().sort() if name != RANDOM)]
+    frames = {name: ordered.filter(pl.col("candidate") == name) for name in names}
+    clusters = (frames[RANDOM]["project"] + "/" + frames[RANDOM]["path"]).to_list()
+    rows = []
+    for task, metric, column in (
+        (STATEMENT_TASK, f"defect in the first {_TOP} statements (injected errors)", pl.col("rank") <= _TOP),
+        (FUNCTION_TASK, "AUROC (injected errors)", pl.col("above")),
+    ):
+        values = {name: frame.select(column.cast(pl.Float64)).to_series().to_list() for name, frame in frames.items()}
+        rows += leaderboard_rows(
+            ASSET, task, metric, values, higher_is_better=True, clusters=clusters, **settings.bootstrap
+        )
+    return rows
+
+
+def defect_metrics(scores: pl.DataFrame) -> dict[str, float]:
+    """Top-1, top-3 and top-5 of each candidate, and its AUROC."""
+    metrics: dict[str, float] = {"judged": float(scores.select("project", "item_id").n_unique())}
+    for (candidate,), frame in sorted(scores.group_by("candidate"), key=lambda pair: str(pair[0])):
+        metrics |= {f"{candidate}_top_{top}": float((frame["rank"] <= top).mean()) for top in (1, 3, 5)}  # type: ignore[arg-type]
+        metrics[f"{candidate}_auroc"] = float(frame["above"].mean())  # type: ignore[arg-type]
+    return metrics
+
+
+def adopted_way(rows: Sequence[Mapping[str, Any]], task: str) -> str | None:
+    return next((row["candidate"] for row in rows if row["task"] == task and row["adopted"]), None)

@@ -1,0 +1,145 @@
+"""Rank the statements of files by how likely each is wrong."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortex_pipelines.damage import SkipReason
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.jsonl import write_json
+from cortex_pipelines.learned.defects.likelihood import CodeModel
+from cortex_pipelines.learned.defects.network import Network
+from cortex_pipelines.learned.defects.scores import (
+    EDIT_GAIN,
+    NETWORK,
+    STACKED,
+    Scores,
+    Stack,
+    plain_scores,
+    stacked,
+    with_network,
+)
+from cortex_pipelines.learned.defects.statements import Region, regions
+from cortex_pipelines.learned.settings import DefectSettings
+from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.syntax.grammars import PARSED, grammar_for
+from cortex_pipelines.syntax.unparsable import syntax_tree
+
+_FILE = "recogniser.json"
+_MOST_BYTES = 200_000
+"""Larger files would take an hour."""
+
+
+class DefectError(ValueError):
+    """Files in which no defects can be looked for."""
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """The way that is used, and what it needs of training."""
+
+    way: str = EDIT_GAIN
+    network: Network | None = None
+    stack: Stack | None = None
+
+    def scores(self, region: Region, model: CodeModel, settings: DefectSettings) -> Scores:
+        scores = plain_scores(region, model, settings.edits, settings.seed)
+        scores = with_network(scores, region, self.network)
+        return scores if self.stack is None else stacked(scores, self.stack)
+
+    def save(self, folder: Path) -> None:
+        stack = None if self.stack is None else asdict(self.stack)
+        write_json(folder / _FILE, {"way": self.way, "stack": stack})
+        if self.network is not None:
+            self.network.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Recogniser":
+        facts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        stack = (
+            None if facts["stack"] is None else Stack(**{name: tuple(each) for name, each in facts["stack"].items()})
+        )
+        network = Network.load(folder) if facts["way"] in (NETWORK, STACKED) else None
+        return cls(facts["way"], network, stack)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``rows``: every statement, the most suspect first; ``left_out``: a sentence for each file that was not read."""
+
+    rows: list[dict[str, Any]]
+    left_out: list[str]
+
+
+def rank_statements(
+    paths: Sequence[Path], recogniser: Recogniser, model: CodeModel, settings: DefectSettings
+) -> Ranking:
+    """Rank the statements of files, and of the code in folders. Raises DefectError: none could be read."""
+    rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for path in _files(paths):
+        found = read_regions(path)
+        if isinstance(found, str):
+            left_out.append(found)
+            continue
+        text = path.read_bytes()
+        for region in found:
+            scores = recogniser.scores(region, model, settings)
+            rows += _rows(path, text, region, scores, recogniser.way)
+    if not rows:
+        raise DefectError("; ".join(left_out) or "no file of " + ", ".join(sorted(PARSED)) + " is there")
+    return Ranking(sorted(rows, key=lambda row: (-row["score"], row["path"], row["line"])), left_out)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_file():
+            yield path
+        else:
+            listed = (each for each in list_files(path) if not each.left_out)
+            yield from (path / each.path for each in listed if language_of(each.path, "") in PARSED)
+
+
+def read_regions(path: Path) -> list[Region] | str:
+    """The regions of a file, or a sentence that says why it has none."""
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        return f"{path}: {size:,} bytes are too many to read statement by statement; at most {_MOST_BYTES:,}"
+    data = path.read_bytes()
+    try:
+        language = language_of(path.name, data.decode())
+    except UnicodeDecodeError:
+        return f"{path}: is not text in UTF-8"
+    if language not in PARSED:
+        return f"{path}: {language or 'its language'} is not one of {', '.join(sorted(PARSED))}"
+    tree = syntax_tree(data, grammar_for(language, path.name), _MOST_BYTES)
+    if isinstance(tree, SkipReason):
+        return f"{path}: {tree.detail}"
+    return regions(tree.root_node, data, language) or f"{path}: has no statement"
+
+
+def _rows(path: Path, text: bytes, region: Region, scores: Scores, way: str) -> Iterator[dict[str, Any]]:
+    figures = scores.statements[way]
+    if way != STACKED:  # any figure, brought between 0 and 1 in its order
+        figures = (1 + figures / (1 + np.abs(figures))) / 2
+    for statement, mended, figure in zip(region.statements, scores.mended, figures, strict=True):
+        first, last = region.start + statement.start, region.start + statement.end
+        suggestion = None
+        if mended is not None:
+            _, start, end, replacement = mended
+            code = region.code
+            edited = code[statement.start : start] + replacement.encode() + code[end : max(end, statement.end)]
+            suggestion = edited.decode("utf-8", "replace")
+        yield {
+            "path": path.as_posix(),
+            "line": text.count(b"\n", 0, first) + 1,
+            "end_line": text.count(b"\n", 0, max(first, last - 1)) + 1,
+            "kind": mended[0] if mended is not None else "unknown",
+            "score": round(float(figure), 4),
+            "shown": False,
+            "suggestion": suggestion,
+        }

@@ -1,0 +1,157 @@
+"""What each way to find defects says of the statements of a region, and of the region itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cortex_pipelines.augmentation.mutation.operator import TextEdit
+from cortex_pipelines.augmentation.node_table import NodeTable
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.augmentation.snippets import parse_unit
+from cortex_pipelines.learned.defects.edits import edits
+from cortex_pipelines.learned.defects.likelihood import CodeModel
+from cortex_pipelines.learned.defects.network import Network
+from cortex_pipelines.learned.defects.statements import Region
+from cortex_pipelines.rowcache import RowCache
+
+RANDOM, EDIT_GAIN, NETWORK, STACKED = "random", "edit_gain", "cnn_transformer", "stacked"
+PLAIN = (RANDOM, "position", "complexity", "surprise_mean", "surprise_max", "surprise_sum", EDIT_GAIN)
+"""Ways that learn nothing here, from the simplest."""
+_LONGEST = 8192  # bytes of a region whose edits are measured
+
+
+@dataclass(frozen=True)
+class Scores:
+    """``statements``: a figure for each statement by way; ``whole``: one for the region. Higher is more suspect.
+
+    ``mended``: the error family, first and last byte, and replacement of the edit that gains most, of each statement.
+    """
+
+    statements: Mapping[str, np.ndarray]
+    whole: Mapping[str, float]
+    mended: Sequence[tuple[str, int, int, str] | None]
+
+
+def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: RowCache | None = None) -> Scores:
+    """Scores by the ways of ``PLAIN``; of ``most`` edits."""
+    found = _possible_edits(region)
+    key = [*model.key, region.code.decode("utf-8", "replace"), most]
+    stored = cache.get(*key) if cache is not None else None
+    if stored is None:
+        reading, measured = model.read(region.code, [(e.start, e.end, e.replacement) for _, e in found], most)
+        stored = json.dumps([reading.ends, reading.nats.tolist(), measured]).encode()
+        if cache is not None:
+            cache.put(stored, *key)
+    ends, nats, gains = json.loads(stored)
+    owners = [region.statement_at(end - 1) for end in ends]
+    of_each: list[list[float]] = [[] for _ in region.statements]
+    for owner, value in zip(owners, nats, strict=True):
+        if owner is not None:
+            of_each[owner].append(value)
+    texts = region.texts()
+    best, mended = _best_edits(region, found, gains)
+    values = {
+        RANDOM: np.array([draw(seed, region.code, number) / 2**64 for number in range(len(texts))]),
+        "position": np.arange(len(texts), dtype=float),
+        "complexity": np.array([float(len(text.split()) + sum(not c.isalnum() for c in text)) for text in texts]),
+        "surprise_mean": np.array([np.mean(each) if each else 0.0 for each in of_each]),
+        "surprise_max": np.array([max(each, default=0.0) for each in of_each]),
+        "surprise_sum": np.array([sum(each) for each in of_each]),
+        EDIT_GAIN: best,
+    }
+    whole = {name: float(each.max()) for name, each in values.items()}
+    whole |= {"position": float(len(texts)), "complexity": float(values["complexity"].sum())}
+    whole |= {"surprise_mean": float(np.mean(nats)) if nats else 0.0, "surprise_sum": float(sum(nats))}
+    return Scores(values, whole, mended)
+
+
+def with_network(scores: Scores, region: Region, network: Network | None) -> Scores:
+    if network is None:
+        return scores
+    statements, whole, _ = network.scores(region)
+    return Scores({**scores.statements, NETWORK: statements}, {**scores.whole, NETWORK: whole}, scores.mended)
+
+
+def _possible_edits(region: Region) -> list[tuple[str, TextEdit]]:
+    snippet = parse_unit(region.code, region.language, "method") if len(region.code) <= _LONGEST else None
+    if snippet is None:
+        return []
+    shift, size = len(snippet.prefix), len(snippet.code)
+    return [
+        (family, TextEdit(start, edit.end - shift, edit.replacement, edit.right, edit.wrong, edit.old, edit.new))
+        for family, edit in edits(NodeTable(snippet))
+        if (start := edit.start - shift) >= 0 and edit.end <= shift + size
+    ]
+
+
+def _best_edits(
+    region: Region, found: Sequence[tuple[str, TextEdit]], gains: Sequence[float | None]
+) -> tuple[np.ndarray, list[tuple[str, int, int, str] | None]]:
+    best: list[float | None] = [None] * len(region.statements)
+    mended: list[tuple[str, int, int, str] | None] = [None] * len(region.statements)
+    for (family, edit), gain in zip(found, gains, strict=True):
+        owner = region.statement_at(edit.start)
+        if owner is None or gain is None:
+            continue
+        so_far = best[owner]
+        if so_far is None or gain > so_far:
+            best[owner], mended[owner] = gain, (family, edit.start, edit.end, edit.replacement)
+    least = min((each for each in best if each is not None), default=0.0) - 1  # no edit of it is worth measuring
+    return np.array([least if each is None else each for each in best]), mended
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Logistic regressions over the scores of the others, each standardised among the statements of a region."""
+
+    names: tuple[str, ...]
+    statement_weights: tuple[float, ...]
+    whole_weights: tuple[float, ...]
+
+    def statements(self, scores: Scores) -> np.ndarray:
+        """Probability of each statement to be the wrong one of a region that holds a defect."""
+        return _probability(statement_features(scores, self.names), self.statement_weights)
+
+    def whole(self, scores: Scores) -> float:
+        return float(_probability(whole_features(scores, self.names)[None], self.whole_weights)[0])
+
+
+def stacked(scores: Scores, stack: Stack) -> Scores:
+    return Scores(
+        {**scores.statements, STACKED: stack.statements(scores)},
+        {**scores.whole, STACKED: stack.whole(scores)},
+        scores.mended,
+    )
+
+
+def statement_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
+    """(statements, names); by how many deviations a statement is above the others."""
+    columns = [scores.statements[name] for name in names]
+    return np.column_stack([np.clip((each - each.mean()) / (each.std() + 1e-9), -3, 5) for each in columns])
+
+
+def whole_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
+    values = np.array([scores.whole[name] for name in names])
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+def _probability(features: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+    """Logistic; the last weight is the intercept."""
+    return np.asarray(1 / (1 + np.exp(-(features @ np.array(weights[:-1]) + weights[-1]))))
+
+
+def fit_stack(scored: Sequence[tuple[Scores, int]], clean: Sequence[Scores], penalty: float = 1.0) -> Stack:
+    """Fit on regions with the number of their wrong statement, and on regions without a known defect."""
+    from sklearn.linear_model import LogisticRegression
+
+    def fitted(features: np.ndarray, target: np.ndarray) -> tuple[float, ...]:
+        model = LogisticRegression(C=penalty, max_iter=1000).fit(features, target)
+        return (*model.coef_[0].tolist(), float(model.intercept_[0]))
+
+    names = tuple(name for name in scored[0][0].statements if name not in (RANDOM, "position"))
+    rows = np.vstack([statement_features(scores, names) for scores, _ in scored])
+    target = np.concatenate([np.arange(len(scores.mended)) == defect for scores, defect in scored])
+    wholes = np.vstack([whole_features(scores, names) for scores in [*(each for each, _ in scored), *clean]])
+    return Stack(names, fitted(rows, target), fitted(wholes, np.arange(len(wholes)) < len(scored)))
