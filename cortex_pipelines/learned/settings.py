@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cortex_pipelines.settings import MOST, Batch, LearningRate, PositiveInt, Range, Seed, Settings, Share, Threads
+from cortex_pipelines.settings import MOST, Batch, LearningRate, PositiveInt, Range, Seed, Settings, Threads
 
 Collection = Literal["statsmodels", "river", "matplotlib", "coordination", "commits", "gateway"]
 
@@ -65,5 +65,3 @@ class DefectSettings(Settings):
     """Training epochs."""
     learning_rate: LearningRate
     """Highest learning rate."""
-    alarm_precision: Share
-    """Least share of alarms that are right on real fixes of projects left out; below it none is shown."""
