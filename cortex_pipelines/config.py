@@ -171,8 +171,9 @@ class Parameters(Settings):
     predictors: PredictorSettings
     """Outcomes of tasks before they are sent."""
     forecasts: ForecastSettings
-    defects: DefectSettings
     """Forecasts of workers' metrics and other series."""
+    defects: DefectSettings
+    """Defects in functions."""
     encoder_training: EncoderSettings
     """The encoder of code."""
     anomalies: AnomalySettings
