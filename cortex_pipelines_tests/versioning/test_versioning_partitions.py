@@ -1,5 +1,7 @@
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -44,6 +46,25 @@ def test_what_dvc_says_leaves_nothing_in_its_memory(tmp_path: Path) -> None:
     before = set(store)
     assert not any(view.changed for view in dvc_views(bench.project()))
     assert set(store) <= before
+
+
+_SYNCHRONOUS = """
+import sys
+from pathlib import Path
+from sqlalchemy import create_engine
+from cortex_pipelines.versioning.dagster.instance import open_instance
+root = Path(sys.argv[1])
+with open_instance(root).event_log_storage.index_connection() as connection:
+    print(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+with create_engine(f"sqlite:///{root}/mlflow.db").connect() as connection:
+    print(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+"""
+
+
+def test_only_dagsters_own_databases_are_written_without_waiting_for_the_disk(tmp_path: Path) -> None:
+    # not in this process, where no database waits
+    done = subprocess.run([sys.executable, "-c", _SYNCHRONOUS, tmp_path], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "2"]
 
 
 def test_another_storage_is_made_ready_as_the_first_was(tmp_path: Path) -> None:
