@@ -108,7 +108,8 @@ def test_dagster_and_mlflow_show_what_was_made(finished: MiniProject) -> None:
     units = client.get_run(by_asset["code_units", "alpha"])
     assert units.data.metrics["rows/units"] > 100
     rows = json.loads(finished.cortex("leaderboard", "--json").stdout)
-    assert sorted(row["task"] for row in rows if row["adopted"]) == sorted({row["task"] for row in rows})
+    adopted = [(row["asset"], row["task"]) for row in rows if row["adopted"]]
+    assert sorted(adopted) == sorted({(row["asset"], row["task"]) for row in rows})
     trained = client.get_run(by_asset["outcome_predictors", None]).data.metrics
     judged = client.get_run(by_asset["outcome_evaluation", None]).data.metrics
     for row in (row for row in rows if row["asset"] == "outcome_predictors"):
