@@ -182,9 +182,9 @@ def test_all_commands_are_there() -> None:
     names = (
         "add anomalies audit backup card check completion context defects dictionary doctor drift dvc-yaml "
         "experiment explain export extract feedback forecast forget graph index init keys latency leaderboard lineage "
-        "logs lsp mcp memory merge-driver models mutate off-policy params patterns predict predict-batch promote prompts "
-        "refactorings releases remove report reproduce resolve restore retrain review rollback route router run scan "
-        "search serve status study suggest summary sync test-environment tune-machine update verify"
+        "logs lsp mcp memory merge-driver models mutate off-policy params patterns predict predict-batch promote "
+        "prompts refactorings releases remove report reproduce resolve restore retrain review rollback route router "
+        "run scan search serve status study suggest summary sync test-environment tune-machine update verify"
     )
     assert set(main.commands) == set(names.split())
 
