@@ -14,14 +14,13 @@ import yaml
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.learned.defects.compare import rank_of
-from cortex_pipelines.learned.defects.likelihood import CodeModel
-from cortex_pipelines.learned.defects.predict import Recogniser
+from cortex_pipelines.learned.defects.likelihood import CodeModel, first_difference
+from cortex_pipelines.learned.defects.predict import FILE, Recogniser
 from cortex_pipelines.learned.defects.scores import EDIT_GAIN
 from cortex_pipelines.learned.defects.statements import regions
 from cortex_pipelines.progress import track
 from cortex_pipelines.release.open_model import pinned_base
-from cortex_pipelines.statistics.leaderboard import leaderboard_rows
+from cortex_pipelines.statistics.leaderboard import leaderboard_rows, rank_of
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 PROGRAMS = Path(__file__).with_suffix(".yaml")
@@ -32,7 +31,7 @@ TOP, SEED = 3, 20
 def main(root: Path, baseline: str) -> None:
     project, parameters = open_project(root), load_parameters(root)
     folder = project.output("pattern_recogniser", None)
-    recogniser = Recogniser.load(folder) if (folder / "recogniser.json").exists() else Recogniser()
+    recogniser = Recogniser.load(folder) if (folder / FILE).exists() else Recogniser()
     model = CodeModel(pinned_base(project), root, parameters.defects.threads)
     chance = np.random.default_rng(SEED)
     hits: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -40,12 +39,12 @@ def main(root: Path, baseline: str) -> None:
     for number, program in enumerate(track(yaml.safe_load(PROGRAMS.read_text(encoding="utf-8")), "Programs")):
         for right, wrong in program["defects"]:
             code = program["code"].replace(right, wrong).encode()
-            same = next(n for n, letter in enumerate(code) if letter != program["code"].encode()[n])
-            found = regions(parse(code, grammar_for(program["language"])).root_node, code, program["language"])
-            each = [recogniser.scores(region, model, parameters.defects) for region in found]
-            places = [region.start + statement.start for region in found for statement in region.statements]
-            ends = [region.start + statement.end for region in found for statement in region.statements]
-            defect = max(n for n, (start, end) in enumerate(zip(places, ends, strict=True)) if start <= same <= end)
+            place = first_difference(program["code"].encode(), code)
+            parts = regions(parse(code, grammar_for(program["language"])).root_node, code, program["language"])
+            each = [recogniser.scores(region, model, parameters.defects) for region in parts]
+            starts = [region.start + statement.start for region in parts for statement in region.statements]
+            ends = [region.start + statement.end for region in parts for statement in region.statements]
+            defect = max(n for n, (start, end) in enumerate(zip(starts, ends, strict=True)) if start <= place <= end)
             values = {name: np.concatenate([part.statements[name] for part in each]) for name in each[0].statements}
             values[CONTROL] = chance.permutation(values[EDIT_GAIN])
             for name, scores in values.items():

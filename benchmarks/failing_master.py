@@ -154,14 +154,14 @@ def main(seeds: int = 4) -> None:
         extractor, routers = networks(world, settings)
         for name, network in routers.items():
             for fails in (True, False):
-                found = [trial(world.again(master), extractor, network, master, fails) for master in range(MASTERS)]
-                trials.setdefault((name, fails), []).extend(found)
-    for (name, fails), found in trials.items():
+                of_case = [trial(world.again(master), extractor, network, master, fails) for master in range(MASTERS)]
+                trials.setdefault((name, fails), []).extend(of_case)
+    for (name, fails), of_case in trials.items():
         kept, success = (
-            paired_bootstrap([getattr(each, what) for each in found], resamples=2000, confidence=0.95, seed=0)
+            paired_bootstrap([getattr(each, what) for each in of_case], resamples=2000, confidence=0.95, seed=0)
             for what in ("kept", "success")
         )
-        after = sorted(each.left_after for each in found)
+        after = sorted(each.left_after for each in of_case)
         print(
             f"{name} {'fails' if fails else 'works'}: keeps {kept.estimate:.2f} ({kept.low:.2f} to {kept.high:.2f}), "
             f"left after {after[len(after) // 2]} tasks (at most {after[-1]}; within {WITHIN} in "

@@ -85,14 +85,14 @@ def defects(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
     """
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.learned.defects.likelihood import CodeModel
-    from cortex_pipelines.learned.defects.predict import Recogniser, rank_statements
+    from cortex_pipelines.learned.defects.predict import FILE, Recogniser, rank_statements
     from cortex_pipelines.release.open_model import pinned_base
     from cortex_pipelines.signing.manifest import open_verified_output
 
     project = current_project()
     settings = load_parameters(project.root).defects
     recogniser = Recogniser()
-    if (project.output("pattern_recogniser", None) / "recogniser.json").exists():
+    if (project.output("pattern_recogniser", None) / FILE).exists():
         recogniser = Recogniser.load(open_verified_output(project, "pattern_recogniser")[0])
     model = CodeModel(pinned_base(project), project.root, settings.threads)
     ranking = rank_statements(paths, recogniser, model, settings)

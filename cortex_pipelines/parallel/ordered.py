@@ -103,6 +103,7 @@ def ordered_map(
         load: What a worker gets for a batch, called in this process when it is the batch's turn.
         name: What an error calls an item, such as its path.
         skipped: Result of an item that ended three workers, with the reason. Without it: KilledWorkersError.
+        batch_bytes: By ``weigh``, at which a batch is full.
     """
     batches = _cut(items, weigh, batch_bytes)
     with reporting(doing, total) as report:

@@ -53,9 +53,9 @@ def task_router(
 def judged_attempts(coordination_tables: Path, settings: RoutingSettings) -> pl.DataFrame:
     """What tasks came to, and whether their text is one of those that a router is judged on."""
     decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
-    found = attempts(decisions, outcomes, features)
-    judged = [split_of(cluster, settings) == "test" for cluster in found["cluster"]]
-    return found.with_columns(judged=pl.Series(judged, dtype=pl.Boolean))
+    tried = attempts(decisions, outcomes, features)
+    judged = [split_of(cluster, settings) == "test" for cluster in tried["cluster"]]
+    return tried.with_columns(judged=pl.Series(judged, dtype=pl.Boolean))
 
 
 def embedder(

@@ -106,8 +106,8 @@ def train_on_opened(opened: OwnLogs, accounting: Accounting, out: Path, params: 
 
 def _attempts(events: pl.DataFrame, params: Parameters) -> pl.DataFrame:
     decided, known = decisions(events, params.coordination.aliases), outcomes(events)
-    found = attempts(decided, known, features(decided, known, params.log_tables))
-    return found.with_columns(judged=pl.lit(value=False))
+    tried = attempts(decided, known, features(decided, known, params.log_tables))
+    return tried.with_columns(judged=pl.lit(value=False))
 
 
 def open_model(folder: Path) -> Router:

@@ -74,6 +74,11 @@ def leaderboard_rows(
     return rows
 
 
+def rank_of(scores: np.ndarray, number: int) -> float:
+    """Rank of an entry from the highest, 1; in the middle of equal ones."""
+    return float(1 + (scores > scores[number]).sum() + ((scores == scores[number]).sum() - 1) / 2)
+
+
 def leaderboard_table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """``LEADERBOARD``, without tasks of fewer than ``MIN_ITEMS`` judged items, which compare nothing."""
     return LEADERBOARD.frame([row for row in rows if row["items"] >= MIN_ITEMS])

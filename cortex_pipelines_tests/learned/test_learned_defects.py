@@ -13,7 +13,6 @@ from cortex_pipelines.augmentation.snippets import parse_file
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines.learned.defects import likelihood
 from cortex_pipelines.learned.defects.assets import pattern_recogniser
-from cortex_pipelines.learned.defects.compare import rank_of
 from cortex_pipelines.learned.defects.edits import edits
 from cortex_pipelines.learned.defects.likelihood import CodeModel
 from cortex_pipelines.learned.defects.network import TrainingRow, train_network
@@ -23,6 +22,7 @@ from cortex_pipelines.learned.defects.statements import unit_region
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
+from cortex_pipelines.statistics.leaderboard import rank_of
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.models.tinybases import write_base
@@ -54,8 +54,9 @@ def test_every_language_has_a_case() -> None:
 def test_statements_are_read_without_those_inside_them(tmp_path: Path, language: str, case: dict[str, Any]) -> None:
     path = tmp_path / case["path"]
     path.write_text(case["code"])
-    found = read_regions(path)
-    assert not isinstance(found, str)
+    in_file = read_regions(path)
+    assert not isinstance(in_file, str)
+    _, found = in_file
     assert [each.texts() for each in found] == case["regions"]
     for region in found:
         assert case["code"].encode()[region.start :].startswith(region.code)

@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.learned.defects.likelihood import CodeModel
+from cortex_pipelines.learned.defects.likelihood import CodeModel, first_difference
 from cortex_pipelines.learned.defects.network import Network, TrainingRow, train_network
 from cortex_pipelines.learned.defects.scores import (
     RANDOM,
@@ -23,11 +23,10 @@ from cortex_pipelines.learned.defects.scores import (
 from cortex_pipelines.learned.defects.statements import Region, unit_region
 from cortex_pipelines.learned.settings import DefectSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.statistics.leaderboard import leaderboard_rows
+from cortex_pipelines.statistics.leaderboard import leaderboard_rows, rank_of
 
 ASSET = "pattern_recogniser"
 STATEMENT_TASK, FUNCTION_TASK = "defect_statement", "defect_function"
-FILE = "recogniser.json"
 _FOLDS = 3
 _TOP = 3
 
@@ -70,11 +69,6 @@ def read_items(project: str, units: pl.DataFrame, mutants: pl.DataFrame, setting
     return list(items.values())
 
 
-def first_difference(one: bytes, other: bytes) -> int:
-    shorter = min(len(one), len(other))
-    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
-
-
 def training_rows(items: Sequence[Item]) -> list[TrainingRow]:
     return [
         row
@@ -103,7 +97,7 @@ class Judged:
 
 
 class Comparison:
-    """``costs(candidate)`` observes what a candidate takes."""
+    """Functions, each judged by what was trained without its fold."""
 
     def __init__(self, items: Sequence[Item], model: CodeModel, settings: DefectSettings, cache: RowCache) -> None:
         self.items, self.folds, self.settings = items, folds(items), settings
@@ -157,23 +151,18 @@ def stack_of(judged: Sequence[Judged]) -> Stack:
 
 def with_stacks(judged: Sequence[Judged]) -> list[Judged]:
     """Each function as the combination sees it that was fitted without its fold; as it is, where there is one fold."""
-    found: list[Judged] = []
+    with_stack: list[Judged] = []
     for fold in sorted({each.fold for each in judged}):
         others = [each for each in judged if each.fold != fold]
         if not others:
             return list(judged)
         stack = stack_of(others)
-        found += [
+        with_stack += [
             Judged(each.item, fold, stacked(each.wrong, stack), stacked(each.right, stack))
             for each in judged
             if each.fold == fold
         ]
-    return found
-
-
-def rank_of(scores: np.ndarray, number: int) -> float:
-    """Rank of an entry from the highest, 1; in the middle of equal ones."""
-    return float(1 + (scores > scores[number]).sum() + ((scores == scores[number]).sum() - 1) / 2)
+    return with_stack
 
 
 def judged_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:

@@ -48,6 +48,12 @@ class _Trial:
     before: float
 
 
+def first_difference(one: Sequence[int], other: Sequence[int]) -> int:
+    """Where two sequences differ first; the length of the shorter, where it begins the other."""
+    shorter = min(len(one), len(other))
+    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
+
+
 class CodeModel:
     """The base model of a project, loaded when something is read."""
 
@@ -110,8 +116,7 @@ class CodeModel:
         old = reading.ids
         for number, (start, end, replacement) in enumerate(edits):
             new, _ = self._tokens(code[:start] + replacement.encode() + code[end:])
-            shorter = min(len(old), len(new))
-            first = next((place for place in range(shorter) if old[place] != new[place]), shorter)
+            shorter, first = min(len(old), len(new)), first_difference(old, new)
             tail = next((n for n in range(shorter - first) if old[-1 - n] != new[-1 - n]), shorter - first)
             if first == shorter:
                 continue

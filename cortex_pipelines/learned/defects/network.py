@@ -100,20 +100,18 @@ class Network:
     module: Any
     shape: Shape
 
-    def scores(self, region: Region) -> tuple[np.ndarray, float, list[str]]:
-        """A logit for each statement and for the region, and the kind of mistake that each would be."""
+    def scores(self, region: Region) -> tuple[np.ndarray, float]:
+        """A logit for each statement and for the region."""
         import torch
 
         which: list[float] = []
         whole: list[float] = []
-        kinds: list[str] = []
         with torch.no_grad():
             for begin in range(0, len(region.statements), _STATEMENTS):
-                logits, logit, kind, _ = self.module(*_inputs([(region, begin)]))
+                logits, logit, *_ = self.module(*_inputs([(region, begin)]))
                 which += logits[0].tolist()
                 whole.append(float(logit[0]))
-                kinds += [KINDS[number] for number in kind[0].argmax(dim=1).tolist()]
-        return np.array(which), max(whole), kinds
+        return np.array(which), max(whole)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -146,8 +144,8 @@ def _inputs(parts: Sequence[tuple[Region, int]]) -> tuple[Any, Any, Any]:
     known = np.zeros((len(pieces), longest), dtype=bool)
     for row, (texts, statements, begin) in enumerate(pieces):
         for column, number in enumerate(range(begin, min(begin + longest, len(statements)))):
-            each, found = statements[number], words_of(texts[number])
-            words[row, column, : len(found)] = found
+            each, numbers = statements[number], words_of(texts[number])
+            words[row, column, : len(numbers)] = numbers
             places[row, column] = crc32(each.kind.encode()) % _NODE_TYPES, min(each.depth, _DEPTHS - 1)
             known[row, column] = True
     return torch.from_numpy(words), torch.from_numpy(places), torch.from_numpy(known)

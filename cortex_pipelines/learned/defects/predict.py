@@ -29,7 +29,8 @@ from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
-_FILE = "recogniser.json"
+FILE = "recogniser.json"
+"""Of the folder of a trained recogniser."""
 _MOST_BYTES = 200_000
 """Larger files would take an hour."""
 
@@ -53,13 +54,13 @@ class Recogniser:
 
     def save(self, folder: Path) -> None:
         stack = None if self.stack is None else asdict(self.stack)
-        write_json(folder / _FILE, {"way": self.way, "stack": stack})
+        write_json(folder / FILE, {"way": self.way, "stack": stack})
         if self.network is not None:
             self.network.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Recogniser":
-        facts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
         stack = (
             None if facts["stack"] is None else Stack(**{name: tuple(each) for name, each in facts["stack"].items()})
         )
@@ -82,12 +83,12 @@ def rank_statements(
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []
     for path in _files(paths):
-        found = read_regions(path)
-        if isinstance(found, str):
-            left_out.append(found)
+        in_file = read_regions(path)
+        if isinstance(in_file, str):
+            left_out.append(in_file)
             continue
-        text = path.read_bytes()
-        for region in found:
+        text, parts = in_file
+        for region in parts:
             scores = recogniser.scores(region, model, settings)
             rows += _rows(path, text, region, scores, recogniser.way)
     if not rows:
@@ -104,8 +105,8 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (path / each.path for each in listed if language_of(each.path, "") in PARSED)
 
 
-def read_regions(path: Path) -> list[Region] | str:
-    """The regions of a file, or a sentence that says why it has none."""
+def read_regions(path: Path) -> tuple[bytes, list[Region]] | str:
+    """A file and its regions, or a sentence that says why it has none."""
     size = path.stat().st_size
     if size > _MOST_BYTES:
         return f"{path}: {size:,} bytes are too many to read statement by statement; at most {_MOST_BYTES:,}"
@@ -119,7 +120,8 @@ def read_regions(path: Path) -> list[Region] | str:
     tree = syntax_tree(data, grammar_for(language, path.name), _MOST_BYTES)
     if isinstance(tree, SkipReason):
         return f"{path}: {tree.detail}"
-    return regions(tree.root_node, data, language) or f"{path}: has no statement"
+    parts = regions(tree.root_node, data, language)
+    return (data, parts) if parts else f"{path}: has no statement"
 
 
 def _rows(path: Path, text: bytes, region: Region, scores: Scores, way: str) -> Iterator[dict[str, Any]]:

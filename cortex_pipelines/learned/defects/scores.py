@@ -36,11 +36,11 @@ class Scores:
 
 def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: RowCache | None = None) -> Scores:
     """Scores by the ways of ``PLAIN``; of ``most`` edits."""
-    found = _possible_edits(region)
+    possible = _possible_edits(region)
     key = [*model.key, region.code.decode("utf-8", "replace"), most]
     stored = cache.get(*key) if cache is not None else None
     if stored is None:
-        reading, measured = model.read(region.code, [(e.start, e.end, e.replacement) for _, e in found], most)
+        reading, measured = model.read(region.code, [(e.start, e.end, e.replacement) for _, e in possible], most)
         stored = json.dumps([reading.ends, reading.nats.tolist(), measured]).encode()
         if cache is not None:
             cache.put(stored, *key)
@@ -51,7 +51,7 @@ def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: 
         if owner is not None:
             of_each[owner].append(value)
     texts = region.texts()
-    best, mended = _best_edits(region, found, gains)
+    best, mended = _best_edits(region, possible, gains)
     values = {
         RANDOM: np.array([draw(seed, region.code, number) / 2**64 for number in range(len(texts))]),
         "position": np.arange(len(texts), dtype=float),
@@ -70,7 +70,7 @@ def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: 
 def with_network(scores: Scores, region: Region, network: Network | None) -> Scores:
     if network is None:
         return scores
-    statements, whole, _ = network.scores(region)
+    statements, whole = network.scores(region)
     return Scores({**scores.statements, NETWORK: statements}, {**scores.whole, NETWORK: whole}, scores.mended)
 
 
@@ -87,11 +87,11 @@ def _possible_edits(region: Region) -> list[tuple[str, TextEdit]]:
 
 
 def _best_edits(
-    region: Region, found: Sequence[tuple[str, TextEdit]], gains: Sequence[float | None]
+    region: Region, possible: Sequence[tuple[str, TextEdit]], gains: Sequence[float | None]
 ) -> tuple[np.ndarray, list[tuple[str, int, int, str] | None]]:
     best: list[float | None] = [None] * len(region.statements)
     mended: list[tuple[str, int, int, str] | None] = [None] * len(region.statements)
-    for (family, edit), gain in zip(found, gains, strict=True):
+    for (family, edit), gain in zip(possible, gains, strict=True):
         owner = region.statement_at(edit.start)
         if owner is None or gain is None:
             continue

@@ -54,12 +54,12 @@ class Region:
 
 def regions(root: Node, text: bytes, language: str) -> list[Region]:
     """Outermost functions and methods of a parsed file, and runs of other statements between them."""
-    found: list[Region] = []
+    outermost: list[Region] = []
     run: list[Statement] = []
 
     def add(start: int, end: int, statements: list[Statement]) -> None:
         shifted = tuple(replace(each, start=each.start - start, end=each.end - start) for each in statements)
-        found.append(Region(text[start:end], language, start, shifted))
+        outermost.append(Region(text[start:end], language, start, shifted))
 
     for node in _members(root):
         statements = list(_statements(node))
@@ -73,7 +73,7 @@ def regions(root: Node, text: bytes, language: str) -> list[Region]:
             add(node.start_byte, node.end_byte, statements)
     if run:
         add(run[0].start, run[-1].end, run)
-    return found
+    return outermost
 
 
 def unit_region(code: str, language: str, kind: str, path: str) -> Region | None:

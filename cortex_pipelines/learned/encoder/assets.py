@@ -26,8 +26,7 @@ from cortex_pipelines.learned.encoder.training import fine_tune
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.settings import RetrievalSettings
-from cortex_pipelines.schemas.encoder import ENCODER_ITEMS
-from cortex_pipelines.schemas.learned import LEADERBOARD
+from cortex_pipelines.schemas.learned import ENCODER_ITEMS, LEADERBOARD
 from cortex_pipelines.statistics.leaderboard import leaderboard_table
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.peak_memory import observed_cost

@@ -27,7 +27,7 @@ from cortex_pipelines.learned.encoder.pairs import ProjectFolders, project_pairs
 from cortex_pipelines.learned.encoder.settings import EncoderSettings
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
-from cortex_pipelines.schemas.encoder import ENCODER_ITEMS
+from cortex_pipelines.schemas.learned import ENCODER_ITEMS
 from cortex_pipelines.statistics.leaderboard import leaderboard_rows
 
 ASSET, WORDS, FINE_TUNED = "code_encoder", "bm25f", "fine_tuned"

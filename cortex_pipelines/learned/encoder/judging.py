@@ -19,6 +19,7 @@ from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, build_i
 from cortex_pipelines.retrieval.queries import parse_query
 from cortex_pipelines.retrieval.ranking import FOR_UNITS, combine_unit_scores, score_collection
 from cortex_pipelines.retrieval.vectors import encoder_text
+from cortex_pipelines.statistics.leaderboard import rank_of
 
 SEARCH, CLONES, CATEGORY = "search", "clones", "category"
 _FEWEST_LINES = 5  # of a function that is looked for by its renamed variant: shorter ones are often alike
@@ -101,7 +102,7 @@ def reciprocal_ranks(judged: JudgedProject, vectors: "tuple[Floats, Floats] | No
     if vectors is not None:
         collection = replace(collection, vectors=vectors[0].astype(np.float16))
     everything = np.ones(len(judged.texts), dtype=bool)
-    found = []
+    reciprocals = []
     for number, query in enumerate(judged.queries):
         parsed = parse_query(query.text)
         vector = None if vectors is None else vectors[1][number]
@@ -109,9 +110,8 @@ def reciprocal_ranks(judged: JudgedProject, vectors: "tuple[Floats, Floats] | No
         scores = combine_unit_scores([part], FOR_UNITS, parsed)[0] if words else part.similarity
         if scores is None:
             raise ValueError("neither words nor vectors to rank by")
-        better, equal = (scores > scores[query.answer]).sum(), (scores == scores[query.answer]).sum()
-        found.append(1 / (float(better) + (float(equal) + 1) / 2))
-    return found
+        reciprocals.append(1 / rank_of(scores, query.answer))
+    return reciprocals
 
 
 def labelled_functions(labelled: Sequence[LabelledUnit]) -> pl.DataFrame:
@@ -141,12 +141,12 @@ def similarities_by_vectors(labelled: Sequence[LabelledUnit], encode: Encode) ->
 
 def categories_found(labelled: Sequence[LabelledUnit], similarities: Floats, neighbours: int) -> list[float]:
     """Of each unit, 1 if its nearest others, weighted by their similarity, have its category; else 0."""
-    found = []
+    right = []
     for number, unit in enumerate(labelled):
         row = similarities[number].copy()
         row[number] = -np.inf
         votes: defaultdict[str, float] = defaultdict(float)
         for other in np.argsort(-row, kind="stable")[:neighbours]:
             votes[labelled[other].category] += float(row[other])
-        found.append(float(max(votes, key=lambda name: votes[name]) == unit.category))
-    return found
+        right.append(float(max(votes, key=lambda name: votes[name]) == unit.category))
+    return right

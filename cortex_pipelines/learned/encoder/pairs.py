@@ -155,5 +155,5 @@ def without_duplicates(pairs: pl.DataFrame, judged: pl.DataFrame, settings: Data
     """Pairs whose code is not nearly that of a judged function; ``judged``: ``unit_id``, ``language``, ``bare``."""
     distinct = pairs.select("example_id", "language", "code").unique("example_id", keep="first", maintain_order=True)
     other = judged.select(example_id="unit_id", language="language", code="bare")
-    found = near_duplicate_pairs(distinct, other, "code", settings)
-    return pairs.filter(~pl.col("example_id").is_in(found["example_id"].implode()))
+    duplicates = near_duplicate_pairs(distinct, other, "code", settings)
+    return pairs.filter(~pl.col("example_id").is_in(duplicates["example_id"].implode()))

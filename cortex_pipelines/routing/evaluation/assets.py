@@ -78,10 +78,11 @@ def task_router_evaluation(
     tfidf_masters = tfidf_predictions(router, train, test, routing)
     scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
+    embeddings = router.encode(texts)
     metrics = {
         **routing_metrics(scores, known_masters, routing, coordination.sample, set(router.weights) == {"lexical"}),
         **scope_metrics(decisions, scope_decisions, router.in_scope, routing),
-        **voter_metrics(router, test, asked),
+        **voter_metrics(router, test, embeddings, asked),
         "aurc": area_under_risk(risk),
         "first_tier": sum(decision.tier == FIRST_TIER for decision in decisions) / len(decisions),
     }
@@ -102,7 +103,7 @@ def task_router_evaluation(
     (out / "report.html").write_text(page, encoding="utf-8")
     named = "rules" if router.rules is not None else "commonest master"
     rows = [
-        *candidate_rows(scores, named, joint_predictions(router, texts, asked), routing),
+        *candidate_rows(scores, named, joint_predictions(router, texts, embeddings, asked), routing),
         *outcome_rows(router, attempts, routing),
     ]
     return {ROUTING_SCORES.name: scores, LEADERBOARD.name: leaderboard_table(rows)}

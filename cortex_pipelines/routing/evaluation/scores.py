@@ -180,13 +180,13 @@ class CurvePoint:
     semantic: Interval
 
 
-def voter_metrics(router: Router, test: pl.DataFrame, asked: Doubles) -> dict[str, float]:
+def voter_metrics(router: Router, test: pl.DataFrame, embeddings: Floats, asked: Doubles) -> dict[str, float]:
     """Metrics of each voter, their average and the ensemble; empty for a router of rules alone.
 
     ``ece_before`` is the calibration error of the plain average, ``average_mcnemar_p`` compares it with the ensemble.
     """
     texts, names = test["text"].to_list(), list(router.masters)
-    scores = router.candidate_scores(texts, router.encode(texts), asked)
+    scores = router.candidate_scores(texts, embeddings, asked)
     if not scores:
         return {}
     master_index = {name: number for number, name in enumerate(names)}
@@ -206,8 +206,8 @@ def voter_metrics(router: Router, test: pl.DataFrame, asked: Doubles) -> dict[st
     }
 
 
-def joint_predictions(router: Router, texts: Sequence[str], asked: Doubles) -> list[str]:
-    scores = router.candidate_scores(texts, router.encode(texts), asked, [JOINT])[JOINT]
+def joint_predictions(router: Router, texts: Sequence[str], embeddings: Floats, asked: Doubles) -> list[str]:
+    scores = router.candidate_scores(texts, embeddings, asked, [JOINT])[JOINT]
     return [router.masters[best] for best in scores.argmax(axis=1)]
 
 
