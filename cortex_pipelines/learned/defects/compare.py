@@ -29,18 +29,20 @@ ASSET = "pattern_recogniser"
 STATEMENT_TASK, FUNCTION_TASK = "defect_statement", "defect_function"
 _FOLDS = 3
 _TOP = 3
+_MIN_PROJECTS = 5
+"""With fewer, files are the clusters: as few projects say next to nothing."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A function with one known defect, and the same without it."""
+    """A function with a known defect, and the same without it; ``defects``: the statements that hold it."""
 
     item_id: str
     project: str
     path: str
     wrong: Region
     right: Region
-    defect: int
+    defects: tuple[int, ...]
     kind: str
     findings: frozenset[str]
 
@@ -65,7 +67,7 @@ def read_items(project: str, units: pl.DataFrame, mutants: pl.DataFrame, setting
         defect = wrong.statement_at(first_difference(right.code, wrong.code))
         if defect is not None:
             place = row["mutant_id"], project, row["path"]
-            items[row["unit_id"]] = Item(*place, wrong, right, defect, row["error_type"], frozenset(row["labels"]))
+            items[row["unit_id"]] = Item(*place, wrong, right, (defect,), row["error_type"], frozenset(row["labels"]))
     return list(items.values())
 
 
@@ -74,7 +76,7 @@ def training_rows(items: Sequence[Item]) -> list[TrainingRow]:
         row
         for item in items
         for row in (
-            TrainingRow(item.wrong, item.defect, item.kind, item.findings),
+            TrainingRow(item.wrong, item.defects[0], item.kind, item.findings),
             TrainingRow(item.right, None, None, item.findings),
         )
     ]
@@ -146,7 +148,7 @@ class Comparison:
 
 
 def stack_of(judged: Sequence[Judged]) -> Stack:
-    return fit_stack([(each.wrong, each.item.defect) for each in judged], [each.right for each in judged])
+    return fit_stack([(each.wrong, each.item.defects[0]) for each in judged], [each.right for each in judged])
 
 
 def with_stacks(judged: Sequence[Judged]) -> list[Judged]:
@@ -166,7 +168,8 @@ def with_stacks(judged: Sequence[Judged]) -> list[Judged]:
 
 
 def judged_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """``DEFECT_SCORES``: the rank of the defect, and the share of right functions that are less suspect."""
+    """``DEFECT_SCORES``: the rank of the defect (of several statements, the best), and the share of right functions
+    that are less suspect."""
     rows = []
     for candidate in judged[0].wrong.statements if judged else ():
         clean = np.array([each.right.whole[candidate] for each in judged])
@@ -180,25 +183,29 @@ def judged_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
                     "language": each.item.wrong.language,
                     "candidate": candidate,
                     "statements": len(each.item.wrong.statements),
-                    "rank": rank_of(each.wrong.statements[candidate], each.item.defect),
+                    "rank": min(rank_of(each.wrong.statements[candidate], defect) for defect in each.item.defects),
                     "above": float(np.mean(own > clean) + np.mean(own == clean) / 2),
                 }
             )
     return rows
 
 
-def defect_rows(scores: pl.DataFrame, settings: EvaluationSettings) -> list[dict[str, Any]]:
-    """Rows of the leaderboard, with files as clusters."""
+def defect_rows(
+    scores: pl.DataFrame, settings: EvaluationSettings, origin: str = "injected errors", baseline: str = RANDOM
+) -> list[dict[str, Any]]:
+    """Rows of the leaderboard, with projects as clusters where there are five, else files."""
     if scores.is_empty():
         return []
     ordered = scores.sort("project", "item_id")
-    names = [RANDOM, *(name for name in ordered["candidate"].unique().sort() if name != RANDOM)]
+    names = [baseline, *(name for name in ordered["candidate"].unique().sort() if name != baseline)]
     frames = {name: ordered.filter(pl.col("candidate") == name) for name in names}
-    clusters = (frames[RANDOM]["project"] + "/" + frames[RANDOM]["path"]).to_list()
+    one = frames[baseline]
+    by_project = one["project"].n_unique() >= _MIN_PROJECTS
+    clusters = (one["project"] if by_project else one["project"] + "/" + one["path"]).to_list()
     rows = []
     for task, metric, column in (
-        (STATEMENT_TASK, f"defect in the first {_TOP} statements (injected errors)", pl.col("rank") <= _TOP),
-        (FUNCTION_TASK, "AUROC (injected errors)", pl.col("above")),
+        (STATEMENT_TASK, f"defect in the first {_TOP} statements ({origin})", pl.col("rank") <= _TOP),
+        (FUNCTION_TASK, f"AUROC ({origin})", pl.col("above")),
     ):
         values = {name: frame.select(column.cast(pl.Float64)).to_series().to_list() for name, frame in frames.items()}
         rows += leaderboard_rows(
@@ -214,6 +221,18 @@ def defect_metrics(scores: pl.DataFrame) -> dict[str, float]:
         metrics |= {f"{candidate}_top_{top}": float((frame["rank"] <= top).mean()) for top in (1, 3, 5)}  # type: ignore[arg-type]
         metrics[f"{candidate}_auroc"] = float(frame["above"].mean())  # type: ignore[arg-type]
     return metrics
+
+
+def alarm_hits(judged: Sequence[Judged], candidate: str, share: float) -> tuple[int, int]:
+    """Alarms in so many of the functions, with defects and without, as are most suspect, and how many are right:
+    in a function with a defect, on a statement that holds it."""
+    alarms = []
+    for each in judged:
+        first = int(np.argmax(each.wrong.statements[candidate]))
+        alarms.append((each.wrong.whole[candidate], first in each.item.defects))
+        alarms.append((each.right.whole[candidate], False))
+    raised = sorted(alarms, key=lambda alarm: -alarm[0])[: round(share * len(alarms))]
+    return sum(is_right for _, is_right in raised), len(raised)
 
 
 def adopted_way(rows: Sequence[Mapping[str, Any]], task: str) -> str | None:
