@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -124,16 +124,19 @@ def run(
     if "DVC_STAGE" in os.environ:  # DVC holds the locks that a sync needs, and counts its stages itself
         _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
-    with Steps({}):
-        sync_project(project, definitions, instance)
-    among = set(assets) or _buildable_assets(project)
-    if upstream:
-        among = project.graph.upstream(among)
-    keys = side_by_side.serial_order(project, among, partition)
-    addresses_in_order = [stage_address(*key) for key in keys]
-    with _counting_steps(project, partition, among) as steps, ordered_lock(project.root, addresses_in_order):
+    with ExitStack() as stack:
         if jobs > 1:
-            outcome = side_by_side.run_at_once(project, keys, upstream or not assets, jobs, open_location)
+            pool = stack.enter_context(side_by_side.job_processes(project, jobs, open_location))
+        with Steps({}):
+            sync_project(project, definitions, instance)
+        among = set(assets) or _buildable_assets(project)
+        if upstream:
+            among = project.graph.upstream(among)
+        keys = side_by_side.serial_order(project, among, partition)
+        steps = stack.enter_context(_counting_steps(project, partition, among))
+        stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
+        if jobs > 1:
+            outcome = side_by_side.run_at_once(project, keys, upstream or not assets, pool, open_location)
         elif upstream or not assets:
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
         else:

@@ -5,11 +5,12 @@ at a time; ``dvc_store.ordered_lock`` leaves no trace of who did first.
 """
 
 import logging
+import math
 import os
 import pickle  # nosec B403: only dumped here
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
 from cortex_pipelines.parallel.ordered import WORKERS
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.progress import Steps, report_step
+from cortex_pipelines.schemas.expectations import load_expectations
 from cortex_pipelines.versioning import on_node
 from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
@@ -36,8 +38,11 @@ _MODEL_ROOMS = {"adapters": "adapters", "evaluation": "evaluation"}  # room to t
 
 Key = tuple[str, str | None]
 Open = Callable[[Path], tuple[Project, dg.Definitions]]
-Made = tuple[RunOutcome, str | None, list[tuple[str, int | None, float]]]
-"""Outcome of a stage, its version now, and arguments of ``report_step``."""
+Made = tuple[RunOutcome, list[str | None], list[tuple[str, int | None, float]]]
+"""Outcome of stages, their versions now, and arguments of ``report_step``."""
+
+_SECONDS_OF_A_RUN = 5.0
+"""Of stages that share a Dagster run, which alone takes a tenth of a second or two."""
 
 
 def serial_order(project: Project, among: Iterable[str], only: str | None) -> list[Key]:
@@ -61,24 +66,42 @@ class Schedule:
     slots: Mapping[Key, int]
     memory: Mapping[Key, float]
     limit: float
-    running: set[Key] = field(default_factory=set)
+    seconds: Mapping[Key, float] = field(default_factory=dict)
+    running: dict[Key, list[Key]] = field(default_factory=dict)
+    """By the first stage of each run all of its stages."""
     ended: set[Key] = field(default_factory=set)
 
-    def next(self) -> Key | None:
-        """A stage that fits beside those that run; alone, each fits."""
-        free = self.jobs - sum(self.slots[key] for key in self.running)
-        memory = self.limit - sum(self.memory[key] for key in self.running)
+    def next(self, joinable: Collection[Key] = ()) -> list[Key]:
+        """A stage that fits beside those that run; alone, each fits. If it is short and ``joinable``, others of its
+        project that are so and can follow it at once come along, as long as there are projects for all jobs.
+        """
+        begun = self.ended.union(*self.running.values())
+        waiting = {partition for name, partition in self.needs if (name, partition) not in begun}
         for key, needs in self.needs.items():
-            if key in self.ended or key in self.running or not self.ended.issuperset(needs):
-                continue
-            if not self.running or (self.slots[key] <= free and self.memory[key] <= memory):
-                self.running.add(key)
-                return key
-        return None
+            if key not in begun and self.ended.issuperset(needs) and self._fits(key):
+                joins = key in joinable and len(waiting) >= self.jobs
+                self.running[key] = [key, *(self._following(key, begun, joinable) if joins else ())]
+                return self.running[key]
+        return []
 
-    def end(self, key: Key) -> None:
-        self.running.discard(key)
-        self.ended.add(key)
+    def _fits(self, key: Key) -> bool:
+        free = self.jobs - sum(self.slots[other] for other in self.running)
+        memory = self.limit - sum(self.memory[other] for other in self.running)
+        return not self.running or (self.slots[key] <= free and self.memory[key] <= memory)
+
+    def _following(self, first: Key, begun: Collection[Key], joinable: Collection[Key]) -> Iterator[Key]:
+        made, room = {*self.ended, first}, _SECONDS_OF_A_RUN - self.seconds.get(first, math.inf)
+        for key, needs in self.needs.items():
+            is_free = key[1] == first[1] and key in joinable and key not in begun and key not in made
+            is_smaller = self.slots[key] <= self.slots[first] and self.memory[key] <= self.memory[first]
+            seconds = self.seconds.get(key, math.inf)
+            if is_free and is_smaller and made.issuperset(needs) and seconds <= room:
+                made.add(key)
+                room -= seconds
+                yield key
+
+    def end(self, first: Key) -> None:
+        self.ended.update(self.running.pop(first))
 
 
 def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
@@ -86,19 +109,20 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     among, past = set(keys), past_of(project)
     cores = len(os.sched_getaffinity(0))
     elsewhere = on_node.ROOMS if _is_clustered(project) else ()
-    slots, memory = {}, {}
+    slots, memory, seconds = {}, {}, {}
     for name, partition in keys:
         section: Any = None
         room = project.graph.assets[name].room
         if room in _MODEL_ROOMS and room not in elsewhere:
             section = project.effective.section(_MODEL_ROOMS[room], partition)
         slots[name, partition] = min(jobs, -(-section.threads * jobs // cores)) if section else 1
-        estimate = stage_cost(project, past, name, partition).memory
-        memory[name, partition] = estimate.expected if estimate else 0.0
+        cost = stage_cost(project, past, name, partition)
+        memory[name, partition] = cost.memory.expected if cost.memory else 0.0
+        seconds[name, partition] = cost.seconds.expected if cost.seconds else math.inf
     execution = execution_of(project)
     limit = execution.memory if execution and execution.memory else psutil.virtual_memory().available / 1e6
     needs = {key: among.intersection(project.inputs_of(*key)) for key in keys}
-    return Schedule(needs, jobs, slots, memory, limit)
+    return Schedule(needs, jobs, slots, memory, limit, seconds)
 
 
 def _is_clustered(project: Project) -> bool:
@@ -110,8 +134,8 @@ def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float
     """When the last stage of a schedule ends, if each takes so long and all are made."""
     now, ends = 0.0, list[tuple[float, Key]]()
     while True:
-        while (key := schedule.next()) is not None:
-            ends.append((now + seconds[key], key))
+        while run := schedule.next():
+            ends.append((now + seconds[run[0]], run[0]))
         if not ends:
             return now
         now, key = first = min(ends, key=lambda end: end[0])
@@ -119,8 +143,25 @@ def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float
         schedule.end(key)
 
 
-def run_at_once(project: Project, keys: Sequence[Key], only_stale: bool, jobs: int, open_again: Open) -> RunOutcome:
-    """Run stages, or only those of them that are stale and that depend on them, ``jobs`` at a time.
+@contextmanager
+def job_processes(project: Project, jobs: int, open_again: Open) -> Iterator[Processes]:
+    """Processes that each make one stage after the other; they open the workspace at once, which takes seconds."""
+    environment = {WORKERS: str(max(1, len(os.sched_getaffinity(0)) // jobs))}
+    if WORKERS in os.environ or _is_clustered(project):
+        environment = {}  # those that are set, or a cluster's
+    pool = Processes(jobs, environment)
+    try:
+        for _ in range(jobs):
+            pool.submit(pickle.dumps(_prepare), pickle.dumps((open_again, project.root)))
+        yield pool
+    finally:
+        pool.close()
+
+
+def run_at_once(
+    project: Project, keys: Sequence[Key], only_stale: bool, pool: Processes, open_again: Open
+) -> RunOutcome:
+    """Run stages, or only those of them that are stale and that depend on them, as many at a time as there are jobs.
 
     Stages that read a failed one are left alone, and those whose inputs came out as they were before.
     """
@@ -131,43 +172,37 @@ def run_at_once(project: Project, keys: Sequence[Key], only_stale: bool, jobs: i
     for key in keys:
         if key in stale or not set(outdated).isdisjoint(project.inputs_of(*key)):
             outdated.append(key)
-    schedule = scheduled(project, outdated, jobs)
+    schedule = scheduled(project, outdated, pool.workers)
     before = locked_stages(project.root)
-    environment = {WORKERS: str(max(1, len(os.sched_getaffinity(0)) // jobs))}
-    if WORKERS in os.environ or _is_clustered(project):
-        environment = {}  # those that are set, or a cluster's
-    pool, futures = Processes(jobs, environment), dict[Future[bytes], tuple[Key, ExitStack]]()
+    futures = dict[Future[bytes], tuple[list[Key], ExitStack]]()
     outcome, missing, moved = RunOutcome(), set[Key](), set[Key]()
-    try:
-        while True:
-            while (next_key := schedule.next()) is not None:
-                inputs = set(project.inputs_of(*next_key))
-                if inputs & missing:
-                    missing.add(next_key)
-                elif next_key in stale or inputs & moved:
-                    shown = ExitStack()
-                    shown.enter_context(Steps.during(stage_address(*next_key)))
-                    task = pickle.dumps((open_again, project.root, *next_key))
-                    futures[pool.submit(pickle.dumps(make), task)] = (next_key, shown)
-                    continue
-                schedule.end(next_key)
-            if not futures:
-                break
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                key, shown = futures.pop(future)
-                shown.close()
-                schedule.end(key)
-                address = stage_address(*key)
-                result, version, reports = _result(future, address)
-                for report in reports:
-                    report_step(*report)
-                outcome += result
-                if address not in result.made:
+    while True:
+        while run := schedule.next(stale):
+            inputs = set(project.inputs_of(*run[0]))
+            if inputs & missing:
+                missing.add(run[0])
+            elif run[0] in stale or inputs & moved:
+                shown = ExitStack()
+                shown.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
+                task = pickle.dumps((open_again, project.root, run))
+                futures[pool.submit(pickle.dumps(make), task)] = (run, shown)
+                continue
+            schedule.end(run[0])
+        if not futures:
+            break
+        for future in wait(futures, return_when=FIRST_COMPLETED).done:
+            run, shown = futures.pop(future)
+            shown.close()
+            schedule.end(run[0])
+            result, versions, reports = _result(future, run)
+            for report in reports:
+                report_step(*report)
+            outcome += result
+            for key, version in zip(run, versions, strict=True):
+                if stage_address(*key) not in result.made:
                     missing.add(key)
-                if version != locked_version(before, address):
+                if version != locked_version(before, stage_address(*key)):
                     moved.add(key)
-    finally:
-        pool.close()
     order = {stage_address(*key): number for number, key in enumerate(keys)}
     return RunOutcome(tuple(sorted(outcome.made, key=order.__getitem__)), outcome.failed)
 
@@ -177,27 +212,36 @@ def run_stale_at_once(
 ) -> RunOutcome:
     """``runs.run_stale`` with ``jobs`` stages at a time; the order of ``dvc.lock`` does not tell."""
     keys = serial_order(project, among, only)
-    with ordered_lock(project.root, [stage_address(*key) for key in keys]):
-        return run_at_once(project, keys, True, jobs, open_again)
+    addresses = [stage_address(*key) for key in keys]
+    with ordered_lock(project.root, addresses), job_processes(project, jobs, open_again) as pool:
+        return run_at_once(project, keys, True, pool, open_again)
 
 
-def _result(future: Future[bytes], address: str) -> Made:
+def _result(future: Future[bytes], run: Sequence[Key]) -> Made:
     try:
         made: Made = result_of(future.result())
     except WorkerDiedError as error:
         sentence = f"its process ended ({error}); if it ran out of memory, --jobs 1 leaves it more"
-        return RunOutcome(failed={address: sentence}), None, []
+        return RunOutcome(failed={stage_address(*key): sentence for key in run}), [None] * len(run), []
     return made
 
 
-def make(task: tuple[Open, Path, str, str | None]) -> Made:
-    """Run one stage in a worker: its outcome, the version that it has now, and the arguments of ``report_step``."""
-    open_again, root, name, partition = task
+def make(task: tuple[Open, Path, Sequence[Key]]) -> Made:
+    """Run stages of one project in a worker: their outcome and versions, and the arguments of ``report_step``."""
+    open_again, root, run = task
     project, definitions, instance = _workspace(open_again, root)
     reports: list[tuple[str, int | None, float]] = []
     Steps.forward = lambda *report: reports.append(report)
-    outcome = run_assets(project, definitions, instance, [name], partition)
-    return outcome, locked_version(locked_stages(root), stage_address(name, partition)), reports
+    outcome = run_assets(project, definitions, instance, [name for name, _ in run], run[0][1])
+    locked = locked_stages(root)
+    return outcome, [locked_version(locked, stage_address(*key)) for key in run], reports
+
+
+def _prepare(task: tuple[Open, Path]) -> None:
+    """Load what the stages of a job need."""
+    _, definitions, _ = _workspace(*task)
+    definitions.resolve_implicit_global_asset_job_def()
+    load_expectations()
 
 
 @cache

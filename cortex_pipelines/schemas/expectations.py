@@ -6,10 +6,13 @@ are held against the version before: a shift is a warning, because a project may
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -65,7 +68,7 @@ def validate(frame: pl.DataFrame, table: Table, before: Profile | None) -> Expec
     declared = [*_relations(table, frame), *_shifts(frame, before)]
     if not declared:
         return ExpectationReport((), (), None)
-    frames = _data_source()
+    frames = load_expectations()
     from great_expectations import ExpectationSuite, expectations
 
     used = {kwargs[key] for _, kwargs in declared for key in ("column", "column_A", "column_B") if key in kwargs}
@@ -177,12 +180,25 @@ def _page_view() -> Any:
     return DefaultJinjaPageView()
 
 
+class _Later(ModuleType):
+    """Stands for a module until something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
 @cache
-def _data_source() -> Any:
+def load_expectations() -> Any:
     """Great Expectations with its context, loaded once a process (it takes seconds), without its analytics."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    # altair, for charts that nobody draws here, is a third of those seconds
+    placed = sys.modules.setdefault("altair", _Later("altair"))
     import great_expectations
 
+    if sys.modules.get("altair") is placed and isinstance(placed, _Later):
+        del sys.modules["altair"]
     # It logs its temporary folders, and sets its log level itself on import.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = great_expectations.get_context(mode="ephemeral")

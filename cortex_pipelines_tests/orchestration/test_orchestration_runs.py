@@ -10,7 +10,13 @@ import pytest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
-from cortex_pipelines.orchestration.side_by_side import Schedule, estimated_seconds, run_at_once, serial_order
+from cortex_pipelines.orchestration.side_by_side import (
+    Schedule,
+    estimated_seconds,
+    job_processes,
+    run_at_once,
+    serial_order,
+)
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
@@ -55,8 +61,9 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
     def run_all() -> RunOutcome:
         project = bench.project()
         keys = serial_order(project, project.graph.assets, None)
-        with ordered_lock(bench.root, [stage_address(*key) for key in keys]):
-            return run_at_once(project, keys, True, 2, open_bench)
+        addresses = [stage_address(*key) for key in keys]
+        with ordered_lock(bench.root, addresses), job_processes(project, 2, open_bench) as pool:
+            return run_at_once(project, keys, True, pool, open_bench)
 
     bench.instance()
     outcome = run_all()
@@ -77,13 +84,30 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
 def test_stages_begin_when_they_fit() -> None:
     a, b, c = keys = [("one", "x"), ("two", "x"), ("three", "x")]
     schedule = Schedule({a: [], b: [], c: [a]}, 2, {a: 1, b: 2, c: 1}, dict.fromkeys(keys, 600.0), 1000.0)
-    assert [schedule.next(), schedule.next()] == [a, None]  # two do not fit, by cores and by memory
+    assert [schedule.next(), schedule.next()] == [[a], []]  # two do not fit, by cores and by memory
     schedule.end(a)
-    assert [schedule.next(), schedule.next()] == [b, None]
+    assert [schedule.next(), schedule.next()] == [[b], []]
     schedule.end(b)
-    assert [schedule.next(), schedule.next()] == [c, None]
+    assert [schedule.next(), schedule.next()] == [[c], []]
     schedule = Schedule({a: [], b: [], c: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0)
     assert estimated_seconds(schedule, {a: 1.0, b: 5.0, c: 2.0}) == 5.0
+
+
+def test_short_stages_of_one_project_share_a_run() -> None:
+    a, b, c, d = keys = [("one", "x"), ("one", "y"), ("two", "x"), ("three", "x")]
+    seconds = {a: 1.0, b: 1.0, c: 1.0, d: 9.0}
+    schedule = Schedule(
+        {a: [], b: [], c: [a], d: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0, seconds
+    )
+    assert [schedule.next(keys), schedule.next(keys), schedule.next(keys)] == [[a, c], [b], []]
+    schedule.end(a)
+    assert [schedule.next(keys), schedule.next(keys)] == [[d], []]
+    # unless fewer projects wait than there are jobs: then one project keeps them busy
+    schedule = Schedule({a: [], c: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0, seconds)
+    assert schedule.next(keys) == [a]
+    # whether a stage is outdated that reads another one is known when that one is made
+    schedule = Schedule({a: [], b: [], c: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0, seconds)
+    assert schedule.next([a]) == [a]
 
 
 def test_only_what_depends_on_a_moved_pin_is_made(bench: Workbench) -> None:

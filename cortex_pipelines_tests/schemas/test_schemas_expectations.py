@@ -61,7 +61,7 @@ def test_few_rows_other_columns_and_a_first_version_raise_no_warning() -> None:
 
 def test_great_expectations_is_not_loaded_without_expectations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEX_EXPECTATIONS", "on")
-    monkeypatch.setattr(expectations, "_data_source", lambda: pytest.fail("loaded, which takes seconds"))
+    monkeypatch.setattr(expectations, "load_expectations", lambda: pytest.fail("loaded, which takes seconds"))
     table = Table("things", "A thing.", tuple(c for c in TABLE.columns if c.name != "end_line"), ("name",))
     check = check_table(frame().drop("end_line"), table, tmp_path)
     assert (check.failures, check.warnings, check.page) == ((), (), None)
