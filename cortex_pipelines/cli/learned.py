@@ -1,6 +1,7 @@
 """Commands on learned models: what was compared, and which candidate is used."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,11 @@ from cortex_pipelines.cli.console import (
     print_table,
     say,
 )
+
+if TYPE_CHECKING:
+    from cortex_pipelines.learned.defects.likelihood import CodeModel
+    from cortex_pipelines.learned.defects.predict import Recogniser
+    from cortex_pipelines.learned.settings import DefectSettings
 
 
 @click.command(epilog="Example: cortex leaderboard --json")
@@ -83,18 +89,9 @@ def defects(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
     where `pattern_recogniser` is made, by the way that won there. The score orders statements, it is
     no probability; `shown` says whether an alarm is worth a look by itself.
     """
-    from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.learned.defects.likelihood import CodeModel
-    from cortex_pipelines.learned.defects.predict import FILE, Recogniser, rank_statements
-    from cortex_pipelines.release.open_model import pinned_base
-    from cortex_pipelines.signing.manifest import open_verified_output
+    from cortex_pipelines.learned.defects.predict import rank_statements
 
-    project = current_project()
-    settings = load_parameters(project.root).defects
-    recogniser = Recogniser()
-    if (project.output("pattern_recogniser", None) / FILE).exists():
-        recogniser = Recogniser.load(open_verified_output(project, "pattern_recogniser")[0])
-    model = CodeModel(pinned_base(project), project.root, settings.threads)
+    recogniser, model, settings = opened_recogniser()
     ranking = rank_statements(paths, recogniser, model, settings)
     for sentence in ranking.left_out:
         click.echo(sentence, err=True)
@@ -109,3 +106,19 @@ def defects(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
         ),
     )
     say(f"{len(ranking.rows)} statements, by {recogniser.way}; alarms are off: no real fix shows how many are right")
+
+
+def opened_recogniser() -> "tuple[Recogniser, CodeModel, DefectSettings]":
+    """The project's recogniser (the plain way, where none is made), its base model and its settings."""
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.learned.defects.likelihood import CodeModel
+    from cortex_pipelines.learned.defects.predict import FILE, Recogniser
+    from cortex_pipelines.release.open_model import pinned_base
+    from cortex_pipelines.signing.manifest import open_verified_output
+
+    project = current_project()
+    settings = load_parameters(project.root).defects
+    recogniser = Recogniser()
+    if (project.output("pattern_recogniser", None) / FILE).exists():
+        recogniser = Recogniser.load(open_verified_output(project, "pattern_recogniser")[0])
+    return recogniser, CodeModel(pinned_base(project), project.root, settings.threads), settings

@@ -18,6 +18,7 @@ from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, s
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
 from cortex_pipelines.cli.editors import lsp
+from cortex_pipelines.cli.explanations import explain
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
@@ -27,7 +28,7 @@ from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, latency, promote, releases, reproduce, rollback, tune_machine, verify
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
 from cortex_pipelines.cli.removal import forget, remove
-from cortex_pipelines.cli.routing import explain, off_policy, predict, review, route, router
+from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
 from cortex_pipelines.cli.run import retrain, run, sync
 from cortex_pipelines.cli.search import context, graph, index, search
 from cortex_pipelines.cli.serving import mcp, predict_batch, serve, suggest
@@ -174,7 +175,8 @@ _COMMANDS = (
     (export, forecast, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),
-    (explain, off_policy, predict, review, route, router),
+    (explain,),
+    (off_policy, predict, review, route, router),
     (audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),
     (forget, remove, report, retrain, run, status, study, summary, sync),
 )

@@ -128,7 +128,7 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
-    lines = route_lines(_opened(model), tasks, explore)
+    lines = route_lines(opened_router(model), tasks, explore)
     if task is not None:
         say(_decision_words(json.loads(lines[0])))
     text = "".join(f"{line}\n" for line in lines)
@@ -139,32 +139,7 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     say(f"{len(lines)} decisions in {out}")
 
 
-@click.group(epilog='Example: cortex explain route "Rotate the leaked API key"')
-def explain() -> None:
-    """Say why a model answers as it does."""
-
-
-@explain.command("route", epilog='Example: cortex explain route "Rotate the leaked API key" --json')
-@click.argument("task")
-@click.option("--model", type=PATH, help="Folder of `cortex router train`; without it the project's champion.")
-@AS_JSON
-def explain_route(task: str, model: Path | None, as_json: bool) -> None:
-    """Show what each word of TASK counts for, the nearest known tasks, and what would change the master."""
-    from cortex_pipelines.routing.serving.explanation import explain as explain_routing
-
-    explanation = explain_routing(_opened(model), task).as_json()
-    if as_json:
-        print_json(explanation)
-        return
-    click.echo(str(explanation["master"]))
-    print_table(("word", "weight"), [(row["word"], f"{row['weight']:+.3f}") for row in explanation["attributions"]])
-    for row in explanation["evidence"]:
-        click.echo(f"{row['similarity']:.2f}  {row['master']}  {row['text'][:100]}")
-    if changed := explanation["counterfactual"]:
-        click.echo(f"without {', '.join(changed['without'])}: {changed['master']}")
-
-
-def _opened(model: Path | None) -> "Router":
+def opened_router(model: Path | None) -> "Router":
     if model is None:
         from cortex_pipelines.release.open_model import open_router
 

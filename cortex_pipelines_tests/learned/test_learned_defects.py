@@ -14,10 +14,11 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedMode
 from cortex_pipelines.learned.defects import likelihood
 from cortex_pipelines.learned.defects.assets import pattern_recogniser
 from cortex_pipelines.learned.defects.edits import edits
+from cortex_pipelines.learned.defects.explanation import explain_statement
 from cortex_pipelines.learned.defects.likelihood import CodeModel
 from cortex_pipelines.learned.defects.network import TrainingRow, train_network
 from cortex_pipelines.learned.defects.predict import DefectError, Recogniser, rank_statements, read_regions
-from cortex_pipelines.learned.defects.scores import EDIT_GAIN, NETWORK, PLAIN, RANDOM, STACKED
+from cortex_pipelines.learned.defects.scores import EDIT_GAIN, NETWORK, PLAIN, RANDOM, STACKED, Stack
 from cortex_pipelines.learned.defects.statements import unit_region
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
@@ -215,3 +216,23 @@ def test_without_data_the_recogniser_ranks_by_what_needs_none(units: Path, tmp_p
     )  # fmt: skip
     assert (made["leaderboard"].height, made["scores"].height) == (0, 0)
     assert Recogniser.load(tmp_path) == Recogniser()
+
+
+def test_a_suspect_statement_is_explained_by_the_edits_that_were_measured(tmp_path: Path, model: CodeModel) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("LIMIT = 3\n\n\ndef f(low, high):\n    while low < high:\n        low = low + 1\n    return low\n")
+    first, *_ = rank_statements([path], Recogniser(), model, SETTINGS).rows
+    explanation = explain_statement(path, None, Recogniser(), model, SETTINGS)
+    assert (explanation["line"], explanation["way"]) == (first["line"], EDIT_GAIN)
+    best, *_ = explanation["edits"]
+    assert best["code"] == first["suggestion"]
+    gains = [row["gain"] for row in explanation["edits"]]
+    assert gains == sorted(gains, reverse=True)
+    inner = explain_statement(path, 6, Recogniser(), model, SETTINGS)
+    assert inner["code"] == "low = low + 1"
+    assert all("low" in row["code"] for row in inner["edits"])
+    stacked = Recogniser(STACKED, None, Stack((EDIT_GAIN, "complexity"), (2.0, -1.0, 0.5), (1.0, 1.0, 0.0)))
+    ways = explain_statement(path, 6, stacked, model, SETTINGS)["ways"]
+    weights = {row["way"]: row["weight"] for row in ways}
+    assert (weights[EDIT_GAIN], weights["complexity"], weights["position"]) == (2.0, -1.0, None)
+    assert "no statement is on line 3" in refusal(DefectError, explain_statement, path, 3, stacked, model, SETTINGS)

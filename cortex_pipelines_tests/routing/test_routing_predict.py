@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +12,9 @@ from click.testing import Result
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from cortex_pipelines.routing.outcomes import explanation
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
+from cortex_pipelines.routing.outcomes.explanation import explain_outcomes
 from cortex_pipelines.routing.outcomes.predict import expect, shown_outcomes
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.schemas.learned import LEADERBOARD
@@ -95,16 +98,54 @@ def test_only_heads_that_beat_the_mean_are_shown_with_a_decision(data: Path, tmp
     assert set(prediction["models"].values()) == {"mean"}
     assert set(shown_outcomes(prediction)) == {"left_out"}
     assert "no candidate is shown to beat the mean" in shown_outcomes(prediction)["left_out"]["success"]
-    board = LEADERBOARD.read(folders[2])
-    adopted = {"success": "lightgbm", "duration": "linear"}
-    used = pl.col("task").replace_strict(adopted, default="mean") == pl.col("candidate")
-    board.with_columns(adopted=used).write_parquet(tmp_path / "leaderboard.parquet")
-    (prediction,) = expect("Fix it", "security", WHEN, *folders[:2], tmp_path, PARAMETERS.log_tables)
+    evaluation = adopted(data, tmp_path, success="lightgbm", duration="linear")
+    (prediction,) = expect("Fix it", "security", WHEN, *folders[:2], evaluation, PARAMETERS.log_tables)
     shown = shown_outcomes(prediction)
     assert set(shown) == {"success", "duration_s", "left_out"}
     assert 0 <= shown["success"] <= 1
     assert shown["duration_s"]["p10"] <= shown["duration_s"]["p50"] <= shown["duration_s"]["p90"]
     assert {"tokens", "complexity", "complexity_score"} == set(shown["left_out"])
+
+
+def adopted(data: Path, folder: Path, **candidates: str) -> Path:
+    """The evaluation's folder with other candidates adopted."""
+    used = pl.col("task").replace_strict(candidates, default="mean") == pl.col("candidate")
+    LEADERBOARD.read(data / "outcome_evaluation").with_columns(adopted=used).write_parquet(
+        folder / "leaderboard.parquet"
+    )
+    return folder
+
+
+def test_what_features_add_makes_up_the_prediction(data: Path, tmp_path: Path) -> None:
+    tables, predictors, _ = (data / name for name in FOLDERS)
+    evaluation = adopted(data, tmp_path, success="lightgbm", duration="linear", tokens="mean_by_master")
+    explained = explain_outcomes("Fix the login bug", "security", WHEN, tables, predictors, evaluation, PARAMETERS)
+    targets = explained["targets"]
+    for name, predicted in (("success", lambda x: 1 / (1 + math.exp(-x))), ("duration_seconds", math.expm1)):
+        total = targets[name]["base"] + sum(row["weight"] for row in targets[name]["attributions"])
+        assert predicted(total) == pytest.approx(targets[name]["predicted"])
+        assert targets[name]["deletion"]["low"] > 0
+    assert (targets["tokens"]["attributions"], targets["tokens"]["deletion"]) == (None, None)
+    assert "does not read the task" in targets["tokens"]["why"]
+    similarities = [row["similarity"] for row in explained["evidence"]]
+    assert similarities == sorted(similarities, reverse=True)
+    learnt_later = pl.read_parquet(predictors / "predictions.parquet")["attempt_id"].to_list()
+    texts = pl.read_parquet(tables / "features.parquet").filter(pl.col("attempt_id").is_in(learnt_later))["text"]
+    assert not {row["text"] for row in explained["evidence"]} & set(texts)
+
+
+def test_weights_dealt_out_anew_pass_no_deletion_test_and_are_not_shown(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, predictors, _ = (data / name for name in FOLDERS)
+    evaluation = adopted(data, tmp_path, success="lightgbm")
+    monkeypatch.setattr(explanation, "deletion_test", partial(explanation.deletion_test, dealt=True))
+    said = explain_outcomes("Fix it", "security", WHEN, tables, predictors, evaluation, PARAMETERS)["targets"][
+        "success"
+    ]
+    assert said["deletion"]["low"] < 0 < said["deletion"]["high"]
+    assert said["attributions"] is None
+    assert "not shown" in said["why"]
 
 
 def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) -> None:
@@ -125,6 +166,12 @@ def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
     # what the sample supports: no figure that reads the task
     assert set(answer["models"].values()) <= {"mean", "mean_by_master"}
     assert "no master 'nobody'" in ask("Fix it", "--master", "nobody", status=1).output
+
+
+def test_the_command_explains_and_says_why_it_shows_nothing(ask: Ask) -> None:
+    said = cortex("explain", "predict", "Fix the login bug", "--master", "security").output
+    assert "mean does not read the task" in said
+    assert json.loads(cortex("explain", "predict", "Fix it", "--master", "security", "--json").stdout)["evidence"]
 
 
 def test_the_gateway_answers_what_the_command_prints(ask: Ask, data: Path) -> None:

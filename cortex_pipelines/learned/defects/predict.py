@@ -23,7 +23,7 @@ from cortex_pipelines.learned.defects.scores import (
     stacked,
     with_network,
 )
-from cortex_pipelines.learned.defects.statements import Region, regions
+from cortex_pipelines.learned.defects.statements import Region, Statement, regions
 from cortex_pipelines.learned.settings import DefectSettings
 from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for
@@ -124,18 +124,19 @@ def read_regions(path: Path) -> tuple[bytes, list[Region]] | str:
     return (data, parts) if parts else f"{path}: has no statement"
 
 
+def edited_statement(region: Region, statement: Statement, start: int, end: int, replacement: str) -> str:
+    code = region.code
+    edited = code[statement.start : start] + replacement.encode() + code[end : max(end, statement.end)]
+    return edited.decode("utf-8", "replace")
+
+
 def _rows(path: Path, text: bytes, region: Region, scores: Scores, way: str) -> Iterator[dict[str, Any]]:
     figures = scores.statements[way]
     if way != STACKED:  # any figure, brought between 0 and 1 in its order
         figures = (1 + figures / (1 + np.abs(figures))) / 2
     for statement, mended, figure in zip(region.statements, scores.mended, figures, strict=True):
         first, last = region.start + statement.start, region.start + statement.end
-        suggestion = None
-        if mended is not None:
-            _, start, end, replacement = mended
-            code = region.code
-            edited = code[statement.start : start] + replacement.encode() + code[end : max(end, statement.end)]
-            suggestion = edited.decode("utf-8", "replace")
+        suggestion = edited_statement(region, statement, *mended[1:]) if mended is not None else None
         yield {
             "path": path.as_posix(),
             "line": text.count(b"\n", 0, first) + 1,

@@ -36,7 +36,7 @@ class Scores:
 
 def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: RowCache | None = None) -> Scores:
     """Scores by the ways of ``PLAIN``; of ``most`` edits."""
-    possible = _possible_edits(region)
+    possible = possible_edits(region)
     key = [*model.key, region.code.decode("utf-8", "replace"), most]
     stored = cache.get(*key) if cache is not None else None
     if stored is None:
@@ -74,7 +74,8 @@ def with_network(scores: Scores, region: Region, network: Network | None) -> Sco
     return Scores({**scores.statements, NETWORK: statements}, {**scores.whole, NETWORK: whole}, scores.mended)
 
 
-def _possible_edits(region: Region) -> list[tuple[str, TextEdit]]:
+def possible_edits(region: Region) -> list[tuple[str, TextEdit]]:
+    """Edits with the error family that each would mend; their bytes count from the region's first."""
     snippet = parse_unit(region.code, region.language, "method") if len(region.code) <= _LONGEST else None
     if snippet is None:
         return []

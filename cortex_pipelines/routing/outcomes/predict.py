@@ -11,7 +11,7 @@ from cortex_pipelines.coordination.tables.decisions import attempt_id
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.routing.outcomes.predictors import PredictorError, load_predictors, predict_outcomes
-from cortex_pipelines.routing.outcomes.training import BASELINE
+from cortex_pipelines.routing.outcomes.training import BASELINE, Predictor
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 from cortex_pipelines.schemas.learned import LEADERBOARD
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS
@@ -33,12 +33,27 @@ def expect(
     One object a master, by the adopted candidate of each target: ``success`` (calibrated probability), and of each
     amount ``median``, ``low`` and ``high``; reasons for missing ones under ``left_out``. Raises ``PredictorError``.
     """
-    adopted = _adopted(evaluation)
-    models = {
-        target: candidates[adopted.get(candidates[BASELINE].target.task, BASELINE)]
-        for target, candidates in sorted(load_predictors(predictors).items())
-    }
-    decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
+    models = adopted_models(predictors, evaluation)
+    rows = asked_rows(text, master, when, tables, settings)
+    predictions = predict_outcomes(models, rows).with_columns(rows["master"])
+    missing = read_table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
+    left_out = dict(missing.select("target", "left_out").iter_rows())
+    used = {name: predictor.candidate for name, predictor in models.items()}
+    answers = []
+    for row in predictions.iter_rows(named=True):
+        answer: dict[str, Any] = {"master": row["master"]}
+        for name, predictor in models.items():
+            answer[name] = row[name]
+            if predictor.target.kind == "amount":
+                interval = {"median": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+                answer[name] = interval | {"unit": predictor.target.unit}
+        answers.append({**answer, "models": used, "left_out": left_out})
+    return answers
+
+
+def asked_rows(text: str, master: str | None, when: datetime, tables: Path, settings: LogTableSettings) -> pl.DataFrame:
+    """Features of a task before it is sent, at one master or at all that the logs know. Raises ``PredictorError``."""
+    decisions, outcomes = (read_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
     known_masters = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
     if master is not None and master not in known_masters:
         raise PredictorError(f"the logs have no master {master!r}; known masters: {', '.join(known_masters) or 'none'}")
@@ -52,21 +67,7 @@ def expect(
     all_features = features(
         pl.concat([decisions, pl.DataFrame(attempt_rows, schema=decisions.schema)]), outcomes, settings
     )
-    rows = all_features.filter(pl.col("task_id") == _TASK_ID).sort("master")
-    predictions = predict_outcomes(models, rows).with_columns(rows["master"])
-    missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
-    left_out = dict(missing.select("target", "left_out").iter_rows())
-    used = {name: predictor.candidate for name, predictor in models.items()}
-    answers = []
-    for row in predictions.iter_rows(named=True):
-        answer: dict[str, Any] = {"master": row["master"]}
-        for name, predictor in models.items():
-            answer[name] = row[name]
-            if predictor.target.kind == "amount":
-                interval = {"median": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
-                answer[name] = interval | {"unit": predictor.target.unit}
-        answers.append({**answer, "models": used, "left_out": left_out})
-    return answers
+    return all_features.filter(pl.col("task_id") == _TASK_ID).sort("master")
 
 
 _QUANTILES = {"p10": "low", "p50": "median", "p90": "high"}
@@ -92,12 +93,17 @@ def shown_outcomes(expected: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "left_out": left_out}
 
 
-def _adopted(evaluation: Path) -> dict[str, str]:
-    rows = _table(evaluation, LEADERBOARD.name).filter("adopted")
-    return dict(rows.select("task", "candidate").iter_rows())
+def adopted_models(predictors: Path, evaluation: Path) -> dict[str, Predictor]:
+    """The adopted candidate of each target. Raises ``PredictorError``."""
+    rows = read_table(evaluation, LEADERBOARD.name).filter("adopted")
+    adopted = dict(rows.select("task", "candidate").iter_rows())
+    return {
+        target: candidates[adopted.get(candidates[BASELINE].target.task, BASELINE)]
+        for target, candidates in sorted(load_predictors(predictors).items())
+    }
 
 
-def _table(folder: Path, name: str) -> pl.DataFrame:
+def read_table(folder: Path, name: str) -> pl.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.exists():
         raise PredictorError(f"no {path}; run `cortex run {folder.name}` first")

@@ -1,0 +1,76 @@
+"""Why a statement is suspect: how each way sees it among the others, and the edits that make the code likelier."""
+
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.learned.defects.likelihood import CodeModel
+from cortex_pipelines.learned.defects.predict import DefectError, Recogniser, edited_statement, read_regions
+from cortex_pipelines.learned.defects.scores import RANDOM, possible_edits, statement_features
+from cortex_pipelines.learned.defects.statements import Region
+from cortex_pipelines.learned.settings import DefectSettings
+from cortex_pipelines.statistics.leaderboard import rank_of
+
+
+def explain_statement(
+    path: Path, line: int | None, recogniser: Recogniser, model: CodeModel, settings: DefectSettings
+) -> dict[str, Any]:
+    """Of the statement on a line, or of the most suspect one of the file.
+
+    ``ways``: by how many standard deviations each way finds it above the others of its function, and the weight of that
+    in the combination, None where another way is used. ``edits``: the measured ones of the statement, the best first,
+    with the statement as it would be and its gain (``CodeModel.read``). Raises DefectError: the file cannot be read, or
+    no statement is on the line.
+    """
+    in_file = read_regions(path)
+    if isinstance(in_file, str):
+        raise DefectError(in_file)
+    text, parts = in_file
+    places = [
+        (region, number)
+        for region in parts
+        for number, each in enumerate(region.statements)
+        if line is None or _line(text, region.start + each.start) <= line <= _line(text, region.start + each.end - 1)
+    ]
+    if not places:
+        raise DefectError(f"{path}: no statement is on line {line}")
+    scored = {region.start: recogniser.scores(region, model, settings) for region, _ in places}
+    way = recogniser.way
+    if line is not None:
+        region, number = max(places, key=lambda place: place[0].start + place[0].statements[place[1]].start)
+    else:
+        region, number = max(places, key=lambda place: scored[place[0].start].statements[way][place[1]])
+    scores, statement = scored[region.start], region.statements[number]
+    names = [name for name in scores.statements if name != RANDOM]
+    above = statement_features(scores, names)[number]
+    weights = (
+        dict(zip(recogniser.stack.names, recogniser.stack.statement_weights, strict=False)) if recogniser.stack else {}
+    )
+    return {
+        "path": path.as_posix(),
+        "line": _line(text, region.start + statement.start),
+        "code": region.texts()[number],
+        "way": way,
+        "rank": rank_of(scores.statements[way], number),
+        "statements": len(region.statements),
+        "ways": [
+            {"way": name, "above": float(value), "weight": weights.get(name)}
+            for name, value in zip(names, above, strict=True)
+        ],
+        "edits": _edits(region, number, model, settings),
+    }
+
+
+def _edits(region: Region, number: int, model: CodeModel, settings: DefectSettings) -> list[dict[str, Any]]:
+    statement, possible = region.statements[number], possible_edits(region)
+    places = [(edit.start, edit.end, edit.replacement) for _, edit in possible]
+    _, gains = model.read(region.code, places, settings.edits)
+    rows = [
+        {"kind": family, "code": edited_statement(region, statement, *place), "gain": gain}
+        for (family, _), place, gain in zip(possible, places, gains, strict=True)
+        if gain is not None and region.statement_at(place[0]) == number
+    ]
+    return sorted(rows, key=lambda row: -row["gain"])
+
+
+def _line(text: bytes, place: int) -> int:
+    return text.count(b"\n", 0, place) + 1
