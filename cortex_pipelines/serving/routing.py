@@ -68,10 +68,9 @@ class RouterBatcher:
 
     def submit(self, texts: Sequence[str], explained: bool = False) -> "Future[list[RoutedTask]]":
         """Future decisions in the order of the texts, with explanations or not; NoRouterError without a router."""
-        is_current = self._loaded_router is not None and self._stamp() == self._last_stamp
-        request = _Request(
-            texts, [key_of(text) if ENABLED.get() and not explained else None for text in texts], {}, explained
-        )
+        is_cached = ENABLED.get() and not explained
+        is_current = is_cached and self._loaded_router is not None and self._stamp() == self._last_stamp
+        request = _Request(texts, [key_of(text) if is_cached else None for text in texts], {}, explained)
         for index, key in enumerate(request.keys):
             cached_task = self._decision_cache.get(key) if is_current and key is not None else None
             if cached_task is not None:

@@ -75,8 +75,8 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         for task in routed:
             gateway.metrics.routed_tasks.labels(task.decision.decided_by).inc()
             gateway.metrics.cache_requests.labels("hit" if task.cached else "miss").inc()
-        if services.review is not None:
-            decisions = [task.decision for task in routed]
+        decisions = [task.decision for task in routed]
+        if services.review is not None and any(decision.abstained for decision in decisions):
             try:
                 await run_in_threadpool(services.review, texts, decisions)
             except OSError as error:  # a full disk must not cost the answer
