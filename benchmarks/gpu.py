@@ -102,8 +102,8 @@ MEASUREMENTS = (
     Measurement("trainer-checkpointed-4k", "peer", keep=False, limit=60),
     Measurement("trainer-32k", "peer", keep=False, limit=60, **LONG),
     Measurement("trainer-liger-flex-4k", "peer", keep=True, liger=True, attention="flex_attention", limit=100),
-    Measurement("ours-nf4-4k", "ours", nf4=True, compiled=False, limit=80),
-    Measurement("trainer-liger-nf4-4k", "peer", keep=False, liger=True, nf4=True, limit=60),
+    Measurement("ours-nf4-4k", "ours", nf4=True, compiled=False, limit=110),
+    Measurement("trainer-liger-nf4-4k", "peer", keep=False, liger=True, nf4=True, limit=100),
     Measurement("ours-eager-4k", "ours", compiled=False, limit=60),
     Measurement("ours-profiled-4k", "ours", profiled=True, steps=3, limit=150),
 )
