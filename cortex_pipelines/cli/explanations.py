@@ -98,3 +98,31 @@ def defect(path: Path, line: int | None, as_json: bool) -> None:
     print_table(
         ("gain", "kind", "code"), [(f"{row['gain']:+.2f}", row["kind"], row["code"]) for row in explanation["edits"]]
     )
+
+
+@explain.command(epilog="Example: cortex explain anomaly requests.csv --time 2026-01-12T05:00:00Z")
+@click.argument("series", type=EXISTING_FILE)
+@click.option("--time", "at", help="Time of the value; by default the last.")
+@AS_JSON
+def anomaly(series: Path, at: str | None, as_json: bool) -> None:
+    """Show how a value of SERIES (columns time and value) stands to its forecast from those before it, and why.
+
+    A season is shown where it tells earlier values better than a random lag does.
+    """
+    from cortex_pipelines.learned.forecast.explanation import explain_value
+    from cortex_pipelines.learned.forecast.series import read_series
+    from cortex_pipelines.timestamps import moment
+
+    time = moment(at) if at is not None else None
+    if at is not None and time is None:
+        raise click.UsageError(f"--time: {at!r} is not a time of a known form")
+    found = explain_value(read_series(series), time)
+    if as_json:
+        print_json(found)
+        return
+    place = f"{found['outside']} the band" if found["outside"] else "inside the band"
+    click.echo(f"{found['time']}: {found['value']:.6g} is {place}, {found['low']:.6g} to {found['high']:.6g}")
+    parts = [("level", found["level"]), *((f"season of {row['lag']}", row["value"]) for row in found["seasons"])]
+    parts += [("latest values", found["rest"]), ("forecast", found["mean"])]
+    print_table(("part", "value"), [(name, f"{value:.6g}") for name, value in parts])
+    say(f"errors as large: {found['chance']:.1%} of earlier ones; by {found['winner']}", *found["notes"])

@@ -9,6 +9,7 @@ import pytest
 
 from cortex_pipelines.learned.forecast.assets import performance_analyser
 from cortex_pipelines.learned.forecast.collections import all_series, own_series
+from cortex_pipelines.learned.forecast.explanation import against_random
 from cortex_pipelines.learned.forecast.methods import METHODS
 from cortex_pipelines.learned.forecast.network import Network
 from cortex_pipelines.learned.forecast.predict import forecast_series
@@ -200,3 +201,30 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
     assert found["winner"] in found["mase"]
     said = cortex("forecast", "series.csv", "--horizon", "3")
     assert missing(said.output, "2026-01-06T00:00:00", f"by {found['winner']}", "seasons of 24 steps") == []
+
+
+def test_a_value_outside_its_band_is_explained_by_parts_that_add_up(tmp_path: Path) -> None:
+    values = waves(24 * 8)
+    values[-20] += 40
+    path = tmp_path / "load.csv"
+    times = [START + timedelta(hours=n) for n in range(len(values))]
+    path.write_text("time,value\n" + "".join(f"{t.isoformat()},{v}\n" for t, v in zip(times, values, strict=True)))
+    found = json.loads(cortex("explain", "anomaly", str(path), "--time", times[-20].isoformat(), "--json").stdout)
+    assert (found["time"], found["outside"]) == (times[-20].isoformat(), "above")
+    assert found["value"] > found["high"] > found["mean"] > found["low"]
+    (day,) = found["seasons"]
+    assert found["level"] + day["value"] + found["rest"] == pytest.approx(found["mean"])
+    weekend = 15 * 20 / 24 / 5  # begins on one of the five days before, four hours earlier
+    assert day["value"] == pytest.approx(10 * math.sin((len(values) - 20) * math.pi / 12) + weekend, abs=1)
+    assert found["chance"] < 0.05
+    assert "no value at 2030" in cortex("explain", "anomaly", str(path), "--time", "2030-01-01", status=1).output
+
+
+def test_seasons_that_are_not_there_are_no_better_than_a_random_lag() -> None:
+    noise = np.random.default_rng(5).normal(size=1400)
+    day = 10 * np.sin(np.arange(1400) * np.pi / 12) + noise
+    assert against_random(day, 24, 24).low > 0
+    assert against_random(waves(1400), 168, 24).low > 0
+    assert not against_random(day, 168, 24).low > 0
+    assert not against_random(noise, 24, 24).low > 0
+    assert not against_random(waves(1400)[:800], 168, 24).low > 0  # too short to say
