@@ -36,7 +36,7 @@ from cortex_pipelines.learned.defects.compare import (
 from cortex_pipelines.learned.defects.fixes import Fix, Mined, mine_fixes
 from cortex_pipelines.learned.defects.likelihood import CodeModel, first_difference
 from cortex_pipelines.learned.defects.predict import FILE, Recogniser
-from cortex_pipelines.learned.defects.scores import EDIT_GAIN
+from cortex_pipelines.learned.defects.scores import EDIT_GAIN, possible_edits
 from cortex_pipelines.learned.defects.statements import regions, unit_region
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.progress import track
@@ -121,6 +121,8 @@ def in_fixes(
         name = (git_dir.parent if git_dir.name in (".git", "repo") else git_dir).name
         found += [(name, fix) for fix in mined.fixes]
         print(f"  {name:50} {said_of(mined)}")
+    undone = sum(is_small_edit(fix) for _, fix in track(found, "Edits"))
+    print(f"{undone} of {len(found)} fixes are one of the small edits that are tried")
     real, injected = [], []
     for name, fix in track(found, "Fixes"):
         wrong, right = (recogniser.scores(each, model, parameters.defects) for each in (fix.wrong, fix.right))
@@ -139,6 +141,13 @@ def said_of(mined: Mined) -> str:
         f"{len(mined.fixes)} of {mined.commits} fixing commits; {mined.several_functions} change several functions, "
         f"{mined.insertions} only insert, {mined.other_size} are of another size"
     )
+
+
+def is_small_edit(fix: Fix) -> bool:
+    """Whether one edit makes the mended function of the other, layout aside."""
+    code, mended = fix.wrong.code, b"".join(fix.right.code.split())
+    made = (code[: edit.start] + edit.replacement.encode() + code[edit.end :] for _, edit in possible_edits(fix.wrong))
+    return any(b"".join(each.split()) == mended for each in made)
 
 
 def real_item(name: str, fix: Fix) -> Item:

@@ -105,7 +105,7 @@ def defects(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
             for row in ranking.rows[:top]
         ),
     )
-    say(f"{len(ranking.rows)} statements, by {recogniser.way}; alarms are off: no real fix shows how many are right")
+    say(f"{len(ranking.rows)} statements, by {recogniser.way}; alarms are off: on real fixes few are right")
 
 
 def opened_recogniser() -> "tuple[Recogniser, CodeModel, DefectSettings]":

@@ -86,5 +86,6 @@ def test_ways_are_compared_on_real_fixes_and_on_errors_put_into_the_same_functio
     printed = capsys.readouterr().out
     assert "2 of 4 fixing commits; 1 change several functions, 1 only insert, 0 are of another size" in printed
     assert "real fixes: 2 functions of 1 projects (1 go, 1 python)" in printed
+    assert "2 of 2 fixes are one of the small edits" in printed
     for line in ("errors put into the same functions: 2", "top-3 control", "top-3 edit_gain", "AUROC surprise_sum"):
         assert line in printed
