@@ -4,10 +4,8 @@ A language is a line here. Folders of queries hold ``<language>.scm``; a line
 ``; inherits: <name>`` in it stands for what a language shares with others.
 """
 
-import ctypes
 import importlib
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -173,29 +171,26 @@ def count_reads(data: bytes, grammar: Grammar, limit: int) -> int:
 
 
 def _parse_chunks(read: Callable[[int], bytes], grammar: Grammar, **options: Any) -> Tree:
-    """Parse what ``read`` gives from an offset on, new bytes each time, and free it where the parser has not.
+    """Parse what ``read`` gives from an offset on.
 
-    py-tree-sitter 0.26.1 never lets go of what is read while it parses, which is each file in full.
+    py-tree-sitter 0.26.1 never lets go of what is read while it parses: a buffer that is filled anew, and emptied at
+    the end. What a node's text is read from it uses for a moment after letting go.
     """
-    last = b""
+    buffer, last, is_parsing = bytearray(), b"", True
 
-    def free() -> None:
+    def read_next(offset: int, _: object) -> bytes | bytearray:
         nonlocal last
-        chunk, last = last, b""
-        # this name and the argument; bytes of length 1 are shared by all
-        if len(chunk) > 1 and sys.getrefcount(chunk) > 2:
-            ctypes.pythonapi.Py_DecRef(ctypes.py_object(chunk))
-
-    def read_next(offset: int, _: object) -> bytes:
-        nonlocal last
-        free()
         last = read(offset)
-        return last
+        if not is_parsing:
+            return last
+        buffer[:] = last
+        return buffer
 
     try:
         return Parser(_language(grammar)).parse(read_next, **options)
     finally:
-        free()
+        is_parsing = False
+        buffer.clear()
 
 
 class TooManyStepsError(OverflowError):

@@ -1,8 +1,10 @@
 """What a small file costs, in steps that are the same on every machine; in the long form, bombs of 200 KB in time."""
 
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from types import FrameType
 
 import polars as pl
 import pytest
@@ -169,6 +171,20 @@ def test_what_a_counted_parse_has_read_is_freed() -> None:
     finally:
         tracemalloc.stop()
     assert kept < len(data)
+
+
+def test_what_a_debugger_holds_of_a_counted_parse_stays_whole() -> None:
+    data, frames = b"name = 'value'\n" * 700, list[FrameType]()
+    sys.setprofile(lambda frame, *_: frames.append(frame))
+    try:
+        root = parse_counted(data, grammar_for("python")).tree.root_node
+        texts = [node.text for node in root.children]
+    finally:
+        sys.setprofile(None)
+    chunks = [frame.f_locals["chunk"] for frame in frames if "chunk" in frame.f_locals]
+    assert set(texts) == {b"name = 'value'"}
+    assert len(chunks) > 700
+    assert all(chunk in data for chunk in chunks)
 
 
 def test_nodes_of_a_counted_tree_know_their_text() -> None:

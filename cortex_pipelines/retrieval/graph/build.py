@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from posixpath import dirname
 from typing import Any, NamedTuple
 
@@ -56,6 +56,7 @@ CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "constructor")
 CONFIGURATION = (*("yaml", "toml", "ini", "json", "xml", "dockerfile", "make", "cmake", "go-module", "terraform"),)
 """Languages of files that configure."""
 
+_ROWS_AT_ONCE = 10_000  # as dictionaries, which take five times the memory of the table
 _MOST = 200_000  # characters of a larger file are data, or a lock file of other people's packages
 _MENTION = re.compile(r"(?<![\w./\-])(?:\./)?[\w\-]+(?:[./][\w\-]+)+(?::\w+)?")
 _ROOTS = ("src/", "lib/")
@@ -106,12 +107,14 @@ def code_graph(
 ) -> pl.DataFrame:
     """Rows of ``CODE_GRAPH``: the edges between the units and files of a project."""
     references = read_references(tables.files, settings, parsing, cache, project)
-    rows: list[dict[str, Any]] = []
+    parts = [CODE_GRAPH.empty()]
     for source in tables.files["source"].unique().sort():
         inside = GraphTables(*(table.filter(pl.col("source") == source) for table in tables))
         graph = _SourceGraph(inside, references.filter(pl.col("source") == source))
-        rows += ({"source": source, **row} for row in graph.rows())
-    return CODE_GRAPH.frame(rows)
+        rows = ({"source": source, **row} for row in graph.rows())
+        while part := list(islice(rows, _ROWS_AT_ONCE)):
+            parts.append(pl.DataFrame(part, schema=CODE_GRAPH.schema, orient="row"))
+    return CODE_GRAPH.conform(pl.concat(parts))
 
 
 class _SourceGraph:
