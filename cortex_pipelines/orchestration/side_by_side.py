@@ -176,11 +176,17 @@ def run_at_once(
     before = locked_stages(project.root)
     futures = dict[Future[bytes], tuple[list[Key], ExitStack]]()
     outcome, missing, moved = RunOutcome(), set[Key](), set[Key]()
+    joinable = set(stale)
+
+    def leave_out(key: Key) -> None:
+        missing.add(key)
+        joinable.difference_update(reader for reader, needs in schedule.needs.items() if key in needs)
+
     while True:
-        while run := schedule.next(stale):
+        while run := schedule.next(joinable):
             inputs = set(project.inputs_of(*run[0]))
             if inputs & missing:
-                missing.add(run[0])
+                leave_out(run[0])
             elif run[0] in stale or inputs & moved:
                 shown = ExitStack()
                 shown.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
@@ -200,7 +206,7 @@ def run_at_once(
             outcome += result
             for key, version in zip(run, versions, strict=True):
                 if stage_address(*key) not in result.made:
-                    missing.add(key)
+                    leave_out(key)
                 if version != locked_version(before, stage_address(*key)):
                     moved.add(key)
     order = {stage_address(*key): number for number, key in enumerate(keys)}

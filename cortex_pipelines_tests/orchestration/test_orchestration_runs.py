@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.orchestration import side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.orchestration.side_by_side import (
@@ -17,6 +18,7 @@ from cortex_pipelines.orchestration.side_by_side import (
     run_at_once,
     serial_order,
 )
+from cortex_pipelines.orchestration.stage_costs import Cost, around
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
@@ -79,6 +81,20 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
     outcome = run_all()
     assert (outcome.made, set(outcome.failed)) == (("words@a",), {"loud@a"})
     assert "nothing was published" in outcome.failed["loud@a"]
+
+
+def test_what_reads_a_failed_stage_is_left_alone_where_stages_share_a_run(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "stage_cost", lambda *_: Cost(around(0.1, (1, 1)), None, None, ""))
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
+    bench.instance()
+    project = bench.project()
+    keys = serial_order(project, project.graph.assets, None)
+    addresses = [stage_address(*key) for key in keys]
+    with ordered_lock(bench.root, addresses), job_processes(project, 2, open_bench) as pool:
+        outcome = run_at_once(project, keys, True, pool, open_bench)
+    assert (set(outcome.made), set(outcome.failed)) == ({"words@a", "words@b", "loud@b"}, {"loud@a"})
 
 
 def test_stages_begin_when_they_fit() -> None:
