@@ -77,6 +77,7 @@ class Steps:
         self.running: dict[str, float] = {}
         self.total = len(expected)
         self._ended = threading.Event()
+        self._counting = threading.Lock()
 
     @property
     def completed(self) -> int:
@@ -104,9 +105,10 @@ class Steps:
 
     def end(self, address: str) -> str:
         """Count a finished step; returns its position, such as ``[3/12]``."""
-        if self.waiting.pop(address, self) is self:
-            self.total += 1  # stale only because another one was made
-        return f"[{self.completed}/{self.total}]"
+        with self._counting:
+            if self.waiting.pop(address, self) is self:
+                self.total += 1  # stale only because another one was made
+            return f"[{self.completed}/{self.total}]"
 
     def remaining(self) -> str:
         seconds = sum(value or 0 for value in self.waiting.values())

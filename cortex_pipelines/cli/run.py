@@ -126,7 +126,8 @@ def run(
         return
     with ExitStack() as stack:
         if jobs > 1:
-            pool = stack.enter_context(side_by_side.job_processes(project, jobs, open_location))
+            processes = side_by_side.Jobs((project, definitions, instance), jobs, open_location)
+            stack.enter_context(processes)
         with Steps({}):
             sync_project(project, definitions, instance)
         among = set(assets) or _buildable_assets(project)
@@ -136,7 +137,7 @@ def run(
         steps = stack.enter_context(_counting_steps(project, partition, among))
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
         if jobs > 1:
-            outcome = side_by_side.run_at_once(project, keys, upstream or not assets, pool, open_location)
+            outcome = side_by_side.run_at_once(processes, keys, upstream or not assets)
         elif upstream or not assets:
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
         else:

@@ -1,4 +1,4 @@
-"""Run stages of independent projects at once (``--jobs``, the nightly run), each in a worker process of this machine.
+"""Run independent stages at once (``--jobs``, the nightly run), in this process and in others of this machine.
 
 A stage begins when all that it reads is made and it fits the cores and the memory. DVC's lock lets one process commit
 at a time; ``dvc_store.ordered_lock`` leaves no trace of who did first.
@@ -8,12 +8,14 @@ import logging
 import math
 import os
 import pickle  # nosec B403: only dumped here
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import dagster as dg
@@ -38,6 +40,7 @@ _MODEL_ROOMS = {"adapters": "adapters", "evaluation": "evaluation"}  # room to t
 
 Key = tuple[str, str | None]
 Open = Callable[[Path], tuple[Project, dg.Definitions]]
+Workspace = tuple[Project, dg.Definitions, dg.DagsterInstance]
 Made = tuple[RunOutcome, list[str | None], list[tuple[str, int | None, float]]]
 """Outcome of stages, their versions now, and arguments of ``report_step``."""
 
@@ -143,38 +146,87 @@ def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float
         schedule.end(key)
 
 
-@contextmanager
-def job_processes(project: Project, jobs: int, open_again: Open) -> Iterator[Processes]:
-    """Processes that each make one stage after the other; they open the workspace at once, which takes seconds."""
-    environment = {WORKERS: str(max(1, len(os.sched_getaffinity(0)) // jobs))}
-    if WORKERS in os.environ or _is_clustered(project):
-        environment = {}  # those that are set, or a cluster's
-    pool = Processes(jobs, environment)
-    try:
-        for _ in range(jobs):
-            pool.submit(pickle.dumps(_prepare), pickle.dumps((open_again, project.root)))
-        yield pool
-    finally:
-        pool.close()
+class Jobs:
+    """This process and others beside it, which each make one run of stages after the other.
+
+    The others open the workspace at once, which takes seconds.
+    """
+
+    def __init__(self, workspace: Workspace, count: int, open_again: Open) -> None:
+        self.count = count
+        self.project = workspace[0]
+        self._workspace = workspace
+        self._open = (open_again, self.project.root)
+        self._others = Processes(count - 1)
+        self._here: SimpleQueue[tuple[Future[Any], Sequence[Key]] | None] = SimpleQueue()
+        self._is_free_here = True
+        # a cluster's workers are all jobs' alike
+        self._workers = None if _is_clustered(self.project) else max(1, len(os.sched_getaffinity(0)) // count)
+
+    def __enter__(self) -> "Jobs":
+        for _ in range(self._others.workers):
+            self._others.submit(pickle.dumps(_prepare), pickle.dumps(self._open))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._others.close()
+
+    def submit(self, run: Sequence[Key]) -> Future[Any]:
+        """The future ``Made`` of stages, made here if nothing else is."""
+        if not self._is_free_here:
+            return self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, self._workers)))
+        future: Future[Any] = Future()
+        self._is_free_here = False
+        self._here.put((future, run))
+        return future
+
+    def serve(self, coordinate: Callable[[], RunOutcome]) -> RunOutcome:
+        """What ``coordinate`` returns: it submits from a thread, so that this one, which gets Ctrl-C, makes stages."""
+        outcome: Future[RunOutcome] = Future()
+
+        def coordinated() -> None:
+            try:
+                outcome.set_result(coordinate())
+            except BaseException as error:  # noqa: BLE001 - raised below
+                outcome.set_exception(error)
+            self._here.put(None)
+
+        threading.Thread(target=coordinated, daemon=True).start()
+        while task := self._here.get():
+            future, run = task
+            try:
+                made = _made(self._workspace, run, self._workers)
+            except Exception as error:  # noqa: BLE001 - raised by ``coordinate``
+                self._is_free_here = True
+                future.set_exception(error)
+            else:
+                self._is_free_here = True
+                future.set_result((*made, []))
+        return outcome.result()
 
 
-def run_at_once(
-    project: Project, keys: Sequence[Key], only_stale: bool, pool: Processes, open_again: Open
-) -> RunOutcome:
+def run_at_once(jobs: Jobs, keys: Sequence[Key], only_stale: bool) -> RunOutcome:
     """Run stages, or only those of them that are stale and that depend on them, as many at a time as there are jobs.
 
     Stages that read a failed one are left alone, and those whose inputs came out as they were before.
     """
-    stale = set(keys)
+    project, stale = jobs.project, set(keys)
     if only_stale:
         stale &= {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
     outdated: list[Key] = []
     for key in keys:
         if key in stale or not set(outdated).isdisjoint(project.inputs_of(*key)):
             outdated.append(key)
-    schedule = scheduled(project, outdated, pool.workers)
+    schedule = scheduled(project, outdated, jobs.count)
+    made = jobs.serve(lambda: _coordinate(jobs, schedule, stale))
+    order = {stage_address(*key): number for number, key in enumerate(keys)}
+    return RunOutcome(tuple(sorted(made.made, key=order.__getitem__)), made.failed)
+
+
+def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
+    project = jobs.project
     before = locked_stages(project.root)
-    futures = dict[Future[bytes], tuple[list[Key], ExitStack]]()
+    futures = dict[Future[Any], tuple[list[Key], ExitStack]]()
     outcome, missing, moved = RunOutcome(), set[Key](), set[Key]()
     joinable = set(stale)
 
@@ -190,12 +242,11 @@ def run_at_once(
             elif run[0] in stale or inputs & moved:
                 shown = ExitStack()
                 shown.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
-                task = pickle.dumps((open_again, project.root, run))
-                futures[pool.submit(pickle.dumps(make), task)] = (run, shown)
+                futures[jobs.submit(run)] = (run, shown)
                 continue
             schedule.end(run[0])
         if not futures:
-            break
+            return outcome
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
             run, shown = futures.pop(future)
             shown.close()
@@ -209,8 +260,6 @@ def run_at_once(
                     leave_out(key)
                 if version != locked_version(before, stage_address(*key)):
                     moved.add(key)
-    order = {stage_address(*key): number for number, key in enumerate(keys)}
-    return RunOutcome(tuple(sorted(outcome.made, key=order.__getitem__)), outcome.failed)
 
 
 def run_stale_at_once(
@@ -219,28 +268,47 @@ def run_stale_at_once(
     """``runs.run_stale`` with ``jobs`` stages at a time; the order of ``dvc.lock`` does not tell."""
     keys = serial_order(project, among, only)
     addresses = [stage_address(*key) for key in keys]
-    with ordered_lock(project.root, addresses), job_processes(project, jobs, open_again) as pool:
-        return run_at_once(project, keys, True, pool, open_again)
+    workspace = *open_again(project.root), open_instance(project.root)
+    with ordered_lock(project.root, addresses), Jobs(workspace, jobs, open_again) as processes:
+        return run_at_once(processes, keys, True)
 
 
-def _result(future: Future[bytes], run: Sequence[Key]) -> Made:
+def _result(future: Future[Any], run: Sequence[Key]) -> Made:
     try:
-        made: Made = result_of(future.result())
+        result = future.result()
+        made: Made = result_of(result) if isinstance(result, bytes) else result
     except WorkerDiedError as error:
         sentence = f"its process ended ({error}); if it ran out of memory, --jobs 1 leaves it more"
         return RunOutcome(failed={stage_address(*key): sentence for key in run}), [None] * len(run), []
     return made
 
 
-def make(task: tuple[Open, Path, Sequence[Key]]) -> Made:
-    """Run stages of one project in a worker: their outcome and versions, and the arguments of ``report_step``."""
-    open_again, root, run = task
-    project, definitions, instance = _workspace(open_again, root)
+def make(task: tuple[Open, Path, Sequence[Key], int | None]) -> Made:
+    """Run stages of one project in a process beside the driver's: ``Made``."""
+    open_again, root, run, workers = task
     reports: list[tuple[str, int | None, float]] = []
     Steps.forward = lambda *report: reports.append(report)
-    outcome = run_assets(project, definitions, instance, [name for name, _ in run], run[0][1])
-    locked = locked_stages(root)
-    return outcome, [locked_version(locked, stage_address(*key)) for key in run], reports
+    return *_made(_workspace(open_again, root), run, workers), reports
+
+
+def _made(workspace: Workspace, run: Sequence[Key], workers: int | None) -> tuple[RunOutcome, list[str | None]]:
+    with _default_workers(workers):
+        outcome = run_assets(*workspace, [name for name, _ in run], run[0][1])
+    locked = locked_stages(workspace[0].root)
+    return outcome, [locked_version(locked, stage_address(*key)) for key in run]
+
+
+@contextmanager
+def _default_workers(workers: int | None) -> Iterator[None]:
+    """Let maps in the body use so many workers unless the environment says how many."""
+    if workers is None or WORKERS in os.environ:
+        yield
+        return
+    os.environ[WORKERS] = str(workers)
+    try:
+        yield
+    finally:
+        del os.environ[WORKERS]
 
 
 def _prepare(task: tuple[Open, Path]) -> None:
@@ -251,7 +319,7 @@ def _prepare(task: tuple[Open, Path]) -> None:
 
 
 @cache
-def _workspace(open_again: Open, root: Path) -> tuple[Project, dg.Definitions, dg.DagsterInstance]:
+def _workspace(open_again: Open, root: Path) -> Workspace:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     _LOG.setLevel(logging.INFO)
     return *open_again(root), open_instance(root)

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -189,16 +190,32 @@ class _Later(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
+_LATER = ("altair", "scipy.stats")
+_DISPENSABLE = ("boto3", "botocore", "rfc3987_syntax")
+"""Great Expectations and the jsonschema that it loads do without these, as where they are not installed."""
+
+
+@contextmanager
+def _lightly() -> Iterator[None]:
+    """Let an import leave out what nothing here uses: charts, clouds, the grammar of addresses in any script."""
+    stand_ins: dict[str, Any] = {name: _Later(name) for name in _LATER} | dict.fromkeys(_DISPENSABLE)
+    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name, ...) is module:
+                del sys.modules[name]
+
+
 @cache
 def load_expectations() -> Any:
     """Great Expectations with its context, loaded once a process (it takes seconds), without its analytics."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    # altair, for charts that nobody draws here, is a third of those seconds
-    placed = sys.modules.setdefault("altair", _Later("altair"))
-    import great_expectations
+    with _lightly():
+        import great_expectations
 
-    if sys.modules.get("altair") is placed and isinstance(placed, _Later):
-        del sys.modules["altair"]
     # It logs its temporary folders, and sets its log level itself on import.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = great_expectations.get_context(mode="ephemeral")

@@ -11,13 +11,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration import side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
-from cortex_pipelines.orchestration.side_by_side import (
-    Schedule,
-    estimated_seconds,
-    job_processes,
-    run_at_once,
-    serial_order,
-)
+from cortex_pipelines.orchestration.side_by_side import Jobs, Schedule, estimated_seconds, run_at_once, serial_order
 from cortex_pipelines.orchestration.stage_costs import Cost, around
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
@@ -64,10 +58,10 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
         project = bench.project()
         keys = serial_order(project, project.graph.assets, None)
         addresses = [stage_address(*key) for key in keys]
-        with ordered_lock(bench.root, addresses), job_processes(project, 2, open_bench) as pool:
-            return run_at_once(project, keys, True, pool, open_bench)
+        workspace = (project, bench.definitions(project), bench.instance())
+        with ordered_lock(bench.root, addresses), Jobs(workspace, 2, open_bench) as jobs:
+            return run_at_once(jobs, keys, True)
 
-    bench.instance()
     outcome = run_all()
     assert (outcome.failed, set(outcome.made)) == ({}, set(bench.lock()))
     assert run_all() == RunOutcome()
@@ -88,12 +82,12 @@ def test_what_reads_a_failed_stage_is_left_alone_where_stages_share_a_run(
 ) -> None:
     monkeypatch.setattr(side_by_side, "stage_cost", lambda *_: Cost(around(0.1, (1, 1)), None, None, ""))
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
-    bench.instance()
     project = bench.project()
     keys = serial_order(project, project.graph.assets, None)
     addresses = [stage_address(*key) for key in keys]
-    with ordered_lock(bench.root, addresses), job_processes(project, 2, open_bench) as pool:
-        outcome = run_at_once(project, keys, True, pool, open_bench)
+    workspace = (project, bench.definitions(project), bench.instance())
+    with ordered_lock(bench.root, addresses), Jobs(workspace, 2, open_bench) as jobs:
+        outcome = run_at_once(jobs, keys, True)
     assert (set(outcome.made), set(outcome.failed)) == ({"words@a", "words@b", "loud@b"}, {"loud@a"})
 
 
