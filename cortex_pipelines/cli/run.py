@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -95,12 +95,8 @@ def run(
 
     NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
     """
-    from cortex_pipelines.orchestration import runs, side_by_side
-    from cortex_pipelines.orchestration.location import open_location, sync_project
-    from cortex_pipelines.orchestration.planning import stages_of
     from cortex_pipelines.parallel.ordered import BACKEND, WORKERS
-    from cortex_pipelines.progress import Steps
-    from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
+    from cortex_pipelines.parallel.processes import Processes, preload
     from cortex_pipelines.versioning.lock_file import split_address, stage_address
 
     if as_json and not only_plan:
@@ -119,15 +115,23 @@ def run(
         planned = workspace.graph.upstream(assets) if upstream else assets
         _show_plan(workspace, planned, partition, _buildable_assets(workspace), jobs, as_json)
         return
-    project, definitions, instance = open_workspace()
-    _check_names(project, assets, partition)
     if "DVC_STAGE" in os.environ:  # DVC holds the locks that a sync needs, and counts its stages itself
+        project, definitions, instance = open_workspace()
+        _check_names(project, assets, partition)
         _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
     with ExitStack() as stack:
-        if jobs > 1:
-            processes = side_by_side.Jobs((project, definitions, instance), jobs, open_location)
-            stack.enter_context(processes)
+        others = stack.enter_context(closing(Processes(jobs - 1)))
+        others.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
+        from cortex_pipelines.orchestration import runs, side_by_side
+        from cortex_pipelines.orchestration.location import open_location, sync_project
+        from cortex_pipelines.orchestration.planning import stages_of
+        from cortex_pipelines.progress import Steps
+        from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
+
+        project, definitions, instance = open_workspace()
+        _check_names(project, assets, partition)
+        processes = side_by_side.Jobs((project, definitions, instance), others, open_location) if jobs > 1 else None
         with Steps({}):
             sync_project(project, definitions, instance)
         among = set(assets) or _buildable_assets(project)
@@ -136,7 +140,7 @@ def run(
         keys = side_by_side.serial_order(project, among, partition)
         steps = stack.enter_context(_counting_steps(project, partition, among))
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
-        if jobs > 1:
+        if processes:
             outcome = side_by_side.run_at_once(processes, keys, upstream or not assets)
         elif upstream or not assets:
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)

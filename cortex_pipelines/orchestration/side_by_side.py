@@ -11,7 +11,7 @@ import pickle  # nosec B403: only dumped here
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -44,7 +44,7 @@ Workspace = tuple[Project, dg.Definitions, dg.DagsterInstance]
 Made = tuple[RunOutcome, list[str | None], list[tuple[str, int | None, float]]]
 """Outcome of stages, their versions now, and arguments of ``report_step``."""
 
-_SECONDS_OF_A_RUN = 5.0
+_LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 """Of stages that share a Dagster run, which alone takes a tenth of a second or two."""
 
 
@@ -93,7 +93,11 @@ class Schedule:
         return not self.running or (self.slots[key] <= free and self.memory[key] <= memory)
 
     def _following(self, first: Key, begun: Collection[Key], joinable: Collection[Key]) -> Iterator[Key]:
-        made, room = {*self.ended, first}, _SECONDS_OF_A_RUN - self.seconds.get(first, math.inf)
+        made = {*self.ended, first}
+        # less and less, so that all jobs end together
+        left = sum(seconds for key, seconds in self.seconds.items() if key not in begun and math.isfinite(seconds))
+        share = max(_LEAST_SECONDS_OF_A_RUN, min(left / (2 * self.jobs), _MOST_SECONDS_OF_A_RUN))
+        room = share - self.seconds.get(first, math.inf)
         for key, needs in self.needs.items():
             is_free = key[1] == first[1] and key in joinable and key not in begun and key not in made
             is_smaller = self.slots[key] <= self.slots[first] and self.memory[key] <= self.memory[first]
@@ -149,27 +153,21 @@ def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float
 class Jobs:
     """This process and others beside it, which each make one run of stages after the other.
 
-    The others open the workspace at once, which takes seconds.
+    The others open the workspace at once, which takes seconds. What they are given is left open.
     """
 
-    def __init__(self, workspace: Workspace, count: int, open_again: Open) -> None:
-        self.count = count
+    def __init__(self, workspace: Workspace, others: Processes, open_again: Open) -> None:
+        self.count = others.workers + 1
         self.project = workspace[0]
         self._workspace = workspace
         self._open = (open_again, self.project.root)
-        self._others = Processes(count - 1)
+        self._others = others
         self._here: SimpleQueue[tuple[Future[Any], Sequence[Key]] | None] = SimpleQueue()
         self._is_free_here = True
         # a cluster's workers are all jobs' alike
-        self._workers = None if _is_clustered(self.project) else max(1, len(os.sched_getaffinity(0)) // count)
-
-    def __enter__(self) -> "Jobs":
-        for _ in range(self._others.workers):
-            self._others.submit(pickle.dumps(_prepare), pickle.dumps(self._open))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._others.close()
+        cores = len(os.sched_getaffinity(0))
+        self._workers = None if _is_clustered(self.project) else max(1, cores // self.count)
+        others.submit_to_all(_prepare, self._open)
 
     def submit(self, run: Sequence[Key]) -> Future[Any]:
         """The future ``Made`` of stages, made here if nothing else is."""
@@ -269,8 +267,8 @@ def run_stale_at_once(
     keys = serial_order(project, among, only)
     addresses = [stage_address(*key) for key in keys]
     workspace = *open_again(project.root), open_instance(project.root)
-    with ordered_lock(project.root, addresses), Jobs(workspace, jobs, open_again) as processes:
-        return run_at_once(processes, keys, True)
+    with ordered_lock(project.root, addresses), closing(Processes(jobs - 1)) as others:
+        return run_at_once(Jobs(workspace, others, open_again), keys, True)
 
 
 def _result(future: Future[Any], run: Sequence[Key]) -> Made:

@@ -6,19 +6,24 @@ the end of the pool, without telling which task killed it.
 """
 
 import os
+import pickle  # nosec B403: only dumped here
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from importlib import import_module
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import MappingProxyType
+from typing import TypeVar
 
 from cortex_pipelines.parallel.backends import BackendError, WorkerDiedError, code_digest, is_large
+
+T = TypeVar("T")
 
 _START = "import sys; from cortex_pipelines.parallel.worker import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
 # One thread each: there are as many workers as cores. Fewer arenas, less memory that is kept for nobody.
@@ -27,6 +32,10 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 _SECONDS_TO_END = 1.0
+
+
+def preload(module: str) -> None:
+    import_module(module)
 
 
 class _Worker:
@@ -100,6 +109,11 @@ class Processes:
                 self._threads.append(thread)
                 thread.start()
         return future
+
+    def submit_to_all(self, function: Callable[[T], object], item: T) -> None:
+        """Prepare workers that have nothing to do yet."""
+        for _ in range(self.workers):
+            self.submit(pickle.dumps(function), pickle.dumps(item))
 
     def close(self) -> None:
         with self._lock:

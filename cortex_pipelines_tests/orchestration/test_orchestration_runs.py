@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.orchestration.side_by_side import Jobs, Schedule, estimated_seconds, run_at_once, serial_order
 from cortex_pipelines.orchestration.stage_costs import Cost, around
+from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
@@ -59,8 +61,8 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
         keys = serial_order(project, project.graph.assets, None)
         addresses = [stage_address(*key) for key in keys]
         workspace = (project, bench.definitions(project), bench.instance())
-        with ordered_lock(bench.root, addresses), Jobs(workspace, 2, open_bench) as jobs:
-            return run_at_once(jobs, keys, True)
+        with ordered_lock(bench.root, addresses), closing(Processes(1)) as others:
+            return run_at_once(Jobs(workspace, others, open_bench), keys, True)
 
     outcome = run_all()
     assert (outcome.failed, set(outcome.made)) == ({}, set(bench.lock()))
@@ -86,8 +88,8 @@ def test_what_reads_a_failed_stage_is_left_alone_where_stages_share_a_run(
     keys = serial_order(project, project.graph.assets, None)
     addresses = [stage_address(*key) for key in keys]
     workspace = (project, bench.definitions(project), bench.instance())
-    with ordered_lock(bench.root, addresses), Jobs(workspace, 2, open_bench) as jobs:
-        outcome = run_at_once(jobs, keys, True)
+    with ordered_lock(bench.root, addresses), closing(Processes(1)) as others:
+        outcome = run_at_once(Jobs(workspace, others, open_bench), keys, True)
     assert (set(outcome.made), set(outcome.failed)) == ({"words@a", "words@b", "loud@b"}, {"loud@a"})
 
 
