@@ -128,8 +128,18 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
         seconds[name, partition] = cost.seconds.expected if cost.seconds else math.inf
     execution = execution_of(project)
     limit = execution.memory if execution and execution.memory else psutil.virtual_memory().available / 1e6
-    needs = {key: among.intersection(project.inputs_of(*key)) for key in keys}
+    needs = longest_first({key: among.intersection(project.inputs_of(*key)) for key in keys}, seconds)
     return Schedule(needs, jobs, slots, memory, limit, seconds)
+
+
+def longest_first(needs: Mapping[Key, Collection[Key]], seconds: Mapping[Key, float]) -> dict[Key, Collection[Key]]:
+    """Stages by the seconds from their begin to the end of the last one that depends on them, most first."""
+    after = dict.fromkeys(needs, 0.0)  # by the longest way
+    for key in reversed(needs):
+        own = seconds[key] if math.isfinite(seconds[key]) else 0.0
+        for need in needs[key]:
+            after[need] = max(after[need], after[key] + own)
+    return dict(sorted(needs.items(), key=lambda entry: -(after[entry[0]] + seconds[entry[0]])))
 
 
 def _is_clustered(project: Project) -> bool:
