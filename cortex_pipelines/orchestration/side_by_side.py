@@ -135,7 +135,7 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
 def longest_first(needs: Mapping[Key, Collection[Key]], seconds: Mapping[Key, float]) -> dict[Key, Collection[Key]]:
     """Stages by the seconds from their begin to the end of the last one that depends on them, most first."""
     after = dict.fromkeys(needs, 0.0)  # by the longest way
-    for key in reversed(needs):
+    for key in reversed(list(needs)):
         own = seconds[key] if math.isfinite(seconds[key]) else 0.0
         for need in needs[key]:
             after[need] = max(after[need], after[key] + own)

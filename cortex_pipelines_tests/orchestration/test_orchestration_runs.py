@@ -12,7 +12,14 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration import side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
-from cortex_pipelines.orchestration.side_by_side import Jobs, Schedule, estimated_seconds, run_at_once, serial_order
+from cortex_pipelines.orchestration.side_by_side import (
+    Jobs,
+    Schedule,
+    estimated_seconds,
+    longest_first,
+    run_at_once,
+    serial_order,
+)
 from cortex_pipelines.orchestration.stage_costs import Cost, around
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.versioning import materialise
@@ -230,3 +237,10 @@ def test_policies_of_the_graph() -> None:
         assert (fresh is not None) == (asset.registers is not None)
         if isinstance(fresh, dg.FreshnessPolicy):
             assert fresh == dg.FreshnessPolicy.time_window(timedelta(days=30), timedelta(days=14))
+
+
+def test_what_the_longest_chain_begins_with_comes_first() -> None:
+    a, b, c, d = keys = [("one", "x"), ("two", "x"), ("three", "x"), ("four", "y")]
+    seconds = dict(zip(keys, (1.0, 3.0, 5.0, 4.0), strict=True))
+    # chains of 6 seconds, of 5, of 4 and of 3
+    assert [*longest_first({a: [], b: [a], c: [a], d: []}, seconds)] == [a, c, d, b]
