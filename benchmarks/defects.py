@@ -27,13 +27,13 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.learned.defects.compare import (
     STATEMENT_TASK,
     Item,
-    Judged,
+    ScoredItem,
     alarm_hits,
     defect_metrics,
     defect_rows,
-    judged_rows,
+    score_rows,
 )
-from cortex_pipelines.learned.defects.fixes import Fix, Mined, mine_fixes
+from cortex_pipelines.learned.defects.fixes import FixedFunction, MinedFixes, mine_fixes
 from cortex_pipelines.learned.defects.likelihood import CodeModel, first_difference
 from cortex_pipelines.learned.defects.predict import FILE, Recogniser
 from cortex_pipelines.learned.defects.scores import EDIT_GAIN, possible_edits
@@ -115,7 +115,7 @@ def in_fixes(
 ) -> None:
     pairs = parameters.pairs.model_copy(update={"max_commits": None})
     redactor = PathRedactor(parameters.privacy, _KEY)
-    found: list[tuple[str, Fix]] = []
+    found: list[tuple[str, FixedFunction]] = []
     for git_dir in histories:
         mined = mine_fixes(git_dir, most, parameters.defects, pairs, parameters.ingestion, redactor)
         name = (git_dir.parent if git_dir.name in (".git", "repo") else git_dir).name
@@ -126,35 +126,35 @@ def in_fixes(
     real, injected = [], []
     for name, fix in track(found, "Fixes"):
         wrong, right = (recogniser.scores(each, model, parameters.defects) for each in (fix.wrong, fix.right))
-        real.append(Judged(real_item(name, fix), "", wrong, right))
+        real.append(ScoredItem(real_item(name, fix), "", wrong, right))
     for (name, fix), judged in zip(track(found, "Errors put in"), real, strict=True):
         item = injected_item(name, fix)
         if item is not None:
             wrong = recogniser.scores(item.wrong, model, parameters.defects)
-            injected.append(Judged(item, "", wrong, judged.right))
+            injected.append(ScoredItem(item, "", wrong, judged.right))
     for origin, every in (("real fixes", real), ("errors put into the same functions", injected)):
         report(origin, list(with_control(every)), parameters, baseline)
 
 
-def said_of(mined: Mined) -> str:
+def said_of(mined: MinedFixes) -> str:
     return (
         f"{len(mined.fixes)} of {mined.commits} fixing commits; {mined.several_functions} change several functions, "
         f"{mined.insertions} only insert, {mined.other_size} are of another size"
     )
 
 
-def is_small_edit(fix: Fix) -> bool:
+def is_small_edit(fix: FixedFunction) -> bool:
     """Whether one edit makes the mended function of the other, layout aside."""
     code, mended = fix.wrong.code, b"".join(fix.right.code.split())
     made = (code[: edit.start] + edit.replacement.encode() + code[edit.end :] for _, edit in possible_edits(fix.wrong))
     return any(b"".join(each.split()) == mended for each in made)
 
 
-def real_item(name: str, fix: Fix) -> Item:
+def real_item(name: str, fix: FixedFunction) -> Item:
     return Item(fix.commit, name, fix.path, fix.wrong, fix.right, fix.changed, "unknown", frozenset())
 
 
-def injected_item(name: str, fix: Fix) -> Item | None:
+def injected_item(name: str, fix: FixedFunction) -> Item | None:
     """The mended function with an error by a mutation operator, drawn with the weights of operators."""
     code, language = fix.right.code.decode("utf-8", "replace"), fix.right.language
     for mutant in mutate_unit(code, language, "method", fix.path, "", 1, SEED, code):
@@ -166,21 +166,21 @@ def injected_item(name: str, fix: Fix) -> Item | None:
     return None
 
 
-def with_control(judged: Sequence[Judged]) -> Iterator[Judged]:
+def with_control(judged: Sequence[ScoredItem]) -> Iterator[ScoredItem]:
     chance = np.random.default_rng(SEED)
     for each in judged:
         dealt = chance.permutation(each.wrong.statements[EDIT_GAIN])
-        wholes = chance.permutation([each.wrong.whole[EDIT_GAIN], each.right.whole[EDIT_GAIN]])
+        wholes = chance.permutation([each.wrong.region[EDIT_GAIN], each.right.region[EDIT_GAIN]])
         wrong, right = (
-            replace(side, statements={**side.statements, CONTROL: figures}, whole={**side.whole, CONTROL: float(whole)})
+            side.with_way(CONTROL, figures, float(whole))
             for side, figures, whole in zip((each.wrong, each.right), (dealt, np.zeros(1)), wholes, strict=True)
         )
         yield replace(each, wrong=wrong, right=right)
 
 
-def report(origin: str, judged: Sequence[Judged], parameters: Parameters, baseline: str) -> None:
+def report(origin: str, judged: Sequence[ScoredItem], parameters: Parameters, baseline: str) -> None:
     confidence = parameters.evaluation.bootstrap["confidence"]
-    scores = DEFECT_SCORES.frame(judged_rows(judged))
+    scores = DEFECT_SCORES.frame(score_rows(judged))
     metrics, rows = defect_metrics(scores), defect_rows(scores, parameters.evaluation, origin, baseline)
     languages = sorted(Counter(each.item.wrong.language for each in judged).items())
     said = ", ".join(f"{count} {language}" for language, count in languages)

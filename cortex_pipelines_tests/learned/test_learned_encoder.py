@@ -8,7 +8,13 @@ import pytest
 from cortex_pipelines.annotation.evaluation.agreement import cases
 from cortex_pipelines.embeddings.encoder import SentenceEncoder, sentence_part
 from cortex_pipelines.extraction.units import extract
-from cortex_pipelines.learned.encoder.comparison import FINE_TUNED, WORDS, Comparison, encoder_metrics, encoder_rows
+from cortex_pipelines.learned.encoder.comparison import (
+    FINE_TUNED,
+    WORDS,
+    EncoderBenchmark,
+    encoder_metrics,
+    encoder_rows,
+)
 from cortex_pipelines.learned.encoder.judging import categories_found, judged_project
 from cortex_pipelines.learned.encoder.pairs import PAIRS, ProjectFolders, project_pairs
 from cortex_pipelines.learned.encoder.training import fine_tune
@@ -109,13 +115,13 @@ def test_nothing_of_a_judged_project_is_trained_on(projects: dict[str, ProjectFo
     def train(pairs: pl.DataFrame) -> None:
         seen.append(pairs)
 
-    comparison = Comparison("hashed", SETTINGS)
-    comparison.judge_projects(projects, hashed, train, PARAMETERS.datasets)
+    benchmark = EncoderBenchmark("hashed", SETTINGS)
+    benchmark.judge_projects(projects, hashed, train, PARAMETERS.datasets)
     for_copy, for_shop = seen  # the silent one has nothing to ask for
     assert for_copy["anchor"].str.contains("Give back").any()
     assert not for_copy["code"].str.contains("def total").any(), "the copied function"
     assert for_shop["anchor"].to_list() == ["Open a connection to a server, and try again if it fails."]
-    items = comparison.items()
+    items = benchmark.items()
     assert set(items["project"]) == {"copy", "shop"}
     assert set(items["candidate"]) == {WORDS, "hashed", "bm25f_and_hashed"}, "nothing could be trained"
     assert items.filter(pl.col("task") == "clones", pl.col("candidate") == WORDS)["score"].to_list() == [1.0, 1.0]
@@ -158,10 +164,10 @@ def test_training_is_repeatable_and_what_it_writes_can_be_searched_with(tiny: Pa
 
 
 def test_metrics_say_how_narrow_vectors_do(projects: dict[str, ProjectFolders]) -> None:
-    comparison = Comparison("hashed", SETTINGS)
-    comparison.judge_projects(projects, hashed, lambda pairs: hashed, PARAMETERS.datasets)
-    comparison.judge_categories(cases(), hashed, None)
-    metrics = encoder_metrics(comparison.items(), project_pairs(projects["shop"], SETTINGS), comparison.narrow)
+    benchmark = EncoderBenchmark("hashed", SETTINGS)
+    benchmark.judge_projects(projects, hashed, lambda pairs: hashed, PARAMETERS.datasets)
+    benchmark.judge_categories(cases(), hashed, None)
+    metrics = encoder_metrics(benchmark.items(), project_pairs(projects["shop"], SETTINGS), benchmark.narrow)
     assert metrics["search_fine_tuned"] == metrics["search_hashed"]
     assert {"search_hashed_32", "search_hashed_8", "search_bm25f_recall_at_10", "category_hashed"} <= set(metrics)
     assert metrics["pairs_documentation"] == 2

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.defects import in_fixes
-from cortex_pipelines.learned.defects.compare import Item, Judged, alarm_hits, judged_rows
-from cortex_pipelines.learned.defects.fixes import Mined, is_fix, mine_fixes
+from cortex_pipelines.learned.defects.compare import Item, ScoredItem, alarm_hits, score_rows
+from cortex_pipelines.learned.defects.fixes import MinedFixes, is_fix, mine_fixes
 from cortex_pipelines.learned.defects.predict import Recogniser
 from cortex_pipelines.learned.defects.scores import Scores
 from cortex_pipelines.learned.defects.statements import unit_region
@@ -46,7 +46,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository.folder / ".git"
 
 
-def mined(history: Path, most: int) -> Mined:
+def mined(history: Path, most: int) -> MinedFixes:
     redactor = PathRedactor(PARAMETERS.privacy, b"key")
     return mine_fixes(history, most, PARAMETERS.defects, PARAMETERS.pairs, PARAMETERS.ingestion, redactor)
 
@@ -62,17 +62,17 @@ def test_a_fix_is_one_changed_function_without_what_else_its_commit_changed(hist
     assert [fix.path for fix in mined(history, 1).fixes] == ["search.go"]
 
 
-def judged(suspect: int, defects: tuple[int, ...], wrong: float, right: float) -> Judged:
+def judged(suspect: int, defects: tuple[int, ...], wrong: float, right: float) -> ScoredItem:
     region = unit_region(PYTHON.partition("\n\n")[0], "python", "function", "")
     assert region is not None
     figures = np.array([float(number == suspect) for number in range(len(region.statements))])
     sides = [Scores({"way": figures}, {"way": whole}, [None] * len(figures)) for whole in (wrong, right)]
-    return Judged(Item("", "", "", region, region, defects, "", frozenset()), "", *sides)
+    return ScoredItem(Item("", "", "", region, region, defects, "", frozenset()), "", *sides)
 
 
 def test_an_alarm_is_right_on_a_statement_that_the_fix_changes() -> None:
     found = [judged(2, (2, 3), 9, 0), judged(2, (3,), 8, 1), judged(2, (2,), 2, 3), judged(2, (2,), 1, 0)]
-    assert [row["rank"] for row in judged_rows(found)] == [1, 4.5, 1, 1]  # of six equal ones
+    assert [row["rank"] for row in score_rows(found)] == [1, 4.5, 1, 1]  # of six equal ones
     assert alarm_hits(found, "way", 0.25) == (1, 2)
     assert alarm_hits(found, "way", 0.5) == (2, 4)  # one of them in a function that is right
     assert alarm_hits(found, "way", 0.01) == (0, 0)

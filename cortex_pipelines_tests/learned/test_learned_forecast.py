@@ -11,7 +11,7 @@ from cortex_pipelines.learned.forecast.assets import performance_analyser
 from cortex_pipelines.learned.forecast.collections import all_series, own_series
 from cortex_pipelines.learned.forecast.explanation import against_random
 from cortex_pipelines.learned.forecast.methods import METHODS
-from cortex_pipelines.learned.forecast.network import Network
+from cortex_pipelines.learned.forecast.network import ForecastNetwork
 from cortex_pipelines.learned.forecast.predict import forecast_series
 from cortex_pipelines.learned.forecast.rolling import COMBINATION, backtest, forecast
 from cortex_pipelines.learned.forecast.series import Series, Step, read_series, seasons
@@ -164,7 +164,7 @@ def test_the_analyser_is_made_twice_the_same_and_forecasts_with_its_network(tabl
     assert set(made["errors"]["candidate"]) == {*METHODS, "lstm_attention", COMBINATION}
     assert made["series"]["series"].to_list() == ["load.jsonl: cpu", "load.jsonl: queue"]
     assert made["leaderboard"].is_empty()  # two series are no comparison
-    network = Network.load(tmp_path / "a")
+    network = ForecastNetwork.load(tmp_path / "a")
     low, middle, high = network.quantiles(hours(waves(60)), (24,), 15)
     assert (low <= middle).all()
     assert (middle <= high).all()

@@ -10,12 +10,12 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.learned.defects.compare import (
     STATEMENT_TASK,
-    Comparison,
+    DefectBenchmark,
     adopted_way,
     defect_metrics,
     defect_rows,
-    judged_rows,
     read_items,
+    score_rows,
     stack_of,
     with_stacks,
 )
@@ -52,20 +52,20 @@ def pattern_recogniser(
             project, _units(annotated_units[project]), INJECTED_ERRORS.read(augmented_units[project]), defects
         )
     ]
-    comparison = Comparison(items, CodeModel(base_model, root, defects.threads), defects, cache)
+    benchmark = DefectBenchmark(items, CodeModel(base_model, root, defects.threads), defects, cache)
     with observed_cost(observe, f"{STATEMENT_TASK}/{EDIT_GAIN}"):
-        judged = comparison.plain()
+        scored_items = benchmark.plain()
     with observed_cost(observe, f"{STATEMENT_TASK}/{NETWORK}"):
-        judged = comparison.with_networks(judged)
-        network = comparison.train()
+        scored_items = benchmark.with_networks(scored_items)
+        network = benchmark.train()
     with observed_cost(observe, f"{STATEMENT_TASK}/{STACKED}"):
-        judged = with_stacks(judged)
-    scores = DEFECT_SCORES.frame(judged_rows(judged))
+        scored_items = with_stacks(scored_items)
+    scores = DEFECT_SCORES.frame(score_rows(scored_items))
     rows = leaderboard_table(defect_rows(scores, evaluation))
     way = adopted_way(rows.to_dicts(), STATEMENT_TASK)
     if way in (None, RANDOM):  # nothing was shown to be better, but an order by chance helps nobody
         way = EDIT_GAIN
-    Recogniser(way, network, stack_of(judged) if way == STACKED else None).save(out)
+    Recogniser(way, network, stack_of(scored_items) if way == STACKED else None).save(out)
     write_json(out / "metrics.json", defect_metrics(scores))
     return {DEFECT_SCORES.name: scores, LEADERBOARD.name: rows}
 

@@ -1,7 +1,7 @@
 """Ways to find defects compared on functions of projects that none of them was trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import polars as pl
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.learned.defects.likelihood import CodeModel, first_difference
-from cortex_pipelines.learned.defects.network import Network, TrainingRow, train_network
+from cortex_pipelines.learned.defects.network import DefectNetwork, TrainingRow, train_network
 from cortex_pipelines.learned.defects.scores import (
     RANDOM,
     Scores,
@@ -52,10 +52,9 @@ def read_items(project: str, units: pl.DataFrame, mutants: pl.DataFrame, setting
 
     Operators drew the errors as often as fixes in real histories undo them (``Operator.weight``).
     """
-    joined = mutants.join(units, on="unit_id", how="inner").rows(named=True)
-    drawn = sorted(joined, key=lambda row: draw(settings.seed, row["mutant_id"]))
+    rows = mutants.join(units, on="unit_id", how="inner").rows(named=True)
     items: dict[str, Item] = {}
-    for row in drawn:
+    for row in sorted(rows, key=lambda row: draw(settings.seed, row["mutant_id"])):
         if len(items) >= settings.functions:
             break
         wrong, right = (
@@ -66,8 +65,8 @@ def read_items(project: str, units: pl.DataFrame, mutants: pl.DataFrame, setting
             continue
         defect = wrong.statement_at(first_difference(right.code, wrong.code))
         if defect is not None:
-            place = row["mutant_id"], project, row["path"]
-            items[row["unit_id"]] = Item(*place, wrong, right, (defect,), row["error_type"], frozenset(row["labels"]))
+            origin = row["mutant_id"], project, row["path"]
+            items[row["unit_id"]] = Item(*origin, wrong, right, (defect,), row["error_type"], frozenset(row["labels"]))
     return list(items.values())
 
 
@@ -91,90 +90,90 @@ def folds(items: Sequence[Item]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredItem:
     item: Item
     fold: str
     wrong: Scores
     right: Scores
 
 
-class Comparison:
+class DefectBenchmark:
     """Functions, each judged by what was trained without its fold."""
 
     def __init__(self, items: Sequence[Item], model: CodeModel, settings: DefectSettings, cache: RowCache) -> None:
         self.items, self.folds, self.settings = items, folds(items), settings
         self._model, self._cache = model, cache
 
-    def chosen(self) -> list[tuple[Item, str]]:
+    def items_to_score(self) -> list[tuple[Item, str]]:
         """Functions to judge, as many of each project, of a size that a person might look through."""
         limits = self.settings.min_statements, self.settings.max_statements
         projects = sorted({item.project for item in self.items})
-        chosen: list[tuple[Item, str]] = []
+        selection: list[tuple[Item, str]] = []
         for project in projects:
             fitting = [
                 (item, fold)
                 for item, fold in zip(self.items, self.folds, strict=True)
                 if item.project == project and limits[0] <= len(item.wrong.statements) <= limits[1]
             ]
-            chosen += fitting[: -(-self.settings.judged // len(projects))]
-        return chosen
+            selection += fitting[: -(-self.settings.judged // len(projects))]
+        return selection
 
-    def plain(self) -> list[Judged]:
+    def plain(self) -> list[ScoredItem]:
         def read(region: Region) -> Scores:
             return plain_scores(region, self._model, self.settings.edits, self.settings.seed, self._cache)
 
-        return [Judged(item, fold, read(item.wrong), read(item.right)) for item, fold in self.chosen()]
+        return [ScoredItem(item, fold, read(item.wrong), read(item.right)) for item, fold in self.items_to_score()]
 
-    def with_networks(self, judged: Sequence[Judged]) -> list[Judged]:
+    def with_networks(self, scored_items: Sequence[ScoredItem]) -> list[ScoredItem]:
         """Each function as the network sees it that was trained without its fold."""
-        networks: dict[str, Network | None] = {}
-        for fold in sorted({each.fold for each in judged}):
-            others = [item for item, other in zip(self.items, self.folds, strict=True) if other != fold]
-            networks[fold] = train_network(training_rows(others), self.settings)
+        networks: dict[str, DefectNetwork | None] = {}
+        for fold in sorted({each.fold for each in scored_items}):
+            training_items = [item for item, group in zip(self.items, self.folds, strict=True) if group != fold]
+            networks[fold] = train_network(training_rows(training_items), self.settings)
         if any(network is None for network in networks.values()):
-            return list(judged)
+            return list(scored_items)
         return [
-            Judged(
-                each.item,
-                each.fold,
-                with_network(each.wrong, each.item.wrong, networks[each.fold]),
-                with_network(each.right, each.item.right, networks[each.fold]),
+            replace(
+                each,
+                wrong=with_network(each.wrong, each.item.wrong, networks[each.fold]),
+                right=with_network(each.right, each.item.right, networks[each.fold]),
             )
-            for each in judged
+            for each in scored_items
         ]
 
-    def train(self) -> Network | None:
+    def train(self) -> DefectNetwork | None:
         return train_network(training_rows(self.items), self.settings)
 
 
-def stack_of(judged: Sequence[Judged]) -> Stack:
-    return fit_stack([(each.wrong, each.item.defects[0]) for each in judged], [each.right for each in judged])
+def stack_of(scored_items: Sequence[ScoredItem]) -> Stack:
+    wrong = [(each.wrong, each.item.defects[0]) for each in scored_items]
+    return fit_stack(wrong, [each.right for each in scored_items])
 
 
-def with_stacks(judged: Sequence[Judged]) -> list[Judged]:
+def with_stacks(scored_items: Sequence[ScoredItem]) -> list[ScoredItem]:
     """Each function as the combination sees it that was fitted without its fold; as it is, where there is one fold."""
-    with_stack: list[Judged] = []
-    for fold in sorted({each.fold for each in judged}):
-        others = [each for each in judged if each.fold != fold]
-        if not others:
-            return list(judged)
-        stack = stack_of(others)
+    with_stack: list[ScoredItem] = []
+    for fold in sorted({each.fold for each in scored_items}):
+        training_items = [each for each in scored_items if each.fold != fold]
+        if not training_items:
+            return list(scored_items)
+        stack = stack_of(training_items)
         with_stack += [
-            Judged(each.item, fold, stacked(each.wrong, stack), stacked(each.right, stack))
-            for each in judged
+            replace(each, wrong=stacked(each.wrong, stack), right=stacked(each.right, stack))
+            for each in scored_items
             if each.fold == fold
         ]
     return with_stack
 
 
-def judged_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+def score_rows(scored_items: Sequence[ScoredItem]) -> list[dict[str, Any]]:
     """``DEFECT_SCORES``: the rank of the defect (of several statements, the best), and the share of right functions
     that are less suspect."""
     rows = []
-    for candidate in judged[0].wrong.statements if judged else ():
-        clean = np.array([each.right.whole[candidate] for each in judged])
-        for each in judged:
-            own = each.wrong.whole[candidate]
+    for candidate in scored_items[0].wrong.statements if scored_items else ():
+        clean = np.array([each.right.region[candidate] for each in scored_items])
+        for each in scored_items:
+            suspicion = each.wrong.region[candidate]
             rows.append(
                 {
                     "item_id": each.item.item_id,
@@ -184,7 +183,7 @@ def judged_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
                     "candidate": candidate,
                     "statements": len(each.item.wrong.statements),
                     "rank": min(rank_of(each.wrong.statements[candidate], defect) for defect in each.item.defects),
-                    "above": float(np.mean(own > clean) + np.mean(own == clean) / 2),
+                    "above": float(np.mean(suspicion > clean) + np.mean(suspicion == clean) / 2),
                 }
             )
     return rows
@@ -196,12 +195,11 @@ def defect_rows(
     """Rows of the leaderboard, with projects as clusters where there are five, else files."""
     if scores.is_empty():
         return []
-    ordered = scores.sort("project", "item_id")
-    names = [baseline, *(name for name in ordered["candidate"].unique().sort() if name != baseline)]
-    frames = {name: ordered.filter(pl.col("candidate") == name) for name in names}
-    one = frames[baseline]
-    by_project = one["project"].n_unique() >= _MIN_PROJECTS
-    clusters = (one["project"] if by_project else one["project"] + "/" + one["path"]).to_list()
+    scores = scores.sort("project", "item_id")
+    names = [baseline, *(name for name in scores["candidate"].unique().sort() if name != baseline)]
+    frames = {name: scores.filter(pl.col("candidate") == name) for name in names}
+    projects, paths = frames[baseline]["project"], frames[baseline]["path"]
+    clusters = (projects if projects.n_unique() >= _MIN_PROJECTS else projects + "/" + paths).to_list()
     rows = []
     for task, metric, column in (
         (STATEMENT_TASK, f"defect in the first {_TOP} statements ({origin})", pl.col("rank") <= _TOP),
@@ -223,14 +221,14 @@ def defect_metrics(scores: pl.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def alarm_hits(judged: Sequence[Judged], candidate: str, share: float) -> tuple[int, int]:
+def alarm_hits(scored_items: Sequence[ScoredItem], candidate: str, share: float) -> tuple[int, int]:
     """Alarms in so many of the functions, with defects and without, as are most suspect, and how many are right:
     in a function with a defect, on a statement that holds it."""
     alarms = []
-    for each in judged:
+    for each in scored_items:
         first = int(np.argmax(each.wrong.statements[candidate]))
-        alarms.append((each.wrong.whole[candidate], first in each.item.defects))
-        alarms.append((each.right.whole[candidate], False))
+        alarms.append((each.wrong.region[candidate], first in each.item.defects))
+        alarms.append((each.right.region[candidate], False))
     raised = sorted(alarms, key=lambda alarm: -alarm[0])[: round(share * len(alarms))]
     return sum(is_right for _, is_right in raised), len(raised)
 

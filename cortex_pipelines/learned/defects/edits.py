@@ -29,11 +29,11 @@ _LONGEST = 120  # bytes of code that an edit replaces
 
 def edits(view: NodeTable) -> Iterator[tuple[str, TextEdit]]:
     """Edits with the family of the mistake that each would mend, each once."""
-    seen: set[tuple[int, int, str]] = set()
+    keys: set[tuple[int, int, str]] = set()
     for name, family, edit in _all_edits(view):
-        place = edit.start, edit.end, edit.replacement
-        if place not in seen and edit.end - edit.start <= _LONGEST and not is_equivalent(name, edit, view):
-            seen.add(place)
+        key = edit.start, edit.end, edit.replacement
+        if key not in keys and edit.end - edit.start <= _LONGEST and not is_equivalent(name, edit, view):
+            keys.add(key)
             yield family, edit
 
 
@@ -48,10 +48,10 @@ def _all_edits(view: NodeTable) -> Iterator[tuple[str, str, TextEdit]]:
 def _terms(node: Node, view: NodeTable) -> Iterator[TextEdit]:
     """A term left out, and one added to a value or taken from it."""
     if node.type in _BINARY and len(node.children) == 3:
-        left, sign, right = node.children
+        left_operand, sign, right_operand = node.children
         if sign.type in _SIGNS:
-            yield replace_span(view, node, left.end_byte, right.end_byte, "")
-            yield replace_span(view, node, left.start_byte, right.start_byte, "")
+            yield replace_span(view, node, left_operand.end_byte, right_operand.end_byte, "")
+            yield replace_span(view, node, left_operand.start_byte, right_operand.start_byte, "")
     parent = view.parent_type(node)
     is_initial = parent == "variable_declarator" and view.field(node) == "value"
     if node.type in _VALUES and parent in _HOLDERS and (is_initial or view.field(node) not in _HELD):

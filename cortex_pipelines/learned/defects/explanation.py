@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.learned.defects.likelihood import CodeModel
-from cortex_pipelines.learned.defects.predict import DefectError, Recogniser, edited_statement, read_regions
+from cortex_pipelines.learned.defects.predict import DefectError, Recogniser, edited_statement, lineno, read_regions
 from cortex_pipelines.learned.defects.scores import RANDOM, possible_edits, statement_features
 from cortex_pipelines.learned.defects.statements import Region
 from cortex_pipelines.learned.settings import DefectSettings
@@ -25,20 +25,23 @@ def explain_statement(
     if isinstance(in_file, str):
         raise DefectError(in_file)
     text, parts = in_file
-    places = [
+    candidates = [
         (region, number)
         for region in parts
         for number, each in enumerate(region.statements)
-        if line is None or _line(text, region.start + each.start) <= line <= _line(text, region.start + each.end - 1)
+        if line is None or lineno(text, region.start + each.start) <= line <= lineno(text, region.start + each.end - 1)
     ]
-    if not places:
+    if not candidates:
         raise DefectError(f"{path}: no statement is on line {line}")
-    scored = {region.start: recogniser.scores(region, model, settings) for region, _ in places}
+    scored = {region.start: recogniser.scores(region, model, settings) for region, _ in candidates}
     way = recogniser.way
-    if line is not None:
-        region, number = max(places, key=lambda place: place[0].start + place[0].statements[place[1]].start)
-    else:
-        region, number = max(places, key=lambda place: scored[place[0].start].statements[way][place[1]])
+
+    def priority(candidate: tuple[Region, int]) -> float:
+        region, number = candidate
+        innermost = region.start + region.statements[number].start
+        return float(scored[region.start].statements[way][number]) if line is None else innermost
+
+    region, number = max(candidates, key=priority)
     scores, statement = scored[region.start], region.statements[number]
     names = [name for name in scores.statements if name != RANDOM]
     above = statement_features(scores, names)[number]
@@ -47,7 +50,7 @@ def explain_statement(
     )
     return {
         "path": path.as_posix(),
-        "line": _line(text, region.start + statement.start),
+        "line": lineno(text, region.start + statement.start),
         "code": region.texts()[number],
         "way": way,
         "rank": rank_of(scores.statements[way], number),
@@ -62,15 +65,11 @@ def explain_statement(
 
 def _edits(region: Region, number: int, model: CodeModel, settings: DefectSettings) -> list[dict[str, Any]]:
     statement, possible = region.statements[number], possible_edits(region)
-    places = [(edit.start, edit.end, edit.replacement) for _, edit in possible]
-    _, gains = model.read(region.code, places, settings.edits)
+    byte_edits = [(edit.start, edit.end, edit.replacement) for _, edit in possible]
+    _, gains = model.read(region.code, byte_edits, settings.edits)
     rows = [
-        {"kind": family, "code": edited_statement(region, statement, *place), "gain": gain}
-        for (family, _), place, gain in zip(possible, places, gains, strict=True)
-        if gain is not None and region.statement_at(place[0]) == number
+        {"kind": family, "code": edited_statement(region, statement, *byte_edit), "gain": gain}
+        for (family, _), byte_edit, gain in zip(possible, byte_edits, gains, strict=True)
+        if gain is not None and region.statement_at(byte_edit[0]) == number
     ]
     return sorted(rows, key=lambda row: -row["gain"])
-
-
-def _line(text: bytes, place: int) -> int:
-    return text.count(b"\n", 0, place) + 1

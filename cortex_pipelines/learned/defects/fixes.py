@@ -29,7 +29,7 @@ _FIX = re.compile(
 _FIXED = re.compile(
     r"^fix(?:ed|es)? (?:an? )?(?:\w+ )?(?:bug|issue|regression|problem)\b", re.IGNORECASE | re.MULTILINE
 )
-# What is mended there is no behaviour.
+# Such a commit mends something other than behaviour.
 _NO_DEFECT = re.compile(
     r"\btypos?\b|\bspelling\b|\bgrammar\b|\bdoc(?:s|umentation|strings?)?\b|\bcomments?\b|\breadme\b|\bchangelog\b"
     r"|\blint(?:er|ing)?\b|\bflake8?\b|\bclippy\b|\beslint\b|\bprettier\b|\bruff\b|\bpep ?8\b|\bformat(?:ting)?\b"
@@ -47,7 +47,7 @@ _MOST_BYTES = 4000
 
 
 @dataclass(frozen=True)
-class Fix:
+class FixedFunction:
     """A function that a fix changes, before and after; ``changed``: the statements of ``wrong`` that are not kept."""
 
     commit: str
@@ -58,10 +58,10 @@ class Fix:
 
 
 @dataclass
-class Mined:
+class MinedFixes:
     """``fixes``: the newest first; commits whose purpose is a fix, and how many of them were left out and why."""
 
-    fixes: list[Fix]
+    fixes: list[FixedFunction]
     commits: int = 0
     several_functions: int = 0
     insertions: int = 0
@@ -83,7 +83,7 @@ def mine_fixes(
     ingestion: IngestionSettings,
     redactor: PathRedactor,
     revision: str = "HEAD",
-) -> Mined:
+) -> MinedFixes:
     """The newest fixes of a history, at most ``most``, each of one function and at most three statements.
 
     Tests, comments, imports and documentation that a commit changes beside the function are left out, commits that
@@ -93,7 +93,7 @@ def mine_fixes(
         SourceError: no git history.
     """
     commits = _fixing_commits(git_dir, revision, pairs)
-    mined, of_path, seen = Mined([]), dict[str, int](), set[tuple[bytes, bytes]]()
+    mined, of_path, mined_code = MinedFixes([]), dict[str, int](), set[tuple[bytes, bytes]]()
     contents = changed_files(git_dir, commits, pairs, ingestion, redactor)
     for commit, files in zip(commits, contents, strict=True):
         if len(mined.fixes) >= most:
@@ -113,10 +113,10 @@ def mine_fixes(
             or max(len(wrong.code), len(right.code)) > _MOST_BYTES
         ):
             mined.other_size += 1
-        elif (wrong.code, right.code) not in seen and of_path.get(path, 0) < (pairs.max_commits_per_path or most):
-            seen.add((wrong.code, right.code))
+        elif (wrong.code, right.code) not in mined_code and of_path.get(path, 0) < (pairs.max_commits_per_path or most):
+            mined_code.add((wrong.code, right.code))
             of_path[path] = of_path.get(path, 0) + 1
-            mined.fixes.append(Fix(commit["commit"], path, wrong, right, changed))
+            mined.fixes.append(FixedFunction(commit["commit"], path, wrong, right, changed))
     return mined
 
 
@@ -136,10 +136,10 @@ def _fixing_commits(git_dir: Path, revision: str, pairs: PairSettings) -> list[d
 
 
 def _changed_regions(files: ChangedFiles) -> Iterator[tuple[str, Region | None, Region | None]]:
-    """Functions, and code between them, whose statements a commit changes; None where there is none on a side."""
+    """Functions, and code between them, whose statements a commit changes; None where one is added or removed."""
     for path in sorted(files.before.keys() | files.after.keys()):
-        before, after = (_regions(side.get(path, ""), path) for side in (files.before, files.after))
-        old_keys, new_keys = ([tuple(map(_plain, region.texts())) for region in side] for side in (before, after))
+        before, after = (_regions(texts.get(path, ""), path) for texts in (files.before, files.after))
+        old_keys, new_keys = ([tuple(map(_plain, each.texts())) for each in version] for version in (before, after))
         for first, last, new_first, new_last in _differences(old_keys, new_keys):
             for number in range(max(last - first, new_last - new_first)):
                 old, new = first + number, new_first + number

@@ -48,10 +48,10 @@ class _Trial:
     before: float
 
 
-def first_difference(one: Sequence[int], other: Sequence[int]) -> int:
+def first_difference(sequence: Sequence[int], other: Sequence[int]) -> int:
     """Where two sequences differ first; the length of the shorter, where it begins the other."""
-    shorter = min(len(one), len(other))
-    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
+    shorter = min(len(sequence), len(other))
+    return next((index for index in range(shorter) if sequence[index] != other[index]), shorter)
 
 
 class CodeModel:
@@ -87,21 +87,21 @@ class CodeModel:
         with pinned_torch(self._threads, 0), torch.no_grad():
             inputs = torch.tensor([[start, *ids]], device=model.device)
             output = model(input_ids=inputs, use_cache=True)
-            likely = output.logits[0].float().log_softmax(-1)
-            nats = -likely[:-1].gather(1, inputs[0, 1:, None])[:, 0].double()
+            log_probs = output.logits[0].float().log_softmax(-1)
+            nats = -log_probs[:-1].gather(1, inputs[0, 1:, None])[:, 0].double()
             reading = Reading(ids, ends, nats.cpu().numpy())
-            trials = [(self._promise(trial, likely, reading), trial) for trial in self._trials(code, reading, edits)]
+            trials = [(self._promise(trial, log_probs, reading), trial) for trial in self._trials(code, reading, edits)]
             trials.sort(key=lambda pair: (-pair[0], pair[1].number))
-            chosen = sorted((trial for _, trial in trials[:most]), key=lambda trial: len(trial.ids))
+            likeliest = sorted((trial for _, trial in trials[:most]), key=lambda trial: len(trial.ids))
             gains: list[float | None] = [None] * len(edits)
             memory = [(layer.keys, layer.values) for layer in output.past_key_values.layers]
             if any(keys.shape[2] != inputs.shape[1] for keys, _ in memory):  # layers that forget, as Gemma's
-                for trial in chosen:
+                for trial in likeliest:
                     gains[trial.number] = trial.before - self._nats_whole(trial, inputs[0])
-                chosen = []
-            for begin in range(0, len(chosen), _BATCH):
-                batch = chosen[begin : begin + _BATCH]
-                for trial, after in zip(batch, self._nats_after(batch, memory, likely), strict=True):
+                likeliest = []
+            for begin in range(0, len(likeliest), _BATCH):
+                batch = likeliest[begin : begin + _BATCH]
+                for trial, after in zip(batch, self._nats_after(batch, memory, log_probs), strict=True):
                     gains[trial.number] = trial.before - after
         return reading, gains
 
@@ -125,17 +125,18 @@ class CodeModel:
             yield _Trial(number, first, new[first : len(new) - tail + more], before)
 
     @staticmethod
-    def _promise(trial: _Trial, likely: Any, reading: Reading) -> float:
-        return float(likely[trial.first, trial.ids[0]]) + float(reading.nats[trial.first])
+    def _promise(trial: _Trial, log_probs: Any, reading: Reading) -> float:
+        return float(log_probs[trial.first, trial.ids[0]]) + float(reading.nats[trial.first])
 
     def _nats_whole(self, trial: _Trial, inputs: Any) -> float:
         import torch
 
         edited = torch.cat([inputs[: trial.first + 1], torch.tensor(trial.ids, device=inputs.device)])[None]
-        likely = self._loaded[1](input_ids=edited, use_cache=False).logits[0, trial.first : -1].float().log_softmax(-1)
-        return -float(likely.gather(1, edited[0, trial.first + 1 :, None]).double().sum())
+        logits = self._loaded[1](input_ids=edited, use_cache=False).logits[0, trial.first : -1]
+        log_probs = logits.float().log_softmax(-1)
+        return -float(log_probs.gather(1, edited[0, trial.first + 1 :, None]).double().sum())
 
-    def _nats_after(self, batch: Sequence[_Trial], memory: Sequence[tuple[Any, Any]], likely: Any) -> list[float]:
+    def _nats_after(self, batch: Sequence[_Trial], memory: Sequence[tuple[Any, Any]], log_probs: Any) -> list[float]:
         """Nats of edited texts; what stands before an edit was read, the rest of the memory is masked."""
         import torch
         from transformers import DynamicCache
@@ -163,5 +164,5 @@ class CodeModel:
         for row, trial in enumerate(batch):
             following = torch.tensor(trial.ids[1:], device=model.device)
             later = logits[row, : len(following)].float().log_softmax(-1).gather(1, following[:, None])
-            nats.append(-float(likely[trial.first, trial.ids[0]]) - float(later.double().sum()))
+            nats.append(-float(log_probs[trial.first, trial.ids[0]]) - float(later.double().sum()))
         return nats

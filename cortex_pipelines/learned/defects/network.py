@@ -25,7 +25,7 @@ _STATEMENTS, _WORDS = 48, 24
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkShape:
     width: int
     layers: int
     findings: tuple[str, ...]
@@ -43,7 +43,7 @@ class TrainingRow:
 
 
 def words_of(text: str) -> list[int]:
-    """Numbers of the words and signs of a statement; 0 is no word."""
+    """Numbers of the words and signs of a statement; 0 is padding."""
     parts = (
         part
         for token in _TOKEN.findall(text)
@@ -52,7 +52,7 @@ def words_of(text: str) -> list[int]:
     return [1 + crc32(part.encode()) % (_BUCKETS - 1) for part in parts][:_WORDS]
 
 
-def _module(shape: Shape) -> Any:
+def _module(shape: NetworkShape) -> Any:
     import torch
     from torch import nn
 
@@ -73,7 +73,7 @@ def _module(shape: Shape) -> Any:
             self.kind = nn.Linear(width, len(KINDS))
             self.findings = nn.Linear(width, max(1, len(shape.findings)))
 
-        def forward(self, words: torch.Tensor, places: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def forward(self, words: torch.Tensor, nodes: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """Words (functions, statements, words), node type and depth (functions, statements, 2), which are there.
 
             Gives logits: of each statement, of the function, of each statement's kinds, of the anti-patterns.
@@ -83,35 +83,35 @@ def _module(shape: Shape) -> Any:
             convolved = torch.cat([self.narrow(embedded), self.wide(embedded)], dim=1).relu()
             pooled = convolved.max(dim=2).values.reshape(count, length, -1)
             order = self.place(torch.arange(length))
-            inputs = pooled + self.node(places[:, :, 0]) + self.depth(places[:, :, 1]) + order
-            states = self.statements(inputs, src_key_padding_mask=~known)
-            present = known.unsqueeze(2)
+            inputs = pooled + self.node(nodes[:, :, 0]) + self.depth(nodes[:, :, 1]) + order
+            states = self.statements(inputs, src_key_padding_mask=~mask)
+            present = mask.unsqueeze(2)
             mean = (states * present).sum(dim=1) / present.sum(dim=1)
             largest = states.masked_fill(~present, -1e9).max(dim=1).values
-            which = self.which(states).squeeze(2).masked_fill(~known, -1e9)
-            whole = self.whole(torch.cat([mean, largest], dim=1)).squeeze(1)
-            return which, whole, self.kind(states), self.findings(mean)
+            statement_logits = self.which(states).squeeze(2).masked_fill(~mask, -1e9)
+            region_logits = self.whole(torch.cat([mean, largest], dim=1)).squeeze(1)
+            return statement_logits, region_logits, self.kind(states), self.findings(mean)
 
     return Recogniser()
 
 
 @dataclass(frozen=True)
-class Network:
+class DefectNetwork:
     module: Any
-    shape: Shape
+    shape: NetworkShape
 
     def scores(self, region: Region) -> tuple[np.ndarray, float]:
         """A logit for each statement and for the region."""
         import torch
 
-        which: list[float] = []
-        whole: list[float] = []
+        statement_logits: list[float] = []
+        region_logits: list[float] = []
         with torch.no_grad():
             for begin in range(0, len(region.statements), _STATEMENTS):
                 logits, logit, *_ = self.module(*_inputs([(region, begin)]))
-                which += logits[0].tolist()
-                whole.append(float(logit[0]))
-        return np.array(which), max(whole)
+                statement_logits += logits[0].tolist()
+                region_logits.append(float(logit[0]))
+        return np.array(statement_logits), max(region_logits)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -120,14 +120,14 @@ class Network:
         (folder / _SHAPE).write_text(json.dumps(asdict(self.shape), sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Network | None":
+    def load(cls, folder: Path) -> "DefectNetwork | None":
         """None where no network was trained."""
         from safetensors.torch import load_file
 
         if not (folder / _SHAPE).exists():
             return None
         facts = json.loads((folder / _SHAPE).read_text(encoding="utf-8"))
-        shape = Shape(facts["width"], facts["layers"], tuple(facts["findings"]))
+        shape = NetworkShape(facts["width"], facts["layers"], tuple(facts["findings"]))
         module = _module(shape)
         module.load_state_dict(load_file(folder / _WEIGHTS))
         return cls(module.eval(), shape)
@@ -137,21 +137,21 @@ def _inputs(parts: Sequence[tuple[Region, int]]) -> tuple[Any, Any, Any]:
     """Regions, each from one of its statements on, as the network reads them."""
     import torch
 
-    pieces = [(region.texts(), region.statements, begin) for region, begin in parts]
-    longest = max(min(_STATEMENTS, len(statements) - begin) for _, statements, begin in pieces)
-    words = np.zeros((len(pieces), longest, _WORDS), dtype=np.int64)
-    places = np.zeros((len(pieces), longest, 2), dtype=np.int64)
-    known = np.zeros((len(pieces), longest), dtype=bool)
-    for row, (texts, statements, begin) in enumerate(pieces):
+    windows = [(region.texts(), region.statements, begin) for region, begin in parts]
+    longest = max(min(_STATEMENTS, len(statements) - begin) for _, statements, begin in windows)
+    words = np.zeros((len(windows), longest, _WORDS), dtype=np.int64)
+    nodes = np.zeros((len(windows), longest, 2), dtype=np.int64)
+    mask = np.zeros((len(windows), longest), dtype=bool)
+    for row, (texts, statements, begin) in enumerate(windows):
         for column, number in enumerate(range(begin, min(begin + longest, len(statements)))):
             each, numbers = statements[number], words_of(texts[number])
             words[row, column, : len(numbers)] = numbers
-            places[row, column] = crc32(each.kind.encode()) % _NODE_TYPES, min(each.depth, _DEPTHS - 1)
-            known[row, column] = True
-    return torch.from_numpy(words), torch.from_numpy(places), torch.from_numpy(known)
+            nodes[row, column] = crc32(each.kind.encode()) % _NODE_TYPES, min(each.depth, _DEPTHS - 1)
+            mask[row, column] = True
+    return torch.from_numpy(words), torch.from_numpy(nodes), torch.from_numpy(mask)
 
 
-def train_network(rows: Sequence[TrainingRow], settings: DefectSettings) -> Network | None:
+def train_network(rows: Sequence[TrainingRow], settings: DefectSettings) -> DefectNetwork | None:
     """Train on functions with and without a known mistake. None: too few of either."""
     import torch
 
@@ -160,7 +160,7 @@ def train_network(rows: Sequence[TrainingRow], settings: DefectSettings) -> Netw
     if min(wrong, len(rows) - wrong) < settings.batch:
         return None
     labels = sorted({label for row in rows for label in row.findings})
-    shape = Shape(settings.width, settings.layers, tuple(labels))
+    shape = NetworkShape(settings.width, settings.layers, tuple(labels))
     with pinned_threads(settings.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         module = _module(shape)
@@ -175,16 +175,16 @@ def train_network(rows: Sequence[TrainingRow], settings: DefectSettings) -> Netw
                 torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
                 optimiser.step()
                 schedule.step()
-    return Network(module.eval(), shape)
+    return DefectNetwork(module.eval(), shape)
 
 
-def _batches(rows: Sequence[TrainingRow], shape: Shape, size: int) -> Iterator[tuple[Any, ...]]:
+def _batches(rows: Sequence[TrainingRow], shape: NetworkShape, size: int) -> Iterator[tuple[Any, ...]]:
     """Batches of functions of a like length, with where the mistake is (-1: nowhere), its kind and anti-patterns."""
     import torch
 
-    ordered = sorted(rows, key=lambda row: len(row.region.statements))
-    for begin in range(0, len(ordered), size):
-        part = ordered[begin : begin + size]
+    by_length = sorted(rows, key=lambda row: len(row.region.statements))
+    for begin in range(0, len(by_length), size):
+        part = by_length[begin : begin + size]
         defects = torch.tensor([-1 if row.defect is None else row.defect for row in part])
         kinds = torch.tensor([-1 if row.kind is None else KINDS.index(row.kind) for row in part])
         findings = torch.tensor([[float(label in row.findings) for label in shape.findings] or [0.0] for row in part])
@@ -195,12 +195,12 @@ def _loss(module: Any, inputs: Any, defects: Any, kinds: Any, findings: Any) -> 
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-    which, whole, kind, told = module(*inputs)
+    statement_logits, region_logits, kind_logits, finding_logits = module(*inputs)
     wrong = defects >= 0
-    loss = binary_cross_entropy_with_logits(whole, wrong.float())
-    loss = loss + 0.2 * binary_cross_entropy_with_logits(told, findings)
+    loss = binary_cross_entropy_with_logits(region_logits, wrong.float())
+    loss = loss + 0.2 * binary_cross_entropy_with_logits(finding_logits, findings)
     if wrong.any():
-        loss = loss + cross_entropy(which[wrong], defects[wrong])
-        at_defect = kind[wrong][torch.arange(int(wrong.sum())), defects[wrong]]
+        loss = loss + cross_entropy(statement_logits[wrong], defects[wrong])
+        at_defect = kind_logits[wrong][torch.arange(int(wrong.sum())), defects[wrong]]
         loss = loss + 0.2 * cross_entropy(at_defect, kinds[wrong])
     return loss

@@ -12,7 +12,7 @@ from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.learned.defects.likelihood import CodeModel
-from cortex_pipelines.learned.defects.network import Network
+from cortex_pipelines.learned.defects.network import DefectNetwork
 from cortex_pipelines.learned.defects.scores import (
     EDIT_GAIN,
     NETWORK,
@@ -23,7 +23,7 @@ from cortex_pipelines.learned.defects.scores import (
     stacked,
     with_network,
 )
-from cortex_pipelines.learned.defects.statements import Region, Statement, regions
+from cortex_pipelines.learned.defects.statements import Region, StatementSpan, regions
 from cortex_pipelines.learned.settings import DefectSettings
 from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for
@@ -44,7 +44,7 @@ class Recogniser:
     """The way that is used, and what it needs of training."""
 
     way: str = EDIT_GAIN
-    network: Network | None = None
+    network: DefectNetwork | None = None
     stack: Stack | None = None
 
     def scores(self, region: Region, model: CodeModel, settings: DefectSettings) -> Scores:
@@ -64,7 +64,7 @@ class Recogniser:
         stack = (
             None if facts["stack"] is None else Stack(**{name: tuple(each) for name, each in facts["stack"].items()})
         )
-        network = Network.load(folder) if facts["way"] in (NETWORK, STACKED) else None
+        network = DefectNetwork.load(folder) if facts["way"] in (NETWORK, STACKED) else None
         return cls(facts["way"], network, stack)
 
 
@@ -101,8 +101,8 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if path.is_file():
             yield path
         else:
-            listed = (each for each in list_files(path) if not each.left_out)
-            yield from (path / each.path for each in listed if language_of(each.path, "") in PARSED)
+            files = (each for each in list_files(path) if not each.left_out)
+            yield from (path / each.path for each in files if language_of(each.path, "") in PARSED)
 
 
 def read_regions(path: Path) -> tuple[bytes, list[Region]] | str:
@@ -124,7 +124,11 @@ def read_regions(path: Path) -> tuple[bytes, list[Region]] | str:
     return (data, parts) if parts else f"{path}: has no statement"
 
 
-def edited_statement(region: Region, statement: Statement, start: int, end: int, replacement: str) -> str:
+def lineno(text: bytes, offset: int) -> int:
+    return text.count(b"\n", 0, offset) + 1
+
+
+def edited_statement(region: Region, statement: StatementSpan, start: int, end: int, replacement: str) -> str:
     code = region.code
     edited = code[statement.start : start] + replacement.encode() + code[end : max(end, statement.end)]
     return edited.decode("utf-8", "replace")
@@ -134,14 +138,14 @@ def _rows(path: Path, text: bytes, region: Region, scores: Scores, way: str) -> 
     figures = scores.statements[way]
     if way != STACKED:  # any figure, brought between 0 and 1 in its order
         figures = (1 + figures / (1 + np.abs(figures))) / 2
-    for statement, mended, figure in zip(region.statements, scores.mended, figures, strict=True):
+    for statement, best_edit, figure in zip(region.statements, scores.best_edits, figures, strict=True):
         first, last = region.start + statement.start, region.start + statement.end
-        suggestion = edited_statement(region, statement, *mended[1:]) if mended is not None else None
+        suggestion = edited_statement(region, statement, *best_edit[1:]) if best_edit is not None else None
         yield {
             "path": path.as_posix(),
-            "line": text.count(b"\n", 0, first) + 1,
-            "end_line": text.count(b"\n", 0, max(first, last - 1)) + 1,
-            "kind": mended[0] if mended is not None else "unknown",
+            "line": lineno(text, first),
+            "end_line": lineno(text, max(first, last - 1)),
+            "kind": best_edit[0] if best_edit is not None else "unknown",
             "score": round(float(figure), 4),
             "shown": False,
             "suggestion": suggestion,

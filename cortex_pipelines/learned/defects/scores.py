@@ -12,7 +12,7 @@ from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.learned.defects.edits import edits
 from cortex_pipelines.learned.defects.likelihood import CodeModel
-from cortex_pipelines.learned.defects.network import Network
+from cortex_pipelines.learned.defects.network import DefectNetwork
 from cortex_pipelines.learned.defects.statements import Region
 from cortex_pipelines.rowcache import RowCache
 
@@ -24,14 +24,17 @@ _LONGEST = 8192  # bytes of a region whose edits are measured
 
 @dataclass(frozen=True)
 class Scores:
-    """``statements``: a figure for each statement by way; ``whole``: one for the region. Higher is more suspect.
+    """``statements``: a figure for each statement by way; ``region``: one for the region. Higher is more suspect.
 
-    ``mended``: the error family, first and last byte, and replacement of the edit that gains most, of each statement.
+    ``best_edits``: error family, first and last byte, and replacement of the edit that gains most, of each statement.
     """
 
     statements: Mapping[str, np.ndarray]
-    whole: Mapping[str, float]
-    mended: Sequence[tuple[str, int, int, str] | None]
+    region: Mapping[str, float]
+    best_edits: Sequence[tuple[str, int, int, str] | None]
+
+    def with_way(self, way: str, statements: np.ndarray, region: float) -> "Scores":
+        return Scores({**self.statements, way: statements}, {**self.region, way: region}, self.best_edits)
 
 
 def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: RowCache | None = None) -> Scores:
@@ -51,7 +54,7 @@ def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: 
         if owner is not None:
             of_each[owner].append(value)
     texts = region.texts()
-    best, mended = _best_edits(region, possible, gains)
+    best, best_edits = _best_edits(region, possible, gains)
     values = {
         RANDOM: np.array([draw(seed, region.code, number) / 2**64 for number in range(len(texts))]),
         "position": np.arange(len(texts), dtype=float),
@@ -61,17 +64,14 @@ def plain_scores(region: Region, model: CodeModel, most: int, seed: int, cache: 
         "surprise_sum": np.array([sum(each) for each in of_each]),
         EDIT_GAIN: best,
     }
-    whole = {name: float(each.max()) for name, each in values.items()}
-    whole |= {"position": float(len(texts)), "complexity": float(values["complexity"].sum())}
-    whole |= {"surprise_mean": float(np.mean(nats)) if nats else 0.0, "surprise_sum": float(sum(nats))}
-    return Scores(values, whole, mended)
+    region_scores = {name: float(each.max()) for name, each in values.items()}
+    region_scores |= {"position": float(len(texts)), "complexity": float(values["complexity"].sum())}
+    region_scores |= {"surprise_mean": float(np.mean(nats)) if nats else 0.0, "surprise_sum": float(sum(nats))}
+    return Scores(values, region_scores, best_edits)
 
 
-def with_network(scores: Scores, region: Region, network: Network | None) -> Scores:
-    if network is None:
-        return scores
-    statements, whole = network.scores(region)
-    return Scores({**scores.statements, NETWORK: statements}, {**scores.whole, NETWORK: whole}, scores.mended)
+def with_network(scores: Scores, region: Region, network: DefectNetwork | None) -> Scores:
+    return scores if network is None else scores.with_way(NETWORK, *network.scores(region))
 
 
 def possible_edits(region: Region) -> list[tuple[str, TextEdit]]:
@@ -91,16 +91,16 @@ def _best_edits(
     region: Region, possible: Sequence[tuple[str, TextEdit]], gains: Sequence[float | None]
 ) -> tuple[np.ndarray, list[tuple[str, int, int, str] | None]]:
     best: list[float | None] = [None] * len(region.statements)
-    mended: list[tuple[str, int, int, str] | None] = [None] * len(region.statements)
+    best_edits: list[tuple[str, int, int, str] | None] = [None] * len(region.statements)
     for (family, edit), gain in zip(possible, gains, strict=True):
         owner = region.statement_at(edit.start)
         if owner is None or gain is None:
             continue
         so_far = best[owner]
         if so_far is None or gain > so_far:
-            best[owner], mended[owner] = gain, (family, edit.start, edit.end, edit.replacement)
-    least = min((each for each in best if each is not None), default=0.0) - 1  # no edit of it is worth measuring
-    return np.array([least if each is None else each for each in best]), mended
+            best[owner], best_edits[owner] = gain, (family, edit.start, edit.end, edit.replacement)
+    lowest = min((each for each in best if each is not None), default=0.0) - 1  # no edit of it is worth measuring
+    return np.array([lowest if each is None else each for each in best]), best_edits
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,12 @@ class Stack:
         """Probability of each statement to be the wrong one of a region that holds a defect."""
         return _probability(statement_features(scores, self.names), self.statement_weights)
 
-    def whole(self, scores: Scores) -> float:
-        return float(_probability(whole_features(scores, self.names)[None], self.whole_weights)[0])
+    def region_score(self, scores: Scores) -> float:
+        return float(_probability(region_features(scores, self.names)[None], self.whole_weights)[0])
 
 
 def stacked(scores: Scores, stack: Stack) -> Scores:
-    return Scores(
-        {**scores.statements, STACKED: stack.statements(scores)},
-        {**scores.whole, STACKED: stack.whole(scores)},
-        scores.mended,
-    )
+    return scores.with_way(STACKED, stack.statements(scores), stack.region_score(scores))
 
 
 def statement_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
@@ -133,8 +129,8 @@ def statement_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
     return np.column_stack([np.clip((each - each.mean()) / (each.std() + 1e-9), -3, 5) for each in columns])
 
 
-def whole_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
-    values = np.array([scores.whole[name] for name in names])
+def region_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
+    values = np.array([scores.region[name] for name in names])
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
@@ -153,6 +149,6 @@ def fit_stack(scored: Sequence[tuple[Scores, int]], clean: Sequence[Scores], pen
 
     names = tuple(name for name in scored[0][0].statements if name not in (RANDOM, "position"))
     rows = np.vstack([statement_features(scores, names) for scores, _ in scored])
-    target = np.concatenate([np.arange(len(scores.mended)) == defect for scores, defect in scored])
-    wholes = np.vstack([whole_features(scores, names) for scores in [*(each for each, _ in scored), *clean]])
-    return Stack(names, fitted(rows, target), fitted(wholes, np.arange(len(wholes)) < len(scored)))
+    target = np.concatenate([np.arange(len(scores.best_edits)) == defect for scores, defect in scored])
+    region_rows = np.vstack([region_features(scores, names) for scores in [*(each for each, _ in scored), *clean]])
+    return Stack(names, fitted(rows, target), fitted(region_rows, np.arange(len(region_rows)) < len(scored)))

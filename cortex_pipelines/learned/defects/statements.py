@@ -25,7 +25,7 @@ _STRINGS = frozenset({"string", "concatenated_string"})
 
 
 @dataclass(frozen=True)
-class Statement:
+class StatementSpan:
     """Span in bytes of a statement without those inside it, its node type and how deep it is nested."""
 
     start: int
@@ -41,11 +41,11 @@ class Region:
     code: bytes
     language: str
     start: int
-    statements: tuple[Statement, ...]
+    statements: tuple[StatementSpan, ...]
 
-    def statement_at(self, place: int) -> int | None:
+    def statement_at(self, offset: int) -> int | None:
         """The innermost statement around a byte."""
-        holding = [number for number, each in enumerate(self.statements) if each.start <= place <= each.end]
+        holding = [number for number, each in enumerate(self.statements) if each.start <= offset <= each.end]
         return max(holding, key=lambda number: self.statements[number].start, default=None)
 
     def texts(self) -> list[str]:
@@ -55,9 +55,9 @@ class Region:
 def regions(root: Node, text: bytes, language: str) -> list[Region]:
     """Outermost functions and methods of a parsed file, and runs of other statements between them."""
     outermost: list[Region] = []
-    run: list[Statement] = []
+    run: list[StatementSpan] = []
 
-    def add(start: int, end: int, statements: list[Statement]) -> None:
+    def add(start: int, end: int, statements: list[StatementSpan]) -> None:
         shifted = tuple(replace(each, start=each.start - start, end=each.end - start) for each in statements)
         outermost.append(Region(text[start:end], language, start, shifted))
 
@@ -104,7 +104,7 @@ def _members(root: Node) -> Iterator[Node]:
             yield node
 
 
-def _statements(top: Node) -> Iterator[Statement]:
+def _statements(top: Node) -> Iterator[StatementSpan]:
     """Statements under a node, in order; the node too, where it is not a function."""
     waiting = [(top, "module", 0)]
     if top.type in FUNCTIONS:
@@ -117,7 +117,7 @@ def _statements(top: Node) -> Iterator[Statement]:
             start = (node.child_by_field_name("condition") or node) if node.type == "do_statement" else node
             end, says_something = _head(start)
             if says_something:
-                yield Statement(start.start_byte, end, node.type, depth)
+                yield StatementSpan(start.start_byte, end, node.type, depth)
             depth += 1
         waiting += [(child, node.type, depth) for child in reversed(node.children)]
 

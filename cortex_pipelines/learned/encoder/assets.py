@@ -14,7 +14,7 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_fo
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.learned.encoder.comparison import (
     FINE_TUNED,
-    Comparison,
+    EncoderBenchmark,
     encoder_metrics,
     encoder_rows,
     model_name,
@@ -76,16 +76,16 @@ def code_encoder(
             return train(pairs, Path(scratch))
 
     base = encoder(pretrained)
-    comparison = Comparison(model_name(sentence_encoder.source), encoder_training)
-    comparison.judge_projects(projects, base, train_for_a_fold, datasets)
+    benchmark = EncoderBenchmark(model_name(sentence_encoder.source), encoder_training)
+    benchmark.judge_projects(projects, base, train_for_a_fold, datasets)
     pairs = pl.concat([PAIRS.to_frame(), *(project_pairs(each, encoder_training) for each in projects.values())])
     pairs = without_duplicates(pairs, labelled_functions(cases()), datasets)
     with observed_cost(observe, f"{SEARCH}/{FINE_TUNED}"):
         trained = train(pairs, out / MODEL)
-    comparison.judge_categories(cases(), base, trained)
-    for (task, name), seconds in comparison.seconds.items():
+    benchmark.judge_categories(cases(), base, trained)
+    for (task, name), seconds in benchmark.seconds.items():
         if (task, name) != (SEARCH, FINE_TUNED):
             observe(f"{task}/{name}/seconds", seconds)
-    items = comparison.items()
-    write_json(out / "metrics.json", encoder_metrics(items, pairs, comparison.narrow))
+    items = benchmark.items()
+    write_json(out / "metrics.json", encoder_metrics(items, pairs, benchmark.narrow))
     return {ENCODER_ITEMS.name: items, LEADERBOARD.name: leaderboard_table(encoder_rows(items, evaluation))}

@@ -36,7 +36,7 @@ Train = Callable[[pl.DataFrame], Encode | None]
 """Fine-tunes on ``PAIRS``; None if they are too few."""
 
 
-class Comparison:
+class EncoderBenchmark:
     """Scores of each judged item by each candidate, and the seconds that ranking took by task and candidate.
 
     ``narrow``: reciprocal ranks of searches by the first numbers of the vectors alone, by candidate and width.
@@ -54,10 +54,10 @@ class Comparison:
     ) -> None:
         """Judge each project by what was trained on others; they are left out in at most ``settings.folds`` groups."""
         settings = self.settings
-        judged = [judged_project(name, projects[name], settings.judged) for name in sorted(projects)]
-        asked = [each for each in judged if each is not None]
-        for fold in range(min(settings.folds, len(asked))):
-            left_out = asked[fold :: settings.folds]
+        candidates = [judged_project(name, projects[name], settings.judged) for name in sorted(projects)]
+        test_projects = [each for each in candidates if each is not None]
+        for fold in range(min(settings.folds, len(test_projects))):
+            left_out = test_projects[fold :: settings.folds]
             names = {each.name for each in left_out}
             pairs = [project_pairs(folders, settings) for name, folders in projects.items() if name not in names]
             trained = None
@@ -67,25 +67,25 @@ class Comparison:
             for each in left_out:
                 self._judge(each, base, trained)
 
-    def _judge(self, judged: JudgedProject, base: Encode, trained: Encode | None) -> None:
-        self._rank(judged, WORDS, None, words=True)
+    def _judge(self, project: JudgedProject, base: Encode, trained: Encode | None) -> None:
+        self._rank(project, WORDS, None, words=True)
         for name, encode in ((self.pretrained, base), (FINE_TUNED, trained)):
             if encode is None:
                 continue
-            vectors = encode(judged.texts), encode([query.text for query in judged.queries])
-            self._rank(judged, name, vectors, words=False)
-            self._rank(judged, f"{WORDS}_and_{name}", vectors, words=True)
+            vectors = encode(project.texts), encode([query.text for query in project.queries])
+            self._rank(project, name, vectors, words=False)
+            self._rank(project, f"{WORDS}_and_{name}", vectors, words=True)
             for width in self.settings.widths:
                 if width < vectors[0].shape[1]:
-                    ranks = reciprocal_ranks(judged, (_cut(vectors[0], width), _cut(vectors[1], width)), words=False)
-                    searched = [rank for query, rank in zip(judged.queries, ranks, strict=True) if query.task == SEARCH]
-                    self.narrow.setdefault(f"{name}_{width}", []).extend(searched)
+                    ranks = reciprocal_ranks(project, (_cut(vectors[0], width), _cut(vectors[1], width)), words=False)
+                    narrow = self.narrow.setdefault(f"{name}_{width}", [])
+                    narrow += [rank for query, rank in zip(project.queries, ranks, strict=True) if query.task == SEARCH]
 
-    def _rank(self, judged: JudgedProject, name: str, vectors: tuple[Floats, Floats] | None, *, words: bool) -> None:
+    def _rank(self, project: JudgedProject, name: str, vectors: tuple[Floats, Floats] | None, *, words: bool) -> None:
         began = monotonic()
-        ranks = reciprocal_ranks(judged, vectors, words=words)
-        for query, rank in zip(judged.queries, ranks, strict=True):
-            self._add(query.task, name, judged.name, query.path, query.item, rank)
+        ranks = reciprocal_ranks(project, vectors, words=words)
+        for query, rank in zip(project.queries, ranks, strict=True):
+            self._add(query.task, name, project.name, query.path, query.item, rank)
         for task in (SEARCH, CLONES):
             self.seconds[task, name] = self.seconds.get((task, name), 0.0) + monotonic() - began
 

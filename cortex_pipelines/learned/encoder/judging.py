@@ -27,7 +27,7 @@ _HIDDEN = "f"  # in place of the name of such a function, which would give it aw
 
 
 @dataclass(frozen=True)
-class Query:
+class RetrievalQuery:
     """``item`` and ``answer``: id and number of the function that is looked for."""
 
     task: str
@@ -45,7 +45,7 @@ class JudgedProject:
     functions: pl.DataFrame
     index: SearchIndex
     texts: tuple[str, ...]
-    queries: tuple[Query, ...]
+    queries: tuple[RetrievalQuery, ...]
 
 
 def judged_project(name: str, folders: ProjectFolders, most: int) -> JudgedProject | None:
@@ -66,7 +66,7 @@ def judged_project(name: str, folders: ProjectFolders, most: int) -> JudgedProje
         if code.strip().count("\n") + 1 >= _FEWEST_LINES
     }
     queries = [
-        Query(task, key, units[key]["path"], texts[key], numbers[key])
+        RetrievalQuery(task, key, units[key]["path"], texts[key], numbers[key])
         for task, texts in ((SEARCH, described), (CLONES, variants))
         for key in sorted((key for key in texts if texts[key]), key=lambda key: by_hash(key))[:most]
     ]
@@ -93,20 +93,20 @@ def _file(path: str, documents: tuple[Document, ...]) -> FileText:
     return FileText(path, 0, 0, "", None, None, is_test=False, generated=False, documents=documents)
 
 
-def reciprocal_ranks(judged: JudgedProject, vectors: "tuple[Floats, Floats] | None", *, words: bool) -> list[float]:
+def reciprocal_ranks(project: JudgedProject, vectors: "tuple[Floats, Floats] | None", *, words: bool) -> list[float]:
     """Of each query, by the words of the search (BM25F), by vectors, or by both as the search adds them up.
 
     ``vectors``: of the documents and of the queries, each of length 1. Equal scores share their ranks.
     """
-    collection = judged.index.collection
+    collection = project.index.collection
     if vectors is not None:
         collection = replace(collection, vectors=vectors[0].astype(np.float16))
-    everything = np.ones(len(judged.texts), dtype=bool)
+    everything = np.ones(len(project.texts), dtype=bool)
     reciprocals = []
-    for number, query in enumerate(judged.queries):
+    for number, query in enumerate(project.queries):
         parsed = parse_query(query.text)
         vector = None if vectors is None else vectors[1][number]
-        part = score_collection(collection, parsed, judged.index.terms, vector, everything)
+        part = score_collection(collection, parsed, project.index.terms, vector, everything)
         scores = combine_unit_scores([part], FOR_UNITS, parsed)[0] if words else part.similarity
         if scores is None:
             raise ValueError("neither words nor vectors to rank by")

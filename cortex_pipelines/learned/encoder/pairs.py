@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _Related = tuple[str, _Unit, str | None]  # a text, the function that belongs to
 PAIRS = pl.Schema(
     dict.fromkeys(("kind", "example_id", "language", "anchor", "positive", "negative", "code"), pl.String)
 )
-"""``example_id`` and ``code``: the unit that the positive is of. ``negative``: null if there is none."""
+"""``example_id`` and ``code``: the unit that the positive is of. ``negative`` may be null."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ProjectFolders:
 def functions_of(folder: Path) -> pl.DataFrame:
     """Functions and methods, with ``bare`` code, without documentation, and the ``sentence`` that documents them.
 
-    The sentence is null where there is none, or it only says the name again.
+    The sentence is null without documentation, or if it only says the name again.
     """
     units = CODE_UNITS.read(folder, *_UNIT_COLUMNS).filter(
         pl.col("kind").is_in(FUNCTIONS) & ~pl.col("has_error") & ~pl.col("generated")
@@ -116,44 +117,36 @@ def renamed_variants(folders: ProjectFolders, units: Mapping[str, _Unit]) -> Ite
             yield bare, units[unit_id], None
 
 
-def _edges(folders: ProjectFolders, units: Mapping[str, _Unit], relation: str) -> Iterator[_Related]:
-    at = {(unit["source"], unit["path"], unit["start_line"]): unit for unit in units.values()}
+def _edges(relation: str, folders: ProjectFolders, units: Mapping[str, _Unit]) -> Iterator[_Related]:
+    units_at = {(unit["source"], unit["path"], unit["start_line"]): unit for unit in units.values()}
     edges = CODE_GRAPH.read(folders.code_graph, *_EDGE_COLUMNS).filter(relation=relation)
     for source, _, from_path, from_line, to_path, to_line in edges.iter_rows():
-        user, used = at.get((source, from_path, from_line)), at.get((source, to_path, to_line))
+        user, used = units_at.get((source, from_path, from_line)), units_at.get((source, to_path, to_line))
         if user is not None and used is not None and user is not used:
             yield unit_text(user, user["bare"]), used, None
 
 
-def _calls(folders: ProjectFolders, units: Mapping[str, _Unit]) -> Iterator[_Related]:
-    return _edges(folders, units, "calls")
-
-
-def _tests(folders: ProjectFolders, units: Mapping[str, _Unit]) -> Iterator[_Related]:
-    return _edges(folders, units, "tests")
-
-
 def _commits(folders: ProjectFolders, units: Mapping[str, _Unit]) -> Iterator[_Related]:
     """The message of a commit, and a function that it refactored, as it is now."""
-    at = {(unit["source"], unit["path"], unit["name"]): unit for unit in units.values()}
+    units_at = {(unit["source"], unit["path"], unit["name"]): unit for unit in units.values()}
     columns = ("source", "path_after", "name_after", "message")
     for source, path, name, message in REFACTORING_PAIRS.read(folders.refactoring_pairs, *columns).iter_rows():
-        if (source, path, name) in at and len(split_words(message)) >= _FEWEST_WORDS:
-            yield message, at[source, path, name], None
+        if (source, path, name) in units_at and len(split_words(message)) >= _FEWEST_WORDS:
+            yield message, units_at[source, path, name], None
 
 
 _READERS: dict[PairKind, Callable[[ProjectFolders, Mapping[str, _Unit]], Iterator[_Related]]] = {
     "documentation": _documentation,
     "variants": renamed_variants,
-    "calls": _calls,
-    "tests": _tests,
+    "calls": partial(_edges, "calls"),
+    "tests": partial(_edges, "tests"),
     "commits": _commits,
 }
 
 
-def without_duplicates(pairs: pl.DataFrame, judged: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Pairs whose code is not nearly that of a judged function; ``judged``: ``unit_id``, ``language``, ``bare``."""
+def without_duplicates(pairs: pl.DataFrame, test_functions: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    """Pairs whose code is not nearly that of a test function (``unit_id``, ``language``, ``bare``)."""
     distinct = pairs.select("example_id", "language", "code").unique("example_id", keep="first", maintain_order=True)
-    other = judged.select(example_id="unit_id", language="language", code="bare")
+    other = test_functions.select(example_id="unit_id", language="language", code="bare")
     duplicates = near_duplicate_pairs(distinct, other, "code", settings)
     return pairs.filter(~pl.col("example_id").is_in(duplicates["example_id"].implode()))

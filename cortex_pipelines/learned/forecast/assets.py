@@ -10,7 +10,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.learned.forecast.collections import all_series
-from cortex_pipelines.learned.forecast.compare import NETWORK, Comparison, forecast_metrics, forecast_rows
+from cortex_pipelines.learned.forecast.compare import NETWORK, ForecastBenchmark, forecast_metrics, forecast_rows
 from cortex_pipelines.learned.forecast.network import train_network
 from cortex_pipelines.learned.settings import ForecastSettings
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
@@ -39,17 +39,17 @@ def performance_analyser(
     metrics = pl.concat(table.read(coordination_tables) for table in (WORKER_METRICS, SYSTEM_METRICS))
     commits = {project: REPOSITORY_COMMITS.read(folder) for project, folder in repository_commits.items()}
     series = all_series(forecasts.collections, metrics, commits, INTERACTIONS.read(interactions))
-    comparison = Comparison(series, forecasts)
+    benchmark = ForecastBenchmark(series, forecasts)
     with observed_cost(observe, f"forecast/{NETWORK}"):
-        trained = train_network(comparison.training_series(), forecasts, out / TRIALS_FILE)
+        trained = train_network(benchmark.training_series(), forecasts, out / TRIALS_FILE)
     if trained is not None:
         trained[0].save(out)
         write_json(out / TRIALS_FILE, trained[1].as_json("pinball loss"))
-    comparison.run(None if trained is None else trained[0])
-    for name, seconds in comparison.seconds.items():
+    benchmark.run(None if trained is None else trained[0])
+    for name, seconds in benchmark.seconds.items():
         if name != NETWORK:
             observe(f"forecast/{name}/seconds", seconds)
-    tables = comparison.tables()
+    tables = benchmark.tables()
     write_json(out / "metrics.json", forecast_metrics(tables, coordination.sample))
     rows = forecast_rows(tables[FORECAST_ERRORS.name], evaluation)
     return {**tables, LEADERBOARD.name: leaderboard_table(rows)}

@@ -34,9 +34,9 @@ def public_series(names: Sequence[Collection]) -> Iterator[tuple[str, Series]]:
         )
         prices = prices.filter(pl.col("Date").dt.day() == 1)
         for name in prices.columns[1:]:
-            known = prices.drop_nulls(name)
-            months = [datetime(day.year, day.month, 1) for day in known["Date"]]
-            yield from _usable("matplotlib", name, months, known[name])
+            rows = prices.drop_nulls(name)
+            months = [datetime(day.year, day.month, 1) for day in rows["Date"]]
+            yield from _usable("matplotlib", name, months, rows[name])
     if "river" in names:
         from river import datasets
 
@@ -78,9 +78,9 @@ def logged_series(metrics: pl.DataFrame) -> Iterator[tuple[str, Series]]:
         .unique(["file", "worker", "metric", "occurred_at"], keep="first", maintain_order=True)
     )
     for (file, worker, metric), series in rows.group_by(["file", "worker", "metric"], maintain_order=True):
-        ordered = series.sort("occurred_at")
+        series = series.sort("occurred_at")
         name = f"{file}: {metric}" + (f" of {worker}" if worker else "")
-        yield from _usable("coordination", name, ordered["occurred_at"], ordered["number"])
+        yield from _usable("coordination", name, series["occurred_at"], series["number"])
 
 
 def own_series(commits: Mapping[str, pl.DataFrame], interactions: pl.DataFrame) -> Iterator[tuple[str, Series]]:
@@ -94,11 +94,11 @@ def own_series(commits: Mapping[str, pl.DataFrame], interactions: pl.DataFrame) 
 
 
 def _counts(collection: str, name: str, times: pl.Series, span: timedelta) -> Iterator[tuple[str, Series]]:
-    known = times.drop_nulls().sort().to_list()
-    if not known:
+    moments = times.drop_nulls().sort().to_list()
+    if not moments:
         return
-    start = known[0].replace(hour=0, minute=0, second=0, microsecond=0)
-    spans = [(time - start) // span for time in known]
+    start = moments[0].replace(hour=0, minute=0, second=0, microsecond=0)
+    spans = [(time - start) // span for time in moments]
     counts = np.bincount(spans, minlength=spans[-1] + 1)[:-1]  # the last one is not over
     yield from _usable(collection, name, [start + number * span for number in range(len(counts))], counts)
 

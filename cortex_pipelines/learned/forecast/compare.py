@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.learned.forecast.methods import METHODS, Method
-from cortex_pipelines.learned.forecast.network import Network
+from cortex_pipelines.learned.forecast.network import ForecastNetwork
 from cortex_pipelines.learned.forecast.rolling import COVERAGE, Backtest, backtest
 from cortex_pipelines.learned.forecast.series import Doubles, ForecastError, Series, seasons
 from cortex_pipelines.learned.settings import ForecastSettings
@@ -21,7 +21,7 @@ SIMPLEST = next(iter(METHODS))
 _SHORTEST_SEASON = 6  # steps ahead at least, whatever the season
 
 
-class Comparison:
+class ForecastBenchmark:
     """Backtests of all series, with what the judged origins say of each candidate."""
 
     def __init__(self, series: Sequence[tuple[str, Series]], settings: ForecastSettings) -> None:
@@ -48,7 +48,7 @@ class Comparison:
         heads = [series.head(self._origins(series)[0]) for _, series in self.series]
         return [(head, seasons(head)) for head in heads]
 
-    def run(self, network: Network | None) -> None:
+    def run(self, network: ForecastNetwork | None) -> None:
         for _, series in self.series:
             methods = METHODS if network is None else {**METHODS, NETWORK: network.method(series)}
             timed = {name: self._timed(name, method) for name, method in methods.items()}
@@ -64,42 +64,43 @@ class Comparison:
         return call
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        described: list[dict[str, Any]] = []
-        errors: list[dict[str, Any]] = []
-        for (collection, series), tried in zip(self.series, self.backtests, strict=True):
-            judged = [
+        series_rows: list[dict[str, Any]] = []
+        error_rows: list[dict[str, Any]] = []
+        for (collection, series), result in zip(self.series, self.backtests, strict=True):
+            origins = [
                 index
-                for index in range(len(tried.ends))[-self.settings.judged_origins :]
-                if tried.known_before(tried.ends[index])
+                for index in range(len(result.ends))[-self.settings.judged_origins :]
+                if result.known_before(result.ends[index])
             ]
             names = {"collection": collection, "series": series.name}
-            for candidate in tried.forecasts:
-                errors += [names | {"candidate": candidate} | _scores(tried, candidate, index) for index in judged]
-            described.append(
+            for candidate in result.forecasts:
+                error_rows += [names | _scores(result, candidate, index) for index in origins]
+            series_rows.append(
                 names
                 | {
                     "values": len(series.values),
                     "seasons": list(seasons(series)),
-                    "horizon": tried.horizon,
-                    "best": min(tried.forecasts, key=lambda name: tried.errors(name)[judged].mean()),
+                    "horizon": result.horizon,
+                    "best": min(result.forecasts, key=lambda name: result.errors(name)[origins].mean()),
                     "filled": "; ".join(series.notes) or None,
                 }
             )
         return {
-            FORECAST_SERIES.name: FORECAST_SERIES.frame(described),
-            FORECAST_ERRORS.name: FORECAST_ERRORS.frame(errors),
+            FORECAST_SERIES.name: FORECAST_SERIES.frame(series_rows),
+            FORECAST_ERRORS.name: FORECAST_ERRORS.frame(error_rows),
         }
 
 
-def _scores(tried: Backtest, candidate: str, index: int) -> dict[str, Any]:
-    actual, mean = tried.actual[index], tried.forecasts[candidate][index]
-    reach = tried.reach(candidate, tried.known_before(tried.ends[index]), tried.horizon, COVERAGE)
+def _scores(result: Backtest, candidate: str, index: int) -> dict[str, Any]:
+    actual, mean = result.actual[index], result.forecasts[candidate][index]
+    reach = result.reach(candidate, result.known_before(result.ends[index]), result.horizon, COVERAGE)
     quantiles = ((mean - reach, (1 - COVERAGE) / 2), (mean, 0.5), (mean + reach, (1 + COVERAGE) / 2))
     pinball = np.mean([np.maximum(q * (actual - each), (q - 1) * (actual - each)) for each, q in quantiles])
     return {
-        "origin": tried.ends[index],
-        "mase": float(tried.errors(candidate)[index]),
-        "pinball": float(pinball / tried.scales[index]),
+        "candidate": candidate,
+        "origin": result.ends[index],
+        "mase": float(result.errors(candidate)[index]),
+        "pinball": float(pinball / result.scales[index]),
         "covered": float((np.abs(actual - mean) <= reach + 1e-9).mean()),
     }
 
@@ -108,11 +109,11 @@ def forecast_rows(errors: pl.DataFrame, settings: EvaluationSettings) -> list[di
     """Rows of the leaderboard: errors (``forecast``) and bands (``forecast_bands``), with series as clusters."""
     if errors.is_empty():
         return []
-    ordered = errors.sort("collection", "series", "origin")
-    candidates = [SIMPLEST, *(name for name in ordered["candidate"].unique(maintain_order=True) if name != SIMPLEST)]
+    errors = errors.sort("collection", "series", "origin")
+    candidates = [SIMPLEST, *(name for name in errors["candidate"].unique(maintain_order=True) if name != SIMPLEST)]
     rows = []
     for task, metric, column in (("forecast", "MASE", "mase"), ("forecast_bands", "scaled pinball loss", "pinball")):
-        scores = {name: ordered.filter(pl.col("candidate") == name) for name in candidates}
+        scores = {name: errors.filter(pl.col("candidate") == name) for name in candidates}
         clusters = (scores[SIMPLEST]["collection"] + "/" + scores[SIMPLEST]["series"]).to_list()
         rows += leaderboard_rows(
             ASSET,

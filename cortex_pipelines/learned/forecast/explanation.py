@@ -28,28 +28,28 @@ def explain_value(series: Series, time: datetime | None) -> dict[str, Any]:
     """The value at a time (None: the last), against its forecast from the values before it.
 
     ``level``, the ``value`` of each of ``seasons`` and ``rest`` (what the forecast makes of the latest values) add up
-    to ``mean``; ``not_shown`` has seasons that are no better than a random lag. ``chance``: share of earlier errors
+    to ``mean``; ``not_shown`` has seasons that do not beat a random lag. ``chance``: share of earlier errors
     about as far ahead that are at least as large. Raises ForecastError.
     """
     index = len(series.values) - 1 if time is None else _index(series, time)
     past, value = series.head(index), float(series.values[index])
     lags = sorted(seasons(past))
     steps = min(max(lags, default=1), DEFAULT_HORIZON)
-    found, tried = forecast(past, steps, {}), backtest(past, steps, METHODS)
-    mean, low, high = (float(each[0]) for each in (found.mean, found.low, found.high))
+    prediction, rolling = forecast(past, steps, {}), backtest(past, steps, METHODS)
+    mean, low, high = (float(each[0]) for each in (prediction.mean, prediction.low, prediction.high))
     window = min(lags, default=1)
     level = float(past.values[-window:].mean())
-    shown, not_shown, explained = [], [], 0.0
+    seasonal_parts, not_shown, explained = [], [], 0.0
     for lag in lags:
         test = against_random(past.values, lag, window)
         row = {"lag": lag, "worse_at_random": {"value": test.estimate, "low": test.low, "high": test.high}}
         if test.low > 0:
             part = _part(_deviations(past.values, window), index, lag)
-            shown.append({**row, "value": part - explained})
+            seasonal_parts.append({**row, "value": part - explained})
             explained = part
         else:
             not_shown.append(row)
-    near = np.abs(tried.actual - tried.forecasts[found.winner])[:, : 1 + max(1, tried.horizon // 4)]
+    errors = np.abs(rolling.actual - rolling.forecasts[prediction.winner])[:, : 1 + max(1, rolling.horizon // 4)]
     return {
         "time": series.time(index).isoformat(),
         "value": value,
@@ -57,12 +57,12 @@ def explain_value(series: Series, time: datetime | None) -> dict[str, Any]:
         "low": low,
         "high": high,
         "outside": "above" if value > high else "below" if value < low else None,
-        "winner": found.winner,
+        "winner": prediction.winner,
         "level": level,
-        "seasons": shown,
+        "seasons": seasonal_parts,
         "not_shown": not_shown,
         "rest": mean - level - explained,
-        "chance": (1 + int((near >= abs(value - mean)).sum())) / (near.size + 1),
+        "chance": (1 + int((errors >= abs(value - mean)).sum())) / (errors.size + 1),
         "notes": list(series.notes),
     }
 
@@ -76,7 +76,7 @@ def _index(series: Series, time: datetime) -> int:
 
 
 def _deviations(values: Doubles, window: int) -> Doubles:
-    """How each value stands to the mean of the window before it; NaN where there is none."""
+    """How each value stands to the mean of the window before it; NaN before the first window ends."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     means = (sums[window:-1] - sums[: -window - 1]) / window
     return np.concatenate([np.full(window, np.nan), values[window:] - means])
@@ -85,8 +85,8 @@ def _deviations(values: Doubles, window: int) -> Doubles:
 def _part(deviations: Doubles, index: int, lag: int) -> float:
     """Mean deviation a lag before, two and so on; 0 where none is known."""
     before = deviations[[index - lag * count for count in range(1, _PHASES + 1) if index - lag * count >= 0]]
-    known = before[np.isfinite(before)]
-    return float(known.mean()) if len(known) else 0.0
+    finite = before[np.isfinite(before)]
+    return float(finite.mean()) if len(finite) else 0.0
 
 
 def against_random(values: Doubles, lag: int, window: int) -> Interval:
@@ -95,16 +95,16 @@ def against_random(values: Doubles, lag: int, window: int) -> Interval:
     They are shorter, so that as many values before are known to their parts. 0 with fewer than five seasons to test on
     after the first two.
     """
-    others = [each for each in range(2, lag) if (each % window == 0 if lag > window else lag % each)]
+    random_lags = [each for each in range(2, lag) if (each % window == 0 if lag > window else lag % each)]
     deviations = _deviations(values, window)
     tested = range(max(len(values) - _TESTED * lag, 2 * lag), len(values))
-    if not others or len(tested) < _FEWEST_TESTED * lag:
+    if not random_lags or len(tested) < _FEWEST_TESTED * lag:
         return Interval(0.0, 0.0, 0.0, 0.95)
-    drawn = np.random.default_rng(_SEED).choice(others, min(_DRAWS, len(others)), replace=False).tolist()
+    sample = np.random.default_rng(_SEED).choice(random_lags, min(_DRAWS, len(random_lags)), replace=False).tolist()
 
     def errors(each: int) -> Doubles:
-        return np.array([abs(deviations[place] - _part(deviations, place, each)) for place in tested])
+        return np.array([abs(deviations[index] - _part(deviations, index, each)) for index in tested])
 
-    worse = np.mean([errors(each) for each in drawn], axis=0) - errors(lag)
-    clusters = [str(place // lag) for place in tested]
+    worse = np.mean([errors(each) for each in sample], axis=0) - errors(lag)
+    clusters = [str(index // lag) for index in tested]
     return paired_bootstrap(worse.tolist(), clusters=clusters, resamples=2000, confidence=0.95, seed=_SEED)

@@ -77,12 +77,12 @@ def harmonic(past: Doubles, seasons: Sequence[int], horizon: int) -> Doubles:
     past = past[-_LONGEST:]
     count = len(past)
     design = _waves(np.arange(count + horizon), seasons, count)
-    known, level = design[:count], past.mean()
+    past_rows, level = design[:count], past.mean()
     penalty = _RIDGE * np.eye(design.shape[1])
-    weights = np.linalg.solve(known.T @ known + penalty, known.T @ (past - level))
-    left = past - level - known @ weights
-    carried = float(np.clip(left[1:] @ left[:-1] / max(left[:-1] @ left[:-1], 1e-12), 0.0, 0.999))
-    return np.asarray(level + design[count:] @ weights + left[-1] * carried ** np.arange(1, horizon + 1))
+    weights = np.linalg.solve(past_rows.T @ past_rows + penalty, past_rows.T @ (past - level))
+    residuals = past - level - past_rows @ weights
+    carried = float(np.clip(residuals[1:] @ residuals[:-1] / max(residuals[:-1] @ residuals[:-1], 1e-12), 0.0, 0.999))
+    return np.asarray(level + design[count:] @ weights + residuals[-1] * carried ** np.arange(1, horizon + 1))
 
 
 def _waves(indices: np.ndarray, seasons: Sequence[int], count: int) -> Doubles:

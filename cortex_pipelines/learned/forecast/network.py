@@ -29,14 +29,14 @@ _DAY, _WEEK = 86_400, 604_800
 
 
 @dataclass(frozen=True)
-class Shape:
+class LstmShape:
     context: int
     horizon: int
     hidden: int
 
 
 @dataclass(frozen=True)
-class Example:
+class Window:
     """``past``: (context, features), zeros before the series begins. ``steps``: (horizon, features). ``target``:
     (horizon,), NaN where it is not known. ``naive`` and ``scale`` bring a forecast back to the series' unit."""
 
@@ -47,29 +47,29 @@ class Example:
     scale: float
 
 
-def example(series: Series, lags: Sequence[int], end: int, until: int, shape: Shape) -> Example:
-    """What is known of a series at a place, and what came then, up to ``until``."""
-    known = series.values[:end]
+def window_at(series: Series, lags: Sequence[int], end: int, until: int, shape: LstmShape) -> Window:
+    """What is known of a series before ``end``, and what came then, up to ``until``."""
+    observed = series.values[:end]
     lag = max((each for each in lags if each < end), default=1)
-    naive = seasonal_naive(known, lags, shape.horizon)
-    scale = float(np.abs(known[lag:] - known[:-lag]).mean()) or 1.0
+    naive = seasonal_naive(observed, lags, shape.horizon)
+    scale = float(np.abs(observed[lag:] - observed[:-lag]).mean()) or 1.0
     begin = max(0, end - shape.context)
-    recent = known[begin:]
+    recent = observed[begin:]
     earlier = series.values[np.maximum(np.arange(begin, end) - lag, 0)]
-    values = np.column_stack([recent - known[-1], recent - earlier]) / scale
+    values = np.column_stack([recent - observed[-1], recent - earlier]) / scale
     past = np.zeros((shape.context, _PAST_FEATURES + _STEP_FEATURES - 1))
-    rows = np.column_stack([np.clip(values, -_CLIP, _CLIP), np.ones(len(recent)), _places(series, lag, begin, end)])
+    rows = np.column_stack([np.clip(values, -_CLIP, _CLIP), np.ones(len(recent)), _phases(series, lag, begin, end)])
     past[shape.context - len(recent) :] = rows
-    ahead = np.clip((naive - known[-1]) / scale, -_CLIP, _CLIP)
-    steps = np.column_stack([ahead, _places(series, lag, end, end + shape.horizon)])
+    ahead = np.clip((naive - observed[-1]) / scale, -_CLIP, _CLIP)
+    steps = np.column_stack([ahead, _phases(series, lag, end, end + shape.horizon)])
     target = np.full(shape.horizon, np.nan)
     outcome = series.values[end : min(until, end + shape.horizon)]
     target[: len(outcome)] = np.clip((outcome - naive[: len(outcome)]) / scale, -_CLIP, _CLIP)
-    return Example(past, steps, target, naive, scale)
+    return Window(past, steps, target, naive, scale)
 
 
-def _places(series: Series, lag: int, begin: int, end: int) -> Doubles:
-    """Sine and cosine of the place in the season, the day, the week and the year; 0 where a step is longer."""
+def _phases(series: Series, lag: int, begin: int, end: int) -> Doubles:
+    """Sine and cosine of the phase in the season, the day, the week and the year; 0 where a step is longer."""
     indices = np.arange(begin, end)
     step = series.step.seconds or 30 * _DAY * series.step.months
     times = [series.time(int(index)) for index in indices]
@@ -86,7 +86,7 @@ def _places(series: Series, lag: int, begin: int, end: int) -> Doubles:
     return np.asarray(np.nan_to_num(np.hstack([np.sin(angles), np.cos(angles)])))
 
 
-def _module(shape: Shape) -> Any:
+def _module(shape: LstmShape) -> Any:
     import torch
     from torch import nn
 
@@ -112,9 +112,9 @@ def _module(shape: Shape) -> Any:
 
 
 @dataclass(frozen=True)
-class Network:
+class ForecastNetwork:
     module: Any
-    shape: Shape
+    shape: LstmShape
 
     def quantiles(self, series: Series, lags: Sequence[int], horizon: int) -> Doubles:
         """(3, horizon) in the series' unit; beyond the horizon that was learned, medians are read as values.
@@ -130,11 +130,11 @@ class Network:
         parts: list[Doubles] = []
         values = series.values
         while sum(part.shape[1] for part in parts) < horizon:
-            known = Series(series.name, series.start, series.step, values)
-            given = example(known, lags, len(values), len(values), self.shape)
+            extended = Series(series.name, series.start, series.step, values)
+            window = window_at(extended, lags, len(values), len(values), self.shape)
             with torch.no_grad():
-                told = self.module(_tensor(given.past[None]), _tensor(given.steps[None]))[0].numpy().astype(np.float64)
-            parts.append(given.naive + given.scale * told.T)
+                output = self.module(_tensor(window.past[None]), _tensor(window.steps[None]))[0].numpy()
+            parts.append(window.naive + window.scale * output.T.astype(np.float64))
             values = np.concatenate([values, parts[-1][1]])
         return np.asarray(np.hstack(parts)[:, :horizon])
 
@@ -149,10 +149,10 @@ class Network:
         (folder / _SHAPE).write_text(json.dumps(asdict(self.shape), sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Network":
+    def load(cls, folder: Path) -> "ForecastNetwork":
         from safetensors.torch import load_file
 
-        shape = Shape(**json.loads((folder / _SHAPE).read_text(encoding="utf-8")))
+        shape = LstmShape(**json.loads((folder / _SHAPE).read_text(encoding="utf-8")))
         module = _module(shape)
         module.load_state_dict(load_file(folder / _WEIGHTS))
         return cls(module.eval(), shape)
@@ -160,22 +160,22 @@ class Network:
 
 def train_network(
     past: Sequence[tuple[Series, Sequence[int]]], settings: ForecastSettings, trials_file: Path
-) -> tuple[Network, SearchResult] | None:
+) -> tuple[ForecastNetwork, SearchResult] | None:
     """Train on series that end before what forecasts are compared on, with their seasons.
 
     The learning rate is chosen on the latest fifth of each series' windows. None: no series is long enough.
     """
-    shape = Shape(settings.context, settings.horizon, settings.hidden)
-    earlier: list[Example] = []
-    later: list[Example] = []
+    shape = LstmShape(settings.context, settings.horizon, settings.hidden)
+    earlier: list[Window] = []
+    later: list[Window] = []
     for series, lags in past:
         count = len(series.values)
         first = max(_LEAST_CONTEXT, 2 * max(lags, default=1))
         spread = np.linspace(first, count - 1, settings.windows).astype(int)
         ends = sorted(set(spread.tolist())) if count > first else []
         border = first + int(0.8 * (count - first))
-        earlier += [example(series, lags, end, border, shape) for end in ends if end < border]
-        later += [example(series, lags, end, count, shape) for end in ends if end >= border]
+        earlier += [window_at(series, lags, end, border, shape) for end in ends if end < border]
+        later += [window_at(series, lags, end, count, shape) for end in ends if end >= border]
     if not earlier or not later:
         return None
 
@@ -184,23 +184,23 @@ def train_network(
         return _loss_of(_fit(earlier, shape, rate, settings), later)
 
     with pinned_threads(settings.threads):
-        found = search(objective, settings.trials, settings.seed, 1, trials_file, "forecasts")
-        module = _fit([*earlier, *later], shape, found.best.parameters["learning_rate"], settings)
-    return Network(module.eval(), shape), found
+        result = search(objective, settings.trials, settings.seed, 1, trials_file, "forecasts")
+        module = _fit([*earlier, *later], shape, result.best.parameters["learning_rate"], settings)
+    return ForecastNetwork(module.eval(), shape), result
 
 
-def _fit(examples: Sequence[Example], shape: Shape, rate: float, settings: ForecastSettings) -> Any:
+def _fit(windows: Sequence[Window], shape: LstmShape, rate: float, settings: ForecastSettings) -> Any:
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         module = _module(shape)
-        tensors = _tensors(examples)
+        tensors = _tensors(windows)
         optimiser = torch.optim.Adam(module.parameters(), lr=rate)
-        total = settings.epochs * -(-len(examples) // settings.batch)
+        total = settings.epochs * -(-len(windows) // settings.batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
         for _ in range(settings.epochs):
-            for batch in torch.split(torch.randperm(len(examples)), settings.batch):
+            for batch in torch.split(torch.randperm(len(windows)), settings.batch):
                 optimiser.zero_grad()
                 _pinball(module, *(each[batch] for each in tensors)).backward()
                 torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -209,25 +209,25 @@ def _fit(examples: Sequence[Example], shape: Shape, rate: float, settings: Forec
     return module
 
 
-def _loss_of(module: Any, examples: Sequence[Example]) -> float:
+def _loss_of(module: Any, windows: Sequence[Window]) -> float:
     import torch
 
     with torch.no_grad():
-        return float(_pinball(module, *_tensors(examples)))
+        return float(_pinball(module, *_tensors(windows)))
 
 
 def _pinball(module: Any, past: Any, steps: Any, target: Any) -> Any:
     import torch
 
-    known = ~torch.isnan(target)
+    mask = ~torch.isnan(target)
     errors = torch.nan_to_num(target).unsqueeze(2) - module(past, steps)
     shares = torch.tensor(QUANTILES)
     losses = torch.maximum(shares * errors, (shares - 1) * errors).mean(dim=2)
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return (losses * mask).sum() / mask.sum().clamp(min=1)
 
 
-def _tensors(examples: Sequence[Example]) -> tuple[Any, Any, Any]:
-    columns = zip(*((each.past, each.steps, each.target) for each in examples), strict=True)
+def _tensors(windows: Sequence[Window]) -> tuple[Any, Any, Any]:
+    columns = zip(*((each.past, each.steps, each.target) for each in windows), strict=True)
     past, steps, target = (_tensor(np.array(column)) for column in columns)
     return past, steps, target
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.learned.forecast.compare import NETWORK
-from cortex_pipelines.learned.forecast.network import Network
+from cortex_pipelines.learned.forecast.network import ForecastNetwork
 from cortex_pipelines.learned.forecast.rolling import forecast
 from cortex_pipelines.learned.forecast.series import Series, seasons
 
@@ -17,22 +17,22 @@ def forecast_series(series: Series, horizon: int | None, trained: Path | None) -
     ``horizon``: None for a season, or as many steps as the series has values, up to 24. ``trained``: folder of
     ``performance_analyser``. Raises ForecastError.
     """
-    network = Network.load(trained) if trained is not None else None
+    network = ForecastNetwork.load(trained) if trained is not None else None
     learned = {} if network is None else {NETWORK: network.method(series)}
     steps = min(max(seasons(series), default=DEFAULT_HORIZON), DEFAULT_HORIZON, len(series.values))
-    found = forecast(series, steps if horizon is None else horizon, learned)
+    prediction = forecast(series, steps if horizon is None else horizon, learned)
     count = len(series.values)
     rows = [
         {"time": series.time(count + step).isoformat(), "mean": mean, "low": low, "high": high}
         for step, (mean, low, high) in enumerate(
-            zip(found.mean.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+            zip(prediction.mean.tolist(), prediction.low.tolist(), prediction.high.tolist(), strict=True)
         )
     ]
     return {
-        "winner": found.winner,
-        "mase": {name: round(error, 4) for name, error in found.errors.items()},
-        "origins": found.origins,
-        "seasons": list(found.seasons),
+        "winner": prediction.winner,
+        "mase": {name: round(error, 4) for name, error in prediction.errors.items()},
+        "origins": prediction.origins,
+        "seasons": list(prediction.seasons),
         "notes": list(series.notes),
         "forecast": rows,
     }

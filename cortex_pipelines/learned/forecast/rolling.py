@@ -51,16 +51,16 @@ class Backtest:
         square root of the distance.
         """
         residuals = np.abs(self.actual - self.forecasts[name])[list(origins)]
-        around = max(1, self.horizon // 4)
+        neighbours = max(1, self.horizon // 4)
         widths = np.zeros(horizon)
         for step in range(min(horizon, self.horizon)):
-            near = residuals[:, max(0, step - around) : step + around + 1].ravel()
-            rank = min(len(near), math.ceil((len(near) + 1) * coverage))
-            widths[step] = np.sort(near)[rank - 1] if len(near) else 0.0
-        tried = np.maximum.accumulate(widths[: self.horizon])
-        widths[: self.horizon] = tried[:horizon]
+            pool = residuals[:, max(0, step - neighbours) : step + neighbours + 1].ravel()
+            rank = min(len(pool), math.ceil((len(pool) + 1) * coverage))
+            widths[step] = np.sort(pool)[rank - 1] if len(pool) else 0.0
+        bounds = np.maximum.accumulate(widths[: self.horizon])
+        widths[: self.horizon] = bounds[:horizon]
         steps = np.arange(self.horizon, horizon)
-        widths[self.horizon :] = tried[-1] * np.sqrt((steps + 1) / self.horizon)
+        widths[self.horizon :] = bounds[-1] * np.sqrt((steps + 1) / self.horizon)
         return widths
 
 
@@ -85,19 +85,19 @@ def backtest(series: Series, horizon: int, methods: Mapping[str, Method], origin
     actual = np.array([values[end : end + horizon] for end in ends])
     lag = max(lags, default=1)
     scales = np.array([np.abs(values[lag:end] - values[: end - lag]).mean() for end in ends])
-    tried = Backtest(tuple(ends), actual, forecasts, np.where(scales > 0, scales, 1.0))
+    members = Backtest(tuple(ends), actual, forecasts, np.where(scales > 0, scales, 1.0))
     combined = [
-        _weights(tried, tried.known_before(end)) @ np.array([forecasts[name][index] for name in _MEMBERS])
+        _weights(members, members.known_before(end)) @ np.array([forecasts[name][index] for name in _MEMBERS])
         for index, end in enumerate(ends)
     ]
-    return Backtest(tried.ends, actual, {**forecasts, COMBINATION: np.array(combined)}, tried.scales)
+    return Backtest(members.ends, actual, {**forecasts, COMBINATION: np.array(combined)}, members.scales)
 
 
-def _weights(tried: Backtest, origins: Sequence[int]) -> Doubles:
+def _weights(members: Backtest, origins: Sequence[int]) -> Doubles:
     """By the inverse cube of each way's error; equal without a past."""
     if not origins:
         return np.full(len(_MEMBERS), 1 / len(_MEMBERS))
-    errors = np.array([tried.errors(name)[list(origins)].mean() for name in _MEMBERS])
+    errors = np.array([members.errors(name)[list(origins)].mean() for name in _MEMBERS])
     inverse = 1 / (errors + 1e-6 + 0.01 * errors.max()) ** 3
     return np.asarray(inverse / inverse.sum())
 
@@ -125,19 +125,19 @@ def forecast(series: Series, horizon: int, learned: Mapping[str, Method]) -> For
     if not 1 <= horizon <= count:
         raise ForecastError(f"a horizon of {horizon} steps: it has to be from 1 to {count}, the number of values")
     methods = {**METHODS, **learned}
-    tried = backtest(series, horizon, methods)
-    errors = {name: float(tried.errors(name).mean()) for name in tried.forecasts}
+    result = backtest(series, horizon, methods)
+    errors = {name: float(result.errors(name).mean()) for name in result.forecasts}
     best = min(errors, key=lambda name: (errors[name], name != COMBINATION))
     winner = best if errors[best] < _CLEARLY * errors[COMBINATION] else COMBINATION
     lags = seasons(series)
     if winner == COMBINATION:
-        everything = range(len(tried.ends))
+        everything = range(len(result.ends))
         means = np.array([methods[name](series.values, lags, horizon) for name in _MEMBERS])
-        mean = _weights(tried, everything) @ means
+        mean = _weights(result, everything) @ means
     else:
         mean = methods[winner](series.values, lags, horizon)
-    reach = tried.reach(winner, range(len(tried.ends)), horizon, COVERAGE)
+    reach = result.reach(winner, range(len(result.ends)), horizon, COVERAGE)
     low, high = mean - reach, mean + reach
     if series.values.min() >= 0:
         mean, low, high = (np.maximum(each, 0.0) for each in (mean, low, high))
-    return Forecast(winner, mean, low, high, lags, errors, len(tried.ends))
+    return Forecast(winner, mean, low, high, lags, errors, len(result.ends))

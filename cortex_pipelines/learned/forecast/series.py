@@ -87,8 +87,8 @@ def read_series(path: Path) -> Series:
     except (pl.exceptions.PolarsError, UnicodeError, *UNPACKING_ERRORS) as error:
         raise ForecastError(f"{path} cannot be read as CSV: {error}") from error
     time_name = next((name for name in TIMES if name in frame.columns), None)
-    others = [name for name in frame.columns if name != time_name]
-    value_name = VALUE if VALUE in others else others[0] if len(others) == 1 else None
+    value_names = [name for name in frame.columns if name != time_name]
+    value_name = VALUE if VALUE in value_names else value_names[0] if len(value_names) == 1 else None
     if time_name is None or value_name is None:
         raise ForecastError(f"{path} needs the columns time and value; it has {', '.join(frame.columns) or 'none'}")
     moments = [moment(text) for text in frame[time_name]]
@@ -114,34 +114,34 @@ def _number(path: Path, line: int, text: str | None) -> float:
 
 def regular_series(name: str, times: list[datetime], values: list[float], path: str = "") -> Series:
     """Values on a regular grid; see ``read_series``."""
-    where = path or name
+    source = path or name
     if len(times) > MOST:
-        raise ForecastError(f"{where} has {len(times):,} rows; at most {MOST:,} are forecast from")
+        raise ForecastError(f"{source} has {len(times):,} rows; at most {MOST:,} are forecast from")
     present = sum(np.isfinite(values))
     if present < LEAST:
-        raise ForecastError(f"{where} has {present} values; at least {LEAST} are needed for a forecast")
+        raise ForecastError(f"{source} has {present} values; at least {LEAST} are needed for a forecast")
     for line, (before, after) in enumerate(pairwise(times), 3):
         if after == before:
-            raise ForecastError(f"{where}, line {line}: the time {after.isoformat()} stands twice")
+            raise ForecastError(f"{source}, line {line}: the time {after.isoformat()} stands twice")
         if after < before:
             raise ForecastError(
-                f"{where}, line {line}: {after.isoformat()} comes before the time above it; sort the rows"
+                f"{source}, line {line}: {after.isoformat()} comes before the time above it; sort the rows"
             )
-    step = _step(times, where)
-    places = [_place(times[0], each, step) for each in times]
-    if None in places:
-        line = places.index(None)
+    step = _step(times, source)
+    positions = [_position(times[0], each, step) for each in times]
+    if None in positions:
+        line = positions.index(None)
         raise ForecastError(
-            f"{where}, line {line + 2}: {times[line].isoformat()} is off the step of the other rows; steps have to be "
+            f"{source}, line {line + 2}: {times[line].isoformat()} is off the step of the other rows; steps have to be "
             "equal, or whole months (skipped ones are filled in)"
         )
-    grid = np.full(int(places[-1] or 0) + 1 if len(times) / ((places[-1] or 0) + 1) >= 1 - _MOST_FILLED else 0, np.nan)
-    known = np.isfinite(values)
-    if not len(grid) or 1 - known.sum() / len(grid) > _MOST_FILLED:
+    count = (positions[-1] or 0) + 1
+    grid = np.full(count if len(times) / count >= 1 - _MOST_FILLED else 0, np.nan)
+    if not len(grid) or 1 - present / len(grid) > _MOST_FILLED:
         raise ForecastError(
-            f"{where}: more than {_MOST_FILLED:.0%} of its steps have no value; that is too much to fill in"
+            f"{source}: more than {_MOST_FILLED:.0%} of its steps have no value; that is too much to fill in"
         )
-    grid[np.array(places, dtype=np.int64)] = values
+    grid[np.array(positions, dtype=np.int64)] = values
     missing = np.isnan(grid)
     indices = np.arange(len(grid))
     grid[missing] = np.interp(indices[missing], indices[~missing], grid[~missing])
@@ -149,7 +149,7 @@ def regular_series(name: str, times: list[datetime], values: list[float], path: 
     return Series(name, times[0], step, grid, notes)
 
 
-def _step(times: list[datetime], where: str) -> Step:
+def _step(times: list[datetime], source: str) -> Step:
     clock = {(each.day, each.time()) for each in times}
     numbers = [each.year * 12 + each.month for each in times]
     months = np.diff(numbers)
@@ -160,11 +160,11 @@ def _step(times: list[datetime], where: str) -> Step:
     seconds = np.diff([each.timestamp() for each in times])
     common = float(np.median(seconds))
     if common < 1:
-        raise ForecastError(f"{where}: the rows are less than a second apart; that is too fine for a forecast")
+        raise ForecastError(f"{source}: the rows are less than a second apart; that is too fine for a forecast")
     return Step(0, round(common))
 
 
-def _place(start: datetime, time: datetime, step: Step) -> int | None:
+def _position(start: datetime, time: datetime, step: Step) -> int | None:
     if step.months:
         distance, remainder = divmod(time.year * 12 + time.month - start.year * 12 - start.month, step.months)
         return None if remainder or (time.day, time.time()) != (start.day, start.time()) else distance
@@ -184,13 +184,13 @@ def seasons(series: Series) -> tuple[int, ...]:
     if not changes.std() > 1e-9 * (1 + np.abs(values).max()):
         return ()
     correlations = _autocorrelations(changes, min(longest, 400))
-    found: list[int] = []
+    season_lags: list[int] = []
     for lag in series.step.calendar_seasons:
-        shorter = max((correlations[each] + _SAYS_MORE for each in found if lag % each == 0), default=0.0)
+        shorter = max((correlations[each] + _SAYS_MORE for each in season_lags if lag % each == 0), default=0.0)
         # a day is also repeated after a week: that is a season of its own only if it says more
         if lag < len(correlations) and _peaks(correlations, lag) and correlations[lag] > shorter:
-            found.append(lag)
-    if not found:
+            season_lags.append(lag)
+    if not season_lags:
         # what wanders seems to come back, but its steps do not repeat themselves
         steps = _autocorrelations(_clipped(np.diff(values)), len(correlations) - 1)
         lags = range(2, len(correlations) - 1)
@@ -198,13 +198,13 @@ def seasons(series: Series) -> tuple[int, ...]:
         if peaks:
             best = max(peaks, key=lambda lag: correlations[lag])
             # the first of its multiples that is nearly as high
-            found.append(next(lag for lag in peaks if correlations[lag] >= 0.9 * correlations[best]))
-    return tuple(sorted(set(found))[:_MOST_SEASONS])
+            season_lags.append(next(lag for lag in peaks if correlations[lag] >= 0.9 * correlations[best]))
+    return tuple(sorted(set(season_lags))[:_MOST_SEASONS])
 
 
 def _peaks(correlations: Doubles, lag: int) -> bool:
-    around = correlations[max(1, lag - 1) : lag + 2]
-    return bool(correlations[lag] >= _SEASONAL and correlations[lag] >= around.max() - 1e-12 and lag > 1)
+    neighbours = correlations[max(1, lag - 1) : lag + 2]
+    return bool(correlations[lag] >= _SEASONAL and correlations[lag] >= neighbours.max() - 1e-12 and lag > 1)
 
 
 def _without_trend(values: Doubles) -> Doubles:
