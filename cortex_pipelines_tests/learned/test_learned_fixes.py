@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.defects import in_fixes
-from cortex_pipelines.learned.defects.compare import Item, ScoredItem, alarm_hits, score_rows
+from cortex_pipelines.learned.defects.compare import Item, ScoredItem, alarm_hits, score_rows, stack_of, with_stacks
 from cortex_pipelines.learned.defects.fixes import MinedFixes, is_fix, mine_fixes
 from cortex_pipelines.learned.defects.predict import Recogniser
 from cortex_pipelines.learned.defects.scores import Scores
@@ -89,3 +90,8 @@ def test_ways_are_compared_on_real_fixes_and_on_errors_put_into_the_same_functio
     assert "2 of 2 fixes are one of the small edits" in printed
     for line in ("errors put into the same functions: 2", "top-3 control", "top-3 edit_gain", "AUROC surprise_sum"):
         assert line in printed
+
+
+def test_the_final_combination_does_not_read_those_of_the_folds() -> None:
+    scored = [replace(judged(0, (0,), 1.0, 0.0), fold=fold) for fold in "ab"]
+    assert stack_of(with_stacks(scored)).names == ("way",)

@@ -147,7 +147,7 @@ def fit_stack(scored: Sequence[tuple[Scores, int]], clean: Sequence[Scores], pen
         model = LogisticRegression(C=penalty, max_iter=1000).fit(features, target)
         return (*model.coef_[0].tolist(), float(model.intercept_[0]))
 
-    names = tuple(name for name in scored[0][0].statements if name not in (RANDOM, "position"))
+    names = tuple(name for name in scored[0][0].statements if name not in (RANDOM, "position", STACKED))
     rows = np.vstack([statement_features(scores, names) for scores, _ in scored])
     target = np.concatenate([np.arange(len(scores.best_edits)) == defect for scores, defect in scored])
     region_rows = np.vstack([region_features(scores, names) for scores in [*(each for each, _ in scored), *clean]])
