@@ -34,7 +34,7 @@ from cortex_pipelines.serving.engines.engine import (
     UnavailableError,
 )
 from cortex_pipelines.serving.engines.memory import is_short
-from cortex_pipelines.serving.requests import Backend, PreparedRequest, PromptBuilder, PromptTarget
+from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest, PromptBuilder, PromptTarget
 from cortex_pipelines.serving.response_cache import LruCache, job_key, storing_delivery
 from cortex_pipelines.serving.rollout import Rollouts, request_user
 from cortex_pipelines.serving.routing import RouterBatcher
@@ -85,7 +85,7 @@ class Gateway:
 
     def backend_for(
         self, name: str | None, task: str = "completion", context: bool = True, for_user: str | None = None
-    ) -> Backend:
+    ) -> AnswerBackend:
         """Choose the backend of a request and load its adapter, which may take a while; UnknownModelError."""
         models = self.source.current
         served = models.find(name)
@@ -106,14 +106,14 @@ class Gateway:
             self._count_trial_answer(backend, (split, variant), failed=True)
         return replace(backend, trial=(split, variant))
 
-    def backend_of(self, served: ServedModel, task: str = "completion", context: bool = True) -> Backend:
+    def backend_of(self, served: ServedModel, task: str = "completion", context: bool = True) -> AnswerBackend:
         way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
-        backend = Backend(served, way, None, served.notice)
+        backend = AnswerBackend(served, way, None, served.notice)
         if served.adapter is not None:
             adapter, reason = self._load(served.adapter(task))
             if adapter is None:
                 self.metrics.fallbacks.labels(served.name).inc()
-                backend = Backend(served, "base", None, reason)
+                backend = AnswerBackend(served, "base", None, reason)
             else:
                 backend = replace(backend, adapter=adapter)
         model = self.engine.upstream_model(backend.adapter)
@@ -142,7 +142,9 @@ class Gateway:
         if self._loads_ahead.acquire(blocking=False):  # one at a time: a session asks often
             threading.Thread(target=load, name="load ahead", daemon=True).start()
 
-    def prepare(self, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int = 1) -> PreparedRequest:
+    def prepare(
+        self, backend: AnswerBackend, builder: PromptBuilder, sampling: Sampling, count: int = 1
+    ) -> PreparedRequest:
         with self.tracer.start_as_current_span(
             "context",
             attributes=backend.attributes,
@@ -281,7 +283,7 @@ class Gateway:
         self.metrics.experiment_seconds.labels(assignment.plan.project, assignment.arm).observe(seconds)
 
     def _count_trial_answer(
-        self, backend: Backend, trial: tuple[Split, Variant], failed: bool, seconds: float | None = None
+        self, backend: AnswerBackend, trial: tuple[Split, Variant], failed: bool, seconds: float | None = None
     ) -> None:
         split, variant = trial
         assert self.rollouts is not None  # nosec B101: trials need rollouts
@@ -377,7 +379,7 @@ class Gateway:
         self.metrics.adapter_loads.labels("ready").inc()
         return ready, ""
 
-    def _context_adder(self, backend: Backend) -> Callable[[str], str]:
+    def _context_adder(self, backend: AnswerBackend) -> Callable[[str], str]:
         folder = backend.served.examples
         if not shows_context(backend.way) or folder is None:
             return lambda text: text

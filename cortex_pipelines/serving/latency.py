@@ -113,9 +113,9 @@ def measure(engine: Engine, adapter: LoadedAdapter | None, settings: ServingSett
     text = Path(textwrap.__file__).read_text(encoding="utf-8")
     prompt = Prompt(engine.prompt(text).ids[: min(_PROMPT, engine.window - _TOKENS)], "", 0)
     began, times = time.perf_counter(), list[tuple[float, float]]()
-    *_, written = answer_times(engine, prompt, _TOKENS, adapter)
-    if written < _TOKENS:
-        raise EngineError(f"answers end after {written} of {_TOKENS} tokens: nothing can be timed")
+    *_, tokens = answer_times(engine, prompt, _TOKENS, adapter)
+    if tokens < _TOKENS:
+        raise EngineError(f"answers end after {tokens} of {_TOKENS} tokens: nothing can be timed")
     while len(times) < _FEWEST or (len(times) < _ANSWERS and time.perf_counter() - began < seconds):
         first, total, _ = answer_times(engine, prompt, _TOKENS, adapter)
         times.append((first, total))
@@ -162,8 +162,8 @@ def broken_sla(measured: Latency | str, sla: LatencySettings) -> str | None:
         ("40 tokens", "tokens_40_ms", measured.tokens_40_ms_p95, sla.tokens_40_ms),
     )
     broken = [
-        f"{what} took up to {value:.0f} ms in 95 of 100 answers, where gates.latency.{name} allows {limit:g}"
-        for what, name, value, limit in limits
+        f"{quantity} took up to {value:.0f} ms in 95 of 100 answers, where gates.latency.{name} allows {limit:g}"
+        for quantity, name, value, limit in limits
         if limit is not None and value > limit
     ]
     if not broken:

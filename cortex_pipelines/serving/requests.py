@@ -205,7 +205,7 @@ def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Render
 
 
 @dataclass(frozen=True)
-class Backend:
+class AnswerBackend:
     """The backend that answers a request.
 
     Args:
@@ -281,7 +281,7 @@ class PreparedRequest:
         cached_deltas: The answers, if they are cached.
     """
 
-    backend: Backend
+    backend: AnswerBackend
     text: RenderedPrompt
     prompt: Prompt
     sampling: Sampling

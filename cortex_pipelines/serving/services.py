@@ -101,7 +101,7 @@ class ProjectServices:
 def telling(services: ProjectServices, tell: Callable[[str | None], None]) -> ProjectServices:
     """The services, which tell of the project that a search, context or relation is asked for."""
 
-    def told(call: Callable[..., Answer] | None, position: int) -> Callable[..., Answer] | None:
+    def wrapped(call: Callable[..., Answer] | None, position: int) -> Callable[..., Answer] | None:
         def answer(*arguments: Any) -> Answer:
             tell(arguments[position])
             return call(*arguments)  # type: ignore[misc]
@@ -109,7 +109,7 @@ def telling(services: ProjectServices, tell: Callable[[str | None], None]) -> Pr
         return call and answer
 
     search, context, relations = (services.search, 1), (services.context, 1), (services.relations, 3)
-    return replace(services, search=told(*search), context=told(*context), relations=told(*relations))
+    return replace(services, search=wrapped(*search), context=wrapped(*context), relations=wrapped(*relations))
 
 
 NOTHING = ProjectServices()

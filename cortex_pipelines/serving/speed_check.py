@@ -68,16 +68,16 @@ def _measure(engine: Engine, settings: ServingSettings) -> Measured:
     answer_times(engine, prompt(), 2)  # what only the first answer has to make
     read = max(length / answer_times(engine, prompt(), 1)[0] for _ in range(_TIMES))
     slots = 1 if settings.engine == "torch" else settings.slots
-    known = [prompt() for _ in range(slots)]
-    for each in known:
+    prompts = [prompt() for _ in range(slots)]
+    for each in prompts:
         answer_times(engine, each, 1)
-    alone = [answer_times(engine, known[-1], _WRITTEN) for _ in range(_TIMES)]
-    write = max(written / seconds for _, seconds, written in alone)
+    alone = [answer_times(engine, prompts[-1], _WRITTEN) for _ in range(_TIMES)]
+    write = max(count / seconds for _, seconds, count in alone)
     if slots == 1:
         return Measured(settings, read, write, write)
     with ThreadPoolExecutor(slots) as pool:
         began = time.perf_counter()
-        tokens = sum(pool.map(lambda each: answer_times(engine, each, _WRITTEN)[2], known))
+        tokens = sum(pool.map(lambda each: answer_times(engine, each, _WRITTEN)[2], prompts))
     return Measured(settings, read, write, tokens / (time.perf_counter() - began))
 
 
@@ -90,10 +90,10 @@ def answer_times(
     job = Job(adapter, prompt, Sampling(tokens))
     engine.submit(job, lambda event: events.put((event, time.perf_counter())))
     while True:
-        event, at = events.get()
+        event, moment = events.get()
         if event is None:
-            return first, at - began, max(generated, 1)
+            return first, moment - began, max(generated, 1)
         if isinstance(event, BaseException):
             raise event
-        first = first or at - began
+        first = first or moment - began
         generated += event.generated

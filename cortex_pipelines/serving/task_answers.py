@@ -20,7 +20,7 @@ from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.serving.catalogue import ServedModel
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest
 from cortex_pipelines.serving.requests import task as asked_as
 from cortex_pipelines.serving.settings import TaskBudget
 
@@ -62,7 +62,7 @@ def suggest(
     budget: TaskBudget = getattr(gateway.settings.tasks, task)
     writer = GatewayWriter(gateway, model, served, question, budget, began + budget.seconds, team)
     calibration = held_out_calibration(gateway.settings.tasks.least_confidence)
-    means = Means(writer, team, writer.left, gateway.parameters, calibration, alternatives)
+    means = Means(writer, team, writer.remaining_seconds, gateway.parameters, calibration, alternatives)
     answered = answer(question, means)
     backend = writer.backend or gateway.backend_of(replace(served, adapter=None), task, context=False)
     flags = {rule for request in writer.requests for rule in request.flags} | _broken(served, question, answered)
@@ -104,11 +104,11 @@ class GatewayWriter:
     budget: TaskBudget
     ends: float
     team: Team
-    backend: Backend | None = None
+    backend: AnswerBackend | None = None
     requests: list[PreparedRequest] = field(default_factory=list)
     _notes: dict[str, None] = field(default_factory=dict)
 
-    def left(self) -> float:
+    def remaining_seconds(self) -> float:
         return self.ends - time.perf_counter()
 
     def notes(self) -> list[str]:
@@ -141,7 +141,7 @@ class GatewayWriter:
         # the loading of an adapter and the reading of a prompt cannot be interrupted
         thread = threading.Thread(target=contextvars.copy_context().run, args=(write,), name="task", daemon=True)
         thread.start()
-        thread.join(max(self.left(), 0))
+        thread.join(max(self.remaining_seconds(), 0))
         if thread.is_alive():
             stopped.set()
             self._note(

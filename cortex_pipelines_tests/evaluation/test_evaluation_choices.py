@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
-    Question,
+    ChoiceQuestion,
     build_questions,
     choice_metrics,
     choice_table,
@@ -33,11 +33,13 @@ def bodies(count: int = 6) -> list[Example]:
     return [replace(example(n, "completion", *text), cluster=str(n)) for n, text in enumerate(texts)]
 
 
-def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[Question]:
+def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[ChoiceQuestion]:
     return [item for item in build_questions(held_out, count, 7)[0] if item.kind == kind]
 
 
-def choices_of(question: Question, score: Callable[..., ItemScore], prior: Question | None = None) -> pl.DataFrame:
+def choices_of(
+    question: ChoiceQuestion, score: Callable[..., ItemScore], prior: ChoiceQuestion | None = None
+) -> pl.DataFrame:
     """What a model chooses that has these scores."""
 
     class Model:
@@ -84,13 +86,15 @@ def test_neither_a_clause_nor_a_longer_or_unscored_name_is_chosen() -> None:
     texts = [answer.completion for question in questions for answer in question.answers]
     assert texts
     assert not [text for text in texts if text.lstrip().startswith("except")]
-    question = Question("naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1)
+    question = ChoiceQuestion(
+        "naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1
+    )
     unfinished = {"signer": ItemScore(6.0, 1, 6, 0, end_nats=9.0)}
     unfinished |= {"signer_factory": ItemScore(15.0, 2, 14, 0, end_nats=0.1)}
     usual = {"signer": ItemScore(9.0, 1, 6, 0), "signer_factory": ItemScore(18.0, 2, 14, 0)}
     table = choices_of(question, lambda item: (unfinished if item.prompt == "p" else usual)[item.completion])
     assert table["base_chosen"].to_list() == [1]
-    question = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
+    question = ChoiceQuestion("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
     scores = {("p\nq", "a"): ItemScore(0.0, 0, 0, 0)}
     table = choices_of(question, lambda item: scores.get((item.prompt, item.completion), ItemScore(5.0, 1, 1, 0)))
     assert table["base_chosen"].to_list() == [1]
@@ -99,7 +103,7 @@ def test_neither_a_clause_nor_a_longer_or_unscored_name_is_chosen() -> None:
 @pytest.mark.parametrize(("kind", "prompt", "common"), CASES["a_text_that_is_always_likely_is_not_chosen_for_that"])
 def test_a_text_that_is_always_likely_is_not_chosen_for_that(kind: str, prompt: str, common: str) -> None:
     texts = ("value", "rotated_key")
-    question = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
+    question = ChoiceQuestion(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
 
     def habitual(item: Example) -> ItemScore:
         """Finds one text likely with any prompt, and the other one only after this prompt."""
@@ -156,7 +160,7 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
 @pytest.mark.parametrize(("cost_of_longer", "truth", "choice"), [(0.9, 1, 1), (1.0, 0, None)])
 def test_the_likeliest_answer_a_byte_is_chosen(cost_of_longer: float, truth: int, choice: int | None) -> None:
     costs = {"short": 1.0, "a much longer answer": cost_of_longer}
-    question = Question("fix", tuple(example(1, "refactoring", "p", text) for text in costs), truth)
+    question = ChoiceQuestion("fix", tuple(example(1, "refactoring", "p", text) for text in costs), truth)
     sizes = {text: len(text) for text in costs}
     scores = {text: ItemScore(cost * sizes[text], sizes[text], sizes[text], 0) for text, cost in costs.items()}
     table = choices_of(question, lambda item: scores[item.completion])

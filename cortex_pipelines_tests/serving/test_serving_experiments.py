@@ -21,7 +21,7 @@ from cortex_pipelines.serving import rollout
 from cortex_pipelines.serving.catalogue import Catalogue, ServedModel, Split, with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.project_catalogue import attach_experiment
-from cortex_pipelines.serving.requests import Backend
+from cortex_pipelines.serving.requests import AnswerBackend
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -94,7 +94,7 @@ def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
     usual = {"metric": "accepted", "smallest": 0.1, "most_answers": 9, "tolerance": 0.1}
     words = {"begun": "", "by": "", "why": "", "slowest": None}
     plan = ExperimentSpec("shop-1", "shop", "1.0.0", "base", share=0.25, **usual, **words)
-    answering = Backend(models(home)["shop"], "adapter", None, "")
+    answering = AnswerBackend(models(home)["shop"], "adapter", None, "")
     assert answering.variant_propensity == (None, None)
     for arm, share in (("a", 0.75), ("b", 0.25)):
         assert replace(answering, assigned=Assignment(plan, arm, "unit")).variant_propensity == (f"shop-1:{arm}", share)

@@ -39,7 +39,7 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     memorised_table,
 )
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
-    Question,
+    ChoiceQuestion,
     build_questions,
     choice_differences,
     choice_metrics,
@@ -103,12 +103,12 @@ class Items:
 
     held_out: list[Example]
     general: GeneralItems
-    questions: list[Question]
+    questions: list[ChoiceQuestion]
     items_without_question: dict[str, int]
     attempts: list[tuple[str, Example]]
     completions: list[Example]
     retrieved: Sequence[Example] = ()
-    questions_with_context: Sequence[Question | None] = ()
+    questions_with_context: Sequence[ChoiceQuestion | None] = ()
 
 
 def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
@@ -133,7 +133,7 @@ def sample_items(inputs: EvaluationInputs, challenger: Path, settings: Evaluatio
     if not settings.retrieved_bytes:
         return items
     similar = SimilarExamples(completion, settings.retrieved_bytes)
-    counts, with_context = Counter[str](), list[Question | None]()
+    counts, with_context = Counter[str](), list[ChoiceQuestion | None]()
     for question in questions:
         counts[question.kind] += 1
         if counts[question.kind] > settings.retrieved_choices:

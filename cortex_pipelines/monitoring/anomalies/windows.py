@@ -15,7 +15,7 @@ _MEASURED = pl.when("counter").then("rate").otherwise("value")
 
 
 @dataclass(frozen=True)
-class Series:
+class WorkerSeries:
     """One worker's records in one log, in time order; one row a record, a counter as its rate a second."""
 
     file: str
@@ -26,7 +26,7 @@ class Series:
     counters: tuple[str, ...] = ()
 
 
-def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
+def all_series(metrics: pl.DataFrame, present: float) -> list[list[WorkerSeries]]:
     """The series of each log, sorted by log and worker.
 
     A missing value is filled by the one before it, or else by the median of the log. Metrics that are
@@ -42,7 +42,7 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     return logs
 
 
-def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[Series]:
+def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[WorkerSeries]:
     """The series of a log with gaps filled; a metric that never occurs is NaN."""
     used_rows = log.filter(pl.col("occurred_at").is_not_null(), pl.col("metric").is_in(metrics)).with_columns(
         pl.col("worker").fill_null(EVERYONE), measured=_MEASURED
@@ -57,7 +57,7 @@ def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[Series]:
         .with_columns(pl.col(metrics).fill_null(pl.col(metrics).median()))
     )
     return [
-        Series(
+        WorkerSeries(
             file=str(log["file"][0]),
             subject=str(worker),
             metrics=tuple(metrics),
@@ -126,7 +126,7 @@ class Windows:
         return {"subject": self.subjects[index], **times, "place": index}
 
 
-def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Windows]:
+def divide(log: Sequence[WorkerSeries], settings: AnomalySettings) -> dict[str, Windows]:
     """Split a log's windows by time into ``PARTS``.
 
     No window reaches over the end of a part, so no record is in two of them.
@@ -148,7 +148,7 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
     return {part: _stack_windows(windows, shape) for part, windows in by_part.items()}
 
 
-def all_windows(log: Sequence[Series], size: int) -> Windows:
+def all_windows(log: Sequence[WorkerSeries], size: int) -> Windows:
     windows = [
         (series.subject, series.times[start], series.times[start + size - 1], series.values[start : start + size])
         for series in log

@@ -289,8 +289,8 @@ def _added_bits(answers: list[dict[int, float]], expected: Chances) -> float:
     for answer, row in zip(answers, expected, strict=True):
         chances, logprobs = np.exp(row[list(answer)], dtype=np.float64), np.array(list(answer.values()))
         added += float(chances @ (row[list(answer)] - logprobs))
-        rest, written_rest = 1 - chances.sum(), 1 - np.exp(logprobs).sum()  # all tokens that the answer does not name
-        added += float(rest * np.log(rest / written_rest)) if min(rest, written_rest) > 0 else 0.0
+        true_rest, written_rest = 1 - chances.sum(), 1 - np.exp(logprobs).sum()  # of tokens the answer does not name
+        added += float(true_rest * np.log(true_rest / written_rest)) if min(true_rest, written_rest) > 0 else 0.0
     return added / -float((np.exp(expected) * expected).sum())
 
 

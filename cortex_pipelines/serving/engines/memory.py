@@ -40,9 +40,9 @@ def _stalled(system: Path) -> float:
 def _groups(system: Path) -> Iterator[Path]:
     """The control groups (cgroup v2) that this process is in, from its own outwards, as far as they are visible."""
     root = system / "sys/fs/cgroup"
-    own = next((line[4:] for line in _read(system / "proc/self/cgroup").splitlines() if line.startswith("0::/")), None)
-    if own is not None:
-        group = root / own
+    name = next((line[4:] for line in _read(system / "proc/self/cgroup").splitlines() if line.startswith("0::/")), None)
+    if name is not None:
+        group = root / name
         yield from (path for path in (group, *group.parents) if path == root or root in path.parents)
 
 

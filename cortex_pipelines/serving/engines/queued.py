@@ -74,7 +74,7 @@ class QueuedEngine(Engine):
 
     @abstractmethod
     def _evict(self) -> bool:
-        """Let go of the least recently used adapter that answers no request; False if there is none."""
+        """Let go of the least recently used adapter that answers no request; False if each answers one."""
 
     @abstractmethod
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...

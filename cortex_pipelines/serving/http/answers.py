@@ -28,7 +28,7 @@ from cortex_pipelines.serving.engines.engine import (
     UnavailableError,
 )
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.requests import Backend, PreparedRequest, PromptBuilder
+from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest, PromptBuilder
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
 
@@ -256,7 +256,7 @@ def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswe
     }
 
 
-def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
+def envelope(kind: str, prefix: str, backend: AnswerBackend) -> dict[str, Any]:
     return {
         "id": f"{prefix}-{backend.identity}",
         "object": kind,

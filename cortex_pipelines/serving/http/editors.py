@@ -30,7 +30,7 @@ from cortex_pipelines.serving.http.answers import (
 )
 from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, Id, LongText, ModelName
-from cortex_pipelines.serving.requests import Backend, PreparedRequest, PromptBuilder, completion, infill
+from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest, PromptBuilder, completion, infill
 from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
@@ -325,7 +325,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     return JSONResponse(body, headers=headers_of(prepared) | outcome_of([prepared]))
 
 
-def offered_event(identity: str, backend: Backend) -> dict[str, Any]:
+def offered_event(identity: str, backend: AnswerBackend) -> dict[str, Any]:
     """Event for a new answer: backend and propensity, without code."""
     arm, propensity = backend.variant_propensity
     return {

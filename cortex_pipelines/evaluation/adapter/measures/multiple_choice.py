@@ -50,7 +50,7 @@ _REQUEST_LINES = {
 
 
 @dataclass(frozen=True)
-class Question:
+class ChoiceQuestion:
     """Examples that differ in the completion, and the index of the right answer."""
 
     kind: str
@@ -74,7 +74,7 @@ class Question:
 
 def build_questions(
     held_out: Mapping[str, Sequence[Example]], count: int, seed: int
-) -> tuple[list[Question], dict[str, int]]:
+) -> tuple[list[ChoiceQuestion], dict[str, int]]:
     """At most ``count`` questions of each kind, and the number of items of each kind without a question."""
     candidates_by_kind = {
         "naming": _naming(held_out.get("naming", ()), seed),
@@ -82,7 +82,7 @@ def build_questions(
         "statement": _statements(held_out.get("completion", ()), seed),
         "correction": _fixes("correction", held_out.get("feedback", ()), seed),
     }
-    questions: list[Question] = []
+    questions: list[ChoiceQuestion] = []
     rejected: dict[str, int] = {}
     for kind, candidates in candidates_by_kind.items():
         built = list(candidates)
@@ -92,14 +92,14 @@ def build_questions(
     return questions, rejected
 
 
-def _naming(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+def _naming(items: Sequence[Example], seed: int) -> Iterator[ChoiceQuestion | None]:
     for item in shuffled(items, seed):
         comparable = [other for other in items if (other.kind, other.language) == (item.kind, item.language)]
         same_file = [other.completion for other in comparable if other.path == item.path]
         yield _question("naming", item, same_file, [other.completion for other in comparable], seed)
 
 
-def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+def _statements(items: Sequence[Example], seed: int) -> Iterator[ChoiceQuestion | None]:
     bodies = [other for other in items if other.kind in ("function", "method")]
     pool = [(other, statement) for other in bodies for statement in _top_statements(other.completion)]
     for item in shuffled(bodies, seed):
@@ -115,7 +115,7 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
         yield _question("statement", replace(item, completion=truth), [], distractors, seed)
 
 
-def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[ChoiceQuestion | None]:
     kinds, request, title = _REQUEST_LINES[kind]
     for item in shuffled([item for item in items if item.kind in kinds], seed):
         lines = item.prompt.split("\n")
@@ -133,13 +133,13 @@ def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question 
         yield _shuffled_question(kind, stem, endings[0], endings[1:], seed)
 
 
-def _balanced(candidates: Iterable[Question | None]) -> Iterator[Question | None]:
+def _balanced(candidates: Iterable[ChoiceQuestion | None]) -> Iterator[ChoiceQuestion | None]:
     """Questions with two answers, the longer one right as often as the shorter one.
 
     A question whose right answer is the longer one is paired with one whose right answer is the
     shorter. None for each question without a partner.
     """
-    longer, shorter = deque[Question](), deque[Question]()
+    longer, shorter = deque[ChoiceQuestion](), deque[ChoiceQuestion]()
     for question in candidates:
         sizes = [len(answer.completion.encode()) for answer in question.answers] if question else [0]
         if question is None or 2 * sizes[question.truth] == sum(sizes):
@@ -163,7 +163,9 @@ def _top_statements(body: str) -> list[str]:
     return [statement for statement in statements if len(statement.strip()) >= _SHORTEST]
 
 
-def _question(kind: str, item: Example, nearby: Sequence[str], distant: Sequence[str], seed: int) -> Question | None:
+def _question(
+    kind: str, item: Example, nearby: Sequence[str], distant: Sequence[str], seed: int
+) -> ChoiceQuestion | None:
     """A question that prefers distractors from nearby; None if there are too few."""
     truth = item.completion
     distractors: list[str] = []
@@ -183,11 +185,11 @@ def _question(kind: str, item: Example, nearby: Sequence[str], distant: Sequence
     return _shuffled_question(kind, item, truth, distractors[: _ANSWERS - 1], seed)
 
 
-def _shuffled_question(kind: str, item: Example, truth: str, distractors: Sequence[str], seed: int) -> Question:
+def _shuffled_question(kind: str, item: Example, truth: str, distractors: Sequence[str], seed: int) -> ChoiceQuestion:
     # not by the hash that selected the wrong answers: their ranks are all small
     options = sorted([truth, *distractors], key=lambda answer: _rank(seed, item, f"place:{answer}"))
     answers = tuple(replace(item, completion=text) for text in options)
-    return Question(kind, answers, options.index(truth))
+    return ChoiceQuestion(kind, answers, options.index(truth))
 
 
 def _stands_in(answer: str, prompt: str) -> bool:
@@ -207,8 +209,8 @@ _CONTROL = "other_adapter"
 
 
 def choice_table(
-    questions: Sequence[Question],
-    questions_with_context: Sequence[Question | None],
+    questions: Sequence[ChoiceQuestion],
+    questions_with_context: Sequence[ChoiceQuestion | None],
     models: ComparedModels,
     other: Path | None,
     scorer: ItemScorer,
@@ -241,7 +243,7 @@ def choice_table(
 
 
 def _choices(
-    questions: Sequence[Question | None],
+    questions: Sequence[ChoiceQuestion | None],
     priors: Sequence[Sequence[ItemScore]],
     adapter: Path | None,
     scorer: ItemScorer,

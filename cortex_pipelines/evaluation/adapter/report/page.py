@@ -126,10 +126,10 @@ def _search_sentence(task: str, search: Mapping[str, Any]) -> str:
     if saved is not None:
         of = f"{search['test_examples']} examples of the test split ({search['test_groups']} groups of files)"
         gain = f" On {of} it saves {Interval(**saved):.3f} bits per byte over the section's own values."
-    taken = f"It is not used: {reason}." if reason else "It is used."
+    verdict = f"It is not used: {reason}." if reason else "It is used."
     return (
         f"{task + ': ' if task else ''}{len(trials)} trials of {search['trial_tokens']:,} training tokens, {pruned} of "
-        f"them pruned by the validation curve. The best has {best}.{gain} {taken}"
+        f"them pruned by the validation curve. The best has {best}.{gain} {verdict}"
     )
 
 
