@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 import pickle  # nosec B403: only dumped here
+import signal
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +45,7 @@ _BATCHES_PER_CORE = 8  # so that all cores end at about the same time
 _SECONDS_ALONE = 1.0  # a worker takes half a second to start
 _SECONDS_BETWEEN_LOOKS = 5.0
 _MOST_DEATHS = 3
+_MOST_SECONDS = 600.0  # of processor time for a batch, which takes one or two; no file that is parsed takes a minute
 
 
 class KilledWorkersError(RuntimeError):
@@ -122,7 +125,8 @@ def ordered_map(
                 if backend is None:
                     alone = float("inf")
                 elif backend.is_ready():
-                    yield from _elsewhere(backend, work, chain([batch], batches), load, name, skipped, report)
+                    limited = partial(_limited, work, _MOST_SECONDS)
+                    yield from _elsewhere(backend, limited, chain([batch], batches), load, name, skipped, report)
                     return
             yield work(load(batch))
             report(len(batch))
@@ -165,6 +169,18 @@ def mapped_rows(
         batch_bytes=min(_BATCH_BYTES, max(_LEAST_BATCH_BYTES, sum(weights) // (_BATCHES_PER_CORE * cores))),
     )
     return pl.concat(list(parts))
+
+
+def _limited(work: Callable[[Any], R], seconds: float, batch: Any) -> R:
+    """``work(batch)``; it ends its process, even within a parser, after so many seconds of processor time.
+
+    Of wall time a busy machine would take more.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        return work(batch)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def is_clustered() -> bool:

@@ -74,6 +74,8 @@ class _Worker:
             self.kill()
             code = self._process.wait()
         self._connection.close()
+        if code == -signal.SIGPROF:
+            return "out of processor time"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def kill(self) -> None:

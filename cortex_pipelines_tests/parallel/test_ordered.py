@@ -2,13 +2,17 @@ import os
 import time
 
 import pytest
+from psutil import Process
 
+from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.parallel import ordered
 from cortex_pipelines.parallel.backends import BackendError
 from cortex_pipelines.parallel.ordered import BACKEND, WORKERS, KilledWorkersError, executing, ordered_map, overridden
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.parallel.settings import ExecutionSettings
+from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parallel import work
+from cortex_pipelines_tests.parameters import EXTRACTION
 
 TWO = ExecutionSettings(backend="processes", workers=2, memory=None)
 ITEMS = range(60)
@@ -44,6 +48,32 @@ def test_a_batch_that_ends_three_workers_is_found_and_skipped_or_named(at_once) 
             mapped(work.deadly)
         with pytest.raises(KeyError):
             mapped(work.failing)
+
+
+def test_what_hangs_a_worker_is_found_and_skipped(at_once, monkeypatch) -> None:
+    monkeypatch.setattr(ordered, "_MOST_SECONDS", 0.2)
+    with executing(TWO):
+        assert mapped(work.hanging, lambda item, reason: [reason]) == [
+            "ended 3 workers (out of processor time)" if item == work.DEADLY else item for item in ITEMS
+        ]
+    started = Process().children(recursive=True)
+    ordered.close_backends()
+    assert started
+    assert not any(process.is_running() for process in started)
+
+
+def test_a_file_that_would_hang_the_parser_is_skipped_by_a_worker_as_here(at_once) -> None:
+    texts = {"hangs.rs": 'r#"' * 20_000, "fine.rs": "fn f() {}\n" * 4_000}
+    files = repository_files(texts)
+    here = extract(files, EXTRACTION)
+    with executing(TWO):
+        there = extract(files, EXTRACTION)
+    assert ordered._BACKENDS
+    (skipped,) = there.unparsed_files.to_dicts()
+    assert (skipped["path"], skipped["reason"]) == ("hangs.rs", "too_many_steps")
+    assert there.unparsed_files.equals(here.unparsed_files)
+    assert there.units.equals(here.units)
+    assert not there.units.is_empty()
 
 
 def test_work_goes_on_here_until_the_workers_are_ready(at_once, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ def slow_and_process(items: list[int]) -> list[tuple[int, int]]:
 
 def endless(items: list[int]) -> list[int]:
     time.sleep(600)
+    return items
+
+
+def hanging(items: list[int]) -> list[int]:
+    """Never ends at one item, within one call of C, where no exception of Python's arrives."""
+    if DEADLY in items:
+        sum(repeat(0))
     return items
 
 
