@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.parallel.ordered import is_clustered, on_cluster
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.asset import VersionedAsset
 
-ROOMS = frozenset({"adapters"})
-"""Rooms whose assets read their arguments, caches and weights, and no other file of the project."""
+ROOMS = frozenset({"adapters", "evaluation"})
+"""Rooms whose assets read their arguments and weights; what else they read of the project, ``_own_file`` finds."""
+_SANDBOXED = "evaluation"
+"""Room whose results tell whether the machine has a sandbox."""
 _LOG = logging.getLogger("cortex_pipelines")
 
 Files = Mapping[str, bytes]
@@ -27,6 +30,10 @@ Files = Mapping[str, bytes]
 
 class _VersionNeededError(Exception):
     """A version that was not sent is asked for, with these arguments of ``load_version``."""
+
+
+class _NoSandboxError(Exception):
+    """The node has no sandbox, and the driver has one."""
 
 
 class _Pickler(pickle.Pickler):
@@ -54,24 +61,28 @@ class _Unpickler(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class _Task:
-    """``paths``: content of what the arguments name, by its path on the driver; None for what is not there."""
+    """``paths``: content of what the arguments name, by its path on the driver; None for what is not there.
+
+    ``sandboxed``: a node without a sandbox must refuse it.
+    """
 
     module: str
     asset: str
     arguments: bytes
     paths: Mapping[str, Files | None]
+    sandboxed: bool
 
 
 def compute(asset: VersionedAsset, keywords: Mapping[str, Any], address: str) -> Mapping[str, Any]:
     """The asset's tables, computed on a node if the settings name a cluster and the asset can be; else here."""
     if asset.room not in ROOMS or not is_clustered():
         return asset.compute(**keywords) or {}
-    for value in keywords.values():
-        folder = getattr(getattr(value, "source", None), "directory", None)
-        if folder and not Path(folder).is_absolute():
-            _LOG.info("%s: computed on this machine, where %s has the weights", address, folder)
-            return asset.compute(**keywords) or {}
-    cores = max(value.threads * value.processes for value in keywords.values() if hasattr(value, "processes"))
+    for own in filter(None, map(_own_file, keywords.values())):
+        _LOG.info("%s: computed on this machine, which has %s", address, own)
+        return asset.compute(**keywords) or {}
+    cores = max(
+        value.threads * getattr(value, "processes", 1) for value in keywords.values() if hasattr(value, "threads")
+    )
     versions: dict[tuple[Any, ...], Path] = {}
     while True:
         try:
@@ -79,21 +90,43 @@ def compute(asset: VersionedAsset, keywords: Mapping[str, Any], address: str) ->
             break
         except _VersionNeededError as needed:
             versions[needed.args] = keywords["load_version"](*needed.args)
+        except _NoSandboxError as error:
+            _LOG.warning("%s: computed on this machine, since a node has %s", address, error)
+            return asset.compute(**keywords) or {}
     _write(keywords["out"], files)
     for name, value in observations.items():
         keywords["observe"](name, value)
     return tables
 
 
+def _own_file(value: Any) -> str | None:
+    """A path below the project's root that settings or a pin name: of weights, of a test environment, of problems."""
+    folder = getattr(getattr(value, "source", None), "directory", None)
+    if folder and not Path(folder).is_absolute():
+        return str(folder)
+    environment = getattr(value, "test_environment", None)
+    problems = getattr(value, "benchmarks", None)
+    return environment.requirements if environment else problems[0].path if problems else None
+
+
 def _packed(asset: VersionedAsset, keywords: Mapping[str, Any], versions: Mapping[tuple[Any, ...], Path]) -> _Task:
     target = io.BytesIO()
     pickler = _Pickler(target, (keywords["out"], keywords["root"]))
-    pickler.dump({**keywords, "observe": None, "load_version": versions})
-    return _Task(asset.compute.__module__, asset.name, target.getvalue(), pickler.paths)
+    pickler.dump({**keywords, "observe": None, "load_version": versions, "cache": None})
+    sandboxed = asset.room == _SANDBOXED and _no_sandbox() is None
+    return _Task(asset.compute.__module__, asset.name, target.getvalue(), pickler.paths, sandboxed)
+
+
+def _no_sandbox() -> str | None:
+    sandbox = import_module("cortex_pipelines.execution.sandbox.sandbox")  # by name: a room above this
+    reason: str | None = sandbox.unavailable()
+    return reason
 
 
 def compute_task(task: _Task) -> tuple[Mapping[str, Any], Files, Mapping[str, float]]:
     """Tables, files of the output and observations."""
+    if task.sandboxed and (reason := _no_sandbox()):
+        raise _NoSandboxError(reason)
     asset: VersionedAsset = getattr(import_module(task.module), task.asset)
     with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
         paths = {}
@@ -113,7 +146,8 @@ def compute_task(task: _Task) -> tuple[Mapping[str, Any], Files, Mapping[str, fl
 
         for new in ("out", "root"):
             keywords[new].mkdir(exist_ok=True)
-        keywords |= {"observe": observations.__setitem__, "load_version": load_version}
+        empty = RowCache(Path(folder, "cache"), "")
+        keywords |= {"observe": observations.__setitem__, "load_version": load_version, "cache": empty}
         tables = asset.compute(**{name: keywords[name] for name in asset.parameters}) or {}
         return tables, _read(keywords["out"]), observations
 

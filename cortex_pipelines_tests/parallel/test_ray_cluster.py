@@ -54,3 +54,9 @@ def test_two_nodes_that_share_nothing_and_one_that_is_killed(namespaces) -> None
     assert found["nodes"] == [1, 2]
     assert found["there"] == found["here"]
     assert len(set(found["here"])) == 4
+    assert found["same_evaluation"]
+    assert found["evaluated_on"] in (1, 2)
+    skipped = found["hung"].pop(work.DEADLY)
+    assert skipped.startswith("ended 3 workers (")
+    assert found["hung"] == [number for number in range(100) if number != work.DEADLY]
+    assert not found["computing"]

@@ -8,15 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from psutil import Process
+from psutil import Process, process_iter
 
 from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.parallel import ordered
 from cortex_pipelines.parallel.ordered import executing, ordered_map
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.versioning import on_node
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation import workshop
 from cortex_pipelines_tests.parallel import work
 
 CLUSTER = ExecutionSettings(backend="ray", workers=None, memory=None)
@@ -48,6 +50,34 @@ def train(folder: Path) -> tuple[dict[str, str], dict[str, str], set[int]]:
     return here, there, set(nodes) - {0}
 
 
+def evaluate(folder: Path) -> dict[str, Any]:
+    """Whether an evaluation on a node gives the files and tables of one here, and which node it was."""
+    base, names = tinymodel.pinned(folder, str(folder / "weights")), code_adapter_evaluation.parameters
+    tinymodel.pinned = lambda _: base  # type: ignore
+    workshop.code_adapter_evaluation = lambda *values: on_node.compute(  # type: ignore
+        code_adapter_evaluation, dict(zip(names, values, strict=True)), "code_adapter_evaluation"
+    )
+    shop = workshop.Workshop(folder / "project" / "shop", lambda unused: unused.mkdir(parents=True))
+    results = []
+    for settings in (None, CLUSTER):
+        with executing(settings):
+            tables, _ = shop.tables(shop.trained, cache=folder / f"cache-{settings is None}", generated_items=1)
+        results.append((content_md5(shop.outs[-1]), tables))
+    (here, tables), (there, tables_there) = results
+    same = here == there and all(tables_there[name].equals(table) for name, table in tables.items())
+    return {"same_evaluation": same and tables.keys() == tables_there.keys(), "evaluated_on": shop.observed.get("node")}
+
+
+def hang() -> dict[str, Any]:
+    """What became of an item that hangs a worker, and the processes that still compute."""
+    ordered._MOST_SECONDS = 0.5
+    with executing(CLUSTER):
+        batches = ordered_map(work.hanging, ITEMS, lambda _: 200_000, "numbers", skipped=lambda _, why: [why])
+        values = [value for batch in batches for value in batch]
+    commands = [" ".join(process.info["cmdline"] or ()) for process in process_iter(["cmdline"])]
+    return {"hung": values, "computing": [command for command in commands if "_checked_answer" in command]}
+
+
 def lose_a_node(folder: Path) -> dict[str, Any]:
     """The second node is killed once both have computed."""
     second = Process(int(os.environ["SECOND"]))
@@ -66,7 +96,8 @@ def main(folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING)
     ordered._SECONDS_ALONE = 0
     here, there, nodes = train(folder)
-    print(json.dumps({"here": here, "there": there, "nodes": sorted(nodes), **lose_a_node(folder)}))
+    found = {**evaluate(folder), **hang(), **lose_a_node(folder)}
+    print(json.dumps({"here": here, "there": there, "nodes": sorted(nodes), **found}))
 
 
 if __name__ == "__main__":
