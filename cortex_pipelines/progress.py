@@ -53,8 +53,8 @@ def reporting(
                 bar.update(task, completed=finished, description=f"{description}{more}")
                 return
             rate = finished / (current - begin)
-            left = "" if total is None else f" of {total}, {(total - finished) / rate:.0f} s left"
-            _LOG.info("%s: %d%s%s", description, finished, left, more)
+            remaining = "" if total is None else f" of {total}, {(total - finished) / rate:.0f} s left"
+            _LOG.info("%s: %d%s%s", description, finished, remaining, more)
 
         yield report
 

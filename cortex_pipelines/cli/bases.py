@@ -136,7 +136,7 @@ def ask_base() -> str | None:
         click.echo(f"{number}. {_describe_base(row)}")
     names = {str(number): row["name"] for number, row in enumerate(rows, 1)}
     names |= {name: str(name) for name in names.values()}
-    kept = next((number for number, row in enumerate(rows, 1) if row["demonstration"]), "")
-    answer = click.prompt("Base: a number, a folder, a wheel or OWNER/NAME of the hub", default=str(kept)).strip()
-    chosen = names.get(answer, answer)
-    return None if any(row["demonstration"] and row["name"] == chosen for row in rows) else chosen
+    default = next((number for number, row in enumerate(rows, 1) if row["demonstration"]), "")
+    answer = click.prompt("Base: a number, a folder, a wheel or OWNER/NAME of the hub", default=str(default)).strip()
+    choice = names.get(answer, answer)
+    return None if any(row["demonstration"] and row["name"] == choice for row in rows) else choice

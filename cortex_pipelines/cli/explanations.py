@@ -91,8 +91,8 @@ def defect(path: Path, line: int | None, as_json: bool) -> None:
     if as_json:
         print_json(explanation)
         return
-    place = f"{explanation['path']}:{explanation['line']}"
-    click.echo(f"{place}: {explanation['code']}")
+    location = f"{explanation['path']}:{explanation['line']}"
+    click.echo(f"{location}: {explanation['code']}")
     click.echo(f"rank {explanation['rank']:g} of {explanation['statements']} by {explanation['way']}")
     print_table(("way", "above the others"), [(row["way"], f"{row['above']:+.1f}") for row in explanation["ways"]])
     print_table(
@@ -102,9 +102,9 @@ def defect(path: Path, line: int | None, as_json: bool) -> None:
 
 @explain.command(epilog="Example: cortex explain anomaly requests.csv --time 2026-01-12T05:00:00Z")
 @click.argument("series", type=EXISTING_FILE)
-@click.option("--time", "at", help="Time of the value; by default the last.")
+@click.option("--time", "time_text", help="Time of the value; by default the last.")
 @AS_JSON
-def anomaly(series: Path, at: str | None, as_json: bool) -> None:
+def anomaly(series: Path, time_text: str | None, as_json: bool) -> None:
     """Show how a value of SERIES (columns time and value) stands to its forecast from those before it, and why.
 
     A season is shown where it tells earlier values better than a random lag does.
@@ -113,16 +113,16 @@ def anomaly(series: Path, at: str | None, as_json: bool) -> None:
     from cortex_pipelines.learned.forecast.series import read_series
     from cortex_pipelines.timestamps import moment
 
-    time = moment(at) if at is not None else None
-    if at is not None and time is None:
-        raise click.UsageError(f"--time: {at!r} is not a time of a known form")
-    found = explain_value(read_series(series), time)
+    time = moment(time_text) if time_text is not None else None
+    if time_text is not None and time is None:
+        raise click.UsageError(f"--time: {time_text!r} is not a time of a known form")
+    answer = explain_value(read_series(series), time)
     if as_json:
-        print_json(found)
+        print_json(answer)
         return
-    place = f"{found['outside']} the band" if found["outside"] else "inside the band"
-    click.echo(f"{found['time']}: {found['value']:.6g} is {place}, {found['low']:.6g} to {found['high']:.6g}")
-    parts = [("level", found["level"]), *((f"season of {row['lag']}", row["value"]) for row in found["seasons"])]
-    parts += [("latest values", found["rest"]), ("forecast", found["mean"])]
+    position = f"{answer['outside']} the band" if answer["outside"] else "inside the band"
+    click.echo(f"{answer['time']}: {answer['value']:.6g} is {position}, {answer['low']:.6g} to {answer['high']:.6g}")
+    parts = [("level", answer["level"]), *((f"season of {row['lag']}", row["value"]) for row in answer["seasons"])]
+    parts += [("latest values", answer["rest"]), ("forecast", answer["mean"])]
     print_table(("part", "value"), [(name, f"{value:.6g}") for name, value in parts])
-    say(f"errors as large: {found['chance']:.1%} of earlier ones; by {found['winner']}", *found["notes"])
+    say(f"errors as large: {answer['chance']:.1%} of earlier ones; by {answer['winner']}", *answer["notes"])

@@ -121,8 +121,8 @@ def run(
         _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
     with ExitStack() as stack:
-        others = stack.enter_context(closing(Processes(jobs - 1)))
-        others.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
+        pool = stack.enter_context(closing(Processes(jobs - 1)))
+        pool.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
         from cortex_pipelines.orchestration import runs, side_by_side
         from cortex_pipelines.orchestration.location import open_location, sync_project
         from cortex_pipelines.orchestration.planning import stages_of
@@ -131,7 +131,7 @@ def run(
 
         project, definitions, instance = open_workspace()
         _check_names(project, assets, partition)
-        processes = side_by_side.Jobs((project, definitions, instance), others, open_location) if jobs > 1 else None
+        processes = side_by_side.Jobs((project, definitions, instance), pool, open_location) if jobs > 1 else None
         with Steps({}):
             sync_project(project, definitions, instance)
         among = set(assets) or _buildable_assets(project)

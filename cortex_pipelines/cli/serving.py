@@ -119,10 +119,10 @@ def _print_speeds() -> None:
         if isinstance(each, str):
             click.echo(each)
             continue
-        way, within = each.settings, each.prompt_within(1)
+        way, length = each.settings, each.prompt_within(1)
         click.echo(
             f"{way.engine:6} {way.precision:9} {way.threads:7} {each.read:6.0f} {each.write:6.1f} {each.together:10.1f}"
-            f"   {f'{within} tokens, 32 written' if within else 'none'}"
+            f"   {f'{length} tokens, 32 written' if length else 'none'}"
         )
         best = max(best or each, each, key=lambda one: (one.prompt_within(1), one.write))
     if best is None or not best.prompt_within(1):

@@ -32,8 +32,8 @@ class Options:
         for name, kind in get_type_hints(Options).items():
             value = getattr(self, name)
             if type(value) is not kind:
-                given = "what is there" if name == "key" else repr(value)
-                raise ValueError(f"cortex.{name} has to be {_KINDS[kind]}, not {given}")
+                rendered = "what is there" if name == "key" else repr(value)
+                raise ValueError(f"cortex.{name} has to be {_KINDS[kind]}, not {rendered}")
         if self.gateway:
             object.__setattr__(self, "gateway", _address(self.gateway))
         if not self.key.isascii() or not self.key.isprintable():

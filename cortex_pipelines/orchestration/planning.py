@@ -18,7 +18,7 @@ from cortex_pipelines.models.known import minutes
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.models.memory import Width
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
-from cortex_pipelines.orchestration.stage_costs import Cost, Past, ProjectSize, around, total
+from cortex_pipelines.orchestration.stage_costs import Cost, Past, ProjectSize, estimate, total
 from cortex_pipelines.parallel.ordered import overridden
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.projects.added import project_size
@@ -50,7 +50,7 @@ _CHARACTERS_PER_TOKEN = 3.4  # of prompts and completions under the default base
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage that will run; ``rows``: of its inputs, None if there are none yet."""
+    """A stage that will run; ``rows``: of its inputs, None before they are made."""
 
     address: str
     rows: int | None
@@ -173,8 +173,8 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         width: Width = "fp32" if evaluation.precision == "fp32" or not machine.bf16 else "bf16"
         usual = cost.memory.expected * 1e6 if cost.memory else 0.0
         needed = base and usual + memory.weights(base.shape, width)
-    held = around(needed / 1e6, _MEMORY_RANGE) if needed else cost.memory
-    return replace(cost, seconds=around(seconds, _MODEL_RANGE), memory=held, basis=basis)
+    peak = estimate(needed / 1e6, _MEMORY_RANGE) if needed else cost.memory
+    return replace(cost, seconds=estimate(seconds, _MODEL_RANGE), memory=peak, basis=basis)
 
 
 def _training_tokens(

@@ -93,17 +93,17 @@ class Schedule:
         return not self.running or (self.slots[key] <= free and self.memory[key] <= memory)
 
     def _following(self, first: Key, begun: Collection[Key], joinable: Collection[Key]) -> Iterator[Key]:
-        made = {*self.ended, first}
+        complete = {*self.ended, first}
         # less and less, so that all jobs end together
-        left = sum(seconds for key, seconds in self.seconds.items() if key not in begun and math.isfinite(seconds))
-        share = max(_LEAST_SECONDS_OF_A_RUN, min(left / (2 * self.jobs), _MOST_SECONDS_OF_A_RUN))
+        remaining = sum(seconds for key, seconds in self.seconds.items() if key not in begun and math.isfinite(seconds))
+        share = max(_LEAST_SECONDS_OF_A_RUN, min(remaining / (2 * self.jobs), _MOST_SECONDS_OF_A_RUN))
         room = share - self.seconds.get(first, math.inf)
         for key, needs in self.needs.items():
-            is_free = key[1] == first[1] and key in joinable and key not in begun and key not in made
+            is_free = key[1] == first[1] and key in joinable and key not in begun and key not in complete
             is_smaller = self.slots[key] <= self.slots[first] and self.memory[key] <= self.memory[first]
             seconds = self.seconds.get(key, math.inf)
-            if is_free and is_smaller and made.issuperset(needs) and seconds <= room:
-                made.add(key)
+            if is_free and is_smaller and complete.issuperset(needs) and seconds <= room:
+                complete.add(key)
                 room -= seconds
                 yield key
 
@@ -115,12 +115,12 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     """A schedule by the cores that trainings use, and by the memory that the plan estimates."""
     among, past = set(keys), past_of(project)
     cores = len(os.sched_getaffinity(0))
-    elsewhere = on_node.ROOMS if _is_clustered(project) else ()
+    remote_rooms = on_node.ROOMS if _is_clustered(project) else ()
     slots, memory, seconds = {}, {}, {}
     for name, partition in keys:
         section: Any = None
         room = project.graph.assets[name].room
-        if room in _MODEL_ROOMS and room not in elsewhere:
+        if room in _MODEL_ROOMS and room not in remote_rooms:
             section = project.effective.section(_MODEL_ROOMS[room], partition)
         slots[name, partition] = min(jobs, -(-section.threads * jobs // cores)) if section else 1
         cost = stage_cost(project, past, name, partition)
@@ -136,9 +136,9 @@ def longest_first(needs: Mapping[Key, Collection[Key]], seconds: Mapping[Key, fl
     """Stages by the seconds from their begin to the end of the last one that depends on them, most first."""
     after = dict.fromkeys(needs, 0.0)  # by the longest way
     for key in reversed(list(needs)):
-        own = seconds[key] if math.isfinite(seconds[key]) else 0.0
+        duration = seconds[key] if math.isfinite(seconds[key]) else 0.0
         for need in needs[key]:
-            after[need] = max(after[need], after[key] + own)
+            after[need] = max(after[need], after[key] + duration)
     return dict(sorted(needs.items(), key=lambda entry: -(after[entry[0]] + seconds[entry[0]])))
 
 
@@ -149,13 +149,13 @@ def _is_clustered(project: Project) -> bool:
 
 def estimated_seconds(schedule: Schedule, seconds: Mapping[Key, float]) -> float:
     """When the last stage of a schedule ends, if each takes so long and all are made."""
-    now, ends = 0.0, list[tuple[float, Key]]()
+    clock, ends = 0.0, list[tuple[float, Key]]()
     while True:
         while run := schedule.next():
-            ends.append((now + seconds[run[0]], run[0]))
+            ends.append((clock + seconds[run[0]], run[0]))
         if not ends:
-            return now
-        now, key = first = min(ends, key=lambda end: end[0])
+            return clock
+        clock, key = first = min(ends, key=lambda end: end[0])
         ends.remove(first)
         schedule.end(key)
 
@@ -166,18 +166,18 @@ class Jobs:
     The others open the workspace at once, which takes seconds. What they are given is left open.
     """
 
-    def __init__(self, workspace: Workspace, others: Processes, open_again: Open) -> None:
-        self.count = others.workers + 1
+    def __init__(self, workspace: Workspace, processes: Processes, open_again: Open) -> None:
+        self.count = processes.workers + 1
         self.project = workspace[0]
         self._workspace = workspace
         self._open = (open_again, self.project.root)
-        self._others = others
+        self._others = processes
         self._here: SimpleQueue[tuple[Future[Any], Sequence[Key]] | None] = SimpleQueue()
         self._is_free_here = True
         # a cluster's workers are all jobs' alike
         cores = len(os.sched_getaffinity(0))
         self._workers = None if _is_clustered(self.project) else max(1, cores // self.count)
-        others.submit_to_all(_prepare, self._open)
+        processes.submit_to_all(_prepare, self._open)
 
     def submit(self, run: Sequence[Key]) -> Future[Any]:
         """The future ``Made`` of stages, made here if nothing else is."""
@@ -203,13 +203,13 @@ class Jobs:
         while task := self._here.get():
             future, run = task
             try:
-                made = _made(self._workspace, run, self._workers)
+                result = _run_stages(self._workspace, run, self._workers)
             except Exception as error:  # noqa: BLE001 - raised by ``coordinate``
                 self._is_free_here = True
                 future.set_exception(error)
             else:
                 self._is_free_here = True
-                future.set_result((*made, []))
+                future.set_result((*result, []))
         return outcome.result()
 
 
@@ -226,16 +226,16 @@ def run_at_once(jobs: Jobs, keys: Sequence[Key], only_stale: bool) -> RunOutcome
         if key in stale or not set(outdated).isdisjoint(project.inputs_of(*key)):
             outdated.append(key)
     schedule = scheduled(project, outdated, jobs.count)
-    made = jobs.serve(lambda: _coordinate(jobs, schedule, stale))
+    outcome = jobs.serve(lambda: _coordinate(jobs, schedule, stale))
     order = {stage_address(*key): number for number, key in enumerate(keys)}
-    return RunOutcome(tuple(sorted(made.made, key=order.__getitem__)), made.failed)
+    return RunOutcome(tuple(sorted(outcome.made, key=order.__getitem__)), outcome.failed)
 
 
 def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
     project = jobs.project
     before = locked_stages(project.root)
     futures = dict[Future[Any], tuple[list[Key], ExitStack]]()
-    outcome, missing, moved = RunOutcome(), set[Key](), set[Key]()
+    outcome, missing, changed = RunOutcome(), set[Key](), set[Key]()
     joinable = set(stale)
 
     def leave_out(key: Key) -> None:
@@ -247,17 +247,17 @@ def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
             inputs = set(project.inputs_of(*run[0]))
             if inputs & missing:
                 leave_out(run[0])
-            elif run[0] in stale or inputs & moved:
-                shown = ExitStack()
-                shown.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
-                futures[jobs.submit(run)] = (run, shown)
+            elif run[0] in stale or inputs & changed:
+                steps = ExitStack()
+                steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
+                futures[jobs.submit(run)] = (run, steps)
                 continue
             schedule.end(run[0])
         if not futures:
             return outcome
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
-            run, shown = futures.pop(future)
-            shown.close()
+            run, steps = futures.pop(future)
+            steps.close()
             schedule.end(run[0])
             result, versions, reports = _result(future, run)
             for report in reports:
@@ -267,7 +267,7 @@ def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
                 if stage_address(*key) not in result.made:
                     leave_out(key)
                 if version != locked_version(before, stage_address(*key)):
-                    moved.add(key)
+                    changed.add(key)
 
 
 def run_stale_at_once(
@@ -277,18 +277,18 @@ def run_stale_at_once(
     keys = serial_order(project, among, only)
     addresses = [stage_address(*key) for key in keys]
     workspace = *open_again(project.root), open_instance(project.root)
-    with ordered_lock(project.root, addresses), closing(Processes(jobs - 1)) as others:
-        return run_at_once(Jobs(workspace, others, open_again), keys, True)
+    with ordered_lock(project.root, addresses), closing(Processes(jobs - 1)) as processes:
+        return run_at_once(Jobs(workspace, processes, open_again), keys, True)
 
 
 def _result(future: Future[Any], run: Sequence[Key]) -> Made:
     try:
         result = future.result()
-        made: Made = result_of(result) if isinstance(result, bytes) else result
+        value: Made = result_of(result) if isinstance(result, bytes) else result
     except WorkerDiedError as error:
         sentence = f"its process ended ({error}); if it ran out of memory, --jobs 1 leaves it more"
         return RunOutcome(failed={stage_address(*key): sentence for key in run}), [None] * len(run), []
-    return made
+    return value
 
 
 def make(task: tuple[Open, Path, Sequence[Key], int | None]) -> Made:
@@ -296,10 +296,10 @@ def make(task: tuple[Open, Path, Sequence[Key], int | None]) -> Made:
     open_again, root, run, workers = task
     reports: list[tuple[str, int | None, float]] = []
     Steps.forward = lambda *report: reports.append(report)
-    return *_made(_workspace(open_again, root), run, workers), reports
+    return *_run_stages(_workspace(open_again, root), run, workers), reports
 
 
-def _made(workspace: Workspace, run: Sequence[Key], workers: int | None) -> tuple[RunOutcome, list[str | None]]:
+def _run_stages(workspace: Workspace, run: Sequence[Key], workers: int | None) -> tuple[RunOutcome, list[str | None]]:
     with _default_workers(workers):
         outcome = run_assets(*workspace, [name for name, _ in run], run[0][1])
     locked = locked_stages(workspace[0].root)

@@ -48,7 +48,7 @@ class Estimate:
         return {"expected": round(self.expected, 2), "low": round(self.low, 2), "high": round(self.high, 2)}
 
 
-def around(value: float, factors: Sequence[float]) -> Estimate:
+def estimate(value: float, factors: Sequence[float]) -> Estimate:
     return Estimate(value, value * factors[0], value * factors[1])
 
 
@@ -79,9 +79,9 @@ def modelled(asset: str, quantity: str, size: ProjectSize | None, workers: int =
         return None
     value = sum(a * x for a, x in zip(model[quantity], size.features(), strict=True))
     if quantity == "seconds":
-        mapped = model.get("mapped", 0.0)
-        value *= 1 - mapped + mapped / workers
-    return around(value, model[f"{quantity}_range"])
+        parallel_share = model.get("mapped", 0.0)
+        value *= 1 - parallel_share + parallel_share / workers
+    return estimate(value, model[f"{quantity}_range"])
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,14 @@ class Past:
     base: Callable[[], BaseFiles | None] = lambda: None
 
     def cost(self, asset: str, partition: str | None) -> Cost:
-        own = self.runs.get((asset, partition or ""))
+        last_run = self.runs.get((asset, partition or ""))
         size = self._size(asset, partition)
         disk = modelled(asset, "disk", size)
-        if own:
-            memory = around(own.memory, _SAME_STAGE) if own.memory else modelled(asset, "memory", size)
-            return Cost(around(own.seconds + fitted()["overhead"], _SAME_STAGE), memory, disk, "its last run here")
+        if last_run:
+            memory = estimate(last_run.memory, _SAME_STAGE) if last_run.memory else modelled(asset, "memory", size)
+            return Cost(
+                estimate(last_run.seconds + fitted()["overhead"], _SAME_STAGE), memory, disk, "its last run here"
+            )
         seconds, basis = self._seconds(asset, size)
         return Cost(seconds, modelled(asset, "memory", size), disk, basis)
 
@@ -125,10 +127,10 @@ class Past:
         if expected := modelled(asset, "seconds", size, self.workers):
             basis = f"{fitted()['projects']} other projects"
             return expected * self._pace(asset), f"{basis} and runs here" if self.runs else basis
-        others = {part: run.seconds for (name, part), run in self.runs.items() if name == asset}
-        if others:
-            slowest = max(others, key=others.__getitem__)
-            return around(others[slowest] + fitted()["overhead"], _SAME_STAGE), f"the last run for {slowest}"
+        seconds_of = {part: run.seconds for (name, part), run in self.runs.items() if name == asset}
+        if seconds_of:
+            slowest = max(seconds_of, key=seconds_of.__getitem__)
+            return estimate(seconds_of[slowest] + fitted()["overhead"], _SAME_STAGE), f"the last run for {slowest}"
         return None, "no run here yet"
 
     def _size(self, asset: str, partition: str | None) -> ProjectSize | None:
@@ -143,5 +145,5 @@ class Past:
                 expected := modelled(name, "seconds", self._size(name, part or None), self.workers)
             ):
                 ratios.setdefault(name, []).append((run.seconds + fitted()["overhead"]) / expected.expected)
-        known = ratios.get(asset) or [ratio for values in ratios.values() for ratio in values]
-        return median(known) if known else 1.0
+        pace = ratios.get(asset) or [ratio for values in ratios.values() for ratio in values]
+        return median(pace) if pace else 1.0

@@ -70,7 +70,7 @@ def describe_project(root: Path, name: str) -> AddedProject:
     files: list[FileRef] = []
     licences = dict.fromkeys(filter(None, [settings.licence]))
     commits = 0
-    for opened, source_files, source_commits in _listed(root, name):
+    for opened, source_files, source_commits in _source_files(root, name):
         files += source_files
         licences |= dict.fromkeys(_licences(opened, source_files))
         commits += source_commits
@@ -89,11 +89,11 @@ def describe_project(root: Path, name: str) -> AddedProject:
 
 def project_size(root: Path, name: str) -> tuple[int, int]:
     """Bytes of code in a project's sources at their pins, and commits of its history; raises SourceError."""
-    listed = [(sum(map(_code_bytes, files)), commits) for _, files, commits in _listed(root, name)]
-    return sum(size for size, _ in listed), sum(commits for _, commits in listed)
+    sizes = [(sum(map(_code_bytes, files)), commits) for _, files, commits in _source_files(root, name)]
+    return sum(size for size, _ in sizes), sum(commits for _, commits in sizes)
 
 
-def _listed(root: Path, name: str) -> Iterator[tuple[OpenSource, list[FileRef], int]]:
+def _source_files(root: Path, name: str) -> Iterator[tuple[OpenSource, list[FileRef], int]]:
     params = load_parameters(root)
     settings: Any = params.projects[name]
     pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []

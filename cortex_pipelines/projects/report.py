@@ -115,8 +115,8 @@ def _address(page: Path, folder: Path | None) -> str | None:
 
 def _move(line: Any) -> tuple[str, ...]:
     version = line.number or ("baseline" if line.version is None else line.version[:12])
-    at = line.at[:16].replace("T", " ")
-    return at, line.by, line.model, f"{line.action} {version}", line.despite_gate or line.why
+    time = line.at[:16].replace("T", " ")
+    return time, line.by, line.model, f"{line.action} {version}", line.despite_gate or line.why
 
 
 def _usage(project: Project) -> list[tuple[str, str, str]]:

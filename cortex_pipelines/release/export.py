@@ -89,7 +89,7 @@ def export(
 
 
 def _pruning(project: Project, model: ReleasedModel, source: Source, drop: tuple[int, int]) -> Pruning:
-    """By completions of the model's project; ExportError if there are none."""
+    """By completions of the model's project; ExportError without them."""
     folder = project.output("completion_dataset", model.partition)
     if not (folder / "train.parquet").is_file():
         raise ExportError(f"{folder} has no completions to choose by what is left out; run `cortex run` or `dvc pull`")

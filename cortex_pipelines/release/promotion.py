@@ -63,11 +63,11 @@ def promote(
         return None
     failure = None if verdict["verdict"] == "promoted" else str(verdict["verdict"])
     if failure and not despite_gate:
-        raise _held(model, f"the gate's verdict is {failure}: {verdict['reason']}")
+        raise _not_promoted(model, f"the gate's verdict is {failure}: {verdict['reason']}")
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
     if failure is None and (failure := too_slow(version)) and not despite_gate:
-        raise _held(model, failure)
+        raise _not_promoted(model, failure)
     number, _ = ledger.next_number(root, model, version)
     folder = verdict_folder(root, model)
     answering, refit = read_release(folder), read_difference(folder)
@@ -92,7 +92,7 @@ def promote(
     return entry
 
 
-def _held(model: ReleasedModel, reason: str) -> ReleaseError:
+def _not_promoted(model: ReleasedModel, reason: str) -> ReleaseError:
     return ReleaseError(
         f"{model.name}: {reason}; the champion stays. To serve it all the same, marked in every answer: "
         f'`cortex promote {model.name} --despite-gate --why "…"`'

@@ -41,10 +41,10 @@ def leaderboard_rows(
         if not np.isfinite(each).all():
             raise ValueError(f"{asset}, {task}: scores of {name} are missing or infinite")
     baseline = next(iter(values))
-    others = max(1, len(values) - 1)
-    joint = 1 - (1 - confidence) / others
+    comparisons = max(1, len(values) - 1)
+    joint = 1 - (1 - confidence) / comparisons
     groups = len(set(clusters)) if clusters is not None else len(values[baseline])
-    enough = len(values[baseline]) >= MIN_ITEMS and groups >= _MIN_CLUSTERS
+    is_conclusive = len(values[baseline]) >= MIN_ITEMS and groups >= _MIN_CLUSTERS
     rows: list[dict[str, Any]] = []
     for name, each in values.items():
         value = paired_bootstrap(
@@ -69,7 +69,7 @@ def leaderboard_rows(
                 "adopted": False,
             }
         )
-    winners = [row for row in rows if enough and row["difference_low"] > 0 and row["candidate"] not in not_used]
+    winners = [row for row in rows if is_conclusive and row["difference_low"] > 0 and row["candidate"] not in not_used]
     max(winners, key=lambda row: row["difference"], default=rows[0])["adopted"] = True
     return rows
 

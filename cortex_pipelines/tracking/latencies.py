@@ -104,7 +104,7 @@ def _remembered(path: Path) -> dict[str, dict[str, Latency]]:
     """By version and engine; empty if the file is damaged: what it held can be measured again."""
     try:
         remembered = json.loads(path.read_text(encoding="utf-8")).items()
-        return {version: {name: Latency(**each) for name, each in found.items()} for version, found in remembered}
+        return {version: {name: Latency(**each) for name, each in engines.items()} for version, engines in remembered}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

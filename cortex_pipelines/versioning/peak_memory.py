@@ -50,11 +50,11 @@ def observed_memory(observe: Observe) -> Iterator[None]:
     once a second.
     """
     global _highest
-    ended, peak, _highest = threading.Event(), [0], 0
+    stop, peak, _highest = threading.Event(), [0], 0
 
     def look() -> None:
         process = psutil.Process()
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+        while not stop.wait(_SECONDS_BETWEEN_LOOKS):
             used = process.memory_info().rss
             for child in process.children(recursive=True):
                 with suppress(psutil.Error):
@@ -69,7 +69,7 @@ def observed_memory(observe: Observe) -> Iterator[None]:
     try:
         yield
     finally:
-        ended.set()
+        stop.set()
         watcher.join()
         peak[0] = max(peak[0], _own_peak(), _highest)
         observe(NAME, (peak[0] or psutil.Process().memory_info().rss) / 1e6)

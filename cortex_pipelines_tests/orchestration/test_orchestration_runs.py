@@ -20,7 +20,7 @@ from cortex_pipelines.orchestration.side_by_side import (
     run_at_once,
     serial_order,
 )
-from cortex_pipelines.orchestration.stage_costs import Cost, around
+from cortex_pipelines.orchestration.stage_costs import Cost, estimate
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
@@ -89,7 +89,7 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
 def test_what_reads_a_failed_stage_is_left_alone_where_stages_share_a_run(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_by_side, "stage_cost", lambda *_: Cost(around(0.1, (1, 1)), None, None, ""))
+    monkeypatch.setattr(side_by_side, "stage_cost", lambda *_: Cost(estimate(0.1, (1, 1)), None, None, ""))
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
     project = bench.project()
     keys = serial_order(project, project.graph.assets, None)

@@ -61,15 +61,15 @@ def prune(model: Any, pruning: Pruning) -> Pruned:
         raise ExportError(f"layers of {config.model_type} are of several kinds in a fixed order; none can be left out")
     before = bits_per_byte(model, pruning.validation)
     turned, added = _importance(model, layers, pruning)
-    least = sorted(range(len(layers)), key=turned.__getitem__)[: pruning.layers]
+    dropped = sorted(range(len(layers)), key=turned.__getitem__)[: pruning.layers]
     if pruning.head_groups:
         for layer, groups in zip(layers, added, strict=True):
-            kept = sorted(sorted(range(len(groups)), key=groups.__getitem__)[pruning.head_groups :])
-            _keep_heads(layer.self_attn, kept, config)
+            groups_to_keep = sorted(sorted(range(len(groups)), key=groups.__getitem__)[pruning.head_groups :])
+            _keep_heads(layer.self_attn, groups_to_keep, config)
         config.head_dim = layers[0].self_attn.head_dim
         config.num_attention_heads -= pruning.head_groups * (config.num_attention_heads // config.num_key_value_heads)
         config.num_key_value_heads -= pruning.head_groups
-    for index in sorted(least, reverse=True):
+    for index in sorted(dropped, reverse=True):
         del layers[index]
     for index, layer in enumerate(layers):
         layer.self_attn.layer_idx = index
@@ -77,7 +77,7 @@ def prune(model: Any, pruning: Pruning) -> Pruned:
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[: len(layers)]
     size = sum(part.numel() for part in model.parameters())
-    return Pruned(tuple(sorted(least)), size, before, bits_per_byte(model, pruning.validation))
+    return Pruned(tuple(sorted(dropped)), size, before, bits_per_byte(model, pruning.validation))
 
 
 def bits_per_byte(model: Any, examples: Sequence[TokenisedExample]) -> float:
@@ -166,13 +166,13 @@ def _watched(layers: Any, of_layer: Any, of_heads: Any) -> Iterator[None]:
             handle.remove()
 
 
-def _keep_heads(attention: Any, kept: Sequence[int], config: Any) -> None:
+def _keep_heads(attention: Any, groups_to_keep: Sequence[int], config: Any) -> None:
     import torch
 
     size, shared = attention.head_dim, config.num_attention_heads // config.num_key_value_heads
 
     def rows(width: int) -> Any:
-        return torch.cat([torch.arange(group * width, (group + 1) * width) for group in kept])
+        return torch.cat([torch.arange(group * width, (group + 1) * width) for group in groups_to_keep])
 
     for name, width in ((_QUERY, shared * size), *((name, size) for name in _KEY_VALUE)):
         layer = getattr(attention, name)

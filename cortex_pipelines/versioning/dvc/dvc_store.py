@@ -287,8 +287,8 @@ def ordered_lock(root: Path, addresses: Sequence[str]) -> Iterator[None]:
 
     def order() -> None:
         current = texts()
-        ordered = [*before, PARAMETERS, *addresses, *current]
-        entries = {name: current[name] for name in ordered if name in current}
+        names = [*before, PARAMETERS, *addresses, *current]
+        entries = {name: current[name] for name in names if name in current}
         if list(entries) != list(current):
             text = path.read_text(encoding="utf-8")
             write_whole(path, text.replace("".join(current.values()), "".join(entries.values())))

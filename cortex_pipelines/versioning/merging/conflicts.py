@@ -94,19 +94,19 @@ def require_no_conflicts(root: Path) -> None:
 def split_versions(text: str) -> Versions:
     """The versions in a text with conflict markers, else the text thrice; ConflictError gives the wrong line."""
     texts: dict[str, list[str]] = {"ours": [], "base": [], "theirs": []}
-    side: str | None = None
+    version: str | None = None
     size = opened = 0
     has_base = True
     # not splitlines(), which also divides at characters that stand within a value
     for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
         # the markers of a conflict in the base itself are longer
-        if not _MARKER.match(line.encode()) or (side and len(line.split()[0]) != size):
+        if not _MARKER.match(line.encode()) or (version and len(line.split()[0]) != size):
             for name, lines in texts.items():
-                if side in (None, name):
+                if version in (None, name):
                     lines.append(line)
             continue
         kind, marker = line[0], line.split()[0]
-        if kind not in {None: "<", "ours": "|=", "base": "=", "theirs": ">"}[side]:
+        if kind not in {None: "<", "ours": "|=", "base": "=", "theirs": ">"}[version]:
             raise ConflictError(
                 f"line {number}: conflict marker {marker} without the one before it; put "
                 "it back, or keep one side and delete the markers by hand"
@@ -114,9 +114,9 @@ def split_versions(text: str) -> Versions:
         if kind == "<":
             size, opened = len(marker), number
         # unless each conflict has a base, its full text is unknown
-        has_base &= not (kind == "=" and side == "ours")
-        side = {"<": "ours", "|": "base", "=": "theirs", ">": None}[kind]
-    if side is not None:
+        has_base &= not (kind == "=" and version == "ours")
+        version = {"<": "ours", "|": "base", "=": "theirs", ">": None}[kind]
+    if version is not None:
         raise ConflictError(
             f"line {opened}: a conflict begins here and does not end; put the missing "
             "markers back, or keep one side and delete the markers by hand"
