@@ -1,6 +1,6 @@
 """The encoder of code in the asset graph."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +23,6 @@ from cortex_pipelines.learned.encoder.judging import SEARCH, labelled_functions
 from cortex_pipelines.learned.encoder.pairs import PAIRS, ProjectFolders, project_pairs, without_duplicates
 from cortex_pipelines.learned.encoder.settings import EncoderSettings
 from cortex_pipelines.learned.encoder.training import fine_tune
-from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.schemas.learned import ENCODER_ITEMS, LEADERBOARD
@@ -59,11 +58,7 @@ def code_encoder(
 
     def encoder(folder: Path) -> Encode:
         loaded = SentenceEncoder(folder, retrieval.max_tokens, retrieval.batch, retrieval.threads, precision)
-
-        def encode(texts: Sequence[str]) -> Floats:
-            return sentence_part(loaded.encode(texts))
-
-        return encode
+        return lambda texts: sentence_part(loaded.encode(texts))
 
     def train(pairs: pl.DataFrame, folder: Path) -> Encode | None:
         if pairs.height < encoder_training.batch:
