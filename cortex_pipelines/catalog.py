@@ -1,5 +1,6 @@
 """Catalog of all assets and pins, and their graph."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from cortex_pipelines.config import PER_PROJECT, SECTIONS, resolve
@@ -130,10 +131,14 @@ def open_project(root: Path) -> Project:
 
 def _resolve(root: Path) -> Effective:
     effective = resolve(root)
-    for name in effective.parameters.projects:
-        if refusal := project_name_refusal(name):
-            raise ProjectError(f"params.yaml: projects.{name}: {refusal}")
+    if refusal := _names_refusal(tuple(effective.parameters.projects)):
+        raise ProjectError(f"params.yaml: projects.{refusal}")
     return effective
+
+
+@lru_cache(maxsize=8)
+def _names_refusal(names: tuple[str, ...]) -> str | None:
+    return next((f"{name}: {refusal}" for name in names if (refusal := project_name_refusal(name))), None)
 
 
 def project_name_refusal(name: str) -> str | None:

@@ -106,7 +106,7 @@ class NightlyContext:
             key = (context.run_id, model)
             if key not in self._decisions:
                 # let Dagster observe current pins, so it notices settings that changed since
-                observe_pins(context.instance, project, project.graph.wiring(asset).pins, partition)
+                observe_pins(context.instance, project, project.graph.wiring(asset).pins, (partition,))
                 if not staleness.stale(asset, partition):
                     continue  # trained by the run that this one resumes
                 decision = ANYWAY if OVERRIDE_TAG.items() <= tags else decide(project, model, occasion)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.settings import Settings
-from cortex_pipelines.versioning.dvc.yaml_files import describe_errors, read_yaml
+from cortex_pipelines.versioning.dvc.yaml_files import describe_errors, peek_yaml, read_yaml
 from cortex_pipelines.versioning.root import ProjectError
 
 FILE = "params.yaml"
@@ -151,7 +151,7 @@ def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Ef
             f"{FILE} has {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read; "
             f"`git checkout {FILE}` restores the last version"
         )
-    if not read_yaml(path):
+    if not peek_yaml(path):
         raise ProjectError(f"{FILE} is empty; `git checkout {FILE}` restores the last version")
     profiles = tuple(
         (folder / f"{name}.yaml").read_bytes()

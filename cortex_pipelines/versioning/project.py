@@ -1,7 +1,6 @@
 """A project on disk: paths and current versions of its assets."""
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -39,6 +38,7 @@ class Project:
         self.graph = graph
         self.figures = dict(figures or {})
         self._resolve = resolve
+        self._resolved: tuple[Effective, Effective] | None = None  # as the files say, and with the versions of code
 
     @property
     def state(self) -> Path:
@@ -50,7 +50,11 @@ class Project:
         return self.resolve()
 
     def resolve(self) -> Effective:
-        return replace(self._resolve(self.root), code=self._installed_code, packages=installed())
+        """The parameters as the files say now."""
+        stated = self._resolve(self.root)
+        if self._resolved is None or self._resolved[0] is not stated:
+            self._resolved = stated, replace(stated, code=self._installed_code, packages=installed())
+        return self._resolved[1]
 
     def depends_on_files(self, asset: VersionedAsset) -> bool:
         """Whether an asset's code is in the project, so that DVC can depend on it."""
@@ -99,17 +103,18 @@ class Project:
     def address(self, asset: VersionedAsset, partition: str | None) -> str:
         return stage_address(asset.name, partition)
 
-    def pin_version(self, pin: Pin, partition: str | None) -> str:
-        """DataVersion of a pin, from the current files."""
-        effective = self.resolve().files  # whether or not they are written yet
-        return value_md5(
-            {
-                f"{file}:{key}": copy.deepcopy(look_up(values, key))
-                for file, keys in pin.keys(partition).items()
-                for values in [effective[file] if file in effective else peek_yaml(self.root / file)]
-                for key in keys
-            }
-        )
+    def pin_versions(self, pin: Pin, partitions: Iterable[str | None]) -> dict[str | None, str]:
+        """DataVersions of a pin, from the current files."""
+        files: dict[str, dict[str, Any]] = dict(self.resolve().files)  # whether or not they are written yet
+        versions = {}
+        for partition in partitions:
+            values: dict[str, Any] = {}
+            for file, keys in pin.keys(partition).items():
+                if file not in files:
+                    files[file] = peek_yaml(self.root / file)
+                values |= {f"{file}:{key}": look_up(files[file], key) for key in keys}
+            versions[partition] = value_md5(values)
+        return versions
 
     @cached_property
     def code_versions(self) -> dict[str, str]:

@@ -73,3 +73,18 @@ def test_content_counts_and_caches_do_not(tmp_path: Path) -> None:
     (tmp_path / "sub" / "a.py").rename(tmp_path / "sub" / "b.py")
     assert content_md5(tmp_path) != before
     assert value_md5({"a": 1, "b": 2}) == value_md5({"b": 2, "a": 1})
+
+
+def test_parameters_are_resolved_once_for_all_partitions_of_a_pin(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, calls = bench.project(), list[Path]()
+    resolve = project._resolve
+    monkeypatch.setattr(project, "_resolve", lambda root: calls.append(root) or resolve(root))
+    pin = next(pin for pin in project.graph.pins.values() if pin.partitioned)
+    versions = project.pin_versions(pin, project.partitions)
+    assert len(calls) == 1
+    assert len(set(versions.values())) == len(project.partitions) > 1
+    bench.edit("sources.lock", lambda v: v["projects"].update({project.partitions[0]: ["another"]}))
+    changed = project.pin_versions(pin, project.partitions)
+    assert [name for name in versions if versions[name] != changed[name]] == [project.partitions[0]]

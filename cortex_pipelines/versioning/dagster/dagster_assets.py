@@ -110,9 +110,10 @@ def _source(project: Project, pin: Pin, partitions: dg.DynamicPartitionsDefiniti
         partitions_def=partitions if pin.partitioned else None,
     )
     def observe() -> dg.DataVersion | dg.DataVersionsByPartition:
+        versions = project.pin_versions(pin, project.partitions_of(pin))
         if not pin.partitioned:
-            return dg.DataVersion(project.pin_version(pin, None))
-        return dg.DataVersionsByPartition({name: project.pin_version(pin, name) for name in project.partitions})
+            return dg.DataVersion(versions[None])
+        return dg.DataVersionsByPartition({str(name): version for name, version in versions.items()})
 
     return observe
 
@@ -190,7 +191,7 @@ def run_step(
 
     try:
         with reported_errors(context), logging_to(context), _signs():
-            observe_pins(context.instance, stage.project, stage.wiring.pins, partition)
+            observe_pins(context.instance, stage.project, stage.wiring.pins, (partition,))
             try:
                 version = materialise(stage, validate, watch)
                 run_id = opened[0].finish(version) if opened else None

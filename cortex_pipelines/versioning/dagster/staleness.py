@@ -6,7 +6,7 @@ was read and a pointer to the newest event at that time. A property test holds t
 every step of a random history, so a Dagster that changes its rules fails there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def observe_pins(
     instance: "DagsterInstance",
     project: Project,
     pins: Iterable[Pin],
-    partition: str | None,
+    partitions: Sequence[str | None],
     known_version: Callable[[str, str | None], str | None] | None = None,
 ) -> int:
     """Report pins with versions unknown to Dagster; returns how many."""
@@ -77,13 +77,12 @@ def observe_pins(
 
     reported = 0
     for pin in pins:
-        key = partition if pin.partitioned else None
-        version = project.pin_version(pin, key)
-        if (known_version or latest)(pin.name, key) != version:
-            instance.report_runless_asset_event(
-                dg.AssetObservation(pin.name, partition=key, tags={DATA_VERSION: version})
-            )
-            reported += 1
+        for key, version in project.pin_versions(pin, partitions if pin.partitioned else (None,)).items():
+            if (known_version or latest)(pin.name, key) != version:
+                instance.report_runless_asset_event(
+                    dg.AssetObservation(pin.name, partition=key, tags={DATA_VERSION: version})
+                )
+                reported += 1
     return reported
 
 

@@ -148,11 +148,7 @@ def sync(
                     discard(entry)
     follow_projects(instance, project)
     observed_version = partial(staleness.snapshot().version, observed=True)
-    events = sum(
-        observe_pins(instance, project, [pin], partition, observed_version)
-        for pin in project.graph.pins.values()
-        for partition in project.partitions_of(pin)
-    )
+    events = observe_pins(instance, project, project.graph.pins.values(), project.partitions, observed_version)
     current = dvc_views(project)
     intact = [view for view in current if view.version and view.version == view.locked]
     if any(reason.endswith(" not in cache") for view in intact for reason in view.reasons) and restore_outputs(project):
