@@ -182,7 +182,11 @@ class Jobs:
     def submit(self, run: Sequence[Key]) -> Future[Any]:
         """The future ``Made`` of stages, made here if nothing else is."""
         if not self._is_free_here:
-            return self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, self._workers)))
+            steps = ExitStack()
+            steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
+            made = self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, self._workers)))
+            made.add_done_callback(lambda _: steps.close())
+            return made
         future: Future[Any] = Future()
         self._is_free_here = False
         self._here.put((future, run))
@@ -234,7 +238,7 @@ def run_at_once(jobs: Jobs, keys: Sequence[Key], only_stale: bool) -> RunOutcome
 def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
     project = jobs.project
     before = locked_stages(project.root)
-    futures = dict[Future[Any], tuple[list[Key], ExitStack]]()
+    futures = dict[Future[Any], list[Key]]()
     outcome, missing, changed = RunOutcome(), set[Key](), set[Key]()
     joinable = set(stale)
 
@@ -248,16 +252,13 @@ def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
             if inputs & missing:
                 leave_out(run[0])
             elif run[0] in stale or inputs & changed:
-                steps = ExitStack()
-                steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
-                futures[jobs.submit(run)] = (run, steps)
+                futures[jobs.submit(run)] = run
                 continue
             schedule.end(run[0])
         if not futures:
             return outcome
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
-            run, steps = futures.pop(future)
-            steps.close()
+            run = futures.pop(future)
             schedule.end(run[0])
             result, versions, reports = _result(future, run)
             for report in reports:
