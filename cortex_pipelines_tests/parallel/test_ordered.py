@@ -2,7 +2,7 @@ import os
 import time
 
 import pytest
-from psutil import Process
+from psutil import Process, wait_procs
 
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.parallel import ordered
@@ -59,7 +59,7 @@ def test_what_hangs_a_worker_is_found_and_skipped(at_once, monkeypatch) -> None:
     started = Process().children(recursive=True)
     ordered.close_backends()
     assert started
-    assert not any(process.is_running() for process in started)
+    assert wait_procs(started, timeout=30)[1] == []
 
 
 def test_a_file_that_would_hang_the_parser_is_skipped_by_a_worker_as_here(at_once) -> None:

@@ -37,6 +37,7 @@ from cortex_pipelines.versioning.dagster.staleness import (
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.repair import restore_outputs
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
+from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
 from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
@@ -69,12 +70,16 @@ def dvc_views(project: Project) -> list[DvcView]:
 
     def ask(repo: Any) -> list[DvcView]:
         dvc_store.record_parameters(project, repo)
-        stages_by_address = dvc_store.stages_by_address(repo)
+        stages_by_address, locked_addresses = dvc_store.stages_by_address(repo), locked_stages(project.root)
         reasons_by_dependency: dict[tuple[str, str | None], list[str]] = {}
         views = []
         for asset in project.graph.order:
             for partition in project.partitions_of(asset):
-                stage = stages_by_address[project.address(asset, partition)]
+                address = project.address(asset, partition)
+                if address not in locked_addresses and not project.output(asset.name, partition).exists():
+                    views.append(DvcView(asset, partition, True, ("never made",), None, None, Snapshot({}, {})))
+                    continue
+                stage = stages_by_address[address]
                 reasons = tuple(_reasons(project.root, stage, reasons_by_dependency))
                 dvc_store.forget_listings()
                 version = content_md5(project.output(asset.name, partition))
