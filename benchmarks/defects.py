@@ -115,19 +115,19 @@ def in_fixes(
 ) -> None:
     pairs = parameters.pairs.model_copy(update={"max_commits": None})
     redactor = PathRedactor(parameters.privacy, _KEY)
-    found: list[tuple[str, FixedFunction]] = []
+    named_fixes: list[tuple[str, FixedFunction]] = []
     for git_dir in histories:
         mined = mine_fixes(git_dir, most, parameters.defects, pairs, parameters.ingestion, redactor)
         name = (git_dir.parent if git_dir.name in (".git", "repo") else git_dir).name
-        found += [(name, fix) for fix in mined.fixes]
+        named_fixes += [(name, fix) for fix in mined.fixes]
         print(f"  {name:50} {said_of(mined)}")
-    undone = sum(is_small_edit(fix) for _, fix in track(found, "Edits"))
-    print(f"{undone} of {len(found)} fixes are one of the small edits that are tried")
+    undone = sum(is_small_edit(fix) for _, fix in track(named_fixes, "Edits"))
+    print(f"{undone} of {len(named_fixes)} fixes are one of the small edits that are tried")
     real, injected = [], []
-    for name, fix in track(found, "Fixes"):
+    for name, fix in track(named_fixes, "Fixes"):
         wrong, right = (recogniser.scores(each, model, parameters.defects) for each in (fix.wrong, fix.right))
         real.append(ScoredItem(real_item(name, fix), "", wrong, right))
-    for (name, fix), judged in zip(track(found, "Errors put in"), real, strict=True):
+    for (name, fix), judged in zip(track(named_fixes, "Errors put in"), real, strict=True):
         item = injected_item(name, fix)
         if item is not None:
             wrong = recogniser.scores(item.wrong, model, parameters.defects)

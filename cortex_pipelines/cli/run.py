@@ -121,8 +121,8 @@ def run(
         _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
     with ExitStack() as stack:
-        pool = stack.enter_context(closing(Processes(jobs - 1)))
-        pool.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
+        processes = stack.enter_context(closing(Processes(jobs - 1)))
+        processes.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
         from cortex_pipelines.orchestration import runs, side_by_side
         from cortex_pipelines.orchestration.location import open_location, sync_project
         from cortex_pipelines.orchestration.planning import stages_of
@@ -131,7 +131,7 @@ def run(
 
         project, definitions, instance = open_workspace()
         _check_names(project, assets, partition)
-        processes = side_by_side.Jobs((project, definitions, instance), pool, open_location) if jobs > 1 else None
+        runner = side_by_side.Jobs((project, definitions, instance), processes, open_location) if jobs > 1 else None
         with Steps({}):
             sync_project(project, definitions, instance)
         among = set(assets) or _buildable_assets(project)
@@ -140,8 +140,8 @@ def run(
         keys = side_by_side.serial_order(project, among, partition)
         steps = stack.enter_context(_counting_steps(project, partition, among))
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
-        if processes:
-            outcome = side_by_side.run_at_once(processes, keys, upstream or not assets)
+        if runner:
+            outcome = side_by_side.run_at_once(runner, keys, upstream or not assets)
         elif upstream or not assets:
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
         else:

@@ -96,8 +96,8 @@ def main(folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING)
     ordered._SECONDS_ALONE = 0
     here, there, nodes = train(folder)
-    found = {**evaluate(folder), **hang(), **lose_a_node(folder)}
-    print(json.dumps({"here": here, "there": there, "nodes": sorted(nodes), **found}))
+    checks = {**evaluate(folder), **hang(), **lose_a_node(folder)}
+    print(json.dumps({"here": here, "there": there, "nodes": sorted(nodes), **checks}))
 
 
 if __name__ == "__main__":

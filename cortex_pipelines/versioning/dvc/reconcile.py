@@ -75,14 +75,14 @@ def dvc_views(project: Project) -> list[DvcView]:
         views = []
         for asset in project.graph.order:
             for partition in project.partitions_of(asset):
-                address = project.address(asset, partition)
-                if address not in locked_addresses and not project.output(asset.name, partition).exists():
+                address, output = project.address(asset, partition), project.output(asset.name, partition)
+                if address not in locked_addresses and not output.exists():
                     views.append(DvcView(asset, partition, True, ("never made",), None, None, Snapshot({}, {})))
                     continue
                 stage = stages_by_address[address]
                 reasons = tuple(_reasons(project.root, stage, reasons_by_dependency))
                 dvc_store.forget_listings()
-                version = content_md5(project.output(asset.name, partition))
+                version = content_md5(output)
                 locked, made_from = dvc_store.locked_version(stage), dvc_store.locked_snapshot(stage)
                 views.append(DvcView(asset, partition, bool(reasons), reasons, version, locked, made_from))
         return views
