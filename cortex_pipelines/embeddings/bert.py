@@ -18,8 +18,15 @@ _ROWS = 16
 measurably slower."""
 
 
+_SEVERAL = 3
+"""Texts of a block from which plain products are quicker than torch's attention: on a dozen tokens thrice."""
+
+_STEEPEST = 60.0
+"""Scores of attention are kept within it, so that sums of values weighted by their exponentials are finite."""
+
+
 class _Linear:
-    """Linear layer ``values @ weight.T + bias`` with an optional fused addition."""
+    """Linear layer ``values @ weight.T + bias`` with an optional fused addition or activation (GELU)."""
 
     def __init__(self, weight: "torch.Tensor", bias: "torch.Tensor") -> None:
         import torch
@@ -32,15 +39,16 @@ class _Linear:
         # what torch's own compiler emits for a CPU; torch is required in one exact version
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS) if self._packed else weight
 
-    def __call__(self, values: "torch.Tensor", plus: "torch.Tensor | None" = None) -> Any:
+    def __call__(self, values: "torch.Tensor", plus: "torch.Tensor | None" = None, gelu: bool = False) -> Any:
         import torch
 
         if not self._packed:
             projected = torch.nn.functional.linear(values, self._weight, self._bias)
-            return projected if plus is None else projected + plus
+            projected = projected if plus is None else projected + plus
+            return torch.nn.functional.gelu(projected) if gelu else projected
         linear = torch.ops.mkldnn._linear_pointwise
         if plus is None:
-            return linear(values, self._weight, self._bias, "none", [], "")
+            return linear(values, self._weight, self._bias, *(("gelu", [], "none") if gelu else ("none", [], "")))
         return linear.binary(values, plus, self._weight, self._bias, "add")
 
 
@@ -80,7 +88,7 @@ class BertForward:
             _layer(weights, f"encoder.layer.{number}") for number in range(int(config["num_hidden_layers"]))
         ]
 
-    def states(self, blocks: "Sequence[torch.Tensor]") -> "list[list[torch.Tensor]]":
+    def states(self, blocks: "Sequence[torch.Tensor]", quick: bool = False) -> "list[list[torch.Tensor]]":
         """Hidden states after each layer, for each block of shape (texts, tokens, width).
 
         All blocks go through a layer's products together, as rows of one matrix: a handful of short
@@ -88,27 +96,24 @@ class BertForward:
 
         Args:
             blocks: Tokens, each of shape (texts, tokens); nothing is padding.
+            quick: Whether to take less time, with other last digits.
         """
         import torch
 
-        size, epsilon = (self.width,), self._epsilon
-        norm, gelu = torch.nn.functional.layer_norm, torch.nn.functional.gelu
+        size, epsilon, norm = (self.width,), self._epsilon, torch.layer_norm
+        attend = self._attend_quickly if quick else self._attend
         shapes = [(block.shape[0], block.shape[1]) for block in blocks]
         rows = [texts * tokens for texts, tokens in shapes]
-        ids = torch.cat([block.flatten() for block in blocks])
-        positions = torch.cat([self._positions[:tokens].repeat(texts, 1) for texts, tokens in shapes])
-        values = norm(self._words[ids] + positions, size, *self._norm, epsilon)
+        words = [torch.embedding(self._words, block) + self._positions[: block.shape[1]] for block in blocks]
+        values = norm(_joined([block.view(-1, self.width) for block in words]), size, *self._norm, epsilon)
         states: list[list[torch.Tensor]] = [[] for _ in blocks]
         for layer in self._layers:
-            attended = [
-                self._attend(part, *shape)
-                for part, shape in zip(torch.split(layer.qkv(values), rows), shapes, strict=True)
-            ]
-            mixed = layer.mixed(torch.cat(attended) if len(attended) > 1 else attended[0], values)
-            values = norm(mixed, size, *layer.first_norm, epsilon)
-            narrow = layer.narrow(gelu(layer.wide(values)), values)
-            values = norm(narrow, size, *layer.second_norm, epsilon)
-            for block_states, part, shape in zip(states, torch.split(values, rows), shapes, strict=True):
+            parts = layer.qkv(values).split_with_sizes(rows)
+            attended = [attend(part, *shape) for part, shape in zip(parts, shapes, strict=True)]
+            values = norm(layer.mixed(_joined(attended), values), size, *layer.first_norm, epsilon)
+            wide = layer.wide(values, gelu=True) if quick else torch.nn.functional.gelu(layer.wide(values))
+            values = norm(layer.narrow(wide, values), size, *layer.second_norm, epsilon)
+            for block_states, part, shape in zip(states, values.split_with_sizes(rows), shapes, strict=True):
                 block_states.append(part.view(*shape, self.width))
         return states
 
@@ -119,6 +124,25 @@ class BertForward:
         query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)
         mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value)
         return mixed.transpose(1, 2).reshape(texts * tokens, self.width)
+
+    def _attend_quickly(self, projected: "torch.Tensor", texts: int, tokens: int) -> "torch.Tensor":
+        import torch
+
+        if texts < _SEVERAL:
+            return self._attend(projected, texts, tokens)
+        heads, width = self._heads, self.width // self._heads
+        parts = projected.view(texts, tokens, 3, heads, width).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.reshape(3, texts * heads, tokens, width)
+        scores = torch.baddbmm(query.new_empty(()), query, key.transpose(1, 2), beta=0, alpha=width**-0.5)
+        shares = scores.clamp_(-_STEEPEST, _STEEPEST).exp_()
+        mixed = torch.bmm(shares, value).div_(shares.sum(dim=2, keepdim=True))
+        return mixed.view(texts, heads, tokens, width).transpose(1, 2).reshape(texts * tokens, self.width)
+
+
+def _joined(parts: "Sequence[torch.Tensor]") -> "torch.Tensor":
+    import torch
+
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _pair(weights: "Mapping[str, torch.Tensor]", name: str) -> "tuple[torch.Tensor, torch.Tensor]":

@@ -23,8 +23,10 @@ _MOST_TEXTS, _MOST_CALLS = 2, 3
 class QueryEncoder:
     """Serves as ``SentenceEncoder`` with these arguments does, the first few queries without torch."""
 
-    def __init__(self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str) -> None:
-        self._folder, self._max_tokens, self._calls = folder, max_tokens, 0
+    def __init__(
+        self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str, quick: bool = False
+    ) -> None:
+        self._folder, self._max_tokens, self._quick, self._calls = folder, max_tokens, quick, 0
         self._more = (batch, threads, precision)
 
     def serve(self, texts: Sequence[str]) -> Floats:
@@ -32,7 +34,7 @@ class QueryEncoder:
         few = len(texts) <= _MOST_TEXTS and self._calls <= _MOST_CALLS
         if few and "torch" not in sys.modules and is_supported(self._folder):
             return embed_queries(self._folder, texts, self._max_tokens)
-        return self._loaded.serve(texts)
+        return self._loaded.serve(texts, self._quick)
 
     @cached_property
     def _loaded(self) -> SentenceEncoder:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
+from threading import local
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,8 +57,29 @@ def _libraries() -> Any:
     return ThreadpoolController()
 
 
+_OF_WORKER = local()
+
+
 def cores() -> int:
-    return len(os.sched_getaffinity(0))
+    """Cores of this process; in a thread of ``side_by_side``, which has the others for company, one."""
+    return 1 if getattr(_OF_WORKER, "shared", False) else len(os.sched_getaffinity(0))
+
+
+def _share() -> None:
+    _OF_WORKER.shared = True
+
+
+def idle_cores() -> int:
+    """Cores on which nothing runs at this moment; 0 where the system does not say.
+
+    Threads that share a product wait for each other: beside two busy processes on two cores, one text took 12 to 22 ms
+    on two threads, up to 246 ms, and 4 ms on one.
+    """
+    try:
+        running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    except OSError:
+        return 0
+    return max(0, cores() - running)
 
 
 @contextmanager
@@ -65,7 +88,8 @@ def side_by_side(work: Callable[[T], R], parts: Sequence[T], threads: int) -> "I
 
     Which part is done first changes no result, so neither does the number of cores.
     """
-    with ThreadPoolExecutor(max(1, min(cores() // threads, _MOST, len(parts)))) as pool:
+    workers = max(1, min(cores() // threads, _MOST, len(parts)))
+    with ThreadPoolExecutor(workers, initializer=_share) as pool:
         futures = [pool.submit(work, part) for part in parts]
         try:
             yield futures

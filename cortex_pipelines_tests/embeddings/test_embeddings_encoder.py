@@ -1,15 +1,18 @@
 """Embeddings: exact whatever the company, and never computed twice."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
 
+from cortex_pipelines.embeddings.bert import BertForward
 from cortex_pipelines.embeddings.encoder import (
     HALF,
     EncoderError,
@@ -19,7 +22,7 @@ from cortex_pipelines.embeddings.encoder import (
     sentence_part,
 )
 from cortex_pipelines.embeddings.query_encoder import embed_queries, is_supported
-from cortex_pipelines.embeddings.threads import pinned_threads, serving_threads, side_by_side
+from cortex_pipelines.embeddings.threads import cores, idle_cores, pinned_threads, serving_threads, side_by_side
 from cortex_pipelines.rowcache import RowCache
 
 TEXTS = ["fix the bug", "scan", "", "list all repositories", "plan work", "fix the bug in login"]
@@ -59,10 +62,27 @@ def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Pat
 
 
 def test_serving_and_packed_weights_compute_the_same(encoder: SentenceEncoder, tiny_encoder: Path, monkeypatch) -> None:
-    assert np.allclose(encoder.serve(TEXTS * 3), encoder.encode(TEXTS * 3), atol=1e-5)
+    expected = encoder.encode(TEXTS * 3)
+    for quick in (False, True):
+        assert np.allclose(encoder.serve(TEXTS * 3, quick), expected, atol=1e-5)
+    monkeypatch.setattr("cortex_pipelines.embeddings.encoder.idle_cores", lambda: 5)
+    assert np.allclose(encoder.serve(TEXTS), expected[: len(TEXTS)], atol=1e-5)
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
     plain = SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
-    assert np.allclose(plain.encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
+    assert np.allclose(plain.encode(TEXTS), expected[: len(TEXTS)], atol=1e-5)
+    assert np.allclose(plain.serve(TEXTS * 3, quick=True), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 13, 32])
+def test_attention_by_products_is_torchs(tiny_encoder: Path, tokens: int) -> None:
+    import torch
+
+    config = json.loads((tiny_encoder / "config.json").read_text())
+    forward = BertForward(tiny_encoder, config, "fp32")
+    projected = torch.randn(5 * tokens, 3 * forward.width, generator=torch.Generator().manual_seed(tokens))
+    quick = forward._attend_quickly(2 * projected, 5, tokens)
+    assert torch.allclose(quick, forward._attend(2 * projected, 5, tokens), atol=1e-4)
+    assert torch.isfinite(forward._attend_quickly(1_000 * projected, 5, tokens)).all()
 
 
 def test_queries_are_embedded_as_by_torch(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
@@ -73,8 +93,9 @@ def test_queries_are_embedded_as_by_torch(encoder: SentenceEncoder, tiny_encoder
 
 
 def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
-    half = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16").encode(TEXTS)
-    assert ((sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1) > 0.99).all()
+    half, expected = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16"), sentence_part(encoder.encode(TEXTS * 3))
+    for embedded in (half.encode(TEXTS * 3), half.serve(TEXTS * 3, quick=True)):
+        assert ((sentence_part(embedded) * expected).sum(axis=1) > 0.99).all()
 
 
 def test_the_machine_decides_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +164,23 @@ def test_threads_are_as_before_afterwards(pin: Callable[[int], AbstractContextMa
     with pin(1):
         assert (torch.get_num_threads(), numpy_threads()) == (1, {1})
     assert (torch.get_num_threads(), numpy_threads()) == before
+
+
+def test_a_worker_has_one_core_and_work_within_it_one_thread() -> None:
+    def inner(part: int) -> tuple[int, set[int]]:
+        with side_by_side(lambda _: get_ident(), range(4), 1) as futures:
+            return cores(), {future.result() for future in futures}
+
+    with side_by_side(inner, range(3), 1) as futures:
+        assert [(count, len(threads)) for count, threads in (future.result() for future in futures)] == [(1, 1)] * 3
+    assert cores() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("running", "idle"), [(0, 8), (1, 7), (8, 0), (30, 0)])
+def test_idle_cores_are_those_on_which_nothing_runs(monkeypatch: pytest.MonkeyPatch, running: int, idle: int) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"0.81 1.24 1.42 {running}/345 1127\n")
+    assert idle_cores() == idle
 
 
 def test_results_come_in_the_order_of_the_parts() -> None:

@@ -95,14 +95,16 @@ class Router:
         self.in_scope = config.in_scope if config else 0.0  # below it a task goes to a person
 
     @classmethod
-    def load(cls, folder: Path, encoder_folder: Path, version: str | None = None) -> "Router":
+    def load(cls, folder: Path, encoder_folder: Path, version: str | None = None, quick: bool = False) -> "Router":
         """Load the output of ``task_router`` or ``cortex router train`` with the encoder's weights.
 
-        ``version`` is its DataVersion; None computes it of all files. Raises ``RouterError`` naming the damaged file.
+        ``version`` is its DataVersion; None computes it of all files. ``quick``: embed as ``SentenceEncoder.serve``
+        does for people who wait, not for data. Raises ``RouterError`` naming the damaged file.
         """
         package = load_router(folder, version)
         config = package.config
-        encoder = QueryEncoder(encoder_folder, config.max_tokens, config.batch, config.threads, config.precision)
+        settings = (config.max_tokens, config.batch, config.threads, config.precision)
+        encoder = QueryEncoder(encoder_folder, *settings, quick)
         return cls(package, encoder, package.rules, config.fallback_master)
 
     @classmethod
@@ -259,11 +261,11 @@ class Router:
         (master, confidence), *lower_ranked = ranked
         by = PERSON
         if in_scope >= config.in_scope:  # keywords know nothing of what is unlike all tasks
-            sure = False
-            if self.rules is not None:
+            if confidence >= config.accept:
+                by = voter
+            elif self.rules is not None:
                 ruled = self.rules.decide(text)
-                sure = ruled.master == master and ruled.score >= self.rules.single
-            by = voter if confidence >= config.accept else RULES if sure else PERSON
+                by = RULES if ruled.master == master and ruled.score >= self.rules.single else PERSON
         return Decision(
             master=master,
             confidence=confidence,
@@ -308,12 +310,12 @@ def _since(began: float, tasks: int) -> float:
     return round((perf_counter() - began) * 1000.0 / tasks, 3)
 
 
-def open_trained(folder: Path, root: Path, version: str | None = None) -> Router:
+def open_trained(folder: Path, root: Path, version: str | None = None, quick: bool = True) -> Router:
     """Raises ``RouterError`` if the folder holds no readable router, ``WeightsError`` without its encoder."""
     pin = dict(load_config(folder).encoder)
     # a pin repeats its entry of params.yaml
     source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})
-    return Router.load(folder, weights_folder(source, pin, root), version)
+    return Router.load(folder, weights_folder(source, pin, root), version, quick)
 
 
 class UnreadableChampionError(RuntimeError):
@@ -325,7 +327,7 @@ def champion_decisions(
 ) -> list[Decision]:
     """Raises ``UnreadableChampionError`` if the format is outdated, or the encoder is missing."""
     try:
-        return open_trained(folder, root, version).route(texts, asked)
+        return open_trained(folder, root, version, quick=False).route(texts, asked)
     except RouterError as error:
         raise UnreadableChampionError(
             f"The champion {version} was written by a version of the code whose routers cannot be read any more"
