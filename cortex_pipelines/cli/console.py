@@ -32,13 +32,17 @@ def current_project() -> "Project":
     return open_project(find_root())
 
 
+def current_instance() -> "dg.DagsterInstance":
+    from cortex_pipelines.versioning.dagster.instance import open_instance
+
+    return open_instance(find_root())
+
+
 def open_workspace() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":
     """The project with its Dagster definitions and instance."""
     from cortex_pipelines.orchestration.location import open_location
-    from cortex_pipelines.versioning.dagster.instance import open_instance
 
-    root = find_root()
-    return *open_location(root), open_instance(root)
+    return *open_location(find_root()), current_instance()
 
 
 def say(*sentences: str) -> None:

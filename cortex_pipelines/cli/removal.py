@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cortex_pipelines.cli.console import FILE, current_project, open_workspace, say
+from cortex_pipelines.cli.console import FILE, current_instance, current_project, say
 from cortex_pipelines.versioning.root import find_root
 
 
@@ -90,11 +90,11 @@ def _purge(weights: bool) -> None:
     from cortex_pipelines.projects import certificate, erase, forget
     from cortex_pipelines.retrieval.notes import project_notes
 
-    project, definitions, instance = open_workspace()
+    project, instance = current_project(), current_instance()
     purged = forget.purge(project, instance, weights)
     mirrors = erase.drop_mirrors(project.root)
     project_notes.wipe_answers(project.root)
-    sync_project(project, definitions, instance)
+    sync_project(project, instance)
     counts = {
         "bytes of DVC's cache": purged.dvc_bytes,
         "MLflow runs": purged.mlflow_runs,
@@ -143,12 +143,12 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
         click.confirm(f"remove {project}?", abort=True, err=True)
     deleted = erase.erase_project(root, load_parameters(root), project) if purge else {}
     remove_project(workspace, removal)
-    remaining, definitions, instance = open_workspace()
-    sync_project(remaining, definitions, instance)
+    remaining, instance = current_project(), current_instance()
+    sync_project(remaining, instance)
     if purge:
         purged = forget.purge(remaining, instance)
         weights = forget.drop_weights(remaining, lambda tags: tags["partition"] == project)
-        sync_project(remaining, definitions, instance)
+        sync_project(remaining, instance)
         say(
             f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
             f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of {len(weights)} models"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import current_project, open_workspace, print_json, say
+from cortex_pipelines.cli.console import current_instance, current_project, open_workspace, print_json, say
 from cortex_pipelines.cli.groups import suggestion
 from cortex_pipelines.interrupts import ending_on_interrupt
 from cortex_pipelines.versioning.root import ProjectError
@@ -133,7 +133,7 @@ def run(
         _check_names(project, assets, partition)
         runner = side_by_side.Jobs((project, definitions, instance), processes, open_location) if jobs > 1 else None
         with Steps({}):
-            sync_project(project, definitions, instance)
+            sync_project(project, instance)
         among = set(assets) or _buildable_assets(project)
         if upstream:
             among = project.graph.upstream(among)
@@ -198,7 +198,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int) -> None
         for line in runs.describe_plan(project, selected, anyway):
             click.echo(line)
         return
-    sync_project(project, definitions, instance)
+    sync_project(project, instance)
 
     def build(partition: str | None, assets: Collection[str]) -> "RunOutcome":
         if jobs > 1:
@@ -305,8 +305,8 @@ def sync() -> None:
     from cortex_pipelines.release.promote import sign_released_versions
 
     say("comparing what DVC has with Dagster and MLflow")
-    project, definitions, instance = open_workspace()
-    events = sync_project(project, definitions, instance, thorough=True)
+    project = current_project()
+    events = sync_project(project, current_instance(), thorough=True)
     if signed := sign_released_versions(project):
         say(f"{signed} models signed")
     say(f"{events} versions reported, {sync_aliases(project)} aliases moved")

@@ -10,8 +10,8 @@ import click
 from cortex_pipelines.cli.console import (
     AS_JSON_LIST,
     FILE,
+    current_instance,
     current_project,
-    open_workspace,
     print_json,
     say,
     text_console,
@@ -20,6 +20,7 @@ from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
     from cortex_pipelines.projects.status import AdapterOutcome
+    from cortex_pipelines.versioning.project import Project
 
 _MOST_PROJECTS = 20
 _COLUMNS = ("asset", "rows", "version")
@@ -39,8 +40,9 @@ def status(as_json: bool, project: str | None, page: Path | None) -> None:
     root = find_root()
     rows = _rows(root)
     if project is not None:
-        current_project().selected(project)
-        rows = [row for row in rows if row["partition"] in (project, None)]
+        workspace = current_project()
+        workspace.selected(project)
+        rows = [_counted(workspace, row) for row in rows if row["partition"] in (project, None)]
     if page is not None:
         from cortex_pipelines.atomic import write_whole
         from cortex_pipelines.projects.status import status_page
@@ -63,17 +65,24 @@ def _rows(root: Path) -> list[dict[str, Any]]:
     cached = status_cache.read_cached_status(root)
     if cached is not None:
         return cached
-    from cortex_pipelines.projects.status import count_rows, status_rows
+    from cortex_pipelines.projects.status import status_rows
     from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 
     before = status_cache.collect_state(root, (cache_folder(root),))
-    project, definitions, instance = open_workspace()
+    project = current_project()
+    few = len(project.partitions) <= _MOST_PROJECTS  # else those of one project are shown on request
     rows = [
-        row | {"rows": count_rows(project, row["asset"], row["partition"])}
-        for row in status_rows(project, definitions, instance)
+        _counted(project, row) if few or row["partition"] is None else row
+        for row in status_rows(project, current_instance())
     ]
     status_cache.cache_status(root, before, rows)
     return rows
+
+
+def _counted(project: "Project", row: dict[str, Any]) -> dict[str, Any]:
+    from cortex_pipelines.projects.status import count_rows
+
+    return row if "rows" in row else row | {"rows": count_rows(project, row["asset"], row["partition"])}
 
 
 def state(row: dict[str, Any]) -> str:
@@ -101,7 +110,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             for row in group:
                 views_agree = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
                 version = (row["dvc_md5"] or "-")[:12] + ("" if views_agree else " (views differ)")
-                count, word = f"{row['rows']:,}" if row["rows"] else "", state(row)
+                count, word = f"{row['rows']:,}" if row.get("rows") else "", state(row)
                 cells = (f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}")
                 table.add_row(*cells, escape(row["reason"]))
         if not many or partition in (partitions[-1], None):

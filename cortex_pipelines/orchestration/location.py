@@ -38,9 +38,7 @@ from cortex_pipelines.versioning.materialise import ContractCheck, Version
 from cortex_pipelines.versioning.project import Project, Stage
 
 
-def sync_project(
-    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance, thorough: bool = False
-) -> int:
+def sync_project(project: Project, instance: dg.DagsterInstance, thorough: bool = False) -> int:
     """Report missing versions to Dagster and MLflow; returns the number of events."""
     close_dead_runs(instance)
     end_dead_runs(project.root)
@@ -76,7 +74,7 @@ def sync_project(
         run_id = run[0] if run else tracker.record(stage, version, "")
         return describe(stage, view.version) | {"mlflow/run_id": run_id} | links(stage, partial(tracker.link, run_id))
 
-    events = sync(project, instance, Staleness(instance, definitions), describe_again, unknown=unknown)
+    events = sync(project, instance, Staleness(instance, project), describe_again, unknown=unknown)
     if entered:
         _LOG.warning("MLflow had no run of %d versions of the workspace; they are entered again", len(entered))
     if lost(root):
@@ -172,12 +170,14 @@ def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Defi
         description="Brings Dagster's view into line with dvc.lock and the workspace.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        project, definitions = open_location(root)
+        for sentence in recover(root):
+            _LOG.warning(sentence)
+        project = open_project(root)
         follow_projects(context.instance, project)
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:
             return dg.SkipReason("nothing changed since the last check")
-        events = sync_project(project, definitions, context.instance)
+        events = sync_project(project, context.instance)
         context.update_cursor(mark)
         return dg.SkipReason(f"{events} versions reported")
 

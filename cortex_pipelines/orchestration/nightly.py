@@ -86,9 +86,9 @@ class NightlyContext:
 
     def open_project(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
         if context.run_id not in self._open_projects:
-            project, definitions = self._open_again()
+            project, _ = self._open_again()
             follow_projects(context.instance, project)
-            self._open_projects = {context.run_id: (project, Staleness(context.instance, definitions))}
+            self._open_projects = {context.run_id: (project, Staleness(context.instance, project))}
         return self._open_projects[context.run_id]
 
     def decision_to_skip(

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 
-def status_rows(
-    project: Project, definitions: "dg.Definitions", instance: "dg.DagsterInstance"
-) -> Iterator[dict[str, Any]]:
+def status_rows(project: Project, instance: "dg.DagsterInstance") -> Iterator[dict[str, Any]]:
     """A row for each asset and partition, in topological order.
 
     ``data_version`` is Dagster's, ``dvc_md5`` that of dvc.lock, ``mlflow_digest, run_id`` are MLflow's of that version;
@@ -40,7 +38,7 @@ def status_rows(
     from cortex_pipelines.versioning.dagster.staleness import NOTHING, Staleness
     from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 
-    dagster = Staleness(instance, definitions).snapshot()
+    dagster = Staleness(instance, project).snapshot()
     recorded = known_versions(project.root)
     for view in dvc_views(project):
         name, partition = view.asset.name, view.partition

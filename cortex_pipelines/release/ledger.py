@@ -1,5 +1,6 @@
 """``releases.lock``: champions and history of releases, in git; changed by promotions, rollbacks, nightly runs."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from cortex_pipelines.project_names import BASELINE
 from cortex_pipelines.release.numbering import FIRST, classify_change, next_free_number, version_inputs
 from cortex_pipelines.versioning.champions import ChampionPin, model_name
 from cortex_pipelines.versioning.lock_file import stage_address
-from cortex_pipelines.versioning.project import Project, look_up, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import Project, look_up, peek_yaml, read_yaml, write_yaml
 
 FILE = "releases.lock"
 
@@ -101,11 +102,11 @@ def load_pin(_: Any, value: dict[str, str | None] | None) -> ChampionPin:
 
 
 def champion(root: Path, model: ReleasedModel) -> ChampionPin:
-    return load_pin(None, look_up(read_yaml(root / FILE), model.key))
+    return load_pin(None, look_up(peek_yaml(root / FILE), model.key))
 
 
 def ledger(root: Path) -> list[LedgerEntry]:
-    return [LedgerEntry(**line) for line in read_yaml(root / FILE).get("ledger") or []]
+    return [LedgerEntry(**line) for line in copy.deepcopy(peek_yaml(root / FILE).get("ledger") or [])]
 
 
 def moves(root: Path, model: ReleasedModel) -> list[LedgerEntry]:

@@ -135,7 +135,18 @@ class Effective:
         return _texts_in(root) == self._texts()
 
     def _texts(self) -> dict[str, str]:
-        return {name: json_text(values) for name, values in self.files.items()}
+        """Files as ``json_text`` writes them; a section that many files have is written once."""
+        parts: dict[int, str] = {}
+
+        def part(values: Any) -> str:
+            if id(values) not in parts:  # of what ``files`` keeps
+                parts[id(values)] = json_text(values).rstrip().replace("\n", "\n ")
+            return parts[id(values)]
+
+        return {
+            name: "{\n" + ",\n".join(f' "{key}": {part(values[key])}' for key in sorted(values)) + "\n}\n"
+            for name, values in self.files.items()
+        }
 
 
 def _texts_in(root: Path) -> dict[str, str]:
@@ -173,6 +184,8 @@ def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[
                 continue
             profile = entry.get("profile")
             overridden = layout.per_project if profile is not None else layout.per_project & entry.keys()
+            if not overridden:
+                continue
             base = layout.profile(root, profile or user_values.get("profile", STANDARD))
             top = merged(base, user_values, layout.model)
             sections = {key: top[key] for key in overridden if key in top}

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.content import content_md5, file_md5, value_md5
 from cortex_pipelines.versioning.dvc.yaml_files import look_up as look_up
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml as peek_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
@@ -62,8 +62,9 @@ class Project:
 
     @cached_property
     def _installed_code(self) -> dict[str, str]:
+        md5 = partial(content_md5, hash_file=cache(file_md5))  # of files that many assets share
         return {
-            asset.name: value_md5({path: content_md5(PACKAGE_PARENT / path) for path in asset.code})
+            asset.name: value_md5({path: md5(PACKAGE_PARENT / path) for path in asset.code})
             for asset in self.graph.order
             if not self.depends_on_files(asset)
         }

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from cortex_pipelines.versioning.dvc import reconcile, stages
-from cortex_pipelines_tests.versioning.toy import CODE, Workbench, recomputed
+from cortex_pipelines_tests.versioning.toy import CODE, Workbench, reasons, recomputed
 
 STEPS = int(os.environ.get("CORTEX_PROPERTY_STEPS", "100"))
 STEPS_PER_EXAMPLE = 25
@@ -185,6 +185,8 @@ class Spine(RuleBasedStateMachine):
         project = self.bench.project()
         status_of = self.bench.staleness(project).snapshot().status
         ui_status = self.bench.ui_status(project)
+        own, of_dvc = reasons(self.bench)
+        assert own == of_dvc
         for view in reconcile.dvc_views(project):
             name, partition = view.asset.name, view.partition
             status, reason = status_of(name, partition)

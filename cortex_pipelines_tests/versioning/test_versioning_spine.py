@@ -1,21 +1,20 @@
 import json
-import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.observe import observe
-from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import _check_specs, _figure_results, build_assets
-from cortex_pipelines.versioning.dvc.reconcile import _reasons
-from cortex_pipelines.versioning.parameters import FILE, FOLDER, SHARED
+from cortex_pipelines.versioning.parameters import SHARED
 from cortex_pipelines.versioning.project import Stage
-from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
+from cortex_pipelines_tests.versioning.toy import CODE, NoTracker, Workbench, begin_made, reasons
 
 
 def test_three_doors_give_one_version(tmp_path: Path) -> None:
@@ -93,23 +92,42 @@ def test_parameters_are_compared_as_dvc_compares_them(bench: Workbench) -> None:
         values = json.loads(parameters)
         edit(values)
         path.write_text(json.dumps(values))
-        cached_reasons: dict[tuple[str, str | None], list[str]] = {}
-        with Repo(str(bench.root)) as repo, repo.lock:
-            for stage in repo.index.stages:
-                reasons = _reasons(bench.root, stage, cached_reasons)
-                expected = [re.sub(rf"^{FOLDER}/[\w/]+\.json", FILE, words) for words in dvc_reasons(stage)]
-                assert reasons == expected, (name, stage)
-                assert bool(reasons) == stage.changed(), (name, stage)
+        own, of_dvc = reasons(bench)
+        assert own == of_dvc, name
         path.write_text(parameters)
 
 
-def dvc_reasons(stage: Any) -> list[str]:
-    """What DVC itself says of a stage, every file parsed again."""
-    reasons = ["command changed"] if stage.changed_stage() else []
-    for entry in [*stage.deps, *stage.outs]:
-        for state_or_keys in entry.status().values():
-            if isinstance(state_or_keys, dict):
-                reasons += [f"{entry.def_path}:{key} {state}" for key, state in sorted(state_or_keys.items())]
-            else:
-                reasons.append(f"{entry.def_path} {state_or_keys}")
-    return reasons
+def test_files_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
+    bench = begin_made(tmp_path / "p", ("a", "b"))
+    data = bench.root / "data"
+    (cached,) = (bench.root / ".dvc" / "cache").rglob(str(content_md5(data / "words" / "a" / "words.parquet"))[2:])
+    assert not any(reasons(bench)[0].values())
+
+    def rename_command(lock: dict[str, Any]) -> None:
+        lock["stages"]["page@a"]["cmd"] += " "
+
+    def forget(lock: dict[str, Any]) -> None:
+        del lock["stages"]["loud@b"], lock["stages"]["page@b"]["params"], lock["stages"]["digest"]["deps"][0]
+
+    def damage() -> None:
+        cached.chmod(0o644)  # of what is protected, DVC checks no hash
+        cached.write_bytes(b"damaged")
+
+    edits: dict[str, Callable[[], object]] = {
+        "an output damaged in the cache": damage,
+        "an output edited": lambda: (data / "words" / "b" / "words.parquet").write_bytes(b""),
+        "a file more in an output": lambda: (data / "loud" / "b" / "more.txt").write_text("more"),
+        "an output deleted": lambda: shutil.rmtree(data / "words" / "a"),
+        "code edited": lambda: (bench.root / "toy" / f"{CODE[0]}.py").write_text("edited"),
+        "a parameter file deleted": (bench.root / SHARED).unlink,
+        "a lock deleted": (bench.root / "sources.lock").unlink,
+        "another command": lambda: bench.edit("dvc.lock", rename_command),
+        "entries gone from dvc.lock": lambda: bench.edit("dvc.lock", forget),
+    }
+    seen = [reasons(bench)[0]]
+    for name, edit in edits.items():
+        edit()
+        own, of_dvc = reasons(bench)
+        assert own == of_dvc, name
+        seen.append(own)
+    assert [name for name, (before, after) in zip(edits, pairwise(seen), strict=True) if before == after] == []

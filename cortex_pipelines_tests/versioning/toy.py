@@ -9,6 +9,7 @@ with it is read when the workbench loads, as a process imports its modules when 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,11 +33,12 @@ from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, build_as
 from cortex_pipelines.versioning.dagster.instance import follow_projects, open_instance
 from cortex_pipelines.versioning.dagster.staleness import Staleness
 from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.dvc.changes import Comparison
 from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Plot
-from cortex_pipelines.versioning.lock_file import stage_address
+from cortex_pipelines.versioning.lock_file import locked_stages, stage_address
 from cortex_pipelines.versioning.materialise import Version, _write_tables, arguments, materialise
-from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, ParameterLayout, resolve
+from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, FILE, FOLDER, ParameterLayout, resolve
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 from cortex_pipelines.versioning.project import Project, Stage, read_yaml, write_yaml
 
@@ -215,7 +217,7 @@ class Workbench:
         self._instance = None
 
     def staleness(self, project: Project | None = None) -> Staleness:
-        return Staleness(self.instance(), self.definitions(project or self.project()))
+        return Staleness(self.instance(), project or self.project())
 
     def ui_status(self, project: Project) -> Callable[[str, str | None], str]:
         """Stale status by the code of Dagster's UI, which has no public interface."""
@@ -325,6 +327,29 @@ class Workbench:
             text=True,
         )
         return process.stdout.strip()
+
+
+def reasons(bench: Workbench) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Why each stage is to run: as this package says, and as DVC does, every file parsed again."""
+    from dvc.repo import Repo
+
+    project, own, of_dvc = bench.project(), dict[str, list[str]](), dict[str, list[str]]()
+    bodies = {PARAMETERS: stages.parameters_stage(project)}
+    for name, partition in bench.all_stages_of(project):
+        stage = Stage(project, project.graph.assets[name], partition)
+        bodies[stage.address] = stages.stage_body(stage)
+    with Repo(str(bench.root)) as repo, repo.lock:
+        comparison, locked = Comparison(repo), locked_stages(bench.root)
+        for address, body in bodies.items():
+            own[address] = list(comparison.changes(body, locked.get(address, {})))
+        for stage in repo.index.stages:
+            words = ["command changed"] if stage.changed_stage() else []
+            for item in [*stage.deps, *stage.outs]:
+                for state in item.status().values():
+                    keys = sorted(state.items()) if isinstance(state, dict) else ()
+                    words += [f"{item.def_path}:{key} {word}" for key, word in keys] or [f"{item.def_path} {state}"]
+            of_dvc[stage.name] = [re.sub(rf"^{FOLDER}/[\w/]+\.json(?! deleted)", FILE, text) for text in words]
+    return own, of_dvc
 
 
 def begin_dvc(root: Path) -> None:

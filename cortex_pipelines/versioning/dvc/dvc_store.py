@@ -19,10 +19,13 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import atomic_file, began_before, write_whole
 from cortex_pipelines.versioning import damaged_files
+from cortex_pipelines.versioning.dvc.changes import Comparison
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc, stage_texts
+from cortex_pipelines.versioning.dvc.stages import parameters_stage, stage_body
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -31,10 +34,6 @@ _LOG = logging.getLogger(__name__)
 _LOCK_PATIENCE_SECONDS = 1800.0
 _LOCK_POLL_SECONDS = 0.03
 _TRIES = 6  # of DVC in its time for a lock
-
-
-class StageError(ProjectError):
-    pass
 
 
 def under_dvc(address: str) -> bool:
@@ -73,19 +72,6 @@ def _atomic_file_system() -> Any:
             return atomic_write(Path(path)) if mode in ("w", "w+") else super().open(path, mode=mode, **kwargs)
 
     return WholeFiles()
-
-
-def forget_listings() -> None:
-    """Drop the listings of folders that DVC left in memory when it hashed them to compare.
-
-    Its file system in memory looks through all that it holds at each question, so that the status of many stages would
-    take time by the square of their number. Nothing reads a listing again.
-    """
-    from dvc_objects.fs import MemoryFileSystem
-
-    store = MemoryFileSystem().fs.store
-    for path in [path for path in store if path.startswith("/.") and path.endswith(".tmp")]:
-        del store[path]
 
 
 def mend_unless_busy(root: Path) -> list[str]:
@@ -190,17 +176,6 @@ def stages_by_address(repo: Any) -> Mapping[str, Any]:
     return stages
 
 
-def find_stage(repo: Any, address: str) -> Any:
-    """Find a stage by asset and partition. Raises StageError: ``dvc.yaml`` has no such stage."""
-    from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
-
-    try:
-        # this one alone: to load a hundred takes more than a second
-        return repo.stage.load_one(str(Path(repo.root_dir, "dvc.yaml")), name=address)
-    except (StageFileDoesNotExistError, StageNotFound):
-        raise StageError(f"dvc.yaml has no stage {address}: run `cortex dvc-yaml`, and see `cortex status`") from None
-
-
 def write_parameters(project: Project) -> None:
     if not project.resolve().is_written(project.root):
         with_repo(project.root, lambda repo: record_parameters(project, repo))
@@ -208,7 +183,8 @@ def write_parameters(project: Project) -> None:
 
 def record_parameters(project: Project, repo: Any) -> None:
     project.resolve().write(project.root)
-    if find_stage(repo, PARAMETERS).changed():
+    entry = locked_stages(project.root).get(PARAMETERS, {})
+    if any(Comparison(repo).changes(parameters_stage(project), entry)):
         with contextlib.chdir(project.root):
             repo.commit(PARAMETERS, force=True)
         damaged_files.keep(project.root, damaged_files.DVC_LOCK)
@@ -227,17 +203,14 @@ def locked_snapshot(stage: Any) -> Snapshot:
     return Snapshot(deps, params)
 
 
-def locked_version(stage: Any) -> str | None:
-    return str(info.value) if (info := stage.outs[0].hash_info) else None
-
-
-def unchanged_version(project: Project, address: str) -> str | None:
+def unchanged_version(stage: Stage) -> str | None:
     def ask(repo: Any) -> str | None:
-        record_parameters(project, repo)
-        stage = find_stage(repo, address)
-        return None if stage.changed() else locked_version(stage)
+        record_parameters(stage.project, repo)
+        locked = locked_stages(stage.project.root)
+        changes = Comparison(repo).changes(stage_body(stage), locked.get(stage.address, {}))
+        return None if any(changes) else locked_version(locked, stage.address)
 
-    return with_repo(project.root, ask)
+    return with_repo(stage.project.root, ask)
 
 
 @contextmanager

@@ -14,17 +14,16 @@ A sync that set the data version alone would leave Dagster saying fresh where DV
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.atomic import discard
 from cortex_pipelines.progress import Steps
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.content import value_md5
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dagster.staleness import (
     CODE_VERSION,
@@ -35,10 +34,9 @@ from cortex_pipelines.versioning.dagster.staleness import (
     observe_pins,
 )
 from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.dvc.changes import Comparison, locked_snapshot
 from cortex_pipelines.versioning.dvc.repair import restore_outputs
-from cortex_pipelines.versioning.dvc.yaml_files import read_values
-from cortex_pipelines.versioning.lock_file import locked_stages
-from cortex_pipelines.versioning.parameters import FILE, FOLDER
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _LOG = logging.getLogger(__name__)
-_DELETED = object()
 
 
 @dataclass(frozen=True)
@@ -70,66 +67,25 @@ def dvc_views(project: Project) -> list[DvcView]:
 
     def ask(repo: Any) -> list[DvcView]:
         dvc_store.record_parameters(project, repo)
-        stages_by_address, locked_addresses = dvc_store.stages_by_address(repo), locked_stages(project.root)
-        reasons_by_dependency: dict[tuple[str, str | None], list[str]] = {}
+        comparison, locked = Comparison(repo), locked_stages(project.root)
         views = []
         for asset in project.graph.order:
+            exists = project.output(asset.name, None).exists()
             for partition in project.partitions_of(asset):
-                address, output = project.address(asset, partition), project.output(asset.name, partition)
-                if address not in locked_addresses and not output.exists():
+                stage = Stage(project, asset, partition)
+                entry = locked.get(stage.address)
+                if entry is None and not (exists and stage.output.exists()):
                     views.append(DvcView(asset, partition, True, ("never made",), None, None, Snapshot({}, {})))
                     continue
-                stage = stages_by_address[address]
-                reasons = tuple(_reasons(project.root, stage, reasons_by_dependency))
-                dvc_store.forget_listings()
-                version = content_md5(output)
-                locked, made_from = dvc_store.locked_version(stage), dvc_store.locked_snapshot(stage)
-                views.append(DvcView(asset, partition, bool(reasons), reasons, version, locked, made_from))
+                body, entry = stages.stage_body(stage), entry or {}
+                reasons = tuple(comparison.changes(body, entry))
+                version, locked_md5 = comparison.md5(body["outs"][0]), locked_version(locked, stage.address)
+                made_from = locked_snapshot(body, entry)
+                views.append(DvcView(asset, partition, bool(reasons), reasons, version, locked_md5, made_from))
         return views
 
     with Steps.during("comparing outputs with dvc.lock"):
         return dvc_store.with_repo(project.root, ask)
-
-
-def _reasons(root: Path, stage: Any, reasons_by_dependency: dict[tuple[str, str | None], list[str]]) -> list[str]:
-    from dvc.dependency.param import ParamsDependency
-
-    reasons = ["command changed"] if stage.changed_stage() else []
-    for dep in stage.deps:
-        if isinstance(dep, ParamsDependency) and (root / dep.def_path).is_file():
-            reasons += _changed_parameters(root, dep)
-            continue
-        key = (dep.def_path, str(dep.hash_info.value) if dep.hash_info else None)
-        if key not in reasons_by_dependency:
-            reasons_by_dependency[key] = list(_status_texts(dep))
-        reasons += reasons_by_dependency[key]
-    return reasons + [words for out in stage.outs for words in _status_texts(out)]
-
-
-def _status_texts(entry: Any) -> Iterator[str]:
-    for states in entry.status().values():
-        if isinstance(states, dict):
-            yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(states.items()))
-        else:
-            yield f"{entry.def_path} {states}"
-
-
-def _changed_parameters(root: Path, entry: Any) -> list[str]:
-    """Changed parameters of a file; DVC would parse it again for every stage."""
-    # by the name of what a person edits
-    file = FILE if entry.def_path.startswith(f"{FOLDER}/") else entry.def_path
-    if entry.hash_info.value is None:
-        return [f"{file} new"]
-    locked, current = entry.hash_info.value, read_values(root / entry.def_path)
-    changes = []
-    for key in sorted(entry.params):
-        value: Any = current
-        for part in key.split("."):
-            value = value.get(part, _DELETED) if isinstance(value, dict) else _DELETED
-        state = "deleted" if value is _DELETED else "new" if key not in locked else "modified"
-        if state != "modified" or value != locked[key]:
-            changes.append(f"{file}:{key} {state}")
-    return changes
 
 
 def sync(

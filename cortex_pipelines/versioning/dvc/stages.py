@@ -21,31 +21,39 @@ _OUTDATED = "dvc.yaml is out of date: run `cortex dvc-yaml` and commit the resul
 
 
 def stages(project: Project) -> dict[str, Any]:
+    stages_by_name = {asset.name: _stage(project, asset) for asset in project.graph.order}
+    return {"stages": {parameters.STAGE: parameters_stage(project), **stages_by_name}}
+
+
+def parameters_stage(project: Project) -> dict[str, Any]:
     layout = project.effective.layout
     profile_folders = [layout.profiles] if (project.root / layout.profiles).is_dir() else []
-    parameters_stage = {
+    return {
         "cmd": parameters.COMMAND,
         "desc": "What params.yaml and its profile come to, for all and for each project.",
         "deps": sorted([*profile_folders, parameters.FILE]),
         # in git, where a change is seen; and never deleted, so that nobody finds it missing
         "outs": [{parameters.FOLDER: {"cache": False, "persist": True}}],
     }
-    stages_by_name = {asset.name: _stage(project, asset) for asset in project.graph.order}
-    return {"stages": {parameters.STAGE: parameters_stage, **stages_by_name}}
 
 
 def _stage(project: Project, asset: VersionedAsset) -> dict[str, Any]:
-    stage = Stage(project, asset, _KEY if asset.partitioned else None)
+    body = stage_body(Stage(project, asset, _KEY if asset.partitioned else None))
+    return {"foreach": "${projects}", "do": body} if asset.partitioned else body
+
+
+def stage_body(stage: Stage) -> dict[str, Any]:
+    """A stage as DVC reads it, after the loop over projects."""
+    asset, partition = stage.asset, stage.partition
     # Any difference in cmd, even a trailing space, marks a stage as changed: keep it constant.
     body = {
-        "cmd": f"cortex run {asset.name}" + (f" --project {_KEY}" if asset.partitioned else ""),
+        "cmd": f"cortex run {asset.name}" + (f" --project {partition}" if partition else ""),
         "desc": asset.description.splitlines()[0] if asset.description else asset.name,
         "deps": stage_deps(stage),
         "params": [{file: keys} for file, keys in stage_params(stage).items()],
-        "outs": [stage.output.relative_to(project.root).as_posix()],
+        "outs": [stage.output.relative_to(stage.project.root).as_posix()],
     }
-    body = {name: value for name, value in body.items() if value}
-    return {"foreach": "${projects}", "do": body} if asset.partitioned else body
+    return {name: value for name, value in body.items() if value}
 
 
 def figures(project: Project) -> dict[str, Any]:
