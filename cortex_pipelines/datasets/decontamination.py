@@ -8,23 +8,24 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles
-from cortex_pipelines.datasets.dedup.similarity_join import mapped_streams
+from cortex_pipelines.datasets.dedup.prefix_index import PrefixIndex, prefix_lengths
+from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles, shared_count
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
+from cortex_pipelines.parallel.ordered import mapped_rows
 
 SHIPPED = Path(__file__).parent / "fingerprints"
 SHIPPED_TOKENS = 10
 # Texts with fewer shingles are common phrases (`def is_even(n): return ...`).
 FEWEST_SHINGLES = 12
-_SHINGLES_AT_ONCE = 1 << 20
+_SHINGLES_AT_ONCE = 1 << 18
 
 
 class BenchmarkError(ValueError):
@@ -37,32 +38,40 @@ class Fingerprints:
 
     sets: ShingleSets  # shingles of each text
     tokens: int
+    share: float  # of a text's shingles, from which on another text contains it
 
     @cached_property
-    def items(self) -> tuple[ShingleIndex, NDArray[np.int64], NDArray[np.int64]]:
-        """The distinct shingles, offsets of the texts that have each (one more than shingles), and these texts."""
-        order = np.argsort(self.sets.hashes, kind="stable")
-        texts = np.repeat(np.arange(len(self.sets)), self.sets.sizes)[order]
-        hashes, starts = np.unique(self.sets.hashes[order], return_index=True)
-        return ShingleIndex(hashes), np.append(starts, len(texts)), texts
+    def index(self) -> PrefixIndex:
+        return PrefixIndex(self.sets, self.share)
+
+    @cached_property
+    def needed(self) -> NDArray[np.int64]:
+        """Shingles of each text of which the other has to have so many."""
+        return self.sets.sizes - prefix_lengths(self.sets.sizes, self.share) + 1
 
 
 def contaminated(
-    texts: Sequence[str],
-    fingerprints: Sequence[Fingerprints],
-    settings: DatasetSettings,
-    languages: Sequence[str | None] | None = None,
+    texts: Sequence[str], fingerprints: Sequence[Fingerprints], languages: Sequence[str | None] | None = None
 ) -> pl.Series:
     """Whether each text contains an item of a benchmark. ``languages``: language of each text; guessed if None."""
-    indices: set[int] = set()
-    sizes = sorted({benchmark.tokens for benchmark in fingerprints})
+    rows = pl.DataFrame(
+        {"text": texts, "language": languages or languages_of(texts)}, {"text": pl.String, "language": pl.String}
+    )
+    work = partial(_contaminated, fingerprints=fingerprints)
+    return mapped_rows(work, rows, "Looking for benchmark items")["contaminated"]
+
+
+def _contaminated(rows: pl.DataFrame, fingerprints: Sequence[Fingerprints]) -> pl.DataFrame:
+    texts = rows["text"].to_list()
+    streams = token_streams(texts, rows["language"].to_list())
+    found: set[int] = set()
     # of the shipped benchmarks only hashes exist, made with the quotes of their texts
-    streams = mapped_streams(texts, languages or languages_of(texts))
     for view in (texts, streams, [stream.replace('"', "'") for stream in streams]):
-        sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
-        for benchmark in fingerprints:
-            indices.update(matches(sets[benchmark.tokens], benchmark, settings.contamination_share))
-    return pl.Series("contaminated", [index in indices for index in range(len(texts))], dtype=pl.Boolean)
+        sets = {tokens: all_shingles(view, tokens) for tokens in {benchmark.tokens for benchmark in fingerprints}}
+        found.update(*(matches(sets[benchmark.tokens], benchmark) for benchmark in fingerprints))
+    return pl.DataFrame(
+        {"contaminated": [index in found for index in range(rows.height)]}, {"contaminated": pl.Boolean}
+    )
 
 
 def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
@@ -71,42 +80,36 @@ def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprint
     Raises BenchmarkError: a list cannot be read or its hash differs from params.yaml.
     """
     user_lists = [_load_user_list(root, benchmark, settings) for benchmark in settings.decontaminate]
-    return [*_shipped(), *user_lists]
+    return [*_shipped(settings.contamination_share), *user_lists]
 
 
-def fingerprints_of(texts: Sequence[str], tokens: int) -> Fingerprints:
+def fingerprints_of(texts: Sequence[str], tokens: int, share: float) -> Fingerprints:
     """Fingerprints of some texts, without those too short to be distinctive."""
     sets = all_shingles(texts, tokens)
-    return Fingerprints(sets.select(np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)), tokens)
+    return Fingerprints(sets.select(np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)), tokens, share)
 
 
 @cache
-def _shipped() -> tuple[Fingerprints, ...]:
+def _shipped(share: float) -> tuple[Fingerprints, ...]:
     shipped = []
     for path in sorted(SHIPPED.glob("*.parquet")):
         frame = pl.read_parquet(path)
         counts = frame["item"].value_counts().sort("item")["count"].to_numpy().astype(np.int64)
         borders = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-        shipped.append(Fingerprints(ShingleSets(frame["shingle"].to_numpy(), borders), SHIPPED_TOKENS))
+        shipped.append(Fingerprints(ShingleSets(frame["shingle"].to_numpy(), borders), SHIPPED_TOKENS, share))
     return tuple(shipped)
 
 
-def matches(sets: ShingleSets, benchmark: Fingerprints, share: float) -> Iterator[int]:
+def matches(sets: ShingleSets, benchmark: Fingerprints) -> Iterator[int]:
     """Index of each text that contains a share of an item's shingles, once per item."""
-    lookup, starts, items = benchmark.items
-    needed = np.ceil(share * benchmark.sets.sizes - 1e-9)
-    start = 0
+    index, needed, start = benchmark.index, benchmark.needed, 0
     for batch in sets.batches(_SHINGLES_AT_ONCE):
-        positions = lookup.find(batch.hashes)
-        shared = np.flatnonzero(positions >= 0)
-        first = starts[positions[shared]]
-        lengths = starts[positions[shared] + 1] - first
-        texts = np.searchsorted(batch.borders, shared, side="right") - 1
-        holders = items[np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())]
-        pairs = np.repeat(texts, lengths) * len(needed) + holders
-        matching_pairs, counts = np.unique(pairs, return_counts=True)
-        contaminated_pairs = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
-        yield from (start + contaminated_pairs // len(needed)).tolist()
+        positions = index.find(batch.hashes)
+        held = np.flatnonzero(positions >= 0)
+        texts = np.searchsorted(batch.borders, held, side="right") - 1
+        for text, item in index.candidates(texts, positions[held]).tolist():
+            if shared_count(batch[text], benchmark.sets[item]) >= needed[item]:
+                yield start + text
         start += len(batch)
 
 
@@ -128,7 +131,7 @@ def _load_user_list(root: Path, benchmark: Benchmark, settings: DatasetSettings)
     texts = list(_texts_in(data, path))
     streams = token_streams(texts, languages_of(texts))
     texts += [stream for stream, text in zip(streams, texts, strict=True) if stream != text]
-    return fingerprints_of(texts, settings.contamination_tokens)
+    return fingerprints_of(texts, settings.contamination_tokens, settings.contamination_share)
 
 
 def _texts_in(data: bytes, path: Path) -> Iterator[str]:

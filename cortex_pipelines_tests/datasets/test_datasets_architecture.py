@@ -289,7 +289,7 @@ def test_a_benchmark_and_long_answers_are_left_out(
 ) -> None:
     row = rows.filter(pl.col("kind") == "violation").row(0, named=True)
     tokens = dataset_settings.contamination_tokens
-    benchmarks = [fingerprints_of([row["completion"]], tokens)]
+    benchmarks = [fingerprints_of([row["completion"]], tokens, dataset_settings.contamination_share)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
     tables = architecture_tables(facts, _units(files), files, REDACTIONS.empty(), benchmarks, examples, short)
     reasons = set(tables["manifest"]["left_out"].drop_nulls())

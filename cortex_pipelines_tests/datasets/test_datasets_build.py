@@ -15,7 +15,7 @@ from cortex_pipelines.annotation.fixes.build import SmellFix
 from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables
-from cortex_pipelines.datasets.assemble.selection import RowRules, require_no_leakage, select_rows
+from cortex_pipelines.datasets.assemble.selection import RowRules, require_no_leakage, select_rows, with_streams
 from cortex_pipelines.datasets.assets import completion_dataset, naming_dataset, refactoring_dataset, unit_splits
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
@@ -164,10 +164,12 @@ def test_every_table_keeps_its_contract_and_shares_no_near_duplicates(data: Simp
 
 
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
-    rows = {split: tables["completion_dataset"][split] for split in SPLITS}
+    name, texts = "completion_dataset", (("completion",),)
+    rows = {split: with_streams(tables[name][split], name, texts) for split in SPLITS}
+    require_no_leakage(rows, name, texts, settings)
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
     with pytest.raises(DatasetError, match=r"\d rows of train have a near-duplicate"):
-        require_no_leakage(rows, "completion_dataset", (("completion",),), settings)
+        require_no_leakage(rows, name, texts, settings)
 
 
 def test_a_unit_and_its_mutants_are_on_one_side(data: SimpleNamespace) -> None:
@@ -487,7 +489,7 @@ def test_changes_too_large_or_without_a_change_are_no_rows(data: SimpleNamespace
     small = data.settings.model_copy(update={"max_change_bytes": 10})
     large = pair_candidates(data.pairs, data.files, data.example_project.splits, (), small)
     assert large["not_made"].to_list()[:2] == ["body_size", "body_size"]
-    dirty = [fingerprints_of(data.pairs["before"].to_list(), 3)]
+    dirty = [fingerprints_of(data.pairs["before"].to_list(), 3, data.settings.contamination_share)]
     contaminated_rows = pair_candidates(data.pairs, data.files, data.example_project.splits, dirty, data.settings)
     assert contaminated_rows["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
 

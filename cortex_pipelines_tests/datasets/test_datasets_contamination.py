@@ -51,18 +51,18 @@ def test_a_users_list_is_kept_out(make: object, tmp_path: Path, settings: Datase
     with_own = settings.model_copy(update={"decontaminate": (user_list,)})
     benchmarks = load_fingerprints(tmp_path, with_own)
     inside = f"class A:\n    x = 1\n\n{TASK}\n{OTHER}"
-    assert contaminated([OTHER, TASK, inside, ""], benchmarks, with_own).to_list() == [False, True, True, False]
+    assert contaminated([OTHER, TASK, inside, ""], benchmarks).to_list() == [False, True, True, False]
 
 
 def test_what_counts_is_half_of_an_item_that_is_long_enough(settings: DatasetSettings) -> None:
     words = [f"word{n}" for n in range(109)]
-    benchmarks = [fingerprints_of([" ".join(words)], 10)]
+    benchmarks = [fingerprints_of([" ".join(words)], 10, settings.contamination_share)]
     half = " ".join(words[:59])
     less = " ".join(words[:58])
-    assert contaminated([half, less], benchmarks, settings).to_list() == [True, False]
-    benchmarks = [fingerprints_of(["def is_even(n): return n % 2 == 0"], 10)]
-    assert not contaminated(["def is_even(n): return n % 2 == 0"], benchmarks, settings).any()
-    assert not contaminated([TASK], [fingerprints_of([], 10)], settings).any()
+    assert contaminated([half, less], benchmarks).to_list() == [True, False]
+    benchmarks = [fingerprints_of(["def is_even(n): return n % 2 == 0"], 10, settings.contamination_share)]
+    assert not contaminated(["def is_even(n): return n % 2 == 0"], benchmarks).any()
+    assert not contaminated([TASK], [fingerprints_of([], 10, settings.contamination_share)]).any()
 
 
 def test_the_shipped_benchmarks_are_there_and_hold_no_text(tmp_path: Path, settings: DatasetSettings) -> None:
@@ -76,7 +76,7 @@ def test_the_shipped_benchmarks_are_there_and_hold_no_text(tmp_path: Path, setti
 def test_each_shipped_item_is_recognised(tmp_path: Path, settings: DatasetSettings) -> None:
     """By its hashes, as no text of a benchmark lies here."""
     for shipped in load_fingerprints(tmp_path, settings):
-        matched = set(matches(shipped.sets, shipped, settings.contamination_share))
+        matched = set(matches(shipped.sets, shipped))
         assert matched == set(range(len(shipped.sets)))
 
 

@@ -142,7 +142,7 @@ def test_what_may_not_be_trained_on_is_left_out_and_counted(
 ) -> None:
     path, other = files_by_split["train"][:2]
     benchmark_code = "\n".join(f"total_{n} = price_{n} * rate_{n} - discount_{n}" for n in range(12))
-    benchmarks = (fingerprints_of([benchmark_code], settings.contamination_tokens),)
+    benchmarks = (fingerprints_of([benchmark_code], settings.contamination_tokens, settings.contamination_share),)
     tables = make(
         [
             correction("vendor/lib.py"),

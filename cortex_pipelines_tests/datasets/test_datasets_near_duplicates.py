@@ -86,7 +86,7 @@ def test_leakage_is_exactly_the_near_duplicates(settings: DatasetSettings, train
 
     half = len(train) // 2
     parts = [compared("a", train[:half]), compared("a", train[half:], half)]
-    pairs = HeldOutRows(compared("b", test), settings.near_duplicate_threshold).near_duplicates(parts)
+    pairs = HeldOutRows([compared("b", test)], settings.near_duplicate_threshold).near_duplicates(parts)
     expected = {
         (f"a{train_row}", f"b{test_row}")
         for train_row, train_text in enumerate(train)

@@ -161,7 +161,7 @@ def test_a_test_that_may_not_be_trained_on_is_left_out(paired: Paired, settings:
         manifest = paired.tables(settings, splits={"": "train"}, **changed)["manifest"]
         assert manifest["left_out"].drop_nulls().to_list() == [reason]
     code = paired.cases.filter(pl.col("path") == "tests/test_crate.py")["code"].item()
-    benchmark = fingerprints_of([code], settings.contamination_tokens)
+    benchmark = fingerprints_of([code], settings.contamination_tokens, settings.contamination_share)
     manifest = paired.tables(settings, benchmark, splits={"": "train"})["manifest"]
     assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
     crate = paired.cases.filter(pl.col("path") == "tests/test_crate.py")

@@ -119,8 +119,8 @@ def test_copies_are_in_one_cluster_and_side(language: str, has_language: bool, s
 @pytest.mark.parametrize("language", COPIES)
 def test_a_reformatted_copy_of_a_benchmark_is_one(language: str, settings: DatasetSettings) -> None:
     code, formatted = COPIES[language]
-    benchmarks = [fingerprints_of([code, token_stream(code, language)], 10)]
-    assert contaminated([formatted], benchmarks, settings, [language]).all()
+    benchmarks = [fingerprints_of([code, token_stream(code, language)], 10, settings.contamination_share)]
+    assert contaminated([formatted], benchmarks, [language]).all()
 
 
 @pytest.mark.parametrize("quotes", ['"""', "'''", '"', "'", "`", 'r#"'])

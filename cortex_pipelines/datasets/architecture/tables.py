@@ -19,8 +19,8 @@ from cortex_pipelines.datasets.architecture.questions import questions
 from cortex_pipelines.datasets.assemble.build import finish_tables
 from cortex_pipelines.datasets.assemble.selection import count_redactions, is_empty
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
-from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
-from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, mapped_streams
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
@@ -81,7 +81,7 @@ def architecture_tables(
     ]
     line_starts: dict[tuple[str, str], list[int]] = {}
     rows = [_candidate(row, files_by_key, split_of, line_starts, unit_splits or {}) for row in example_rows]
-    candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
+    candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings, cache)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
     if with_redactions["not_made"].null_count() < examples.min_rows:
         with_redactions = with_redactions.with_columns(pl.col("not_made").fill_null(TOO_FEW))
@@ -146,10 +146,13 @@ def _candidate(
     }
 
 
-def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.DataFrame:
+def _with_exclusions(
+    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings, cache: RowCache | None
+) -> pl.DataFrame:
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
-    clusters = near_duplicate_clusters(mapped_streams(rows["target"].to_list(), rows["language"].to_list()), settings)
-    is_contaminated = contaminated(rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list())
+    clustering = IncrementalClustering(cache, NAME, settings)
+    clusters = clustering.firsts("target", rows["target"].to_list(), rows["language"].to_list())
+    is_contaminated = contaminated(rows["completion"].to_list(), benchmarks, rows["language"].to_list())
     ids, splits = rows["unit_id"].to_list(), rows["split"].to_list()
     cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
     crosses_split = [splits[first] != split for first, split in zip(clusters, splits, strict=True)]

@@ -5,14 +5,14 @@ Test is selected first, then validation, then train; excluded rows keep the reas
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
-from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles
-from cortex_pipelines.datasets.dedup.similarity_join import Compared, HeldOutRows, compared_rows
+from cortex_pipelines.datasets.dedup.shingles import all_shingles
+from cortex_pipelines.datasets.dedup.similarity_join import HeldOutRows, compared_rows, tokenised_texts
 from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, HELD_OUT_TOLERANCE, most_variants, sample, target_mix
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
@@ -68,7 +68,7 @@ def select_rows(
     """
     first = pl.col("example_id").is_first_distinct()
     left_out = [candidates.filter(~first).with_columns(left_out=pl.lit("repeated"))]
-    rows = candidates.filter(first)
+    rows = with_streams(candidates.filter(first), name, texts, cache)
     originals = rows.filter(~is_variant())
     is_bounded = (pl.col("origin") == INJECTED) & pl.lit(rules.max_injected_share < 1)
     kind_caps = settings.max_by_kind.get(name, {})
@@ -76,7 +76,7 @@ def select_rows(
     mix = target_mix(of_train, rules.taught_languages, settings)
     limits = {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}
     selected: dict[str, pl.DataFrame] = {}
-    held_out = HeldOut(name, settings, cache)
+    held_out = HeldOut(settings)
 
     def select(
         split: str, of_split: pl.DataFrame, limit: int | None, added: bool = False, reason: str = "sample"
@@ -84,10 +84,9 @@ def select_rows(
         """Rows that may stand in a split, sampled; the others are left out. ``added``: to rows selected before."""
         others = {other: frame for other, frame in selected.items() if other != split}
         distinct = of_split
-        for columns in texts if others and not of_split.is_empty() else ():
-            scope = cache and cache.scoped(f"{split} {added} {reason}")
-            compared = compared_rows(distinct, name, columns, settings, scope)
-            duplicates = held_out.of(others, columns).near_duplicates(compared)
+        for stream in stream_names(texts) if others and not of_split.is_empty() else ():
+            compared = compared_rows(distinct, stream, settings)
+            duplicates = held_out.of(others, stream).near_duplicates(compared)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         left_out.append(_without(of_split, distinct, "near_duplicate_elsewhere"))
         usable = distinct.filter(~shows_held_out(distinct, [*others.values()], rules)) if split == "train" else distinct
@@ -112,7 +111,17 @@ def select_rows(
     most = most_variants(selected["train"], rules.taught_languages, settings)
     variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, added=True)
     selected["train"] = pl.concat([selected["train"], variants])
-    return selected, pl.concat(left_out, how="diagonal")
+    return selected, pl.concat(left_out, how="diagonal").drop(stream_names(texts), strict=False)
+
+
+def with_streams(rows: pl.DataFrame, name: str, texts: Texts, cache: RowCache | None = None) -> pl.DataFrame:
+    """The rows of a data set with the token streams that they are compared by, in columns called ``stream_names``."""
+    streams = [tokenised_texts(rows, name, columns, cache) for columns in texts]
+    return rows.with_columns(each.alias(name) for each, name in zip(streams, stream_names(texts), strict=True))
+
+
+def stream_names(texts: Texts) -> list[str]:
+    return [f"stream of {'+'.join(columns)}" for columns in texts]
 
 
 def _most_injected(own_changes: int, split: str, limit: int | None, rules: RowRules) -> int:
@@ -138,11 +147,11 @@ def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], ru
     """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
     answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
     shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []))
-    fingerprints = fingerprints_of(list(dict.fromkeys(answers)), _HELD_OUT_TOKENS)
+    fingerprints = fingerprints_of(list(dict.fromkeys(answers)), _HELD_OUT_TOKENS, _HELD_OUT_SHARE)
     holds: list[bool] = []
     for part in rows.iter_slices(_ROWS_AT_ONCE):
         sets = all_shingles(part.select(shown).to_series().to_list(), _HELD_OUT_TOKENS)
-        indices = set(matches(sets, fingerprints, _HELD_OUT_SHARE))
+        indices = set(matches(sets, fingerprints))
         holds += [index in indices for index in range(part.height)]
     return pl.Series("shows_held_out", holds, dtype=pl.Boolean)
 
@@ -150,44 +159,29 @@ def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], ru
 class HeldOut:
     """Indices of the rows of finished splits, made once for all that is compared with them."""
 
-    def __init__(self, name: str, settings: DatasetSettings, cache: RowCache | None = None) -> None:
-        self._name, self._settings, self._cache = name, settings, cache
-        self._rows: dict[tuple[str, tuple[str, ...]], Compared] = {}
-        self._indices: dict[tuple[tuple[str, ...], tuple[str, ...]], HeldOutRows] = {}
+    def __init__(self, settings: DatasetSettings) -> None:
+        self._settings = settings
+        self._indices: dict[tuple[str, ...], HeldOutRows] = {}
 
-    def of(self, splits: Mapping[str, pl.DataFrame], columns: tuple[str, ...]) -> HeldOutRows:
-        key = (tuple(splits), columns)
+    def of(self, splits: Mapping[str, pl.DataFrame], stream: str) -> HeldOutRows:
+        key = (stream, *splits)
         if key not in self._indices:
-            parts = [self._compared(split, frame, columns) for split, frame in splits.items()]
-            self._indices[key] = HeldOutRows(_merged(parts), self._settings.near_duplicate_threshold)
+            parts = (part for rows in splits.values() for part in compared_rows(rows, stream, self._settings))
+            self._indices[key] = HeldOutRows(parts, self._settings.near_duplicate_threshold)
         return self._indices[key]
-
-    def _compared(self, split: str, rows: pl.DataFrame, columns: tuple[str, ...]) -> Compared:
-        if (split, columns) not in self._rows:
-            scope = self._cache and self._cache.scoped(f"held out {split}")
-            self._rows[split, columns] = _merged(compared_rows(rows, self._name, columns, self._settings, scope))
-        return self._rows[split, columns]
-
-
-def _merged(parts: Iterable[Compared]) -> Compared:
-    ids, sets = list[str](), list[ShingleSets]()
-    for part_ids, part_sets in parts:
-        ids += part_ids
-        sets.append(part_sets)
-    return ids, ShingleSets.concat(sets)
 
 
 def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings) -> None:
-    """Check that no near-duplicates cross the splits of a finished data set.
+    """Check that no near-duplicates cross the splits of a finished data set, which may have ``stream_names``.
 
-    Independent of the selection: token streams are made of the rows as they are, not taken from it or from a cache.
+    What is trained on is compared once more, from its texts on, by ``adapters.data.checks``.
     Raises DatasetError: a near-duplicate crosses the splits.
     """
-    held_out = HeldOut(name, settings)
-    for columns in texts:
+    held_out = HeldOut(settings)
+    for columns, stream in zip(texts, stream_names(texts), strict=True):
         for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
-            others = held_out.of({other: rows[other] for other in other_splits}, columns)
-            leaks = others.near_duplicates(compared_rows(rows[split], name, columns, settings))
+            others = held_out.of({other: rows[other] for other in other_splits}, stream)
+            leaks = others.near_duplicates(compared_rows(rows[split], stream, settings))
             if leaks.height:
                 raise DatasetError(
                     f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "

@@ -18,7 +18,6 @@ Borders: TypeAlias = NDArray[np.int64]
 
 _BATCH_BYTES = 1 << 17  # its arrays of 8 bytes a byte stay in the processor's cache
 _SIGN, _WORD = 1, 2
-_TABLE_BITS = 22
 
 
 @dataclass(frozen=True)
@@ -60,23 +59,6 @@ class ShingleSets:
             start = stop
 
 
-class ShingleIndex:
-    def __init__(self, hashes: Shingles) -> None:
-        self._hashes = hashes
-        # a 4 MB table rules out most missing hashes
-        self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
-        self._table[hashes >> np.uint64(64 - _TABLE_BITS)] = True
-
-    def find(self, hashes: Shingles) -> NDArray[np.int64]:
-        positions = np.full(len(hashes), -1)
-        candidates = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
-        if len(candidates):  # so there are hashes to find
-            slots = np.searchsorted(self._hashes, hashes[candidates])
-            slots[slots == len(self._hashes)] = 0
-            positions[candidates] = np.where(self._hashes[slots] == hashes[candidates], slots, -1)
-        return positions
-
-
 def shingles(text: str, size: int) -> Shingles:
     """Sorted distinct hashes of all runs of ``size`` tokens in a text.
 
@@ -98,10 +80,14 @@ def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
 
 def jaccard(shingles_a: Shingles, shingles_b: Shingles) -> float:
     """Exact Jaccard similarity of two sets of shingles."""
+    common = shared_count(shingles_a, shingles_b)
+    return common / (len(shingles_a) + len(shingles_b) - common)
+
+
+def shared_count(shingles_a: Shingles, shingles_b: Shingles) -> int:
     merged = np.concatenate((shingles_a, shingles_b))
     merged.sort()
-    common = int(np.count_nonzero(merged[1:] == merged[:-1]))
-    return common / (len(shingles_a) + len(shingles_b) - common)
+    return int(np.count_nonzero(merged[1:] == merged[:-1]))
 
 
 @lru_cache

@@ -125,7 +125,7 @@ def _with_exclusions(
     filters = left_out(settings).alias("left_out")
     inputs = with_files.select(_FILTER_COLUMNS)
     filtered_units = with_files.hstack(unit_rows(cache, "quality", inputs, partial(_selected, columns=filters)))
-    dirty = partial(_contaminated, benchmarks=benchmarks, settings=settings)
+    dirty = partial(_contaminated, benchmarks=benchmarks)
     eligible = filtered_units.filter(pl.col("left_out").is_null())
     contaminated_ids = _ids_where(eligible.select("unit_id", "code", "language"), "contaminated", dirty, cache)
     is_contaminated = pl.col("unit_id").is_in(contaminated_ids.implode())
@@ -138,8 +138,8 @@ def _selected(batch: pl.DataFrame, columns: pl.Expr) -> pl.DataFrame:
     return batch.select(columns)
 
 
-def _contaminated(batch: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> Iterable[bool]:
-    return contaminated(batch["code"].to_list(), benchmarks, settings, batch["language"].to_list())
+def _contaminated(batch: pl.DataFrame, benchmarks: Sequence[Fingerprints]) -> Iterable[bool]:
+    return contaminated(batch["code"].to_list(), benchmarks, batch["language"].to_list())
 
 
 def _in_every_data_set(units: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None) -> pl.Series:

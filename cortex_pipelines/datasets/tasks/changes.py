@@ -84,7 +84,7 @@ def change_candidates(
         .then(pl.lit("language"))
         .when(~pl.col("trainable"))  # the licence of a file outside of the project is unknown
         .then(pl.lit("licence"))
-        .when(contaminated(codes, benchmarks, settings, rows["language"].to_list()))
+        .when(contaminated(codes, benchmarks, rows["language"].to_list()))
         .then(pl.lit("contaminated"))
     )
     rows = rows.with_columns(barred.alias("barred"))

@@ -108,7 +108,7 @@ def _test_cases(
     located_cases: pl.DataFrame, project: ProjectUnits, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> dict[str, TestCase]:
     languages = located_cases["language"].to_list()
-    is_contaminated = contaminated(located_cases["code"].to_list(), benchmarks, settings, languages)
+    is_contaminated = contaminated(located_cases["code"].to_list(), benchmarks, languages)
     in_order = located_cases.sort("source", "path", "start_line", -pl.col("end_line"), "unit_id")
     end_before = pl.col("end_line").cum_max().shift().over("source", "path")
     nested = set(in_order.filter(pl.col("end_line") <= end_before)["unit_id"])

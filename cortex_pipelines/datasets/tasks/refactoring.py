@@ -94,7 +94,7 @@ def pair_candidates(
     file_splits = splits_by_file(splits, settings)
     licences = licences_by_file(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
-    is_contaminated = contaminated(codes, benchmarks, settings, pairs["language"].to_list())
+    is_contaminated = contaminated(codes, benchmarks, pairs["language"].to_list())
     locations = [locate_change(pair, file_splits, licences, settings) for pair in pairs.iter_rows(named=True)]
     location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
     rows = pairs.select(
