@@ -1,10 +1,9 @@
 """The project's Dagster instance, created once even by concurrent processes."""
 
 import os
-import sqlite3
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -34,6 +33,7 @@ run_monitoring:
   free_slots_after_run_end_seconds: 60
 """
 _STORAGE = ("storage", "run_storage", "event_log_storage")
+_ENGINES = 32  # of databases that were opened last: the index, and one for each run
 _READY, _LOCK = ".initialised", ".initialise.lock"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """Dagster's databases below its home; each run has a file of its own."""
@@ -66,22 +66,30 @@ def has_own_databases(root: Path) -> bool:
 
 
 @cache
-def _write_without_sync() -> None:
-    """Let this process not wait for the disk when it writes to Dagster's databases.
+def _quicken_databases() -> None:
+    """Let this process open Dagster's databases quickly, and not wait for the disk when it writes to them.
 
-    Dagster opens one, writes and closes it for each event of a run, which took a fifth of the time of short stages.
-    What a power failure damages is renewed, and `cortex sync` reports again what dvc.lock has.
+    For each event of a run Dagster makes an engine, which compiles its statements anew, opens a database, writes and
+    closes it. What a power failure damages is renewed, and `cortex sync` reports again what dvc.lock has.
     """
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+    from dagster._core.storage.runs.sqlite import sqlite_run_storage
+    from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
 
-    def connected(connection: object, _record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            path = connection.execute("PRAGMA database_list").fetchone()[2]
-            if f"{os.sep}.dagster{os.sep}" in path:
-                connection.execute("PRAGMA synchronous = OFF")
+    @lru_cache(maxsize=_ENGINES)
+    def own_engine(address: str) -> Any:
+        engine = create_engine(address, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        return engine
 
-    event.listen(Engine, "connect", connected)
+    def engine_of(address: str, **options: Any) -> Any:
+        is_own = f"{os.sep}.dagster{os.sep}" in address
+        return own_engine(address) if is_own else create_engine(address, **options)
+
+    for module in (sqlite_event_log, sqlite_run_storage):
+        module.create_engine = engine_of  # type: ignore[attr-defined]
 
 
 def open_instance(root: Path) -> "DagsterInstance":
@@ -99,7 +107,7 @@ def open_instance(root: Path) -> "DagsterInstance":
         write_whole(settings, _SETTINGS)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    _write_without_sync()
+    _quicken_databases()
     ready = home / _READY
     current = ready.exists() and ready.stat().st_mtime_ns >= settings.stat().st_mtime_ns
     if current and not deleted_databases(root):
