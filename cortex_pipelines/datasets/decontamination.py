@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.prefix_index import PrefixIndex, prefix_lengths
+from cortex_pipelines.datasets.dedup.prefix_index import PrefixIndex
 from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles, shared_count
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
@@ -43,11 +42,6 @@ class Fingerprints:
     @cached_property
     def index(self) -> PrefixIndex:
         return PrefixIndex(self.sets, self.share)
-
-    @cached_property
-    def needed(self) -> NDArray[np.int64]:
-        """Shingles of each text of which the other has to have so many."""
-        return self.sets.sizes - prefix_lengths(self.sets.sizes, self.share) + 1
 
 
 def contaminated(
@@ -102,13 +96,13 @@ def _shipped(share: float) -> tuple[Fingerprints, ...]:
 
 def matches(sets: ShingleSets, benchmark: Fingerprints) -> Iterator[int]:
     """Index of each text that contains a share of an item's shingles, once per item."""
-    index, needed, start = benchmark.index, benchmark.needed, 0
+    index, start = benchmark.index, 0
     for batch in sets.batches(_SHINGLES_AT_ONCE):
         positions = index.find(batch.hashes)
         held = np.flatnonzero(positions >= 0)
         texts = np.searchsorted(batch.borders, held, side="right") - 1
         for text, item in index.candidates(texts, positions[held]).tolist():
-            if shared_count(batch[text], benchmark.sets[item]) >= needed[item]:
+            if shared_count(batch[text], benchmark.sets[item]) >= index.needed[item]:
                 yield start + text
         start += len(batch)
 
