@@ -27,6 +27,7 @@ from cortex_pipelines.tracking.lineage import LineageNode, lineage
 from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
 from cortex_pipelines.tracking.store import open_client, tracking_uri, workspace_id
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dagster.instance import close_databases
 from cortex_pipelines.versioning.dvc.dvc_store import locked_repo
 from cortex_pipelines.versioning.project import Project, ProjectError
 
@@ -348,6 +349,8 @@ def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:
                 break
         instance.wipe_assets([key])
     existing_runs = [run for run in sorted(runs) if run and instance.get_run_by_id(run) is not None]
+    close_databases()  # what is deleted stays in the journals of open ones
     for run in existing_runs:
         instance.delete_run(run)
+    close_databases()
     return len(existing_runs)

@@ -3,7 +3,7 @@
 import atexit
 import os
 import sqlite3
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,9 @@ _NO_CAPTURE = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
 """For runs of this process, whose output is the terminal's: to capture it, Dagster starts four processes for a step."""
-_ENGINES = 32  # of databases that were opened last: the index, and one for each run
+_MOST_ENGINES = 16  # of databases that were used last: the index, and one for each run
 _FILE = "inode"
+_engines: dict[str, Any] = {}
 _READY, _LOCK = ".initialised", ".initialise.lock"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """Dagster's databases below its home; each run has a file of its own."""
@@ -86,7 +87,6 @@ def _quicken_databases() -> None:
     from sqlalchemy.exc import DisconnectionError
     from sqlalchemy.pool import QueuePool
 
-    @lru_cache(maxsize=_ENGINES)
     def own_engine(address: str) -> Any:
         engine = create_engine(
             address, poolclass=QueuePool, pool_size=1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
@@ -104,15 +104,29 @@ def _quicken_databases() -> None:
             if not path.exists() or path.stat().st_ino != record.info[_FILE]:
                 raise DisconnectionError(f"{path} was deleted or replaced")
 
-        atexit.register(engine.pool.dispose)
         return engine
 
     def engine_of(address: str, **options: Any) -> Any:
-        is_own = f"{os.sep}.dagster{os.sep}" in address
-        return own_engine(address) if is_own else create_engine(address, **options)
+        if f"{os.sep}.dagster{os.sep}" not in address:
+            return create_engine(address, **options)
+        engine = _engines[address] = _engines.pop(address, None) or own_engine(address)  # the last one used is last
+        while len(_engines) > _MOST_ENGINES:
+            _close(_engines.pop(next(iter(_engines))))
+        return engine
 
     for module in (sqlite_event_log, sqlite_run_storage):
         module.create_engine = engine_of  # type: ignore[attr-defined]
+
+
+@atexit.register
+def close_databases() -> None:
+    """Close Dagster's databases, whose journals go with that; the next question opens them again."""
+    for engine in list(_engines.values()):
+        _close(engine)
+
+
+def _close(engine: Any) -> None:
+    type(engine).dispose(engine)
 
 
 def open_instance(root: Path) -> "DagsterInstance":
