@@ -232,12 +232,10 @@ PER_PROJECT = LAYOUT.per_project
 
 def resolve(root: Path, file: Path | None = None) -> Effective:
     """The parameters of a project, or of ``file``; ProjectError names a wrong key, or a location that looks private."""
-    effective = resolve_parameters(root, LAYOUT, file)
-    _refuse_private(effective.parameters, root / ".cortex" / "cache" / "harmless-locations")
-    return effective
+    return resolve_parameters(root, LAYOUT, file, _refuse_private)
 
 
-def _refuse_private(params: Parameters, mark: Path) -> None:
+def _refuse_private(root: Path, params: Parameters) -> None:
     """ProjectError: a source's location, which is copied verbatim to locks and histories, looks private."""
     locations = {"coordination.logs": params.coordination.logs, "feedback.events": params.feedback.events}
     tables = {f"coordination.sources.{number}": source for number, source in enumerate(params.coordination.sources)}
@@ -251,6 +249,7 @@ def _refuse_private(params: Parameters, mark: Path) -> None:
             if isinstance(source, DltSource):
                 tables[key] = source
     state = f"{locations}\n{tables}\n{params.privacy}\n{package_state('privacy')}"
+    mark = root / ".cortex" / "cache" / "harmless-locations"
     # what recognises private values takes longer to import than most commands run
     unless_passed(mark, state, partial(_look_for_private, params.privacy, locations, tables))
 

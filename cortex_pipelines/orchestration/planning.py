@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -83,7 +83,7 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
 def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]:
     """The stages that `cortex run` would run, in order, with all dependents of stale ones."""
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
-    past, steps = past_of(project), []
+    past, steps, rows_of = past_of(project), [], cache(partial(count_rows, project))
     selected = stages_of(project, only)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
@@ -94,7 +94,7 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
             if (asset.name, partition) in stale or not to_make.isdisjoint(inputs):
                 to_make.add((asset.name, partition))
                 cost = stage_cost(project, past, asset.name, partition)
-                counts = [count_rows(project, *key) for key in inputs if project.output(*key).is_dir()]
+                counts = [rows_of(*key) for key in inputs if project.output(*key).is_dir()]
                 rows = sum(counts) if counts else None
                 steps.append(PlannedStage(project.address(asset, partition), rows, cost))
     return steps

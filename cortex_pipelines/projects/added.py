@@ -15,7 +15,7 @@ from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_p
 from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
 from cortex_pipelines.projects.create import add_project
 from cortex_pipelines.syntax.grammars import PARSED
-from cortex_pipelines.versioning.project import look_up, read_yaml
+from cortex_pipelines.versioning.project import look_up, peek_yaml
 from cortex_pipelines.versioning.root import ProjectError
 
 _SHOWN_LANGUAGES = 5
@@ -96,7 +96,7 @@ def project_size(root: Path, name: str) -> tuple[int, int]:
 def _source_files(root: Path, name: str) -> Iterator[tuple[OpenSource, list[FileRef], int]]:
     params = load_parameters(root)
     settings: Any = params.projects[name]
-    pins = look_up(read_yaml(root / "sources.lock"), f"projects.{name}") or []
+    pins = look_up(peek_yaml(root / "sources.lock"), f"projects.{name}") or []
     for source, pin in matching_pins(ProjectSource(settings, tuple(pins)), name):
         opened = open_source(source, pin, settings.ingestion or params.ingestion, root)
         files = [entry for entry in opened.entries() if isinstance(entry, FileRef)]

@@ -11,7 +11,7 @@ model's place are taken whole.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -154,8 +154,12 @@ def _texts_in(root: Path) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Effective:
-    """The effective parameters of a project, from its files; ProjectError gives line, key and value."""
+def resolve(
+    root: Path, layout: ParameterLayout, file: Path | None = None, check: Callable[[Path, Any], None] = lambda *_: None
+) -> Effective:
+    """The effective parameters of a project, from its files; ProjectError gives line, key and value. ``check`` is
+    called once with the root and the parameters of the same texts.
+    """
     path = file or root / FILE
     if path.is_file() and path.stat().st_size > _LARGEST:
         raise ProjectError(
@@ -169,11 +173,18 @@ def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Ef
         for folder in [layout.folder(root)]
         for name in layout.profile_names(root)
     )
-    return _resolved(root, layout, path.read_bytes(), profiles, path)
+    return _resolved(root, layout, path.read_bytes(), profiles, path, check)
 
 
 @lru_cache(maxsize=4)
-def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[bytes, ...], path: Path) -> Effective:
+def _resolved(
+    root: Path,
+    layout: ParameterLayout,
+    text: bytes,
+    profiles: tuple[bytes, ...],
+    path: Path,
+    check: Callable[[Path, Any], None],
+) -> Effective:
     user_values = read_yaml(path)
     base = layout.profile(root, user_values.get("profile", STANDARD))
     values = {"profile": STANDARD} | merged(base, user_values, layout.model)
@@ -192,10 +203,12 @@ def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[
             overrides = {key: entry[key] for key in overridden if key in entry}
             values["projects"][name] = entry | merged(sections, overrides, layout.model)
     try:
-        return Effective(layout.model.model_validate(values), layout)
+        parameters = layout.model.model_validate(values)
     except ValidationError as error:
         words = describe_errors(error, text.decode("utf-8-sig"), layout.model)
         raise ProjectError(f"{FILE}: {words}") from error
+    check(root, parameters)
+    return Effective(parameters, layout)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> dict[str, Any]:

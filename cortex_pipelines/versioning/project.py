@@ -90,8 +90,7 @@ class Project:
         return [
             (other.name, part)
             for other in self.graph.wiring(name).assets
-            for part in self.partitions_of(other)
-            if partition is None or part in (None, partition)
+            for part in ((partition,) if partition and other.partitioned else self.partitions_of(other))
         ]
 
     def section(self, name: str) -> Settings:

@@ -91,13 +91,18 @@ def _divided(text: str) -> tuple[re.Match[str] | None, list[str]]:
     return (form, parts) if form and sum(map(len, parts)) == len(form[2]) else (None, [])
 
 
+_read: FIFOCache[bytes, str] = FIFOCache(_STAGES)  # what ``_pair`` gave, and of which text
+
+
 @lru_cache(maxsize=_STAGES)
 def _pair(part: str) -> bytes:
     """A stage's name and what a lock says of it, pickled."""
     parsed = _quickly(part)
     if not isinstance(parsed, dict) or len(parsed) != 1:
         raise ValueError("no stage")
-    return pickle.dumps(next(iter(parsed.items())))
+    pair = pickle.dumps(next(iter(parsed.items())))
+    _read[pair] = part
+    return pair
 
 
 def parsed_quickly(text: str) -> Any:
@@ -164,6 +169,8 @@ def quicken_dvc() -> None:
 
     @lru_cache(maxsize=_STAGES)
     def stage_written(stage: bytes) -> str:
+        if stage in _read:
+            return _read[stage]
         # below the key, because lines are broken by how far they are indented
         text = dump_quoted({"stages": dict([pickle.loads(stage)])})  # nosec B301: as above
         return text.removeprefix("stages:\n")
