@@ -94,7 +94,7 @@ def materialise(
             "process loaded it; reload the code location (or run the command again)"
         )
     if not by_dvc:
-        unchanged = dvc_store.unchanged_version(stage)
+        unchanged = dvc_store.unchanged_version(stage, begin)
         if unchanged is not None:
             return Version(unchanged, begin, computed=False)
     if missing := [path for path, value in begin.deps.items() if value is None]:

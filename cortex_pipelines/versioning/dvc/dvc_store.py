@@ -19,11 +19,13 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import atomic_file, began_before, write_whole
 from cortex_pipelines.versioning import damaged_files
-from cortex_pipelines.versioning.dvc.changes import Comparison
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dvc.changes import Comparison, locked_snapshot
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc, stage_texts
 from cortex_pipelines.versioning.dvc.stages import parameters_stage, stage_body
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
+from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS_FOLDER
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.root import ProjectError
@@ -34,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 _LOCK_PATIENCE_SECONDS = 1800.0
 _LOCK_POLL_SECONDS = 0.03
 _TRIES = 6  # of DVC in its time for a lock
+_RELEASE_SECONDS = 6.0
 
 
 def under_dvc(address: str) -> bool:
@@ -190,7 +193,7 @@ def record_parameters(project: Project, repo: Any) -> None:
         damaged_files.keep(project.root, damaged_files.DVC_LOCK)
 
 
-def locked_snapshot(stage: Any) -> Snapshot:
+def _recorded_snapshot(stage: Any) -> Snapshot:
     from dvc.dependency.param import ParamsDependency
 
     deps: dict[str, str | None] = {}
@@ -203,14 +206,21 @@ def locked_snapshot(stage: Any) -> Snapshot:
     return Snapshot(deps, params)
 
 
-def unchanged_version(stage: Stage) -> str | None:
+def unchanged_version(stage: Stage, begin: Snapshot) -> str | None:
+    """Version of a stage that is as dvc.lock says, or None; DVC is asked only if it was made from ``begin``."""
+    root, body, locked = stage.project.root, stage_body(stage), locked_stages(stage.project.root)
+    entry = locked.get(stage.address, {})
+    are_recorded = locked_version(locked, PARAMETERS) == content_md5(root / PARAMETERS_FOLDER)
+    if are_recorded and (not entry or locked_snapshot(body, entry).differences(begin)):
+        return None
+
     def ask(repo: Any) -> str | None:
         record_parameters(stage.project, repo)
-        locked = locked_stages(stage.project.root)
-        changes = Comparison(repo).changes(stage_body(stage), locked.get(stage.address, {}))
+        locked = locked_stages(root)
+        changes = Comparison(repo).changes(body, locked.get(stage.address, {}))
         return None if any(changes) else locked_version(locked, stage.address)
 
-    return with_repo(stage.project.root, ask)
+    return with_repo(root, ask)
 
 
 @contextmanager
@@ -223,6 +233,7 @@ def reading(root: Path, paths: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
+    from dvc import lock
     from dvc.rwlock import rwlock
 
     temporary = root / ".dvc" / "tmp"
@@ -230,8 +241,12 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
     # The same words as DVC uses itself: its own locks inside commit() are then no strangers.
     command = " ".join(sys.argv)
     paths = ([str(root / path) for path in group] for group in (read, write))
+    lock.DEFAULT_TIMEOUT = _TRIES * _LOCK_POLL_SECONDS
     with rwlock(str(temporary), _atomic_file_system(), command, *paths, False):
-        yield
+        try:
+            yield
+        finally:
+            lock.DEFAULT_TIMEOUT = _RELEASE_SECONDS  # to release is not tried again
 
 
 def commit(
@@ -246,7 +261,7 @@ def commit(
             publish()
             (stage,) = repo.commit(address, force=True)
             damaged_files.keep(root, damaged_files.DVC_LOCK)
-            return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
+            return str(stage.outs[0].hash_info.value), _recorded_snapshot(stage)
 
     return with_repo(root, act)
 
