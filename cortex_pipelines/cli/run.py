@@ -68,6 +68,8 @@ def _refuse(sentences: Iterable[str]) -> None:
         raise ProjectError("; ".join(reasons))
 
 
+_SECONDS_FOR_WORKERS = 30.0
+"""Expected of a run from which on it starts its workers at once."""
 _JOBS = click.option("--jobs", type=click.IntRange(1, 1024), default=1, help="Stages of independent projects at once.")
 
 
@@ -95,7 +97,7 @@ def run(
 
     NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
     """
-    from cortex_pipelines.parallel.ordered import BACKEND, WORKERS
+    from cortex_pipelines.parallel.ordered import BACKEND, WORKERS, start_workers
     from cortex_pipelines.parallel.processes import Processes, preload
     from cortex_pipelines.versioning.lock_file import split_address, stage_address
 
@@ -125,7 +127,7 @@ def run(
         processes.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
         from cortex_pipelines.orchestration import runs, side_by_side
         from cortex_pipelines.orchestration.location import open_location, sync_project
-        from cortex_pipelines.orchestration.planning import stages_of
+        from cortex_pipelines.orchestration.planning import execution_of, stages_of
         from cortex_pipelines.progress import Steps
         from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 
@@ -140,6 +142,9 @@ def run(
         keys = side_by_side.serial_order(project, among, partition)
         steps = stack.enter_context(_counting_steps(project, partition, among))
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
+        execution = execution_of(project)
+        if runner is None and execution and sum(filter(None, steps.expected.values())) > _SECONDS_FOR_WORKERS:
+            start_workers(execution, "cortex_pipelines.extraction.units")
         if runner:
             outcome = side_by_side.run_at_once(runner, keys, upstream or not assets)
         elif upstream or not assets:
