@@ -13,15 +13,22 @@ what was computed before, and the map over all cores, which returns what one cor
 """
 
 import ast
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grimp
-
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.interrupts import holding_interrupts
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.declared import DeclaredAsset
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.packages import distributions
+
+if TYPE_CHECKING:
+    import grimp
 
 PACKAGE = "cortex_pipelines"
 FOLDER = Path(__file__).parents[1]
@@ -51,6 +58,26 @@ def files_of(name: str, function: str) -> tuple[str, ...]:
         for path in data_files(module):
             files |= set(_files(path)) if path.is_dir() else {path}
     return tuple(sorted(_paths(FOLDER, frozenset(files))))
+
+
+def recall(assets: Iterable[VersionedAsset], file: Path) -> None:
+    """Give assets their code and packages as a file says, if it was written by the same bytes of this package; else
+    derive them, which takes half a second, and write them there.
+    """
+    assets = [asset for asset in assets if isinstance(asset, DeclaredAsset)]
+    if not assets or any("code" in vars(asset) for asset in assets):
+        return  # what this process runs may be older than what is on disk by now
+    package = content_md5(FOLDER)
+    try:
+        kept = read_json(file)
+    except ValueError:  # cut off
+        kept = {}
+    if kept.get("package") != package or kept["code"].keys() != {asset.name for asset in assets}:
+        kept = {"package": package, "code": {asset.name: [asset.code, asset.packages] for asset in assets}}
+        if file.parents[1].is_dir() and content_md5(FOLDER) == package:
+            write_whole(file, json.dumps(kept))
+    for asset in assets:
+        vars(asset).update(zip(("code", "packages"), map(tuple, kept["code"][asset.name]), strict=True))
 
 
 @cache
@@ -84,7 +111,9 @@ def imported_modules(module: str, function: str) -> frozenset[str]:
 
 
 @cache
-def _imports() -> grimp.ImportGraph:
+def _imports() -> "grimp.ImportGraph":
+    import grimp
+
     with holding_interrupts():
         graph = grimp.build_graph(
             PACKAGE, cache_dir=None, exclude_type_checking_imports=True, include_external_packages=True

@@ -9,6 +9,7 @@ from typing import Any
 
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.code import recall
 from cortex_pipelines.versioning.content import content_md5, file_md5, value_md5
 from cortex_pipelines.versioning.dvc.yaml_files import look_up as look_up
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml as peek_yaml
@@ -62,6 +63,7 @@ class Project:
 
     @cached_property
     def _installed_code(self) -> dict[str, str]:
+        recall(self.graph.order, self.state / "cache" / "code.json")
         md5 = partial(content_md5, hash_file=cache(file_md5))  # of files that many assets share
         return {
             asset.name: value_md5({path: md5(PACKAGE_PARENT / path) for path in asset.code})

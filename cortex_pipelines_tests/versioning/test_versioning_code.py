@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.catalog import ASSETS, open_project
-from cortex_pipelines.versioning import packages, project
-from cortex_pipelines.versioning.code import FOLDER, code_dependencies, data_files, imported_modules, modules_of
+from cortex_pipelines.versioning import code, packages, project
+from cortex_pipelines.versioning.code import FOLDER, code_dependencies, data_files, imported_modules, modules_of, recall
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.declared import declared
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -97,3 +98,24 @@ def test_the_catalogue_names_an_asset_after_what_it_is_made_from() -> None:
     names = [asset.name for asset in ASSETS]
     for number, asset in enumerate(ASSETS):
         assert not {*asset.parameters} & {*names[number:]}, asset.name
+
+
+def test_code_is_derived_once_for_the_same_bytes_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".cortex" / "cache" / "code.json"
+    file.parent.mkdir(parents=True)
+
+    def recalled() -> tuple[tuple[str, ...], tuple[str, ...]]:
+        (asset,) = declared("privacy.assets", "compliance")
+        recall([asset], file)
+        return asset.code, asset.packages
+
+    (compliance,) = declared("privacy.assets", "compliance")
+    assert recalled() == (compliance.code, compliance.packages)
+    file.write_text(file.read_text().replace(compliance.code[0], "kept"))
+    assert recalled()[0][0] == "kept", "not derived again"
+    file.write_text(file.read_text()[:-9])
+    assert recalled() == (compliance.code, compliance.packages), "of a file that is cut off nothing is taken"
+    monkeypatch.setattr(code, "content_md5", lambda folder: "of other bytes")
+    assert recalled() == (compliance.code, compliance.packages)
