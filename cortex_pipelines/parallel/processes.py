@@ -140,6 +140,12 @@ class Processes:
             except (EOFError, ConnectionError) as error:
                 future.set_exception(WorkerDiedError(self._ended(worker) if worker else str(error)))
                 worker = None
+            except BackendError as error:
+                future.set_exception(error)
+                if worker:
+                    worker.kill()
+                    self._ended(worker)
+                worker = None
             except Exception as error:  # noqa: BLE001 - raised in the caller
                 future.set_exception(error)
         if worker:

@@ -1,5 +1,6 @@
 import os
 import time
+from contextlib import closing
 
 import pytest
 from psutil import Process, wait_procs
@@ -8,7 +9,7 @@ from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.parallel import ordered
 from cortex_pipelines.parallel.backends import BackendError
 from cortex_pipelines.parallel.ordered import BACKEND, WORKERS, KilledWorkersError, executing, ordered_map, overridden
-from cortex_pipelines.parallel.processes import Processes
+from cortex_pipelines.parallel.processes import Processes, preload
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parallel import work
@@ -48,6 +49,15 @@ def test_a_batch_that_ends_three_workers_is_found_and_skipped_or_named(at_once) 
             mapped(work.deadly)
         with pytest.raises(KeyError):
             mapped(work.failing)
+
+
+def test_a_worker_with_other_code_is_refused_each_time(monkeypatch) -> None:
+    monkeypatch.setattr("cortex_pipelines.parallel.processes.code_digest", lambda: "of the driver")
+    with closing(Processes(1)) as processes:
+        processes.submit_to_all(preload, "json")  # of which nobody looks at the outcome
+        for _ in range(2):
+            with pytest.raises(BackendError, match="changed while it ran"):
+                processes.submit(b"", b"").result(30)
 
 
 def test_what_hangs_a_worker_is_found_and_skipped(at_once, monkeypatch) -> None:
