@@ -102,7 +102,7 @@ class SentenceEncoder:
         """As ``encode``, but faster, with last digits that depend on the batch; ``quick``: with others once more."""
         tokens = self._tokens(texts)
         parts = _parts(tokens, cores() // self._threads)
-        alone = max(self._threads, min(1 + idle_cores(), _MOST_THREADS))
+        alone = max(self._threads, min(1 + idle_cores(), _MOST_THREADS, cores()))
 
         def embed(part: list[list[int]]) -> list[Floats]:
             return self._pooled([[tokens[index] for index in batch] for batch in part], quick)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import local
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -69,17 +70,43 @@ def _share() -> None:
     _OF_WORKER.shared = True
 
 
-def idle_cores() -> int:
-    """Cores on which nothing runs at this moment; 0 where the system does not say.
+class _IdleCores:
+    """Cores that other processes have left idle since a call at least ``_INTERVAL`` ago, less one for the caller."""
 
-    Threads that share a product wait for each other: beside two busy processes on two cores, one text took 12 to 22 ms
-    on two threads, up to 246 ms, and 4 ms on one.
-    """
-    try:
-        running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
-    except OSError:
-        return 0
-    return max(0, cores() - running)
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self._idle = 0
+
+    def __call__(self) -> int:
+        """0 at first, and where the system does not say.
+
+        Threads that share a product wait for each other: beside two busy processes on two cores, one text took 12 to
+        22 ms on two threads, up to 246 ms, and 4 ms on one. So do threads that are one and two in turn.
+        """
+        now = monotonic()
+        if self._last is None or now - self._last[0] >= _INTERVAL:
+            try:
+                spent = _seconds_of_others()
+            except OSError:
+                return 0
+            if self._last is not None:
+                busy = (spent - self._last[1]) / (now - self._last[0])
+                self._idle = max(0, round(cores() - busy) - 1)
+            self._last = now, spent
+        return self._idle
+
+
+_INTERVAL = 0.25  # seconds: processor time is counted in hundredths
+
+
+def _seconds_of_others() -> float:
+    """Processor time of all other processes since the machine started."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text("ascii").split(None, 9)[1:9])
+    own = os.times()
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
+idle_cores = _IdleCores()
 
 
 @contextmanager

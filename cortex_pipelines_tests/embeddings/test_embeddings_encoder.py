@@ -22,7 +22,14 @@ from cortex_pipelines.embeddings.encoder import (
     sentence_part,
 )
 from cortex_pipelines.embeddings.query_encoder import embed_queries, is_supported
-from cortex_pipelines.embeddings.threads import cores, idle_cores, pinned_threads, serving_threads, side_by_side
+from cortex_pipelines.embeddings.threads import (
+    _IdleCores,
+    _seconds_of_others,
+    cores,
+    pinned_threads,
+    serving_threads,
+    side_by_side,
+)
 from cortex_pipelines.rowcache import RowCache
 
 TEXTS = ["fix the bug", "scan", "", "list all repositories", "plan work", "fix the bug in login"]
@@ -176,11 +183,21 @@ def test_a_worker_has_one_core_and_work_within_it_one_thread() -> None:
     assert cores() == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize(("running", "idle"), [(0, 8), (1, 7), (8, 0), (30, 0)])
-def test_idle_cores_are_those_on_which_nothing_runs(monkeypatch: pytest.MonkeyPatch, running: int, idle: int) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"0.81 1.24 1.42 {running}/345 1127\n")
+@pytest.mark.parametrize(("busy", "idle"), [(0.2, 7), (1.2, 6), (7.8, 0), (8.0, 0)])
+def test_idle_cores_are_those_that_others_leave(monkeypatch: pytest.MonkeyPatch, busy: float, idle: int) -> None:
+    now = 100.0
+    monkeypatch.setattr("cortex_pipelines.embeddings.threads.cores", lambda: 8)
+    monkeypatch.setattr("cortex_pipelines.embeddings.threads.monotonic", lambda: now)
+    monkeypatch.setattr("cortex_pipelines.embeddings.threads._seconds_of_others", lambda: 50 + busy * (now - 100))
+    idle_cores = _IdleCores()
+    assert idle_cores() == 0
+    now = 101.0
     assert idle_cores() == idle
+
+
+def test_the_time_of_other_processes_is_read() -> None:
+    before = _seconds_of_others()
+    assert 0 < before <= _seconds_of_others() + 0.1
 
 
 def test_results_come_in_the_order_of_the_parts() -> None:
