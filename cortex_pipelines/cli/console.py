@@ -33,8 +33,9 @@ def current_project() -> "Project":
 
 
 def current_instance() -> "dg.DagsterInstance":
-    from cortex_pipelines.versioning.dagster.instance import open_instance
+    from cortex_pipelines.versioning.dagster.instance import close_databases, open_instance
 
+    click.get_current_context().call_on_close(close_databases)
     return open_instance(find_root())
 
 

@@ -19,7 +19,7 @@ from cortex_pipelines.projects import doctor
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.tracking import experiments, store
 from cortex_pipelines.versioning import damaged_files
-from cortex_pipelines.versioning.dagster.instance import DATABASES, open_instance
+from cortex_pipelines.versioning.dagster.instance import DATABASES, close_databases, open_instance
 from cortex_pipelines.versioning.damaged_files import database_damage
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.parameters import load_cases
@@ -186,6 +186,7 @@ def test_what_dvc_writes_within_this_process_is_whole(bench: Workbench) -> None:
 def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(bench: Workbench, name: str, part: float) -> None:
     bench.sync()
     open_instance(bench.root).dispose()
+    close_databases()
     path = bench.root / ".dagster" / name
     size = int(path.stat().st_size * part)
     for end in ("-wal", "-shm"):
