@@ -147,16 +147,20 @@ run, and the *Checks* tab for what its tables promise.
 """
 
 
-def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Definitions]:
-    """``pool``: Dagster's pool of what trains a model. Without one, nothing that this process runs holds a slot."""
+def _open_recovered(root: Path) -> Project:
     for sentence in recover(root):  # Dagster loads this, too, after what it ran was killed
         _LOG.warning(sentence)
+    return open_project(root)
+
+
+def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Definitions]:
+    """``pool``: Dagster's pool of what trains a model. Without one, nothing that this process runs holds a slot."""
+    project = _open_recovered(root)
     settings = load_parameters(root).automation
-    project = open_project(root)
 
     tracker = MlflowTracker()
     build_data = partial(run_stale_at_once, open_again=open_location)
-    job = nightly_job(project, partial(open_location, root), tracker, check_table, pool, build_data)
+    job = nightly_job(project, partial(_open_recovered, root), tracker, check_table, pool, build_data)
     project_job = dg.define_asset_job(
         "project_path",
         selection=dg.AssetSelection.assets(*(asset.name for asset in project.graph.order if asset.partitioned)),
@@ -170,9 +174,7 @@ def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Defi
         description="Brings Dagster's view into line with dvc.lock and the workspace.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        for sentence in recover(root):
-            _LOG.warning(sentence)
-        project = open_project(root)
+        project = _open_recovered(root)
         follow_projects(context.instance, project)
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:

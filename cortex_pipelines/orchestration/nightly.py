@@ -41,7 +41,7 @@ REASON = "nightly run"
 PINS, DATA, PLAN, PROMOTE = "move_pins", "build_data", "plan", "promote"
 OVERRIDE_TAG = {"cortex/retrain": "anyway"}  # run tag that overrides the retraining policy
 WEEKLY_TAG = {"cortex/schedule": "weekly"}  # run tag of the weekly schedule, which allows longer trainings
-Open = Callable[[], tuple[Project, dg.Definitions]]
+Open = Callable[[], Project]
 BuildData = Callable[[Project, str | None, Collection[str], int], "RunOutcome"]
 """Builds what is stale of one project or all (None), among assets, so many stages at once."""
 
@@ -86,7 +86,7 @@ class NightlyContext:
 
     def open_project(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
         if context.run_id not in self._open_projects:
-            project, _ = self._open_again()
+            project = self._open_again()
             follow_projects(context.instance, project)
             self._open_projects = {context.run_id: (project, Staleness(context.instance, project))}
         return self._open_projects[context.run_id]

@@ -20,12 +20,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from cortex_pipelines.parallel.backends import WORKER_MB, Backend, BackendError, WorkerDiedError, result_of
-from cortex_pipelines.parallel.processes import Processes, preload
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.progress import reporting
 
@@ -186,9 +185,11 @@ def _limited(work: Callable[[Any], R], seconds: float, batch: Any) -> R:
 
 def start_workers(settings: ExecutionSettings, module: str) -> None:
     """Start the machine's workers with a module that they will need, before the first map asks for them."""
+    from cortex_pipelines.parallel.processes import Processes, preload
+
     settings = overridden(settings)
-    if settings.backend == "processes" and (backend := _backend(settings)):
-        cast(Processes, backend).submit_to_all(preload, module)
+    if settings.backend == "processes" and isinstance(backend := _backend(settings), Processes):
+        backend.submit_to_all(preload, module)
 
 
 def is_clustered() -> bool:
@@ -305,6 +306,8 @@ def _backend(settings: ExecutionSettings) -> Backend | None:
 
                 _BACKENDS[key] = RayCluster(settings.workers)
             else:
+                from cortex_pipelines.parallel.processes import Processes
+
                 workers = fitting_workers(settings)
                 if workers < 2:
                     return None

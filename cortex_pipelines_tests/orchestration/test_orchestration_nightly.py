@@ -36,11 +36,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
 
 
 def job(bench: Workbench, tracker: Tracker | None = None) -> dg.JobDefinition:
-    def open_again() -> tuple[Any, dg.Definitions]:
-        project = bench.project()
-        return project, bench.definitions(project)
-
-    return nightly.nightly_job(bench.project(), open_again, tracker or NoTracker(), None)
+    return nightly.nightly_job(bench.project(), bench.project, tracker or NoTracker(), None)
 
 
 def night(
@@ -91,8 +87,7 @@ def test_data_of_all_projects_is_built_at_once_and_models_by_steps(bench: Workbe
     shutil.rmtree(bench.root / "data" / "words")
     monkeypatch.setattr(nightly, "models_of", lambda graph: ["digest"])
     project, build_data = bench.project(), partial(run_stale_at_once, open_again=open_bench)
-    opened = (project, bench.definitions(project))
-    of = nightly.nightly_job(project, lambda: opened, NoTracker(), None, None, build_data)
+    of = nightly.nightly_job(project, lambda: project, NoTracker(), None, None, build_data)
     result = night(bench, of, {}, {"ops": {nightly.DATA: {"config": {"jobs": 2}}}})
     assert result.success
     assert materialised(result) == {"digest", "page[a]", "page[b]"}
@@ -105,10 +100,9 @@ def test_what_trains_waits_for_a_slot_of_its_pool(bench: Workbench, monkeypatch:
     monkeypatch.setattr(nightly, "models_of", lambda graph: ["digest"])
     monkeypatch.setattr(nightly, "decide", lambda *_: RetrainingDecision(True, ("so it is told",)))
     project, store = bench.project(), bench.instance().event_log_storage
-    opened = (project, bench.definitions(project))
     store.initialize_concurrency_limit_to_default(TRAINING)
     store.claim_concurrency_slot(TRAINING, "another run", "its step")
-    of = nightly.nightly_job(project, lambda: opened, NoTracker(), None, TRAINING)
+    of = nightly.nightly_job(project, lambda: project, NoTracker(), None, TRAINING)
     with ThreadPoolExecutor() as threads:
         running = threads.submit(night, bench, of)
         wait_until(lambda: "tally" in bench.lock())

@@ -109,6 +109,7 @@ def test_workers_that_will_never_answer_are_not_waited_for(at_once, monkeypatch)
 
 
 def test_small_work_starts_no_worker() -> None:
+    ordered.close_backends()  # of tests before this one
     with executing(TWO):
         assert mapped(work.squares) == [item**2 for item in ITEMS]
     assert not ordered._BACKENDS
