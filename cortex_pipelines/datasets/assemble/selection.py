@@ -157,18 +157,20 @@ def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], ru
 
 
 class HeldOut:
-    """Indices of the rows of finished splits, made once for all that is compared with them."""
+    """Indices of the rows of finished splits; of each stream that which was asked for last is kept."""
 
     def __init__(self, settings: DatasetSettings) -> None:
         self._settings = settings
-        self._indices: dict[tuple[str, ...], HeldOutRows] = {}
+        self._indices: dict[str, tuple[tuple[str, ...], HeldOutRows]] = {}
 
     def of(self, splits: Mapping[str, pl.DataFrame], stream: str) -> HeldOutRows:
-        key = (stream, *splits)
-        if key not in self._indices:
+        names, index = self._indices.pop(stream, ((), None))
+        if index is None or names != tuple(splits):
+            del index  # before there is another one
             parts = (part for rows in splits.values() for part in compared_rows(rows, stream, self._settings))
-            self._indices[key] = HeldOutRows(parts, self._settings.near_duplicate_threshold)
-        return self._indices[key]
+            index = HeldOutRows(parts, self._settings.near_duplicate_threshold)
+        self._indices[stream] = tuple(splits), index
+        return index
 
 
 def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings) -> None:
@@ -262,9 +264,11 @@ def _reason_entries(left_out: pl.DataFrame, reason: str, settings: DatasetSettin
         hashlib.sha256("\x1f".join((reason, unit, kind or "", str(ordinal))).encode()).hexdigest()[:32]
         for unit, kind, ordinal in zip(rows["unit_id"], kinds, ordinals, strict=True)
     ]
-    with_entry_ids = rows.with_columns(
-        pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
-    ).sort("entry_id")
+    with_entry_ids = (
+        rows.select(name for name in rows.columns if name in MANIFEST.schema)
+        .with_columns(pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split"))
+        .sort("entry_id")
+    )
     entries = _manifest_columns(with_entry_ids.head(settings.max_named_left_out), "entry_id")
     summarised = with_entry_ids.slice(settings.max_named_left_out).group_by("language").len().sort("language")
     more = [

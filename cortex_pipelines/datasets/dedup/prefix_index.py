@@ -20,24 +20,29 @@ class PrefixIndex:
     def __init__(self, sets: ShingleSets, share: float) -> None:
         self.needed = needed_counts(sets.sizes, share)
         self._fewest = np.minimum(self.needed, _RAREST_SHARED)
-        self._hashes, inverse, self.counts = np.unique(sets.hashes, return_inverse=True, return_counts=True)
+        self._hashes, inverse, self.counts = _unique(sets.hashes)
         # a 4 MB table rules out most missing hashes
         self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
         self._table[self._hashes >> np.uint64(64 - _TABLE_BITS)] = True
-        owner = np.repeat(np.arange(len(sets)), sets.sizes)
         # one number to sort by, set, count and hash, takes a third of the time that three take
         most = int(self.counts.max(initial=0)) + 1
-        by_set_and_count = owner * most + self.counts[inverse]
-        order = (
-            np.argsort(by_set_and_count * len(self.counts) + inverse, kind="stable")
-            if len(sets) * most * len(self.counts) < 2**63
-            else np.lexsort((inverse, by_set_and_count))
-        )
-        rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)
-        prefix_entries = order[rank < np.repeat(prefix_lengths(sets.sizes, share), sets.sizes)]
-        by_position = prefix_entries[np.argsort(inverse[prefix_entries], kind="stable")]
-        self._starts = np.searchsorted(inverse[by_position], np.arange(len(self.counts) + 1))
-        self._holders = owner[by_position]
+        key = np.repeat(np.arange(len(sets)) * most, sets.sizes)
+        key += self.counts[inverse]
+        if len(sets) * most * len(self.counts) < 2**63:
+            key *= len(self.counts)
+            key += inverse
+            order = np.argsort(key, kind="stable")
+        else:
+            order = np.lexsort((inverse, key))
+        del key
+        lengths = prefix_lengths(sets.sizes, share)
+        ends = np.cumsum(lengths)
+        prefix_entries = order[np.repeat(sets.borders[:-1] - ends + lengths, lengths) + np.arange(lengths.sum())]
+        del order
+        by_position = np.argsort(inverse[prefix_entries], kind="stable")
+        held = np.bincount(inverse[prefix_entries], minlength=len(self.counts))
+        self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(held)])
+        self._holders = np.repeat(np.arange(len(sets)), lengths)[by_position]
 
     def find(self, hashes: Shingles) -> NDArray[np.int64]:
         """Position of each hash in ``counts``, or -1."""
@@ -62,6 +67,20 @@ class PrefixIndex:
         count = max(len(self.needed), 1)
         pairs, shared = np.unique(np.repeat(rows, lengths) * count + self._holders[entries], return_counts=True)
         return np.stack(np.divmod(pairs[shared >= self._fewest[pairs % count]], count), axis=1)
+
+
+def _unique(hashes: Shingles) -> tuple[Shingles, NDArray[np.unsignedinteger], NDArray[np.int64]]:
+    """``np.unique`` with inverse and counts, in half of its memory."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    is_first = np.ones(len(hashes), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
+    unique = ordered[first]
+    del ordered
+    inverse = np.empty(len(hashes), dtype=np.min_scalar_type(len(hashes)))
+    inverse[order] = np.cumsum(is_first, dtype=inverse.dtype) - inverse.dtype.type(1)
+    return unique, inverse, np.diff(first, append=len(hashes))
 
 
 def needed_counts(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:

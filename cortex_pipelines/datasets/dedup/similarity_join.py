@@ -98,9 +98,13 @@ class HeldOutRows:
     """
 
     def __init__(self, parts: Iterable[Compared], threshold: float) -> None:
-        rows = list(parts)
-        self._ids = [row_id for ids, _ in rows for row_id in ids]
-        self._sets = ShingleSets.concat([sets for _, sets in rows])
+        self._ids = list[str]()
+        sets = list[ShingleSets]()
+        for ids, of_part in parts:
+            self._ids += ids
+            sets.append(of_part)
+        self._sets = ShingleSets.concat(sets)
+        del sets
         self._threshold = threshold
         self._index = PrefixIndex(self._sets, threshold)
 
