@@ -60,7 +60,8 @@ def reporting(
 
 
 class Steps:
-    """Steps of a run, counted while they end; ``expected`` are their seconds by address, None if not known.
+    """Steps of a run, counted while they end; ``expected`` are their seconds by address, None if not known, and
+    ``jobs`` are done at once.
 
     If none is expected, they are not counted.
     A step that says nothing for ten seconds is named, with the time it takes.
@@ -71,7 +72,8 @@ class Steps:
     """Takes the reports of a process that does the steps of another one's run."""
     last_sign = 0.0
 
-    def __init__(self, expected: Mapping[str, float | None]) -> None:
+    def __init__(self, expected: Mapping[str, float | None], jobs: int = 1) -> None:
+        self.jobs = jobs
         self.waiting = dict(expected)
         self.expected = dict(expected)
         self.running: dict[str, float] = {}
@@ -111,7 +113,7 @@ class Steps:
             return f"[{self.completed}/{self.total}]"
 
     def remaining(self) -> str:
-        seconds = sum(value or 0 for value in self.waiting.values())
+        seconds = sum(value or 0 for value in self.waiting.values()) / self.jobs
         if not seconds:
             return ""
         return f"  ({seconds / 60:.0f} min left)" if seconds >= 90 else f"  ({seconds:.0f} s left)"

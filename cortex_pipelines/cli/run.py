@@ -46,17 +46,19 @@ def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
 
 
 @contextmanager
-def _counting_steps(project: "Project", partition: str | None, among: Collection[str]) -> "Iterator[Steps]":
+def _counting_steps(
+    project: "Project", partition: str | None, among: Collection[str], jobs: int | None
+) -> "Iterator[Steps]":
     """Count the steps of a run; Ctrl-C and SIGTERM say how many were built."""
-    from cortex_pipelines.orchestration.planning import base_refusals, plan_stages
+    from cortex_pipelines.orchestration.planning import base_refusals
+    from cortex_pipelines.orchestration.side_by_side import plan_jobs
     from cortex_pipelines.progress import Steps
-    from cortex_pipelines.versioning.lock_file import split_address
 
     with Steps({}):
-        planned = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in among]
+        planned, jobs = plan_jobs(project, partition, among, jobs)
     _refuse(base_refusals(project, [step.address for step in planned], missing=False))
     try:
-        with Steps({step.address: step.seconds for step in planned}) as steps, ending_on_interrupt():
+        with Steps({step.address: step.seconds for step in planned}, jobs) as steps, ending_on_interrupt():
             yield steps
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; {steps.completed} of {steps.total} built; run again to continue") from None
@@ -70,7 +72,7 @@ def _refuse(sentences: Iterable[str]) -> None:
 
 _SECONDS_FOR_WORKERS = 30.0
 """Expected of a run from which on it starts its workers at once."""
-_JOBS = click.option("--jobs", type=click.IntRange(1, 1024), default=1, help="Stages of independent projects at once.")
+_JOBS = click.option("--jobs", type=click.IntRange(1, 1024), help="Stages at once.  [default: what fits this machine]")
 
 
 @click.command(epilog="Example: cortex run code_units --project flask")
@@ -90,7 +92,7 @@ def run(
     only_plan: bool,
     backend: str | None,
     workers: int | None,
-    jobs: int,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Build only the named ASSETS; without names, everything that is stale.
@@ -98,7 +100,7 @@ def run(
     NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
     """
     from cortex_pipelines.parallel.ordered import BACKEND, WORKERS, start_workers
-    from cortex_pipelines.parallel.processes import Processes, preload
+    from cortex_pipelines.parallel.processes import job_processes, preload
     from cortex_pipelines.versioning.lock_file import split_address, stage_address
 
     if as_json and not only_plan:
@@ -123,7 +125,7 @@ def run(
         _report_outcome(_run_named(project, definitions, instance, assets, partition), project)
         return
     with ExitStack() as stack:
-        processes = stack.enter_context(closing(Processes(jobs - 1)))
+        processes = stack.enter_context(closing(job_processes((jobs or 1) - 1)))
         processes.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
         from cortex_pipelines.orchestration import runs, side_by_side
         from cortex_pipelines.orchestration.location import open_location, sync_project
@@ -131,16 +133,21 @@ def run(
         from cortex_pipelines.progress import Steps
         from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 
-        project, definitions, instance = open_workspace()
+        project, definitions, instance = opened = open_workspace()
         _check_names(project, assets, partition)
-        runner = side_by_side.Jobs((project, definitions, instance), processes, open_location) if jobs > 1 else None
+        runner = None
+        if jobs and jobs > 1:
+            runner = side_by_side.Jobs(opened, processes, open_location)
         with Steps({}):
             sync_project(project, instance)
         among = set(assets) or _buildable_assets(project)
         if upstream:
             among = project.graph.upstream(among)
         keys = side_by_side.serial_order(project, among, partition)
-        steps = stack.enter_context(_counting_steps(project, partition, among))
+        steps = stack.enter_context(_counting_steps(project, partition, among, jobs))
+        if jobs is None and steps.jobs > 1:
+            processes = stack.enter_context(closing(job_processes(steps.jobs - 1)))
+            runner = side_by_side.Jobs(opened, processes, open_location)
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
         execution = execution_of(project)
         if runner is None and execution and sum(filter(None, steps.expected.values())) > _SECONDS_FOR_WORKERS:
@@ -182,7 +189,7 @@ def _run_named(
 @click.option("--anyway", is_flag=True, help="Train whatever is stale, whatever the policy says.")
 @_JOBS
 @ending_on_interrupt()
-def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int) -> None:
+def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int | None) -> None:
     """Make what is stale, and train those models again that the policy of retraining names.
 
     The policy is section `retraining` of params.yaml. MODEL is a name as in `cortex releases`;
@@ -206,8 +213,9 @@ def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int) -> None
     sync_project(project, instance)
 
     def build(partition: str | None, assets: Collection[str]) -> "RunOutcome":
-        if jobs > 1:
-            return side_by_side.run_stale_at_once(project, partition, assets, jobs, open_location)
+        _, count = side_by_side.plan_jobs(project, partition, assets, jobs)
+        if count > 1:
+            return side_by_side.run_stale_at_once(project, partition, assets, count, open_location)
         return runs.run_stale(project, definitions, instance, partition, say, assets)
 
     outcome = runs.retrain(project, selected, anyway, among, say, build)
@@ -232,16 +240,15 @@ def _buildable_assets(project: "Project") -> set[str]:
 
 
 def _show_plan(
-    project: "Project", assets: Collection[str], partition: str | None, among: set[str], jobs: int, as_json: bool
+    project: "Project", assets: Collection[str], partition: str | None, among: set[str], jobs: int | None, as_json: bool
 ) -> None:
     """Show stale assets, what each takes, and data excluded by limits."""
     from cortex_pipelines.orchestration import side_by_side
-    from cortex_pipelines.orchestration.planning import base_refusals, data_left_out, duration, plan_stages
+    from cortex_pipelines.orchestration.planning import base_refusals, data_left_out, duration
     from cortex_pipelines.orchestration.stage_costs import Estimate, total
     from cortex_pipelines.versioning.lock_file import split_address
 
-    selected = set(assets) or among
-    steps = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in selected]
+    steps, jobs = side_by_side.plan_jobs(project, partition, set(assets) or among, jobs)
     seconds = total(step.cost.seconds for step in steps if step.cost.seconds)
     if jobs > 1:
         expected = {split_address(step.address): step.seconds or 0.0 for step in steps}

@@ -80,10 +80,10 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
     }
 
 
-def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]:
-    """The stages that `cortex run` would run, in order, with all dependents of stale ones."""
+def plan_stages(project: Project, only: str | None = None, jobs: int = 1) -> list[PlannedStage]:
+    """The stages that `cortex run` would run, in order, with all dependents of stale ones; ``jobs`` at once."""
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
-    past, steps, rows_of = past_of(project), [], cache(partial(count_rows, project))
+    past, steps, rows_of = past_of(project, jobs), [], cache(partial(count_rows, project))
     selected = stages_of(project, only)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
@@ -100,8 +100,11 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
     return steps
 
 
-def past_of(project: Project) -> Past:
-    """Past runs of the workspace; sizes of projects are listed when they are asked for."""
+def past_of(project: Project, jobs: int = 1) -> Past:
+    """Past runs of the workspace, for stages of which ``jobs`` share the cores.
+
+    Sizes of projects are listed when they are asked for.
+    """
 
     @cache
     def size_of(partition: str | None) -> ProjectSize | None:
@@ -123,7 +126,7 @@ def past_of(project: Project) -> Past:
         except (BaseError, WeightsError):  # base_refusals says so
             return None
 
-    return Past(last_runs(project.root), size_of, _workers(project), base)
+    return Past(last_runs(project.root), size_of, max(1, cores_of(project) // jobs), base)
 
 
 def _base(project: Project) -> BaseFiles | None:
@@ -137,7 +140,8 @@ def execution_of(project: Project) -> ExecutionSettings | None:
     return execution and overridden(execution)
 
 
-def _workers(project: Project) -> int:
+def cores_of(project: Project) -> int:
+    """Cores that a run uses on this machine or, if known, on a cluster."""
     settings = execution_of(project)
     if settings is None or settings.backend == "serial":
         return 1

@@ -21,18 +21,26 @@ from typing import Any
 import dagster as dg
 import psutil
 
-from cortex_pipelines.orchestration.planning import execution_of, past_of, stage_cost, stages_of
+from cortex_pipelines.orchestration.planning import (
+    PlannedStage,
+    cores_of,
+    execution_of,
+    past_of,
+    plan_stages,
+    stage_cost,
+    stages_of,
+)
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, split_by_partitioning
 from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
-from cortex_pipelines.parallel.ordered import WORKERS
-from cortex_pipelines.parallel.processes import Processes
+from cortex_pipelines.parallel.ordered import WORKERS, close_backends
+from cortex_pipelines.parallel.processes import Processes, job_processes
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.schemas.expectations import load_expectations
 from cortex_pipelines.versioning import on_node
 from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, split_address, stage_address
 from cortex_pipelines.versioning.project import Project
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -46,6 +54,44 @@ Made = tuple[RunOutcome, list[str | None], list[tuple[str, int | None, float]]]
 
 _LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 """Of stages that share a Dagster run, which alone takes a tenth of a second or two."""
+
+
+_JOBS_OF_A_PROJECT = 2  # of a project's stages rarely more than two can be made at once for long
+_JOB_MB = 750
+_SECONDS_FOR_JOBS, _SECONDS_OF_A_START = 30.0, 5.0
+"""Expected of a run from which on a second process may be worth its start, by default."""
+_MOST_SIMULATED = 200  # stages; the time for it grows with the square
+
+
+def plan_jobs(
+    project: Project, only: str | None, among: Collection[str], jobs: int | None
+) -> tuple[list[PlannedStage], int]:
+    """The stages that a run would make, and how many at once; None: as many as pay and as fit cores and memory."""
+    settings = execution_of(project)
+    count = jobs or 1
+    if jobs is None and settings and settings.backend == "processes":
+        projects = 1 if only else max(len(project.partitions), 1)
+        count = max(1, min(cores_of(project), _JOBS_OF_A_PROJECT * projects, int(memory_limit(project) // _JOB_MB)))
+    planned = [step for step in plan_stages(project, only, count) if split_address(step.address)[0] in among]
+    if jobs is None and count > 1 and not _pay(project, planned, count):
+        count = 1
+    return planned, count
+
+
+def _pay(project: Project, planned: Sequence[PlannedStage], jobs: int) -> bool:
+    """Whether a run is long enough for a second process, and not just one stage after the other."""
+    expected = {split_address(step.address): step.seconds or 0.0 for step in planned}
+    seconds = sum(expected.values())
+    if seconds < _SECONDS_FOR_JOBS or len(planned) > _MOST_SIMULATED:
+        return seconds >= _SECONDS_FOR_JOBS
+    at_once = estimated_seconds(scheduled(project, list(expected), jobs), expected)
+    return seconds - at_once > _SECONDS_OF_A_START
+
+
+def memory_limit(project: Project) -> float:
+    """MB that a run may use."""
+    settings = execution_of(project)
+    return settings.memory if settings and settings.memory else psutil.virtual_memory().available / 1e6
 
 
 def serial_order(project: Project, among: Iterable[str], only: str | None) -> list[Key]:
@@ -113,7 +159,7 @@ class Schedule:
 
 def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     """A schedule by the cores that trainings use, and by the memory that the plan estimates."""
-    among, past = set(keys), past_of(project)
+    among, past = set(keys), past_of(project, jobs)
     cores = len(os.sched_getaffinity(0))
     remote_rooms = on_node.ROOMS if _is_clustered(project) else ()
     slots, memory, seconds = {}, {}, {}
@@ -126,10 +172,8 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
         cost = stage_cost(project, past, name, partition)
         memory[name, partition] = cost.memory.expected if cost.memory else 0.0
         seconds[name, partition] = cost.seconds.expected if cost.seconds else math.inf
-    execution = execution_of(project)
-    limit = execution.memory if execution and execution.memory else psutil.virtual_memory().available / 1e6
     needs = longest_first({key: among.intersection(project.inputs_of(*key)) for key in keys}, seconds)
-    return Schedule(needs, jobs, slots, memory, limit, seconds)
+    return Schedule(needs, jobs, slots, memory, memory_limit(project), seconds)
 
 
 def longest_first(needs: Mapping[Key, Collection[Key]], seconds: Mapping[Key, float]) -> dict[Key, Collection[Key]]:
@@ -172,24 +216,24 @@ class Jobs:
         self._workspace = workspace
         self._open = (open_again, self.project.root)
         self._others = processes
-        self._here: SimpleQueue[tuple[Future[Any], Sequence[Key]] | None] = SimpleQueue()
+        self._here: SimpleQueue[tuple[Future[Any], Sequence[Key], int | None] | None] = SimpleQueue()
         self._is_free_here = True
-        # a cluster's workers are all jobs' alike
-        cores = len(os.sched_getaffinity(0))
-        self._workers = None if _is_clustered(self.project) else max(1, cores // self.count)
+        self._cores = None if _is_clustered(self.project) else cores_of(self.project)
         processes.submit_to_all(_prepare, self._open)
 
-    def submit(self, run: Sequence[Key]) -> Future[Any]:
-        """The future ``Made`` of stages, made here if nothing else is."""
+    def submit(self, run: Sequence[Key], is_alone: bool) -> Future[Any]:
+        """The future ``Made`` of stages, made here if nothing else is, on all cores if nothing is made beside them."""
+        # a cluster's workers are all jobs' alike
+        workers = self._cores and (self._cores if is_alone else max(1, self._cores // self.count))
         if not self._is_free_here:
             steps = ExitStack()
             steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
-            made = self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, self._workers)))
+            made = self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, workers)))
             made.add_done_callback(lambda _: steps.close())
             return made
         future: Future[Any] = Future()
         self._is_free_here = False
-        self._here.put((future, run))
+        self._here.put((future, run, workers))
         return future
 
     def serve(self, coordinate: Callable[[], RunOutcome]) -> RunOutcome:
@@ -205,9 +249,9 @@ class Jobs:
 
         threading.Thread(target=coordinated, daemon=True).start()
         while task := self._here.get():
-            future, run = task
+            future, run, workers = task
             try:
-                result = _run_stages(self._workspace, run, self._workers)
+                result = _run_stages(self._workspace, run, workers)
             except Exception as error:  # noqa: BLE001 - raised by ``coordinate``
                 self._is_free_here = True
                 future.set_exception(error)
@@ -247,14 +291,17 @@ def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
         joinable.difference_update(reader for reader, needs in schedule.needs.items() if key in needs)
 
     while True:
+        runs = list[list[Key]]()
         while run := schedule.next(joinable):
             inputs = set(project.inputs_of(*run[0]))
             if inputs & missing:
                 leave_out(run[0])
             elif run[0] in stale or inputs & changed:
-                futures[jobs.submit(run)] = run
+                runs.append(run)
                 continue
             schedule.end(run[0])
+        is_alone = len(runs) + len(futures) == 1
+        futures |= {jobs.submit(run, is_alone): run for run in runs}
         if not futures:
             return outcome
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
@@ -278,7 +325,7 @@ def run_stale_at_once(
     keys = serial_order(project, among, only)
     addresses = [stage_address(*key) for key in keys]
     workspace = *open_again(project.root), open_instance(project.root)
-    with ordered_lock(project.root, addresses), closing(Processes(jobs - 1)) as processes:
+    with ordered_lock(project.root, addresses), closing(job_processes(jobs - 1)) as processes:
         return run_at_once(Jobs(workspace, processes, open_again), keys, True)
 
 
@@ -301,23 +348,27 @@ def make(task: tuple[Open, Path, Sequence[Key], int | None]) -> Made:
 
 
 def _run_stages(workspace: Workspace, run: Sequence[Key], workers: int | None) -> tuple[RunOutcome, list[str | None]]:
-    with _default_workers(workers):
+    with _workers(workers):
         outcome = run_assets(*workspace, [name for name, _ in run], run[0][1])
     locked = locked_stages(workspace[0].root)
     return outcome, [locked_version(locked, stage_address(*key)) for key in run]
 
 
 @contextmanager
-def _default_workers(workers: int | None) -> Iterator[None]:
-    """Let maps in the body use so many workers unless the environment says how many."""
-    if workers is None or WORKERS in os.environ:
+def _workers(workers: int | None) -> Iterator[None]:
+    """Let maps in the body use so many workers, if that is said."""
+    if workers is None:
         yield
         return
+    close_backends(but=workers)
+    before = os.environ.get(WORKERS)
     os.environ[WORKERS] = str(workers)
     try:
         yield
     finally:
-        del os.environ[WORKERS]
+        os.environ.pop(WORKERS)
+        if before is not None:
+            os.environ[WORKERS] = before
 
 
 def _prepare(task: tuple[Open, Path]) -> None:

@@ -332,8 +332,7 @@ def fitting_workers(settings: ExecutionSettings) -> int:
 
 
 @atexit.register
-def close_backends() -> None:
-    """End all workers; a later map starts new ones."""
-    while _BACKENDS:
-        _, backend = _BACKENDS.popitem()
-        backend.close()
+def close_backends(but: int | None = None) -> None:
+    """End all workers, unless there are as many as ``but``; a later map starts new ones."""
+    for key in [key for key in _BACKENDS if but is None or key[1] != but]:
+        _BACKENDS.pop(key).close()

@@ -32,10 +32,17 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 _SECONDS_TO_END = 1.0
+JOB_OF = "CORTEX_JOB_OF"
+"""Variable of a process, and of those it starts, that works for itself beside the one with this number."""
 
 
 def preload(module: str) -> None:
     import_module(module)
+
+
+def job_processes(count: int) -> "Processes":
+    """Processes for whole stages, beside this one."""
+    return Processes(count, {JOB_OF: str(os.getpid())})
 
 
 class _Worker:

@@ -194,10 +194,13 @@ def note_process(root: Path, run_id: str) -> None:
 
 def end_dead_runs(root: Path) -> int:
     """End the runs of killed processes; returns how many."""
-    from mlflow.exceptions import MlflowException
+    marks = sorted((root / ".mlflow" / "going").glob("*"))
+    if not marks:
+        return 0
+    from mlflow.exceptions import MlflowException  # slow to import
 
     ended_runs = 0
-    for mark in sorted((root / ".mlflow" / "going").glob("*")):
+    for mark in marks:
         try:
             noted = json.loads(mark.read_text(encoding="utf-8"))
             process, uri = int(noted["process"]), str(noted["uri"])

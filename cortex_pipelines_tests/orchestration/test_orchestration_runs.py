@@ -1,19 +1,23 @@
 import os
 import signal
 import time
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.orchestration import side_by_side
+from cortex_pipelines.orchestration import planning, side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.orchestration.side_by_side import (
     Jobs,
+    Key,
+    Made,
     Schedule,
     estimated_seconds,
     longest_first,
@@ -22,6 +26,7 @@ from cortex_pipelines.orchestration.side_by_side import (
 )
 from cortex_pipelines.orchestration.stage_costs import Cost, estimate
 from cortex_pipelines.parallel.processes import Processes
+from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
@@ -110,6 +115,48 @@ def test_stages_begin_when_they_fit() -> None:
     assert [schedule.next(), schedule.next()] == [[c], []]
     schedule = Schedule({a: [], b: [], c: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0)
     assert estimated_seconds(schedule, {a: 1.0, b: 5.0, c: 2.0}) == 5.0
+
+
+def test_stages_are_made_side_by_side_where_that_pays(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = bench.project()
+
+    def jobs(seconds: float, *among: str, asked: int | None = None, **settings: Any) -> int:
+        execution = ExecutionSettings(**{"backend": "processes", "workers": None, "memory": None, **settings})
+        cost = Cost(estimate(seconds, (1, 1)), None, None, "")
+        for module in (planning, side_by_side):
+            monkeypatch.setattr(module, "execution_of", lambda _: execution)
+            monkeypatch.setattr(module, "stage_cost", lambda *_: cost)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+        return side_by_side.plan_jobs(project, None, among or project.graph.assets, asked)[1]
+
+    assert jobs(40.0) == 2
+    assert jobs(40.0, workers=3) == 3
+    assert jobs(1.0) == 1  # it takes seconds to start another process
+    assert jobs(40.0, "tally", "digest") == 1  # one after the other
+    assert jobs(40.0, memory=1000) == 1
+    assert jobs(40.0, backend="serial") == 1
+    assert jobs(1.0, asked=4) == 4
+
+
+def test_a_stage_that_is_made_alone_has_all_cores(bench: Workbench) -> None:
+    project = bench.project()
+    alone = dict[str, bool]()
+
+    class Recorded:
+        def __init__(self) -> None:
+            self.project = project
+
+        def submit(self, run: list[Key], is_alone: bool) -> Future[Made]:
+            addresses = [stage_address(*key) for key in run]
+            alone.update(dict.fromkeys(addresses, is_alone))
+            done: Future[Made] = Future()
+            done.set_result((RunOutcome(tuple(addresses)), ["a version"] * len(run), []))
+            return done
+
+    keys = serial_order(project, project.graph.assets, None)
+    side_by_side._coordinate(Recorded(), side_by_side.scheduled(project, keys, 2), set(keys))  # type: ignore[arg-type]
+    assert [address for address, is_alone in alone.items() if is_alone] == ["tally", "digest"]
+    assert set(alone) == {stage_address(*key) for key in keys}
 
 
 def test_short_stages_of_one_project_share_a_run() -> None:

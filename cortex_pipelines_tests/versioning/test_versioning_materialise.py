@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +11,9 @@ from unittest import mock
 import polars as pl
 import pytest
 
+from cortex_pipelines.parallel.processes import JOB_OF
 from cortex_pipelines.schemas.table import ContractError, Table
+from cortex_pipelines.versioning import peak_memory
 from cortex_pipelines.versioning.asset import LoadVersion, VersionedAsset, versioned_asset
 from cortex_pipelines.versioning.champions import ChampionPin, ReferenceModel, find_reference, model_folder, model_name
 from cortex_pipelines.versioning.content import content_md5
@@ -56,6 +61,23 @@ def test_an_unchanged_version_is_not_computed_again(bench: Workbench) -> None:
     assert not second.computed
     assert second.value == first.value == content_md5(bench.root / "data" / "words" / "a")
     assert len(calls) == 1
+
+
+def test_what_other_jobs_hold_is_not_memory_of_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak_memory, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    command = [sys.executable, "-c", "held = b'x' * (200 << 20); print(len(held), flush=True); input()"]
+
+    def observed(**environment: str) -> float:
+        values = dict[str, float]()
+        with peak_memory.observed_memory(values.__setitem__):
+            child = subprocess.Popen(command, env=os.environ | environment, stdin=-1, stdout=-1, text=True)
+            assert child.stdout
+            child.stdout.readline()
+            time.sleep(0.5)
+            child.communicate("\n")
+        return values["memory_mb"]
+
+    assert observed() - observed(**{JOB_OF: str(os.getpid())}) > 150
 
 
 def test_code_that_changed_after_it_was_loaded_makes_nothing(bench: Workbench) -> None:
