@@ -1,6 +1,5 @@
 """The most memory that this process and its children hold during a computation, and what each part of it costs."""
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,12 +9,12 @@ from time import monotonic
 
 import psutil
 
+from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.parallel.processes import JOB_OF
 
 NAME = "memory_mb"
 _SECONDS_BETWEEN_LOOKS = 1.0
 _OWN = Path("/proc/self")
-_M_MMAP_THRESHOLD, _MAPPED_BYTES = -3, 1 << 18  # malloc.h; what is larger goes back to the system when it is freed
 _highest = 0  # bytes, of the parts of a computation that have ended
 
 Observe = Callable[[str, float], None]
@@ -66,11 +65,7 @@ def observed_memory(observe: Observe) -> Iterator[None]:
                         used += child.memory_info().rss
             peak[0] = max(peak[0], used)
 
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        # glibc would learn to keep what is freed: a hundred megabytes by the end of a data set
-        libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-        libc.malloc_trim(0)
+    give_back()
     _forget_peak()
     watcher = threading.Thread(target=look, name="peak memory", daemon=True)
     watcher.start()

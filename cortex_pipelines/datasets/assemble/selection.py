@@ -16,6 +16,7 @@ from cortex_pipelines.datasets.dedup.similarity_join import HeldOutRows, compare
 from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, HELD_OUT_TOLERANCE, most_variants, sample, target_mix
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -167,8 +168,10 @@ class HeldOut:
         names, index = self._indices.pop(stream, ((), None))
         if index is None or names != tuple(splits):
             del index  # before there is another one
+            give_back()
             parts = (part for rows in splits.values() for part in compared_rows(rows, stream, self._settings))
             index = HeldOutRows(parts, self._settings.near_duplicate_threshold)
+            give_back()
         self._indices[stream] = tuple(splits), index
         return index
 
