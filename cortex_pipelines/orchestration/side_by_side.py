@@ -31,11 +31,12 @@ from cortex_pipelines.orchestration.planning import (
     stages_of,
 )
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, split_by_partitioning
-from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
+from cortex_pipelines.parallel.backends import WORKER_MB, WorkerDiedError, result_of
 from cortex_pipelines.parallel.ordered import WORKERS, close_backends
 from cortex_pipelines.parallel.processes import Processes, job_processes
 from cortex_pipelines.progress import Steps, report_step
 from cortex_pipelines.schemas.expectations import load_expectations
+from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning import on_node
 from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.dvc.dvc_store import ordered_lock
@@ -92,6 +93,11 @@ def memory_limit(project: Project) -> float:
     """MB that a run may use."""
     settings = execution_of(project)
     return settings.memory if settings and settings.memory else psutil.virtual_memory().available / 1e6
+
+
+def workers_of_a_job(cores: int, jobs: int, limit: float) -> int:
+    """Workers of each of some jobs that share the cores, and a limit in MB."""
+    return max(1, min(cores // jobs, int((limit / jobs - _JOB_MB) // WORKER_MB)))
 
 
 def serial_order(project: Project, among: Iterable[str], only: str | None) -> list[Key]:
@@ -218,13 +224,15 @@ class Jobs:
         self._others = processes
         self._here: SimpleQueue[tuple[Future[Any], Sequence[Key], int | None] | None] = SimpleQueue()
         self._is_free_here = True
-        self._cores = None if _is_clustered(self.project) else cores_of(self.project)
+        cores = cores_of(self.project)
+        shared = workers_of_a_job(cores, self.count, memory_limit(self.project))
+        # a cluster's workers are all jobs' alike
+        self._workers = (None, None) if _is_clustered(self.project) else (shared, cores)
         processes.submit_to_all(_prepare, self._open)
 
     def submit(self, run: Sequence[Key], is_alone: bool) -> Future[Any]:
         """The future ``Made`` of stages, made here if nothing else is, on all cores if nothing is made beside them."""
-        # a cluster's workers are all jobs' alike
-        workers = self._cores and (self._cores if is_alone else max(1, self._cores // self.count))
+        workers = self._workers[is_alone]
         if not self._is_free_here:
             steps = ExitStack()
             steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
@@ -373,9 +381,10 @@ def _workers(workers: int | None) -> Iterator[None]:
 
 def _prepare(task: tuple[Open, Path]) -> None:
     """Load what the stages of a job need."""
-    _, definitions, _ = _workspace(*task)
+    project, definitions, _ = _workspace(*task)
     definitions.resolve_implicit_global_asset_job_def()
     load_expectations()
+    open_client(project.root)
 
 
 @cache

@@ -138,6 +138,11 @@ def test_stages_are_made_side_by_side_where_that_pays(bench: Workbench, monkeypa
     assert jobs(1.0, asked=4) == 4
 
 
+@pytest.mark.parametrize(("cores", "jobs", "limit", "workers"), [(2, 2, 9e9, 1), (16, 2, 9e9, 8), (16, 2, 3000.0, 3)])
+def test_jobs_share_cores_and_memory(cores: int, jobs: int, limit: float, workers: int) -> None:
+    assert side_by_side.workers_of_a_job(cores, jobs, limit) == workers
+
+
 def test_a_stage_that_is_made_alone_has_all_cores(bench: Workbench) -> None:
     project = bench.project()
     alone = dict[str, bool]()
