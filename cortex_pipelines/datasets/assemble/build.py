@@ -34,6 +34,7 @@ from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infillin
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
 from cortex_pipelines.datasets.tasks.variants import gap_variants, renamed_units, variant_codes
 from cortex_pipelines.datasets.unit_text import FileKey, RepositoryContext, file_bytes, visible_spans
+from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, MANIFEST, NAMING_DATASET, UNIT_SPLITS
@@ -188,8 +189,12 @@ def finish_tables(
         not_made=pl.when(is_redacted).then(pl.lit(REDACTED)).otherwise("not_made"),
     )
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
+    give_back()  # what the candidates were made from
     selected, excluded = select_rows(usable, name, texts, settings, rules, cache)
+    del usable
+    give_back()
     require_no_leakage(selected, name, texts, settings)
+    give_back()
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
     left_out = [excluded, not_made.with_columns(pl.col("not_made").alias("left_out"))]
     if units is not None:
