@@ -70,8 +70,6 @@ def _refuse(sentences: Iterable[str]) -> None:
         raise ProjectError("; ".join(reasons))
 
 
-_SECONDS_FOR_WORKERS = 30.0
-"""Expected of a run from which on it starts its workers at once."""
 _JOBS = click.option("--jobs", type=click.IntRange(1, 1024), help="Stages at once.  [default: what fits this machine]")
 
 
@@ -150,7 +148,7 @@ def run(
             runner = side_by_side.Jobs(opened, processes, open_location)
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
         execution = execution_of(project)
-        if runner is None and execution and sum(filter(None, steps.expected.values())) > _SECONDS_FOR_WORKERS:
+        if runner is None and execution and sum(filter(None, steps.expected.values())) > side_by_side.LONG_RUN:
             start_workers(execution, "cortex_pipelines.extraction.units")
         if runner:
             outcome = side_by_side.run_at_once(runner, keys, upstream or not assets)
@@ -213,7 +211,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int | None) 
     sync_project(project, instance)
 
     def build(partition: str | None, assets: Collection[str]) -> "RunOutcome":
-        _, count = side_by_side.plan_jobs(project, partition, assets, jobs)
+        count = jobs or side_by_side.plan_jobs(project, partition, assets, None)[1]
         if count > 1:
             return side_by_side.run_stale_at_once(project, partition, assets, count, open_location)
         return runs.run_stale(project, definitions, instance, partition, say, assets)

@@ -59,8 +59,9 @@ _LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 
 _JOBS_OF_A_PROJECT = 2  # of a project's stages rarely more than two can be made at once for long
 _JOB_MB = 750
-_SECONDS_FOR_JOBS, _SECONDS_OF_A_START = 30.0, 5.0
-"""Expected of a run from which on a second process may be worth its start, by default."""
+LONG_RUN = 30.0
+"""Seconds expected of a run from which on workers, or a second process, may be worth their start."""
+_SECONDS_OF_A_START = 5.0
 _MOST_SIMULATED = 200  # stages; the time for it grows with the square
 
 
@@ -83,8 +84,10 @@ def _pay(project: Project, planned: Sequence[PlannedStage], jobs: int) -> bool:
     """Whether a run is long enough for a second process, and not just one stage after the other."""
     expected = {split_address(step.address): step.seconds or 0.0 for step in planned}
     seconds = sum(expected.values())
-    if seconds < _SECONDS_FOR_JOBS or len(planned) > _MOST_SIMULATED:
-        return seconds >= _SECONDS_FOR_JOBS
+    if seconds < LONG_RUN:
+        return False
+    if len(planned) > _MOST_SIMULATED:
+        return True
     at_once = estimated_seconds(scheduled(project, list(expected), jobs), expected)
     return seconds - at_once > _SECONDS_OF_A_START
 
@@ -225,14 +228,15 @@ class Jobs:
         self._here: SimpleQueue[tuple[Future[Any], Sequence[Key], int | None] | None] = SimpleQueue()
         self._is_free_here = True
         cores = cores_of(self.project)
+        is_clustered = _is_clustered(self.project)  # a cluster's workers are all jobs' alike
+        self._all_workers = None if is_clustered else cores
         shared = workers_of_a_job(cores, self.count, memory_limit(self.project))
-        # a cluster's workers are all jobs' alike
-        self._workers = (None, None) if _is_clustered(self.project) else (shared, cores)
+        self._shared_workers = None if is_clustered else shared
         processes.submit_to_all(_prepare, self._open)
 
     def submit(self, run: Sequence[Key], is_alone: bool) -> Future[Any]:
         """The future ``Made`` of stages, made here if nothing else is, on all cores if nothing is made beside them."""
-        workers = self._workers[is_alone]
+        workers = self._all_workers if is_alone else self._shared_workers
         if not self._is_free_here:
             steps = ExitStack()
             steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
