@@ -216,7 +216,11 @@ def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
     removed = {function.name for function in pairing.removed.values() if function.name}
     added = {function.name for function in pairing.added.values() if function.name}
     calls: Counter[tuple[str, str]] = Counter()
+    if not removed or not added:
+        return calls
     for old, new in pairing.in_place.values():
+        if old.has_body_of(new):
+            continue
         if not removed.isdisjoint(old.calls) and not added.isdisjoint(new.calls):
             calls.update(replaced_calls(pairing.statement_map(old, new)))
     return calls

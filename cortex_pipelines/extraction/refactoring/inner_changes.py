@@ -1,10 +1,10 @@
 """Changes inside a matched function: parameters and variables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
-from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity, one_to_one
+from cortex_pipelines.extraction.refactoring.mapping import name_similarity, one_to_one
 from cortex_pipelines.extraction.refactoring.model import (
     VARIABLE,
     Function,
@@ -17,7 +17,6 @@ from cortex_pipelines.extraction.refactoring.model import (
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import (
     OWN_PARAMETER,
-    MappedFunction,
     RenamedVariable,
     bindings_in,
     collect_rename_proof,
@@ -25,6 +24,7 @@ from cortex_pipelines.extraction.refactoring.renames import (
     renamed_names,
 )
 from cortex_pipelines.extraction.refactoring.statements import ASSIGNMENTS
+from cortex_pipelines.extraction.refactoring.unit_pairing import MappedFunction
 
 _MIN_NAME_SIMILARITY = 0.6
 
@@ -134,19 +134,18 @@ def _types_agree(first: str, second: str) -> bool:
     return long.startswith(f"{short} |") or long.endswith(f"| {short}") or f"| {short} |" in long
 
 
-def find_local_changes(
-    old: Function, new: Function, statement_map: StatementMap, inner: Iterable[MappedFunction]
-) -> LocalChanges:
+def find_local_changes(function: MappedFunction, inner: Collection[MappedFunction]) -> LocalChanges:
     """The changes in a function or in module-level code; ``inner`` are the functions inside of it."""
-    same_names = [parameter.name for parameter in old.parameters] == [parameter.name for parameter in new.parameters]
-    if same_names and old.statements is new.statements:
+    old, new, _ = function
+    if function.keeps_body and (old.location.code == new.location.code or _have_same_parameters(old, new)):
         return _UNCHANGED
+    statement_map = function.statements
     before, after = function_bindings(old), function_bindings(new)
     # uses elsewhere only help if one name was removed and another added
     inner = inner if before.keys() != after.keys() else ()
     renames = []
     if inner or statement_map.changed:
-        renames = renamed_names(before, after, collect_rename_proof(statement_map, inner))
+        renames = renamed_names(before, after, collect_rename_proof(statement_map, (before, after), inner))
     reported_pairs = {(renamed.before, renamed.after) for renamed in renames}
     for index, position in statement_map.pairs.items() if statement_map.changed else ():
         # statements with functions without a name are scopes of their own
@@ -158,9 +157,13 @@ def find_local_changes(
             for version, unit in ((scope.before, old), (scope.after, new))
         ]
         if names[0].keys() != names[1].keys():
-            candidates = renamed_names(names[0], names[1], collect_rename_proof(scope))
+            candidates = renamed_names(names[0], names[1], collect_rename_proof(scope, (names[0], names[1])))
             renames += [rename for rename in candidates if (rename.before, rename.after) not in reported_pairs]
     return _compare_signatures(old, new, renames)
+
+
+def _have_same_parameters(old: Function, new: Function) -> bool:
+    return [parameter.name for parameter in old.parameters] == [parameter.name for parameter in new.parameters]
 
 
 def _assigned(function: Function) -> set[str]:
@@ -169,11 +172,10 @@ def _assigned(function: Function) -> set[str]:
     return {name for name, kind, _ in bindings_in(assigned, function.body_line) if kind == VARIABLE} - parameter_names
 
 
-def inner_changes(
-    old: Function, new: Function, statement_map: StatementMap, changes: LocalChanges, purity: Purity
-) -> Iterator[Refactoring]:
+def inner_changes(function: MappedFunction, changes: LocalChanges, purity: Purity) -> Iterator[Refactoring]:
     if changes == _UNCHANGED:
         return
+    old, new, _ = function
     is_pure = purity.body(old, new, changes.names) and purity.parameters(old, new, changes.names)
     for renamed in changes.variables:
         kind = renamed.type
@@ -182,9 +184,7 @@ def inner_changes(
         if (
             not old.name
             and old.location.language == "python"
-            and any(
-                old.body_line + line.line == renamed.line_before and line.parent < 0 for line in statement_map.before
-            )
+            and any(old.body_line + line.line == renamed.line_before and line.parent < 0 for line in old.statements)
         ):
             kind = "Rename Attribute"
         names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)
@@ -232,7 +232,8 @@ def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iter
     """Variables, and parameters handed on, renamed in a function that was extracted from their code."""
     origin, extracted = extraction.origin, extraction.extracted
     old_names, new_names = function_bindings(origin), function_bindings(extracted)
-    for renamed in renamed_names(old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True):
+    proof = collect_rename_proof(extraction.extracted_map, (old_names, new_names))
+    for renamed in renamed_names(old_names, new_names, proof, merged=True):
         kind = renamed.type
         if kind in ("Rename Variable", "Rename Parameter"):
             names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)

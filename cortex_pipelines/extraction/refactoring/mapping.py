@@ -270,9 +270,20 @@ def parameter_similarity(first: Function, second: Function) -> float:
 
 
 def type_similarity(first: Type, second: Type) -> float:
+    return _half_by_members(first, second) + 0.5 * dice_similarity(first.word_counts, second.word_counts)
+
+
+def is_similar_type(first: Type, second: Type, least: float) -> bool:
+    """Whether ``type_similarity`` is at least so much; bodies of methods are only read if it depends on them."""
+    same_methods = [method.name for method in first.methods] == [method.name for method in second.methods]
+    by_members = 0.5 if same_methods and first.has_body_of(second) else _half_by_members(first, second)
+    return by_members >= least or type_similarity(first, second) >= least
+
+
+def _half_by_members(first: Type, second: Type) -> float:
     members = [
         Counter(method.name for method in unit.methods)
         + Counter(line.texts[position] for line in unit.statements for position, _ in line.declarations)
         for unit in (first, second)
     ]
-    return 0.5 * dice_similarity(*members) + 0.5 * dice_similarity(first.word_counts, second.word_counts)
+    return 0.5 * dice_similarity(*members)

@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NAME = re.compile(r"[A-Z]\w*")
@@ -43,7 +44,7 @@ class Parameter:
 class Statement:
     """A statement without the statements inside it (of an ``if``, its condition).
 
-    Versions of a file share those of equal bodies, so ``line`` counts from the body's first, 0. ``parent`` and
+    ``line`` counts from the body's first, 0, because versions of a file share what did not change. ``parent`` and
     ``children`` are indices in the function's list (-1 at the top). For each token of ``texts``, ``marks`` has ``i``
     (identifier), ``p`` (property or keyword name), ``l`` (literal; a string is one token) or ``o`` (other), and
     ``declarations`` the position and kind of those that declare a name.
@@ -129,6 +130,30 @@ class UnitLocation:
     code: str
 
 
+class Signature(NamedTuple):
+    parameters: tuple[Parameter, ...] = ()
+    head: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class Body:
+    """What a function runs or a type holds, read only if it is asked for: most of what a commit touches is unchanged.
+
+    Bodies with the same ``key`` are read alike; None: nothing is known before it is read.
+    """
+
+    read: Callable[[], list[Statement]]
+    key: Hashable = None
+
+    @cached_property
+    def statements(self) -> list[Statement]:
+        return self.read()
+
+
+def _are_same(first: Body | None, second: Body | None) -> bool:
+    return bool(first and second and first.key is not None and first.key == second.key)
+
+
 @dataclass(eq=False)
 class Function:
     """A function or method, without the named functions and types inside it.
@@ -141,12 +166,34 @@ class Function:
     name: str
     kind: str
     location: UnitLocation
-    parameters: tuple[Parameter, ...]
-    statements: list[Statement]
-    has_body: bool
-    head: tuple[str, ...]
+    read_signature: Callable[[], Signature]
+    body: Body | None
     full_name: str
     body_line: int
+
+    @cached_property
+    def _signature(self) -> Signature:
+        return self.read_signature()
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self._signature.parameters
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        return self._signature.head
+
+    @property
+    def has_body(self) -> bool:
+        return self.body is not None
+
+    @property
+    def statements(self) -> list[Statement]:
+        return self.body.statements if self.body else []
+
+    def has_body_of(self, other: "Function") -> bool:
+        """Whether two bodies are known to be the same, before they are read."""
+        return _are_same(self.body, other.body)
 
     @cached_property
     def word_counts(self) -> Counter[str]:
@@ -189,8 +236,16 @@ class Type:
     kind: str
     location: UnitLocation
     header: tuple[str, ...]
-    statements: list[Statement]
+    body: Body | None
     methods: list[Function] = field(default_factory=list)
+
+    @property
+    def statements(self) -> list[Statement]:
+        return self.body.statements if self.body else []
+
+    def has_body_of(self, other: "Type") -> bool:
+        """Whether the fields of two types are known to be the same, before they are read."""
+        return _are_same(self.body, other.body)
 
     @cached_property
     def word_counts(self) -> Counter[str]:
@@ -210,6 +265,7 @@ class ParsedFile:
     path: str
     language: str
     has_error: bool
+    size: int = 0  # bytes of its text
     functions: list[Function] = field(default_factory=list)
     types: list[Type] = field(default_factory=list)
 

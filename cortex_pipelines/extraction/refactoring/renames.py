@@ -1,13 +1,18 @@
 """Renamed variables and parameters, proved by the tokens that differ between otherwise equal statements."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity
 from cortex_pipelines.extraction.refactoring.model import PARAMETER, VARIABLE, Function, Statement
-from cortex_pipelines.extraction.refactoring.unit_pairing import Container, inner_container, outer_container
+from cortex_pipelines.extraction.refactoring.unit_pairing import (
+    Container,
+    MappedFunction,
+    inner_container,
+    outer_container,
+)
 
 OWN_PARAMETER = "own"
 """A parameter of the function itself; ``PARAMETER`` is one of a function inside it."""
@@ -44,9 +49,6 @@ class RenamedVariable:
 Bindings = dict[str, tuple[str, int]]
 """Kind and line of each name that a version binds."""
 
-MappedFunction = tuple[Function, Function, StatementMap]
-"""Two versions of a function, and the map of their statements."""
-
 
 def align_tokens(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
     """Positions of tokens of two statements that are equal or replace each other."""
@@ -76,18 +78,28 @@ class RenameProof:
         return before, after
 
 
-def collect_rename_proof(statement_map: StatementMap, inner: Iterable[MappedFunction] = ()) -> RenameProof:
-    """Which names replaced which; functions inside see a name unless they bind it themselves."""
+def collect_rename_proof(
+    statement_map: StatementMap, bound: tuple[Collection[str], Collection[str]], inner: Collection[MappedFunction] = ()
+) -> RenameProof:
+    """Which of the bound names replaced which; functions inside see a name unless they bind it themselves.
+
+    Nothing is said of the others if no bound name was replaced.
+    """
     proof = _statement_proof(statement_map)
+    changed = {id(mapped.old): _statement_proof(mapped.statements) for mapped in inner if not mapped.keeps_body}
+    replaced = (pair for each in (proof, *changed.values()) for pair in each.strengths)
+    if not any(old in bound[0] and new in bound[1] for old, new in replaced):
+        return RenameProof()
     names_by_container: dict[Container, tuple[set[str], set[str]]] = {}
-    for old, new, statements in sorted(inner, key=lambda pair: len(pair[0].location.enclosing_names)):
+    for mapped in sorted(inner, key=lambda mapped: len(mapped.old.location.enclosing_names)):
+        old, new = mapped.old, mapped.new
         # names bound by a function in between are not visible here
         path, enclosing = outer_container(old)
         enclosing_bindings = (names_by_container.get((path, enclosing[:end])) for end in range(len(enclosing), 0, -1))
         outer = next((names for names in enclosing_bindings if names), (set(), set()))
         bindings = set(function_bindings(old)) | outer[0], set(function_bindings(new)) | outer[1]
         names_by_container[inner_container(old)] = bindings
-        inner_proof = _statement_proof(statements)
+        inner_proof = changed.get(id(old)) or _statement_proof(mapped.statements)
         for pair, count in inner_proof.pair_counts.items():
             if pair[0] not in bindings[0] and pair[1] not in bindings[1]:
                 proof.pair_counts[pair] += count

@@ -1,13 +1,14 @@
 """Convert a syntax tree into statements, without recursion: a file may nest as deeply as its size allows."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
+from functools import partial
 from hashlib import blake2b
-from typing import Any
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.refactoring.model import Statement
+from cortex_pipelines.extraction.refactoring.model import Body, Statement
 from cortex_pipelines.syntax.grammars import Grammar
 
 
@@ -122,12 +123,7 @@ def bound_names(node: Node) -> Iterator[Node]:
             open_nodes += [c for c in reversed(pattern.named_children) if kind is None or c != kind]
 
 
-class _Shared(dict[tuple[Any, ...], list[Statement]]):
-    bytes = 0  # of the bodies
-
-
-_SHARED = _Shared()
-_MAX_SHARED_BYTES = 300_000  # whose statements take some fifty times as much
+_BLANK_LINES = re.compile(rb"\A(?:[ \t\r]*\n)+")
 
 
 class StatementReader:
@@ -136,24 +132,27 @@ class StatementReader:
     def __init__(self, data: bytes, grammar: Grammar, units: Collection[Node]) -> None:
         self._data, self._grammar = data, grammar
         self._unit_ids = {unit.id for unit in units}
-        self._unit_spans = sorted((unit.start_byte, unit.end_byte, unit.type) for unit in units)
+        self._unit_spans = sorted((unit.start_byte, unit.end_byte) for unit in units)
 
-    def read_shared(self, body: Node) -> list[Statement]:
-        """As ``read``; bodies that are read alike share their statements, in all files of the process."""
-        start, end = body.start_byte, body.end_byte
-        if body.has_error:  # what stands around it may have been taken for a part
-            return self.read(body)
-        inner = self._unit_spans[bisect_left(self._unit_spans, (start,)) : bisect_left(self._unit_spans, (end,))]
-        spans = tuple((first - start, last - start, kind) for first, last, kind in inner)
-        key = self._grammar, body.type, body.start_point[1], spans, self._data[start:end]
-        statements = _SHARED.get(key)
-        if statements is None:
-            if _SHARED.bytes > _MAX_SHARED_BYTES:
-                _SHARED.clear()
-                _SHARED.bytes = 0
-            statements = _SHARED[key] = self.read(body)
-            _SHARED.bytes += end - start
-        return statements
+    def body(self, node: Node) -> Body:
+        if node.has_error:  # what stands around it may have been taken for a part
+            return Body(partial(self.read, node))
+        key = self._grammar, node.type, node.start_point[1], *self._own_text(node.start_byte, node.end_byte)
+        return Body(partial(self.read, node), key)
+
+    def _own_text(self, start: int, end: int) -> Iterator[bytes]:
+        """What stands between the units in a span, without blank lines around them."""
+        first = bisect_left(self._unit_spans, (start, start))
+        for unit_start, unit_end in self._unit_spans[first : bisect_left(self._unit_spans, (end, end))]:
+            if unit_start >= start:  # not in the one before
+                yield from self._piece(start, unit_start)
+                start = unit_end
+        yield from self._piece(start, end)
+
+    def _piece(self, start: int, end: int) -> Iterator[bytes]:
+        piece = _BLANK_LINES.sub(b"", self._data[start:end].rstrip())
+        if piece:
+            yield piece
 
     def read(self, body: Node) -> list[Statement]:
         """The statements of a body: a block, or an expression that is returned."""

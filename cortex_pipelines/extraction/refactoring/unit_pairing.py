@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cortex_pipelines.extraction.refactoring.mapping import (
     StatementMap,
     dice_similarity,
+    is_similar_type,
     map_statements,
     name_similarity,
     one_to_one,
@@ -57,11 +58,14 @@ class Pairing:
     def statement_map(self, old: Function, new: Function) -> StatementMap:
         key = id(old), id(new)
         if key not in self._maps:
-            self._maps[key] = map_statements(old.statements, new.statements)
+            after = old if old.has_body_of(new) else new
+            self._maps[key] = map_statements(old.statements, after.statements)
         return self._maps[key]
 
     def body_similarity(self, old: Function, new: Function) -> float:
         """Similarity of two bodies, 0 to 1; without shared words they are not mapped."""
+        if old.has_body_of(new):
+            return 1.0
         shares_words = dice_similarity(old.word_counts, new.word_counts) >= 0.2
         return self.statement_map(old, new).equal_share() if shares_words else 0.0
 
@@ -91,6 +95,22 @@ class Pairing:
         _, new = self.in_place.pop(id(old))
         self.containers.pop(inner_container(old), None)
         self.removed[id(old)], self.added[id(new)] = old, new
+
+
+class MappedFunction(NamedTuple):
+    """Two versions of a function."""
+
+    old: Function
+    new: Function
+    pairing: Pairing
+
+    @property
+    def keeps_body(self) -> bool:
+        return self.old.has_body_of(self.new)
+
+    @property
+    def statements(self) -> StatementMap:
+        return self.pairing.statement_map(self.old, self.new)
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -126,7 +146,7 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
         if not namesakes:
             continue
         new = namesakes.pop(0)
-        if type_similarity(old, new) >= _WEAK_SIMILARITY:
+        if is_similar_type(old, new, _WEAK_SIMILARITY):
             pairing.pair_types(old, new)
         else:
             weak_pairs.append((old, new))
@@ -185,6 +205,14 @@ def pair_unmoved(pairing: Pairing) -> None:
         if len(old_functions) == len(new_functions) == 1:
             pairing.pair_functions(old_functions[0], new_functions[0])
             continue
+        unchanged = sorted(
+            (abs(old_index - new_index), old_index, new_index)
+            for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
+            for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
+            if _is_unchanged(old, new)
+        )
+        for old_index, new_index in one_to_one((old, new) for _, old, new in unchanged):
+            pairing.pair_functions(old_functions[old_index], new_functions[new_index])
         scored = sorted(
             (
                 -([p.type for p in old.parameters] == [p.type for p in new.parameters] and old.has_body == new.has_body)
@@ -195,10 +223,17 @@ def pair_unmoved(pairing: Pairing) -> None:
                 new_index,
             )
             for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
+            if id(old) in pairing.removed
             for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
+            if id(new) in pairing.added
         )
         for old_index, new_index in one_to_one((old, new) for _, _, old, new in scored):
             pairing.pair_functions(old_functions[old_index], new_functions[new_index])
+
+
+def _is_unchanged(old: Function, new: Function) -> bool:
+    parameters = [[(parameter.name, parameter.type) for parameter in unit.parameters] for unit in (old, new)]
+    return old.has_body_of(new) and parameters[0] == parameters[1]
 
 
 _MIN_FILE_SIMILARITY = 0.5  # as git's rename detection

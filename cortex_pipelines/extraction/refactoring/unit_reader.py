@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 
 from tree_sitter import Node
@@ -16,6 +17,7 @@ from cortex_pipelines.extraction.refactoring.model import (
     Function,
     Parameter,
     ParsedFile,
+    Signature,
     Type,
     UnitLocation,
 )
@@ -72,7 +74,7 @@ class _Reader:
         self._statements = StatementReader(data, grammar, units)
 
     def file(self, root: Node) -> ParsedFile:
-        file = ParsedFile(self._path, self._language, root.has_error)
+        file = ParsedFile(self._path, self._language, root.has_error, len(self._data))
         scopes: list[_EnclosingDefinition] = []
         for definition in sorted(self._outline.definitions.values(), key=Definition.outer_first):
             while scopes and scopes[-1].end <= definition.node.start_byte:
@@ -83,8 +85,8 @@ class _Reader:
         if self._language == "typescript":
             _drop_overloads(file)
         location = UnitLocation(self._path, self._language, (), None, None, 1, 1, root.end_point[0] + 1, "")
-        statements, line = self._statements.read(root), root.start_point[0] + 1
-        file.functions.append(Function("", "module", location, (), statements, True, (), "", line))
+        body, line = self._statements.body(root), root.start_point[0] + 1
+        file.functions.append(Function("", "module", location, Signature, body, "", line))
         return file
 
     def _enter(
@@ -93,12 +95,10 @@ class _Reader:
         name, kind, new_type = self._name(definition), definition.kind, None
         body, full_name = definition.first("body"), self._full_name(definition, name)
         if name and kind in FUNCTIONS:
-            statements = self._statements.read_shared(body) if body is not None else []
             line = body.start_point[0] + 1 if body is not None else 0
-            callable_node = body.parent if body is not None and body.parent else definition.node
-            location, parameters = self._location(definition, scopes), self._parameters(callable_node)
-            head = self._head(definition, callable_node, body)
-            function = Function(name, kind, location, parameters, statements, body is not None, head, full_name, line)
+            location, read_signature = self._location(definition, scopes), partial(self._signature, definition)
+            function_body = self._statements.body(body) if body is not None else None
+            function = Function(name, kind, location, read_signature, function_body, full_name, line)
             file.functions.append(function)
             owner = next((unit.type for unit in reversed(scopes) if unit.kind != "module"), None)
             if _enclosing_object(definition.node) is not None:
@@ -106,10 +106,10 @@ class _Reader:
             if owner is not None:
                 owner.methods.append(function)
         elif name and kind in TYPES and definition.role == "definition":
-            statements = self._statements.read(body) if body is not None else []
+            fields = self._statements.body(body) if body is not None else None
             end = body.start_byte if body is not None else definition.node.end_byte
             header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
-            new_type = Type(name, kind, self._location(definition, scopes), tuple(header), statements)
+            new_type = Type(name, kind, self._location(definition, scopes), tuple(header), fields)
             file.types.append(new_type)
         is_container = name != "" and kind != "test"
         if kind in FUNCTIONS:
@@ -125,7 +125,7 @@ class _Reader:
         existing = next((kind for kind in namesakes if kind.location.enclosing_names == tuple(enclosing)), None)
         if existing is None:
             location = replace(member.location, enclosing_names=tuple(enclosing), code="")
-            existing = Type(name, OBJECT, location, (), [])
+            existing = Type(name, OBJECT, location, (), None)
             file.types.append(existing)
         return existing
 
@@ -146,6 +146,11 @@ class _Reader:
         """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
         body = definition.first("body")
         return self._text(body.parent.child_by_field_name("name") if body and body.parent else None)
+
+    def _signature(self, definition: Definition) -> Signature:
+        body = definition.first("body")
+        callable_node = body.parent if body is not None and body.parent else definition.node
+        return Signature(self._parameters(callable_node), self._head(definition, callable_node, body))
 
     def _head(self, definition: Definition, callable_node: Node, body: Node | None) -> tuple[str, ...]:
         widest = self._outline.widest(definition.node)

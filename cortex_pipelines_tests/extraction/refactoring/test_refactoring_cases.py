@@ -7,10 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tree_sitter import Node
 
 from cortex_pipelines.extraction.refactoring.detection import detect
-from cortex_pipelines.extraction.refactoring.model import Refactoring
+from cortex_pipelines.extraction.refactoring.model import Refactoring, Statement
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.refactoring.statements import StatementReader
 from cortex_pipelines_tests.parameters import load_cases, sections
 
 TABLES = load_cases(__file__)
@@ -51,6 +53,25 @@ def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None
     before = {"a.py": functions, "b.py": two}
     refactorings = detect(before, {"b.py": functions.replace("x", "z", 2), "c.py": two}, settings)
     assert [(r.type, r.path_before, r.path_after) for r in refactorings] == [("Rename Variable", "a.py", "b.py")]
+
+
+def test_only_what_changed_is_read(settings: RefactoringSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def spy(reader: StatementReader, node: Node) -> list[Statement]:
+        read.append(node.type)
+        return original(reader, node)
+
+    original = StatementReader.read
+    monkeypatch.setattr(StatementReader, "read", spy)
+    same = "".join(
+        f"class C{i}:\n    kind = {i}\n\n    def f(self, a):\n        return a.left({i})\n\n\n" for i in range(9)
+    )
+    before = f"{same}def g(a):\n    total = a.left(1)\n    other = total.right(2)\n    return other\n"
+    after = before.replace("total", "amount")
+    (renamed,) = detect({"only.py": before}, {"only.py": after}, settings)
+    assert (renamed.type, renamed.line_before, renamed.line_after) == ("Rename Variable", 65, 65)
+    assert read == ["block", "block"]  # those of g
 
 
 def test_equal_bodies_have_lines_of_their_own(settings: RefactoringSettings) -> None:
