@@ -152,11 +152,14 @@ def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:
     return [line for line, size in zip(lines, sizes, strict=True) if size <= max_bytes]
 
 
+SPAN_COLUMNS = ("kind", "source", "path", "start_byte", "end_byte")
+
+
 def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
     """Columns ``visible_from`` and ``visible_until``: the code around a unit that its split may show.
 
-    Code of validation and test is hidden from train, that of test from validation. ``units``: those of the project with
-    their ``split``, or that of a near-duplicate.
+    Code of validation and test is hidden from train, that of test from validation. ``units``: ``SPAN_COLUMNS`` of all
+    of the project, with their ``split``, or that of a near-duplicate.
     """
     hiding: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     columns = ("source", "path", "split", "start_byte", "end_byte")
@@ -188,10 +191,13 @@ def calls_of(units: pl.DataFrame) -> pl.DataFrame:
     return pl.Series("calls", calls, dtype=pl.List(pl.String)).to_frame()
 
 
+DEFINITION_COLUMNS = ("source", "path", "context", "name", "kind", "signature", "start_byte")
+
+
 class RepositoryContext:
     """Signatures of a project by location and by call.
 
-    ``units``: all units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
+    ``units``: ``DEFINITION_COLUMNS`` and ``unit_id`` of all units of the project, with ``split`` (null if left out).
     """
 
     def __init__(self, units: pl.DataFrame, max_signatures: int) -> None:
@@ -203,9 +209,8 @@ class RepositoryContext:
         rows = self._units.filter(
             pl.col("kind").is_in(DEFINITIONS) & (pl.col("signature") != "") & pl.col("split").is_not_null()
         ).sort("source", "path", "start_byte", "unit_id")
-        columns = ("source", "path", "context", "name", "kind", "signature", "split", "start_byte")
         definitions: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-        for row in rows.select(columns).iter_rows(named=True):
+        for row in rows.select(*DEFINITION_COLUMNS, "split").iter_rows(named=True):
             definitions[row["source"], row["path"], row["context"]].append(row)
             definitions[row["source"], row["name"]].append(row)
         return definitions

@@ -13,8 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-
-import snowballstemmer
+from typing import TYPE_CHECKING
 
 from cortex_pipelines.words import (
     characters_of_word,
@@ -25,11 +24,16 @@ from cortex_pipelines.words import (
     word_count,
 )
 
+if TYPE_CHECKING:
+    import snowballstemmer
+
 EXACT = "="  # what a term begins with that stands for a whole identifier of several parts, or a version
 
 
 @lru_cache(maxsize=1)
 def _stemmer() -> "snowballstemmer.stemmer":
+    import snowballstemmer  # all its languages, ten megabytes
+
     return snowballstemmer.stemmer("english")
 
 

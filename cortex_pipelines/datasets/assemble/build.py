@@ -33,7 +33,14 @@ from cortex_pipelines.datasets.tasks.completion import (
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
 from cortex_pipelines.datasets.tasks.variants import gap_variants, renamed_units, variant_codes
-from cortex_pipelines.datasets.unit_text import FileKey, RepositoryContext, file_bytes, visible_spans
+from cortex_pipelines.datasets.unit_text import (
+    DEFINITION_COLUMNS,
+    SPAN_COLUMNS,
+    FileKey,
+    RepositoryContext,
+    file_bytes,
+    visible_spans,
+)
 from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
@@ -241,12 +248,14 @@ def project_units(
     """Inputs from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
     prepared = eligible_units(units, files, splits, texts, settings)
-    with_splits = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
-    with_cluster_splits = units.join(cluster_splits(splits), on="unit_id", maintain_order="left")
+    places = units.select("unit_id", *SPAN_COLUMNS)
+    with_cluster_splits = places.join(cluster_splits(splits), on="unit_id", maintain_order="left")
     visible = with_cluster_splits.select("unit_id").hstack(visible_spans(with_cluster_splits))
     with_redactions = prepared.with_columns(
         count_redactions(prepared, redactions), pl.col("quality").alias("weight")
     ).join(visible, on="unit_id", maintain_order="left")
+    definitions = units.select("unit_id", *DEFINITION_COLUMNS)
+    with_splits = definitions.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
     context = RepositoryContext(with_splits, settings.context_signatures)
     unit_attributes = units.select(
         *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")

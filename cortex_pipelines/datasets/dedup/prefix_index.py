@@ -8,7 +8,7 @@ more than one: Wang et al., "Can we beat the prefix filtering?", 2012).
 import numpy as np
 from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.shingles import Shingles, ShingleSets
+from cortex_pipelines.datasets.dedup.shingles import Shingles, ShingleSets, starts_of
 
 _TABLE_BITS = 22
 _RAREST_SHARED = 8  # k; with 1 there are forty times as many pairs to compare, with 16 it takes longer to find them
@@ -41,7 +41,7 @@ class PrefixIndex:
         del order
         by_position = np.argsort(inverse[prefix_entries], kind="stable")
         held = np.bincount(inverse[prefix_entries], minlength=len(self.counts))
-        self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(held)])
+        self._starts = starts_of(held)
         self._holders = np.repeat(np.arange(len(sets)), lengths)[by_position]
 
     def find(self, hashes: Shingles) -> NDArray[np.int64]:

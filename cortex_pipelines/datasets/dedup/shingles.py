@@ -40,14 +40,14 @@ class ShingleSets:
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> "ShingleSets":
         rows = np.asarray(indices, dtype=np.int64)
         sizes = self.sizes[rows]
-        offsets = np.repeat(self.borders[rows] - _starts(sizes)[:-1], sizes)
-        return ShingleSets(self.hashes[offsets + np.arange(len(offsets))], _starts(sizes))
+        offsets = np.repeat(self.borders[rows] - starts_of(sizes)[:-1], sizes)
+        return ShingleSets(self.hashes[offsets + np.arange(len(offsets))], starts_of(sizes))
 
     @classmethod
     def concat(cls, parts: Sequence["ShingleSets"]) -> "ShingleSets":
         sizes = [np.empty(0, dtype=np.int64), *(part.sizes for part in parts)]
         hashes = [np.empty(0, dtype=np.uint64), *(part.hashes for part in parts)]
-        return cls(np.concatenate(hashes), _starts(np.concatenate(sizes)))
+        return cls(np.concatenate(hashes), starts_of(np.concatenate(sizes)))
 
     def batches(self, max_shingles: int) -> Iterator["ShingleSets"]:
         start = 0
@@ -75,7 +75,7 @@ def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
         of_batch, sizes_of_batch = _batch_shingles(batch, size)
         hashes.append(of_batch)
         sizes.append(sizes_of_batch)
-    return ShingleSets(np.concatenate(hashes), _starts(np.concatenate(sizes)))
+    return ShingleSets(np.concatenate(hashes), starts_of(np.concatenate(sizes)))
 
 
 def jaccard(shingles_a: Shingles, shingles_b: Shingles) -> float:
@@ -127,7 +127,7 @@ def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
     counts = np.maximum(token_counts, size)
     if len(tokens) < counts.sum():  # texts with fewer tokens are padded
         padded = np.zeros(int(counts.sum()), dtype=np.uint64)
-        shift = np.repeat(_starts(counts)[:-1] - _starts(token_counts)[:-1], token_counts)
+        shift = np.repeat(starts_of(counts)[:-1] - starts_of(token_counts)[:-1], token_counts)
         padded[np.arange(len(tokens)) + shift] = tokens
         tokens = padded
     ends = np.cumsum(counts)
@@ -138,7 +138,7 @@ def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
     for before in range(1, size):  # a run that begins here would reach into the next text
         inside[ends - before] = False
     hashes = mix_bits(runs[inside[: len(runs)]])
-    starts = _starts(counts - size + 1)
+    starts = starts_of(counts - size + 1)
     for low, high in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         hashes[low:high].sort()
     first = np.ones(len(hashes), dtype=bool)
@@ -163,11 +163,11 @@ def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
     sums[0] = 0
     np.cumsum(values, out=sums[1:])
     hashes = (sums[last + 1] - sums[first]) * inverses[first]
-    borders = _starts(np.array([len(text) + 1 for text in batch], dtype=np.int64))
+    borders = starts_of(np.array([len(text) + 1 for text in batch], dtype=np.int64))
     return hashes, np.diff(np.searchsorted(first, borders))
 
 
-def _starts(counts: Borders) -> Borders:
+def starts_of(counts: Borders) -> Borders:
     starts = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=starts[1:])
     return starts

@@ -40,6 +40,7 @@ _COLUMNS = (
     *OF_FUNCTION,
     *("prompt", "completion", "visible_until"),
 )
+_UNITS_AT_ONCE = 4_096  # lines of more as Python's strings take a hundred megabytes
 _TRIES = 6
 _CLOSE = ")]}"
 _BRACKETS = tuple(zip("([{", _CLOSE, strict=True))
@@ -68,13 +69,13 @@ def infilling_candidates(
     ``completion`` of ``statement_candidates``.
     """
     calls = unit_rows(cache, "calls", units.select("unit_id", "code"), calls_of)
-    lines = [
-        () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
-        for unit in units.select(CONTEXT_COLUMNS).hstack(calls).iter_rows(named=True)
-    ]
-    context_lines = pl.Series(_CONTEXT_LINES, lines, dtype=pl.List(pl.String))
+    context_lines = pl.Series(_CONTEXT_LINES, dtype=pl.List(pl.String))
+    for part in units.select(CONTEXT_COLUMNS).hstack(calls).iter_slices(_UNITS_AT_ONCE):
+        rows = part.iter_rows(named=True)
+        lines = [() if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"]) for unit in rows]
+        context_lines.append(pl.Series(lines, dtype=pl.List(pl.String)))
     columns = [name for name in _COLUMNS if name in units.columns]
-    inputs = units.select(*columns, context_lines, text_hashes(units, texts))
+    inputs = units.select(*columns, context_lines.rechunk(), text_hashes(units, texts))
     row_of = partial(_gap, texts=texts, settings=settings, attempt=attempt)
     gaps = rows_of_units(cache, "gaps", inputs, row_of, {**CANDIDATE_COLUMNS, "suffix": pl.String})
     return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(gaps)
