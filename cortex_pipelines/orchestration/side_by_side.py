@@ -4,6 +4,7 @@ A stage begins when all that it reads is made and it fits the cores and the memo
 at a time; ``dvc_store.ordered_lock`` leaves no trace of who did first.
 """
 
+import gc
 import logging
 import math
 import os
@@ -58,7 +59,7 @@ _LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 
 
 _JOBS_OF_A_PROJECT = 2  # of a project's stages rarely more than two can be made at once for long
-_JOB_MB = 750
+_JOB_MB = 960
 LONG_RUN = 30.0
 """Seconds expected of a run from which on workers, or a second process, may be worth their start."""
 _SECONDS_OF_A_START = 5.0
@@ -128,6 +129,11 @@ class Schedule:
     running: dict[Key, list[Key]] = field(default_factory=dict)
     """By the first stage of each run all of its stages."""
     ended: set[Key] = field(default_factory=set)
+    trainings: Collection[Key] = ()
+    data_limit: float = math.inf
+    """Memory of all stages at once that are no trainings: a second one that takes much would gain little, since the
+    first has workers for the other cores when it is alone.
+    """
 
     def next(self, joinable: Collection[Key] = ()) -> list[Key]:
         """A stage that fits beside those that run; alone, each fits. If it is short and ``joinable``, others of its
@@ -143,9 +149,15 @@ class Schedule:
         return []
 
     def _fits(self, key: Key) -> bool:
-        free = self.jobs - sum(self.slots[other] for other in self.running)
-        memory = self.limit - sum(self.memory[other] for other in self.running)
-        return not self.running or (self.slots[key] <= free and self.memory[key] <= memory)
+        if not self.running:
+            return True
+        together = (*self.running, key)
+        of_data = [other for other in together if other not in self.trainings]
+        return (
+            sum(self.slots[other] for other in together) <= self.jobs
+            and sum(self.memory[other] for other in together) <= self.limit
+            and (len(of_data) < 2 or sum(self.memory[other] for other in of_data) <= self.data_limit)
+        )
 
     def _following(self, first: Key, begun: Collection[Key], joinable: Collection[Key]) -> Iterator[Key]:
         complete = {*self.ended, first}
@@ -171,18 +183,22 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     among, past = set(keys), past_of(project, jobs)
     cores = len(os.sched_getaffinity(0))
     remote_rooms = on_node.ROOMS if _is_clustered(project) else ()
-    slots, memory, seconds = {}, {}, {}
+    slots, memory, seconds, trainings = {}, {}, {}, set[Key]()
     for name, partition in keys:
         section: Any = None
         room = project.graph.assets[name].room
         if room in _MODEL_ROOMS and room not in remote_rooms:
             section = project.effective.section(_MODEL_ROOMS[room], partition)
+            trainings.add((name, partition))
         slots[name, partition] = min(jobs, -(-section.threads * jobs // cores)) if section else 1
         cost = stage_cost(project, past, name, partition)
         memory[name, partition] = cost.memory.expected if cost.memory else 0.0
         seconds[name, partition] = cost.seconds.expected if cost.seconds else math.inf
     needs = longest_first({key: among.intersection(project.inputs_of(*key)) for key in keys}, seconds)
-    return Schedule(needs, jobs, slots, memory, memory_limit(project), seconds)
+    limit = memory_limit(project)
+    settings = execution_of(project)
+    data_limit = limit if settings and settings.memory else min(limit, _JOB_MB * jobs)
+    return Schedule(needs, jobs, slots, memory, limit, seconds, trainings=trainings, data_limit=data_limit)
 
 
 def longest_first(needs: Mapping[Key, Collection[Key]], seconds: Mapping[Key, float]) -> dict[Key, Collection[Key]]:
@@ -360,6 +376,8 @@ def make(task: tuple[Open, Path, Sequence[Key], int | None]) -> Made:
 
 
 def _run_stages(workspace: Workspace, run: Sequence[Key], workers: int | None) -> tuple[RunOutcome, list[str | None]]:
+    gc.collect()
+    gc.freeze()  # what is loaded stays, and what a run leaves in cycles is found quickly
     with _workers(workers):
         outcome = run_assets(*workspace, [name for name, _ in run], run[0][1])
     locked = locked_stages(workspace[0].root)

@@ -113,6 +113,10 @@ def test_stages_begin_when_they_fit() -> None:
     assert [schedule.next(), schedule.next()] == [[b], []]
     schedule.end(b)
     assert [schedule.next(), schedule.next()] == [[c], []]
+    for trainings, at_once in ([], [[a], []]), ([b], [[a], [b]]):
+        slots, memory = dict.fromkeys(keys, 1), dict.fromkeys(keys, 600.0)
+        schedule = Schedule({a: [], b: []}, 2, slots, memory, 9000.0, trainings=trainings, data_limit=1000.0)
+        assert [schedule.next(), schedule.next()] == at_once
     schedule = Schedule({a: [], b: [], c: [a]}, 2, dict.fromkeys(keys, 1), dict.fromkeys(keys, 0.0), 1.0)
     assert estimated_seconds(schedule, {a: 1.0, b: 5.0, c: 2.0}) == 5.0
 
