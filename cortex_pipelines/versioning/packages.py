@@ -59,10 +59,11 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
 
 ABSENT = "absent"  # in place of the version of an optional package that is not installed
 UNRELATED = frozenset(
-    {"cryptography", "filelock", "httpx2", "huggingface_hub", "psutil", "pydantic", "pydantic_core", "pytest"}
-    | {"rich", "sqlalchemy", "threadpoolctl"}
+    {"cachetools", "cryptography", "filelock", "httpx2", "huggingface_hub", "psutil", "pydantic", "pydantic_core"}
+    | {"pytest", "rich", "sqlalchemy", "threadpoolctl"}
 )
-"""Modules that cannot change an output: they move files, check settings, limit threads or show progress."""
+"""Modules that cannot change an output: they move files, check settings, limit threads, keep what was
+read or show progress."""
 
 
 def distributions(modules: frozenset[str]) -> tuple[str, ...]:
