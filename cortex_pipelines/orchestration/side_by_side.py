@@ -59,7 +59,8 @@ _LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 
 
 _JOBS_OF_A_PROJECT = 2  # of a project's stages rarely more than two can be made at once for long
-_JOB_MB = 960
+_JOB_MB = 750
+_STAGE_MB = 960  # that stages of data at once may take each, on average
 LONG_RUN = 30.0
 """Seconds expected of a run from which on workers, or a second process, may be worth their start."""
 _SECONDS_OF_A_START = 5.0
@@ -197,7 +198,7 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
     needs = longest_first({key: among.intersection(project.inputs_of(*key)) for key in keys}, seconds)
     limit = memory_limit(project)
     settings = execution_of(project)
-    data_limit = limit if settings and settings.memory else min(limit, _JOB_MB * jobs)
+    data_limit = limit if settings and settings.memory else min(limit, _STAGE_MB * jobs)
     return Schedule(needs, jobs, slots, memory, limit, seconds, trainings=trainings, data_limit=data_limit)
 
 
