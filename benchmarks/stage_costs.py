@@ -47,12 +47,12 @@ def measure(folder: Path, repository: Path, workers: int) -> dict[str, Any]:
     parameters.write_text(yaml.safe_dump(values | {"pairs": {"max_commits": _COMMITS}}))
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     backend = ["--workers", str(workers)] if workers > 1 else ["--backend", "serial"]
-    for stages in (_STAGES, _WITH_MODELS):
-        subprocess.run([cortex, "run", *stages, "--project", name, "--upstream", *backend], cwd=root, check=True)
+    for assets in (_STAGES, _WITH_MODELS):
+        subprocess.run([cortex, "run", *assets, "--project", name, "--upstream", *backend], cwd=root, check=True)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     size, commits = project_size(root, name)
-    costs = {
+    stages = {
         asset: {
             "seconds": run.seconds * min(1, processor / wall),
             "memory": run.memory,
@@ -69,7 +69,7 @@ def measure(folder: Path, repository: Path, workers: int) -> dict[str, Any]:
         "mined": mined,
         "wall": wall,
         "cpu": processor,
-        "stages": costs,
+        "stages": stages,
     }
 
 
