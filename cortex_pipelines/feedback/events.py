@@ -57,7 +57,7 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("lies outside of the years 1 to 9999") from error
 
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]*$", max_length=200)]  # {0,199} takes 6 MB of each field
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_encodable)]
 Code = Annotated[str, Field(max_length=MOST_TEXT), AfterValidator(_encodable)]
 Characters = Annotated[int, Field(ge=0, le=10**9)]

@@ -10,9 +10,8 @@ and what it quotes (identifiers, paths, stack traces) is worth more than its pro
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from cortex_pipelines.words import (
@@ -89,7 +88,8 @@ def is_identifier(word: str) -> bool:
     return len(split_name(word)) > 1 and not characters_of_word(word)
 
 
-def stop_terms(extra: Iterable[str] = ()) -> frozenset[str]:
+@cache
+def stop_terms(*extra: str) -> frozenset[str]:
     return frozenset(term for word in (*STOP_WORDS, *extra) for term in terms_of_word(word))
 
 
@@ -105,15 +105,13 @@ _PATH = re.compile(r"(?<![\w.\-])[\w.\-]++(?:[/\\][\w.\-]++)+|(?<![\w\-])-*+\w[\
 _DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _QUOTED = re.compile(r"`([^`\n]{2,80})`")
 _TITLE_WEIGHT, _IDENTIFIER_WEIGHT = 2.0, 1.5  # of an issue's text; a term's count has the power 0.5
-_TESTS = frozenset(terms("test tests testing unittest pytest"))
+_TESTS = frozenset({"test", "unittest", "pytest"})
 # What questions about code always say.
 _QUESTION = split_words(
     "how what function functions method methods code example examples snippet way program "
     "implement implementation implemented implements"
 )
 _LANGUAGE_WORDS = ("python", "py", "javascript", "js", "typescript", "ts", "java", "golang", "rust")
-_STOP_TERMS = stop_terms()
-_QUESTION_TERMS = stop_terms((*_QUESTION, *_LANGUAGE_WORDS))
 
 
 class QueryError(ValueError):
@@ -168,7 +166,7 @@ def parse_query(text: str) -> ParsedQuery:
         title = text.strip().split("\n", 1)[0][:300]
         for term in set(query_terms(title)):
             weights[term] += _TITLE_WEIGHT
-    ignored = _STOP_TERMS if long else _QUESTION_TERMS
+    ignored = stop_terms() if long else stop_terms(*_QUESTION, *_LANGUAGE_WORDS)
     weighted = {term: weight for term, weight in weights.items() if term not in ignored} or dict(weights)
     tests = not long and not _TESTS.isdisjoint(weighted)
     return ParsedQuery(text, weighted, dict(identifiers), dict(paths), long, tests)

@@ -191,13 +191,13 @@ class _Later(ModuleType):
 
 
 _LATER = ("altair", "scipy.stats")
-_DISPENSABLE = ("boto3", "botocore", "rfc3987_syntax")
+_DISPENSABLE = ("boto3", "botocore", "psycopg2", "rfc3987_syntax")
 """Great Expectations and the jsonschema that it loads do without these, as where they are not installed."""
 
 
 @contextmanager
 def _lightly() -> Iterator[None]:
-    """Let an import leave out what nothing here uses: charts, clouds, the grammar of addresses in any script."""
+    """Let an import leave out what nothing here uses: charts, clouds, a database, the grammar of addresses."""
     stand_ins: dict[str, Any] = {name: _Later(name) for name in _LATER} | dict.fromkeys(_DISPENSABLE)
     stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(stand_ins)

@@ -12,7 +12,6 @@ from typing import Any
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
-from cortex_pipelines.execution.tests import test_run
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter, module_place, write_project
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
@@ -48,6 +47,8 @@ def find_killed(
 def run_jobs(
     jobs: list[dict[str, Any]], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter = OWN
 ) -> dict[str, Answer]:
+    from cortex_pipelines.execution.tests import test_run  # imports pytest
+
     roots = ["", "src", *sorted({module_place(job["path"], texts)[0] for job in jobs} - {"", "src"})]
     task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds}
     limits = settings.sandbox_limits(settings.verification_seconds)

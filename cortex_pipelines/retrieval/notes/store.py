@@ -26,7 +26,6 @@ from cortex_pipelines.retrieval.queries import parse_query, stop_terms, terms
 SENTENCES = 8  # of a summary of ten exchanges: less than one of each
 _LONGEST = 300
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
-_STOP = stop_terms()
 
 
 def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
@@ -36,7 +35,7 @@ def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
     """
     parts = [part.strip() for text in texts for part in _END.split(text)]
     sentences = list(dict.fromkeys(part[:_LONGEST] for part in parts if part))
-    words = [set(terms(sentence)) - _STOP for sentence in sentences]
+    words = [set(terms(sentence)) - stop_terms() for sentence in sentences]
     counts = Counter(term for inside in words for term in inside)
     total = max(1, counts.total())
     share = {term: count / total for term, count in counts.items()}

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from cortex_pipelines.feedback.events import Id
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.http.answers import RequestError
@@ -26,7 +27,6 @@ LongText = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
 TaskText = Annotated[LongText, Field(max_length=100_000)]
 ShortText = Annotated[LongText, Field(max_length=1000)]
 ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
 """An id or a version; too narrow for a prompt sent by mistake."""
 
 Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
