@@ -22,6 +22,7 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.orchestration.planning import (
     PlannedStage,
     cores_of,
@@ -60,7 +61,7 @@ _LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 
 _JOBS_OF_A_PROJECT = 2  # of a project's stages rarely more than two can be made at once for long
 _JOB_MB = 750
-_STAGE_MB = 960  # that stages of data at once may take each, on average
+_STAGE_MB = 980  # that stages of data at once may take each, on average
 LONG_RUN = 30.0
 """Seconds expected of a run from which on workers, or a second process, may be worth their start."""
 _SECONDS_OF_A_START = 5.0
@@ -175,6 +176,10 @@ class Schedule:
                 room -= seconds
                 yield key
 
+    def is_last(self) -> bool:
+        """Whether all stages that have not ended run, and in one run."""
+        return len(self.running) == 1 and len(self.needs) == len(self.ended) + len(next(iter(self.running.values())))
+
     def end(self, first: Key) -> None:
         self.ended.update(self.running.pop(first))
 
@@ -265,6 +270,11 @@ class Jobs:
         self._here.put((future, run, workers))
         return future
 
+    def let_others_go(self) -> None:
+        """Give back the memory of the other processes, unless one of them makes the run that goes on."""
+        if not self._is_free_here:
+            self._others.close()
+
     def serve(self, coordinate: Callable[[], RunOutcome]) -> RunOutcome:
         """What ``coordinate`` returns: it submits from a thread, so that this one, which gets Ctrl-C, makes stages."""
         outcome: Future[RunOutcome] = Future()
@@ -331,6 +341,8 @@ def _coordinate(jobs: Jobs, schedule: Schedule, stale: set[Key]) -> RunOutcome:
             schedule.end(run[0])
         is_alone = len(runs) + len(futures) == 1
         futures |= {jobs.submit(run, is_alone): run for run in runs}
+        if schedule.is_last():
+            jobs.let_others_go()
         if not futures:
             return outcome
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
@@ -377,10 +389,11 @@ def make(task: tuple[Open, Path, Sequence[Key], int | None]) -> Made:
 
 
 def _run_stages(workspace: Workspace, run: Sequence[Key], workers: int | None) -> tuple[RunOutcome, list[str | None]]:
-    gc.collect()
     gc.freeze()  # what is loaded stays, and what a run leaves in cycles is found quickly
     with _workers(workers):
         outcome = run_assets(*workspace, [name for name, _ in run], run[0][1])
+    gc.collect()
+    give_back()
     locked = locked_stages(workspace[0].root)
     return outcome, [locked_version(locked, stage_address(*key)) for key in run]
 

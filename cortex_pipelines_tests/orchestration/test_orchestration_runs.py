@@ -110,9 +110,9 @@ def test_stages_begin_when_they_fit() -> None:
     schedule = Schedule({a: [], b: [], c: [a]}, 2, {a: 1, b: 2, c: 1}, dict.fromkeys(keys, 600.0), 1000.0)
     assert [schedule.next(), schedule.next()] == [[a], []]  # two do not fit, by cores and by memory
     schedule.end(a)
-    assert [schedule.next(), schedule.next()] == [[b], []]
+    assert [schedule.next(), schedule.next(), schedule.is_last()] == [[b], [], False]
     schedule.end(b)
-    assert [schedule.next(), schedule.next()] == [[c], []]
+    assert [schedule.next(), schedule.next(), schedule.is_last()] == [[c], [], True]
     for trainings, at_once in ([], [[a], []]), ([b], [[a], [b]]):
         slots, memory = dict.fromkeys(keys, 1), dict.fromkeys(keys, 600.0)
         schedule = Schedule({a: [], b: []}, 2, slots, memory, 9000.0, trainings=trainings, data_limit=1000.0)
@@ -162,10 +162,25 @@ def test_a_stage_that_is_made_alone_has_all_cores(bench: Workbench) -> None:
             done.set_result((RunOutcome(tuple(addresses)), ["a version"] * len(run), []))
             return done
 
+        def let_others_go(self) -> None:
+            raise AssertionError("the last two stages run side by side")
+
     keys = serial_order(project, project.graph.assets, None)
     side_by_side._coordinate(Recorded(), side_by_side.scheduled(project, keys, 2), set(keys))  # type: ignore[arg-type]
     assert [address for address, is_alone in alone.items() if is_alone] == ["tally", "digest"]
     assert set(alone) == {stage_address(*key) for key in keys}
+
+
+def test_processes_without_a_stage_to_come_are_ended(bench: Workbench) -> None:
+    project = bench.project()
+    workspace = (project, bench.definitions(project), bench.instance())
+    with closing(Processes(1)) as others:
+        jobs = Jobs(workspace, others, open_bench)
+        jobs.let_others_go()  # one of them may make what goes on
+        assert not others._closed
+        jobs.submit([("words", "a")], True)
+        jobs.let_others_go()
+        assert others._closed
 
 
 def test_short_stages_of_one_project_share_a_run() -> None:
