@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.feedback.events import Id
 from cortex_pipelines.privacy.paths import repository_name, repository_path
 from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
@@ -29,7 +30,7 @@ from cortex_pipelines.serving.http.answers import (
     prepare,
 )
 from cortex_pipelines.serving.http.openai_fields import FIELDS
-from cortex_pipelines.serving.http.schemas import Form, Generation, Id, LongText, ModelName
+from cortex_pipelines.serving.http.schemas import Form, Generation, LongText, ModelName
 from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest, PromptBuilder, completion, infill
 from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.tokenization.text_encoder import token_ids

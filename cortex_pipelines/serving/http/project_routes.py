@@ -8,13 +8,14 @@ from fastapi.responses import Response
 from pydantic import Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.feedback.events import Id
 from cortex_pipelines.retrieval.graph.questions import GraphNameError, GraphQuestionError
 from cortex_pipelines.retrieval.notes.note import LONGEST, Kind, NoteError, NoteStoreUnavailableError
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import RequestError, json_response
-from cortex_pipelines.serving.http.schemas import Form, Id, LongText, ModelName, ShortText, TaskText
+from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
 from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.serving.security import audit
 from cortex_pipelines.serving.security.access import current_principal
