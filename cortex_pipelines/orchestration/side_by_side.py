@@ -61,7 +61,8 @@ _LEAST_SECONDS_OF_A_RUN, _MOST_SECONDS_OF_A_RUN = 5.0, 20.0
 
 _JOBS_OF_A_PROJECT = 2  # of a project's stages rarely more than two can be made at once for long
 _JOB_MB = 750
-_STAGE_MB = 980  # that stages of data at once may take each, on average
+_WAITING_JOB_MB = 450  # of a process that has nothing to do for the moment
+_STAGE_MB = 960  # that stages of data at once may take each, on average
 LONG_RUN = 30.0
 """Seconds expected of a run from which on workers, or a second process, may be worth their start."""
 _SECONDS_OF_A_START = 5.0
@@ -78,9 +79,19 @@ def plan_jobs(
         projects = 1 if only else max(len(project.partitions), 1)
         count = max(1, min(cores_of(project), _JOBS_OF_A_PROJECT * projects, int(memory_limit(project) // _JOB_MB)))
     planned = [step for step in plan_stages(project, only, count) if split_address(step.address)[0] in among]
-    if jobs is None and count > 1 and not _pay(project, planned, count):
+    if jobs is None and count > 1 and not (_leave_room(project, planned, count) and _pay(project, planned, count)):
         count = 1
     return planned, count
+
+
+def _leave_room(project: Project, planned: Sequence[PlannedStage], jobs: int) -> bool:
+    """Whether the stages leave memory for processes that wait while the largest is made, or train a model, which takes
+    more than any data.
+    """
+    if any(project.graph.assets[split_address(step.address)[0]].room in _MODEL_ROOMS for step in planned):
+        return True
+    largest = max((step.cost.memory.expected for step in planned if step.cost.memory), default=0.0)
+    return largest + (jobs - 1) * _WAITING_JOB_MB <= _data_limit(project, jobs)
 
 
 def _pay(project: Project, planned: Sequence[PlannedStage], jobs: int) -> bool:
@@ -99,6 +110,12 @@ def memory_limit(project: Project) -> float:
     """MB that a run may use."""
     settings = execution_of(project)
     return settings.memory if settings and settings.memory else psutil.virtual_memory().available / 1e6
+
+
+def _data_limit(project: Project, jobs: int) -> float:
+    """MB that stages of data at once may take together."""
+    settings, limit = execution_of(project), memory_limit(project)
+    return limit if settings and settings.memory else min(limit, _STAGE_MB * jobs)
 
 
 def workers_of_a_job(cores: int, jobs: int, limit: float) -> int:
@@ -201,9 +218,7 @@ def scheduled(project: Project, keys: Sequence[Key], jobs: int) -> Schedule:
         memory[name, partition] = cost.memory.expected if cost.memory else 0.0
         seconds[name, partition] = cost.seconds.expected if cost.seconds else math.inf
     needs = longest_first({key: among.intersection(project.inputs_of(*key)) for key in keys}, seconds)
-    limit = memory_limit(project)
-    settings = execution_of(project)
-    data_limit = limit if settings and settings.memory else min(limit, _STAGE_MB * jobs)
+    limit, data_limit = memory_limit(project), _data_limit(project, jobs)
     return Schedule(needs, jobs, slots, memory, limit, seconds, trainings=trainings, data_limit=data_limit)
 
 

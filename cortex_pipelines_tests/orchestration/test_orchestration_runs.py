@@ -124,9 +124,9 @@ def test_stages_begin_when_they_fit() -> None:
 def test_stages_are_made_side_by_side_where_that_pays(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     project = bench.project()
 
-    def jobs(seconds: float, *among: str, asked: int | None = None, **settings: Any) -> int:
+    def jobs(seconds: float, *among: str, asked: int | None = None, each: float = 500.0, **settings: Any) -> int:
         execution = ExecutionSettings(**{"backend": "processes", "workers": None, "memory": None, **settings})
-        cost = Cost(estimate(seconds, (1, 1)), None, None, "")
+        cost = Cost(estimate(seconds, (1, 1)), estimate(each, (1, 1)), None, "")
         for module in (planning, side_by_side):
             monkeypatch.setattr(module, "execution_of", lambda _: execution)
             monkeypatch.setattr(module, "stage_cost", lambda *_: cost)
@@ -138,6 +138,7 @@ def test_stages_are_made_side_by_side_where_that_pays(bench: Workbench, monkeypa
     assert jobs(1.0) == 1  # it takes seconds to start another process
     assert jobs(40.0, "tally", "digest") == 1  # one after the other
     assert jobs(40.0, memory=1000) == 1
+    assert jobs(40.0, each=1700.0) == 1  # beside the largest a process that waits would take too much
     assert jobs(40.0, backend="serial") == 1
     assert jobs(1.0, asked=4) == 4
 
