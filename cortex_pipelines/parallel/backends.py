@@ -4,7 +4,7 @@ import hashlib
 import pickle  # nosec B403: between this process and workers that it started
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,9 +47,23 @@ def answer(function: bytes, batch: bytes) -> bytes:
 
     The first byte tells which: ``=`` or ``!``.
     """
+    return answer_of(_large(function) if len(function) > _LARGE else _small(function), batch)
+
+
+def load(function: bytes) -> Callable[[Any], Any]:
+    """A pickled function; where it cannot be loaded, one that raises why."""
+    try:
+        loaded: Callable[[Any], Any] = pickle.loads(function)  # nosec B301
+    except Exception as error:  # noqa: BLE001 - raised in the driver
+        return partial(_fail, error)
+    return loaded
+
+
+def answer_of(function: Callable[[Any], Any], batch: bytes) -> bytes:
+    """``answer`` of a function that is loaded."""
     try:
         items = pickle.loads(batch)  # nosec B301
-        return b"=" + pickle.dumps(_function(function)(items), pickle.HIGHEST_PROTOCOL)
+        return b"=" + pickle.dumps(function(items), pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 - raised in the driver
         return b"!" + _pickled(error)
 
@@ -62,19 +76,13 @@ def result_of(answered: bytes) -> Any:
     return value
 
 
-def is_large(function: bytes) -> bool:
-    """Whether a pickled function may hold the texts of a whole project; only the last such one is kept."""
-    return len(function) > _LARGE
+# A large one may hold the texts of a whole project: only the last is kept.
+_small: Callable[[bytes], Callable[[Any], Any]] = lru_cache(maxsize=8)(load)
+_large: Callable[[bytes], Callable[[Any], Any]] = lru_cache(maxsize=1)(load)
 
 
-def _function(pickled: bytes) -> Callable[[Any], Any]:
-    load = _large if is_large(pickled) else _small
-    function: Callable[[Any], Any] = load(pickled)
-    return function
-
-
-_small: Callable[[bytes], Any] = lru_cache(maxsize=8)(pickle.loads)  # nosec B301
-_large: Callable[[bytes], Any] = lru_cache(maxsize=1)(pickle.loads)  # nosec B301
+def _fail(error: Exception, _: object) -> None:
+    raise error
 
 
 def _pickled(error: Exception) -> bytes:

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TypeVar
 
-from cortex_pipelines.parallel.backends import BackendError, WorkerDiedError, code_digest, is_large
+from cortex_pipelines.parallel.backends import BackendError, WorkerDiedError, code_digest
 
 T = TypeVar("T")
 
@@ -60,16 +60,15 @@ class _Worker:
             )
         self._connection = Connection(ours.detach())
         self._checked = False
-        self._large = b""
+        self._last = b""
 
     def call(self, function: bytes, batch: bytes) -> bytes:
         """Raises EOFError or OSError if the process ends."""
         if not self._checked and self._connection.recv_bytes() != code_digest().encode():
             raise BackendError("the code of cortex-pipelines changed while it ran; run the same command again")
         self._checked = True
-        self._connection.send_bytes(b"" if function == self._large else function)
-        if is_large(function):
-            self._large = function
+        self._connection.send_bytes(b"" if function == self._last else function)
+        self._last = function
         self._connection.send_bytes(batch)
         return self._connection.recv_bytes()
 

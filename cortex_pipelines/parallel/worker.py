@@ -5,7 +5,9 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -18,16 +20,20 @@ def serve(handle: int, driver: int) -> None:
     if os.getppid() != driver:
         return  # it died in the meantime
     gc.set_threshold(50_000)  # as in the commands: collecting what is imported was a quarter of a job's time
-    from cortex_pipelines.parallel.backends import answer, code_digest, is_large
+    from cortex_pipelines.freed_memory import give_back
+    from cortex_pipelines.parallel.backends import answer_of, code_digest, load
 
     with Connection(handle) as connection:
         try:
             connection.send_bytes(code_digest().encode())
-            large = b""
+            function: Callable[[Any], Any] = list
             while True:
-                # a large function is sent once, and again only when it is another one
-                function = connection.recv_bytes() or large
-                large = function if is_large(function) else large
-                connection.send_bytes(answer(function, connection.recv_bytes()))
+                # none is sent where it is the one before; one may hold the texts of a whole project
+                if pickled := connection.recv_bytes():
+                    function = list
+                    give_back()
+                    function = load(pickled)
+                    del pickled
+                connection.send_bytes(answer_of(function, connection.recv_bytes()))
         except (EOFError, ConnectionError):
             return
