@@ -51,7 +51,7 @@ class _Worker:
         with theirs:
             path = os.pathsep.join(path for path in sys.path if path)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-c", _START, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # standard output is the command's
                 pass_fds=[theirs.fileno()],

@@ -40,6 +40,13 @@ def test_workers_give_the_same_in_the_same_order(at_once) -> None:
     assert len({process for _, process in together}) == 2
 
 
+def test_workers_import_nothing_from_the_current_folder(at_once, tmp_path, monkeypatch) -> None:
+    (tmp_path / "json.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    with executing(TWO):
+        assert mapped(work.squares) == [item**2 for item in ITEMS]
+
+
 def test_a_batch_that_ends_three_workers_is_found_and_skipped_or_named(at_once) -> None:
     with executing(TWO):
         assert mapped(work.deadly, lambda item, reason: [reason]) == [
