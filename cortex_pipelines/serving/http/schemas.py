@@ -26,8 +26,6 @@ LongText = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
 TaskText = Annotated[LongText, Field(max_length=100_000)]
 ShortText = Annotated[LongText, Field(max_length=1000)]
 ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
-"""An id or a version; too narrow for a prompt sent by mistake."""
-
 Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
 Count = Annotated[int, Field(ge=1, le=8)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
