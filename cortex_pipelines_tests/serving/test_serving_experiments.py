@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -43,6 +44,12 @@ def models(home: Path, broken: bool = False) -> dict[str, ServedModel]:
     served |= {name: replace(shop, name=name) for name in ("shop@champion", "shop@1.2.0")}
     served["shop@challenger"] = replace(shop, details=details | {"number": None})
     return served | {"shop": shop, "shop@1.1.0": replace(other, name="shop@1.1.0")}
+
+
+@pytest.fixture(autouse=True)
+def _same_arms_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An experiment's id, which decides who gets which arm, is made of the time of its start."""
+    monkeypatch.setattr(rollout, "datetime", Mock(now=lambda zone: datetime(2026, 1, 2, 3, 4, 5, tzinfo=zone)))
 
 
 @pytest.fixture
