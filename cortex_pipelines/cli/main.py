@@ -96,6 +96,7 @@ class _Interrupted(click.ClickException):
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--debug", is_flag=True, help="Show where an error comes from (CORTEX_DEBUG=1).")
+@click.version_option(package_name="cortex-pipelines", prog_name="cortex")
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
     """Train models on a team's code and agent logs, with reproducible data."""

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -176,6 +177,10 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help
+
+
+def test_it_says_which_version_it_is() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"cortex, version {version('cortex-pipelines')}\n"
 
 
 def test_all_commands_are_there() -> None:
