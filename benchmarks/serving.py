@@ -37,6 +37,8 @@ _KEPT = 2.0
 """Seconds after which a server may have closed a connection."""
 _PEERS = ("llama.cpp", "plain")
 _NO_CACHE = {"x-cortex-cache": "no"}
+_WHOLE = {"x-cortex-deadline": "none"}
+"""The peers write all tokens too."""
 
 
 class Server:
@@ -89,7 +91,7 @@ class Client:
         """
         if time.monotonic() - self._asked > _KEPT:
             self._connection.close()  # the next request opens it again
-        all_headers = {"content-type": "application/json", **headers}
+        all_headers = {"content-type": "application/json", **_WHOLE, **headers}
         self._connection.request("POST", path, json.dumps(body), all_headers)
         answer = self._connection.getresponse()
         content = answer.read()
