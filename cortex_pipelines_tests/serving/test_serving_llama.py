@@ -57,6 +57,31 @@ def engine(home: Path) -> Iterator[LlamaEngine]:
     engine.close()
 
 
+def test_a_prompt_goes_to_the_slot_that_has_read_it(files: LlamaFiles) -> None:
+    process = LlamaProcess(files.base().path, None, window=512, slots=3, threads=1, exact=True)
+    first, second, third, fourth = ([number, *range(20, 220)] for number in (5, 6, 7, 8))
+    options = {"n_predict": 200, "n_probs": 1, "cache_prompt": True}
+
+    def slot_of(ids: list[int]) -> int:
+        answer = process.generate(ids, options, lambda: False)
+        next(answer)
+        free = [number for number, _ in process._slots._free]
+        answer.close()  # the server goes on writing for a moment
+        (number,) = {0, 1, 2} - set(free)
+        return number
+
+    try:
+        slots = [slot_of(ids) for ids in (first, second, third, first, first, [*first, 9])]
+        assert slots == [0, 1, 2, 0, 0, 0]
+        assert slot_of(fourth) == 1, "the least recently used"
+        with process._slots.take(third) as one, process._slots.take(third) as other, process._slots.take(first):
+            assert (one, other) == (2, 0)
+            with process._slots.take(first) as none_left:
+                assert none_left == -1
+    finally:
+        process.close()
+
+
 def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
     engine: LlamaEngine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,45 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+class _Slots:
+    """Chooses the slot of a server that has read most of a prompt and answers no other request.
+
+    llama.cpp takes another slot while a request that was abandoned a moment ago, as by an editor's next keystroke,
+    has not ended yet, and reads all of the prompt again; of a slot that is named it waits for the end.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._free: list[tuple[int, Sequence[int]]] = [(number, ()) for number in range(count)]
+        """Numbers and last prompts, least recently used first."""
+
+    @contextmanager
+    def take(self, ids: Sequence[int]) -> Iterator[int]:
+        """The slot of a request; -1, which leaves the choice to llama.cpp, if all are taken."""
+        with self._lock:
+            shares = [_common_prefix(read, ids) / max(len(ids), 1) for _, read in self._free]
+            best = max(range(len(shares)), key=shares.__getitem__, default=None)
+            if best is None:
+                number = -1
+            else:
+                number, _ = self._free.pop(best if shares[best] > _SAME_PROMPT else 0)
+        try:
+            yield number
+        finally:
+            if number >= 0:
+                with self._lock:
+                    self._free.append((number, ids))
+
+
+_SAME_PROMPT = 0.1
+"""Share of a prompt that a slot has read from which it is preferred to the least recently used one."""
+
+
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), min(len(first), len(second)))
+
+
 class LlamaProcess:
     """A running server; ``close`` frees its memory. EngineError if llama.cpp cannot load the files."""
 
@@ -123,7 +162,7 @@ class LlamaProcess:
         """``limits``: ``window``, ``slots``, ``threads`` and ``exact``, as ``llama_server`` lists them."""
         self._folder = Path(tempfile.mkdtemp(prefix="cortex-llama-"))
         self._socket = self._folder / "llama.sock"  # llama.cpp recognises a socket by this suffix
-        self._adapter = adapter
+        self._adapter, self._slots = adapter, _Slots(limits["slots"])
         files = {"base": str(base), "adapter": None if adapter is None else str(adapter), "socket": str(self._socket)}
         options = files | limits
         # threads that sleep at each of a token's some 600 barriers cost half of the time to write it, and threads that
@@ -179,6 +218,13 @@ class LlamaProcess:
             "post_sampling_probs": False,
             **options,
         }
+        with self._slots.take(ids) as slot:
+            payload["id_slot"] = slot
+            yield from self._stream(payload, is_abandoned, on_read)
+
+    def _stream(
+        self, payload: Mapping[str, Any], is_abandoned: Callable[[], bool], on_read: Callable[[int], None]
+    ) -> Iterator[ScoredToken]:
         connection = _Connection(self._socket)
         try:
             connection.request("POST", "/completion", json.dumps(payload), {"content-type": "application/json"})
