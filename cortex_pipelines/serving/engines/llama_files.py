@@ -32,7 +32,7 @@ from cortex_pipelines.release.exports.source import Source
 from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
 from cortex_pipelines.serving.engines import llama_server
 from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
-from cortex_pipelines.serving.engines.queued import Probe
+from cortex_pipelines.serving.engines.queued import Probe, common_prefix
 
 Chances = npt.NDArray[np.float32]
 
@@ -99,6 +99,10 @@ _LOOK = 0.05
 """Seconds between checks whether the request was cancelled."""
 
 
+_SAME_PROMPT = 0.1
+"""Share of a prompt that a slot has read from which it is preferred to the least recently used one."""
+
+
 class EndedError(EngineError):
     """The process ended during a request."""
 
@@ -129,12 +133,7 @@ class _Slots:
     def take(self, ids: Sequence[int]) -> Iterator[int]:
         """The slot of a request; -1, which leaves the choice to llama.cpp, if all are taken."""
         with self._lock:
-            shares = [_common_prefix(read, ids) / max(len(ids), 1) for _, read in self._free]
-            best = max(range(len(shares)), key=shares.__getitem__, default=None)
-            if best is None:
-                number = -1
-            else:
-                number, _ = self._free.pop(best if shares[best] > _SAME_PROMPT else 0)
+            number = self._choose(ids)
         try:
             yield number
         finally:
@@ -142,14 +141,13 @@ class _Slots:
                 with self._lock:
                     self._free.append((number, ids))
 
-
-_SAME_PROMPT = 0.1
-"""Share of a prompt that a slot has read from which it is preferred to the least recently used one."""
-
-
-def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((index for index, (one, other) in pairs if one != other), min(len(first), len(second)))
+    def _choose(self, ids: Sequence[int]) -> int:
+        if not self._free:
+            return -1
+        known = [common_prefix(read, ids) for _, read in self._free]
+        most = max(known)
+        number, _ = self._free.pop(known.index(most) if most > _SAME_PROMPT * len(ids) else 0)
+        return number
 
 
 class LlamaProcess:

@@ -14,10 +14,12 @@ import queue
 import re
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from operator import eq
 from typing import Any, TypeVar
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
@@ -177,6 +179,11 @@ class QueuedEngine(Engine):
                     work.deliver(error)
                 with self._lock:
                     self._busy -= 1
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    return sum(takewhile(bool, map(eq, first, second)))
 
 
 def model_file(base: BaseModel, name: str) -> dict[str, Any]:

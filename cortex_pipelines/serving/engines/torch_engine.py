@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import replace
-from itertools import takewhile
-from operator import eq
 from typing import Any
 
 from cachetools import LRUCache
@@ -18,7 +16,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, Sampling, ScoredToken, TextDelta
 from cortex_pipelines.serving.engines.grammar import TokenConstraint
-from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest
+from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer, tokens_beginning
 
@@ -130,7 +128,7 @@ class TorchEngine(QueuedEngine):
         # the last token is run again: its logits are needed
         none: tuple[tuple[int, ...], Any] = (), None
         cached_ids, memory = self._passes.pop(key, none) if job.sampling.reuse else none
-        shared = work.cached = sum(takewhile(bool, map(eq, cached_ids, ids[:-1])))
+        shared = work.cached = common_prefix(cached_ids, ids[:-1])
         if not shared:
             memory = DynamicCache()
         elif excess := memory.get_seq_length() - shared:
