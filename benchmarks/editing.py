@@ -21,9 +21,9 @@ from cortex_pipelines.serving.requests import PromptTarget, infill
 FILES, FUNCTIONS, LINES, ANSWER, SEED = 3, 3, 6, 16, 0
 
 
-def main(folder: str, base: str = "", window: str = "2048") -> None:
+def main(folder: str, engine_name: str = "auto", base: str = "", window: str = "2048") -> None:
     """``base``: a folder; by default that of this checkout."""
-    settings = load_parameters(CHECKOUT).serving.model_copy(update={"engine": "llama", "window": int(window)})
+    settings = load_parameters(CHECKOUT).serving.model_copy(update={"engine": engine_name, "window": int(window)})
     model = BaseModel(Path(base).resolve(), "base", "0" * 64) if base else base_here()
     engine, counts = open_engine(model, settings, CHECKOUT / CACHE), {"typed": [0, 0], "jumped": [0, 0]}
     target = PromptTarget(engine.tokenizer, engine.window - ANSWER)

@@ -185,9 +185,9 @@ def rollback(model: str, reason: str, to: str | None) -> None:
     "--engine",
     "engines",
     multiple=True,
-    type=click.Choice(["auto", "llama", "torch"]),
-    default=("llama", "torch"),
-    help="Only this one; may be repeated.  [default: llama and torch]",
+    type=click.Choice(["auto", "llama", "openvino", "torch"]),
+    default=("openvino", "llama", "torch"),
+    help="Only this one; may be repeated.  [default: openvino, llama and torch]",
 )
 @AS_JSON_LIST
 def latency(model: str, engines: tuple[Any, ...], as_json: bool) -> None:

@@ -113,7 +113,7 @@ def _print_speeds() -> None:
     root, machine = find_root(), this_machine()
     base, settings = resolve_base(pinned_base(open_project(root)), root), load_parameters(root).serving
     click.echo(f"{base.name} on {machine.describe()}; tokens per second:")
-    click.echo(f"engine precision threads   read  write  {settings.slots} at once   new prompt answered within 1 s")
+    click.echo(f"engine   precision threads   read  write  {settings.slots} at once   new prompt answered within 1 s")
     best: Measured | None = None
     for each in measure_settings(base, settings, machine, root / CACHE):
         if isinstance(each, str):
@@ -121,7 +121,7 @@ def _print_speeds() -> None:
             continue
         way, length = each.settings, each.prompt_within(1)
         click.echo(
-            f"{way.engine:6} {way.precision:9} {way.threads:7} {each.read:6.0f} {each.write:6.1f} {each.together:10.1f}"
+            f"{way.engine:8} {way.precision:9} {way.threads:7} {each.read:6.0f} {each.write:6.1f} {each.together:10.1f}"
             f"   {f'{length} tokens, 32 written' if length else 'none'}"
         )
         best = max(best or each, each, key=lambda one: (one.prompt_within(1), one.write))

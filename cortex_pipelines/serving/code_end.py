@@ -215,6 +215,7 @@ class GrowingCode:
     def __init__(self, end: CodeEnd) -> None:
         self._end = end
         self._checked = 0
+        self._unfollowed = -1
         self._is_done = False
         self.settled = 0
 
@@ -222,7 +223,10 @@ class GrowingCode:
         """Check each line that another one follows; true where the answer ends with ``settled`` characters."""
         while not self._is_done and (newline := text.find("\n", self._checked)) >= 0:
             if not re.match(r"\s*(?:\w+\W|[^\w\s])", text[newline:]):
-                break  # what follows is not known
+                if newline > self._unfollowed:  # what follows is not known, and cannot make less of it stand
+                    self._unfollowed = newline
+                    self._keep(text, newline)
+                break
             self._end_line(text, newline)
             self._checked = newline + 1
         if not self._is_done and not _CLOSING.isdisjoint(text[self._checked :]):
@@ -243,12 +247,18 @@ class GrowingCode:
         if not self._checked and _is_no_code(self._end.cursor_line + answer):
             self._is_done = True
             return
-        parses = self._has_code(answer) and self._end.is_whole(answer)
-        if parses and self._has_code(text[self._checked : newline]):
-            self.settled = len(answer.rstrip())
+        parses = self._keep(text, newline)
         if _is_no_code(following) or not self._belongs(answer, following, parses):
             self._is_done = True
             self.settled = self.settled or self._longest(answer)
+
+    def _keep(self, text: str, newline: int) -> bool:
+        """Whether an answer parses up to the end of a line, which will stand then."""
+        answer = text[:newline]
+        parses = self._has_code(answer) and self._end.is_whole(answer)
+        if parses and self._has_code(text[self._checked : newline]):
+            self.settled = len(answer.rstrip())
+        return parses
 
     def _belongs(self, answer: str, following: str, parses: bool) -> bool:
         """Whether the next line belongs to what the answer began."""

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-EngineName = Literal["auto", "torch", "llama", "openai", "vllm"]
+EngineName = Literal["auto", "torch", "llama", "openvino", "openai", "vllm"]

@@ -213,7 +213,7 @@ class LatencySettings(Settings):
     It is measured by `cortex promote`, and only if there is a limit.
     """
 
-    engines: Annotated[list[Literal["auto", "llama", "torch"]], Field(min_length=1)]
+    engines: Annotated[list[Literal["auto", "llama", "openvino", "torch"]], Field(min_length=1)]
     """Engines that have to meet it, each; auto is serving.engine."""
 
     first_token_ms: PositiveFloat | None

@@ -45,7 +45,8 @@ def measure_settings(
 ) -> Iterator[Measured | str]:
     """Measure each engine, precision and number of threads; a sentence for what cannot serve the base."""
     threads = sorted({1, max(machine.cores // 2, 1), machine.cores})
-    ways = [("llama", "q8", count) for count in threads] + [("llama", width, machine.cores) for width in ("q4", "fp16")]
+    ways = [("openvino", "q8", count) for count in threads] + [("llama", "q8", count) for count in threads]
+    ways += [("llama", width, machine.cores) for width in ("q4", "fp16")]
     ways += [("torch", precision, machine.cores) for precision in ("fp32", *["bf16"] * machine.bf16)]
     for engine, precision, count in ways:
         changes = {"engine": engine, "precision": precision, "threads": count}

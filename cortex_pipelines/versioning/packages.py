@@ -30,6 +30,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "markupsafe": ("markupsafe",),
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
+    "openvino": ("openvino",),
     "optuna": ("optuna",),
     "packaging": ("packaging",),
     "pandas": ("pandas",),

@@ -21,6 +21,8 @@ from cortex_pipelines_tests.release.tinyadapter import release_adapter
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import run_job, text_of
 
+NOT_OF_OPENVINO = ("codegen", "phi3")
+"""Attention of its own, and rotary embeddings that depend on how long a text is."""
 TRAINED = [name for name, family in families().items() if not family.refusal]
 
 
@@ -61,7 +63,8 @@ def test_a_family_is_trained_exported_served_and_released(name: str, tmp_path: P
 
 
 def engines(family: str) -> list[str]:
-    return ["torch", "llama"] if families()[family].gguf else ["torch"]
+    of_openvino = [] if family in NOT_OF_OPENVINO else ["openvino"]
+    return ["torch", *of_openvino, *["llama"] * (families()[family].gguf is not None)]
 
 
 def answers(name: str, base: BaseModel, folder: Path, cache: Path, family: str) -> list[str]:

@@ -26,7 +26,7 @@ from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.engine import Sampling
-from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.project_context import index_context
@@ -155,7 +155,7 @@ async def test_what_an_agent_cancels_is_not_written_on(home: Path, tmp_path: Pat
         content(await client.call_tool("complete", arguments))
         full_tokens = tokens()
         assert full_tokens > 64
-        monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.05))
+        monkeypatch.setattr(TokenSampler, "_scored", tinygateway.slowly(0.05))
         call = asyncio.create_task(client.call_tool("complete", arguments))
         while tokens() == full_tokens:
             await asyncio.sleep(0.005)

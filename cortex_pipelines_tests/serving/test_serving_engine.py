@@ -43,14 +43,18 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 from cortex_pipelines_tests.serving import tinygateway, upstream
-from cortex_pipelines_tests.serving.tinygateway import NEEDS_LLAMA
+from cortex_pipelines_tests.serving.tinygateway import NEEDS_LLAMA, NEEDS_OPENVINO
 
 PROMPTS = ("def add(a, b):\n    ", "def add(a, b):\n    total = ", "class Cart:\n", "")
 """The first two share a beginning, of which an engine may reuse what it computed."""
 WHO = (None, *tinygateway.ADAPTERS)
 AWAY = ("openai", "vllm")
 """Engines of which the weights are in a server, which keeps and loads adapters as it will."""
-ENGINES = ("torch", *(pytest.param(name, marks=NEEDS_LLAMA) for name in ("llama", *AWAY)))
+ENGINES = (
+    "torch",
+    pytest.param("openvino", marks=NEEDS_OPENVINO),
+    *(pytest.param(name, marks=NEEDS_LLAMA) for name in ("llama", *AWAY)),
+)
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -29,7 +29,8 @@ from cortex_pipelines.serving.engines.engine import (
     open_engine,
 )
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
-from cortex_pipelines.serving.engines.llama_files import GgufFile, LlamaFiles, LlamaProcess
+from cortex_pipelines.serving.engines.llama_files import LlamaFiles, LlamaProcess
+from cortex_pipelines.serving.engines.reference import ReferenceFile
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
@@ -114,7 +115,9 @@ def test_a_process_ends_with_its_engine_and_with_whoever_started_it(home: Path, 
     process.close()
 
 
-def also_for_the_base(self: LlamaEngine, adapter: GgufFile | None, start: Any = LlamaEngine._start) -> LlamaProcess:
+def also_for_the_base(
+    self: LlamaEngine, adapter: ReferenceFile | None, start: Any = LlamaEngine._start
+) -> LlamaProcess:
     process: LlamaProcess = start(self, adapter)
     self._processes[None] = process
     return process
@@ -181,10 +184,10 @@ def test_an_adapter_that_changes_less_than_rounding_to_8_bits_is_served(home: Pa
     shutil.copytree(home / "shop", folder)
     save_file({name: tensor / 20 for name, tensor in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
     engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(precision="q8"), home / "llama")
-    rounding = engine._rounding
+    rounding = engine._comparison.rounding
     for name, place in (("slight", folder), ("shop", home / "shop")):
         engine.load(AdapterFiles(name, partial(Path, place)))
-    engine._rounding = 0.0
+    engine._comparison.rounding = 0.0
     engine._loaded.clear()
     with pytest.raises(RefusedAdapterError, match="of the bits apart from what torch gives"):
         engine.load(AdapterFiles("slight", lambda: folder))
@@ -195,14 +198,15 @@ def test_an_adapter_that_changes_less_than_rounding_to_8_bits_is_served(home: Pa
 def test_what_a_machine_can_do_is_measured(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(1, 1e10, 0, bf16=False)
     measured = list(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, home / "llama"))
-    ways = [("llama", "q8"), ("llama", "q4"), ("llama", "fp16"), ("torch", "fp32")]
+    ways = [("openvino", "q8"), ("llama", "q8"), ("llama", "q4"), ("llama", "fp16"), ("torch", "fp32")]
     assert [(each.settings.engine, each.settings.precision) for each in measured] == ways
     assert all(min(each.read, each.write, each.together) > 0 for each in measured)
     assert replace(measured[0], read=400.0, write=64.0).prompt_within(1) == 200
     assert replace(measured[0], write=16.0).prompt_within(1) == 0
     monkeypatch.setattr(engines, "find_spec", lambda _name: None)
-    sentence = next(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, tmp_path))
-    assert "pip install 'cortex-pipelines[llama]'" in str(sentence)
+    sentences = list(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, tmp_path))[:2]
+    for extra, sentence in zip(("openvino", "llama"), sentences, strict=True):
+        assert f"pip install 'cortex-pipelines[{extra}]'" in str(sentence)
 
 
 def test_requests_at_once_are_cut_shorter(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +219,7 @@ def test_requests_at_once_are_cut_shorter(engine: LlamaEngine, monkeypatch: pyte
 def test_auto_is_torch_where_llama_cpp_cannot_serve(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda _name: None)
     opened = open_engine(tinygateway.base_in(home), tinygateway.settings(engine="auto", precision="q8"), tmp_path)
-    assert (type(opened), "torch answers, not llama.cpp" in caplog.text) == (TorchEngine, True)
+    assert (type(opened), "another engine than llama answers" in caplog.text) == (TorchEngine, True)
     opened.close()
 
 

@@ -24,7 +24,7 @@ from cortex_pipelines.serving import catalogue
 from cortex_pipelines.serving.catalogue import Catalogue, Split
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
-from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines_tests.serving import tinygateway
@@ -221,7 +221,7 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
 
 def test_ten_times_the_load_is_told_to_come_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # slower than 30 clients on any machine
-    monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.005))
+    monkeypatch.setattr(TokenSampler, "_scored", tinygateway.slowly(0.005))
     with tinygateway.web_client(tinygateway.open_tiny(home, tmp_path, waiting=2)) as client:
 
         def ask(number: int) -> Any:

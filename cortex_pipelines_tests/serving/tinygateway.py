@@ -31,7 +31,7 @@ from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles, open_engine
-from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
 from cortex_pipelines.serving.http.server import create_app, run
@@ -57,6 +57,7 @@ SHOWN_BYTES = 200
 ADAPTERS = {"shop": 1, "docs": 2}
 """Project to the seed of its adapter."""
 NEEDS_LLAMA = pytest.mark.skipif(find_spec("xllamacpp") is None, reason="needs xllamacpp")
+NEEDS_OPENVINO = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
 
 
 def settings(**changes: Any) -> ServingSettings:
@@ -153,8 +154,8 @@ def open_tiny(
 
 
 def slowly(seconds: float) -> Callable[..., Any]:
-    """``TorchEngine._scored``, of which each token takes so long at least."""
-    scored = TorchEngine._scored
+    """``TokenSampler._scored``, of which each token takes so long at least."""
+    scored = TokenSampler._scored
 
     def wait(*given: Any) -> Any:
         time.sleep(seconds)
@@ -217,7 +218,7 @@ def listening(app: Any) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    TorchEngine._scored = slowly(float(os.environ.get(PAUSE, "0")))  # type: ignore[method-assign]
+    TokenSampler._scored = slowly(float(os.environ.get(PAUSE, "0")))  # type: ignore[method-assign]
     home = Path(sys.argv[1])
     pair = (Path(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 4 else None
     run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]), tls=pair)

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import psutil
+
 from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.code_end import CodeEnd
@@ -289,13 +291,17 @@ CACHE = Path(".cortex", "cache", "llama")
 
 
 def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
-    """Open the engine that the settings name and load the base; raises EngineError."""
+    """Open the engine that the settings name and load the base; raises EngineError.
+
+    ``auto`` is the first that can serve the base, of openvino where it is quicker, llama, and torch.
+    """
     if settings.engine == "auto":
-        try:
-            return open_engine(base, settings.model_copy(update={"engine": "llama"}), cache)
-        except EngineError as error:
-            _LOG.warning("torch answers, not llama.cpp: %s", error)
-            settings = settings.model_copy(update={"engine": "torch"})
+        for name in (*["openvino"] * _suits_openvino(base, settings), "llama"):
+            try:
+                return open_engine(base, settings.model_copy(update={"engine": name}), cache)
+            except EngineError as error:
+                _LOG.warning("another engine than %s answers: %s", name, error)
+        settings = settings.model_copy(update={"engine": "torch"})
     if settings.engine == "torch":
         from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 
@@ -304,11 +310,32 @@ def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engi
         from cortex_pipelines.serving.engines.upstream_engine import UpstreamEngine
 
         return UpstreamEngine(base, settings)
-    if find_spec("xllamacpp") is None:
-        raise EngineError(
-            "the engine llama needs llama.cpp, which is not installed: "
-            "pip install 'cortex-pipelines[llama]', or serve with `--engine torch`"
-        )
+    if settings.engine == "openvino":
+        _require_installed("openvino", "openvino", "OpenVINO")
+        from cortex_pipelines.serving.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(base, settings, cache)
+    _require_installed("xllamacpp", "llama", "llama.cpp")
     from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
 
     return LlamaEngine(base, settings, cache)
+
+
+def _suits_openvino(base: BaseModel, settings: ServingSettings) -> bool:
+    """Whether this processor multiplies 8-bit numbers (VNNI), and the base's files fill less than half of memory.
+
+    Without such instructions llama.cpp is as quick; a large base's adapters share its weights there.
+    """
+    import torch
+
+    sizes = [path.stat().st_size for path in base.folder.glob("*.safetensors")]
+    is_quicker = torch.cpu._is_vnni_supported() and settings.precision in ("q8", "fp16", "fp32")
+    return is_quicker and find_spec("openvino") is not None and sum(sizes) < psutil.virtual_memory().total / 2
+
+
+def _require_installed(module: str, extra: str, name: str) -> None:
+    if find_spec(module) is None:
+        raise EngineError(
+            f"the engine {extra} needs {name}, which is not installed: "
+            f"pip install 'cortex-pipelines[{extra}]', or serve with `--engine torch`"
+        )

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.release.exports.gguf_files import Width, layout_of
 from cortex_pipelines.release.exports.source import ExportError
@@ -23,32 +21,17 @@ from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
     LoadedAdapter,
-    RefusedAdapterError,
     Sampling,
     ScoredToken,
     TextDelta,
 )
 from cortex_pipelines.serving.engines.grammar import opening_rules, whole_grammar
-from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
+from cortex_pipelines.serving.engines.llama_files import EndedError, LlamaFiles, LlamaProcess
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
+from cortex_pipelines.serving.engines.reference import Comparison, ReferenceFile
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
-
-_BOUND_FP16 = 0.05
-"""Largest difference (nats) between llama.cpp's and torch's log-probabilities of likely tokens; that of fp32 depends
-on the family."""
-
-_BOUNDS = {"q8": 0.005, "q4": 0.15}
-"""Most bits that weights of 8 and of 4 bits add to a text, as a share of its bits."""
-
-_LIKELIEST = 32
-"""Tokens compared after each prompt."""
-
-_SHARE = 0.25
-"""Largest difference relative to the adapter's effect; half or twice its scale exceeds it. Bits grow by its square."""
-
-_NO_CHANGE = 1e-6
 
 
 class LlamaEngine(QueuedEngine):
@@ -70,27 +53,21 @@ class LlamaEngine(QueuedEngine):
             raise EngineError(f"{error}; `--engine torch` serves this base") from error
         self.window = min(self.window, layout.context)
         width: Width = "fp16" if settings.precision == "bf16" else settings.precision
-        if width in _BOUNDS:
-            self._apart, self._unit, self._bound, self._share = _added_bits, "of the bits", _BOUNDS[width], _SHARE**2
-        else:
-            bound = layout.map.bound if width == "fp32" else _BOUND_FP16
-            self._apart, self._unit, self._bound, self._share = _largest_difference, "nats", bound, _SHARE
         self._limits = {"window": self.window, "slots": settings.slots, "threads": settings.threads}
         self._limits["exact"] = width == "fp32"
         self._files = LlamaFiles(base, width, cache)
         self._probes = token_ids(tokenizer, PROMPTS)
         self._base = self._files.base()
         self._processes[None] = self._start(None)
-        self._base_answers = self._answers(self._processes[None])
-        if (difference := self._apart(self._base_answers, self._base.expected_logprobs)) > self._bound:
+        self._comparison = Comparison(width, layout.map.bound, self._base.expected_logprobs)
+        difference = self._comparison.of_base(self._answers(self._processes[None]))
+        if difference > self._comparison.bound:
             self._processes[None].close()
             narrow = "set serving.precision to fp32, or " if width != "fp32" else ""
             raise EngineError(
-                f"llama.cpp answers {difference:.2g} {self._unit} apart from torch with {base.name} alone "
-                f"(at most {self._bound:g} are allowed); {narrow}`--engine torch` serves it"
+                f"llama.cpp answers {difference:.2g} {self._comparison.unit} apart from torch with {base.name} alone "
+                f"(at most {self._comparison.bound:g} are allowed); {narrow}`--engine torch` serves it"
             )
-        # an adapter that changes less than rounding does cannot be told from it
-        self._rounding = 2 * difference if width in _BOUNDS else 0.0
         self._start_threads()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
@@ -106,7 +83,9 @@ class LlamaEngine(QueuedEngine):
             gguf = self._files.adapter(adapter.locate())
             process = self._start(gguf)
             try:
-                self._probe(process, gguf)
+                self._comparison.require_adapter(
+                    self._answers(process), gguf.expected_logprobs, lambda: self._answers(self._processes[None])
+                )
                 with self._table:
                     self._require_open()
                     return self._store_process(LoadedAdapter(adapter.version, gguf), process)
@@ -123,7 +102,7 @@ class LlamaEngine(QueuedEngine):
     def _resident(self) -> list[str]:
         return [version for version in self._processes if version is not None]
 
-    def _start(self, adapter: GgufFile | None) -> LlamaProcess:
+    def _start(self, adapter: ReferenceFile | None) -> LlamaProcess:
         return LlamaProcess(self._base.path, adapter.path if adapter else None, **self._limits)
 
     def _store_process(self, adapter: LoadedAdapter, process: LlamaProcess) -> LoadedAdapter:
@@ -242,56 +221,9 @@ class LlamaEngine(QueuedEngine):
             ids.append(step.token)
             payload["cache_prompt"] = True
 
-    def _probe(self, process: LlamaProcess, adapter: GgufFile) -> None:
-        """Compare a process's answers with torch's; RefusedAdapterError names the fault."""
-        answers = self._answers(process)
-        likeliest_ids = np.argsort(adapter.expected_logprobs)[:, -_LIKELIEST:]
-        likeliest = [
-            {int(token): float(row[token]) for token in tokens}
-            for row, tokens in zip(adapter.expected_logprobs, likeliest_ids, strict=True)
-        ]
-        effect = self._apart(likeliest, self._base.expected_logprobs)
-        if effect <= _NO_CHANGE:
-            raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
-        allowed = min(self._bound, max(self._share * effect, self._rounding))
-        if (difference := self._apart(answers, adapter.expected_logprobs)) > allowed:
-            has_no_effect = self._apart(answers, self._base.expected_logprobs) <= allowed
-            raise RefusedAdapterError(
-                "the adapter has no effect in this engine"
-                if has_no_effect
-                else f"the adapter answers {difference:.2g} {self._unit} apart from what torch gives (at "
-                f"most {allowed:.2g} are allowed)"
-            )
-        base_answers = self._answers(self._processes[None])
-        if self._apart(base_answers, self._base.expected_logprobs) > self._bound:
-            raise RefusedAdapterError("the base answers differently since the adapter was loaded")
-
     def _answers(self, process: LlamaProcess) -> list[dict[int, float]]:
-        payload = {"n_predict": 1, "n_probs": _LIKELIEST, "temperature": 0.0, "cache_prompt": False}
+        payload = {"n_predict": 1, "n_probs": Comparison.likeliest, "temperature": 0.0, "cache_prompt": False}
         return [dict(step.top) for ids in self._probes for step in process.generate(ids, payload, lambda: False)]
-
-
-def _largest_difference(answers: list[dict[int, float]], expected: Chances) -> float:
-    if len(answers) != len(expected):
-        return float("inf")
-    return max(
-        abs(chance - float(row[token]))
-        for answer, row in zip(answers, expected, strict=True)
-        for token, chance in answer.items()
-    )
-
-
-def _added_bits(answers: list[dict[int, float]], expected: Chances) -> float:
-    """Bits that the answers' chances add to texts of the expected ones (Kullback-Leibler), as a share of their bits."""
-    if len(answers) != len(expected):
-        return float("inf")
-    added = 0.0
-    for answer, row in zip(answers, expected, strict=True):
-        chances, logprobs = np.exp(row[list(answer)], dtype=np.float64), np.array(list(answer.values()))
-        added += float(chances @ (row[list(answer)] - logprobs))
-        true_rest, written_rest = 1 - chances.sum(), 1 - np.exp(logprobs).sum()  # of tokens the answer does not name
-        added += float(true_rest * np.log(true_rest / written_rest)) if min(true_rest, written_rest) > 0 else 0.0
-    return added / -float((np.exp(expected) * expected).sum())
 
 
 def _samplers(sampling: Sampling) -> dict[str, Any]:

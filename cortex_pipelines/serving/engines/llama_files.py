@@ -1,9 +1,8 @@
 """Base and adapters as GGUF (content-addressed), and llama.cpp's server in its own process.
 
-The cache also has torch's expected log-probabilities. The server is reached over a Unix socket private to this user.
+The server is reached over a Unix socket private to this user.
 """
 
-import hashlib
 import http.client
 import json
 import os
@@ -16,80 +15,36 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from filelock import FileLock
-
 from cortex_pipelines.adapters.model.base_model import BaseModel
-from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS
-from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.release.exports.gguf_files import ADAPTER, Width, write_base, write_gguf
 from cortex_pipelines.release.exports.source import Source
-from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
+from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines.serving.engines import llama_server
 from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
-from cortex_pipelines.serving.engines.queued import Probe, common_prefix
-
-Chances = npt.NDArray[np.float32]
+from cortex_pipelines.serving.engines.queued import common_prefix
+from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceFiles, adapter_key
 
 _FORMAT_VERSION = 1
 """Increment if the bytes for the same base or adapter change."""
 
-_BASE, _EXPECTED = "base.gguf", "wanted.npy"
+_BASE = "base.gguf"
 
 
-@dataclass(frozen=True)
-class GgufFile:
-    """A GGUF file and torch's log-probabilities after each probe prompt, shape (prompts, vocabulary)."""
-
-    path: Path
-    expected_logprobs: Chances
-
-
-class LlamaFiles:
+class LlamaFiles(ReferenceFiles):
     def __init__(self, base: BaseModel, width: Width, folder: Path) -> None:
-        self._base_model = base
+        super().__init__(base, folder, str(_FORMAT_VERSION), width)
         self._width = width
-        self._folder = folder / _key(str(_FORMAT_VERSION), base.digest, width)
 
-    def base(self) -> GgufFile:
+    def base(self) -> ReferenceFile:
         return self._cached_file("base", _BASE, lambda out: write_base(self._base_model, out / _BASE, self._width))
 
-    def adapter(self, folder: Path) -> GgufFile:
-        lora = read_lora(folder)
-        key = _key(*(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (CONFIGURATION, WEIGHTS)))
+    def adapter(self, folder: Path) -> ReferenceFile:
+        lora, key = read_lora(folder), adapter_key(folder)
         source = Source(folder.name, key, "", folder, self._base_model, "")
         return self._cached_file(key, ADAPTER, lambda out: write_gguf(source, out), lora)
-
-    def _cached_file(self, key: str, name: str, write: Callable[[Path], object], lora: Lora | None = None) -> GgufFile:
-        """A file in the cached folder of this key, which is written once, under a lock."""
-        folder = self._folder / key
-        if not folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._folder / f"{key}.lock"):
-                if not folder.is_dir():
-                    with scratch_folder(self._folder, f".{key}.") as scratch:
-                        output = scratch / "made"
-                        output.mkdir()
-                        write(output)
-                        self._write_expected(output, lora)
-                        publish(output, folder)
-        return GgufFile(folder / name, np.load(folder / _EXPECTED))
-
-    def _write_expected(self, out: Path, lora: Lora | None) -> None:
-        import torch
-
-        logits = Probe(ResidentBase(self._base_model)).expected_logits(lora)
-        chances = torch.stack([each[-1] for each in logits]).log_softmax(-1)
-        np.save(out / _EXPECTED, chances.numpy().astype(np.float32))
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 _PATIENCE = 120.0

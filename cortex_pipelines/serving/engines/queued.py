@@ -195,7 +195,11 @@ PROMPTS = (
     "def parse_version(text):\n    parts = text",
     "class History:\n    def __init__(self, size):",
     "# Settings of the service\nimport os\n\nPORT =",
+    "export function total(items: Item[]): number {\n  let sum = 0;\n  for (const item of items) {\n    sum",
+    "func (s *Store) Get(key string) (string, error) {\n\ts.lock.Lock()\n\tdefer",
+    "How to run the tests: install the packages, then",
 )
+"""Of several kinds: of few tokens, what rounding does to the next one is left to chance."""
 _SAME = 1e-6
 """The base's logits must return exactly, except for the order of sums across threads."""
 

@@ -1,24 +1,23 @@
 """Reference engine: torch and peft, one base, one active adapter at a time, a KV cache for each."""
 
-import random
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cachetools import LRUCache
 
-from cortex_pipelines.adapters.data.packing import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import ResidentBase, read_lora
-from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, Sampling, ScoredToken, TextDelta
-from cortex_pipelines.serving.engines.grammar import TokenConstraint
+from cortex_pipelines.serving.engines.engine import AdapterFiles, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.token_stream import StreamedAnswer, tokens_beginning
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 
 _NOTED, _NEWEST = 32, 0.3
 """Fewest tokens of a prompt by which the speed is followed, and the share of the newest one."""
@@ -43,6 +42,7 @@ class TorchEngine(QueuedEngine):
         self._passes: LRUCache[str | None, tuple[tuple[int, ...], Any]] = LRUCache(settings.adapters + 1)
         """Tokens and KV cache of each adapter's last answer."""
         super().__init__(base, self._base.tokenizer, settings)
+        self._sampler = TokenSampler(self.tokenizer, self._ends)
         self._start_threads()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
@@ -110,8 +110,9 @@ class TorchEngine(QueuedEngine):
             answer_memory = memory if last else deepcopy(memory)
             generated_ids: list[int] = []
             answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
+            advance = partial(self._logits_after, answer_memory)
             yield from self._stream(
-                work, index, answer, self._steps(job, index, answer, logits, answer_memory, generated_ids)
+                work, index, answer, self._sampler.steps(job, index, answer, logits, generated_ids, advance)
             )
             if last:
                 ids = (*job.prompt.ids, *generated_ids)[: answer_memory.get_seq_length()]
@@ -138,8 +139,7 @@ class TorchEngine(QueuedEngine):
             if work.cancelled.is_set():
                 return None
             chunk = torch.tensor([ids[start : start + _CHUNK]], device=self._model.device)
-            out = self._model(input_ids=chunk, past_key_values=memory, use_cache=True)
-            logits = out.logits[0, -1].float()
+            logits = self._model(input_ids=chunk, past_key_values=memory, use_cache=True).logits[0, -1].float()
         self._note_reading(len(ids) - shared, time.perf_counter() - began)
         return logits, memory
 
@@ -149,60 +149,8 @@ class TorchEngine(QueuedEngine):
             read = (1 - _NEWEST) * self.speed.read + _NEWEST * tokens / seconds
             self.speed = replace(self.speed, read=read)
 
-    def _steps(
-        self, job: Job, index: int, answer: StreamedAnswer, logits: Any, memory: Any, generated_ids: list[int]
-    ) -> Iterator[ScoredToken]:
-        """Sample the tokens of an answer, which continue ``generated_ids``, with its own seed."""
+    def _logits_after(self, memory: Any, token: int) -> Any:
         import torch
 
-        sampling, device = job.sampling, self._model.device
-        seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
-        generator = torch.Generator(device=device).manual_seed(seed % 2**63)
-        start = job.prompt.start + job.prompt.lead
-        forced = ForcedStart(self.tokenizer, len(job.prompt.ids), start)
-        constraint = None
-        if sampling.grammar:
-            constraint = TokenConstraint(self.tokenizer, len(logits), job.prompt.start, sampling.grammar)
-        while len(generated_ids) < sampling.max_tokens:
-            scores = logits.clone()
-            if constraint is not None:
-                scores[~torch.from_numpy(constraint.allowed())] = -torch.inf
-            elif answer.length < len(start):
-                row = torch.tensor([[*job.prompt.ids, *generated_ids]])
-                scores = forced(row, scores[None])[0]
-            if sampling.ending is not None and answer.is_blank:
-                barred = tokens_beginning(self.tokenizer, len(scores), sampling.ending.barred)
-                scores[[*self._ends, *barred]] = -torch.inf
-            if sampling.presence or sampling.frequency:
-                for token, count in Counter(generated_ids).items():
-                    scores[token] -= sampling.presence + sampling.frequency * count
-            token = self._sample(scores, sampling, generator)
-            generated_ids.append(token)
-            yield self._scored(logits, token, sampling.top)
-            if constraint is not None:
-                constraint.accept(token)
-                if constraint.is_complete:
-                    return
-            step = torch.tensor([[token]], device=device)
-            out = self._model(input_ids=step, past_key_values=memory, use_cache=True)
-            logits = out.logits[0, -1].float()
-
-    def _sample(self, scores: Any, sampling: Sampling, generator: Any) -> int:
-        """A token by its logits, shape (vocabulary,)."""
-        import torch
-
-        if sampling.temperature <= 0:
-            return int(scores.argmax())
-        chances = (scores / sampling.temperature).softmax(-1)
-        if sampling.top_p < 1:  # zero all but the likeliest tokens that together reach it; keeps at least one
-            ranked, token_ids = chances.sort(descending=True)
-            ranked = torch.where(ranked.cumsum(-1) - ranked < sampling.top_p, ranked, 0.0)
-            ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
-            chances = torch.zeros_like(chances).scatter_(0, token_ids, ranked)
-        return int(torch.multinomial(chances, 1, generator=generator))
-
-    def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
-        chances = logits.log_softmax(-1)
-        values, likeliest_ids = chances.topk(top) if top else ((), ())
-        likeliest = tuple((int(token_id), float(value)) for value, token_id in zip(values, likeliest_ids, strict=True))
-        return ScoredToken(token, float(chances[token]), likeliest)
+        step = torch.tensor([[token]], device=self._model.device)
+        return self._model(input_ids=step, past_key_values=memory, use_cache=True).logits[0, -1].float()

@@ -1,0 +1,245 @@
+"""Engine on OpenVINO: reads prompts several times as fast as llama.cpp on processors that multiply 8-bit numbers.
+
+Each adapter is merged into a copy of the base, which takes the base's memory again. One thread runs the models in turn,
+each on the next tokens of all its texts at once; one thread a text chooses its tokens. Texts of one model with the same
+beginning share what was read of it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
+from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, LoadedAdapter, TextDelta
+from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
+from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Text
+from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
+from cortex_pipelines.serving.engines.reference import Answers, Comparison, ReferenceFile
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
+from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.token_stream import StreamedAnswer
+from cortex_pipelines.tokenization.text_encoder import token_ids
+
+_CHUNK = 256
+"""Tokens of a prompt that are read at once, between checks whether the request was cancelled."""
+
+_MOST = 512
+"""Tokens that one pass reads; texts that are written wait for it."""
+
+_PATIENCE = 0.01
+"""Seconds that a pass waits for texts whose next token is being chosen: what one may cost them all."""
+
+_EXACT = 1e-3
+"""Largest difference (nats) from torch's log-probabilities, both in 32 bits."""
+
+
+class OpenVinoEngine(QueuedEngine):
+    """See ``engine.Engine``; EngineError if the base cannot be converted, or answers differently from torch."""
+
+    name = "openvino"
+
+    def __init__(self, base: BaseModel, settings: ServingSettings, cache: Path) -> None:
+        if settings.precision not in get_args(Width):
+            raise EngineError(
+                f"the engine openvino serves {', '.join(get_args(Width))}, not {settings.precision}; "
+                "change serving.precision, or serve with `--engine llama`"
+            )
+        super().__init__(base, load_tokenizer(base), settings, settings.slots)
+        self._sampler = TokenSampler(self.tokenizer, self._ends)
+        width: Width = settings.precision  # type: ignore[assignment] # checked above
+        self._files = OpenVinoFiles(base, width, cache)
+        self._tokens = self.window * (settings.slots + 1)  # one more for the probe
+        self._width = width
+        file = self._files.base()
+        self._base = self._open(file)
+        self._passes = _Passes()
+        self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
+        self._users: dict[str, int] = {}
+        self._table = threading.Lock()
+        self._loading = threading.Lock()
+        self._comparison = Comparison(width, _EXACT, file.expected_logprobs)
+        difference = self._comparison.of_base(self._answers(self._base))
+        if difference > self._comparison.bound:
+            self._passes.close()
+            raise EngineError(
+                f"OpenVINO answers {difference:.2g} {self._comparison.unit} apart from torch with {base.name} alone "
+                f"(at most {self._comparison.bound:g} are allowed); set serving.precision to fp32, or `--engine torch` "
+                "serves it"
+            )
+        self._start_threads()
+
+    def load(self, adapter: AdapterFiles) -> LoadedAdapter:
+        with self._loading:
+            if (loaded := self._adapters.get(adapter.version)) is not None:
+                return loaded
+            self._require_open()
+            file = self._files.adapter(adapter.locate())
+            model = self._open(file)
+            loaded = LoadedAdapter(adapter.version, model)
+            self._comparison.require_adapter(
+                self._answers(model), file.expected_logprobs, lambda: self._answers(self._base)
+            )
+            with self._table:
+                self._adapters[adapter.version] = loaded
+                while len(self._adapters) > self._settings.adapters:
+                    self._adapters.popitem(last=False)
+            return loaded
+
+    def close(self) -> None:
+        super().close()
+        self._passes.close()
+
+    def _open(self, file: ReferenceFile) -> PagedModel:
+        return PagedModel(file.path, self._width, self._settings.threads, self._tokens)
+
+    def _resident(self) -> list[str]:
+        return list(self._adapters)
+
+    def _evict(self) -> bool:
+        with self._table:
+            idle = next((version for version in self._adapters if not self._users.get(version)), None)
+            if idle is not None:
+                del self._adapters[idle]
+            return idle is not None
+
+    @contextmanager
+    def _using(self, adapter: LoadedAdapter | None) -> Iterator[None]:
+        version = adapter.version if adapter else ""
+        with self._table:
+            self._users[version] = self._users.get(version, 0) + 1
+            if version in self._adapters:
+                self._adapters.move_to_end(version)
+        try:
+            yield
+        finally:
+            with self._table:
+                self._users[version] -= 1
+
+    def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
+        job = work.job
+        model: PagedModel = job.adapter.weights if job.adapter else self._base
+        for index in range(job.count):
+            known = job.prompt.ids if job.sampling.reuse or index > 0 else ()
+            with self._using(job.adapter), self._passes.text(model, known) as text:
+                logits = self._read(work, model, text)
+                if logits is None:
+                    return
+                answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
+                advance = partial(self._next, model, text)
+                steps = self._sampler.steps(job, index, answer, _tensor(logits), [], advance)
+                yield from self._stream(work, index, answer, steps)
+
+    def _read(self, work: QueuedRequest, model: PagedModel, text: Text) -> Logits | None:
+        """Logits after the prompt; None if the request was cancelled."""
+        ids, logits = work.job.prompt.ids, None
+        work.cached = work.cached or len(text.ids)
+        for start in range(len(text.ids), len(ids), _CHUNK):
+            if work.cancelled.is_set():
+                return None
+            logits = self._passes.run(model, text, ids[start : start + _CHUNK])
+        return logits
+
+    def _next(self, model: PagedModel, text: Text, token: int) -> Any:
+        return _tensor(self._passes.run(model, text, [token]))
+
+    def _answers(self, model: PagedModel) -> Answers:
+        """Log-probabilities of the likeliest tokens after each probe prompt."""
+        answers = []
+        for ids in token_ids(self.tokenizer, PROMPTS):
+            with self._passes.text(model, ()) as text:
+                logits = _tensor(self._passes.run(model, text, ids))
+            values, likeliest = logits.log_softmax(-1).topk(min(Comparison.likeliest, len(logits)))
+            answers.append(dict(zip(likeliest.tolist(), values.tolist(), strict=True)))
+        return answers
+
+
+def _tensor(logits: Logits) -> Any:
+    import torch
+
+    return torch.from_numpy(logits)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The next tokens of a text, and where the logits after them go."""
+
+    model: PagedModel
+    text: Text
+    ids: Sequence[int]
+    logits: "Future[Logits]" = field(default_factory=Future)
+
+
+class _Passes:
+    """Runs each model on the next tokens of all texts that are read or written, again and again."""
+
+    def __init__(self) -> None:
+        self._waiting: list[_Part] = []
+        self._texts = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="openvino", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def text(self, model: PagedModel, ids: Sequence[int]) -> Iterator[Text]:
+        """A text that is to begin with these tokens; those but the last that are known are read already."""
+        text = model.blocks.begin(ids[:-1])
+        with self._changed:
+            self._texts += 1
+        try:
+            yield text
+        finally:
+            with self._changed:
+                self._texts -= 1
+                self._changed.notify()
+            model.blocks.end(text)
+
+    def run(self, model: PagedModel, text: Text, ids: Sequence[int]) -> Logits:
+        """Logits after the next tokens of a text, shape (vocabulary,)."""
+        part = _Part(model, text, ids)
+        with self._changed:
+            if self._closed:
+                raise EngineError("the engine is closed")
+            self._waiting.append(part)
+            self._changed.notify()
+        return part.logits.result()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while parts := self._next_parts():
+            try:
+                logits = parts[0].model.run([(part.text, part.ids) for part in parts])
+            except BaseException as error:  # noqa: BLE001 - raised in the threads of the texts
+                for part in parts:
+                    part.logits.set_exception(EngineError(f"OpenVINO failed: {error}"))
+                continue
+            for part, row in zip(parts, logits, strict=True):
+                part.logits.set_result(row)
+
+    def _next_parts(self) -> list[_Part]:
+        """Parts of one model, that of the part that waits longest; none once this is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: len(self._waiting) >= self._texts or self._closed, _PATIENCE)
+            taken: list[_Part] = []
+            left: list[_Part] = []
+            room = _MOST
+            for part in self._waiting:
+                if part.model is self._waiting[0].model and (not taken or len(part.ids) <= room):
+                    taken.append(part)
+                    room -= len(part.ids)
+                else:
+                    left.append(part)
+            self._waiting = left
+            return taken

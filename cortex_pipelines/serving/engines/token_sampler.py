@@ -1,0 +1,79 @@
+"""Choice of each next token from torch's logits, for the engines that have them in this process."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cortex_pipelines.serving.engines.engine import Job, Sampling, ScoredToken
+from cortex_pipelines.serving.engines.grammar import TokenConstraint
+from cortex_pipelines.serving.token_stream import StreamedAnswer, barred_before, tokens_beginning
+
+
+class TokenSampler:
+    def __init__(self, tokenizer: Any, ends: frozenset[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ends = ends
+
+    def steps(
+        self,
+        job: Job,
+        index: int,
+        answer: StreamedAnswer,
+        logits: Any,
+        generated_ids: list[int],
+        advance: Callable[[int], Any],
+    ) -> Iterator[ScoredToken]:
+        """Sample the tokens of an answer, which continue ``generated_ids``, with its own seed.
+
+        ``logits``, shape (vocabulary,), follow the prompt; ``advance`` gives those that follow a token.
+        """
+        import torch
+
+        sampling, device = job.sampling, logits.device
+        seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
+        generator = torch.Generator(device=device).manual_seed(seed % 2**63)
+        start = job.prompt.start + job.prompt.lead
+        constraint = None
+        if sampling.grammar:
+            constraint = TokenConstraint(self._tokenizer, len(logits), job.prompt.start, sampling.grammar)
+        while len(generated_ids) < sampling.max_tokens:
+            scores = logits.clone()
+            if constraint is not None:
+                scores[~torch.from_numpy(constraint.allowed())] = -torch.inf
+            elif remaining := start[answer.length :]:
+                scores[barred_before(self._tokenizer, len(scores), remaining)] = -torch.inf
+            if sampling.ending is not None and answer.is_blank:
+                barred = tokens_beginning(self._tokenizer, len(scores), sampling.ending.barred)
+                scores[[*self._ends, *barred]] = -torch.inf
+            if sampling.presence or sampling.frequency:
+                for token, count in Counter(generated_ids).items():
+                    scores[token] -= sampling.presence + sampling.frequency * count
+            token = self._sample(scores, sampling, generator)
+            generated_ids.append(token)
+            yield self._scored(logits, token, sampling.top)
+            if constraint is not None:
+                constraint.accept(token)
+                if constraint.is_complete:
+                    return
+            logits = advance(token)
+
+    def _sample(self, scores: Any, sampling: Sampling, generator: Any) -> int:
+        """A token by its logits, shape (vocabulary,)."""
+        import torch
+
+        if sampling.temperature <= 0:
+            return int(scores.argmax())
+        chances = (scores / sampling.temperature).softmax(-1)
+        if sampling.top_p < 1:  # zero all but the likeliest tokens that together reach it; keeps at least one
+            ranked, token_ids = chances.sort(descending=True)
+            ranked = torch.where(ranked.cumsum(-1) - ranked < sampling.top_p, ranked, 0.0)
+            ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
+            chances = torch.zeros_like(chances).scatter_(0, token_ids, ranked)
+        return int(torch.multinomial(chances, 1, generator=generator))
+
+    def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
+        chances = logits.log_softmax(-1)
+        values, likeliest_ids = chances.topk(top) if top else ((), ())
+        likeliest = tuple((int(token_id), float(value)) for value, token_id in zip(values, likeliest_ids, strict=True))
+        return ScoredToken(token, float(chances[token]), likeliest)

@@ -1,0 +1,168 @@
+"""What is particular to the OpenVINO engine: its cache of blocks, its passes over several texts, and its refusals."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.serving.engines import engine as engines
+from cortex_pipelines.serving.engines.engine import EngineError, Job, RefusedAdapterError, Sampling, open_engine
+from cortex_pipelines_tests.models.tinybases import BASES, write_base
+from cortex_pipelines_tests.serving import tinygateway
+from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
+
+pytestmark = tinygateway.NEEDS_OPENVINO
+SIZE = 4
+
+
+@pytest.fixture(scope="module")
+def engine(home: Path) -> Iterator[Any]:
+    engine = open_engine(tinygateway.base_in(home), tinygateway.settings(engine="openvino"), home / "llama")
+    yield engine
+    engine.close()
+
+
+@given(st.data())
+def test_a_block_has_the_tokens_of_every_text_that_uses_it(data: st.DataObject) -> None:
+    """Against a cache that keeps what was written where: in use, found again, and taken for other tokens."""
+    from cortex_pipelines.serving.engines.openvino_model import BlockCache, Text
+
+    written: dict[int, list[int]] = {}
+    cache = BlockCache(8, SIZE, lambda block, other: written.update({other: list(written[block])}))
+    texts: list[tuple[Text, list[int]]] = []
+
+    def look(text: Text, ids: list[int]) -> None:
+        held = [token for block in text.blocks for token in written[block]][: len(text.ids)]
+        assert held == text.ids == ids[: len(text.ids)]
+
+    for _ in range(data.draw(st.integers(1, 12))):
+        if len(texts) == 2 or (texts and data.draw(st.booleans())):
+            text, _ = texts.pop(data.draw(st.integers(0, len(texts) - 1)))
+            cache.end(text)
+        else:
+            ids = data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=3 * SIZE))
+            text = cache.begin(ids[:-1])
+            look(text, ids)
+            while len(text.ids) < len(ids):
+                new = ids[len(text.ids) :][: data.draw(st.integers(1, 5))]
+                cache.reserve(text, len(new))
+                for place, token in enumerate(new, len(text.ids)):
+                    block = text.blocks[place // SIZE]
+                    written[block] = [*written.get(block, [])[: place % SIZE], token]
+                cache.extend(text, new)
+            texts.append((text, ids))
+        for each in texts:
+            look(*each)
+
+
+def test_what_was_read_is_read_again_only_where_its_room_was_needed() -> None:
+    from cortex_pipelines.serving.engines.openvino_model import BlockCache
+
+    cache = BlockCache(4, SIZE, lambda *_: None)
+
+    def read(ids: list[int]) -> int:
+        text = cache.begin(ids[:-1])
+        known = len(text.ids)
+        cache.reserve(text, len(ids) - known)
+        cache.extend(text, ids[known:])
+        cache.end(text)
+        return known
+
+    first, second = [*range(9)], [*range(10, 19)]
+    assert [read(first), read(first), read([*first[:6], 9, 9]), read(second)] == [0, 8, 6, 0]
+    assert read(first) == 4, "of what was used longest ago, the end is let go first"
+
+
+def test_texts_of_several_models_are_answered_in_turn(engine: Any, home: Path) -> None:
+    jobs = [
+        Job(loaded(engine, home, project), engine.prompt(prompt), Sampling(12))
+        for project in (None, "shop", "docs")
+        for prompt in PROMPTS[:2]
+    ]
+    alone = [text_of(run_job(engine, job)) for job in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        assert [text_of(each) for each in pool.map(partial(run_job, engine), jobs)] == alone
+
+
+def test_a_pass_that_fails_fails_its_texts_alone(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(4))
+    expected = text_of(run_job(engine, job))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(engine._base), "run", fail)
+        with pytest.raises(EngineError, match="OpenVINO failed: no room"):
+            run_job(engine, job)
+    assert text_of(run_job(engine, job)) == expected
+
+
+def test_an_adapter_without_effect_is_refused(engine: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine._adapters.clear()
+    monkeypatch.setattr(engine, "_open", lambda _file: engine._base)
+    with pytest.raises(RefusedAdapterError, match="no effect in this engine"):
+        loaded(engine, home, "shop")
+    assert not engine._resident()
+
+
+@pytest.mark.parametrize(
+    ("family", "words"), [("phi3", "rotary embeddings of type longrope"), ("codegen", "models of type codegen attend")]
+)
+def test_a_base_that_is_computed_otherwise_is_refused(family: str, words: str, tmp_path: Path) -> None:
+    base = BaseModel(write_base(tmp_path / "base", family), "directory:base", "digest")
+    with pytest.raises(EngineError, match=words):
+        open_engine(base, tinygateway.settings(engine="openvino"), tmp_path / "cache")
+
+
+def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
+    import torch
+
+    from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
+    from cortex_pipelines.serving.engines.openvino_model import PagedModel
+
+    window = BASES["gemma3"][2]["sliding_window"]
+    base = BaseModel(write_base(tmp_path / "base", "gemma3"), "directory:base", "digest")
+    ids = [number % 90 + 5 for number in range(4 * window)]
+    with torch.no_grad():
+        expected = load_causal_model(base, "fp32")(input_ids=torch.tensor([ids])).logits[0, -1]
+    model = PagedModel(OpenVinoFiles(base, "fp32", tmp_path / "cache").base().path, "fp32", 1, 4 * window)
+    text = model.blocks.begin(())
+    for start in range(0, len(ids), 24):  # in parts that end within windows and blocks
+        logits = model.run([(text, ids[start : start + 24])])
+    assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
+
+
+def test_nobody_is_told_of_conversions(engine: Any) -> None:
+    from openvino.tools.ovc import telemetry_utils
+
+    assert telemetry_utils.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
+
+
+def test_a_precision_that_it_lacks_is_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"fp32, fp16, q8, not q4; change serving\.precision"):
+        open_engine(tinygateway.base_in(home), tinygateway.settings(engine="openvino", precision="q4"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("vnni", "memory", "installed", "suits"),
+    [(True, 2, True, True), (False, 2, True, False), (True, 0.5, True, False), (True, 2, False, False)],
+)
+def test_auto_is_openvino_where_it_is_quicker_and_fits(
+    home: Path, vnni: bool, memory: float, installed: bool, suits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    base = tinygateway.base_in(home)
+    size = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2 * size * memory}))
+    monkeypatch.setattr(engines, "find_spec", lambda _name: object() if installed else None)
+    assert engines._suits_openvino(base, tinygateway.settings(engine="auto", precision="q8")) is suits
