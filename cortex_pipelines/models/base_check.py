@@ -117,8 +117,9 @@ def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: M
             "adapters.activation_checkpointing, a smaller max_length, or quantisation (int8, nf4), or choose a smaller "
             "base (`cortex models recommend`)"
         )
-    if engine == "llama" and (refusal := base.family.export_refusal(base.config)):
-        yield f"serving.engine is llama, and {refusal}; set it to torch, or {_ANOTHER}"
+    by_engine = {"llama": base.family.export_refusal, "openvino": base.family.openvino_refusal}
+    if engine in by_engine and (refusal := by_engine[engine](base.config)):
+        yield f"serving.engine is {engine}, and {refusal}; set it to torch, or {_ANOTHER}"
 
 
 def training_memory(base: BaseFiles, settings: AdapterSettings, machine: Machine) -> float:

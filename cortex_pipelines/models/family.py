@@ -60,6 +60,7 @@ class Family:
         context: Tokens of its usual models.
         gated: Whether its feed-forward layers have a gate, a third matrix.
         gguf: None if llama.cpp does not know it.
+        paged: Whether its attention can be computed over a paged KV cache.
         token: Token that tells it from other families of its ``model_type``.
         refusal: Why it cannot be trained; empty if it can.
     """
@@ -74,6 +75,7 @@ class Family:
     context: int
     gated: bool
     gguf: GgufMap | None
+    paged: bool = True
     token: str = ""
     refusal: str = ""
 
@@ -100,6 +102,17 @@ class Family:
         if size and size * config["num_attention_heads"] != config["hidden_size"]:
             return f"llama.cpp does not read models of the family {self.name} without some of their heads"
         return ""
+
+    def openvino_refusal(self, config: Mapping[str, Any]) -> str:
+        """Why a base of this family cannot be served by OpenVINO; empty if it can."""
+        if not self.paged:
+            return f"OpenVINO is not told how models of the family {self.name} attend"
+        kind = rope_of(config)["rope_type"]
+        return "" if kind in _OF_PLACES else f"OpenVINO is not told how to compute rotary embeddings of type {kind}"
+
+
+_OF_PLACES = ("default", "linear", "llama3", "yarn")
+"""Kinds of rotary embeddings that do not depend on how long a text is."""
 
 
 @cache

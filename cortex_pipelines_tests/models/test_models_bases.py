@@ -211,6 +211,7 @@ def test_a_base_that_cannot_be_used_is_refused_by_its_files(
         ("qwen2", {"precision": "bf16"}, "torch", LAPTOP, "precision is bf16, for which this processor has no instr"),
         ("qwen2", {"precision": "fp16"}, "torch", LAPTOP, "precision is fp16, which needs a GPU"),
         ("qwen2", {"batch_size": 65536}, "torch", LAPTOP, "machine has 16.0: set adapters.activation_checkpointing"),
+        ("codegen", {}, "openvino", LAPTOP, "serving.engine is openvino, and OpenVINO is not told how models of the"),
         ("codegen", {}, "llama", LAPTOP, "serving.engine is llama, and llama.cpp does not know the family codegen"),
         ("codegen", {"precision": "bf16"}, "torch", SERVER, None),
     ],

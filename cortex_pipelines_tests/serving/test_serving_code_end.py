@@ -26,6 +26,12 @@ def test_answer_ends_with_what_it_began(name: str) -> None:
     assert case["writes"][:released] == case["stands"]
 
 
+def test_a_line_that_is_whole_is_sent_when_it_ends() -> None:
+    growing = GrowingCode(code_end("def f(x):\n"))
+    sent = {text: growing.settle(text) or growing.settled for text in ("    y = (x", "    y = (x\n", "    y = (x\n)\n")}
+    assert list(sent.values()) == [0, 0, len("    y = (x\n)")]
+
+
 @pytest.mark.parametrize(
     "prompt",
     ["Dear all,\nthe quick brown fox\n", "Write a function that adds.\n\ndef add(a, b):\n", "hello", "# a.md\n"],

@@ -91,6 +91,50 @@ def test_texts_of_several_models_are_answered_in_turn(engine: Any, home: Path) -
         assert [text_of(each) for each in pool.map(partial(run_job, engine), jobs)] == alone
 
 
+def test_what_is_guessed_changes_no_answer(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
+
+    samplings = [Sampling(48), Sampling(48, temperature=0.9, seed=1), Sampling(48, frequency=0.5)]
+    jobs = [Job(None, engine.prompt(prompt), sampling) for prompt in PROMPTS[:2] for sampling in samplings]
+    passes, written = [0], list[list[int]]()
+
+    def run(*given: Any, real: Any = engine._base.run) -> Any:
+        passes[-1] += 1
+        return real(*given)
+
+    def no_guess(self: PromptLookup, _most: int) -> list[int]:
+        written[-1] = self._ids
+        return []
+
+    def mostly_right(self: PromptLookup, most: int) -> list[int]:
+        known = written[0][len(self._ids) :][:most]
+        return known if len(self._ids) % 3 else [*known[:1], 7, 7][:most]
+
+    monkeypatch.setattr(engine._base, "run", run)
+    for job in jobs:
+        written.append([])
+        with monkeypatch.context() as patched:
+            patched.setattr(PromptLookup, "guess", no_guess)
+            alone = text_of(run_job(engine, job))
+        passes.append(0)
+        with monkeypatch.context() as patched:
+            patched.setattr(PromptLookup, "guess", mostly_right)
+            assert text_of(run_job(engine, job)) == alone
+        passes.append(0)
+        written.clear()
+    assert sum(passes[1::2]) < 0.7 * sum(passes[::2])
+
+
+def test_the_next_tokens_are_those_after_the_last_place_that_was_alike() -> None:
+    from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
+
+    lookup = PromptLookup([1, 2, 3, 4, 5, 9, 1, 2, 3, 6, 7])
+    assert lookup.guess(4) == []
+    for token in (1, 2, 3):
+        lookup.add(token)
+    assert [lookup.guess(most) for most in (-1, 0, 2, 9)] == [[], [], [6, 7], [6, 7, 1, 2, 3]]
+
+
 def test_a_pass_that_fails_fails_its_texts_alone(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(4))
     expected = text_of(run_job(engine, job))
@@ -114,7 +158,8 @@ def test_an_adapter_without_effect_is_refused(engine: Any, home: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("family", "words"), [("phi3", "rotary embeddings of type longrope"), ("codegen", "models of type codegen attend")]
+    ("family", "words"),
+    [("phi3", "rotary embeddings of type longrope"), ("codegen", "models of the family codegen attend")],
 )
 def test_a_base_that_is_computed_otherwise_is_refused(family: str, words: str, tmp_path: Path) -> None:
     base = BaseModel(write_base(tmp_path / "base", family), "directory:base", "digest")
@@ -136,7 +181,8 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
     model = PagedModel(OpenVinoFiles(base, "fp32", tmp_path / "cache").base().path, "fp32", 1, 4 * window)
     text = model.blocks.begin(())
     for start in range(0, len(ids), 24):  # in parts that end within windows and blocks
-        logits = model.run([(text, ids[start : start + 24])])
+        (logits,) = model.run([(text, ids[start : start + 24], 1)])
+        model.blocks.extend(text, ids[start : start + 24])
     assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
 
 

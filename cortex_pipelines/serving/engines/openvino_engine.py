@@ -6,12 +6,12 @@ beginning share what was read of it.
 """
 
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
 from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Text
+from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.engines.reference import Answers, Comparison, ReferenceFile
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
@@ -28,6 +29,10 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _CHUNK = 256
 """Tokens of a prompt that are read at once, between checks whether the request was cancelled."""
+
+_GUESSED = 8
+"""Most tokens that are guessed, of all texts together: beyond it, arithmetic costs more than reading the weights. None
+with weights of 8 bits, where several tokens are multiplied less exactly than one, and answers would change."""
 
 _MOST = 512
 """Tokens that one pass reads; texts that are written wait for it."""
@@ -56,8 +61,11 @@ class OpenVinoEngine(QueuedEngine):
         self._files = OpenVinoFiles(base, width, cache)
         self._tokens = self.window * (settings.slots + 1)  # one more for the probe
         self._width = width
-        file = self._files.base()
-        self._base = self._open(file)
+        try:
+            file = self._files.base()
+            self._base = self._open(file)
+        except (RuntimeError, ValueError) as error:  # of OpenVINO, and of a graph of another form
+            raise EngineError(f"OpenVINO cannot serve {base.name}: {error}") from error
         self._passes = _Passes()
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._users: dict[str, int] = {}
@@ -98,6 +106,15 @@ class OpenVinoEngine(QueuedEngine):
     def _open(self, file: ReferenceFile) -> PagedModel:
         return PagedModel(file.path, self._width, self._settings.threads, self._tokens)
 
+    def _thread_context(self) -> AbstractContextManager[Any]:
+        """One thread of OpenMP for the choice of a token: more would take the processors from the next pass."""
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        torch.get_num_threads()  # else torch would set its own number later
+        limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="openmp")
+        return limits
+
     def _resident(self) -> list[str]:
         return list(self._adapters)
 
@@ -131,32 +148,62 @@ class OpenVinoEngine(QueuedEngine):
                 if logits is None:
                     return
                 answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
-                advance = partial(self._next, model, text)
-                steps = self._sampler.steps(job, index, answer, _tensor(logits), [], advance)
+                most = len(job.prompt.ids) + job.sampling.max_tokens
+                following = _Following(self._passes, model, text, most, 0 if self._width == "q8" else _GUESSED)
+                steps = self._sampler.steps(job, index, answer, _tensor(logits), [], following.logits_after)
                 yield from self._stream(work, index, answer, steps)
 
     def _read(self, work: QueuedRequest, model: PagedModel, text: Text) -> Logits | None:
         """Logits after the prompt; None if the request was cancelled."""
         ids, logits = work.job.prompt.ids, None
-        work.cached = work.cached or len(text.ids)
-        for start in range(len(text.ids), len(ids), _CHUNK):
+        known, began = len(text.ids), time.perf_counter()
+        work.cached = work.cached or known
+        for start in range(known, len(ids), _CHUNK):
             if work.cancelled.is_set():
                 return None
-            logits = self._passes.run(model, text, ids[start : start + _CHUNK])
+            logits = self._passes.read(model, text, ids[start : start + _CHUNK])
+        if self._busy == 1:  # else others had a part of this time
+            self._note_reading(len(ids) - known, time.perf_counter() - began)
         return logits
-
-    def _next(self, model: PagedModel, text: Text, token: int) -> Any:
-        return _tensor(self._passes.run(model, text, [token]))
 
     def _answers(self, model: PagedModel) -> Answers:
         """Log-probabilities of the likeliest tokens after each probe prompt."""
         answers = []
         for ids in token_ids(self.tokenizer, PROMPTS):
             with self._passes.text(model, ()) as text:
-                logits = _tensor(self._passes.run(model, text, ids))
+                logits = _tensor(self._passes.read(model, text, ids))
             values, likeliest = logits.log_softmax(-1).topk(min(Comparison.likeliest, len(logits)))
             answers.append(dict(zip(likeliest.tolist(), values.tolist(), strict=True)))
         return answers
+
+
+class _Following:
+    """The logits after each token of an answer, some before it is chosen: of at most ``guessed`` tokens.
+
+    There is room for ``most`` tokens of the text.
+    """
+
+    def __init__(self, passes: "_Passes", model: PagedModel, text: Text, most: int, guessed: int) -> None:
+        self._passes, self._model, self._text, self._most, self._limit = passes, model, text, most, guessed
+        self._lookup = PromptLookup(text.ids)
+        self._guessed: deque[int] = deque()
+        self._logits: deque[Logits] = deque()
+        self._right, self._tokens = 0, guessed // 2
+
+    def logits_after(self, token: int) -> Any:
+        self._lookup.add(token)
+        if self._guessed and self._guessed.popleft() == token:
+            self._right += 1
+            self._model.blocks.extend(self._text, [token])
+            return _tensor(self._logits.popleft())
+        # as many as were right, and again as many: where nothing repeats, one is guessed
+        self._tokens = min(2 * self._right + 1, self._limit) if self._logits or self._right else self._tokens
+        room = min(self._tokens, self._most - len(self._text.ids) - 1)
+        guessed = self._lookup.guess(min(room, self._limit // self._passes.texts))
+        logits = self._passes.run(self._model, self._text, [token, *guessed], 1 + len(guessed))
+        self._model.blocks.extend(self._text, [token])
+        self._right, self._guessed, self._logits = 0, deque(guessed), deque(logits[1:])
+        return _tensor(logits[0])
 
 
 def _tensor(logits: Logits) -> Any:
@@ -167,11 +214,12 @@ def _tensor(logits: Logits) -> Any:
 
 @dataclass(frozen=True)
 class _Part:
-    """The next tokens of a text, and where the logits after them go."""
+    """The next tokens of a text, and where the logits after the last ``count`` go."""
 
     model: PagedModel
     text: Text
     ids: Sequence[int]
+    count: int
     logits: "Future[Logits]" = field(default_factory=Future)
 
 
@@ -180,7 +228,8 @@ class _Passes:
 
     def __init__(self) -> None:
         self._waiting: list[_Part] = []
-        self._texts = 0
+        self.texts = 0
+        """That are read or written now."""
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="openvino", daemon=True)
@@ -191,18 +240,27 @@ class _Passes:
         """A text that is to begin with these tokens; those but the last that are known are read already."""
         text = model.blocks.begin(ids[:-1])
         with self._changed:
-            self._texts += 1
+            self.texts += 1
         try:
             yield text
         finally:
             with self._changed:
-                self._texts -= 1
+                self.texts -= 1
                 self._changed.notify()
             model.blocks.end(text)
 
-    def run(self, model: PagedModel, text: Text, ids: Sequence[int]) -> Logits:
+    def read(self, model: PagedModel, text: Text, ids: Sequence[int]) -> Logits:
         """Logits after the next tokens of a text, shape (vocabulary,)."""
-        part = _Part(model, text, ids)
+        logits = self.run(model, text, ids, 1)
+        model.blocks.extend(text, ids)
+        return logits[0, :]
+
+    def run(self, model: PagedModel, text: Text, ids: Sequence[int], count: int) -> Logits:
+        """Logits after the last ``count`` of the next tokens of a text, shape (count, vocabulary).
+
+        The text has those that ``extend`` notes; others are run again, or overwritten.
+        """
+        part = _Part(model, text, ids, count)
         with self._changed:
             if self._closed:
                 raise EngineError("the engine is closed")
@@ -219,19 +277,19 @@ class _Passes:
     def _work(self) -> None:
         while parts := self._next_parts():
             try:
-                logits = parts[0].model.run([(part.text, part.ids) for part in parts])
+                logits = parts[0].model.run([(part.text, part.ids, part.count) for part in parts])
             except BaseException as error:  # noqa: BLE001 - raised in the threads of the texts
                 for part in parts:
                     part.logits.set_exception(EngineError(f"OpenVINO failed: {error}"))
                 continue
-            for part, row in zip(parts, logits, strict=True):
-                part.logits.set_result(row)
+            for part, rows in zip(parts, logits, strict=True):
+                part.logits.set_result(rows)
 
     def _next_parts(self) -> list[_Part]:
         """Parts of one model, that of the part that waits longest; none once this is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._changed.wait_for(lambda: len(self._waiting) >= self._texts or self._closed, _PATIENCE)
+            self._changed.wait_for(lambda: len(self._waiting) >= self.texts or self._closed, _PATIENCE)
             taken: list[_Part] = []
             left: list[_Part] = []
             room = _MOST

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
-from cortex_pipelines.models.family import rope_of
+from cortex_pipelines.models.family import FamilyError, family_of
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import EngineError
+from cortex_pipelines.serving.engines.queued import model_file
 from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceFiles, adapter_key
 
 Width = Literal["fp32", "fp16", "q8"]
@@ -31,9 +32,6 @@ _MODEL, _WINDOWS = "model.xml", "windows.json"
 
 _NAME = "cortex-paged"
 """Of the attention by which a base is traced, in transformers' register."""
-
-_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
-"""Rotary embeddings that do not depend on how long a text is."""
 
 _SMALL = 2**14
 """Numbers of a matrix that stay in 32 bits: no more than of a bias of some heads."""
@@ -53,6 +51,8 @@ class OpenVinoFiles(ReferenceFiles):
 
     def base(self) -> ReferenceFile:
         def write(out: Path) -> None:
+            if refusal := _refusal(self._base_model):
+                raise EngineError(refusal)
             self._write(load_causal_model(self._base_model, "fp32"), out)
 
         return self._cached_file("base", _MODEL, write)
@@ -71,6 +71,14 @@ class OpenVinoFiles(ReferenceFiles):
         write_model(model.cpu(), out / _MODEL, self._width)
 
 
+def _refusal(base: BaseModel) -> str:
+    config = model_file(base, "config.json")
+    try:
+        return family_of(config).openvino_refusal(config)
+    except FamilyError as error:
+        return str(error)
+
+
 def load_openvino() -> Any:
     """The package, without what would report each conversion to its makers."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -80,7 +88,7 @@ def load_openvino() -> Any:
 
 
 def write_model(torch_model: Any, path: Path, width: Width) -> None:
-    """Convert a model, with a KV cache as its state; EngineError if OpenVINO is not told how it attends."""
+    """Convert a model, with a KV cache as its state."""
     openvino = load_openvino()
     from openvino._offline_transformations import apply_make_stateful_transformation
 
@@ -134,11 +142,6 @@ def _traced(model: Any) -> tuple[Any, list[int]]:
     import torch
 
     config = model.config
-    rope = rope_of(config.to_dict())["rope_type"]
-    if rope not in _ROPES:
-        raise EngineError(f"OpenVINO is not told how to compute rotary embeddings of type {rope}")
-    if config.is_encoder_decoder or not getattr(model, "_supports_attention_backend", False):
-        raise EngineError(f"OpenVINO is not told how models of type {config.model_type} attend")
     attention = _Attention(model)
     heads, size = attention.cache_shape
     count = 2 * config.num_hidden_layers

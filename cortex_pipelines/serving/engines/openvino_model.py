@@ -155,39 +155,39 @@ class PagedModel:
             self._request.set_tensor(place, tensor)
             self._cache.append(tensor.data)
 
-    def run(self, parts: Sequence[tuple[Text, Sequence[int]]]) -> Logits:
-        """Run the next tokens of some texts; logits after each, shape (texts, vocabulary)."""
+    def run(self, parts: Sequence[tuple[Text, Sequence[int], int]]) -> list[Logits]:
+        """Run the next tokens of some texts; logits after the last ones of each, shape (count, vocabulary)."""
         openvino = load_openvino()
 
         ids: list[int] = []
         positions: list[int] = []
         blocks: list[int] = []
         begins, block_begins = [0], [0]
-        for text, new in parts:
+        sampled: list[int] = []
+        for text, new, count in parts:
             self.blocks.reserve(text, len(new))
             ids += new
             positions += range(len(text.ids), len(text.ids) + len(new))
             blocks += text.blocks
             begins.append(len(ids))
+            sampled += range(len(ids) - count, len(ids))
             block_begins.append(len(blocks))
         values: dict[str, npt.NDArray[Any]] = {
             "input_ids": np.array(ids, np.int64),
             "position_ids": np.array(positions, np.int64),
-            "past_lens": np.array([len(text.ids) for text, _ in parts], np.int32),
+            "past_lens": np.array([len(text.ids) for text, _, _ in parts], np.int32),
             "subsequence_begins": np.array(begins, np.int32),
             "block_indices": np.array(blocks, np.int32),
             "block_indices_begins": np.array(block_begins, np.int32),
             "max_context_len": np.array(max(positions) + 1, np.int32),
-            "sampled": np.array(begins[1:], np.int32) - 1,
+            "sampled": np.array(sampled, np.int32),
         }
         for name, value in values.items():
             if name in self._inputs:  # a base without rotary embeddings may have no use for positions
                 self._request.set_tensor(self._inputs[name], openvino.Tensor(value))
         self._request.infer()
-        for text, new in parts:
-            self.blocks.extend(text, new)
-        logits = self._request.get_tensor("logits").data
-        return np.array(logits.reshape(len(parts), -1), np.float32)
+        logits = np.array(self._request.get_tensor("logits").data.reshape(len(sampled), -1), np.float32)
+        return np.split(logits, np.cumsum([count for _, _, count in parts])[:-1])
 
     def _copy(self, block: int, other: int) -> None:
         for cache in self._cache:

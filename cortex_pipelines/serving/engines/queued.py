@@ -55,6 +55,8 @@ class QueuedRequest:
 _Change = tuple[Callable[[], Any], Future[Any]]
 _LOG = logging.getLogger("cortex_pipelines")
 _MEMORY_SECONDS = 1.0  # between two looks at memory
+_NOTED, _NEWEST = 32, 0.3
+"""Fewest tokens of a prompt by which the speed is followed, and the share of the newest one."""
 
 
 class QueuedEngine(Engine):
@@ -144,6 +146,12 @@ class QueuedEngine(Engine):
             yield answer.end(index, "cancelled")
         else:
             yield answer.end(index, "length" if count >= sampling.max_tokens else "stop")
+
+    def _note_reading(self, tokens: int, seconds: float) -> None:
+        """Follow the speed of a machine that others keep busy, too."""
+        if self.speed is not None and tokens >= _NOTED:
+            read = (1 - _NEWEST) * self.speed.read + _NEWEST * tokens / seconds
+            self.speed = replace(self.speed, read=read)
 
     def _run_between_requests(self, make: Callable[[], T]) -> T:
         """Load or evict adapters in the engine's thread, between two requests."""

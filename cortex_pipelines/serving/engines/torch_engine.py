@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,9 +17,6 @@ from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedR
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-
-_NOTED, _NEWEST = 32, 0.3
-"""Fewest tokens of a prompt by which the speed is followed, and the share of the newest one."""
 
 _CHUNK = 256
 """Tokens of a prompt between checks whether the request was cancelled."""
@@ -142,12 +138,6 @@ class TorchEngine(QueuedEngine):
             logits = self._model(input_ids=chunk, past_key_values=memory, use_cache=True).logits[0, -1].float()
         self._note_reading(len(ids) - shared, time.perf_counter() - began)
         return logits, memory
-
-    def _note_reading(self, tokens: int, seconds: float) -> None:
-        """Follow the speed of a machine that others keep busy, too."""
-        if self.speed is not None and tokens >= _NOTED:
-            read = (1 - _NEWEST) * self.speed.read + _NEWEST * tokens / seconds
-            self.speed = replace(self.speed, read=read)
 
     def _logits_after(self, memory: Any, token: int) -> Any:
         import torch
