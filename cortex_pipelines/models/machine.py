@@ -13,12 +13,18 @@ _CPU = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Machine:
-    """``memory`` and ``gpu_memory`` in bytes, the latter 0 without a GPU; ``bf16`` where there are instructions."""
+    """``memory`` and ``gpu_memory`` in bytes, the latter 0 without a GPU.
+
+    Args:
+        bf16: Whether there are instructions for bfloat16.
+        vnni: Whether the processor has instructions that add up products of 8-bit numbers.
+    """
 
     cores: int
     memory: float
     gpu_memory: float
     bf16: bool
+    vnni: bool = False
 
     @property
     def training_memory(self) -> float:
@@ -27,7 +33,9 @@ class Machine:
     def instead(self, cores: int | None, memory: float | None, gpu_memory: float | None) -> "Machine":
         """Another machine, in GB where it differs."""
         gpu = self.gpu_memory if gpu_memory is None else gpu_memory * 1e9
-        return Machine(cores or self.cores, memory * 1e9 if memory else self.memory, gpu, self.bf16 or gpu > 0)
+        return Machine(
+            cores or self.cores, memory * 1e9 if memory else self.memory, gpu, self.bf16 or gpu > 0, self.vnni
+        )
 
     def describe(self) -> str:
         gpu = f", a GPU with {self.gpu_memory / 1e9:.0f} GB" if self.gpu_memory else ", no GPU"
@@ -43,7 +51,8 @@ def this_machine() -> Machine:
     gpu = _gpu_memory()
     words = set(_CPU.read_text().split()) if _CPU.is_file() else set()
     cores = len(psutil.Process().cpu_affinity())
-    return Machine(cores, memory, gpu, bool(gpu or words & {"avx512_bf16", "amx_bf16", "bf16"}))
+    bf16 = bool(gpu or words & {"avx512_bf16", "amx_bf16", "bf16"})
+    return Machine(cores, memory, gpu, bf16, bool(words & {"avx512_vnni", "avx_vnni"}))
 
 
 def _gpu_memory() -> float:

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.models.machine import Machine
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import EngineError, Job, RefusedAdapterError, Sampling, open_engine
 from cortex_pipelines_tests.models.tinybases import BASES, write_base
@@ -186,6 +186,20 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
     assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
 
 
+def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(engines, "_suits_openvino", lambda *_: True)
+    base, settings = tinygateway.base_in(home), tinygateway.settings(engine="openvino")
+    cache = tmp_path / "cache"
+    open_engine(base, settings, cache).close()
+    (model,) = cache.rglob("model.xml")
+    model.write_text("<net/>")
+    with pytest.raises(EngineError, match="OpenVINO cannot load its copy of the base"):
+        open_engine(base, settings, cache)
+    opened = open_engine(base, tinygateway.settings(engine="auto"), cache)
+    assert (opened.name != "openvino", "another engine than openvino answers" in caplog.text) == (True, True)
+    opened.close()
+
+
 def test_nobody_is_told_of_conversions(engine: Any) -> None:
     from openvino.tools.ovc import telemetry_utils
 
@@ -204,11 +218,9 @@ def test_a_precision_that_it_lacks_is_refused(home: Path, tmp_path: Path) -> Non
 def test_auto_is_openvino_where_it_is_quicker_and_fits(
     home: Path, vnni: bool, memory: float, installed: bool, suits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     base = tinygateway.base_in(home)
     size = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2 * size * memory}))
+    machine = Machine(2, 2 * size * memory, 0, bf16=False, vnni=vnni)
+    monkeypatch.setattr(engines, "this_machine", lambda: machine)
     monkeypatch.setattr(engines, "find_spec", lambda _name: object() if installed else None)
     assert engines._suits_openvino(base, tinygateway.settings(engine="auto", precision="q8")) is suits

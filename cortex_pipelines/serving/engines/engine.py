@@ -10,10 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import psutil
-
 from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.serving.code_end import CodeEnd
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
@@ -326,11 +325,9 @@ def _suits_openvino(base: BaseModel, settings: ServingSettings) -> bool:
 
     Without such instructions llama.cpp is as quick; a large base's adapters share its weights there.
     """
-    import torch
-
-    sizes = [path.stat().st_size for path in base.folder.glob("*.safetensors")]
-    is_quicker = torch.cpu._is_vnni_supported() and settings.precision in ("q8", "fp16", "fp32")
-    return is_quicker and find_spec("openvino") is not None and sum(sizes) < psutil.virtual_memory().total / 2
+    machine, size = this_machine(), sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
+    can_serve = settings.precision in ("q8", "fp16", "fp32") and find_spec("openvino") is not None
+    return can_serve and machine.vnni and size < machine.memory / 2
 
 
 def _require_installed(module: str, extra: str, name: str) -> None:

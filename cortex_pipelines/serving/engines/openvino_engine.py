@@ -61,11 +61,8 @@ class OpenVinoEngine(QueuedEngine):
         self._files = OpenVinoFiles(base, width, cache)
         self._tokens = self.window * (settings.slots + 1)  # one more for the probe
         self._width = width
-        try:
-            file = self._files.base()
-            self._base = self._open(file)
-        except (RuntimeError, ValueError) as error:  # of OpenVINO, and of a graph of another form
-            raise EngineError(f"OpenVINO cannot serve {base.name}: {error}") from error
+        file = self._files.base()
+        self._base = self._open(file)
         self._passes = _Passes()
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._users: dict[str, int] = {}
@@ -104,7 +101,10 @@ class OpenVinoEngine(QueuedEngine):
         self._passes.close()
 
     def _open(self, file: ReferenceFile) -> PagedModel:
-        return PagedModel(file.path, self._width, self._settings.threads, self._tokens)
+        try:
+            return PagedModel(file.path, self._width, self._settings.threads, self._tokens)
+        except (RuntimeError, ValueError) as error:  # of OpenVINO, and of a graph of another form
+            raise EngineError(f"OpenVINO cannot load its copy of the base: {error}") from error
 
     def _thread_context(self) -> AbstractContextManager[Any]:
         """One thread of OpenMP for the choice of a token: more would take the processors from the next pass."""

@@ -68,7 +68,10 @@ class OpenVinoFiles(ReferenceFiles):
         return self._cached_file(adapter_key(folder), _MODEL, write, lora)
 
     def _write(self, model: Any, out: Path) -> None:
-        write_model(model.cpu(), out / _MODEL, self._width)
+        try:
+            write_model(model.cpu(), out / _MODEL, self._width)
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"OpenVINO cannot convert {self._base_model.name}: {error}") from error
 
 
 def _refusal(base: BaseModel) -> str:
