@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,10 @@ def test_an_adapter_that_changes_less_than_rounding_to_8_bits_is_served(home: Pa
 
 def test_what_a_machine_can_do_is_measured(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(1, 1e10, 0, bf16=False)
-    measured = list(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, home / "llama"))
-    ways = [("openvino", "q8"), ("llama", "q8"), ("llama", "q4"), ("llama", "fp16"), ("torch", "fp32")]
+    every = measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, home / "llama")
+    measured = [each for each in every if not isinstance(each, str)]
+    ways = [("openvino", "q8")] if find_spec("openvino") else []
+    ways += [("llama", "q8"), ("llama", "q4"), ("llama", "fp16"), ("torch", "fp32")]
     assert [(each.settings.engine, each.settings.precision) for each in measured] == ways
     assert all(min(each.read, each.write, each.together) > 0 for each in measured)
     assert replace(measured[0], read=400.0, write=64.0).prompt_within(1) == 200
