@@ -61,16 +61,6 @@ def tokens_beginning(tokenizer: Any, size: int, letters: str) -> tuple[int, ...]
     return tuple(token for token, text in enumerate(texts) if text.lstrip()[:1] in letters and text.strip())
 
 
-@lru_cache(64)
-def barred_before(tokenizer: Any, size: int, start: str) -> Any:
-    """Which tokens of a vocabulary do not begin ``start``, nor with it, as a mask; of none if all do not."""
-    import torch
-
-    texts = token_texts(tokenizer, size)
-    barred = [not text or not (text.startswith(start) or start.startswith(text)) for text in texts]
-    return torch.tensor(barred) if not all(barred) else torch.zeros(size, dtype=torch.bool)
-
-
 def alternative(raw: bytes, logprob: float) -> Alternative:
     return Alternative(spelled(raw), logprob, raw)
 

@@ -55,16 +55,18 @@ class ForcedStart:
             remaining = self.start[len(generated) :]
             if not remaining:
                 continue
-            allowed = [
-                token
-                for token, text in enumerate(token_texts(self.tokenizer, len(row_scores)))
-                if text and (text.startswith(remaining) or remaining.startswith(text))
-            ]
-            if allowed:
-                barred = torch.ones_like(row_scores, dtype=torch.bool)
-                barred[allowed] = False
-                row_scores[barred] = -torch.inf
+            row_scores[barred_before(self.tokenizer, len(row_scores), remaining)] = -torch.inf
         return scores
+
+
+@lru_cache(64)
+def barred_before(tokenizer: Any, size: int, start: str) -> Any:
+    """Which tokens of a vocabulary do not begin ``start``, nor with it, as a mask; of none if all do not."""
+    import torch
+
+    texts = token_texts(tokenizer, size)
+    barred = [not text or not (text.startswith(start) or start.startswith(text)) for text in texts]
+    return torch.tensor(barred) if not all(barred) else torch.zeros(size, dtype=torch.bool)
 
 
 @lru_cache(maxsize=2)

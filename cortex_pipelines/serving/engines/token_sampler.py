@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from cortex_pipelines.adapters.data.packing import barred_before
 from cortex_pipelines.serving.engines.engine import Job, Sampling, ScoredToken
 from cortex_pipelines.serving.engines.grammar import TokenConstraint
-from cortex_pipelines.serving.token_stream import StreamedAnswer, barred_before, tokens_beginning
+from cortex_pipelines.serving.token_stream import StreamedAnswer, tokens_beginning
 
 
 class TokenSampler:
