@@ -325,9 +325,10 @@ def _suits_openvino(base: BaseModel, settings: ServingSettings) -> bool:
 
     Without such instructions llama.cpp is as quick; a large base's adapters share its weights there.
     """
+    if find_spec("openvino") is None or settings.precision not in ("q8", "fp16", "fp32"):
+        return False
     machine, size = this_machine(), sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    can_serve = settings.precision in ("q8", "fp16", "fp32") and find_spec("openvino") is not None
-    return can_serve and machine.vnni and size < machine.memory / 2
+    return machine.vnni and size < machine.memory / 2
 
 
 def _require_installed(module: str, extra: str, name: str) -> None:

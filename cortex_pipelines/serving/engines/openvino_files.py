@@ -10,7 +10,6 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,13 +114,13 @@ def write_model(torch_model: Any, path: Path, width: Width) -> None:
     path.with_name(_WINDOWS).write_text(json.dumps(windows), encoding="utf-8")
 
 
-def read_paged(path: Path) -> Any:
+def read_paged(core: Any, path: Path) -> Any:
     """Read a converted base with paged attention, and logits only of the tokens that the input ``sampled`` names."""
     openvino = load_openvino()
     from openvino._offline_transformations import paged_attention_transformation
 
     opset = openvino.opset13
-    model = openvino.Core().read_model(path)
+    model = core.read_model(path)
     windows = json.loads(path.with_name(_WINDOWS).read_text(encoding="utf-8"))
     paged_attention_transformation(model)
     attention = [each for each in model.get_ordered_ops() if each.get_type_name() == "PagedAttentionExtension"]
@@ -145,8 +144,8 @@ def _traced(model: Any) -> tuple[Any, list[int]]:
     import torch
 
     config = model.config
-    attention = _Attention(model)
-    heads, size = attention.cache_shape
+    attention = _Attention()
+    heads, size = attention.cache_shape(model)
     count = 2 * config.num_hidden_layers
     examples = [torch.ones(2, 3, dtype=torch.long), torch.ones(2, 5), torch.arange(2, 5).repeat(2, 1)]
     examples += [torch.zeros(2, heads, 2, size) for _ in range(count)]
@@ -165,9 +164,12 @@ def _traced(model: Any) -> tuple[Any, list[int]]:
 
 
 class _Attention:
-    """Attention that adds its keys and values to those that it is given, and notes what a layer sees."""
+    """Attention that adds its keys and values to those that it is given, and notes what a layer sees.
 
-    def __init__(self, model: Any) -> None:
+    Transformers' register keeps it for good, so it holds no model.
+    """
+
+    def __init__(self) -> None:
         from transformers import AttentionInterface, AttentionMaskInterface
 
         self.past: Sequence[Any] = ()
@@ -177,18 +179,16 @@ class _Attention:
         self._shape: tuple[int, int] | None = None
         AttentionInterface.register(_NAME, self._attend)
         AttentionMaskInterface.register(_NAME, lambda *_, **__: self.mask)
-        model.set_attn_implementation(_NAME)
-        self._model = model
 
-    @cached_property
-    def cache_shape(self) -> tuple[int, int]:
-        """Heads of keys and values, and the size of one."""
+    def cache_shape(self, model: Any) -> tuple[int, int]:
+        """Heads of keys and values, and the size of one, of a model that attends by this from now on."""
         import torch
 
+        model.set_attn_implementation(_NAME)
         with torch.no_grad():
-            self._model(input_ids=torch.ones(1, 1, dtype=torch.long), use_cache=False)
+            model(input_ids=torch.ones(1, 1, dtype=torch.long), use_cache=False)
         if self._shape is None:
-            raise EngineError(f"models of type {self._model.config.model_type} attend in a way that is not known")
+            raise EngineError(f"models of type {model.config.model_type} attend in a way that is not known")
         return self._shape
 
     def _attend(

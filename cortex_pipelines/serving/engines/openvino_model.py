@@ -142,7 +142,8 @@ class PagedModel:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # other processes have the same processors
         }
-        model = openvino.Core().compile_model(read_paged(path), "CPU", options)
+        core = openvino.Core()
+        model = core.compile_model(read_paged(core, path), "CPU", options)
         self._request = model.create_infer_request()
         self._inputs = {place.get_any_name(): place for place in model.inputs}
         caches = [place for name, place in self._inputs.items() if name.startswith(("key_cache", "value_cache"))]
