@@ -61,6 +61,8 @@ lint: install ## style, types, security, secrets, and the borders between rooms
 	cortex dvc-yaml --check
 	cortex dictionary --check
 	python .ci/leaks.py
+	# in seconds what `make demo` would end with
+	python .ci/promise.py --inputs
 	# offline: both carry what they check against
 	zizmor --offline --persona pedantic --quiet --no-progress .github action.yml
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
