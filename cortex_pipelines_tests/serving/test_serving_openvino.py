@@ -1,5 +1,7 @@
 """What is particular to the OpenVINO engine: its cache of blocks, its passes over several texts, and its refusals."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -198,6 +200,29 @@ def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path:
     opened = open_engine(base, tinygateway.settings(engine="auto"), cache)
     assert (opened.name != "openvino", "another engine than openvino answers" in caplog.text) == (True, True)
     opened.close()
+
+
+def test_a_signal_is_handled_after_another_thread_let_go_of_a_model(home: Path, tmp_path: Path) -> None:
+    from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
+
+    path = OpenVinoFiles(tinygateway.base_in(home), "fp32", tmp_path).base().path
+    program = f"""
+import gc
+import signal
+from pathlib import Path
+from threading import Thread
+
+from cortex_pipelines.serving.engines.openvino_model import PagedModel
+
+held = [PagedModel(Path({str(path)!r}), "fp32", 1, 64)]
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+thread = Thread(target=lambda: (held.clear(), gc.collect()))
+thread.start()
+thread.join()
+signal.raise_signal(signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_nobody_is_told_of_conversions(engine: Any) -> None:

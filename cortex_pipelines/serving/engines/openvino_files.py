@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,16 @@ def load_openvino() -> Any:
     return openvino
 
 
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's core, which has to last as long as the process.
+
+    It gives the thread that compiles first a stack for signals, and frees that stack with itself: whichever thread let
+    go of it last, the next signal would end the process.
+    """
+    return load_openvino().Core()
+
+
 def write_model(torch_model: Any, path: Path, width: Width) -> None:
     """Convert a model, with a KV cache as its state."""
     openvino = load_openvino()
@@ -114,13 +125,13 @@ def write_model(torch_model: Any, path: Path, width: Width) -> None:
     path.with_name(_WINDOWS).write_text(json.dumps(windows), encoding="utf-8")
 
 
-def read_paged(core: Any, path: Path) -> Any:
+def read_paged(path: Path) -> Any:
     """Read a converted base with paged attention, and logits only of the tokens that the input ``sampled`` names."""
     openvino = load_openvino()
     from openvino._offline_transformations import paged_attention_transformation
 
     opset = openvino.opset13
-    model = core.read_model(path)
+    model = openvino_core().read_model(path)
     windows = json.loads(path.with_name(_WINDOWS).read_text(encoding="utf-8"))
     paged_attention_transformation(model)
     attention = [each for each in model.get_ordered_ops() if each.get_type_name() == "PagedAttentionExtension"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.serving.engines.openvino_files import Width, load_openvino, read_paged
+from cortex_pipelines.serving.engines.openvino_files import Width, load_openvino, openvino_core, read_paged
 from cortex_pipelines.serving.engines.queued import common_prefix
 
 Logits = npt.NDArray[np.float32]
@@ -142,8 +142,7 @@ class PagedModel:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # other processes have the same processors
         }
-        core = openvino.Core()
-        model = core.compile_model(read_paged(core, path), "CPU", options)
+        model = openvino_core().compile_model(read_paged(path), "CPU", options)
         self._request = model.create_infer_request()
         self._inputs = {place.get_any_name(): place for place in model.inputs}
         caches = [place for name, place in self._inputs.items() if name.startswith(("key_cache", "value_cache"))]
