@@ -1,6 +1,6 @@
 """Servers that ``benchmarks.serving`` compares, each a process of its own.
 
-``python -m benchmarks.served NAME FOLDER PORT``: ``torch`` and ``llama`` are the gateway with that
+``python -m benchmarks.served NAME FOLDER PORT``: ``openvino``, ``torch`` and ``llama`` are the gateway with that
 engine, ``llama.cpp`` is its own server with the same base and adapter, ``plain`` is what one would
 write in an hour with FastAPI and transformers.
 """
@@ -127,7 +127,7 @@ def main(name: str, folder: str, port: str) -> None:
         llama_cpp(Path(folder), int(port))
     elif name == "plain":
         plain(Path(folder), int(port))
-    elif name in ("torch", "llama"):
+    elif name in ("openvino", "torch", "llama"):
         gateway(name, Path(folder), int(port))  # type: ignore[arg-type]
 
 

@@ -121,7 +121,9 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     train_on_logs(folder / "logs", folder / "router", params)
     with ExitStack() as running:
         # llama first: it converts what llama.cpp reads
-        servers = {name: running.enter_context(_served(work, name, folder)) for name in ("llama", "torch", *_PEERS)}
+        servers = {
+            name: running.enter_context(_served(work, name, folder)) for name in ("llama", "openvino", "torch", *_PEERS)
+        }
         timings = _writing(servers, repeats)
         timings += _in_turn(servers["torch"], repeats)
         timings += _routing(servers["torch"], words, repeats)

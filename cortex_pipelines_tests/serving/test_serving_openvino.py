@@ -135,6 +135,8 @@ def test_the_next_tokens_are_those_after_the_last_place_that_was_alike() -> None
     for token in (1, 2, 3):
         lookup.add(token)
     assert [lookup.guess(most) for most in (-1, 0, 2, 9)] == [[], [], [6, 7], [6, 7, 1, 2, 3]]
+    assert PromptLookup([1, 2, 3, 4, 3, 5, 2, 3]).guess(2) == [4, 3], "two tokens say more than one"
+    assert PromptLookup([1, 2, 3, 4, 2, 5, 2]).guess(2) == [5, 2], "the last place says more than the first"
 
 
 def test_a_pass_that_fails_fails_its_texts_alone(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +188,34 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
         (logits,) = model.run([(text, ids[start : start + 24], 1)])
         model.blocks.extend(text, ids[start : start + 24])
     assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("width", ["fp32", "fp16", "q8"])
+def test_several_tokens_are_computed_as_one_by_one(width: Any, threads: int, home: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
+    from cortex_pipelines.serving.engines.openvino_model import PagedModel
+
+    path = OpenVinoFiles(tinygateway.base_in(home), width, tmp_path).base().path
+    ids = [number * 37 % 90 + 5 for number in range(96)]
+
+    def logits_of(*lengths: int) -> Any:
+        model = PagedModel(path, width, threads, len(ids))
+        text = model.blocks.begin(())
+        model.run([(text, ids[:70], 1)])
+        model.blocks.extend(text, ids[:70])
+        found = []
+        for length in lengths:
+            new = ids[len(text.ids) :][:length]
+            found += model.run([(text, new, length)])
+            model.blocks.extend(text, new)
+        return np.concatenate(found)
+
+    alone = logits_of(*[1] * 20)
+    for lengths in [(2,) * 10, (20,), (1, 9, 3, 1, 6)]:
+        assert np.array_equal(logits_of(*lengths), alone)
 
 
 def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:
@@ -245,7 +275,7 @@ def test_auto_is_openvino_where_it_is_quicker_and_fits(
 ) -> None:
     base = tinygateway.base_in(home)
     size = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    machine = Machine(2, 2 * size * memory, 0, bf16=False, vnni=vnni)
+    machine = Machine(2, 4 * size * memory, 0, bf16=False, vnni=vnni)
     monkeypatch.setattr(engines, "this_machine", lambda: machine)
     monkeypatch.setattr(engines, "find_spec", lambda _name: object() if installed else None)
     assert engines._suits_openvino(base, tinygateway.settings(engine="auto", precision="q8")) is suits

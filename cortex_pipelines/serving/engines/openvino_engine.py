@@ -30,9 +30,11 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 _CHUNK = 256
 """Tokens of a prompt that are read at once, between checks whether the request was cancelled."""
 
-_GUESSED = 8
-"""Most tokens that are guessed, of all texts together: beyond it, arithmetic costs more than reading the weights. None
-with weights of 8 bits, where several tokens are multiplied less exactly than one, and answers would change."""
+_GUESSED = 4
+"""Most tokens of a text that are guessed. As many again as were right took as long in flask's files."""
+
+_GUESSED_TOGETHER = 8
+"""And of all texts: beyond it, arithmetic costs more than reading the weights."""
 
 _MOST = 512
 """Tokens that one pass reads; texts that are written wait for it."""
@@ -149,7 +151,7 @@ class OpenVinoEngine(QueuedEngine):
                     return
                 answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
                 most = len(job.prompt.ids) + job.sampling.max_tokens
-                following = _Following(self._passes, model, text, most, 0 if self._width == "q8" else _GUESSED)
+                following = _Following(self._passes, model, text, most)
                 steps = self._sampler.steps(job, index, answer, _tensor(logits), [], following.logits_after)
                 yield from self._stream(work, index, answer, steps)
 
@@ -178,31 +180,24 @@ class OpenVinoEngine(QueuedEngine):
 
 
 class _Following:
-    """The logits after each token of an answer, some before it is chosen: of at most ``guessed`` tokens.
+    """The logits after each token of an answer, some before it is chosen. The text has room for ``most`` tokens."""
 
-    There is room for ``most`` tokens of the text.
-    """
-
-    def __init__(self, passes: "_Passes", model: PagedModel, text: Text, most: int, guessed: int) -> None:
-        self._passes, self._model, self._text, self._most, self._limit = passes, model, text, most, guessed
+    def __init__(self, passes: "_Passes", model: PagedModel, text: Text, most: int) -> None:
+        self._passes, self._model, self._text, self._most = passes, model, text, most
         self._lookup = PromptLookup(text.ids)
         self._guessed: deque[int] = deque()
         self._logits: deque[Logits] = deque()
-        self._right, self._tokens = 0, guessed // 2
 
     def logits_after(self, token: int) -> Any:
         self._lookup.add(token)
         if self._guessed and self._guessed.popleft() == token:
-            self._right += 1
             self._model.blocks.extend(self._text, [token])
             return _tensor(self._logits.popleft())
-        # as many as were right, and again as many: where nothing repeats, one is guessed
-        self._tokens = min(2 * self._right + 1, self._limit) if self._logits or self._right else self._tokens
-        room = min(self._tokens, self._most - len(self._text.ids) - 1)
-        guessed = self._lookup.guess(min(room, self._limit // self._passes.texts))
+        room = self._most - len(self._text.ids) - 1
+        guessed = self._lookup.guess(min(room, _GUESSED, _GUESSED_TOGETHER // self._passes.texts))
         logits = self._passes.run(self._model, self._text, [token, *guessed], 1 + len(guessed))
         self._model.blocks.extend(self._text, [token])
-        self._right, self._guessed, self._logits = 0, deque(guessed), deque(logits[1:])
+        self._guessed, self._logits = deque(guessed), deque(logits[1:])
         return _tensor(logits[0])
 
 

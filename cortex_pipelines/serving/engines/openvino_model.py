@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +129,14 @@ class BlockCache:
                 self._free.append(block)
 
 
+class _Row(NamedTuple):
+    """Tokens that are run as one text: of a text, so many after those that it has."""
+
+    text: Text
+    start: int
+    ids: Sequence[int]
+
+
 class PagedModel:
     """A compiled base, or one with an adapter, and its KV cache for a number of tokens."""
 
@@ -147,7 +155,10 @@ class PagedModel:
         self._inputs = {place.get_any_name(): place for place in model.inputs}
         caches = [place for name, place in self._inputs.items() if name.startswith(("key_cache", "value_cache"))]
         size = caches[0].get_partial_shape()[2].get_length()
-        self.blocks = BlockCache(-(-tokens // size), size, self._copy)
+        self.blocks = BlockCache(-(-tokens // size) + 1, size, self._copy)
+        self._least = max(2, threads)
+        self._spare = self.blocks.begin(())
+        self.blocks.reserve(self._spare, 1)
         self._cache: list[npt.NDArray[Any]] = []
         for place in caches:  # the system gives memory when it is written to
             shape = [self.blocks.count, *(each.get_length() for each in list(place.get_partial_shape())[1:])]
@@ -156,38 +167,42 @@ class PagedModel:
             self._cache.append(tensor.data)
 
     def run(self, parts: Sequence[tuple[Text, Sequence[int], int]]) -> list[Logits]:
-        """Run the next tokens of some texts; logits after the last ones of each, shape (count, vocabulary)."""
+        """Run the next tokens of some texts; logits after the last ones of each, shape (count, vocabulary).
+
+        Logits after all of a text's tokens are, to the last bit, those of a pass for each token: OpenVINO has other
+        kernels, with other roundings, for a single row, for several tokens of a text, and for fewer texts than threads.
+        """
         openvino = load_openvino()
 
-        ids: list[int] = []
-        positions: list[int] = []
-        blocks: list[int] = []
-        begins, block_begins = [0], [0]
+        rows: list[_Row] = []
         sampled: list[int] = []
+        tokens = 0
         for text, new, count in parts:
             self.blocks.reserve(text, len(new))
-            ids += new
-            positions += range(len(text.ids), len(text.ids) + len(new))
-            blocks += text.blocks
-            begins.append(len(ids))
-            sampled += range(len(ids) - count, len(ids))
-            block_begins.append(len(blocks))
+            length = 1 if count == len(new) else len(new)
+            rows += [_Row(text, start, new[start : start + length]) for start in range(0, len(new), length)]
+            tokens += len(new)
+            sampled += range(tokens - count, tokens)
+        if tokens == len(rows):
+            rows += [_Row(self._spare, 0, [0])] * (self._least - tokens)
+        known = [len(row.text.ids) + row.start for row in rows]
+        ends = [each + len(row.ids) for each, row in zip(known, rows, strict=True)]
         values: dict[str, npt.NDArray[Any]] = {
-            "input_ids": np.array(ids, np.int64),
-            "position_ids": np.array(positions, np.int64),
-            "past_lens": np.array([len(text.ids) for text, _, _ in parts], np.int32),
-            "subsequence_begins": np.array(begins, np.int32),
-            "block_indices": np.array(blocks, np.int32),
-            "block_indices_begins": np.array(block_begins, np.int32),
-            "max_context_len": np.array(max(positions) + 1, np.int32),
+            "input_ids": np.array([each for row in rows for each in row.ids], np.int64),
+            "position_ids": np.concatenate([np.arange(*each) for each in zip(known, ends, strict=True)]),
+            "past_lens": np.array(known, np.int32),
+            "subsequence_begins": np.cumsum([0, *(len(row.ids) for row in rows)], dtype=np.int32),
+            "block_indices": np.array([each for row in rows for each in row.text.blocks], np.int32),
+            "block_indices_begins": np.cumsum([0, *(len(row.text.blocks) for row in rows)], dtype=np.int32),
+            "max_context_len": np.array(max(ends), np.int32),
             "sampled": np.array(sampled, np.int32),
         }
         for name, value in values.items():
             if name in self._inputs:  # a base without rotary embeddings may have no use for positions
                 self._request.set_tensor(self._inputs[name], openvino.Tensor(value))
         self._request.infer()
-        logits = np.array(self._request.get_tensor("logits").data.reshape(len(sampled), -1), np.float32)
-        return np.split(logits, np.cumsum([count for _, _, count in parts])[:-1])
+        logits = np.array(self._request.get_tensor("logits").data, np.float32)
+        return np.split(logits.reshape(len(sampled), -1), np.cumsum([count for _, _, count in parts])[:-1])
 
     def _copy(self, block: int, other: int) -> None:
         for cache in self._cache:
