@@ -38,10 +38,10 @@ from cortex_pipelines.versioning.project import Project, Stage, look_up, read_ya
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 TRAINING_TOKENS_PER_SECOND = 230  # default base in fp32 on two cores; bf16 instructions more than double it
-TEXTS_PER_SECOND = 4  # texts of an evaluation that the default base scores in fp32 on two cores
-_TEXTS_PER_CHOICE = 26
-"""Three kinds of questions with about three answers each, under base and adapter, some again with
-similar code: 7,000 texts if `evaluation.choices` is 266."""
+TEXTS_PER_SECOND = 3.4  # texts of an evaluation that the default base scores on two cores, half of them with an adapter
+_TEXTS_PER_CHOICE, _TEXTS_PER_ITEM = 15, 5.3
+"""Three kinds of questions with their answers, and held-out items with and without other code in the prompt, under base
+and adapter: 1,048 texts in the demo (`evaluation.choices` 20, `items` 24 of six tasks), 7,000 with 266 and 100."""
 _MODEL_RANGE = (0.4, 1.3)  # of these rates; the limits they are multiplied with are often not reached
 _MEMORY_RANGE = (0.85, 1.15)  # of models.memory
 _CONTROL = "general_code"
@@ -171,7 +171,8 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         needed = base and training_memory(base, settings, machine)
     else:
         evaluation: Any = project.effective.section("evaluation", partition)
-        texts = evaluation.choices * _TEXTS_PER_CHOICE
+        items = _held_out(project, partition, evaluation.items)
+        texts = round(evaluation.choices * _TEXTS_PER_CHOICE + items * _TEXTS_PER_ITEM)
         texts_rate = TEXTS_PER_SECOND * rate / TRAINING_TOKENS_PER_SECOND
         seconds, basis = texts / texts_rate, f"at most {texts:,} texts at {texts_rate:.2g}/s"
         width: Width = "fp32" if evaluation.precision == "fp32" or not machine.bf16 else "bf16"
@@ -179,6 +180,13 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         needed = base and usual + memory.weights(base.shape, width)
     peak = estimate(needed / 1e6, _MEMORY_RANGE) if needed else cost.memory
     return replace(cost, seconds=estimate(seconds, _MODEL_RANGE), memory=peak, basis=basis)
+
+
+def _held_out(project: Project, partition: str | None, most: int) -> int:
+    """Items of an evaluation, at most so many of a task; as many of each whose data set is not there yet."""
+    files = [project.output(f"{task}_dataset", partition) / "test.parquet" for task in {*DATASETS.values()}]
+    counts = [pl.scan_parquet(path).select(pl.len()).collect().item() if path.is_file() else most for path in files]
+    return sum(min(most, count) for count in counts)
 
 
 def _training_tokens(

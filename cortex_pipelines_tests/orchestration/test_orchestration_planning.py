@@ -179,7 +179,7 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     assert larger.basis == "some 50 tokens at 20/s"
     assert larger.memory is not None
     assert 6000 < larger.memory.expected < 7500
-    assert steps["code_adapter_evaluation@some"].cost.basis.endswith("texts at 0.35/s")
+    assert steps["code_adapter_evaluation@some"].cost.basis.endswith("texts at 0.3/s")
 
 
 def test_every_asset_is_estimated_before_it_ever_ran() -> None:

@@ -17,6 +17,10 @@ Logits = npt.NDArray[np.float32]
 _CACHE_TYPES = {"fp32": "f32", "fp16": "f16", "q8": "f16"}
 
 
+_STEP = 4
+"""Of the rows of a pass that writes. Another number than in the pass before costs half as much as the pass itself."""
+
+
 @dataclass
 class Text:
     """A text that is read and written: tokens whose keys and values are in the cache, and the blocks with them."""
@@ -156,7 +160,7 @@ class PagedModel:
         caches = [place for name, place in self._inputs.items() if name.startswith(("key_cache", "value_cache"))]
         size = caches[0].get_partial_shape()[2].get_length()
         self.blocks = BlockCache(-(-tokens // size) + 1, size, self._copy)
-        self._least = max(2, threads)
+        self._least = threads
         self._spare = self.blocks.begin(())
         self.blocks.reserve(self._spare, 1)
         self._cache: list[npt.NDArray[Any]] = []
@@ -184,7 +188,7 @@ class PagedModel:
             tokens += len(new)
             sampled += range(tokens - count, tokens)
         if tokens == len(rows):
-            rows += [_Row(self._spare, 0, [0])] * (self._least - tokens)
+            rows += [_Row(self._spare, 0, [0])] * (max(self._least, -(-tokens // _STEP) * _STEP) - tokens)
         known = [len(row.text.ids) + row.start for row in rows]
         ends = [each + len(row.ids) for each, row in zip(known, rows, strict=True)]
         values: dict[str, npt.NDArray[Any]] = {
