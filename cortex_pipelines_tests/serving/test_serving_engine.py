@@ -26,6 +26,7 @@ from cortex_pipelines.release.loading import ResidentBase
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
+    Deadline,
     Engine,
     EngineError,
     Event,
@@ -34,6 +35,7 @@ from cortex_pipelines.serving.engines.engine import (
     RefusedAdapterError,
     Sampling,
     ScoredToken,
+    Speed,
     TextDelta,
     open_engine,
 )
@@ -105,6 +107,23 @@ def run_job(engine: Engine, job: Job, after: Callable[[TextDelta], bool] = lambd
 
 def text_of(deltas: list[TextDelta], index: int = 0) -> str:
     return "".join(delta.text for delta in deltas if delta.index == index)
+
+
+def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path) -> None:
+    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+    engine.speed = Speed(1000.0, 50.0)
+
+    def capacities(*read: float) -> set[int]:
+        found = set()
+        for tokens_per_second in read:
+            engine._note_reading(100, 100 / tokens_per_second)
+            found.add(engine.prompt_capacity(Deadline(1.0)))
+        return found
+
+    assert capacities(1200, 800, 1100, 700, 1300, 900) == {400}
+    capacities(*[250.0] * 20)
+    assert capacities(250) <= set(range(80, 126))
+    engine.close()
 
 
 @pytest.mark.parametrize("project", WHO)

@@ -55,8 +55,8 @@ class QueuedRequest:
 _Change = tuple[Callable[[], Any], Future[Any]]
 _LOG = logging.getLogger("cortex_pipelines")
 _MEMORY_SECONDS = 1.0  # between two looks at memory
-_NOTED, _NEWEST = 32, 0.3
-"""Fewest tokens of a prompt by which the speed is followed, and the share of the newest one."""
+_NOTED, _NEWEST, _STEP = 32, 0.3, 1.25
+"""Fewest tokens of a prompt by which the speed is followed, the share of the newest one, and the change that counts."""
 
 
 class QueuedEngine(Engine):
@@ -75,6 +75,8 @@ class QueuedEngine(Engine):
         self._work: queue.Queue[QueuedRequest | _Change | None] = queue.Queue()
         self._threads = [threading.Thread(target=self._serve, name="model", daemon=True) for _ in range(threads)]
         self._ended = threading.Event()
+        self._reading: float | None = None
+        """Tokens read a second lately; None before the first prompt."""
 
     @abstractmethod
     def _evict(self) -> bool:
@@ -148,10 +150,11 @@ class QueuedEngine(Engine):
             yield answer.end(index, "length" if count >= sampling.max_tokens else "stop")
 
     def _note_reading(self, tokens: int, seconds: float) -> None:
-        """Follow the speed of a machine that others keep busy, too."""
+        """Follow the speed of a busy machine, in steps: prompts that are cut alike are read once."""
         if self.speed is not None and tokens >= _NOTED:
-            read = (1 - _NEWEST) * self.speed.read + _NEWEST * tokens / seconds
-            self.speed = replace(self.speed, read=read)
+            self._reading = (1 - _NEWEST) * (self._reading or self.speed.read) + _NEWEST * tokens / seconds
+            if not 1 / _STEP < self._reading / self.speed.read < _STEP:
+                self.speed = replace(self.speed, read=self._reading)
 
     def _run_between_requests(self, make: Callable[[], T]) -> T:
         """Load or evict adapters in the engine's thread, between two requests."""
