@@ -1,11 +1,13 @@
 """What this machine can do with a base: reading and writing speed by engine, precision and threads."""
 
-import random
+import argparse
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -22,6 +24,7 @@ from cortex_pipelines.serving.engines.engine import (
     open_engine,
 )
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _READ, _WRITTEN, _TIMES = 256, 32, 3
 
@@ -59,26 +62,26 @@ def measure_settings(
 
 
 def _measure(engine: Engine, settings: ServingSettings) -> Measured:
-    """The best of some times, which other work on the machine disturbed least."""
-    numbers = random.Random(0)  # nosec B311: tokens of a measurement
+    """The best of some times, which other work on the machine disturbed least; on code, as some of it is guessed."""
+    (ids,) = token_ids(engine.tokenizer, [Path(argparse.__file__).read_text(encoding="utf-8")])
     length = min(_READ, engine.window // 2)
-
-    def prompt() -> Prompt:
-        return Prompt(tuple(numbers.randrange(len(engine.tokenizer)) for _ in range(length)), "", 0)
-
-    answer_times(engine, prompt(), 2)  # what only the first answer has to make
-    read = max(length / answer_times(engine, prompt(), 1)[0] for _ in range(_TIMES))
+    unread = (Prompt(tuple(ids[start : start + length]), "", 0) for start in range(0, len(ids), length))
+    answer_times(engine, next(unread), 2)  # what only the first answer has to make
+    read = max(length / answer_times(engine, next(unread), 1)[0] for _ in range(_TIMES))
     slots = 1 if settings.engine == "torch" else settings.slots
-    prompts = [prompt() for _ in range(slots)]
+    prompts = list(islice(unread, max(slots, _TIMES)))
     for each in prompts:
         answer_times(engine, each, 1)
-    alone = [answer_times(engine, prompts[-1], _WRITTEN) for _ in range(_TIMES)]
-    write = max(count / seconds for _, seconds, count in alone)
+    alone = [
+        min((answer_times(engine, each, _WRITTEN) for _ in range(_TIMES)), key=itemgetter(1))
+        for each in prompts[:_TIMES]
+    ]
+    write = sum(count for _, _, count in alone) / sum(seconds for _, seconds, _ in alone)
     if slots == 1:
         return Measured(settings, read, write, write)
     with ThreadPoolExecutor(slots) as pool:
         began = time.perf_counter()
-        tokens = sum(pool.map(lambda each: answer_times(engine, each, _WRITTEN)[2], prompts))
+        tokens = sum(pool.map(lambda each: answer_times(engine, each, _WRITTEN)[2], prompts[:slots]))
     return Measured(settings, read, write, tokens / (time.perf_counter() - began))
 
 
