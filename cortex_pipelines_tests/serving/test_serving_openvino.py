@@ -96,6 +96,8 @@ def test_texts_of_several_models_are_answered_in_turn(engine: Any, home: Path) -
 def test_what_is_guessed_changes_no_answer(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
 
+    if not engine._guessed:
+        pytest.skip("this processor computes a token another way beside others")
     samplings = [Sampling(48), Sampling(48, temperature=0.9, seed=1), Sampling(48, frequency=0.5)]
     jobs = [Job(None, engine.prompt(prompt), sampling) for prompt in PROMPTS[:2] for sampling in samplings]
     passes, written = [0], list[list[int]]()
@@ -194,6 +196,7 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", ["fp32", "fp16", "q8"])
 def test_several_tokens_are_computed_as_one_by_one(width: Any, threads: int, home: Path, tmp_path: Path) -> None:
     import numpy as np
+    import torch
 
     from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
     from cortex_pipelines.serving.engines.openvino_model import PagedModel
@@ -213,6 +216,10 @@ def test_several_tokens_are_computed_as_one_by_one(width: Any, threads: int, hom
             model.blocks.extend(text, new)
         return np.concatenate(found)
 
+    exact = PagedModel(path, width, threads, len(ids)).is_exact(ids[:20])
+    if not exact and not torch.cpu._is_amx_tile_supported():
+        pytest.skip("this processor computes a token another way beside others")
+    assert exact
     alone = logits_of(*[1] * 20)
     for lengths in [(2,) * 10, (20,), (1, 9, 3, 1, 6)]:
         assert np.array_equal(logits_of(*lengths), alone)
