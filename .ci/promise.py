@@ -20,11 +20,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _compare_inputs(made: dict[str, Any]) -> int:
-    inputs = {dep["path"]: dep["md5"] for entry in made.values() for dep in entry.get("deps", [])}
-    tracked = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout.splitlines()
+    inputs = {(dep["path"], dep["md5"]) for entry in made.values() for dep in entry.get("deps", [])}
+    tracked = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout.split("\0")
     here = {*tracked, *(str(folder) for name in tracked for folder in Path(name).parents)}
-    changed = [path for path, md5 in inputs.items() if path in here and content_md5(Path(path)) != md5]
-    for path in changed:
+    changed = {path for path, md5 in inputs if path in here and content_md5(Path(path)) != md5}
+    for path in sorted(changed):
         print(f"dvc.lock was made with another {path}: run `dvc repro` for what is made of it and commit the lock")
     return 1 if changed else 0
 

@@ -24,7 +24,7 @@ from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.projects.added import project_size
 from cortex_pipelines.projects.base_model import read_pinned
 from cortex_pipelines.projects.certificate import deletion_requested_since
-from cortex_pipelines.projects.status import count_rows
+from cortex_pipelines.projects.status import count_rows, table_rows
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import ReleasedModel, champion
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
@@ -185,8 +185,7 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
 def _held_out(project: Project, partition: str | None, most: int) -> int:
     """Items of an evaluation, at most so many of a task; as many of each whose data set is not there yet."""
     files = [project.output(f"{task}_dataset", partition) / "test.parquet" for task in {*DATASETS.values()}]
-    counts = [pl.scan_parquet(path).select(pl.len()).collect().item() if path.is_file() else most for path in files]
-    return sum(min(most, count) for count in counts)
+    return sum(min(most, table_rows(path)) if path.is_file() else most for path in files)
 
 
 def _training_tokens(
@@ -214,7 +213,7 @@ def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
         pairs: Any = project.effective.section("pairs", name)
         history = project.output("repository_commits", name) / "commits.parquet"
         if pairs.max_commits is not None and history.exists():
-            commits = int(pl.scan_parquet(history).select(pl.len()).collect().item())
+            commits = table_rows(history)
             if commits > pairs.max_commits:
                 yield (
                     f"{name}: refactorings are mined from the newest {pairs.max_commits:,} of "

@@ -166,6 +166,9 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     assert much.cost.basis == "at most 5,000 tokens and 15,000 in the search for settings at 230/s"
     assert much.seconds == 20_000 / 230
     assert steps["code_adapter@none"].cost.basis == "some 100 tokens at 230/s"
+    cut_off = tmp_path / "data" / "tests_dataset" / "some" / "test.parquet"
+    cut_off.parent.mkdir(parents=True)
+    cut_off.write_bytes(b"PAR1")  # of an interrupted copy
     steps = all_steps(open_project(tmp_path))  # sources without a pin cannot be listed
     assert steps["code_adapter@none"].seconds is None
     (known,) = (base for base in known_bases() if base.name == "Qwen/Qwen2.5-Coder-1.5B")

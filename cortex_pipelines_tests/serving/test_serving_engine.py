@@ -114,11 +114,11 @@ def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path) -> No
     engine.speed = Speed(1000.0, 50.0)
 
     def capacities(*read: float) -> set[int]:
-        found = set()
+        rooms = set()
         for tokens_per_second in read:
             engine._note_reading(100, 100 / tokens_per_second)
-            found.add(engine.prompt_capacity(Deadline(1.0)))
-        return found
+            rooms.add(engine.prompt_capacity(Deadline(1.0)))
+        return rooms
 
     assert capacities(1200, 800, 1100, 700, 1300, 900) == {400}
     capacities(*[250.0] * 20)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
@@ -66,9 +68,8 @@ class OpenVinoEngine(QueuedEngine):
         self._width = width
         file = self._files.base()
         self._base = self._open(file)
-        (probe, *_) = token_ids(self.tokenizer, PROMPTS)
-        self._guessed = _GUESSED if self._base.is_exact(probe) else 0
         self._passes = _Passes()
+        self._guessed = _GUESSED if self._is_exact() else 0
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._users: dict[str, int] = {}
         self._table = threading.Lock()
@@ -180,6 +181,15 @@ class OpenVinoEngine(QueuedEngine):
             values, likeliest = logits.log_softmax(-1).topk(min(Comparison.likeliest, len(logits)))
             answers.append(dict(zip(likeliest.tolist(), values.tolist(), strict=True)))
         return answers
+
+    def _is_exact(self) -> bool:
+        """Whether this processor computes a token beside others as it does alone, to the last bit."""
+        (ids,) = token_ids(self.tokenizer, PROMPTS[:1])
+        with self._passes.text(self._base, ()) as text:
+            self._passes.read(self._base, text, ids[:1])
+            together = self._passes.run(self._base, text, ids[1:], len(ids) - 1)
+            alone = [self._passes.read(self._base, text, [token]) for token in ids[1:]]
+        return np.array_equal(together, alone)
 
 
 class _Following:

@@ -16,7 +16,6 @@ from cortex_pipelines.serving.engines.queued import common_prefix
 Logits = npt.NDArray[np.float32]
 _CACHE_TYPES = {"fp32": "f32", "fp16": "f16", "q8": "f16"}
 
-
 _STEP = 4
 """Of the rows of a pass that writes. Another number than in the pass before costs half as much as the pass itself."""
 
@@ -173,9 +172,8 @@ class PagedModel:
     def run(self, parts: Sequence[tuple[Text, Sequence[int], int]]) -> list[Logits]:
         """Run the next tokens of some texts; logits after the last ones of each, shape (count, vocabulary).
 
-        Logits after all of a text's tokens are, to the last bit, those of a pass for each token, where ``is_exact``.
-        OpenVINO has other kernels, with other roundings, for a single row, for several tokens of a text, and for fewer
-        texts than threads.
+        Logits after all of a text's tokens are meant to be, to the last bit, those of a pass for each token: OpenVINO
+        has other kernels, with other roundings, for one row, several tokens of a text, and fewer texts than threads.
         """
         openvino = load_openvino()
 
@@ -208,19 +206,6 @@ class PagedModel:
         self._request.infer()
         logits = np.array(self._request.get_tensor("logits").data, np.float32)
         return np.split(logits.reshape(len(sampled), -1), np.cumsum([count for _, _, count in parts])[:-1])
-
-    def is_exact(self, ids: Sequence[int]) -> bool:
-        """Whether each of these tokens, at least two, is computed alike beside the others and alone."""
-        text = self.blocks.begin(())
-        self.run([(text, ids[:1], 1)])
-        self.blocks.extend(text, ids[:1])
-        (together,) = self.run([(text, ids[1:], len(ids) - 1)])
-        alone = []
-        for token in ids[1:]:
-            alone += self.run([(text, [token], 1)])
-            self.blocks.extend(text, [token])
-        self.blocks.end(text)
-        return np.array_equal(together, np.concatenate(alone))
 
     def _copy(self, block: int, other: int) -> None:
         for cache in self._cache:
