@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess  # nosec B404
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ class Machine:
     Args:
         bf16: Whether there are instructions for bfloat16.
         vnni: Whether the processor has instructions that add up products of 8-bit numbers.
+        amx: Whether it has tiles that multiply matrices of bfloat16.
     """
 
     cores: int
@@ -25,6 +26,7 @@ class Machine:
     gpu_memory: float
     bf16: bool
     vnni: bool = False
+    amx: bool = False
 
     @property
     def training_memory(self) -> float:
@@ -33,9 +35,8 @@ class Machine:
     def instead(self, cores: int | None, memory: float | None, gpu_memory: float | None) -> "Machine":
         """Another machine, in GB where it differs."""
         gpu = self.gpu_memory if gpu_memory is None else gpu_memory * 1e9
-        return Machine(
-            cores or self.cores, memory * 1e9 if memory else self.memory, gpu, self.bf16 or gpu > 0, self.vnni
-        )
+        total = memory * 1e9 if memory else self.memory
+        return replace(self, cores=cores or self.cores, memory=total, gpu_memory=gpu, bf16=self.bf16 or gpu > 0)
 
     def describe(self) -> str:
         gpu = f", a GPU with {self.gpu_memory / 1e9:.0f} GB" if self.gpu_memory else ", no GPU"
@@ -52,7 +53,7 @@ def this_machine() -> Machine:
     words = set(_CPU.read_text().split()) if _CPU.is_file() else set()
     cores = len(psutil.Process().cpu_affinity())
     bf16 = bool(gpu or words & {"avx512_bf16", "amx_bf16", "bf16"})
-    return Machine(cores, memory, gpu, bf16, bool(words & {"avx512_vnni", "avx_vnni"}))
+    return Machine(cores, memory, gpu, bf16, bool(words & {"avx512_vnni", "avx_vnni"}), "amx_bf16" in words)
 
 
 def _gpu_memory() -> float:

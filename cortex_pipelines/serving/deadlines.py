@@ -79,11 +79,17 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
         except OSError as error:
             _LOG.warning("the engine's speed is not remembered: %s", error)
 
-    # what the first answer would have to make: tables of the vocabulary
-    ending = code_end("def f():\n")
-    engine.submit(Job(None, Prompt((_READ,), "\n", 0), Sampling(1, ending=ending)), lambda _: None)
-    prompt = Prompt(tuple(range(_READ, 2 * _READ)), "", 0)  # tokens that no prompt begins with
-    engine.submit(Job(None, prompt, Sampling(_WRITTEN, reuse=False), on_start=begin), deliver)
+    ids = range(_READ, 2 * _READ)  # tokens that no prompt begins with
+
+    def measure(event: Event) -> None:
+        if event is None:
+            engine.submit(
+                Job(None, Prompt(tuple(ids), "", 0), Sampling(_WRITTEN, reuse=False), on_start=begin), deliver
+            )
+
+    # what the first answer has to make: tables of the vocabulary, and what is compiled for a number of tokens
+    first_answer = Sampling(_WRITTEN, ending=code_end("def f():\n"), reuse=False)
+    engine.submit(Job(None, Prompt(tuple(reversed(ids)), "\n", 0), first_answer), measure)
 
 
 def _remembered(path: Path) -> dict[str, dict[str, float]]:

@@ -23,6 +23,7 @@ from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, generate
 from cortex_pipelines.release.loading import ResidentBase
+from cortex_pipelines.serving.engines import engine as engine_module
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -109,7 +110,35 @@ def text_of(deltas: list[TextDelta], index: int = 0) -> str:
     return "".join(delta.text for delta in deltas if delta.index == index)
 
 
-def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path) -> None:
+def test_a_prompt_has_the_time_that_those_before_it_leave(
+    weights_here: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights_here, "speed", Speed(1600.0, 50.0))
+    monkeypatch.setattr(weights_here, "_note_reading", lambda *_: None)
+    monkeypatch.setattr(engine_module, "_PREPARED", 60.0)
+    prompt = weights_here.prompt("x = 1\n" * 60, 64)
+    rooms: list[int] = []
+
+    def look() -> None:
+        rooms.append(weights_here.prompt_capacity(Deadline(1.0)))
+
+    def ask(deadline: Deadline | None) -> None:
+        run_job(weights_here, Job(None, prompt, Sampling(2, deadline=deadline), on_start=look))
+
+    look()
+    look()
+    assert rooms == [640, 64], "another is prepared, and has all the time"
+    ask(Deadline(60.0))
+    left = 640 - len(prompt.ids) - rooms[1]
+    assert rooms[2:] == [max(room for room in (320, 160, 80, 64) if room <= left)]
+    monkeypatch.setattr(engine_module, "_PREPARED", 0.0)
+    look()
+    ask(None)
+    assert rooms[3:] == [640, 640], "what was read is not waited for, nor what has no deadline"
+
+
+def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "_PREPARED", 0.0)
     engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
     engine.speed = Speed(1000.0, 50.0)
 

@@ -20,13 +20,11 @@ from cortex_pipelines.serving import open_gateway
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
-    Deadline,
     EngineError,
     Job,
     RefusedAdapterError,
     Sampling,
     ScoredToken,
-    Speed,
     open_engine,
 )
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
@@ -210,13 +208,6 @@ def test_what_a_machine_can_do_is_measured(home: Path, tmp_path: Path, monkeypat
     sentences = list(measure_settings(tinygateway.base_in(home), tinygateway.settings(), machine, tmp_path))[:2]
     for extra, sentence in zip(("openvino", "llama"), sentences, strict=True):
         assert f"pip install 'cortex-pipelines[{extra}]'" in str(sentence)
-
-
-def test_requests_at_once_are_cut_shorter(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "speed", Speed(2000.0, 50.0))
-    for busy, room in ((0, 800), (1, 400), (3, 200), (7, 100), (40, 64)):
-        monkeypatch.setattr(engine, "_busy", busy)
-        assert engine.prompt_capacity(Deadline(1.0)) == room
 
 
 def test_auto_is_torch_where_llama_cpp_cannot_serve(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:

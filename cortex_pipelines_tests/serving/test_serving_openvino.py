@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
-from cortex_pipelines.models.machine import Machine
+from cortex_pipelines.models.machine import Machine, this_machine
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import EngineError, Job, RefusedAdapterError, Sampling, open_engine
 from cortex_pipelines_tests.models.tinybases import BASES, write_base
@@ -91,6 +91,25 @@ def test_texts_of_several_models_are_answered_in_turn(engine: Any, home: Path) -
     alone = [text_of(run_job(engine, job)) for job in jobs]
     with ThreadPoolExecutor(len(jobs)) as pool:
         assert [text_of(each) for each in pool.map(partial(run_job, engine), jobs)] == alone
+
+
+def test_prompts_are_read_one_after_another_beside_what_is_written(engine: Any) -> None:
+    """The first that is due goes first; one without a deadline before those that come much later."""
+    from cortex_pipelines.serving.engines.openvino_engine import _Part, _Passes
+
+    passes, model = _Passes(), engine._base
+    passes.close()
+    with (
+        passes.text(model, (), 3.0) as third,
+        passes.text(model, (), 1.0) as first,
+        passes.text(model, (), 2.0) as second,
+    ):
+        reads = [_Part(model, text, [5] * length, 1) for text, length in ((third, 200), (first, 256), (second, 256))]
+        written = _Part(model, third, [7], 1)
+        passes._waiting = [*reads]
+        assert passes._next_parts() == [reads[1], reads[2]]
+        passes._waiting = [*reads, written]
+        assert [passes._next_parts() for _ in range(4)] == [[written, reads[1]], [reads[2], reads[0]], [], []]
 
 
 def test_what_is_guessed_changes_no_answer(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,15 +211,23 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
     assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("width", ["fp32", "fp16", "q8"])
-def test_several_tokens_are_computed_as_one_by_one(width: Any, threads: int, home: Path, tmp_path: Path) -> None:
+_ONE_BY_ONE = [(width, threads, False) for width in ("fp32", "fp16", "q8") for threads in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("width", "threads", "tiled"), [*_ONE_BY_ONE, ("q8", 2, True), ("q8", 3, True)])
+def test_several_tokens_are_computed_as_one_by_one(
+    width: Any, threads: int, tiled: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numpy as np
     import torch
 
+    from cortex_pipelines.serving.engines import openvino_model
     from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
     from cortex_pipelines.serving.engines.openvino_model import PagedModel
 
+    if tiled and not this_machine().amx:
+        pytest.skip("this processor has no tiles")
+    monkeypatch.setattr(openvino_model, "_LEAST_TILED", 0 if tiled else np.inf)
     path = OpenVinoFiles(tinygateway.base_in(home), width, tmp_path).base().path
     ids = [number * 37 % 90 + 5 for number in range(96)]
 
@@ -226,6 +253,45 @@ def test_several_tokens_are_computed_as_one_by_one(width: Any, threads: int, hom
     alone = logits_of(*[1] * 20)
     for lengths in [(2,) * 10, (20,), (1, 9, 3, 1, 6)]:
         assert np.array_equal(logits_of(*lengths), alone)
+
+
+def test_a_prompt_is_read_by_tiles_as_well_and_beside_a_text_that_is_written(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    import torch
+
+    from cortex_pipelines.serving.engines import openvino_model
+    from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
+    from cortex_pipelines.serving.engines.openvino_model import PagedModel, Text
+
+    if not this_machine().amx:
+        pytest.skip("this processor has no tiles")
+    base = tinygateway.base_in(home)
+    path = OpenVinoFiles(base, "q8", tmp_path).base().path
+    prompt, other = ([number * step % 90 + 5 for number in range(60)] for step in (37, 41))
+    with torch.no_grad():
+        exact = load_causal_model(base, "fp32")(input_ids=torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
+
+    def off(logits: Any) -> float:
+        return float((torch.from_numpy(logits[0]).log_softmax(-1) - exact).abs().max())
+
+    distances = []
+    for least in (np.inf, 0):
+        monkeypatch.setattr(openvino_model, "_LEAST_TILED", least)
+        model = PagedModel(path, "q8", 2, 256)
+        first, second, third = Text(), Text(), Text()
+        (alone,) = model.run([(first, prompt, 1)])
+        model.blocks.extend(first, prompt)
+        model.run([(third, other, 1)])
+        model.blocks.extend(third, other)
+        (written,) = model.run([(first, [7], 1)])
+        besides, read = model.run([(first, [7], 1), (second, prompt, 1)])
+        distances.append(off(alone))
+        if not least:
+            assert np.array_equal(besides, written), "each is computed as it is alone"
+            assert np.array_equal(read, alone)
+    assert distances[1] < 2 * distances[0] + 1e-3
 
 
 def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -189,6 +190,9 @@ _READING = 0.4
 UPSTREAM_ENGINES = ("openai", "vllm")
 """Engines that are another server's, whose speed is not measured here."""
 
+_PREPARED = 0.1
+"""Seconds in which a request is prepared, or has been answered from the cache."""
+
 _LEAST_PROMPT = 64
 """Tokens of a prompt that are read however short the time is: some five lines."""
 
@@ -219,6 +223,10 @@ class Engine(ABC):
         self._settings = settings
         self._lock = threading.Lock()
         self._waiting = self._busy = self._generated_tokens = 0
+        self._unread = 0
+        """Tokens of prompts with a deadline."""
+        self._given: deque[tuple[float, int]] = deque()
+        """When requests that are prepared asked for room, and what they got."""
         self._closed = False
         self._down = ""
         self.speed: Speed | None = None
@@ -254,13 +262,22 @@ class Engine(ABC):
     def prompt_capacity(self, deadline: Deadline) -> int:
         """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown.
 
-        Requests at once share the processor. Their number is rounded up to a power of two: prompts cut alike are
-        read once.
+        What others with a deadline have not read yet comes before it. The room of an idle engine is divided by a power
+        of two: prompts cut alike are read once.
         """
         if self.speed is None:
             return self.window
-        share = 2 ** (self._waiting + self._busy).bit_length()
-        return max(int(self.speed.read / share * deadline.seconds * _READING), _LEAST_PROMPT)
+        most = self.speed.read * deadline.seconds * _READING
+        with self._lock:
+            now = time.monotonic()
+            while self._given and self._given[0][0] < now - _PREPARED:
+                self._given.popleft()
+            left = most - self._unread - sum(tokens for _, tokens in self._given)
+            room = most
+            while room > max(left, _LEAST_PROMPT):
+                room /= 2
+            self._given.append((now, max(int(room), _LEAST_PROMPT)))
+            return self._given[-1][1]
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in

@@ -18,7 +18,7 @@ from typing import Any, get_args
 import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
-from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, LoadedAdapter, TextDelta
+from cortex_pipelines.serving.engines.engine import AdapterFiles, Deadline, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
 from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Text
 from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
@@ -39,8 +39,11 @@ the time, and one or seven hardly more."""
 _ROWS = 8
 """Tokens of a pass that writes, of all texts together, from which guessed ones cost more than they save."""
 
-_MOST = 512
-"""Tokens that one pass reads; texts that are written wait for it."""
+_MOST, _MOST_BESIDE = 512, _CHUNK
+"""Tokens that one pass reads, and beside texts that are written, which wait for it."""
+
+_UNHURRIED = 10.0
+"""Seconds after which a prompt without a deadline is read before those that come then."""
 
 _PATIENCE = 0.01
 """Seconds that a pass waits for texts whose next token is being chosen: what one may cost them all."""
@@ -147,9 +150,11 @@ class OpenVinoEngine(QueuedEngine):
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
         job = work.job
         model: PagedModel = job.adapter.weights if job.adapter else self._base
+        deadline = job.sampling.deadline or Deadline(_UNHURRIED)
+        due = deadline.began + deadline.seconds
         for index in range(job.count):
             known = job.prompt.ids if job.sampling.reuse or index > 0 else ()
-            with self._using(job.adapter), self._passes.text(model, known) as text:
+            with self._using(job.adapter), self._passes.text(model, known, due) as text:
                 logits = self._read(work, model, text)
                 if logits is None:
                     return
@@ -223,7 +228,7 @@ def _tensor(logits: Logits) -> Any:
     return torch.from_numpy(logits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Part:
     """The next tokens of a text, and where the logits after the last ``count`` go."""
 
@@ -235,7 +240,10 @@ class _Part:
 
 
 class _Passes:
-    """Runs each model on the next tokens of all texts that are read or written, again and again."""
+    """Runs each model on the next tokens of all texts that are read or written, again and again.
+
+    Prompts are read one after another: in turn, all answers would begin as late as the last one.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[_Part] = []
@@ -247,11 +255,15 @@ class _Passes:
         self._thread.start()
 
     @contextmanager
-    def text(self, model: PagedModel, ids: Sequence[int]) -> Iterator[Text]:
-        """A text that is to begin with these tokens; those but the last that are known are read already."""
+    def text(self, model: PagedModel, ids: Sequence[int], due: float = 0.0) -> Iterator[Text]:
+        """A text that is to begin with these tokens; those but the last that are known are read already.
+
+        It is read before those that are ``due`` later.
+        """
         text = model.blocks.begin(ids[:-1])
         with self._changed:
             self.texts += 1
+            text.due = due
         try:
             yield text
         finally:
@@ -301,14 +313,15 @@ class _Passes:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             self._changed.wait_for(lambda: len(self._waiting) >= self.texts or self._closed, _PATIENCE)
-            taken: list[_Part] = []
-            left: list[_Part] = []
-            room = _MOST
-            for part in self._waiting:
-                if part.model is self._waiting[0].model and (not taken or len(part.ids) <= room):
+            if not self._waiting:
+                return []
+            model = self._waiting[0].model
+            parts = sorted((part for part in self._waiting if part.model is model), key=lambda part: part.text.due)
+            taken = [part for part in parts if part.count == len(part.ids)]
+            room = _MOST_BESIDE if taken else _MOST
+            for part in parts:
+                if part.count < len(part.ids) <= room:
                     taken.append(part)
                     room -= len(part.ids)
-                else:
-                    left.append(part)
-            self._waiting = left
+            self._waiting = [part for part in self._waiting if part not in taken]
             return taken

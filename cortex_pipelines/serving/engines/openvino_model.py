@@ -10,11 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.serving.engines.openvino_files import Width, load_openvino, openvino_core, read_paged
 from cortex_pipelines.serving.engines.queued import common_prefix
 
 Logits = npt.NDArray[np.float32]
+
 _CACHE_TYPES = {"fp32": "f32", "fp16": "f16", "q8": "f16"}
+_SMALL_CACHE = {"KV_CACHE_PRECISION": "u8", "KEY_CACHE_QUANT_MODE": "BY_TOKEN"}
+"""The only type that passes in 32 bits and in bfloat16 share. By channel, a key would depend on those around it."""
+
+_LEAST_TILED = 2**24
+"""Bytes of weights that are read in bfloat16. OpenVINO 2026.4 divides by zero in some of less, with one thread."""
 
 _STEP = 4
 """Of the rows of a pass that writes. Another number than in the pass before costs half as much as the pass itself."""
@@ -28,6 +35,8 @@ class Text:
     blocks: list[int] = field(default_factory=list)
     place: int = 0
     """Of its last full block among the known ones, 0 before the first; -1 once it has one that is not known."""
+    due: float = 0.0
+    """Time at which its answer is due."""
 
 
 class BlockCache:
@@ -132,6 +141,10 @@ class BlockCache:
                 self._free.append(block)
 
 
+Part = tuple[Text, Sequence[int], int]
+"""A text, its next tokens, and after how many of the last ones logits are asked for."""
+
+
 class _Row(NamedTuple):
     """Tokens that are run as one text: of a text, so many after those that it has."""
 
@@ -141,22 +154,29 @@ class _Row(NamedTuple):
 
 
 class PagedModel:
-    """A compiled base, or one with an adapter, and its KV cache for a number of tokens."""
+    """A compiled base, or one with an adapter, and its KV cache for a number of tokens.
+
+    With weights of 8 bits, prompts are read in bfloat16 where the processor has tiles for it, 1.5 times as fast as with
+    inputs rounded to 8 bits; one token would take longer so. The answers are as near to those of 32 bits.
+    """
 
     def __init__(self, path: Path, width: Width, threads: int, tokens: int) -> None:
         openvino = load_openvino()
 
-        options = {
-            "INFERENCE_PRECISION_HINT": "f32",  # bf16 is a tenth of a nat away
-            "KV_CACHE_PRECISION": _CACHE_TYPES[width],
+        graph = read_paged(path)
+        size = path.with_suffix(".bin").stat().st_size
+        has_tiles = width == "q8" and size >= _LEAST_TILED and this_machine().amx
+        options = (_SMALL_CACHE if has_tiles else {"KV_CACHE_PRECISION": _CACHE_TYPES[width]}) | {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # other processes have the same processors
         }
-        model = openvino_core().compile_model(read_paged(path), "CPU", options)
-        self._request = model.create_infer_request()
-        self._inputs = {place.get_any_name(): place for place in model.inputs}
-        caches = [place for name, place in self._inputs.items() if name.startswith(("key_cache", "value_cache"))]
+        self._inputs = {place.get_any_name() for place in graph.inputs}
+        self._writing = self._reading = _compiled(graph, options | {"INFERENCE_PRECISION_HINT": "f32"})
+        if has_tiles:
+            self._reading = _compiled(graph, options | {"INFERENCE_PRECISION_HINT": "bf16"})
+        compiled_inputs = self._writing.get_compiled_model().inputs
+        caches = [each for each in compiled_inputs if each.get_any_name().startswith(("key_cache", "value_cache"))]
         size = caches[0].get_partial_shape()[2].get_length()
         self.blocks = BlockCache(-(-tokens // size) + 1, size, self._copy)
         self._least = threads
@@ -166,15 +186,26 @@ class PagedModel:
         for place in caches:  # the system gives memory when it is written to
             shape = [self.blocks.count, *(each.get_length() for each in list(place.get_partial_shape())[1:])]
             tensor = openvino.Tensor(place.get_element_type(), openvino.Shape(shape))
-            self._request.set_tensor(place, tensor)
+            for request in (self._writing, self._reading):
+                request.set_tensor(place.get_any_name(), tensor)
             self._cache.append(tensor.data)
 
-    def run(self, parts: Sequence[tuple[Text, Sequence[int], int]]) -> list[Logits]:
+    def run(self, parts: Sequence[Part]) -> list[Logits]:
         """Run the next tokens of some texts; logits after the last ones of each, shape (count, vocabulary).
 
         Logits after all of a text's tokens are meant to be, to the last bit, those of a pass for each token: OpenVINO
         has other kernels, with other roundings, for one row, several tokens of a text, and fewer texts than threads.
         """
+        if self._reading is self._writing:
+            return self._infer(self._writing, parts)
+        logits: dict[int, Logits] = {}
+        for request, reads in ((self._reading, True), (self._writing, False)):
+            places = [place for place, (_, new, count) in enumerate(parts) if (count < len(new)) == reads]
+            if places:
+                logits |= zip(places, self._infer(request, [parts[place] for place in places]), strict=True)
+        return [logits[place] for place in range(len(parts))]
+
+    def _infer(self, request: Any, parts: Sequence[Part]) -> list[Logits]:
         openvino = load_openvino()
 
         rows: list[_Row] = []
@@ -202,11 +233,15 @@ class PagedModel:
         }
         for name, value in values.items():
             if name in self._inputs:  # a base without rotary embeddings may have no use for positions
-                self._request.set_tensor(self._inputs[name], openvino.Tensor(value))
-        self._request.infer()
-        logits = np.array(self._request.get_tensor("logits").data, np.float32)
+                request.set_tensor(name, openvino.Tensor(value))
+        request.infer()
+        logits = np.array(request.get_tensor("logits").data, np.float32)
         return np.split(logits.reshape(len(sampled), -1), np.cumsum([count for _, _, count in parts])[:-1])
 
     def _copy(self, block: int, other: int) -> None:
         for cache in self._cache:
             cache[other] = cache[block]
+
+
+def _compiled(graph: Any, options: dict[str, Any]) -> Any:
+    return openvino_core().compile_model(graph, "CPU", options).create_infer_request()

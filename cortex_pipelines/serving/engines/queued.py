@@ -50,6 +50,8 @@ class QueuedRequest:
     cancelled: threading.Event = field(default_factory=threading.Event)
     cached: int = 0
     """Tokens of the prompt that were read for an earlier request."""
+    unread: int = 0
+    """Tokens of the prompt that hold up the prompts of others with a deadline."""
 
 
 _Change = tuple[Callable[[], Any], Future[Any]]
@@ -94,8 +96,19 @@ class QueuedEngine(Engine):
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         self._count_waiting()
         request = QueuedRequest(job, deliver)
+        if job.sampling.deadline is not None:
+            request.unread = len(job.prompt.ids)
+            with self._lock:
+                self._unread += request.unread
+                if self._given:
+                    self._given.popleft()
         self._enter(request)
-        return request.cancelled.set
+
+        def cancel() -> None:
+            request.cancelled.set()
+            self._note_read(request)
+
+        return cancel
 
     def close(self) -> None:
         self._ended.set()
@@ -131,6 +144,7 @@ class QueuedEngine(Engine):
         """Stream an answer from its tokens, up to one that ends it."""
         sampling, count = work.job.sampling, 0
         for step in steps:
+            self._note_read(work)
             if step.token in self._ends:
                 break
             count += 1
@@ -155,6 +169,12 @@ class QueuedEngine(Engine):
             self._reading = (1 - _NEWEST) * (self._reading or self.speed.read) + _NEWEST * tokens / seconds
             if not 1 / _STEP < self._reading / self.speed.read < _STEP:
                 self.speed = replace(self.speed, read=self._reading)
+
+    def _note_read(self, work: QueuedRequest) -> None:
+        """Let a prompt hold up no others any more: it is read, or the request was cancelled."""
+        with self._lock:
+            self._unread -= work.unread
+            work.unread = 0
 
     def _run_between_requests(self, make: Callable[[], T]) -> T:
         """Load or evict adapters in the engine's thread, between two requests."""
@@ -188,6 +208,7 @@ class QueuedEngine(Engine):
                 except BaseException as error:  # noqa: BLE001 - delivered to the caller
                     self._reset_after_failure()
                     work.deliver(error)
+                self._note_read(work)
                 with self._lock:
                     self._busy -= 1
 
