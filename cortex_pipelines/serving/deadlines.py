@@ -11,7 +11,18 @@ from pathlib import Path
 
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.serving.code_end import code_end
-from cortex_pipelines.serving.engines.engine import Deadline, Engine, Event, Job, Prompt, Sampling, Speed, TextDelta
+from cortex_pipelines.serving.engines.engine import (
+    BusyError,
+    Deadline,
+    Engine,
+    EngineError,
+    Event,
+    Job,
+    Prompt,
+    Sampling,
+    Speed,
+    TextDelta,
+)
 from cortex_pipelines.serving.security.access import context_value
 from cortex_pipelines.serving.settings import ServingSettings
 
@@ -51,7 +62,7 @@ def cursor_deadline(settings: ServingSettings) -> Deadline | None:
 
 
 def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Path) -> None:
-    """Measure the engine's speed by a request before all others, of half a second on two cores, and remember it.
+    """Measure the engine's speed by a request after a first one, of half a second on two cores, and remember it.
 
     The best speed on this machine counts, not one measured while others kept it busy.
     """
@@ -82,10 +93,13 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
     ids = range(_READ, 2 * _READ)  # tokens that no prompt begins with
 
     def measure(event: Event) -> None:
-        if event is None:
-            engine.submit(
-                Job(None, Prompt(tuple(ids), "", 0), Sampling(_WRITTEN, reuse=False), on_start=begin), deliver
-            )
+        if isinstance(event, TextDelta):
+            return
+        sampling = Sampling(_WRITTEN, reuse=False)
+        try:
+            engine.submit(Job(None, Prompt(tuple(ids), "", 0), sampling, on_start=begin), deliver)
+        except (BusyError, EngineError) as error:
+            _LOG.warning("the engine's speed is not measured: %s", error)
 
     # what the first answer has to make: tables of the vocabulary, and what is compiled for a number of tokens
     first_answer = Sampling(_WRITTEN, ending=code_end("def f():\n"), reuse=False)

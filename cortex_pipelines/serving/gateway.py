@@ -25,6 +25,7 @@ from cortex_pipelines.serving.engines.engine import (
     UPSTREAM_ENGINES,
     AdapterFiles,
     BusyError,
+    Deadline,
     Engine,
     EngineError,
     Event,
@@ -170,6 +171,8 @@ class Gateway:
         cached_deltas = self.response_cache.get(key) if key is not None else None
         outcome = "none" if key is None else "hit" if cached_deltas is not None else "miss"
         self.metrics.cache_requests.labels(outcome).inc()
+        if cached_deltas is not None and sampling.deadline is not None:
+            sampling.deadline.claim.tokens = 0
         return replace(request, key=key, cached_deltas=cached_deltas)
 
     async def stream(self, request: PreparedRequest) -> AsyncIterator[TextDelta]:
@@ -309,7 +312,11 @@ class Gateway:
                     self._count_trial_answer(backend, trial, failed=True)
                     return
                 events = SimpleQueue[Event]()
-                shadow_request = replace(request, backend=backend, key=None, cached_deltas=None, flags=set())
+                deadline = request.sampling.deadline
+                sampling = replace(request.sampling, deadline=deadline and Deadline(deadline.seconds))
+                shadow_request = replace(
+                    request, backend=backend, sampling=sampling, key=None, cached_deltas=None, flags=set()
+                )
                 self.engine.submit(shadow_request.job, self._counting_delivery(shadow_request, events.put))
                 while isinstance(events.get(), TextDelta):
                     pass

@@ -25,7 +25,13 @@ from cortex_pipelines.serving.deadlines import measure_speed
 from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.engines.engine import CACHE, UPSTREAM_ENGINES, AdapterFiles, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
-from cortex_pipelines.serving.project_catalogue import ADAPTER, catalogue_stamp, open_served_router, read_catalogue
+from cortex_pipelines.serving.project_catalogue import (
+    ADAPTER,
+    catalogue_stamp,
+    open_served_router,
+    read_catalogue,
+    router_stamp,
+)
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.output_filter import OutputFilter
@@ -43,7 +49,7 @@ def open_gateway(root: Path, default: str | None = None, engine: EngineName | No
     source = CatalogueSource(partial(read_catalogue, root, default), partial(catalogue_stamp, root))
     source.current.find(default)
     router = RouterBatcher(
-        partial(open_served_router, project), partial(catalogue_stamp, root), params.serving.cached_mib * 2**20
+        partial(open_served_router, project), partial(router_stamp, root), params.serving.cached_mib * 2**20
     )
 
     def record_conclusion(name: str, version: str, analysis: Analysis) -> None:

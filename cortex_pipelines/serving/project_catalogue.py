@@ -1,7 +1,7 @@
 """The catalogue of a project: the releases in releases.lock under their names, and the router."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -279,12 +279,24 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
     }
 
 
-def catalogue_stamp(root: Path) -> tuple[tuple[int, int], ...]:
-    """Modification times of all files that determine the catalogue."""
-    stamps = []
-    paths = [root / name for name in (FILE, "dvc.lock", "sources.lock")]
+Stamp = tuple[tuple[int, int], ...]
+"""Modification times and sizes of files."""
+
+
+def router_stamp(root: Path) -> Stamp:
+    """Of all files that determine the router."""
+    return _stamp_of(root / name for name in (FILE, "dvc.lock", "sources.lock"))
+
+
+def catalogue_stamp(root: Path) -> Stamp:
+    """Of all files that determine the catalogue."""
     prompts = root / FOLDER
-    for path in (*paths, experiment_log(root).path, prompts, *prompts.rglob("*")):
+    return router_stamp(root) + _stamp_of((experiment_log(root).path, prompts, *prompts.rglob("*")))
+
+
+def _stamp_of(paths: Iterable[Path]) -> Stamp:
+    stamps = []
+    for path in paths:
         with suppress(FileNotFoundError):
             stat = path.stat()
             stamps.append((stat.st_mtime_ns, stat.st_size))

@@ -23,7 +23,6 @@ from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, generate
 from cortex_pipelines.release.loading import ResidentBase
-from cortex_pipelines.serving.engines import engine as engine_module
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -113,34 +112,41 @@ def text_of(deltas: list[TextDelta], index: int = 0) -> str:
 def test_a_prompt_has_the_time_that_those_before_it_leave(
     weights_here: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights_here, "speed", Speed(1600.0, 50.0))
+    monkeypatch.setattr(weights_here, "speed", Speed(400.0, 50.0))
     monkeypatch.setattr(weights_here, "_note_reading", lambda *_: None)
-    monkeypatch.setattr(engine_module, "_PREPARED", 60.0)
     prompt = weights_here.prompt("x = 1\n" * 60, 64)
     rooms: list[int] = []
 
-    def look() -> None:
-        rooms.append(weights_here.prompt_capacity(Deadline(1.0)))
+    def look(seconds: float = 1.0) -> Deadline:
+        deadline = Deadline(seconds)
+        rooms.append(weights_here.prompt_capacity(deadline))
+        return deadline
 
-    def ask(deadline: Deadline | None) -> None:
-        run_job(weights_here, Job(None, prompt, Sampling(2, deadline=deadline), on_start=look))
+    def ask(deadline: Deadline | None, after: Callable[[TextDelta], bool] = lambda _: False) -> None:
+        run_job(weights_here, Job(None, prompt, Sampling(2, deadline=deadline), on_start=look), after)
 
+    prepared = look()
     look()
+    look(0.5)
+    assert rooms == [160, 64, 80], "all the time is the first one's, but of what is due earlier"
+    del prepared
     look()
-    assert rooms == [640, 64], "another is prepared, and has all the time"
+    ask(Deadline(0.9))
+    look()
+    assert len(prompt.ids) > 160
+    assert rooms[3:] == [160, 64, 160], "none was submitted, one is not read yet, it was read"
     ask(Deadline(60.0))
-    left = 640 - len(prompt.ids) - rooms[1]
-    assert rooms[2:] == [max(room for room in (320, 160, 80, 64) if room <= left)]
-    monkeypatch.setattr(engine_module, "_PREPARED", 0.0)
-    look()
     ask(None)
-    assert rooms[3:] == [640, 640], "what was read is not waited for, nor what has no deadline"
+    assert rooms[6:] == [160, 160], "what is due later waits, and what has no deadline"
+    cancelled = Deadline(0.9)
+    weights_here.submit(Job(None, prompt, Sampling(2, deadline=cancelled)), lambda _: None)()
+    look()
+    assert rooms[8:] == [160]
 
 
-def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_PREPARED", 0.0)
+def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path) -> None:
     engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
-    engine.speed = Speed(1000.0, 50.0)
+    engine.speed = Speed(500.0, 50.0)
 
     def capacities(*read: float) -> set[int]:
         rooms = set()
@@ -149,7 +155,7 @@ def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path, monke
             rooms.add(engine.prompt_capacity(Deadline(1.0)))
         return rooms
 
-    assert capacities(1200, 800, 1100, 700, 1300, 900) == {400}
+    assert capacities(600, 400, 550, 350, 650, 450) == {200}
     capacities(*[250.0] * 20)
     assert capacities(250) <= set(range(80, 126))
     engine.close()

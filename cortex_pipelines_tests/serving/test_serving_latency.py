@@ -9,8 +9,18 @@ import pytest
 
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.serving import latency
+from cortex_pipelines.serving.deadlines import measure_speed
 from cortex_pipelines.serving.engines import engine as engines
-from cortex_pipelines.serving.engines.engine import EngineError, Event, GeneratedToken, Job, Prompt, TextDelta
+from cortex_pipelines.serving.engines.engine import (
+    BusyError,
+    EngineError,
+    Event,
+    GeneratedToken,
+    Job,
+    Prompt,
+    TextDelta,
+)
+from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.settings import LatencySettings
 from cortex_pipelines.tracking import latencies
 from cortex_pipelines.tracking.latencies import Latency
@@ -151,3 +161,33 @@ def test_what_was_measured_is_remembered_by_version_and_engine(tmp_path: Path, m
     for damaged in ("{", "[]", '{"a": {"llama": {"engine": "llama"}}}'):
         (tmp_path / latencies.FILE).write_text(damaged)
         assert latencies.recorded(tmp_path, "a") == []
+
+
+def test_the_speed_is_measured_after_a_first_answer_and_remembered(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = tinygateway.settings()
+    engine = TorchEngine(tinygateway.base_in(home), settings)
+    submitted: list[Job] = []
+
+    def submit(job: Job, deliver: Callable[[Event], None], real: Any = engine.submit) -> Callable[[], None]:
+        submitted.append(job)
+        if len(submitted) == 4:
+            raise BusyError("64 requests wait already")
+        return real(job, deliver)
+
+    monkeypatch.setattr(engine, "submit", submit)
+    measure_speed(engine, settings, "base", tmp_path)
+    deadline = time.monotonic() + 30
+    while engine.speed is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert engine.speed is not None
+    assert min(engine.speed.read, engine.speed.write) > 0
+    assert len(submitted[1].prompt.ids) == len(submitted[0].prompt.ids)
+    engine.speed = None
+    measure_speed(engine, settings, "base", tmp_path)
+    assert engine.speed is not None, "what was measured before counts at once"
+    while len(submitted) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    engine.close()
+    assert "the engine's speed is not measured: 64 requests wait already" in caplog.text

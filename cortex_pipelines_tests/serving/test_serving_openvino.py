@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,27 @@ pytestmark = tinygateway.NEEDS_OPENVINO
 SIZE = 4
 
 
-@pytest.fixture(scope="module")
-def engine(home: Path) -> Iterator[Any]:
-    engine = open_engine(tinygateway.base_in(home), tinygateway.settings(engine="openvino"), home / "llama")
-    yield engine
+@pytest.fixture(scope="module", params=["fp32", "q8 by tiles"])
+def engine(request: pytest.FixtureRequest, home: Path) -> Iterator[Any]:
+    from cortex_pipelines.serving.engines import openvino_model
+
+    if request.param == "fp32":
+        changes, narrowest = {"precision": "fp32"}, 256
+    else:
+        require_tiles()
+        changes, narrowest = {"precision": "q8", "threads": 2}, 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(openvino_model, "_NARROWEST", narrowest)
+        settings = tinygateway.settings(engine="openvino", **changes)
+        engine = open_engine(tinygateway.base_in(home), settings, home / "llama")
+        assert engine._base.is_tiled is not bool(narrowest)
+        yield engine
     engine.close()
+
+
+def require_tiles() -> None:
+    if not this_machine().amx:
+        pytest.skip("this processor has no tiles")
 
 
 @given(st.data())
@@ -93,23 +110,35 @@ def test_texts_of_several_models_are_answered_in_turn(engine: Any, home: Path) -
         assert [text_of(each) for each in pool.map(partial(run_job, engine), jobs)] == alone
 
 
-def test_prompts_are_read_one_after_another_beside_what_is_written(engine: Any) -> None:
-    """The first that is due goes first; one without a deadline before those that come much later."""
+def test_what_is_due_is_read_first_beside_what_is_written(engine: Any) -> None:
+    """One chunk in a pass, and another model's texts after it."""
     from cortex_pipelines.serving.engines.openvino_engine import _Part, _Passes
+    from cortex_pipelines.serving.engines.openvino_model import Text
 
-    passes, model = _Passes(), engine._base
+    passes, model, other = _Passes(), engine._base, object()
     passes.close()
-    with (
-        passes.text(model, (), 3.0) as third,
-        passes.text(model, (), 1.0) as first,
-        passes.text(model, (), 2.0) as second,
-    ):
-        reads = [_Part(model, text, [5] * length, 1) for text, length in ((third, 200), (first, 256), (second, 256))]
-        written = _Part(model, third, [7], 1)
-        passes._waiting = [*reads]
-        assert passes._next_parts() == [reads[1], reads[2]]
-        passes._waiting = [*reads, written]
-        assert [passes._next_parts() for _ in range(4)] == [[written, reads[1]], [reads[2], reads[0]], [], []]
+    first, second, third, fourth = (_Part(model, Text(due=due), [5] * 200, 1) for due in (4.0, 2.0, 3.0, 1.0))
+    short, written = _Part(model, Text(due=9.0), [5, 5], 1), _Part(model, Text(due=9.0), [7], 1)
+    elsewhere = _Part(other, Text(due=9.0), [7], 1)
+    passes._waiting = [first, second, third, written, elsewhere, short]
+    assert passes._next_parts() == [written, short, second]
+    passes._waiting.append(fourth)
+    assert [passes._next_parts() for _ in range(5)] == [[elsewhere], [fourth], [third], [first], []]
+
+
+def test_the_same_prompt_gives_the_same_answer_once_it_is_known(engine: Any) -> None:
+    """To the last bit of its probabilities by tiles, whose first answer begins with the same pass."""
+    near = 0 if engine._base.is_tiled else 1e-4
+    for prompt in PROMPTS[:3]:
+        job = Job(None, engine.prompt(f"{prompt}\n" * 20, 8), Sampling(6))
+        fresh, *known = (
+            [token for delta in run_job(engine, replace(job, sampling=sampling)) for token in delta.tokens]
+            for sampling in (Sampling(6, reuse=False), Sampling(6), Sampling(6))
+        )
+        for tokens in known:
+            assert [token.raw for token in tokens] == [token.raw for token in fresh]
+            expected = pytest.approx([token.logprob for token in fresh], abs=near)
+            assert [token.logprob for token in tokens] == expected
 
 
 def test_what_is_guessed_changes_no_answer(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,9 +254,9 @@ def test_several_tokens_are_computed_as_one_by_one(
     from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
     from cortex_pipelines.serving.engines.openvino_model import PagedModel
 
-    if tiled and not this_machine().amx:
-        pytest.skip("this processor has no tiles")
-    monkeypatch.setattr(openvino_model, "_LEAST_TILED", 0 if tiled else np.inf)
+    if tiled:
+        require_tiles()
+    monkeypatch.setattr(openvino_model, "_NARROWEST", 0 if tiled else np.inf)
     path = OpenVinoFiles(tinygateway.base_in(home), width, tmp_path).base().path
     ids = [number * 37 % 90 + 5 for number in range(96)]
 
@@ -255,43 +284,25 @@ def test_several_tokens_are_computed_as_one_by_one(
         assert np.array_equal(logits_of(*lengths), alone)
 
 
-def test_a_prompt_is_read_by_tiles_as_well_and_beside_a_text_that_is_written(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_tiles_a_prompt_is_as_near_to_torch(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
     import torch
 
     from cortex_pipelines.serving.engines import openvino_model
     from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
-    from cortex_pipelines.serving.engines.openvino_model import PagedModel, Text
 
-    if not this_machine().amx:
-        pytest.skip("this processor has no tiles")
+    require_tiles()
     base = tinygateway.base_in(home)
     path = OpenVinoFiles(base, "q8", tmp_path).base().path
-    prompt, other = ([number * step % 90 + 5 for number in range(60)] for step in (37, 41))
+    ids = [number * 37 % 90 + 5 for number in range(60)]
     with torch.no_grad():
-        exact = load_causal_model(base, "fp32")(input_ids=torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
-
-    def off(logits: Any) -> float:
-        return float((torch.from_numpy(logits[0]).log_softmax(-1) - exact).abs().max())
-
-    distances = []
-    for least in (np.inf, 0):
-        monkeypatch.setattr(openvino_model, "_LEAST_TILED", least)
-        model = PagedModel(path, "q8", 2, 256)
-        first, second, third = Text(), Text(), Text()
-        (alone,) = model.run([(first, prompt, 1)])
-        model.blocks.extend(first, prompt)
-        model.run([(third, other, 1)])
-        model.blocks.extend(third, other)
-        (written,) = model.run([(first, [7], 1)])
-        besides, read = model.run([(first, [7], 1), (second, prompt, 1)])
-        distances.append(off(alone))
-        if not least:
-            assert np.array_equal(besides, written), "each is computed as it is alone"
-            assert np.array_equal(read, alone)
-    assert distances[1] < 2 * distances[0] + 1e-3
+        expected = load_causal_model(base, "fp32")(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+    differences = []
+    for narrowest in (np.inf, 0):
+        monkeypatch.setattr(openvino_model, "_NARROWEST", narrowest)
+        (logits,) = openvino_model.PagedModel(path, "q8", 2, 64).run([(openvino_model.Text(), ids, 1)])
+        differences.append(float((torch.from_numpy(logits[0]).log_softmax(-1) - expected).abs().max()))
+    assert differences[1] < 2 * differences[0] + 1e-3
 
 
 def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:

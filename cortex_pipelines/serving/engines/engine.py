@@ -4,12 +4,13 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from weakref import WeakSet
 
 from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
@@ -76,12 +77,24 @@ class Prompt:
     lead: str = ""
 
 
+@dataclass(eq=False)
+class Claim:
+    """Tokens of a prompt that are still to be read, before those of prompts that are ``due`` later."""
+
+    due: float
+    tokens: int = 0
+
+
 @dataclass(frozen=True)
 class Deadline:
     """Time for an answer, from when it was asked for; at most twice as long until its first statement is whole."""
 
     seconds: float
     began: float = field(default_factory=time.monotonic, compare=False, repr=False)
+
+    @cached_property
+    def claim(self) -> Claim:
+        return Claim(self.began + self.seconds)
 
     def is_over(self, *, first: bool) -> bool:
         """Whether an answer has to end; ``first`` if nothing of it is whole."""
@@ -190,9 +203,6 @@ _READING = 0.4
 UPSTREAM_ENGINES = ("openai", "vllm")
 """Engines that are another server's, whose speed is not measured here."""
 
-_PREPARED = 0.1
-"""Seconds in which a request is prepared, or has been answered from the cache."""
-
 _LEAST_PROMPT = 64
 """Tokens of a prompt that are read however short the time is: some five lines."""
 
@@ -223,10 +233,8 @@ class Engine(ABC):
         self._settings = settings
         self._lock = threading.Lock()
         self._waiting = self._busy = self._generated_tokens = 0
-        self._unread = 0
-        """Tokens of prompts with a deadline."""
-        self._given: deque[tuple[float, int]] = deque()
-        """When requests that are prepared asked for room, and what they got."""
+        self._claims = WeakSet[Claim]()
+        """Of requests that are prepared or answered: their claims last as long as they."""
         self._closed = False
         self._down = ""
         self.speed: Speed | None = None
@@ -262,22 +270,21 @@ class Engine(ABC):
     def prompt_capacity(self, deadline: Deadline) -> int:
         """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown.
 
-        What others with a deadline have not read yet comes before it. The room of an idle engine is divided by a power
-        of two: prompts cut alike are read once.
+        What is due earlier comes before it, also prompts that are only being prepared. The room of an idle engine is
+        divided by a power of two: prompts cut alike are read once.
         """
         if self.speed is None:
             return self.window
-        most = self.speed.read * deadline.seconds * _READING
+        most = min(self.speed.read * deadline.seconds * _READING, self.window)
+        claim = deadline.claim
         with self._lock:
-            now = time.monotonic()
-            while self._given and self._given[0][0] < now - _PREPARED:
-                self._given.popleft()
-            left = most - self._unread - sum(tokens for _, tokens in self._given)
+            earlier = sum(each.tokens for each in self._claims if each.due <= claim.due and each is not claim)
             room = most
-            while room > max(left, _LEAST_PROMPT):
+            while room > max(most - earlier, _LEAST_PROMPT):
                 room /= 2
-            self._given.append((now, max(int(room), _LEAST_PROMPT)))
-            return self._given[-1][1]
+            claim.tokens = max(int(room), _LEAST_PROMPT)
+            self._claims.add(claim)
+        return claim.tokens
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in

@@ -99,9 +99,9 @@ class _Slots:
     def _choose(self, ids: Sequence[int]) -> int:
         if not self._free:
             return -1
-        known = [common_prefix(read, ids) for _, read in self._free]
-        most = max(known)
-        number, _ = self._free.pop(known.index(most) if most > _SAME_PROMPT * len(ids) else 0)
+        shared = [common_prefix(read, ids) for _, read in self._free]
+        most = max(shared)
+        number, _ = self._free.pop(shared.index(most) if most > _SAME_PROMPT * len(ids) else 0)
         return number
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Deadline, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
-from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Text
+from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Text, is_short
 from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.engines.reference import Answers, Comparison, ReferenceFile
@@ -39,11 +39,8 @@ the time, and one or seven hardly more."""
 _ROWS = 8
 """Tokens of a pass that writes, of all texts together, from which guessed ones cost more than they save."""
 
-_MOST, _MOST_BESIDE = 512, _CHUNK
-"""Tokens that one pass reads, and beside texts that are written, which wait for it."""
-
 _UNHURRIED = 10.0
-"""Seconds after which a prompt without a deadline is read before those that come then."""
+"""Seconds in which a prompt without a deadline is due."""
 
 _PATIENCE = 0.01
 """Seconds that a pass waits for texts whose next token is being chosen: what one may cost them all."""
@@ -151,10 +148,10 @@ class OpenVinoEngine(QueuedEngine):
         job = work.job
         model: PagedModel = job.adapter.weights if job.adapter else self._base
         deadline = job.sampling.deadline or Deadline(_UNHURRIED)
-        due = deadline.began + deadline.seconds
+        due = deadline.began + min(deadline.seconds, _UNHURRIED)
         for index in range(job.count):
-            known = job.prompt.ids if job.sampling.reuse or index > 0 else ()
-            with self._using(job.adapter), self._passes.text(model, known, due) as text:
+            reusable = job.prompt.ids if job.sampling.reuse or index > 0 else ()
+            with self._using(job.adapter), self._passes.text(model, reusable, due) as text:
                 logits = self._read(work, model, text)
                 if logits is None:
                     return
@@ -167,14 +164,15 @@ class OpenVinoEngine(QueuedEngine):
     def _read(self, work: QueuedRequest, model: PagedModel, text: Text) -> Logits | None:
         """Logits after the prompt; None if the request was cancelled."""
         ids, logits = work.job.prompt.ids, None
-        known, began = len(text.ids), time.perf_counter()
-        work.cached = work.cached or known
-        for start in range(known, len(ids), _CHUNK):
+        cached, began, is_alone = len(text.ids), time.perf_counter(), self._busy == 1
+        work.cached = work.cached or cached
+        for chunk in _chunks(model, ids, cached):
+            self._note_unread(work, len(ids) - len(text.ids))
             if work.cancelled.is_set():
                 return None
-            logits = self._passes.read(model, text, ids[start : start + _CHUNK])
-        if self._busy == 1:  # else others had a part of this time
-            self._note_reading(len(ids) - known, time.perf_counter() - began)
+            logits = self._passes.read(model, text, chunk)
+        if is_alone and self._busy == 1:  # else others had a part of this time
+            self._note_reading(len(ids) - cached, time.perf_counter() - began)
         return logits
 
     def _answers(self, model: PagedModel) -> Answers:
@@ -182,7 +180,8 @@ class OpenVinoEngine(QueuedEngine):
         answers = []
         for ids in token_ids(self.tokenizer, PROMPTS):
             with self._passes.text(model, ()) as text:
-                logits = _tensor(self._passes.read(model, text, ids))
+                for chunk in _chunks(model, ids):
+                    logits = _tensor(self._passes.read(model, text, chunk))
             values, likeliest = logits.log_softmax(-1).topk(min(Comparison.likeliest, len(logits)))
             answers.append(dict(zip(likeliest.tolist(), values.tolist(), strict=True)))
         return answers
@@ -220,6 +219,15 @@ class _Following:
         self._model.blocks.extend(self._text, [token])
         self._guessed, self._logits = deque(guessed), deque(logits[1:])
         return _tensor(logits[0])
+
+
+def _chunks(model: PagedModel, ids: Sequence[int], start: int = 0) -> Iterator[Sequence[int]]:
+    """Parts of a prompt; its last token as those of the answer are, so that it is the same once the rest is known."""
+    end = len(ids) - model.is_tiled
+    for first in range(start, end, _CHUNK):
+        yield ids[first : min(first + _CHUNK, end)]
+    if model.is_tiled:
+        yield ids[end:]
 
 
 def _tensor(logits: Logits) -> Any:
@@ -309,19 +317,20 @@ class _Passes:
                 part.logits.set_result(rows)
 
     def _next_parts(self) -> list[_Part]:
-        """Parts of one model, that of the part that waits longest; none once this is closed."""
+        """Parts of one model in turn, of which texts that are written wait for one chunk; none once this is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             self._changed.wait_for(lambda: len(self._waiting) >= self.texts or self._closed, _PATIENCE)
             if not self._waiting:
                 return []
             model = self._waiting[0].model
-            parts = sorted((part for part in self._waiting if part.model is model), key=lambda part: part.text.due)
-            taken = [part for part in parts if part.count == len(part.ids)]
-            room = _MOST_BESIDE if taken else _MOST
-            for part in parts:
-                if part.count < len(part.ids) <= room:
-                    taken.append(part)
+            parts = [part for part in self._waiting if part.model is model]
+            batch = [part for part in parts if is_short(part.ids, part.count)]
+            room = _CHUNK
+            for part in sorted((part for part in parts if part not in batch), key=lambda part: part.text.due):
+                if len(part.ids) <= room:
+                    batch.append(part)
                     room -= len(part.ids)
-            self._waiting = [part for part in self._waiting if part not in taken]
-            return taken
+            remaining = [part for part in self._waiting if part not in batch]
+            self._waiting = sorted(remaining, key=lambda part: part.model is model)  # the turn of another one
+            return batch

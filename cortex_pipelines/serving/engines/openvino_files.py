@@ -143,8 +143,8 @@ def read_paged(path: Path) -> Any:
     sampled = opset.parameter(openvino.PartialShape([-1]), np.int32, name="sampled")
     sampled.output(0).get_tensor().add_names({"sampled"})
     model.add_parameters([sampled])
-    chosen = opset.gather(last.input_value(0), sampled, opset.constant(0))
-    last.input(0).replace_source_output(chosen.output(0))
+    sampled_states = opset.gather(last.input_value(0), sampled, opset.constant(0))
+    last.input(0).replace_source_output(sampled_states.output(0))
     model.validate_nodes_and_infer_types()
     return model
 
@@ -165,11 +165,11 @@ def _traced(model: Any) -> tuple[Any, list[int]]:
         graph = openvino.convert_model(_traceable(model, attention, count), example_input=tuple(examples))
     names = ["input_ids", "attention_mask", "position_ids", *(f"past:{index}" for index in range(count))]
     shapes: list[list[int]] = [[-1, -1]] * 3 + [[-1, heads, -1, size]] * count
-    for place, name, shape in zip(graph.inputs, names, shapes, strict=True):
-        place.get_tensor().set_names({name})
-        place.get_node().set_partial_shape(openvino.PartialShape(shape))
-    for place, name in zip(graph.outputs, ["logits", *(f"present:{index}" for index in range(count))], strict=True):
-        place.get_tensor().set_names({name})
+    for port, name, shape in zip(graph.inputs, names, shapes, strict=True):
+        port.get_tensor().set_names({name})
+        port.get_node().set_partial_shape(openvino.PartialShape(shape))
+    for port, name in zip(graph.outputs, ["logits", *(f"present:{index}" for index in range(count))], strict=True):
+        port.get_tensor().set_names({name})
     graph.validate_nodes_and_infer_types()
     return graph, attention.windows
 
@@ -210,7 +210,7 @@ class _Attention:
         layer = module.layer_idx
         self._shape = (key.shape[1], key.shape[3])
         if self.past:
-            key, value = (torch.cat([self.past[2 * layer + side], new], 2) for side, new in enumerate((key, value)))
+            key, value = (torch.cat([self.past[2 * layer + offset], new], 2) for offset, new in enumerate((key, value)))
             self.present += [key, value]
             self.windows.append(options.get("sliding_window") or 0)
         groups = query.shape[1] // key.shape[1]
@@ -283,7 +283,7 @@ def _round_to_8_bits(model: Any) -> None:
 
 def _multiplies(reader: Any) -> bool:
     """Whether an input is of a linear layer, or of an embedding."""
-    node, place = reader.get_node(), reader.get_index()
+    node, port = reader.get_node(), reader.get_index()
     if node.get_type_name() == "MatMul":
-        return place == 1 and bool(node.get_attributes()["transpose_b"])
-    return bool(node.get_type_name() == "Gather" and place == 0)
+        return port == 1 and bool(node.get_attributes()["transpose_b"])
+    return bool(node.get_type_name() == "Gather" and port == 0)

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,9 @@ _CACHE_TYPES = {"fp32": "f32", "fp16": "f16", "q8": "f16"}
 _SMALL_CACHE = {"KV_CACHE_PRECISION": "u8", "KEY_CACHE_QUANT_MODE": "BY_TOKEN"}
 """The only type that passes in 32 bits and in bfloat16 share. By channel, a key would depend on those around it."""
 
-_LEAST_TILED = 2**24
-"""Bytes of weights that are read in bfloat16. OpenVINO 2026.4 divides by zero in some of less, with one thread."""
+_NARROWEST = 256
+"""Inputs of the linear layers of a model that is read by tiles. OpenVINO 2026.4 divides by zero where layers with 64
+or 128 have few outputs, with one thread."""
 
 _STEP = 4
 """Of the rows of a pass that writes. Another number than in the pass before costs half as much as the pass itself."""
@@ -64,23 +66,23 @@ class BlockCache:
             text = Text()
             while len(text.ids) + self._size <= len(ids):
                 part = tuple(ids[len(text.ids) : len(text.ids) + self._size])
-                if (known := self._following.get(text.place, {}).get(part)) is None:
+                if (entry := self._following.get(text.place, {}).get(part)) is None:
                     break
-                text.place, block = known
+                text.place, block = entry
                 self._use(block)
                 text.blocks.append(block)
                 text.ids += part
-            rest = ids[len(text.ids) : len(text.ids) + self._size]
+            remainder = ids[len(text.ids) : len(text.ids) + self._size]
             following = self._following.get(text.place, {})
             most, source = max(
-                ((common_prefix(part, rest), block) for part, (_, block) in following.items()), default=(0, 0)
+                ((common_prefix(part, remainder), block) for part, (_, block) in following.items()), default=(0, 0)
             )
             if most:
                 self._use(source)
                 text.blocks.append(self._new())
                 self._copy(source, text.blocks[-1])
                 self._let_go(source)
-                text.ids += rest[:most]
+                text.ids += remainder[:most]
             return text
 
     def reserve(self, text: Text, tokens: int) -> None:
@@ -119,10 +121,10 @@ class BlockCache:
     def _new(self) -> int:
         if not self._free:
             oldest, _ = self._idle.popitem(last=False)
-            place, part = self._keys.pop(oldest)
-            del self._following[place][part]
-            if not self._following[place]:
-                del self._following[place]
+            parent, part = self._keys.pop(oldest)
+            del self._following[parent][part]
+            if not self._following[parent]:
+                del self._following[parent]
             self._free.append(oldest)
         block = self._free.pop()
         self._users[block] = 1
@@ -145,6 +147,11 @@ Part = tuple[Text, Sequence[int], int]
 """A text, its next tokens, and after how many of the last ones logits are asked for."""
 
 
+def is_short(ids: Sequence[int], count: int) -> bool:
+    """Whether tokens are run as texts of one token each: to give logits after each, or as they are few."""
+    return len(ids) <= max(count, _STEP)
+
+
 class _Row(NamedTuple):
     """Tokens that are run as one text: of a text, so many after those that it has."""
 
@@ -156,38 +163,38 @@ class _Row(NamedTuple):
 class PagedModel:
     """A compiled base, or one with an adapter, and its KV cache for a number of tokens.
 
-    With weights of 8 bits, prompts are read in bfloat16 where the processor has tiles for it, 1.5 times as fast as with
-    inputs rounded to 8 bits; one token would take longer so. The answers are as near to those of 32 bits.
+    With weights of 8 bits, prompts are read in bfloat16 where the processor has tiles for it: 1.6 times as fast as with
+    inputs rounded to 8 bits, and as near to 32 bits. One token takes longer so; it needs a second copy of the weights.
     """
 
     def __init__(self, path: Path, width: Width, threads: int, tokens: int) -> None:
         openvino = load_openvino()
 
         graph = read_paged(path)
-        size = path.with_suffix(".bin").stat().st_size
-        has_tiles = width == "q8" and size >= _LEAST_TILED and this_machine().amx
-        options = (_SMALL_CACHE if has_tiles else {"KV_CACHE_PRECISION": _CACHE_TYPES[width]}) | {
+        self.is_tiled = width == "q8" and _has_tiles() and _narrowest(graph) >= _NARROWEST
+        """Whether a token that is read differs in its last bits from one that is written."""
+        options = (_SMALL_CACHE if self.is_tiled else {"KV_CACHE_PRECISION": _CACHE_TYPES[width]}) | {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # other processes have the same processors
         }
         self._inputs = {place.get_any_name() for place in graph.inputs}
         self._writing = self._reading = _compiled(graph, options | {"INFERENCE_PRECISION_HINT": "f32"})
-        if has_tiles:
+        if self.is_tiled:
             self._reading = _compiled(graph, options | {"INFERENCE_PRECISION_HINT": "bf16"})
         compiled_inputs = self._writing.get_compiled_model().inputs
         caches = [each for each in compiled_inputs if each.get_any_name().startswith(("key_cache", "value_cache"))]
-        size = caches[0].get_partial_shape()[2].get_length()
-        self.blocks = BlockCache(-(-tokens // size) + 1, size, self._copy)
+        block = caches[0].get_partial_shape()[2].get_length()
+        self.blocks = BlockCache(-(-tokens // block) + 1, block, self._copy)
         self._least = threads
         self._spare = self.blocks.begin(())
         self.blocks.reserve(self._spare, 1)
         self._cache: list[npt.NDArray[Any]] = []
-        for place in caches:  # the system gives memory when it is written to
-            shape = [self.blocks.count, *(each.get_length() for each in list(place.get_partial_shape())[1:])]
-            tensor = openvino.Tensor(place.get_element_type(), openvino.Shape(shape))
+        for port in caches:  # the system gives memory when it is written to
+            shape = [self.blocks.count, *(each.get_length() for each in list(port.get_partial_shape())[1:])]
+            tensor = openvino.Tensor(port.get_element_type(), openvino.Shape(shape))
             for request in (self._writing, self._reading):
-                request.set_tensor(place.get_any_name(), tensor)
+                request.set_tensor(port.get_any_name(), tensor)
             self._cache.append(tensor.data)
 
     def run(self, parts: Sequence[Part]) -> list[Logits]:
@@ -196,14 +203,14 @@ class PagedModel:
         Logits after all of a text's tokens are meant to be, to the last bit, those of a pass for each token: OpenVINO
         has other kernels, with other roundings, for one row, several tokens of a text, and fewer texts than threads.
         """
-        if self._reading is self._writing:
+        if not self.is_tiled:
             return self._infer(self._writing, parts)
         logits: dict[int, Logits] = {}
-        for request, reads in ((self._reading, True), (self._writing, False)):
-            places = [place for place, (_, new, count) in enumerate(parts) if (count < len(new)) == reads]
-            if places:
-                logits |= zip(places, self._infer(request, [parts[place] for place in places]), strict=True)
-        return [logits[place] for place in range(len(parts))]
+        for request, short in ((self._writing, True), (self._reading, False)):
+            indices = [index for index, (_, new, count) in enumerate(parts) if is_short(new, count) is short]
+            if indices:
+                logits |= zip(indices, self._infer(request, [parts[index] for index in indices]), strict=True)
+        return [logits[index] for index in range(len(parts))]
 
     def _infer(self, request: Any, parts: Sequence[Part]) -> list[Logits]:
         openvino = load_openvino()
@@ -213,18 +220,18 @@ class PagedModel:
         tokens = 0
         for text, new, count in parts:
             self.blocks.reserve(text, len(new))
-            length = 1 if count == len(new) else len(new)
+            length = 1 if is_short(new, count) else len(new)
             rows += [_Row(text, start, new[start : start + length]) for start in range(0, len(new), length)]
             tokens += len(new)
             sampled += range(tokens - count, tokens)
         if tokens == len(rows):
             rows += [_Row(self._spare, 0, [0])] * (max(self._least, -(-tokens // _STEP) * _STEP) - tokens)
-        known = [len(row.text.ids) + row.start for row in rows]
-        ends = [each + len(row.ids) for each, row in zip(known, rows, strict=True)]
+        lengths = [len(row.text.ids) + row.start for row in rows]
+        ends = [each + len(row.ids) for each, row in zip(lengths, rows, strict=True)]
         values: dict[str, npt.NDArray[Any]] = {
             "input_ids": np.array([each for row in rows for each in row.ids], np.int64),
-            "position_ids": np.concatenate([np.arange(*each) for each in zip(known, ends, strict=True)]),
-            "past_lens": np.array(known, np.int32),
+            "position_ids": np.concatenate([np.arange(*each) for each in zip(lengths, ends, strict=True)]),
+            "past_lens": np.array(lengths, np.int32),
             "subsequence_begins": np.cumsum([0, *(len(row.ids) for row in rows)], dtype=np.int32),
             "block_indices": np.array([each for row in rows for each in row.text.blocks], np.int32),
             "block_indices_begins": np.cumsum([0, *(len(row.text.blocks) for row in rows)], dtype=np.int32),
@@ -239,9 +246,20 @@ class PagedModel:
         return np.split(logits.reshape(len(sampled), -1), np.cumsum([count for _, _, count in parts])[:-1])
 
     def _copy(self, block: int, other: int) -> None:
-        for cache in self._cache:
-            cache[other] = cache[block]
+        for blocks in self._cache:
+            blocks[other] = blocks[block]
 
 
 def _compiled(graph: Any, options: dict[str, Any]) -> Any:
     return openvino_core().compile_model(graph, "CPU", options).create_infer_request()
+
+
+@cache
+def _has_tiles() -> bool:
+    return this_machine().amx
+
+
+def _narrowest(graph: Any) -> int:
+    """Fewest inputs of a linear layer."""
+    shapes = [node.input(1).get_partial_shape() for node in graph.get_ops() if node.get_type_name() == "MatMul"]
+    return int(min(shape[1].get_length() for shape in shapes if shape.is_static and len(shape) == 2))

@@ -50,8 +50,6 @@ class QueuedRequest:
     cancelled: threading.Event = field(default_factory=threading.Event)
     cached: int = 0
     """Tokens of the prompt that were read for an earlier request."""
-    unread: int = 0
-    """Tokens of the prompt that hold up the prompts of others with a deadline."""
 
 
 _Change = tuple[Callable[[], Any], Future[Any]]
@@ -97,16 +95,14 @@ class QueuedEngine(Engine):
         self._count_waiting()
         request = QueuedRequest(job, deliver)
         if job.sampling.deadline is not None:
-            request.unread = len(job.prompt.ids)
             with self._lock:
-                self._unread += request.unread
-                if self._given:
-                    self._given.popleft()
+                self._claims.add(job.sampling.deadline.claim)
+        self._note_unread(request, len(job.prompt.ids))
         self._enter(request)
 
         def cancel() -> None:
             request.cancelled.set()
-            self._note_read(request)
+            self._note_unread(request, 0)
 
         return cancel
 
@@ -144,7 +140,7 @@ class QueuedEngine(Engine):
         """Stream an answer from its tokens, up to one that ends it."""
         sampling, count = work.job.sampling, 0
         for step in steps:
-            self._note_read(work)
+            self._note_unread(work, 0)
             if step.token in self._ends:
                 break
             count += 1
@@ -170,11 +166,10 @@ class QueuedEngine(Engine):
             if not 1 / _STEP < self._reading / self.speed.read < _STEP:
                 self.speed = replace(self.speed, read=self._reading)
 
-    def _note_read(self, work: QueuedRequest) -> None:
-        """Let a prompt hold up no others any more: it is read, or the request was cancelled."""
-        with self._lock:
-            self._unread -= work.unread
-            work.unread = 0
+    def _note_unread(self, work: QueuedRequest, tokens: int) -> None:
+        """Tokens of a prompt that are still to be read; none once the request was cancelled."""
+        if work.job.sampling.deadline is not None:
+            work.job.sampling.deadline.claim.tokens = 0 if work.cancelled.is_set() else tokens
 
     def _run_between_requests(self, make: Callable[[], T]) -> T:
         """Load or evict adapters in the engine's thread, between two requests."""
@@ -208,7 +203,7 @@ class QueuedEngine(Engine):
                 except BaseException as error:  # noqa: BLE001 - delivered to the caller
                     self._reset_after_failure()
                     work.deliver(error)
-                self._note_read(work)
+                self._note_unread(work, 0)
                 with self._lock:
                     self._busy -= 1
 

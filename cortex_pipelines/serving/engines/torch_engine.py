@@ -131,6 +131,7 @@ class TorchEngine(QueuedEngine):
         elif excess := memory.get_seq_length() - shared:
             memory.crop(-excess)
         logits, began = None, time.perf_counter()
+        self._note_unread(work, len(ids) - shared)
         for start in range(shared, len(ids), _CHUNK):
             if work.cancelled.is_set():
                 return None
