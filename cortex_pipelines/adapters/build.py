@@ -113,7 +113,7 @@ def train_adapter(
             settings, corpus, trial_corpus, groups, train_trial, trials_file, out, warm_start=parent is not None
         )
     elif settings.search.trials:
-        _LOG.warning("No search for settings: there is no validation example to compare them by")
+        _LOG.warning("No search for settings: they need a validation example to be compared by")
     checkpoints = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, corpus, final_settings))
     events = root / ".cortex" / "tensorboard" / "-".join(filter(None, ("code_adapter", inputs.name, task)))
     result = run_training(TrainingJob(base, parent, corpus, final_settings, out, checkpoints, events, inputs.until))

@@ -79,17 +79,17 @@ def search_settings(
         return settings.model_copy(update=changes)
 
     def trial_settings_of(parameters: Mapping[str, Any]) -> AdapterSettings:
-        chosen = settings_of(parameters)
-        steps = len(plan_steps(build_rows(trial_corpus.train, chosen, chosen.packing), chosen))
+        trial_settings = settings_of(parameters)
+        steps = len(plan_steps(build_rows(trial_corpus.train, trial_settings, trial_settings.packing), trial_settings))
         changes = {
-            "learning_rate": chosen.learning_rate
+            "learning_rate": trial_settings.learning_rate
             * (token_count(corpus.train) / token_count(trial_corpus.train)) ** _HORIZON,
             "evaluation_strategy": "steps",
             "evaluation_steps": -(-steps // _VALIDATIONS),
             "patience": None,
             "keep_partial": False,
         }
-        return chosen.model_copy(update=changes)
+        return trial_settings.model_copy(update=changes)
 
     def loss_of(trial: Any) -> float:
         import optuna
@@ -121,9 +121,9 @@ def search_settings(
         ]
         saved = _bits_saved(pair[0].test, pair[1].test, trial_corpus, groups, settings.seed)
         reason = "" if saved.low > 0 else "the best trial is not shown to be better on the test split"
-    chosen = default if reason else dict(result.best.parameters)
+    best_parameters = default if reason else dict(result.best.parameters)
     record = {
-        "chosen": chosen,
+        "chosen": best_parameters,
         "default": default,
         "kept_default_because": reason,
         "saved": asdict(saved) if saved else None,
@@ -132,9 +132,11 @@ def search_settings(
         "trial_tokens": token_count(trial_corpus.train),
     }
     write_json(out / TRIALS_FILE, result.as_json(OBJECTIVE) | record)
-    _LOG.info("Search: %s", f"the section's own values stay, {reason}" if reason else f"{chosen} replaces {default}")
+    _LOG.info(
+        "Search: %s", f"the section's own values stay, {reason}" if reason else f"{best_parameters} replaces {default}"
+    )
     metrics = {"search_trials": float(space.trials), "search_adopted": float(not reason)}
-    return settings_of(chosen), metrics | (saved.as_metrics("search_saved") if saved else {})
+    return settings_of(best_parameters), metrics | (saved.as_metrics("search_saved") if saved else {})
 
 
 def _nothing_to_compare(result: SearchResult, groups: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def status(as_json: bool, project: str | None, page: Path | None) -> None:
     if project is not None:
         workspace = current_project()
         workspace.selected(project)
-        rows = [_counted(workspace, row) for row in rows if row["partition"] in (project, None)]
+        rows = [_with_row_count(workspace, row) for row in rows if row["partition"] in (project, None)]
     if page is not None:
         from cortex_pipelines.atomic import write_whole
         from cortex_pipelines.projects.status import status_page
@@ -72,14 +72,14 @@ def _rows(root: Path) -> list[dict[str, Any]]:
     project = current_project()
     few = len(project.partitions) <= _MOST_PROJECTS  # else those of one project are shown on request
     rows = [
-        _counted(project, row) if few or row["partition"] is None else row
+        _with_row_count(project, row) if few or row["partition"] is None else row
         for row in status_rows(project, current_instance())
     ]
     status_cache.cache_status(root, before, rows)
     return rows
 
 
-def _counted(project: "Project", row: dict[str, Any]) -> dict[str, Any]:
+def _with_row_count(project: "Project", row: dict[str, Any]) -> dict[str, Any]:
     from cortex_pipelines.projects.status import count_rows
 
     return row if "rows" in row else row | {"rows": count_rows(project, row["asset"], row["partition"])}

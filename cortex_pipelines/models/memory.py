@@ -54,9 +54,9 @@ def training(
     activations = layer + shape.layers * shape.hidden * value if recomputed else shape.layers * layer
     logits = supervised * shape.vocabulary * 4 * _LOGITS
     adapter = shape.lora(rank) * _ADAPTER
-    held = _TRAINING + weights(shape, width)
+    resident = _TRAINING + weights(shape, width)
     file = shape.weights * _STORED[stored] if stored and stored != width else 0
-    return held + max(file, adapter + tokens * (activations + logits))
+    return resident + max(file, adapter + tokens * (activations + logits))
 
 
 def serving(shape: Shape, width: Width, *, context: int) -> float:

@@ -239,15 +239,15 @@ def _data_op(nightly: NightlyContext, among: Collection[str], build_data: BuildD
         config_schema={"jobs": dg.Field(int, len(os.sched_getaffinity(0)), description="Stages at once")},
     )
     def op(context: dg.OpExecutionContext) -> Iterator[Any]:
-        made: tuple[str, ...] = ()
+        built_stages: tuple[str, ...] = ()
         if context.op_config["jobs"] > 1:
             with reported_errors(context), logging_to(context), Steps({}):
                 project, _ = nightly.open_project(context)
                 outcome = build_data(project, None, among, context.op_config["jobs"])
-            made = outcome.made
+            built_stages = outcome.made
             for address, error in outcome.failed.items():
                 context.log.warning(f"{address}: {error}")
-        yield dg.Output(None, metadata={"made": ", ".join(made) or "nothing"})
+        yield dg.Output(None, metadata={"made": ", ".join(built_stages) or "nothing"})
 
     return op
 

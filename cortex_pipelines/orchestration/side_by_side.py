@@ -150,7 +150,7 @@ class Schedule:
     ended: set[Key] = field(default_factory=set)
     trainings: Collection[Key] = ()
     data_limit: float = math.inf
-    """Memory of all stages at once that are no trainings: a second one that takes much would gain little, since the
+    """Memory of all stages at once but trainings: a second one that takes much would gain little, since the
     first has workers for the other cores when it is alone.
     """
 
@@ -277,9 +277,9 @@ class Jobs:
         if not self._is_free_here:
             steps = ExitStack()
             steps.enter_context(Steps.during(", ".join(stage_address(*key) for key in run)))
-            made = self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, workers)))
-            made.add_done_callback(lambda _: steps.close())
-            return made
+            submitted = self._others.submit(pickle.dumps(make), pickle.dumps((*self._open, run, workers)))
+            submitted.add_done_callback(lambda _: steps.close())
+            return submitted
         future: Future[Any] = Future()
         self._is_free_here = False
         self._here.put((future, run, workers))

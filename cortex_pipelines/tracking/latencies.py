@@ -81,11 +81,11 @@ def record(project: Project, name: str, version: str, latency: Latency) -> None:
     number = find_version(project, name, version)
     if number is None:
         return
-    client, at = open_client(project.root), int(time.time() * 1000)
+    client, milliseconds = open_client(project.root), int(time.time() * 1000)
     client.set_model_version_tag(name, number, f"latency.{latency.engine}", latency.describe())
     if run_id := client.get_model_version(name, number).run_id:
         values = {key: value for key, value in asdict(latency).items() if isinstance(value, float)}
-        metrics = [Metric(f"latency/{latency.engine}/{key}", value, at, 0) for key, value in values.items()]
+        metrics = [Metric(f"latency/{latency.engine}/{key}", value, milliseconds, 0) for key, value in values.items()]
         client.log_batch(run_id, metrics=metrics)
 
 

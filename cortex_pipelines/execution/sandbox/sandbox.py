@@ -99,7 +99,7 @@ def run(
         code = base64.b64encode(seccomp.program()).decode()
     except seccomp.UnknownMachineError as error:
         raise SandboxError(str(error)) from error
-    readable_paths = _readable(readable)
+    readable_paths = _existing_paths(readable)
     variables = {
         "PATH": ":".join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
         **{"HOME": first_process.BOX, "PWD": first_process.BOX, "LANG": "C.UTF-8", "TMPDIR": first_process.SCRATCH},
@@ -116,7 +116,7 @@ def run(
     return _run_plan(list(_bubblewrap(program, folder, readable_paths)), plan, limits)
 
 
-def _readable(extra: Sequence[Path]) -> list[Path]:
+def _existing_paths(extra: Sequence[Path]) -> list[Path]:
     prefix, interpreter = Path(sys.prefix), Path(sys.executable).resolve().parent.parent
     paths = {*map(Path, _SYSTEM), prefix, prefix.resolve(), Path(sys.base_prefix), interpreter}
     paths.update(path.resolve() for path in extra)

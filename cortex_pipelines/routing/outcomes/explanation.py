@@ -73,7 +73,7 @@ def deletion_test(
     """How much further the raw prediction changes without the heaviest features than without random ones.
 
     Mean over one to five of the features that a task has; columns at 0 stand for a feature taken out. ``dealt``: the
-    control, with the weights of each task dealt out to its features anew. Raises ValueError: no task.
+    control, with the weights of each task dealt out to its features again. Raises ValueError: no task.
     """
     model, chance = predictor.model, np.random.default_rng(settings.seed)
     features, matrix = _features(model), _matrix(model, rows)

@@ -369,7 +369,7 @@ def platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
 
 
 _TELLS_ALL = 0.99
-"""Rank correlation (Somers' D) with the outcome from which one column alone is no feature but the answer."""
+"""Rank correlation (Somers' D) with the outcome from which a column is not a feature but the answer."""
 _IDENTIFIES = 0.5  # distinct values a task, from which a category names tasks rather than describing them
 
 

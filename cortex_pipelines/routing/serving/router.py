@@ -185,9 +185,9 @@ class Router:
         needs_words = bundle.config.first_tier is not None or "lexical" in bundle.config.weights
         lexical = bundle.extractor.lexical(texts) if needs_words else np.zeros((len(texts), 0))
         sure = self._first_tier(bundle, texts, lexical)
-        rest = [row for row in range(len(texts)) if row not in sure]
-        by_all = self._by_all_models(bundle, [texts[row] for row in rest], asked[rest], lexical[rest])
-        decided = dict(zip(rest, by_all, strict=True))
+        unsure = [row for row in range(len(texts)) if row not in sure]
+        by_all = self._by_all_models(bundle, [texts[row] for row in unsure], asked[unsure], lexical[unsure])
+        decided = dict(zip(unsure, by_all, strict=True))
         took = _since(began, len(texts))
         return [replace(sure.get(row) or decided[row], latency_ms=took) for row in range(len(texts))]
 

@@ -42,7 +42,7 @@ class Comparison:
 
     def changes(self, body: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
         """What ``dvc repro`` would run a stage for; none if it is unchanged. ``body``: the stage as in ``dvc.yaml``,
-        ``entry``: the one in ``dvc.lock``, empty if there is none.
+        ``entry``: the one in ``dvc.lock``, empty if it has none.
         """
         if entry and entry.get("cmd") != body["cmd"]:
             yield "command changed"
