@@ -122,8 +122,8 @@ def test_a_prompt_has_the_time_that_those_before_it_leave(
         rooms.append(weights_here.prompt_capacity(deadline))
         return deadline
 
-    def ask(deadline: Deadline | None, after: Callable[[TextDelta], bool] = lambda _: False) -> None:
-        run_job(weights_here, Job(None, prompt, Sampling(2, deadline=deadline), on_start=look), after)
+    def ask(deadline: Deadline | None) -> None:
+        run_job(weights_here, Job(None, prompt, Sampling(2, deadline=deadline), on_start=look))
 
     prepared = look()
     look()

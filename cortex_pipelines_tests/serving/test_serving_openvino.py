@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -303,6 +304,19 @@ def test_by_tiles_a_prompt_is_as_near_to_torch(home: Path, tmp_path: Path, monke
         (logits,) = openvino_model.PagedModel(path, "q8", 2, 64).run([(openvino_model.Text(), ids, 1)])
         differences.append(float((torch.from_numpy(logits[0]).log_softmax(-1) - expected).abs().max()))
     assert differences[1] < 2 * differences[0] + 1e-3
+
+
+def test_an_engine_that_fails_its_first_passes_leaves_no_thread(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cortex_pipelines.serving.engines.openvino_model import PagedModel
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no room")
+
+    threads = {*threading.enumerate()}
+    monkeypatch.setattr(PagedModel, "run", fail)
+    with pytest.raises(EngineError, match="OpenVINO failed: no room"):
+        open_engine(tinygateway.base_in(home), tinygateway.settings(engine="openvino"), home / "llama")
+    assert not {*threading.enumerate()} - threads
 
 
 def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:

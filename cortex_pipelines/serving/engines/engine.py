@@ -94,6 +94,7 @@ class Deadline:
 
     @cached_property
     def claim(self) -> Claim:
+        """Of the one request that has this deadline."""
         return Claim(self.began + self.seconds)
 
     def is_over(self, *, first: bool) -> bool:
@@ -270,8 +271,8 @@ class Engine(ABC):
     def prompt_capacity(self, deadline: Deadline) -> int:
         """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown.
 
-        What is due earlier comes before it, also prompts that are only being prepared. The room of an idle engine is
-        divided by a power of two: prompts cut alike are read once.
+        They are claimed: what is due earlier comes before, also for prompts that are only being prepared. The room of
+        an idle engine is divided by a power of two: prompts cut alike are read once.
         """
         if self.speed is None:
             return self.window

@@ -1,8 +1,8 @@
 """Engine on OpenVINO: reads prompts several times as fast as llama.cpp on processors that multiply 8-bit numbers.
 
-Each adapter is merged into a copy of the base, which takes the base's memory again. One thread runs the models in turn,
-each on the next tokens of all its texts at once; one thread a text chooses its tokens. Texts of one model with the same
-beginning share what was read of it.
+Each adapter is merged into a copy of the base, which takes the base's memory again: twice where prompts are read by
+tiles (``PagedModel``). One thread runs the models in turn, each on the next tokens of all its texts at once; one thread
+a text chooses its tokens. Texts of one model with the same beginning share what was read of it.
 """
 
 import threading
@@ -40,7 +40,7 @@ _ROWS = 8
 """Tokens of a pass that writes, of all texts together, from which guessed ones cost more than they save."""
 
 _UNHURRIED = 10.0
-"""Seconds in which a prompt without a deadline is due."""
+"""Seconds in which a prompt is due that has no deadline, or a later one."""
 
 _PATIENCE = 0.01
 """Seconds that a pass waits for texts whose next token is being chosen: what one may cost them all."""
@@ -69,20 +69,17 @@ class OpenVinoEngine(QueuedEngine):
         file = self._files.base()
         self._base = self._open(file)
         self._passes = _Passes()
-        self._guessed = _GUESSED if self._is_exact() else 0
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._users: dict[str, int] = {}
         self._table = threading.Lock()
         self._loading = threading.Lock()
         self._comparison = Comparison(width, _EXACT, file.expected_logprobs)
-        difference = self._comparison.of_base(self._answers(self._base))
-        if difference > self._comparison.bound:
+        try:
+            self._guessed = _GUESSED if self._is_exact() else 0
+            self._require_base(base.name)
+        except EngineError:
             self._passes.close()
-            raise EngineError(
-                f"OpenVINO answers {difference:.2g} {self._comparison.unit} apart from torch with {base.name} alone "
-                f"(at most {self._comparison.bound:g} are allowed); set serving.precision to fp32, or `--engine torch` "
-                "serves it"
-            )
+            raise
         self._start_threads()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
@@ -105,6 +102,15 @@ class OpenVinoEngine(QueuedEngine):
     def close(self) -> None:
         super().close()
         self._passes.close()
+
+    def _require_base(self, name: str) -> None:
+        difference = self._comparison.of_base(self._answers(self._base))
+        if difference > self._comparison.bound:
+            raise EngineError(
+                f"OpenVINO answers {difference:.2g} {self._comparison.unit} apart from torch with {name} alone "
+                f"(at most {self._comparison.bound:g} are allowed); set serving.precision to fp32, or `--engine torch` "
+                "serves it"
+            )
 
     def _open(self, file: ReferenceFile) -> PagedModel:
         try:
