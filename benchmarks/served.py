@@ -7,6 +7,7 @@ write in an hour with FastAPI and transformers.
 
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,16 +37,15 @@ def base_here() -> BaseModel:
     return resolve_base(pinned_base(open_project(CHECKOUT)), CHECKOUT)
 
 
-def write_adapters(folder: Path) -> None:
+def write_adapters(folder: Path, base: BaseModel, names: Sequence[str] = ADAPTERS) -> None:
     """Adapters of random matrices: what they say is of no use, what they cost is the same."""
     import torch
 
     from cortex_pipelines.adapters.model.base_model import load_causal_model
     from cortex_pipelines.adapters.model.lora import save_adapter, with_new_adapter
 
-    base = base_here()
     model = with_new_adapter(load_causal_model(base, "fp32"), load_parameters(CHECKOUT).adapters)
-    for seed, name in enumerate(ADAPTERS):
+    for seed, name in enumerate(names):
         generator = torch.Generator().manual_seed(seed)
         state = {key: value for key, value in model.state_dict().items() if "lora_" in key}
         for value in state.values():

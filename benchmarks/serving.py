@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from benchmarks.routing import encoder_folder, made_up_tasks, router_words, write_log
-from benchmarks.served import ADAPTERS, write_adapters
+from benchmarks.served import ADAPTERS, base_here, write_adapters
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.config import load_parameters
@@ -111,7 +111,7 @@ class Client:
 def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Everything, in one run."""
     folder = work.root / "served"
-    write_adapters(folder / "adapters")
+    write_adapters(folder / "adapters", base_here())
     words = router_words(encoder_folder(CHECKOUT))
     texts, labels = made_up_tasks(LEARNT, words)
     write_log(folder / "logs", texts, labels)

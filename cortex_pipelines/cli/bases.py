@@ -15,7 +15,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """List base models and their families: memory, fill-in-the-middle, exports.
 
     Memory is estimated from a base's shape, before it is downloaded: in training for rows of 512
-    tokens, served with a context of 2,048.
+    tokens, served with an adapter, for eight requests at once with a context of 2,048.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -28,7 +28,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ("base", "family", "weights", "trained bf16", "nf4", "served bf16", "gaps", "export", "licence"),
+        ("base", "family", "weights", "trained bf16", "nf4", "served q8", "gaps", "export", "licence"),
         [
             (
                 row["name"] + (" (this project's)" if row["current"] else ""),
@@ -49,7 +49,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     say("next: `cortex models recommend` says which fits this machine, `cortex models add NAME` takes one")
 
 
-_SHOWN = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", "bf16"))
+_SHOWN = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", "q8"))
 
 
 def _gb(megabytes: int | None) -> str:

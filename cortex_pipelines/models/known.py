@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class KnownBase:
             "context": self.context,
             "licence": self.licence,
             "demonstration": self.demonstration,
-            **memory_row(self.shape, self.family),
+            **memory_row(self.shape, self.family, self.config),
         }
 
 
@@ -79,13 +80,13 @@ def family_row(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def memory_row(shape: Shape, family: Family, stored: Stored | None = None) -> dict[str, Any]:
-    """``parameters``, and MB to download, to train and to serve; ``stored`` as for ``memory.training``."""
+def memory_row(shape: Shape, family: Family, config: Mapping[str, Any], stored: Stored | None = None) -> dict[str, Any]:
+    """``parameters``, and MB to download, to train and to serve here; ``stored`` as for ``memory.training``."""
     trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK, stored=stored) for width in WIDTHS}
     context = min(CONTEXT, shape.context)
     served = {width: memory.serving(shape, width, context=context) for width in ("fp32", "bf16")}
-    if family.gguf:
-        served["q8"] = memory.serving_q8(shape, context=context, slots=SLOTS)
+    if quick := _served_in_8_bits(shape, family, config, this_machine(), context):
+        served["q8"] = quick
     return {
         # of an encoder and decoder the sizes say less
         "parameters": None if family.refusal else shape.weights,
@@ -93,6 +94,17 @@ def memory_row(shape: Shape, family: Family, stored: Stored | None = None) -> di
         "training_mb": {} if family.refusal else {width: _mb(size) for width, size in trained.items()},
         "serving_mb": {} if family.refusal else {width: _mb(size) for width, size in served.items()},
     }
+
+
+def _served_in_8_bits(
+    shape: Shape, family: Family, config: Mapping[str, Any], machine: Machine, context: int
+) -> float | None:
+    """Bytes of a gateway with the engine that it chooses there; None if that is torch, which has no such type."""
+    if find_spec("openvino") and machine.suits_openvino(2 * shape.weights) and not family.openvino_refusal(config):
+        return memory.serving_openvino(shape, context=context, slots=SLOTS, tiled=machine.amx)
+    if family.refusal or family.export_refusal(config):
+        return None
+    return memory.serving_llama(shape, context=context, slots=SLOTS)
 
 
 def _mb(size: float) -> int:
@@ -126,7 +138,8 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
         context = min(_GPU_CONTEXT if machine.gpu_memory else CONTEXT, base.context)
         for width in _widths(machine):
             trained = memory.training(base.shape, width, tokens=ROW, rank=RANK)
-            served = memory.serving(base.shape, "fp32" if width == "fp32" else "bf16", context=context)
+            quick = _served_in_8_bits(base.shape, base.family, base.config, machine, context)
+            served = memory.serving(base.shape, "bf16", context=context) if machine.gpu_memory or not quick else quick
             fits = max(trained, served) <= _USABLE * machine.training_memory
             if fits and (base.demonstration or minutes(base.shape, machine) <= _PATIENCE):
                 candidates.append((base, width, trained, served, context))

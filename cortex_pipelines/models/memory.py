@@ -25,8 +25,8 @@ _CHUNK = 256
 """Tokens of a prompt that are read together."""
 _Q8 = 1.0625
 """Bytes of a weight in GGUF's Q8_0."""
-_LLAMA = 60e6
-"""Of a process of llama.cpp, besides weights and caches."""
+_LLAMA, _OPENVINO = 60e6, 730e6
+"""Of a process of llama.cpp, and of a gateway with OpenVINO, besides weights and caches."""
 
 
 def weights(shape: Shape, width: Width) -> float:
@@ -65,7 +65,17 @@ def serving(shape: Shape, width: Width, *, context: int) -> float:
     return _SERVING + weights(shape, width) + cache + 2 * 4 * _CHUNK * shape.vocabulary
 
 
-def serving_q8(shape: Shape, *, context: int, slots: int) -> float:
-    """By llama.cpp in 8 bits: base and one adapter share the weights; each holds ``slots`` contexts."""
+def serving_llama(shape: Shape, *, context: int, slots: int) -> float:
+    """In 8 bits by llama.cpp: base and one adapter share the weights; each holds ``slots`` contexts."""
     cache = 2 * 2 * shape.layers * shape.kv_heads * shape.head_dim * context * slots
     return _SERVING + _Q8 * shape.weights + 2 * (cache + _LLAMA)
+
+
+def serving_openvino(shape: Shape, *, context: int, slots: int, tiled: bool) -> float:
+    """In 8 bits by OpenVINO: base and one adapter have weights and ``slots`` contexts each, and one for its check.
+
+    ``tiled``: prompts are read by tiles, which takes the weights again; the contexts are then of 8 bits, else of 16.
+    The pages of its files, which the system takes back, come on top.
+    """
+    cache = (1 if tiled else 2) * 2 * shape.layers * shape.kv_heads * shape.head_dim * context * (slots + 1)
+    return _OPENVINO + 2 * ((2 if tiled else 1) * _Q8 * shape.weights + cache)

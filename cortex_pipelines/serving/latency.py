@@ -30,6 +30,7 @@ from cortex_pipelines.serving.engines.engine import (
     Prompt,
     open_engine,
 )
+from cortex_pipelines.serving.engines.torch_engine import torch_precision
 from cortex_pipelines.serving.project_catalogue import ADAPTER
 from cortex_pipelines.serving.settings import LatencySettings, ServingSettings
 from cortex_pipelines.serving.speed_check import answer_times
@@ -122,7 +123,7 @@ def measure(engine: Engine, adapter: LoadedAdapter | None, settings: ServingSett
     (first_p50, total_p50), (first_p95, total_p95) = np.percentile(times, (50, 95), axis=0).tolist()
     return Latency(
         engine=engine.name,
-        precision=settings.torch_precision if engine.name == "torch" else settings.precision,
+        precision=torch_precision(settings) if engine.name == "torch" else settings.precision,
         threads=settings.threads,
         answers=len(times),
         first_token_ms_p50=1e3 * first_p50,

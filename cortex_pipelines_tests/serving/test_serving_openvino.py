@@ -18,6 +18,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_mo
 from cortex_pipelines.models.machine import Machine, this_machine
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import EngineError, Job, RefusedAdapterError, Sampling, open_engine
+from cortex_pipelines.serving.engines.torch_engine import torch_precision
 from cortex_pipelines_tests.models.tinybases import BASES, write_base
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
@@ -320,7 +321,7 @@ def test_an_engine_that_fails_its_first_passes_leaves_no_thread(home: Path, monk
 
 
 def test_what_openvino_cannot_read_falls_to_another_engine(home: Path, tmp_path: Path, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(engines, "_suits_openvino", lambda *_: True)
+    monkeypatch.setattr(engines, "_quicker_engines", lambda *_: ["openvino"])
     base, settings = tinygateway.base_in(home), tinygateway.settings(engine="openvino")
     cache = tmp_path / "cache"
     open_engine(base, settings, cache).close()
@@ -368,15 +369,62 @@ def test_a_precision_that_it_lacks_is_refused(home: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("vnni", "memory", "installed", "suits"),
-    [(True, 2, True, True), (False, 2, True, False), (True, 0.5, True, False), (True, 2, False, False)],
+    ("memory", "gpu", "vnni", "usable", "installed", "quicker"),
+    [
+        (2, 0, True, False, True, ["openvino"]),
+        (2, 0, False, False, True, []),
+        (0.5, 0, True, False, True, []),
+        (2, 0, True, False, False, []),
+        (2, 1.3, True, True, True, ["torch", "openvino"]),
+        (2, 1.2, True, True, True, ["openvino"]),  # too small for the base
+        (2, 1.3, True, False, True, ["openvino"]),  # torch's build does not know it
+    ],
 )
-def test_auto_is_openvino_where_it_is_quicker_and_fits(
-    home: Path, vnni: bool, memory: float, installed: bool, suits: bool, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_the_engine_that_is_quickest_where_it_fits(
+    home: Path,
+    memory: float,
+    gpu: float,
+    vnni: bool,
+    usable: bool,
+    installed: bool,
+    quicker: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import torch
+
     base = tinygateway.base_in(home)
     size = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    machine = Machine(2, 4 * size * memory, 0, bf16=False, vnni=vnni)
+    machine = Machine(2, 5 * size * memory, gpu * size, bf16=False, vnni=vnni)
     monkeypatch.setattr(engines, "this_machine", lambda: machine)
     monkeypatch.setattr(engines, "find_spec", lambda _name: object() if installed else None)
-    assert engines._suits_openvino(base, tinygateway.settings(engine="auto", precision="q8")) is suits
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    assert list(engines._quicker_engines(base, tinygateway.settings(engine="auto", precision="q8"))) == quicker
+
+
+@pytest.mark.parametrize(
+    ("gpu", "asked", "precision"),
+    [(True, "q8", "bf16"), (True, "fp32", "fp32"), (False, "q4", "fp32"), (False, "bf16", "bf16")],
+)
+def test_torch_holds_a_base_on_a_gpu_as_it_is_trained_there(
+    gpu: bool, asked: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert torch_precision(tinygateway.settings(engine="auto", precision=asked)) == precision
+
+
+def test_the_base_is_loaded_once_for_what_is_made_of_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cortex_pipelines.release import loading
+    from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
+
+    loaded: list[str] = []
+    load = loading.load_causal_model
+    monkeypatch.setattr(loading, "load_causal_model", lambda *args: (loaded.append("base"), load(*args))[1])
+    files = OpenVinoFiles(tinygateway.base_in(home), "fp32", tmp_path)
+    made = files.base(), files.adapter(home / "shop")
+    assert loaded == ["base"] * 2
+    assert all(file.path.is_file() for file in made)

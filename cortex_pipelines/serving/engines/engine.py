@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -313,14 +313,17 @@ class Engine(ABC):
 CACHE = Path(".cortex", "cache", "llama")
 """Folder of files converted for llama.cpp, relative to a project's root."""
 
+_GPU_SHARE = 0.8
+"""Of a GPU's memory that a base's files may have; the rest is for adapters and what is read."""
+
 
 def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
     """Open the engine that the settings name and load the base; raises EngineError.
 
-    ``auto`` is the first that can serve the base, of openvino where it is quicker, llama, and torch.
+    ``auto`` is the first that can serve the base, of those that are quicker on this machine, llama, and torch.
     """
     if settings.engine == "auto":
-        for name in (*["openvino"] * _suits_openvino(base, settings), "llama"):
+        for name in (*_quicker_engines(base, settings), "llama"):
             try:
                 return open_engine(base, settings.model_copy(update={"engine": name}), cache)
             except EngineError as error:
@@ -345,16 +348,16 @@ def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engi
     return LlamaEngine(base, settings, cache)
 
 
-def _suits_openvino(base: BaseModel, settings: ServingSettings) -> bool:
-    """Whether this processor multiplies 8-bit numbers (VNNI), and the base's files fill less than a quarter of memory.
-
-    Without such instructions llama.cpp is as quick. The conversion holds the files, and the weights in 32 bits: 9.6 GB
-    for a base of 1.5B in 16 bits. A larger base's adapters share its weights in llama.cpp.
-    """
-    if find_spec("openvino") is None or settings.precision not in ("q8", "fp16", "fp32"):
-        return False
+def _quicker_engines(base: BaseModel, settings: ServingSettings) -> Iterator[Literal["torch", "openvino"]]:
+    """Engines that answer quicker than llama.cpp on this machine: torch on a GPU with room for the base, openvino."""
     machine, size = this_machine(), sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    return machine.vnni and size < machine.memory / 4
+    if size < _GPU_SHARE * machine.gpu_memory:
+        import torch
+
+        if torch.cuda.is_available():
+            yield "torch"
+    if settings.precision in ("q8", "fp16", "fp32") and find_spec("openvino") and machine.suits_openvino(size):
+        yield "openvino"
 
 
 def _require_installed(module: str, extra: str, name: str) -> None:

@@ -39,12 +39,21 @@ class LlamaFiles(ReferenceFiles):
         self._width = width
 
     def base(self) -> ReferenceFile:
-        return self._cached_file("base", _BASE, lambda out: write_base(self._base_model, out / _BASE, self._width))
+        def write(out: Path) -> None:
+            write_base(self._base_model, out / _BASE, self._width)
+            self._write_expected(out)
+
+        return self._cached_file("base", _BASE, write)
 
     def adapter(self, folder: Path) -> ReferenceFile:
         lora, key = read_lora(folder), adapter_key(folder)
         source = Source(folder.name, key, "", folder, self._base_model, "")
-        return self._cached_file(key, ADAPTER, lambda out: write_gguf(source, out), lora)
+
+        def write(out: Path) -> None:
+            write_gguf(source, out)
+            self._write_expected(out, lora)
+
+        return self._cached_file(key, ADAPTER, write)
 
 
 _PATIENCE = 120.0

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.models.family import FamilyError, family_of
-from cortex_pipelines.release.loading import ResidentBase, read_lora
+from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.engines.queued import model_file
 from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceFiles, adapter_key
@@ -53,7 +53,7 @@ class OpenVinoFiles(ReferenceFiles):
         def write(out: Path) -> None:
             if refusal := _refusal(self._base_model):
                 raise EngineError(refusal)
-            self._write(load_causal_model(self._base_model, "fp32"), out)
+            self._write(self._write_expected(out).base_model, out)
 
         return self._cached_file("base", _MODEL, write)
 
@@ -61,11 +61,11 @@ class OpenVinoFiles(ReferenceFiles):
         lora = read_lora(folder)
 
         def write(out: Path) -> None:
-            resident = ResidentBase(self._base_model)
+            resident = self._write_expected(out, lora)
             resident.apply(lora)
             self._write(resident.model.merge_and_unload(), out)
 
-        return self._cached_file(adapter_key(folder), _MODEL, write, lora)
+        return self._cached_file(adapter_key(folder), _MODEL, write)
 
     def _write(self, model: Any, out: Path) -> None:
         try:

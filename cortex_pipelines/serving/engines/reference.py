@@ -3,6 +3,7 @@
 The files are content-addressed, and lie beside torch's log-probabilities after a few prompts.
 """
 
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from filelock import FileLock
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS
 from cortex_pipelines.atomic import publish, scratch_folder
+from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.release.loading import Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import RefusedAdapterError
 from cortex_pipelines.serving.engines.queued import PROMPTS, Probe
@@ -54,10 +56,8 @@ class ReferenceFiles:
         self._base_model = base
         self._folder = cache / _key(*versions, base.digest, *PROMPTS)
 
-    def _cached_file(
-        self, key: str, name: str, write: Callable[[Path], object], lora: Lora | None = None
-    ) -> ReferenceFile:
-        """A file in the cached folder of this key, which is written once, under a lock."""
+    def _cached_file(self, key: str, name: str, write: Callable[[Path], None]) -> ReferenceFile:
+        """A file in the cached folder of this key, which is written once, under a lock, with what torch answers."""
         folder = self._folder / key
         if not folder.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -67,16 +67,20 @@ class ReferenceFiles:
                         output = scratch / "made"
                         output.mkdir()
                         write(output)
-                        self._write_expected(output, lora)
+                        gc.collect()  # torch's and the converter's graphs refer to themselves
+                        give_back()
                         publish(output, folder)
         return ReferenceFile(folder / name, np.load(folder / _EXPECTED))
 
-    def _write_expected(self, out: Path, lora: Lora | None) -> None:
+    def _write_expected(self, out: Path, lora: Lora | None = None) -> ResidentBase:
+        """Write what torch answers, with an adapter or without; the base that answered."""
         import torch
 
-        logits = Probe(ResidentBase(self._base_model)).expected_logits(lora)
+        resident = ResidentBase(self._base_model)
+        logits = Probe(resident).expected_logits(lora)
         chances = torch.stack([each[-1] for each in logits]).log_softmax(-1)
         np.save(out / _EXPECTED, chances.numpy().astype(np.float32))
+        return resident
 
 
 def _key(*parts: str) -> str:

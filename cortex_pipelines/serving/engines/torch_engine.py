@@ -10,7 +10,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, resolve_precision
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix
@@ -22,6 +22,15 @@ _CHUNK = 256
 """Tokens of a prompt between checks whether the request was cancelled."""
 
 
+def torch_precision(settings: ServingSettings) -> Precision:
+    """Type of the weights; instead of 8 or 4 bits, that in which a base is trained on a GPU, and fp32 on processors."""
+    import torch
+
+    if settings.precision in ("q8", "q4") and torch.cuda.is_available():
+        return resolve_precision("auto")
+    return settings.torch_precision
+
+
 class TorchEngine(QueuedEngine):
     name = "torch"
 
@@ -29,7 +38,7 @@ class TorchEngine(QueuedEngine):
         import torch
 
         torch.set_num_threads(settings.threads)
-        self._base = ResidentBase(base, settings.torch_precision)
+        self._base = ResidentBase(base, torch_precision(settings))
         self._model = self._base.base_model
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
