@@ -22,6 +22,7 @@ from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, generate
+from cortex_pipelines.release import loading
 from cortex_pipelines.release.loading import ResidentBase
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -39,7 +40,7 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
     open_engine,
 )
-from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.serving.engines.torch_engine import TorchEngine, torch_precision
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines_tests.adapters import tinymodel
@@ -417,3 +418,31 @@ def test_a_fault_of_the_engine_refuses_the_adapter(home, monkeypatch, method: st
 def test_every_plain_adapter_passes_the_probe(weights_here, home: Path, tmp_path: Path, config: dict[str, Any]) -> None:
     folder = write_adapter(tinygateway.base_in(home), tmp_path / "one", 3, **config)
     assert weights_here.load(AdapterFiles(f"{config}", lambda: folder)).version == f"{config}"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "asked", "precision"),
+    [(True, "q8", "bf16"), (True, "fp32", "fp32"), (False, "q4", "fp32"), (False, "bf16", "bf16")],
+)
+def test_torch_holds_a_base_on_a_gpu_as_it_is_trained_there(
+    gpu: bool, asked: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert torch_precision(tinygateway.settings(precision=asked)) == precision
+
+
+@pytest.mark.parametrize("name", ["torch", pytest.param("openvino", marks=NEEDS_OPENVINO)])
+def test_a_gpu_without_room_for_the_base_is_an_error_that_says_what_to_do(
+    name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loading, "load_causal_model", full)
+    with pytest.raises(EngineError, match=r"too little memory.*serving\.precision to bf16"):
+        open_engine(tinygateway.base_in(home), tinygateway.settings(engine=name), tmp_path)

@@ -24,7 +24,17 @@ from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving import open_gateway, task_answers
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
-from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, Event, Job, Sampling, TextDelta
+from cortex_pipelines.serving.deadlines import answering_within
+from cortex_pipelines.serving.engines.engine import (
+    AdapterFiles,
+    Deadline,
+    EngineError,
+    Event,
+    Job,
+    Sampling,
+    Speed,
+    TextDelta,
+)
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import tasks
 from cortex_pipelines.serving.requests import PromptTarget, chat, completion, infill
@@ -277,6 +287,20 @@ def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
             return request.cached_deltas is not None
 
     assert [answered_from_cache(name) for name in ("anna", "anna", "ci", "ci")] == [False, True, False, True]
+
+
+def test_an_answer_from_the_cache_leaves_all_the_time_to_other_prompts(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway.engine, "speed", Speed(400.0, 50.0))
+    backend, prompt = gateway.backend_for("shop"), completion("def add(a, b):\n    ")
+    with answering_within(1.0):
+        list(gateway.stream_blocking(gateway.prepare(backend, prompt, Sampling(2))))
+        room = gateway.engine.prompt_capacity(Deadline(1.0))
+        again = gateway.prepare(backend, prompt, Sampling(2))
+    assert again.cached_deltas is not None
+    assert again.sampling.deadline is not None
+    assert gateway.engine.prompt_capacity(Deadline(1.0)) == room
 
 
 def test_tasks_are_remembered_whole(client: TestClient) -> None:

@@ -18,7 +18,6 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_mo
 from cortex_pipelines.models.machine import Machine, this_machine
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import EngineError, Job, RefusedAdapterError, Sampling, open_engine
-from cortex_pipelines.serving.engines.torch_engine import torch_precision
 from cortex_pipelines_tests.models.tinybases import BASES, write_base
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
@@ -114,18 +113,20 @@ def test_texts_of_several_models_are_answered_in_turn(engine: Any, home: Path) -
 
 def test_what_is_due_is_read_first_beside_what_is_written(engine: Any) -> None:
     """One chunk in a pass, and another model's texts after it."""
-    from cortex_pipelines.serving.engines.openvino_engine import _Part, _Passes
-    from cortex_pipelines.serving.engines.openvino_model import Text
+    from cortex_pipelines.serving.engines.openvino_engine import _Passes, _Waiting
+    from cortex_pipelines.serving.engines.openvino_model import Part, Text
 
-    passes, model, other = _Passes(), engine._base, object()
+    def waiting(due: float, ids: list[int], model: Any = engine._base) -> _Waiting:
+        return _Waiting(model, Part(Text(due=due), ids, 1))
+
+    passes = _Passes()
     passes.close()
-    first, second, third, fourth = (_Part(model, Text(due=due), [5] * 200, 1) for due in (4.0, 2.0, 3.0, 1.0))
-    short, written = _Part(model, Text(due=9.0), [5, 5], 1), _Part(model, Text(due=9.0), [7], 1)
-    elsewhere = _Part(other, Text(due=9.0), [7], 1)
+    first, second, third, fourth = (waiting(due, [5] * 200) for due in (4.0, 2.0, 3.0, 1.0))
+    short, written, elsewhere = waiting(9.0, [5, 5]), waiting(9.0, [7]), waiting(9.0, [7], object())
     passes._waiting = [first, second, third, written, elsewhere, short]
-    assert passes._next_parts() == [written, short, second]
+    assert passes._next_batch() == [written, short, second]
     passes._waiting.append(fourth)
-    assert [passes._next_parts() for _ in range(5)] == [[elsewhere], [fourth], [third], [first], []]
+    assert [passes._next_batch() for _ in range(5)] == [[elsewhere], [fourth], [third], [first], []]
 
 
 def test_the_same_prompt_gives_the_same_answer_once_it_is_known(engine: Any) -> None:
@@ -227,7 +228,7 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
     import torch
 
     from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
-    from cortex_pipelines.serving.engines.openvino_model import PagedModel
+    from cortex_pipelines.serving.engines.openvino_model import PagedModel, Part
 
     window = BASES["gemma3"][2]["sliding_window"]
     base = BaseModel(write_base(tmp_path / "base", "gemma3"), "directory:base", "digest")
@@ -237,7 +238,7 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
     model = PagedModel(OpenVinoFiles(base, "fp32", tmp_path / "cache").base().path, "fp32", 1, 4 * window)
     text = model.blocks.begin(())
     for start in range(0, len(ids), 24):  # in parts that end within windows and blocks
-        (logits,) = model.run([(text, ids[start : start + 24], 1)])
+        (logits,) = model.run([Part(text, ids[start : start + 24], 1)])
         model.blocks.extend(text, ids[start : start + 24])
     assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
 
@@ -254,7 +255,7 @@ def test_several_tokens_are_computed_as_one_by_one(
 
     from cortex_pipelines.serving.engines import openvino_model
     from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles
-    from cortex_pipelines.serving.engines.openvino_model import PagedModel
+    from cortex_pipelines.serving.engines.openvino_model import PagedModel, Part
 
     if tiled:
         require_tiles()
@@ -265,12 +266,12 @@ def test_several_tokens_are_computed_as_one_by_one(
     def logits_of(*lengths: int) -> Any:
         model = PagedModel(path, width, threads, len(ids))
         text = model.blocks.begin(())
-        model.run([(text, ids[:70], 1)])
+        model.run([Part(text, ids[:70], 1)])
         model.blocks.extend(text, ids[:70])
         logits = []
         for length in lengths:
             new = ids[len(text.ids) :][:length]
-            logits += model.run([(text, new, length)])
+            logits += model.run([Part(text, new, length)])
             model.blocks.extend(text, new)
         return np.concatenate(logits)
 
@@ -302,7 +303,9 @@ def test_by_tiles_a_prompt_is_as_near_to_torch(home: Path, tmp_path: Path, monke
     differences = []
     for narrowest in (np.inf, 0):
         monkeypatch.setattr(openvino_model, "_NARROWEST", narrowest)
-        (logits,) = openvino_model.PagedModel(path, "q8", 2, 64).run([(openvino_model.Text(), ids, 1)])
+        (logits,) = openvino_model.PagedModel(path, "q8", 2, 64).run(
+            [openvino_model.Part(openvino_model.Text(), ids, 1)]
+        )
         differences.append(float((torch.from_numpy(logits[0]).log_softmax(-1) - expected).abs().max()))
     assert differences[1] < 2 * differences[0] + 1e-3
 
@@ -399,20 +402,6 @@ def test_auto_is_the_engine_that_is_quickest_where_it_fits(
     monkeypatch.setattr(engines, "find_spec", lambda _name: object() if installed else None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
     assert list(engines._quicker_engines(base, tinygateway.settings(engine="auto", precision="q8"))) == quicker
-
-
-@pytest.mark.parametrize(
-    ("gpu", "asked", "precision"),
-    [(True, "q8", "bf16"), (True, "fp32", "fp32"), (False, "q4", "fp32"), (False, "bf16", "bf16")],
-)
-def test_torch_holds_a_base_on_a_gpu_as_it_is_trained_there(
-    gpu: bool, asked: str, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-    assert torch_precision(tinygateway.settings(engine="auto", precision=asked)) == precision
 
 
 def test_the_base_is_loaded_once_for_what_is_made_of_it(

@@ -85,6 +85,10 @@ class Claim:
     tokens: int = 0
 
 
+_UNHURRIED = 10.0
+"""Seconds in which every prompt is due, so that none waits for ever for those that came later."""
+
+
 @dataclass(frozen=True)
 class Deadline:
     """Time for an answer, from when it was asked for; at most twice as long until its first statement is whole."""
@@ -92,10 +96,15 @@ class Deadline:
     seconds: float
     began: float = field(default_factory=time.monotonic, compare=False, repr=False)
 
+    @property
+    def due(self) -> float:
+        """Time by which prompts that wait are read in turn."""
+        return self.began + min(self.seconds, _UNHURRIED)
+
     @cached_property
     def claim(self) -> Claim:
         """Of the one request that has this deadline."""
-        return Claim(self.began + self.seconds)
+        return Claim(self.due)
 
     def is_over(self, *, first: bool) -> bool:
         """Whether an answer has to end; ``first`` if nothing of it is whole."""

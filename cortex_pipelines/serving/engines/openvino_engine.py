@@ -5,6 +5,7 @@ tiles (``PagedModel``). One thread runs the models in turn, each on the next tok
 a text chooses its tokens. Texts of one model with the same beginning share what was read of it.
 """
 
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -20,7 +21,7 @@ import numpy as np
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Deadline, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
-from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Text, is_short
+from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Part, Text
 from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.engines.reference import Answers, Comparison, ReferenceFile
@@ -38,9 +39,6 @@ the time, and one or seven hardly more."""
 
 _ROWS = 8
 """Tokens of a pass that writes, of all texts together, from which guessed ones cost more than they save."""
-
-_UNHURRIED = 10.0
-"""Seconds in which a prompt is due that has no deadline, or a later one."""
 
 _PATIENCE = 0.01
 """Seconds that a pass waits for texts whose next token is being chosen: what one may cost them all."""
@@ -153,8 +151,7 @@ class OpenVinoEngine(QueuedEngine):
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
         job = work.job
         model: PagedModel = job.adapter.weights if job.adapter else self._base
-        deadline = job.sampling.deadline or Deadline(_UNHURRIED)
-        due = deadline.began + min(deadline.seconds, _UNHURRIED)
+        due = (job.sampling.deadline or Deadline(math.inf)).due
         for index in range(job.count):
             reusable = job.prompt.ids if job.sampling.reuse or index > 0 else ()
             with self._using(job.adapter), self._passes.text(model, reusable, due) as text:
@@ -243,13 +240,11 @@ def _tensor(logits: Logits) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """The next tokens of a text, and where the logits after the last ``count`` go."""
+class _Waiting:
+    """Part of a text that a model is to run, and where the logits go."""
 
     model: PagedModel
-    text: Text
-    ids: Sequence[int]
-    count: int
+    part: Part
     logits: "Future[Logits]" = field(default_factory=Future)
 
 
@@ -260,7 +255,7 @@ class _Passes:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[_Part] = []
+        self._waiting: list[_Waiting] = []
         self.texts = 0
         """That are read or written now."""
         self._changed = threading.Condition()
@@ -297,13 +292,13 @@ class _Passes:
 
         The text has those that ``extend`` notes; others are run again, or overwritten.
         """
-        part = _Part(model, text, ids, count)
+        waiting = _Waiting(model, Part(text, ids, count))
         with self._changed:
             if self._closed:
                 raise EngineError("the engine is closed")
-            self._waiting.append(part)
+            self._waiting.append(waiting)
             self._changed.notify()
-        return part.logits.result()
+        return waiting.logits.result()
 
     def close(self) -> None:
         with self._changed:
@@ -312,17 +307,17 @@ class _Passes:
         self._thread.join()
 
     def _work(self) -> None:
-        while parts := self._next_parts():
+        while batch := self._next_batch():
             try:
-                logits = parts[0].model.run([(part.text, part.ids, part.count) for part in parts])
+                logits = batch[0].model.run([each.part for each in batch])
             except BaseException as error:  # noqa: BLE001 - raised in the threads of the texts
-                for part in parts:
-                    part.logits.set_exception(EngineError(f"OpenVINO failed: {error}"))
+                for each in batch:
+                    each.logits.set_exception(EngineError(f"OpenVINO failed: {error}"))
                 continue
-            for part, rows in zip(parts, logits, strict=True):
-                part.logits.set_result(rows)
+            for each, rows in zip(batch, logits, strict=True):
+                each.logits.set_result(rows)
 
-    def _next_parts(self) -> list[_Part]:
+    def _next_batch(self) -> list[_Waiting]:
         """Parts of one model in turn, of which texts that are written wait for one chunk; none once this is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -330,13 +325,13 @@ class _Passes:
             if not self._waiting:
                 return []
             model = self._waiting[0].model
-            parts = [part for part in self._waiting if part.model is model]
-            batch = [part for part in parts if is_short(part.ids, part.count)]
+            ready = [each for each in self._waiting if each.model is model]
+            batch = [each for each in ready if each.part.is_short]
             room = _CHUNK
-            for part in sorted((part for part in parts if part not in batch), key=lambda part: part.text.due):
-                if len(part.ids) <= room:
-                    batch.append(part)
-                    room -= len(part.ids)
-            remaining = [part for part in self._waiting if part not in batch]
-            self._waiting = sorted(remaining, key=lambda part: part.model is model)  # the turn of another one
+            for each in sorted((each for each in ready if each not in batch), key=lambda each: each.part.text.due):
+                if len(each.part.ids) <= room:
+                    batch.append(each)
+                    room -= len(each.part.ids)
+            remaining = [each for each in self._waiting if each not in batch]
+            self._waiting = sorted(remaining, key=lambda each: each.model is model)  # the turn of another one
             return batch

@@ -143,13 +143,18 @@ class BlockCache:
                 self._free.append(block)
 
 
-Part = tuple[Text, Sequence[int], int]
-"""A text, its next tokens, and after how many of the last ones logits are asked for."""
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The next tokens of a text; logits are asked for after the last ``count``."""
 
+    text: Text
+    ids: Sequence[int]
+    count: int
 
-def is_short(ids: Sequence[int], count: int) -> bool:
-    """Whether tokens are run as texts of one token each: to give logits after each, or as they are few."""
-    return len(ids) <= max(count, _STEP)
+    @property
+    def is_short(self) -> bool:
+        """Whether tokens are run as texts of one token each: to give logits after each, or as they are few."""
+        return len(self.ids) <= max(self.count, _STEP)
 
 
 class _Row(NamedTuple):
@@ -207,7 +212,7 @@ class PagedModel:
             return self._infer(self._writing, parts)
         logits: dict[int, Logits] = {}
         for request, short in ((self._writing, True), (self._reading, False)):
-            indices = [index for index, (_, new, count) in enumerate(parts) if is_short(new, count) is short]
+            indices = [index for index, part in enumerate(parts) if part.is_short is short]
             if indices:
                 logits |= zip(indices, self._infer(request, [parts[index] for index in indices]), strict=True)
         return [logits[index] for index in range(len(parts))]
@@ -218,12 +223,13 @@ class PagedModel:
         rows: list[_Row] = []
         sampled: list[int] = []
         tokens = 0
-        for text, new, count in parts:
-            self.blocks.reserve(text, len(new))
-            length = 1 if is_short(new, count) else len(new)
-            rows += [_Row(text, start, new[start : start + length]) for start in range(0, len(new), length)]
-            tokens += len(new)
-            sampled += range(tokens - count, tokens)
+        for part in parts:
+            ids = part.ids
+            self.blocks.reserve(part.text, len(ids))
+            length = 1 if part.is_short else len(ids)
+            rows += [_Row(part.text, start, ids[start : start + length]) for start in range(0, len(ids), length)]
+            tokens += len(ids)
+            sampled += range(tokens - part.count, tokens)
         if tokens == len(rows):
             rows += [_Row(self._spare, 0, [0])] * (max(self._least, -(-tokens // _STEP) * _STEP) - tokens)
         lengths = [len(row.text.ids) + row.start for row in rows]
@@ -243,7 +249,7 @@ class PagedModel:
                 request.set_tensor(name, openvino.Tensor(value))
         request.infer()
         logits = np.array(request.get_tensor("logits").data, np.float32)
-        return np.split(logits.reshape(len(sampled), -1), np.cumsum([count for _, _, count in parts])[:-1])
+        return np.split(logits.reshape(len(sampled), -1), np.cumsum([part.count for part in parts])[:-1])
 
     def _copy(self, block: int, other: int) -> None:
         for blocks in self._cache:

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, resolve_precision
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, LoadedAdapter, TextDelta
-from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix
+from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix, gpu_errors
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
@@ -38,9 +38,10 @@ class TorchEngine(QueuedEngine):
         import torch
 
         torch.set_num_threads(settings.threads)
-        self._base = ResidentBase(base, torch_precision(settings))
+        with gpu_errors():
+            self._base = ResidentBase(base, torch_precision(settings))
+            self._probe = Probe(self._base)
         self._model = self._base.base_model
-        self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
         self._active_version: str | None = None
