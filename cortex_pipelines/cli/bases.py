@@ -20,6 +20,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from cortex_pipelines.models.known import known_bases
+    from cortex_pipelines.models.machine import this_machine
 
     rows = [base.row() for base in known_bases()]
     name = _own_base()
@@ -27,14 +28,16 @@ def models(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    served = "bf16" if this_machine().gpu_memory else "q8"
+    shown = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", served))
     print_table(
-        ("base", "family", "weights", "trained bf16", "nf4", "served q8", "gaps", "export", "licence"),
+        ("base", "family", "weights", "trained bf16", "nf4", f"served {served}", "gaps", "export", "licence"),
         [
             (
                 row["name"] + (" (this project's)" if row["current"] else ""),
                 row["family"],
                 "" if row["parameters"] is None else f"{row['parameters'] / 1e9:.2f} billion",
-                *(_gb(row[kind].get(width)) for kind, width in _SHOWN),
+                *(_gb(row[kind].get(width)) for kind, width in shown),
                 "marks" if row["fim"] else "",
                 ", ".join(row["export"]) or "none",
                 row["licence"],
@@ -47,9 +50,6 @@ def models(ctx: click.Context, as_json: bool) -> None:
     if name and not any(row["current"] for row in rows):
         say(f"this project's base: {name}")
     say("next: `cortex models recommend` says which fits this machine, `cortex models add NAME` takes one")
-
-
-_SHOWN = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", "q8"))
 
 
 def _gb(megabytes: int | None) -> str:
