@@ -444,5 +444,5 @@ def test_a_gpu_without_room_for_the_base_is_an_error_that_says_what_to_do(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(loading, "load_causal_model", full)
-    with pytest.raises(EngineError, match=r"too little memory.*serving\.precision to bf16"):
+    with pytest.raises(EngineError, match=r"too little memory.*CUDA_VISIBLE_DEVICES="):
         open_engine(tinygateway.base_in(home), tinygateway.settings(engine=name), tmp_path)

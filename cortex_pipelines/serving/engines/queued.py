@@ -240,8 +240,8 @@ def gpu_errors() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise EngineError(
-            "the GPU has too little memory to load the base: set serving.precision to bf16, or hide the GPU with "
-            "CUDA_VISIBLE_DEVICES= in the environment"
+            "the GPU has too little memory to load the base: hide it with CUDA_VISIBLE_DEVICES= in the environment, or "
+            "serve with `--engine torch` and serving.precision bf16"
         ) from error
 
 
