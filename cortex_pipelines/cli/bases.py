@@ -15,20 +15,21 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """List base models and their families: memory, fill-in-the-middle, exports.
 
     Memory is estimated from a base's shape, before it is downloaded: in training for rows of 512
-    tokens, served with an adapter, for eight requests at once with a context of 2,048.
+    tokens, served with a context of 2,048; in q8 with an adapter, for eight requests at once.
     """
     if ctx.invoked_subcommand is not None:
         return
     from cortex_pipelines.models.known import known_bases
     from cortex_pipelines.models.machine import this_machine
 
-    rows = [base.row() for base in known_bases()]
+    machine = this_machine()
+    rows = [base.row(machine) for base in known_bases()]
     name = _own_base()
     rows = [row | {"current": row["name"] == name} for row in rows]
     if as_json:
         print_json(rows)
         return
-    served = "bf16" if this_machine().gpu_memory else "q8"
+    served = "bf16" if machine.gpu_memory else "q8"
     shown = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", served))
     print_table(
         ("base", "family", "weights", "trained bf16", "nf4", f"served {served}", "gaps", "export", "licence"),

@@ -54,15 +54,15 @@ class KnownBase:
     def context(self) -> int:
         return self.shape.context
 
-    def row(self) -> dict[str, Any]:
-        """All that is known of it; memory in MB, for the profiles' lengths."""
+    def row(self, machine: Machine) -> dict[str, Any]:
+        """All that is known of it; memory in MB on a machine, for the profiles' lengths."""
         return {
             "name": self.name,
             **family_row(self.family, self.config),
             "context": self.context,
             "licence": self.licence,
             "demonstration": self.demonstration,
-            **memory_row(self.shape, self.family, self.config),
+            **memory_row(self.shape, self.family, self.config, machine),
         }
 
 
@@ -80,12 +80,14 @@ def family_row(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def memory_row(shape: Shape, family: Family, config: Mapping[str, Any], stored: Stored | None = None) -> dict[str, Any]:
-    """``parameters``, and MB to download, to train and to serve here; ``stored`` as for ``memory.training``."""
+def memory_row(
+    shape: Shape, family: Family, config: Mapping[str, Any], machine: Machine, stored: Stored | None = None
+) -> dict[str, Any]:
+    """``parameters``, and MB to download, to train and to serve; ``stored`` as for ``memory.training``."""
     trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK, stored=stored) for width in WIDTHS}
     context = min(CONTEXT, shape.context)
     served = {width: memory.serving(shape, width, context=context) for width in ("fp32", "bf16")}
-    if quick := _served_in_8_bits(shape, family, config, this_machine(), context):
+    if quick := _served_in_8_bits(shape, family, config, machine, context):
         served["q8"] = quick
     return {
         # of an encoder and decoder the sizes say less
@@ -99,7 +101,7 @@ def memory_row(shape: Shape, family: Family, config: Mapping[str, Any], stored: 
 def _served_in_8_bits(
     shape: Shape, family: Family, config: Mapping[str, Any], machine: Machine, context: int
 ) -> float | None:
-    """Bytes of a gateway with the engine that it chooses there; None if that is torch, which has no such type."""
+    """Bytes of a gateway with the engine that suits the processor; None if that is torch, which has no such type."""
     if find_spec("openvino") and machine.suits_openvino(2 * shape.weights) and not family.openvino_refusal(config):
         return memory.serving_openvino(shape, context=context, slots=SLOTS, tiled=machine.amx)
     if family.refusal or family.export_refusal(config):

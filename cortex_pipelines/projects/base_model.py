@@ -64,7 +64,7 @@ def add_base(root: Path, name: str, revision: str = "main", *, measure: bool = T
     yield "chat", "its own template" if base.template else "no template: conversations are rendered as plain text"
     export = base.family.export_refusal(base.config)
     yield "export", f"peft and merged; {export}" if export else "peft, merged, gguf, ollama"
-    needed = memory_row(base.shape, base.family, base.config, base.stored)
+    needed = memory_row(base.shape, base.family, base.config, machine, base.stored)
     sizes = ", ".join(f"{size / 1000:.1f} GB in {width}" for width, size in needed["training_mb"].items())
     yield "training", f"{sizes} (estimates for rows of 512 tokens)"
     yield "serving", ", ".join(f"{size / 1000:.1f} GB in {width}" for width, size in needed["serving_mb"].items())

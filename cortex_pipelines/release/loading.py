@@ -53,9 +53,9 @@ class ResidentBase:
     not need. Applying another adapter only replaces their content, whatever its rank.
     """
 
-    def __init__(self, base: BaseModel, precision: Precision = "fp32") -> None:
+    def __init__(self, base: BaseModel, precision: Precision = "fp32", device: str | None = None) -> None:
         self.base, self.tokenizer = base, load_tokenizer(base)
-        self.base_model = load_causal_model(base, precision)
+        self.base_model = load_causal_model(base, precision, device=device)
         """The base, whose layers change with each adapter."""
 
     @cached_property

@@ -66,7 +66,7 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
 
     The best speed on this machine counts, not one measured while others kept it busy.
     """
-    key = " ".join(map(str, (platform.node(), base, settings.engine, settings.precision, settings.threads)))
+    key = " ".join(map(str, (platform.node(), base, engine.name, settings.precision, settings.threads)))
     path = root / SPEEDS
     with suppress(OSError, LookupError, ValueError, TypeError):
         engine.speed = Speed(**_remembered(path)[key])

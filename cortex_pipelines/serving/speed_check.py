@@ -53,12 +53,15 @@ def measure_settings(
     ways += [("torch", precision, machine.cores) for precision in ("fp32", *["bf16"] * machine.bf16)]
     for engine, precision, count in ways:
         changes = {"engine": engine, "precision": precision, "threads": count}
-        changed = settings.model_copy(update=changes)
-        try:
-            with closing(open_engine(base, changed, cache)) as opened:
-                yield _measure(opened, changed)
-        except EngineError as error:
-            yield f"{engine} {precision}: {error}"
+        yield _measured_or_why_not(base, settings.model_copy(update=changes), cache)
+
+
+def _measured_or_why_not(base: BaseModel, settings: ServingSettings, cache: Path) -> Measured | str:
+    try:
+        with closing(open_engine(base, settings, cache)) as opened:
+            return _measure(opened, settings)
+    except EngineError as error:
+        return f"{settings.engine} {settings.precision}: {error}"
 
 
 def _measure(engine: Engine, settings: ServingSettings) -> Measured:

@@ -372,15 +372,16 @@ def test_a_precision_that_it_lacks_is_refused(home: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("memory", "gpu", "vnni", "usable", "installed", "quicker"),
+    ("memory", "gpu", "vnni", "usable", "installed", "least", "quicker"),
     [
-        (2, 0, True, False, True, ["openvino"]),
-        (2, 0, False, False, True, []),
-        (0.5, 0, True, False, True, []),
-        (2, 0, True, False, False, []),
-        (2, 1.3, True, True, True, ["torch", "openvino"]),
-        (2, 1.2, True, True, True, ["openvino"]),  # too small for the base
-        (2, 1.3, True, False, True, ["openvino"]),  # torch's build does not know it
+        (2, 0, True, False, True, 0, ["openvino"]),
+        (2, 0, False, False, True, 0, []),
+        (0.5, 0, True, False, True, 0, []),
+        (2, 0, True, False, False, 0, []),
+        (2, 1.3, True, True, True, 0, ["torch", "openvino"]),
+        (2, 1.2, True, True, True, 0, ["openvino"]),  # without room for the base
+        (2, 1.3, True, False, True, 0, ["openvino"]),  # torch's build does not know it
+        (2, 1.3, True, True, True, 1, ["openvino"]),  # the base is too small for it
     ],
 )
 def test_auto_is_the_engine_that_is_quickest_where_it_fits(
@@ -390,6 +391,7 @@ def test_auto_is_the_engine_that_is_quickest_where_it_fits(
     vnni: bool,
     usable: bool,
     installed: bool,
+    least: float,
     quicker: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -400,7 +402,9 @@ def test_auto_is_the_engine_that_is_quickest_where_it_fits(
     machine = Machine(2, 5 * size * memory, gpu * size, bf16=False, vnni=vnni)
     monkeypatch.setattr(engines, "this_machine", lambda: machine)
     monkeypatch.setattr(engines, "find_spec", lambda _name: object() if installed else None)
+    monkeypatch.setattr(engines, "_GPU_FROM", least * size)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (gpu * size, 2 * gpu * size))
     assert list(engines._quicker_engines(base, tinygateway.settings(engine="auto", precision="q8"))) == quicker
 
 
@@ -412,7 +416,9 @@ def test_the_base_is_loaded_once_for_what_is_made_of_it(
 
     loaded: list[str] = []
     load = loading.load_causal_model
-    monkeypatch.setattr(loading, "load_causal_model", lambda *args: (loaded.append("base"), load(*args))[1])
+    monkeypatch.setattr(
+        loading, "load_causal_model", lambda *args, **given: (loaded.append("base"), load(*args, **given))[1]
+    )
     files = OpenVinoFiles(tinygateway.base_in(home), "fp32", tmp_path)
     made = files.base(), files.adapter(home / "shop")
     assert loaded == ["base"] * 2

@@ -108,13 +108,18 @@ def resolve_precision(precision: Precision | Literal["auto"]) -> Precision:
     return "bf16" if native else "fp32"
 
 
-def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quantisation | None = None) -> Any:
-    """The base in evaluation mode, on the accelerator if any; ``precision`` is of weights, or of the computation."""
+def load_causal_model(
+    base: BaseModel, precision: Precision, quantisation: Quantisation | None = None, device: str | None = None
+) -> Any:
+    """The base in evaluation mode; ``precision`` is of weights, or of the computation.
+
+    ``device`` is the GPU if there is one, else the processor.
+    """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     quantisation_arguments: dict[str, Any] = {}
     if quantisation:
         config = BitsAndBytesConfig(

@@ -322,8 +322,9 @@ class Engine(ABC):
 CACHE = Path(".cortex", "cache", "llama")
 """Folder of files converted for llama.cpp, relative to a project's root."""
 
-_GPU_SHARE = 0.8
-"""Of a GPU's memory that a base's files may have; the rest is for adapters and what is read."""
+_GPU_FROM, _GPU_SHARE = 500e6, 0.8
+"""Bytes of a base's files from which a GPU serves it (an estimate), and most of them as a share of its free memory; the
+rest is for adapters and what is read."""
 
 
 def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
@@ -358,12 +359,16 @@ def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engi
 
 
 def _quicker_engines(base: BaseModel, settings: ServingSettings) -> Iterator[Literal["torch", "openvino"]]:
-    """Engines that answer quicker than llama.cpp on this machine: torch on a GPU with room for the base, openvino."""
+    """Engines that answer quicker than llama.cpp on this machine.
+
+    They are openvino, and before it torch on a GPU with room for the base, unless that is so small that starting a
+    GPU's kernels would take most of the time.
+    """
     machine, size = this_machine(), sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    if size < _GPU_SHARE * machine.gpu_memory:
+    if machine.gpu_memory and size > _GPU_FROM:
         import torch
 
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and size < _GPU_SHARE * torch.cuda.mem_get_info()[0]:
             yield "torch"
     if settings.precision in ("q8", "fp16", "fp32") and find_spec("openvino") and machine.suits_openvino(size):
         yield "openvino"

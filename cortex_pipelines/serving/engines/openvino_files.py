@@ -69,7 +69,7 @@ class OpenVinoFiles(ReferenceFiles):
 
     def _write(self, model: Any, out: Path) -> None:
         try:
-            write_model(model.cpu(), out / _MODEL, self._width)
+            write_model(model, out / _MODEL, self._width)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO cannot convert {self._base_model.name}: {error}") from error
 

@@ -16,7 +16,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from operator import eq
@@ -229,20 +229,6 @@ PROMPTS = (
 """Of several kinds: of few tokens, what rounding does to the next one is left to chance."""
 _SAME = 1e-6
 """The base's logits must return exactly, except for the order of sums across threads."""
-
-
-@contextmanager
-def gpu_errors() -> Iterator[None]:
-    """EngineError instead of torch's, if a GPU has too little memory."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise EngineError(
-            "the GPU has too little memory to load the base: hide it with CUDA_VISIBLE_DEVICES= in the environment, or "
-            "serve with `--engine torch` and serving.precision bf16"
-        ) from error
 
 
 class Probe:

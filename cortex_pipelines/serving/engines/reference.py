@@ -20,7 +20,7 @@ from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.release.loading import Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import RefusedAdapterError
-from cortex_pipelines.serving.engines.queued import PROMPTS, Probe, gpu_errors
+from cortex_pipelines.serving.engines.queued import PROMPTS, Probe
 
 Chances = npt.NDArray[np.float32]
 
@@ -76,9 +76,8 @@ class ReferenceFiles:
         """Write what torch answers, with an adapter or without; the base that answered."""
         import torch
 
-        with gpu_errors():
-            resident = ResidentBase(self._base_model)
-            logits = Probe(resident).expected_logits(lora)
+        resident = ResidentBase(self._base_model, device="cpu")
+        logits = Probe(resident).expected_logits(lora)
         chances = torch.stack([each[-1] for each in logits]).log_softmax(-1)
         np.save(out / _EXPECTED, chances.numpy().astype(np.float32))
         return resident

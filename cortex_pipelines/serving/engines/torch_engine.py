@@ -12,8 +12,8 @@ from cachetools import LRUCache
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, resolve_precision
 from cortex_pipelines.release.loading import ResidentBase, read_lora
-from cortex_pipelines.serving.engines.engine import AdapterFiles, LoadedAdapter, TextDelta
-from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix, gpu_errors
+from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, LoadedAdapter, TextDelta
+from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, common_prefix
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
@@ -38,9 +38,17 @@ class TorchEngine(QueuedEngine):
         import torch
 
         torch.set_num_threads(settings.threads)
-        with gpu_errors():
-            self._base = ResidentBase(base, torch_precision(settings))
+        precision = torch_precision(settings)
+        try:
+            self._base = ResidentBase(base, precision)
             self._probe = Probe(self._base)
+        except RuntimeError as error:  # of memory, or of a GPU that torch cannot use
+            if not torch.cuda.is_available():
+                raise
+            raise EngineError(
+                f"the GPU cannot load {base.name} in {precision}: {error}; hide it with CUDA_VISIBLE_DEVICES= in the "
+                "environment, or serve a smaller base"
+            ) from error
         self._model = self._base.base_model
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
@@ -147,6 +155,8 @@ class TorchEngine(QueuedEngine):
                 return None
             chunk = torch.tensor([ids[start : start + _CHUNK]], device=self._model.device)
             logits = self._model(input_ids=chunk, past_key_values=memory, use_cache=True).logits[0, -1].float()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self._note_reading(len(ids) - shared, time.perf_counter() - began)
         return logits, memory
 
