@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,7 @@ def _served_in_8_bits(
     shape: Shape, family: Family, config: Mapping[str, Any], machine: Machine, context: int
 ) -> float | None:
     """Bytes of a gateway with the engine that suits the processor; None if that is torch, which has no such type."""
-    if find_spec("openvino") and machine.suits_openvino(2 * shape.weights) and not family.openvino_refusal(config):
+    if machine.suits_openvino(2 * shape.weights) and not family.openvino_refusal(config):
         return memory.serving_openvino(shape, context=context, slots=SLOTS, tiled=machine.amx)
     if family.refusal or family.export_refusal(config):
         return None
@@ -138,10 +137,10 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
         if not (useful or base.demonstration) or base.family.export_refusal(base.config):
             continue
         context = min(_GPU_CONTEXT if machine.gpu_memory else CONTEXT, base.context)
+        quick = _served_in_8_bits(base.shape, base.family, base.config, machine, context)
+        served = memory.serving(base.shape, "bf16", context=context) if machine.gpu_memory or not quick else quick
         for width in _widths(machine):
             trained = memory.training(base.shape, width, tokens=ROW, rank=RANK)
-            quick = _served_in_8_bits(base.shape, base.family, base.config, machine, context)
-            served = memory.serving(base.shape, "bf16", context=context) if machine.gpu_memory or not quick else quick
             fits = max(trained, served) <= _USABLE * machine.training_memory
             if fits and (base.demonstration or minutes(base.shape, machine) <= _PATIENCE):
                 candidates.append((base, width, trained, served, context))

@@ -3,6 +3,7 @@
 import shutil
 import subprocess  # nosec B404
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -33,12 +34,12 @@ class Machine:
         return self.gpu_memory or self.memory
 
     def suits_openvino(self, files: float) -> bool:
-        """Whether OpenVINO serves a base quicker than llama.cpp, and fits beside it; ``files``: bytes of the base's.
+        """Whether OpenVINO is installed, is quicker than llama.cpp, and fits; ``files``: bytes of the base's.
 
         Without instructions for 8-bit numbers both are as quick. Converting an adapter of a base of 1.5B in 16 bits
         (3 GB of files) took 9 GB beside the base's 4. A larger base's adapters share its weights in llama.cpp.
         """
-        return self.vnni and files < self.memory / 5
+        return self.vnni and files < self.memory / 5 and find_spec("openvino") is not None
 
     def instead(self, cores: int | None, memory: float | None, gpu_memory: float | None) -> "Machine":
         """Another machine, in GB where it differs."""

@@ -370,7 +370,7 @@ def _quicker_engines(base: BaseModel, settings: ServingSettings) -> Iterator[Lit
 
         if torch.cuda.is_available() and size < _GPU_SHARE * torch.cuda.mem_get_info()[0]:
             yield "torch"
-    if settings.precision in ("q8", "fp16", "fp32") and find_spec("openvino") and machine.suits_openvino(size):
+    if settings.precision in ("q8", "fp16", "fp32") and machine.suits_openvino(size):
         yield "openvino"
 
 
