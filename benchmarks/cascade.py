@@ -7,7 +7,7 @@ column ``text``: requests that belong to no master. Accuracy, calibration error 
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _ALONE = 300
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for the whole router and one for the cascade."""
+    """Print a row for the whole router, one for the cascade, and one for single requests."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cascade", description=__doc__)
     parser.add_argument("router", type=Path)
     parser.add_argument("held_out", type=Path)
@@ -40,20 +40,33 @@ def main(arguments: list[str]) -> None:
     bundle = load_router(options.router)
     columns = ("tasks", "first tier", "accuracy", "ECE", "ms alone", "ms in a batch", "in scope")
     table = Table("", *columns, *(f"{name}: AUROC, to a person, first tier" for name in strangers))
-    for name, config in (("all models", replace(bundle.config, first_tier=None)), ("cascade", bundle.config)):
-        router = _router(replace(bundle, config=config))
-        table.add_row(name, *_row(router, tasks, strangers))
+    alone = replace(bundle, config=replace(bundle.config, first_tier=None))
+    table.add_row("all models", *_row(_router(alone), tasks, strangers))
+    table.add_row("cascade", *_row(_router(bundle), tasks, strangers))
+    table.add_row(
+        "all models, one by one as in the gateway", *_row(_OneByOne(_router(alone, quick=True)), tasks, strangers)
+    )
     Console(width=None if sys.stdout.isatty() else 170).print(table)
 
 
-def _router(bundle: RouterBundle) -> Router:
+class _OneByOne:
+    """Decides each task as a request of its own."""
+
+    def __init__(self, router: Router) -> None:
+        self._router, self.in_scope = router, router.in_scope
+
+    def route(self, texts: Sequence[str]) -> list[Decision]:
+        return [decision for text in texts for decision in self._router.route([text])]
+
+
+def _router(bundle: RouterBundle, quick: bool = False) -> Router:
     config = bundle.config
     folder = encoder_folder(CHECKOUT)
-    encoder = QueryEncoder(folder, config.max_tokens, config.batch, config.threads, config.precision)
+    encoder = QueryEncoder(folder, config.max_tokens, config.batch, config.threads, config.precision, quick)
     return Router(bundle, encoder, bundle.rules, config.fallback_master)
 
 
-def _row(router: Router, tasks: pl.DataFrame, strangers: dict[str, list[str]]) -> list[str]:
+def _row(router: Router | _OneByOne, tasks: pl.DataFrame, strangers: dict[str, list[str]]) -> list[str]:
     texts = tasks["text"].to_list()
     router.route(texts[:512])
     decisions: list[Decision] = []

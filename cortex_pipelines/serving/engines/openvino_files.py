@@ -7,10 +7,8 @@ its cache as state. So the base is traced with the cache as inputs and outputs, 
 """
 
 import json
-import sys
 import warnings
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.models.family import FamilyError, family_of
+from cortex_pipelines.openvino_runtime import load_openvino, openvino_core, rounded_to_8_bits
 from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.engines.queued import model_file
@@ -35,8 +34,6 @@ _NAME = "cortex-paged"
 
 _SMALL = 2**14
 """Numbers of a matrix that stay in 32 bits: no more than of a bias of some heads."""
-
-_LARGEST = 127
 
 _SLIDING_INPUT = 10
 """Of ``PagedAttentionExtension``: tokens of its sliding window, 0 for none."""
@@ -80,24 +77,6 @@ def _refusal(base: BaseModel) -> str:
         return family_of(config).openvino_refusal(config)
     except FamilyError as error:
         return str(error)
-
-
-def load_openvino() -> Any:
-    """The package, without what would report each conversion to its makers."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
-@cache
-def openvino_core() -> Any:
-    """OpenVINO's core, which has to last as long as the process.
-
-    It gives the thread that compiles first a stack for signals, and frees that stack with itself: whichever thread let
-    go of it last, the next signal would end the process.
-    """
-    return load_openvino().Core()
 
 
 def write_model(torch_model: Any, path: Path, width: Width) -> None:
@@ -262,10 +241,9 @@ def _begin_empty(model: Any) -> None:
 
 
 def _round_to_8_bits(model: Any) -> None:
-    """Round each matrix to 8 bits, with a scale a row, in the form that the processor's kernels read."""
+    """Round each matrix to 8 bits, with a scale a row."""
     openvino = load_openvino()
 
-    opset = openvino.opset13
     for weights in model.get_ops():
         if weights.get_type_name() != "Constant" or weights.get_element_type() != openvino.Type.f32:
             continue
@@ -273,9 +251,7 @@ def _round_to_8_bits(model: Any) -> None:
         numbers = weights.get_data() if readers else np.zeros(0, np.float32)
         if numbers.ndim != 2 or numbers.size < _SMALL:
             continue
-        scales = np.maximum(np.abs(numbers).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / _LARGEST
-        rounded = opset.constant(np.rint(numbers / scales).astype(np.int8))
-        restored = opset.multiply(opset.convert(rounded, np.float32), opset.constant(scales))
+        restored = rounded_to_8_bits(numbers)
         for reader in readers:
             reader.replace_source_output(restored.output(0))
     model.validate_nodes_and_infer_types()

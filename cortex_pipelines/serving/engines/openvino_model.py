@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cortex_pipelines.models.machine import this_machine
-from cortex_pipelines.serving.engines.openvino_files import Width, load_openvino, openvino_core, read_paged
+from cortex_pipelines.openvino_runtime import compiled, load_openvino
+from cortex_pipelines.serving.engines.openvino_files import Width, read_paged
 from cortex_pipelines.serving.engines.queued import common_prefix
 
 Logits = npt.NDArray[np.float32]
@@ -178,15 +179,11 @@ class PagedModel:
         graph = read_paged(path)
         self.is_tiled = width == "q8" and _has_tiles() and _narrowest(graph) >= _NARROWEST
         """Whether a token that is read differs in its last bits from one that is written."""
-        options = (_SMALL_CACHE if self.is_tiled else {"KV_CACHE_PRECISION": _CACHE_TYPES[width]}) | {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # other processes have the same processors
-        }
+        cache_options = _SMALL_CACHE if self.is_tiled else {"KV_CACHE_PRECISION": _CACHE_TYPES[width]}
         self._inputs = {place.get_any_name() for place in graph.inputs}
-        self._writing = self._reading = _compiled(graph, options | {"INFERENCE_PRECISION_HINT": "f32"})
+        self._writing = self._reading = compiled(graph, threads, "f32", **cache_options)
         if self.is_tiled:
-            self._reading = _compiled(graph, options | {"INFERENCE_PRECISION_HINT": "bf16"})
+            self._reading = compiled(graph, threads, "bf16", **cache_options)
         compiled_inputs = self._writing.get_compiled_model().inputs
         caches = [each for each in compiled_inputs if each.get_any_name().startswith(("key_cache", "value_cache"))]
         block = caches[0].get_partial_shape()[2].get_length()
@@ -254,10 +251,6 @@ class PagedModel:
     def _copy(self, block: int, other: int) -> None:
         for blocks in self._cache:
             blocks[other] = blocks[block]
-
-
-def _compiled(graph: Any, options: dict[str, Any]) -> Any:
-    return openvino_core().compile_model(graph, "CPU", options).create_infer_request()
 
 
 @cache
