@@ -27,14 +27,56 @@ _NEAR = 6_000
 _TRIES = 40
 """Shorter ends that are tried where a text ends within a statement."""
 
+_MOST_ERRORS = 20
+"""Of text without the answer, above which another placeholder would hardly make fewer, and is slow to parse."""
+
 _MOST_MISSING = 4
 """Brackets that an answer before a suffix may have to close."""
 
-_WRONG_LINES = 0.1
-"""Largest share of lines with an error in what counts as code; prose has one in nearly each."""
+_TELLING = 1_500
+"""Characters before and after the cursor that tell the language."""
+
+_MOST_WRONG, _WRONG_LINES = 0.3, 0.1
+"""Largest share of bytes in errors, and of errors to lines, in what counts as code: prose has more of both."""
+
+_MARKS = {
+    "python": re.compile(
+        r"\bself\b|\b(?:def|elif|except|async def|lambda|not in|is not) |\b(?:None|True|False)\b|:$|^\s*@\w|"
+        r"^\s*(?:from [\w.]+ )?import [\w., ]+$|\"{3}|:param |^\s*#[ !]",
+        re.MULTILINE,
+    ),
+    "javascript": re.compile(
+        r"\bfunction\b|=>|[!=]==|\b(?:const|let|var) |\brequire\(|\b(?:undefined|module|exports)\b|\bthis\."
+    ),
+    "typescript": re.compile(
+        r"\w\??: (?:string|number|boolean|void|any|unknown|\w+\.?[A-Z]\w*)\b|^export |=>|[!=]==|"
+        r"\b(?:interface|readonly|type|as) \w|\b(?:const|let) |\bundefined\b|\bthis\.",
+        re.MULTILINE,
+    ),
+    "java": re.compile(
+        r"\b(?:public|private|protected|static|final|throws|extends|void|boolean|int) |@[A-Z]\w|\bnew [A-Z]|\bString\b|"
+        r"^import [\w.]+;|\{@|^ +\* |[\w>] \w+ = [^;]*;$|\.class\b",
+        re.MULTILINE,
+    ),
+    "go": re.compile(
+        r"\bfunc\b|:=|\b(?:nil|err)\b|^package \w+$|\bstruct \{|\b(?:range|string|defer|chan) |\bmap\[|\[\]\w|\bfmt\.|"
+        r"&\w+\{|\*[A-Z]\w|^\t*// ",
+        re.MULTILINE,
+    ),
+    "rust": re.compile(
+        r"\b(?:fn|impl|pub|match|use|let) |\bmut\b|&(?:mut|self|str|\w)|\w::|\b(?:Some|Ok|Err|None)\b|->|#\[|\w!\(|"
+        r"\.unwrap\(|///|\b(?:u8|u64|usize|i32)\b|\?;"
+    ),
+}
+"""What is frequent in a language and rare in the others; of 1,200 windows of six projects the most marks were the
+right language's in 93 %, with the bytes in errors of the first two in 95 %, where errors alone said 86 %."""
+
+_MANY_MARKS, _MOST_MARKS, _WORTH = 3, 10, 0.03
+"""Marks that are clear without another half as many; that count at most; share of bytes in errors that one is worth."""
 
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
 _CLOSING = frozenset(_CLOSERS.values())
+_TRIPLE = re.compile(r'"{3}|\'{3}')
 _HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
 _FENCE = re.compile(r"[ \t]*(?:```|<\|)")
 _CLAUSES = {"python": re.compile(r"(?:else|elif|except|finally|case)\b")}
@@ -52,14 +94,33 @@ def code_end(prefix: str, suffix: str = "", language: str | None = None) -> "Cod
     """What ends an answer between two texts; None if they are not code of a language with a grammar."""
     before, after = _near_end(prefix), _near_start(suffix)
     name = language or _heading_language(prefix)
-    ends = [CodeEnd(grammar, before, after) for grammar in GRAMMARS if name in (None, grammar.language)]
-    if not ends or not prefix.strip() or skip_reason((before + after).encode(), ends[0].grammar, _NEAR * 8):
+    grammars = [grammar for grammar in GRAMMARS if name in (None, grammar.language)]
+    if not grammars or not prefix.strip() or skip_reason((before + after).encode(), grammars[0], _NEAR * 8):
         return None
-    best = next((end for end in ends if not end.errors), None) or min(ends, key=lambda end: end.errors)
+    grammar, wrong = _likeliest(grammars, before, after)
+    end = CodeEnd(grammar, _after_comment(before, grammar.language), after)
     lines = before.count("\n") + after.count("\n") + 1
-    if name is None and (best.errors > _WRONG_LINES * lines or not best.looks_like_code):
-        return None
-    return best
+    is_wrong = wrong > _MOST_WRONG and end.errors > _WRONG_LINES * lines
+    return None if name is None and (is_wrong or not end.looks_like_code) else end
+
+
+def _likeliest(grammars: Sequence[Grammar], before: str, after: str) -> tuple[Grammar, float]:
+    """The grammar with most marks and fewest bytes in errors, and the share of these.
+
+    Only what the marks leave open is parsed by two: a wrong grammar takes several times as long as the right one.
+    """
+    near, following = before[-_TELLING:], after[:_TELLING]
+    marks = {name: len(pattern.findall(near + following)) for name, pattern in _MARKS.items()}
+    first, *others = sorted(dict.fromkeys(grammar.language for grammar in grammars), key=lambda name: -marks[name])
+    is_clear = not others or marks[first] >= max(_MANY_MARKS, 2 * marks[others[0]])
+    languages = {first} if is_clear else {first, others[0]}
+    scores = {}
+    for number, grammar in enumerate(grammars):
+        if grammar.language in languages:
+            data = (_after_comment(near, grammar.language) + following).encode()
+            wrong = _bytes_in_errors(parse(data, grammar).root_node) / max(len(data), 1)
+            scores[wrong - _WORTH * min(marks[grammar.language], _MOST_MARKS), number] = grammar, wrong
+    return scores[min(scores)]
 
 
 @dataclass(frozen=True)
@@ -151,7 +212,7 @@ class CodeEnd:
                 text = filler + _closing(self._open[len(open_brackets) :])
                 if (errors := self._errors(self._text(text, open_brackets))) < best[0]:
                     best = (errors, missing, text)
-                if not errors:
+                if not 0 < errors <= _MOST_ERRORS:
                     return best
         return best
 
@@ -305,6 +366,35 @@ class GrowingCode:
         marks = _COMMENTS.get(self._end.grammar.language, ("//", "/*", "*"))
         lines = map(str.strip, text.split("\n"))
         return any(line and not line.startswith(marks) for line in lines)
+
+
+def _after_comment(text: str, language: str) -> str:
+    """Without the rest of a comment or docstring that a text begins within."""
+    if language == "python":
+        quotes = _TRIPLE.search(text)
+        return text[quotes.end() :] if quotes and _is_closing(text, quotes) else text
+    mark = re.search(r"/\*|\*/", text)
+    return text[mark.end() :] if mark and mark[0] == "*/" else text
+
+
+def _is_closing(text: str, quotes: re.Match[str]) -> bool:
+    """Whether the first triple quotes of Python end a docstring rather than begin one."""
+    line = text[text.rfind("\n", 0, quotes.start()) + 1 : quotes.start()].strip()
+    rest = text[quotes.end() :].split("\n", 1)[0].strip()
+    if line:  # prose before them, and nothing that could hold a string
+        return not rest and not re.search(r"[=(\[{,:]\s*\w?$|\b(?:return|yield|in|not|and|or|else)\s*\w?$|^\w$", line)
+    above = text[: quotes.start()].rstrip()
+    return not rest and bool(above) and above[-1] not in ":=([{,\\"
+
+
+def _bytes_in_errors(root: Node) -> int:
+    """Bytes of the leaves of errors: an error may hold a block that is not closed, whose statements are right."""
+    if not root.has_error:
+        return 0
+    return sum(
+        child.end_byte - child.start_byte if root.is_error and not child.child_count else _bytes_in_errors(child)
+        for child in root.children
+    )
 
 
 def _near_end(prefix: str) -> str:
