@@ -42,6 +42,7 @@ class RoutedTask:
 class _Request:
     """Tasks of one request, routed together; ``routed`` has the cached decisions at first."""
 
+    stamp: Any
     texts: Sequence[str]
     keys: Sequence[bytes | None]
     routed: dict[int, RoutedTask]
@@ -69,8 +70,9 @@ class RouterBatcher:
     def submit(self, texts: Sequence[str], explained: bool = False) -> "Future[list[RoutedTask]]":
         """Future decisions in the order of the texts, with explanations or not; NoRouterError without a router."""
         is_cached = ENABLED.get() and not explained
-        is_current = is_cached and self._loaded_router is not None and self._stamp() == self._last_stamp
-        request = _Request(texts, [key_of(text) if is_cached else None for text in texts], {}, explained)
+        stamp = self._stamp()
+        is_current = is_cached and self._loaded_router is not None and stamp == self._last_stamp
+        request = _Request(stamp, texts, [key_of(text) if is_cached else None for text in texts], {}, explained)
         for index, key in enumerate(request.keys):
             cached_task = self._decision_cache.get(key) if is_current and key is not None else None
             if cached_task is not None:
@@ -99,7 +101,7 @@ class RouterBatcher:
     def _answer(self, requests: Sequence[_Request]) -> None:
         tasks = [(each, index) for each in requests for index in range(len(each.texts)) if index not in each.routed]
         try:
-            stamp = self._stamp()
+            stamp = requests[-1].stamp
             if self._loaded_router is None or stamp != self._last_stamp:
                 self._decision_cache.clear()
                 self._loaded_router = self._load()

@@ -296,7 +296,7 @@ def _evidence(bundle: RouterBundle, neighbours: Indices, cosines: Floats) -> tup
 def _voters(weights: Mapping[str, float], scores: Sequence[Doubles], logs: Doubles) -> list[str]:
     """For each task, the candidate with the largest margin for the chosen master."""
     names = list(weights)
-    if logs.shape[1] < 2:
+    if logs.shape[1] < 2 or len(names) < 2:
         return [names[0]] * len(logs)
     ranked = np.argsort(-logs, axis=1, kind="stable")[:, :2]
     margins = [

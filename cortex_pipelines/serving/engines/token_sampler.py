@@ -57,7 +57,8 @@ class TokenSampler:
                 constraint.accept(token)
                 if constraint.is_complete:
                     return
-            logits = advance(token)
+            if len(generated_ids) < sampling.max_tokens:
+                logits = advance(token)
 
     def _sample(self, scores: Any, sampling: Sampling, generator: Any) -> int:
         """A token by its logits, shape (vocabulary,)."""
