@@ -108,11 +108,11 @@ class _Operations:
     def pooled(self, layers: Sequence[Any], shares: Any, hidden: Any) -> Any:
         opset = self.opset
         earlier = [layers[max(0, round(len(layers) * share) - 1)] for share in (2 / 3, 1 / 3)]
-        one = opset.constant([1], np.int64)
-        pools = [opset.squeeze(opset.matmul(shares, states, False, False), one) for states in (layers[-1], *earlier)]
+        axis = opset.constant([1], np.int64)
+        pools = [opset.squeeze(opset.matmul(shares, states, False, False), axis) for states in (layers[-1], *earlier)]
         of_tokens = opset.reshape(hidden, opset.constant([1, -1, 1], np.int64), False)
-        pools.append(opset.reduce_max(opset.add(layers[-1], of_tokens), one))
-        pools = [opset.normalize_l2(pool, one, _SHORTEST, "max") for pool in pools]
+        pools.append(opset.reduce_max(opset.add(layers[-1], of_tokens), axis))
+        pools = [opset.normalize_l2(pool, axis, _SHORTEST, "max") for pool in pools]
         pools[-1] = opset.multiply(pools[-1], opset.constant(np.float32(0.5)))
         return opset.concat(pools, 1)
 

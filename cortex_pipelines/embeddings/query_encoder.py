@@ -37,8 +37,8 @@ class QueryEncoder:
         self._more = (batch, threads, precision)
 
     def serve(self, texts: Sequence[str]) -> Floats:
-        if self._quick and len(texts) == 1 and self._one is not None:
-            return self._one(texts[0])[None]
+        if self._quick and len(texts) == 1 and self._embed_alone is not None:
+            return self._embed_alone(texts[0])[None]
         self._calls += 1
         few = len(texts) <= _MOST_TEXTS and self._calls <= _MOST_CALLS
         if few and "torch" not in sys.modules and is_supported(self._folder):
@@ -46,7 +46,7 @@ class QueryEncoder:
         return self._loaded.serve(texts, self._quick)
 
     @cached_property
-    def _one(self) -> Callable[[str], Floats] | None:
+    def _embed_alone(self) -> Callable[[str], Floats] | None:
         """Embed one text by OpenVINO; None where that cannot be.
 
         In 8 bits where torch takes 16, which take longer to read.

@@ -76,7 +76,7 @@ _MANY_MARKS, _MOST_MARKS, _WORTH = 3, 10, 0.03
 
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
 _CLOSING = frozenset(_CLOSERS.values())
-_TRIPLE = re.compile(r'"{3}|\'{3}')
+_TRIPLE_QUOTES, _COMMENT_MARK = re.compile(r'"{3}|\'{3}'), re.compile(r"/\*|\*/")
 _HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
 _FENCE = re.compile(r"[ \t]*(?:```|<\|)")
 _CLAUSES = {"python": re.compile(r"(?:else|elif|except|finally|case)\b")}
@@ -98,7 +98,7 @@ def code_end(prefix: str, suffix: str = "", language: str | None = None) -> "Cod
     if not grammars or not prefix.strip() or skip_reason((before + after).encode(), grammars[0], _NEAR * 8):
         return None
     grammar, wrong = _likeliest(grammars, before, after)
-    end = CodeEnd(grammar, _after_comment(before, grammar.language), after)
+    end = CodeEnd(grammar, _after_comment(before, grammar), after)
     lines = before.count("\n") + after.count("\n") + 1
     is_wrong = wrong > _MOST_WRONG and end.errors > _WRONG_LINES * lines
     return None if name is None and (is_wrong or not end.looks_like_code) else end
@@ -109,16 +109,17 @@ def _likeliest(grammars: Sequence[Grammar], before: str, after: str) -> tuple[Gr
 
     Only what the marks leave open is parsed by two: a wrong grammar takes several times as long as the right one.
     """
-    near, following = before[-_TELLING:], after[:_TELLING]
-    marks = {name: len(pattern.findall(near + following)) for name, pattern in _MARKS.items()}
-    first, *others = sorted(dict.fromkeys(grammar.language for grammar in grammars), key=lambda name: -marks[name])
-    is_clear = not others or marks[first] >= max(_MANY_MARKS, 2 * marks[others[0]])
-    languages = {first} if is_clear else {first, others[0]}
+    if len(grammars) == 1:
+        return grammars[0], 0.0
+    ending, following = before[-_TELLING:], after[:_TELLING]
+    marks = {name: len(pattern.findall(ending + following)) for name, pattern in _MARKS.items()}
+    first, *remaining = sorted(dict.fromkeys(grammar.language for grammar in grammars), key=lambda name: -marks[name])
+    is_clear = not remaining or marks[first] >= max(_MANY_MARKS, 2 * marks[remaining[0]])
+    languages = {first} if is_clear else {first, remaining[0]}
     scores = {}
     for number, grammar in enumerate(grammars):
         if grammar.language in languages:
-            data = (_after_comment(near, grammar.language) + following).encode()
-            wrong = _bytes_in_errors(parse(data, grammar).root_node) / max(len(data), 1)
+            wrong = _share_in_errors(_after_comment(ending, grammar) + following, grammar)
             scores[wrong - _WORTH * min(marks[grammar.language], _MOST_MARKS), number] = grammar, wrong
     return scores[min(scores)]
 
@@ -368,23 +369,17 @@ class GrowingCode:
         return any(line and not line.startswith(marks) for line in lines)
 
 
-def _after_comment(text: str, language: str) -> str:
-    """Without the rest of a comment or docstring that a text begins within."""
-    if language == "python":
-        quotes = _TRIPLE.search(text)
-        return text[quotes.end() :] if quotes and _is_closing(text, quotes) else text
-    mark = re.search(r"/\*|\*/", text)
-    return text[mark.end() :] if mark and mark[0] == "*/" else text
+def _after_comment(text: str, grammar: Grammar) -> str:
+    """Without the rest of a comment or docstring that a text begins within: prose up to a mark that may end one."""
+    mark = (_TRIPLE_QUOTES if grammar.language == "python" else _COMMENT_MARK).search(text)
+    if mark is None or mark[0] == "/*" or _share_in_errors(text[: mark.start()][-_TELLING:], grammar) <= _MOST_WRONG:
+        return text
+    return text[mark.end() :]
 
 
-def _is_closing(text: str, quotes: re.Match[str]) -> bool:
-    """Whether the first triple quotes of Python end a docstring rather than begin one."""
-    line = text[text.rfind("\n", 0, quotes.start()) + 1 : quotes.start()].strip()
-    rest = text[quotes.end() :].split("\n", 1)[0].strip()
-    if line:  # prose before them, and nothing that could hold a string
-        return not rest and not re.search(r"[=(\[{,:]\s*\w?$|\b(?:return|yield|in|not|and|or|else)\s*\w?$|^\w$", line)
-    above = text[: quotes.start()].rstrip()
-    return not rest and bool(above) and above[-1] not in ":=([{,\\"
+def _share_in_errors(text: str, grammar: Grammar) -> float:
+    data = text.encode()
+    return _bytes_in_errors(parse(data, grammar).root_node) / max(len(data), 1)
 
 
 def _bytes_in_errors(root: Node) -> int:

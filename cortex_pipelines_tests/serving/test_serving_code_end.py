@@ -2,7 +2,8 @@
 
 import pytest
 
-from cortex_pipelines.serving.code_end import GrowingCode, code_end
+from cortex_pipelines.serving.code_end import _MARKS, GrowingCode, code_end
+from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -24,6 +25,15 @@ def test_answer_ends_with_what_it_began(name: str) -> None:
     else:
         released = growing.cut(case["writes"], complete=False)
     assert case["writes"][:released] == case["stands"]
+
+
+def test_a_docstring_after_code_begins_there() -> None:
+    text = '#!/usr/bin/env python\n"""\nSome prose: of tools.\n"""\nimport sys\n\nTOOLS = 1\n"""\nHow many.\n"""\n\n'
+    assert code_end(text).before == text
+
+
+def test_each_language_with_a_grammar_has_marks() -> None:
+    assert set(_MARKS) == PARSED
 
 
 def test_a_line_that_is_whole_is_sent_when_it_ends() -> None:
