@@ -23,6 +23,7 @@ from cortex_pipelines.embeddings.query_encoder import QueryEncoder
 from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
 from cortex_pipelines.routing.serving.bundle import RouterBundle, load_router
 from cortex_pipelines.routing.serving.router import FIRST_TIER, Decision, Router
+from cortex_pipelines.serving.task_encoder import embed_alone
 
 _ALONE = 300
 """Tasks that are timed one by one."""
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     table.add_row("all models", *_row(_router(alone), tasks, strangers))
     table.add_row("cascade", *_row(_router(bundle), tasks, strangers))
     table.add_row(
-        "all models, one by one as in the gateway", *_row(_OneByOne(_router(alone, quick=True)), tasks, strangers)
+        "all models, one by one as in the gateway", *_row(_OneByOne(_router(alone, in_gateway=True)), tasks, strangers)
     )
     Console(width=None if sys.stdout.isatty() else 170).print(table)
 
@@ -59,10 +60,12 @@ class _OneByOne:
         return [decision for text in texts for decision in self._router.route([text])]
 
 
-def _router(bundle: RouterBundle, quick: bool = False) -> Router:
+def _router(bundle: RouterBundle, in_gateway: bool = False) -> Router:
     config = bundle.config
     folder = encoder_folder(CHECKOUT)
-    encoder = QueryEncoder(folder, config.max_tokens, config.batch, config.threads, config.precision, quick)
+    encoder = QueryEncoder(folder, config.max_tokens, config.batch, config.threads, config.precision, in_gateway)
+    if in_gateway:
+        encoder.embed_alone = embed_alone(encoder)
     return Router(bundle, encoder, bundle.rules, config.fallback_master)
 
 

@@ -1,28 +1,21 @@
-"""A sentence encoder for a query: in numpy, as torch takes longer to import than the query to answer, or by OpenVINO.
+"""A sentence encoder for a query, in numpy: torch takes longer to import than the query to answer.
 
-Numpy agrees with ``embeddings.bert`` to about 1e-6; of use for a few short texts, where reading the weights costs most.
-OpenVINO is for a process that answers many, one at a time.
+Agrees with ``embeddings.bert`` to about 1e-6; of use for a few short texts, where reading the weights costs most.
 """
 
 import json
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cortex_pipelines.embeddings.encoder import HALF, Floats, SentenceEncoder, is_bert, machine_precision
-from cortex_pipelines.embeddings.threads import cores
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
-_LOG = logging.getLogger("cortex_pipelines")
-
 _CHARACTERS_A_TOKEN = 64
-_MOST_THREADS = 2  # more were not measured
 _MOST_TEXTS, _MOST_CALLS = 2, 3
 """Texts of a call, and calls, up to which this is quicker than to import torch."""
 
@@ -33,48 +26,30 @@ class QueryEncoder:
     def __init__(
         self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str, quick: bool = False
     ) -> None:
-        self._folder, self._max_tokens, self._quick, self._calls = folder, max_tokens, quick, 0
-        self._more = (batch, threads, precision)
+        self.folder, self.max_tokens, self.precision = folder, max_tokens, precision
+        self._batch, self._threads, self._quick, self._calls = batch, threads, quick, 0
+        self.embed_alone: Callable[[str], Floats] | None = None
+        """A quicker way for calls with one text."""
 
     def serve(self, texts: Sequence[str]) -> Floats:
-        if self._quick and len(texts) == 1 and self._embed_alone is not None:
-            return self._embed_alone(texts[0])[None]
+        if self.embed_alone is not None and len(texts) == 1:
+            return self.embed_alone(texts[0])[None]
         self._calls += 1
         few = len(texts) <= _MOST_TEXTS and self._calls <= _MOST_CALLS
-        if few and "torch" not in sys.modules and is_supported(self._folder):
-            return embed_queries(self._folder, texts, self._max_tokens)
+        if few and "torch" not in sys.modules and is_supported(self.folder):
+            return embed_queries(self.folder, texts, self.max_tokens)
         return self._loaded.serve(texts, self._quick)
 
     @cached_property
-    def _embed_alone(self) -> Callable[[str], Floats] | None:
-        """Embed one text by OpenVINO; None where that cannot be.
-
-        In 8 bits where torch takes 16, which take longer to read.
-        """
-        _, threads, precision = self._more
-        if find_spec("openvino") is None or not is_supported(self._folder):
-            return None
-        from cortex_pipelines.embeddings.openvino_bert import OpenVinoBert
-
-        in_8_bits = machine_precision(precision, HALF) == "bf16"
-        try:
-            model = OpenVinoBert(self._folder, min(max(threads, _MOST_THREADS), cores()), in_8_bits)
-            tokens = _tokenizer(self._folder, self._max_tokens)
-        except Exception as error:  # noqa: BLE001 - of damaged files torch's way says what to do
-            _LOG.warning("OpenVINO cannot take the sentence encoder, so torch embeds: %s", error)
-            return None
-        return lambda text: model.embed(tokens([text])[0])
-
-    @cached_property
     def _loaded(self) -> SentenceEncoder:
-        batch, threads, precision = self._more
-        return SentenceEncoder(self._folder, self._max_tokens, batch, threads, machine_precision(precision, HALF))
+        precision = machine_precision(self.precision, HALF)
+        return SentenceEncoder(self.folder, self.max_tokens, self._batch, self._threads, precision)
 
 
 def is_supported(folder: Path) -> bool:
     """Whether the model's files are there, and numpy computes it."""
     try:
-        config = _config(folder)
+        config = config_of(folder)
     except (OSError, ValueError):
         return False
     has_files = (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file()
@@ -85,20 +60,20 @@ def embed_queries(folder: Path, texts: Sequence[str], max_tokens: int) -> Floats
     """What ``SentenceEncoder`` pools of each text, shape (texts, 4 x width)."""
     from safetensors import safe_open
 
-    config = _config(folder)
-    tokens = _tokenizer(folder, max_tokens)(texts)
+    config = config_of(folder)
+    tokens = tokenizer_of(folder, max_tokens)(texts)
     with safe_open(folder / "model.safetensors", framework="numpy") as weights:
         return np.stack([_embed(_Weights(weights), ids, config) for ids in tokens])
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def config_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 
-def _tokenizer(folder: Path, max_tokens: int) -> Callable[[Sequence[str]], list[list[int]]]:
+def tokenizer_of(folder: Path, max_tokens: int) -> Callable[[Sequence[str]], list[list[int]]]:
     from tokenizers import Tokenizer
 
-    longest = min(max_tokens, int(_config(folder)["max_position_embeddings"]))
+    longest = min(max_tokens, int(config_of(folder)["max_position_embeddings"]))
     tokenizer = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")), max_tokens=longest)
     return lambda texts: tokenizer.ids([text[: longest * _CHARACTERS_A_TOKEN] for text in texts], True)
 

@@ -30,6 +30,7 @@ from cortex_pipelines.serving.catalogue import Catalogue, Experiment, ServedMode
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.rollout import arm_of
 from cortex_pipelines.serving.routing import LoadedRouter
+from cortex_pipelines.serving.task_encoder import embed_alone
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
@@ -249,7 +250,10 @@ def open_served_router(project: Project) -> LoadedRouter:
     try:
         model = ReleasedModel(ROUTER, None)
         despite_gate = ledger.overridden_gate(moves(project.root, model), ledger.champion(project.root, model).champion)
-        return LoadedRouter(open_router(project), despite_gate)
+        router = open_router(project)
+        if router.encoder is not None:
+            router.encoder.embed_alone = embed_alone(router.encoder)
+        return LoadedRouter(router, despite_gate)
     except (UntrustedModelError, ProjectError, WeightsError) as error:
         return LoadedRouter(open_rules(project), f"{type(error).__name__}: {error}")
 

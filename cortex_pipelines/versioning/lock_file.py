@@ -7,7 +7,7 @@ from typing import Any
 
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.damaged_files import DVC_LOCK
-from cortex_pipelines.versioning.dvc.yaml_files import read_yaml
+from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
 
 
 def stage_address(asset: str, partition: str | None) -> str:
@@ -20,8 +20,9 @@ def split_address(address: str) -> tuple[str, str | None]:
     return asset, partition or None
 
 
-def locked_stages(folder: Path) -> dict[str, Any]:
-    return read_yaml(folder / DVC_LOCK).get("stages") or {}
+def locked_stages(folder: Path) -> Mapping[str, Any]:
+    """Not to be changed: the values are cached."""
+    return peek_yaml(folder / DVC_LOCK).get("stages") or {}
 
 
 def locked_version(stages: Mapping[str, Any], address: str) -> str | None:

@@ -21,7 +21,7 @@ from cortex_pipelines.embeddings.encoder import (
     machine_precision,
     sentence_part,
 )
-from cortex_pipelines.embeddings.query_encoder import QueryEncoder, embed_queries, is_supported
+from cortex_pipelines.embeddings.query_encoder import embed_queries, is_supported
 from cortex_pipelines.embeddings.threads import (
     _IdleCores,
     _seconds_of_others,
@@ -97,35 +97,6 @@ def test_queries_are_embedded_as_by_torch(encoder: SentenceEncoder, tiny_encoder
     long = "scan for secrets " * 40  # cut to as many tokens
     expected = encoder.encode([*TEXTS, long])
     assert np.allclose(embed_queries(tiny_encoder, [*TEXTS, long], 32), expected, atol=1e-5)
-
-
-def test_openvino_embeds_one_text_as_torch_does(tiny_encoder: Path) -> None:
-    texts = [*TEXTS, "scan for secrets " * 6, "list all repositories " * 40]  # padded to three lengths
-    exact, rounded = (QueryEncoder(tiny_encoder, 64, 4, 1, precision, quick=True) for precision in ("fp32", "bf16"))
-    expected = SentenceEncoder(tiny_encoder, 64, 4, 1).encode(texts)
-    assert np.abs(expected[0] - expected[1]).max() > 1e-2
-    for text, row in zip(texts, expected, strict=True):
-        precise, approximate = exact.serve([text])[0], rounded.serve([text])[0]
-        assert np.allclose(precise, row, atol=1e-4)
-        assert np.allclose(approximate, row, atol=1e-3)
-        assert not np.allclose(approximate, precise, atol=1e-5)
-
-
-def test_torch_embeds_what_openvino_does_not(
-    encoder: SentenceEncoder, tiny_encoder: Path, tmp_path: Path, monkeypatch, caplog
-) -> None:
-    text = [TEXTS[0]]
-    expected = SentenceEncoder(tiny_encoder, 32, 4, 1).serve(text, quick=True)
-    patient, pair = (QueryEncoder(tiny_encoder, 32, 4, 1, "fp32", quick) for quick in (False, True))
-    assert (patient.serve(text) == encoder.serve(text)).all()
-    assert (pair.serve(TEXTS[:2]) == encoder.serve(TEXTS[:2], quick=True)).all()
-    shutil.copytree(tiny_encoder, tmp_path / "damaged")
-    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(EncoderError, match="cannot be loaded"):
-        QueryEncoder(tmp_path / "damaged", 32, 4, 1, "fp32", quick=True).serve(text)
-    assert "torch embeds" in caplog.text
-    monkeypatch.setattr("cortex_pipelines.embeddings.query_encoder.find_spec", lambda name: None)
-    assert (QueryEncoder(tiny_encoder, 32, 4, 1, "fp32", quick=True).serve(text) == expected).all()
 
 
 def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:

@@ -86,7 +86,7 @@ class Router:
                 "no router: no model is promoted and the logs hold no routing-patterns.json; "
                 "run `cortex run` to train one, or put a rules file beside the logs"
             )
-        self._bundle, self._encoder, self._fallback = bundle, encoder, fallback_master
+        self._bundle, self.encoder, self._fallback = bundle, encoder, fallback_master
         self.rules = rules
         config = bundle.config if bundle else None
         self.version = bundle.version if bundle else RULES
@@ -153,9 +153,9 @@ class Router:
         return np.asarray(self._bundle.candidates[JOINT].outcomes(features, numbers))
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        if self._encoder is None:
+        if self.encoder is None:
             return np.zeros((len(texts), 0), dtype=np.float32)
-        return self._encoder.serve(texts)
+        return self.encoder.serve(texts)
 
     def by_rules(self, text: str) -> Decision:
         began = perf_counter()

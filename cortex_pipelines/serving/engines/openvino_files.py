@@ -16,9 +16,9 @@ import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.models.family import FamilyError, family_of
-from cortex_pipelines.openvino_runtime import load_openvino, openvino_core, rounded_to_8_bits
 from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines.serving.engines.engine import EngineError
+from cortex_pipelines.serving.engines.openvino_runtime import load_openvino, openvino_core, rounded_to_8_bits
 from cortex_pipelines.serving.engines.queued import model_file
 from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceFiles, adapter_key
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cortex_pipelines.models.machine import this_machine
-from cortex_pipelines.openvino_runtime import compiled, load_openvino
 from cortex_pipelines.serving.engines.openvino_files import Width, read_paged
+from cortex_pipelines.serving.engines.openvino_runtime import compiled, load_openvino
 from cortex_pipelines.serving.engines.queued import common_prefix
 
 Logits = npt.NDArray[np.float32]

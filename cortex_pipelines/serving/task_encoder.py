@@ -1,24 +1,44 @@
-"""Forward pass of a BERT encoder for one text, by OpenVINO: on a dozen tokens torch's calls cost as much as the sums.
+"""The router's encoder for a task that comes alone, by OpenVINO: torch's calls cost as much as a dozen tokens' sums.
 
 A pass has no batch and one product for query, key and value, so that the graph has few operations. Texts are padded to
 one of a few lengths: a pass of another length than the one before takes 1.6 times as long.
 """
 
-import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.openvino_runtime import compiled, load_openvino, rounded_to_8_bits
+from cortex_pipelines.embeddings.encoder import HALF, Floats, machine_precision
+from cortex_pipelines.embeddings.query_encoder import QueryEncoder, config_of, is_supported, tokenizer_of
+from cortex_pipelines.embeddings.threads import cores
+from cortex_pipelines.serving.engines.openvino_runtime import compiled, load_openvino, rounded_to_8_bits
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 _LENGTHS = (16, 32, 64, 128, 256, 512)
 _HIDDEN = -1e4  # added to what is of padding, before a maximum and the softmax of attention
 _SHORTEST = 1e-24  # square of the shortest length that a pool is divided by
+_MOST_THREADS = 2  # more were not measured
+
+
+def embed_alone(encoder: QueryEncoder) -> Callable[[str], Floats] | None:
+    """Embeds one text, in 8 bits where torch takes 16, which take longer to read; None where OpenVINO cannot."""
+    if find_spec("openvino") is None or not is_supported(encoder.folder):
+        return None
+    in_8_bits = machine_precision(encoder.precision, HALF) == "bf16"
+    try:
+        model = OpenVinoBert(encoder.folder, min(_MOST_THREADS, cores()), in_8_bits)
+        tokens = tokenizer_of(encoder.folder, encoder.max_tokens)
+    except Exception as error:  # noqa: BLE001 - of damaged files torch's way says what to do
+        _LOG.warning("OpenVINO cannot take the sentence encoder, so torch embeds: %s", error)
+        return None
+    return lambda text: model.embed(tokens([text])[0])
 
 
 class OpenVinoBert:
@@ -36,7 +56,6 @@ class OpenVinoBert:
     def __init__(self, folder: Path, threads: int, in_8_bits: bool) -> None:
         from safetensors.numpy import load_file
 
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         weights = {
             name.removeprefix("bert."): value.astype(np.float32)
             for name, value in load_file(folder / "model.safetensors").items()
@@ -45,7 +64,7 @@ class OpenVinoBert:
         self._positions = (
             weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
         )
-        self._threads, self._graph = threads, _graph(weights, config, in_8_bits)
+        self._threads, self._graph = threads, _graph(weights, config_of(folder), in_8_bits)
         self._request = cache(self._compiled)
         self._request(_LENGTHS[0])
         self._lock = Lock()
