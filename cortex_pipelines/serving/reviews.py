@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import logs_folder
@@ -53,6 +54,7 @@ class ReviewQueue:
     def __init__(self, folder: Path, redact: Callable[[str], str]) -> None:
         self._path = folder / FILE
         self._redact = redact
+        self._ids = _KnownIds()
 
     def add(self, texts: Sequence[str], decisions: Sequence[Decision], asked_at: str = "") -> None:
         """Add the tasks on which the router abstained; waiting ones get the new decision, decided ones are skipped."""
@@ -64,15 +66,15 @@ class ReviewQueue:
         with open_for_append(self._path) as file:
             if file.seek(0, 2) >= LARGEST:
                 return
-            file.seek(0)
-            waiting, decided = _tasks(stripped_lines(file))
+            self._ids.read(file)
+            waiting = set(self._ids.waiting)
             lines = []
             for task in pending:
-                if task.id not in decided:
+                if task.id not in self._ids.decided:
                     values = asdict(task)
                     if task.id in waiting:
                         del values["text"]
-                    waiting[task.id] = task
+                    waiting.add(task.id)
                     lines.append(json.dumps(values) + "\n")
             if lines:
                 file.write(line_start(file) + "".join(lines).encode())
@@ -102,6 +104,34 @@ class ReviewQueue:
 
         rewrite(self._path, without_task)
         return was_open
+
+
+class _KnownIds:
+    """Ids of waiting and of decided tasks; of a file that has grown only what is new is read."""
+
+    def __init__(self) -> None:
+        self.waiting: set[str] = set()
+        self.decided: set[str] = set()
+        self._position, self._ending = 0, b""
+
+    def read(self, file: BinaryIO) -> None:
+        start = max(self._position - _ENDING, 0)
+        file.seek(start)
+        if file.read(self._position - start) != self._ending:  # rewritten
+            self.waiting, self.decided, self._position = set(), set(), 0
+        file.seek(self._position)
+        added = file.read()
+        for line in filter(None, map(json_object, added.split(b"\n"))):
+            (self.waiting if "guess" in line else self.decided).add(line["id"])
+        self.waiting -= self.decided
+        self._position += added.rfind(b"\n") + 1  # the rest may be written on
+        start = max(self._position - _ENDING, 0)
+        file.seek(start)
+        self._ending = file.read(self._position - start)
+
+
+_ENDING = 256
+"""Bytes before a position that tell whether it is still in the same file: each line has its task's id and a time."""
 
 
 def _tasks(lines: Iterable[bytes]) -> tuple[dict[str, PendingReview], set[str]]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +15,7 @@ from cortex_pipelines import jsonl
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.feedback.project_feedback import gateway_log
+from cortex_pipelines.jsonl import json_object
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.routing.dataset.labels import labelled_tasks
 from cortex_pipelines.routing.serving.router import Decision
@@ -120,6 +122,21 @@ def test_a_text_is_kept_once_and_not_again_after_the_decision(root: Path) -> Non
     queue.add(["rotate the key"], [decision(0.5, 0.45)], AT)
     assert path.read_bytes() == before
     assert b"rotate" not in before
+
+
+def test_of_a_long_queue_only_what_is_new_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, other, unsure = review_queue(root), review_queue(root), decision(0.5, 0.45)
+    queue.add([f"task {number}" for number in range(50)], [unsure] * 50, AT)
+    queue.add(["task 3"], [unsure], AT)
+    parse = Mock(side_effect=json_object)
+    monkeypatch.setattr("cortex_pipelines.serving.reviews.json_object", parse)
+    other.add(["task 7", "new"], [unsure] * 2, AT)
+    assert parse.call_count >= 51
+    parse.reset_mock()
+    queue.add(["task 3", "new"], [unsure] * 2, AT)
+    assert parse.call_count <= 4  # of the other one and its own last
+    rows = {row["text"]: row["asked"] for row in waiting()}
+    assert (len(rows), rows["task 3"], rows["task 7"], rows["new"]) == (51, 3, 2, 2)
 
 
 def test_texts_that_came_back_before_go_with_the_next_decision(root: Path) -> None:
