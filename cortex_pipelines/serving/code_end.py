@@ -41,8 +41,8 @@ _MOST_WRONG, _WRONG_LINES = 0.3, 0.1
 
 _MARKS = {
     "python": re.compile(
-        r"\bself\b|\b(?:def|elif|except|async def|lambda|not in|is not) |\b(?:None|True|False)\b|:$|^\s*@\w|"
-        r"^\s*(?:from [\w.]+ )?import [\w., ]+$|\"{3}|:param |^\s*#[ !]",
+        r"\bself\b|\b(?:def|elif|except|async def|lambda|not in|is not) |\b(?:None|True|False)\b|:$|^[ \t]*@\w|"
+        r"^[ \t]*(?:from [\w.]+ )?import [\w., ]+$|\"{3}|:param |^[ \t]*#[ !]",
         re.MULTILINE,
     ),
     "javascript": re.compile(
@@ -384,12 +384,9 @@ def _share_in_errors(text: str, grammar: Grammar) -> float:
 
 def _bytes_in_errors(root: Node) -> int:
     """Bytes of the leaves of errors: an error may hold a block that is not closed, whose statements are right."""
-    if not root.has_error:
-        return 0
-    return sum(
-        child.end_byte - child.start_byte if root.is_error and not child.child_count else _bytes_in_errors(child)
-        for child in root.children
-    )
+    errors = (node for node in _nodes(root, errors=True) if node.is_error)
+    leaves = (child for error in errors for child in error.children if not child.child_count)
+    return sum(leaf.end_byte - leaf.start_byte for leaf in leaves)
 
 
 def _near_end(prefix: str) -> str:

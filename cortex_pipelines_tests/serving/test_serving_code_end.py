@@ -50,6 +50,12 @@ def test_prose_is_no_code(prompt: str) -> None:
     assert code_end(prompt) is None
 
 
+@pytest.mark.parametrize("repeated", ["(", "a = [", "/*", "*/", '"""\n', "a<b>(c)<", "&", "if x:\n", "!", "\n"])
+def test_text_that_repeats_is_judged_without_recursion(repeated: str) -> None:
+    end = code_end(f"x = 1\n{repeated * 2000}")
+    assert end is None or end.grammar.language in PARSED
+
+
 def test_block_begins_where_it_stands() -> None:
     leads = [code_end(before).lead for before in ("class A:\n  def f():\n", "def f():\n  ", "def f():\n    x = 1\n")]
     assert leads == ["    ", "", ""]
