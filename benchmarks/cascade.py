@@ -65,7 +65,7 @@ def _router(bundle: RouterBundle, in_gateway: bool = False) -> Router:
     folder = encoder_folder(CHECKOUT)
     encoder = QueryEncoder(folder, config.max_tokens, config.batch, config.threads, config.precision, in_gateway)
     if in_gateway:
-        encoder.embed_alone = embed_alone(encoder)
+        encoder.open_alone = embed_alone
     return Router(bundle, encoder, bundle.rules, config.fallback_master)
 
 

@@ -28,17 +28,21 @@ class QueryEncoder:
     ) -> None:
         self.folder, self.max_tokens, self.precision = folder, max_tokens, precision
         self._batch, self._threads, self._quick, self._calls = batch, threads, quick, 0
-        self.embed_alone: Callable[[str], Floats] | None = None
-        """A quicker way for calls with one text or two."""
+        self.open_alone: Callable[[QueryEncoder], Callable[[str], Floats] | None] = lambda _: None
+        """Opens a quicker way for calls with one text or two, at the first of them."""
 
     def serve(self, texts: Sequence[str]) -> Floats:
-        if self.embed_alone is not None and 1 <= len(texts) <= _MOST_TEXTS:
-            return np.stack([self.embed_alone(text) for text in texts])
+        if 1 <= len(texts) <= _MOST_TEXTS and self._embed_alone is not None:
+            return np.stack([self._embed_alone(text) for text in texts])
         self._calls += 1
         few = len(texts) <= _MOST_TEXTS and self._calls <= _MOST_CALLS
         if few and "torch" not in sys.modules and is_supported(self.folder):
             return embed_queries(self.folder, texts, self.max_tokens)
         return self._loaded.serve(texts, self._quick)
+
+    @cached_property
+    def _embed_alone(self) -> Callable[[str], Floats] | None:
+        return self.open_alone(self)
 
     @cached_property
     def _loaded(self) -> SentenceEncoder:

@@ -252,7 +252,7 @@ def open_served_router(project: Project) -> LoadedRouter:
         despite_gate = ledger.overridden_gate(moves(project.root, model), ledger.champion(project.root, model).champion)
         router = open_router(project)
         if router.encoder is not None:
-            router.encoder.embed_alone = embed_alone(router.encoder)
+            router.encoder.open_alone = embed_alone
         return LoadedRouter(router, despite_gate)
     except (UntrustedModelError, ProjectError, WeightsError) as error:
         return LoadedRouter(open_rules(project), f"{type(error).__name__}: {error}")

@@ -18,7 +18,7 @@ TEXTS = ["fix the bug", "", "scan for secrets " * 6, "list all repositories " * 
 
 def opened(folder: Path, precision: str) -> QueryEncoder:
     encoder = QueryEncoder(folder, 64, 4, 1, precision, quick=True)
-    encoder.embed_alone = embed_alone(encoder)
+    encoder.open_alone = embed_alone
     return encoder
 
 
@@ -37,12 +37,12 @@ def test_one_text_is_embedded_as_by_torch(tiny_encoder: Path) -> None:
 def test_torch_embeds_what_openvino_does_not(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = SentenceEncoder(tiny_encoder, 64, 4, 1).serve(TEXTS, quick=True)
-    assert (opened(tiny_encoder, "fp32").serve(TEXTS) == expected).all()
+    exact = SentenceEncoder(tiny_encoder, 64, 4, 1)
+    assert (opened(tiny_encoder, "fp32").serve(TEXTS) == exact.serve(TEXTS, quick=True)).all()
     shutil.copytree(tiny_encoder, tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(EncoderError, match="cannot be loaded"):
         opened(tmp_path / "damaged", "fp32").serve(TEXTS[:1])
     assert "torch embeds" in caplog.text
     monkeypatch.setattr(task_encoder, "find_spec", lambda name: None)
-    assert opened(tiny_encoder, "fp32").embed_alone is None
+    assert (opened(tiny_encoder, "fp32").serve(TEXTS[:1]) == exact.serve(TEXTS[:1], quick=True)).all()
