@@ -2,7 +2,8 @@
 
 import pytest
 
-from cortex_pipelines.serving.code_end import _MARKS, GrowingCode, code_end
+from cortex_pipelines.serving.code_end import GrowingCode, code_end
+from cortex_pipelines.serving.code_language import _MARKS
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines_tests.parameters import load_cases
 
