@@ -105,6 +105,11 @@ class _Weights:
         return np.asarray(scaled * self(f"{name}.weight") + self(f"{name}.bias"), dtype=np.float32)
 
 
+def earlier_layers(layers: Sequence[Any]) -> list[Any]:
+    """The layers at two thirds and at one third, which are pooled beside the last."""
+    return [layers[max(0, round(len(layers) * share) - 1)] for share in (2 / 3, 1 / 3)]
+
+
 def _erf(values: Floats) -> Floats:
     """Abramowitz and Stegun, formula 7.1.26: within 1.5e-7; scipy's takes longer to import than all else here."""
     size = np.abs(values)
@@ -138,7 +143,7 @@ def _embed(weights: _Weights, ids: Sequence[int], config: dict[str, Any]) -> Flo
         narrow = weights.linear(f"{layer}.output.dense", activated) + values
         values = weights.norm(f"{layer}.output.LayerNorm", narrow, epsilon)
         layers.append(values)
-    earlier = [layers[max(0, round(len(layers) * share) - 1)].mean(axis=0) for share in (2 / 3, 1 / 3)]
+    earlier = [states.mean(axis=0) for states in earlier_layers(layers)]
     pools = [
         pool / max(float(np.linalg.norm(pool)), 1e-12) for pool in (values.mean(axis=0), *earlier, values.max(axis=0))
     ]

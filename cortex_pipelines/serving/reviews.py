@@ -67,14 +67,14 @@ class ReviewQueue:
             if file.seek(0, 2) >= LARGEST:
                 return
             self._ids.read(file)
-            waiting = set(self._ids.waiting)
+            added: set[str] = set()
             lines = []
             for task in pending:
                 if task.id not in self._ids.decided:
                     values = asdict(task)
-                    if task.id in waiting:
+                    if task.id in self._ids.waiting or task.id in added:
                         del values["text"]
-                    waiting.add(task.id)
+                    added.add(task.id)
                     lines.append(json.dumps(values) + "\n")
             if lines:
                 file.write(line_start(file) + "".join(lines).encode())
@@ -115,9 +115,7 @@ class _KnownIds:
         self._position, self._ending = 0, b""
 
     def read(self, file: BinaryIO) -> None:
-        start = max(self._position - _ENDING, 0)
-        file.seek(start)
-        if file.read(self._position - start) != self._ending:  # rewritten
+        if self._last_bytes(file) != self._ending:  # rewritten
             self.waiting, self.decided, self._position = set(), set(), 0
         file.seek(self._position)
         added = file.read()
@@ -125,9 +123,12 @@ class _KnownIds:
             (self.waiting if "guess" in line else self.decided).add(line["id"])
         self.waiting -= self.decided
         self._position += added.rfind(b"\n") + 1  # the rest may be written on
+        self._ending = self._last_bytes(file)
+
+    def _last_bytes(self, file: BinaryIO) -> bytes:
         start = max(self._position - _ENDING, 0)
         file.seek(start)
-        self._ending = file.read(self._position - start)
+        return file.read(self._position - start)
 
 
 _ENDING = 256

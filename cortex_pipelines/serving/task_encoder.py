@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.embeddings.encoder import HALF, Floats, machine_precision
-from cortex_pipelines.embeddings.query_encoder import QueryEncoder, config_of, is_supported, tokenizer_of
+from cortex_pipelines.embeddings.query_encoder import (
+    QueryEncoder,
+    config_of,
+    earlier_layers,
+    is_supported,
+    tokenizer_of,
+)
 from cortex_pipelines.embeddings.threads import cores
 from cortex_pipelines.serving.engines.openvino_runtime import compiled, load_openvino, rounded_to_8_bits
 
@@ -126,9 +132,8 @@ class _Operations:
 
     def pooled(self, layers: Sequence[Any], shares: Any, hidden: Any) -> Any:
         opset = self.opset
-        earlier = [layers[max(0, round(len(layers) * share) - 1)] for share in (2 / 3, 1 / 3)]
-        axis = opset.constant([1], np.int64)
-        pools = [opset.squeeze(opset.matmul(shares, states, False, False), axis) for states in (layers[-1], *earlier)]
+        averaged, axis = (layers[-1], *earlier_layers(layers)), opset.constant([1], np.int64)
+        pools = [opset.squeeze(opset.matmul(shares, states, False, False), axis) for states in averaged]
         of_tokens = opset.reshape(hidden, opset.constant([1, -1, 1], np.int64), False)
         pools.append(opset.reduce_max(opset.add(layers[-1], of_tokens), axis))
         pools = [opset.normalize_l2(pool, axis, _SHORTEST, "max") for pool in pools]
