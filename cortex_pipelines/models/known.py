@@ -86,7 +86,7 @@ def memory_row(
     trained = {width: memory.training(shape, width, tokens=ROW, rank=RANK, stored=stored) for width in WIDTHS}
     context = min(CONTEXT, shape.context)
     served = {width: memory.serving(shape, width, context=context) for width in ("fp32", "bf16")}
-    if quick := _served_in_8_bits(shape, family, config, machine, context):
+    if quick := _served_in_8_bits(shape, family, config, machine, context, stored):
         served["q8"] = quick
     return {
         # of an encoder and decoder the sizes say less
@@ -98,10 +98,15 @@ def memory_row(
 
 
 def _served_in_8_bits(
-    shape: Shape, family: Family, config: Mapping[str, Any], machine: Machine, context: int
+    shape: Shape,
+    family: Family,
+    config: Mapping[str, Any],
+    machine: Machine,
+    context: int,
+    stored: Stored | None = None,
 ) -> float | None:
     """Bytes of a gateway with the engine that suits the processor; None if that is torch, which has no such type."""
-    if machine.suits_openvino(2 * shape.weights) and not family.openvino_refusal(config):
+    if machine.suits_openvino(memory.STORED[stored or "bf16"] * shape.weights) and not family.openvino_refusal(config):
         return memory.serving_openvino(shape, context=context, slots=SLOTS, tiled=machine.amx)
     if family.refusal or family.export_refusal(config):
         return None
@@ -138,7 +143,8 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
             continue
         context = min(_GPU_CONTEXT if machine.gpu_memory else CONTEXT, base.context)
         quick = _served_in_8_bits(base.shape, base.family, base.config, machine, context)
-        served = memory.serving(base.shape, "bf16", context=context) if machine.gpu_memory or not quick else quick
+        by_torch: Width = "bf16" if machine.bf16 else "fp32"
+        served = memory.serving(base.shape, by_torch, context=context) if machine.gpu_memory or not quick else quick
         for width in _widths(machine):
             trained = memory.training(base.shape, width, tokens=ROW, rank=RANK)
             fits = max(trained, served) <= _USABLE * machine.training_memory
@@ -179,9 +185,8 @@ def demonstration_note(name: str) -> str:
 
 def _widths(machine: Machine) -> tuple[Width, ...]:
     """From the most exact to the smallest; 4 bits are for GPUs."""
-    if machine.gpu_memory:
-        return ("bf16", "nf4")
-    return ("bf16",) if machine.bf16 else ("fp32",)
+    exact: Width = "bf16" if machine.bf16 else "fp32"
+    return (exact, "nf4") if machine.gpu_memory else (exact,)
 
 
 def how_to_get(name: str) -> str:

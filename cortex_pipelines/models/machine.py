@@ -10,6 +10,8 @@ import psutil
 
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 _CPU = Path("/proc/cpuinfo")
+_BF16_FROM = 8.0
+"""Compute capability of GPUs that multiply in bfloat16 (Ampere)."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Machine:
     """``memory`` and ``gpu_memory`` in bytes, the latter 0 without a GPU.
 
     Args:
-        bf16: Whether there are instructions for bfloat16.
+        bf16: Whether there are instructions for bfloat16: of the GPU if there is one.
         vnni: Whether the processor has instructions that add up products of 8-bit numbers.
         amx: Whether it has tiles that multiply matrices of bfloat16.
     """
@@ -45,7 +47,8 @@ class Machine:
         """Another machine, in GB where it differs."""
         gpu = self.gpu_memory if gpu_memory is None else gpu_memory * 1e9
         total = memory * 1e9 if memory else self.memory
-        return replace(self, cores=cores or self.cores, memory=total, gpu_memory=gpu, bf16=self.bf16 or gpu > 0)
+        bf16 = self.bf16 if gpu == self.gpu_memory else gpu > 0
+        return replace(self, cores=cores or self.cores, memory=total, gpu_memory=gpu, bf16=bf16)
 
     def describe(self) -> str:
         gpu = f", a GPU with {self.gpu_memory / 1e9:.0f} GB" if self.gpu_memory else ", no GPU"
@@ -58,19 +61,22 @@ def this_machine() -> Machine:
     memory = float(psutil.virtual_memory().total)
     if _LIMIT.is_file() and (limit := _LIMIT.read_text().strip()).isdigit():
         memory = min(memory, float(limit))
-    gpu = _gpu_memory()
+    gpu, capability = _gpu()
     words = set(_CPU.read_text().split()) if _CPU.is_file() else set()
     cores = len(psutil.Process().cpu_affinity())
-    bf16 = bool(gpu or words & {"avx512_bf16", "amx_bf16", "bf16"})
+    bf16 = capability >= _BF16_FROM if gpu else bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
     return Machine(cores, memory, gpu, bf16, bool(words & {"avx512_vnni", "avx_vnni"}), "amx_bf16" in words)
 
 
-def _gpu_memory() -> float:
-    """Of the first GPU, in bytes."""
+def _gpu() -> tuple[float, float]:
+    """Memory in bytes and compute capability of the first GPU; zeros without one."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return 0.0
-    command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        return 0.0, 0.0
+    command = [program, "--query-gpu=memory.total,compute_cap", "--format=csv,noheader,nounits"]
     process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # nosec B603
-    lines = process.stdout.split()
-    return float(lines[0]) * 2**20 if process.returncode == 0 and lines and lines[0].isdigit() else 0.0
+    try:
+        memory, capability = process.stdout.splitlines()[0].split(",")
+        return float(memory) * 2**20, float(capability)
+    except (IndexError, ValueError):  # no GPU, or one that says nothing of itself
+        return 0.0, 0.0

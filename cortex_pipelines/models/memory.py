@@ -11,7 +11,7 @@ Width = Literal["fp32", "bf16", "int8", "nf4"]
 """How a base's linear layers are held; quantisation leaves the embedding in bf16."""
 
 Stored = Literal["fp32", "bf16", "fp16"]
-_STORED = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
+STORED = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.5, "nf4": 0.53}
 """Of a weight of a linear layer; int8 with what bitsandbytes was measured to hold besides, nf4 with the quantised
 constants of its blocks (Dettmers et al. 2023)."""
@@ -55,7 +55,7 @@ def training(
     logits = supervised * shape.vocabulary * 4 * _LOGITS
     adapter = shape.lora(rank) * _ADAPTER
     resident = _TRAINING + weights(shape, width)
-    file = shape.weights * _STORED[stored] if stored and stored != width else 0
+    file = shape.weights * STORED[stored] if stored and stored != width else 0
     return resident + max(file, adapter + tokens * (activations + logits))
 
 

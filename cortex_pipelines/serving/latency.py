@@ -30,7 +30,7 @@ from cortex_pipelines.serving.engines.engine import (
     Prompt,
     open_engine,
 )
-from cortex_pipelines.serving.engines.torch_engine import torch_precision
+from cortex_pipelines.serving.engines.torch_engine import answering_gpu, torch_precision
 from cortex_pipelines.serving.project_catalogue import ADAPTER
 from cortex_pipelines.serving.settings import LatencySettings, ServingSettings
 from cortex_pipelines.serving.speed_check import answer_times
@@ -132,7 +132,7 @@ def measure(engine: Engine, adapter: LoadedAdapter | None, settings: ServingSett
         tokens_40_ms_p95=1e3 * total_p95,
         tokens_per_second=_TOKENS / total_p50,
         memory_mb=_memory() / 1e6,
-        processor=processor_type(),
+        processor=answering_gpu(engine.name) or processor_type(),
     )
 
 

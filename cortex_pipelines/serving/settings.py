@@ -140,7 +140,8 @@ class ServingSettings(Settings):
     """Limits of the gateway."""
 
     engine: EngineName
-    """Engine: llama.cpp, torch for any base, auto (llama.cpp where it knows the base), or an upstream server."""
+    """Engine: openvino, llama.cpp, torch for any base, auto (the quickest that suits base and machine), or an upstream
+    server."""
 
     upstream: UpstreamSettings
     """Upstream server of the engines openai and vllm."""
@@ -153,10 +154,11 @@ class ServingSettings(Settings):
     memory (PSI), adapters are evicted one by one, the least recently used first; 0 for never."""
 
     precision: Literal["fp32", "bf16", "fp16", "q8", "q4"]
-    """Type of the base's weights in memory; q8 and q4 are of llama.cpp, torch then takes fp32; adapters are float32."""
+    """Type of the base's weights in memory: q4 by llama.cpp, q8 by openvino and llama.cpp. Where torch answers instead,
+    they are in fp32, on a GPU as they are trained there. Adapters are float32."""
 
     slots: Annotated[int, Field(ge=1, le=64)]
-    """Requests that llama.cpp answers at once, each with memory for a window."""
+    """Requests that openvino or llama.cpp answers at once, each with memory for a window."""
 
     threads: Threads
     """CPU threads of the model."""
@@ -200,11 +202,6 @@ class ServingSettings(Settings):
 
     oidc: OidcSettings | None
     """OpenID Connect provider whose tokens are accepted; null for none."""
-
-    @property
-    def torch_precision(self) -> Literal["fp32", "bf16", "fp16"]:
-        """Type of the weights where torch answers."""
-        return "fp32" if self.precision == "q8" or self.precision == "q4" else self.precision
 
 
 class LatencySettings(Settings):

@@ -1,6 +1,7 @@
 """What is said of a base before it is trained: its memory, what fits a machine, and why it is refused."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,7 @@ def test_memory_of_openvino_in_8_bits_is_what_was_measured(name: str, tiled: boo
         (Machine(2, 16 * GB, 0, True), "Qwen/Qwen2.5-Coder-0.5B", "bf16"),
         (LAPTOP, "Qwen/Qwen2.5-Coder-1.5B", "fp32"),
         (SERVER, "Qwen/Qwen2.5-Coder-7B", "nf4"),
+        (Machine(8, 32 * GB, 16 * GB, False), "Qwen/Qwen2.5-Coder-1.5B", "fp32"),
         (Machine(32, 200 * GB, 80 * GB, True), "Qwen/Qwen2.5-Coder-14B", "bf16"),
     ],
 )
@@ -143,6 +145,23 @@ def test_the_largest_base_that_fits_is_recommended(machine: Machine, name: str, 
     assert (rows[0]["name"], rows[0]["precision"]) == (name, precision)
     assert rows[-1]["demonstration"]
     assert all(max(row["memory_mb"], row["serving_mb"]) * 1e6 <= machine.training_memory for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("says", "gpu_memory", "bf16"),
+    [("15360, 7.5", 15360 * MIB, False), ("24564, 8.9\n24564, 8.9", 24564 * MIB, True), ("[N/A], [N/A]", 0, None)],
+)
+def test_a_gpu_says_its_memory_and_whether_it_has_bfloat16(
+    says: str, gpu_memory: float, bf16: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = this_machine()
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = this_machine()
+    assert found.gpu_memory == gpu_memory
+    assert found.bf16 is (alone.bf16 if bf16 is None else bf16)
 
 
 def test_the_command_says_what_each_family_can_do() -> None:

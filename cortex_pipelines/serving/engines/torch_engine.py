@@ -26,9 +26,18 @@ def torch_precision(settings: ServingSettings) -> Precision:
     """Type of the weights; instead of 8 or 4 bits, that in which a base is trained on a GPU, and fp32 on processors."""
     import torch
 
-    if settings.precision in ("q8", "q4") and torch.cuda.is_available():
-        return resolve_precision("auto")
-    return settings.torch_precision
+    if settings.precision == "q8" or settings.precision == "q4":
+        return resolve_precision("auto") if torch.cuda.is_available() else "fp32"
+    return settings.precision
+
+
+def answering_gpu(engine: str) -> str:
+    """Name of the GPU by which an engine of this process answers; empty if by its processors."""
+    if engine != TorchEngine.name:
+        return ""
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else ""
 
 
 class TorchEngine(QueuedEngine):
