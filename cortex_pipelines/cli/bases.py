@@ -1,5 +1,6 @@
 """``cortex models``: families of base models, which one fits this machine, and making one the project's."""
 
+import math
 from typing import Any
 
 import click
@@ -68,10 +69,16 @@ def _own_base() -> str:
     return source.wheel or source.hub or str(source.directory)
 
 
+class _Gigabytes(click.FloatRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is not a size", param, ctx)
+
+
 @models.command(epilog="Example: cortex models recommend --json")
 @click.option("--cores", type=click.IntRange(1), help="Of another machine.")
-@click.option("--memory", type=click.FloatRange(1), help="GB, of another machine.")
-@click.option("--gpu", type=click.FloatRange(0), help="GB of its GPU; 0 for none.")
+@click.option("--memory", type=_Gigabytes(1), help="GB, of another machine.")
+@click.option("--gpu", type=_Gigabytes(0), help="GB of its GPU; 0 for none.")
 @AS_JSON_LIST
 def recommend(as_json: bool, cores: int | None, memory: float | None, gpu: float | None) -> None:
     """Recommend bases for this machine: precision, context, memory, and where to get the weights.
@@ -91,7 +98,7 @@ def recommend(as_json: bool, cores: int | None, memory: float | None, gpu: float
     for row in rows:
         click.echo(_describe_base(row))
     if not rows:
-        raise click.ClickException("no base that is known fits this memory; the smallest needs some 3 GB")
+        raise click.ClickException("no base that is known fits this memory")
 
 
 def _describe_base(row: dict[str, Any]) -> str:

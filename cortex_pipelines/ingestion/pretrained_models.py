@@ -19,6 +19,8 @@ from cortex_pipelines.settings import Settings
 
 # Pickled weights (.bin, .pt) are not among them: loading one runs whatever it holds.
 _WEIGHTS = (".safetensors", ".gguf")
+_TWICE = ["consolidated*", "original/*"]
+"""On the hub: all weights once more, for other programs."""
 _PINNED = (*_WEIGHTS, ".json", ".txt", ".model", ".jinja", ".tiktoken")
 
 
@@ -103,7 +105,13 @@ def _folder(source: ModelSource, root: Path, revision: str | None, *, local: boo
         patterns = [f"*{ending}" for ending in _PINNED]
         try:
             return Path(
-                snapshot_download(source.hub, revision=revision, allow_patterns=patterns, local_files_only=local)
+                snapshot_download(
+                    source.hub,
+                    revision=revision,
+                    allow_patterns=patterns,
+                    ignore_patterns=_TWICE,
+                    local_files_only=local,
+                )
             )
         except (OSError, ValueError) as error:
             raise WeightsError(
@@ -113,8 +121,10 @@ def _folder(source: ModelSource, root: Path, revision: str | None, *, local: boo
             ) from error
     folder = root / str(source.directory)
     if not any(path.suffix in _WEIGHTS for path in folder.glob("*")):
+        pickled = any(folder.glob("*.bin")) and "; pickled ones (.bin) run code when they are loaded"
         raise WeightsError(
-            f"no model weights ({' or '.join(_WEIGHTS)}) in {folder}; correct `directory` under models in params.yaml"
+            f"no model weights ({' or '.join(_WEIGHTS)}) in {folder}{pickled or ''}; "
+            "correct `directory` under models in params.yaml"
         )
     return folder
 

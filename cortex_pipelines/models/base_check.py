@@ -4,12 +4,14 @@ Reads neither weights nor code, and loads neither torch nor transformers.
 """
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.adapters.model.base_model import weight_files
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, FamilyError, families, family_of
@@ -20,6 +22,11 @@ from cortex_pipelines.tokenization.text_encoder import gap_format, gap_marks
 
 _EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "shared.weight")
 _TYPES: Mapping[str, Stored] = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}
+_NOT_REAL = {"F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "I8", "U8", "I16", "I32", "I64"}
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_LAYER = re.compile(r"(?:^|\.)(\d+)\.(?:.*\.)?(\w+)\.weight$")
+_ORIGINAL = "take the original ones, and set adapters.quantisation for less memory"
+_ADAPTER = "adapter_config.json"
 _ANOTHER = "choose another base (`cortex models` lists some)"
 
 
@@ -54,40 +61,69 @@ class BaseFiles:
 
 def read_base(folder: Path) -> BaseFiles | None:
     """Check a base's files; BaseError says what is wrong. None for a GGUF file, which is converted first."""
-    if not (folder / "config.json").is_file():
+    try:
+        if (folder / "config.json").is_file():
+            return _read(folder)
         _check_gguf(folder)
-        return None
+    except BaseError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+        raise BaseError(f"{folder} holds no model that can be read ({kind}: {error}); copy its files again") from error
+    return None
+
+
+def _read(folder: Path) -> BaseFiles:
     config = _json(folder / "config.json")
+    if method := _quantisation(config):
+        raise BaseError(f"the weights in {folder} are quantised ({method}), so they cannot be adapted; {_ORIGINAL}")
     _check_weights(folder)
+    if (folder / _ADAPTER).is_file():  # which transformers would load, too
+        raise BaseError(f"{folder} has an adapter beside its weights ({_ADAPTER}); take it away, or merge it first")
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
         raise BaseError(f"{folder} has no tokenizer.json, as the tokenizers library writes it; {_ANOTHER}")
     tokens = _json(tokenizer)
-    added = {str(token["content"]): int(token["id"]) for token in tokens.get("added_tokens", ())}
+    added = {str(token["content"]): int(token["id"]) for token in tokens.get("added_tokens") or ()}
     try:
         family = family_of(config, added)
         shape = shape_of(config, family)
-    except (FamilyError, ValueError) as error:
+    except FamilyError as error:
         raise BaseError(str(error)) from error
     if family.refusal:
         raise BaseError(f"bases of the family {family.name} cannot be trained: {family.refusal}; {_ANOTHER}")
-    size = 1 + max(*_numbers(tokens["model"]), *added.values(), -1, -1)
-    rows, stored = _embedding(folder) or (shape.vocabulary, None)
+    tensors = {name: tensor for path in weight_files(folder) for name, tensor in _header(path).items()}
+    _check_layers(folder, tensors, family, shape, config)
+    embedding = next((tensor for name, tensor in tensors.items() if name.endswith(_EMBEDDINGS)), None)
+    rows = int(embedding["shape"][0]) if embedding else shape.vocabulary
+    declared = _optional(folder / "tokenizer_config.json") | _optional(folder / "special_tokens_map.json")
+    jinja = folder / "chat_template.jinja"
+    template = jinja.read_text(encoding="utf-8") if jinja.is_file() else json.dumps(declared.get("chat_template") or "")
+    end = _end(folder, declared, family)
+    vocabulary = _vocabulary(tokens["model"])
+    if end not in added and end not in vocabulary:
+        raise BaseError(f"the end token {end} in {folder} is none of its tokenizer's; correct eos_token, or {_ANOTHER}")
+    unused = {token["content"] for token in tokens.get("added_tokens") or () if token.get("special")} - {end}
+    seen = [number for token, number in added.items() if token not in unused or token in template]
+    size = 1 + max(*vocabulary.values(), *seen, -1, -1)
     if size > rows:
         raise BaseError(
             f"the tokenizer in {folder} has {size:,} tokens and the embedding {rows:,} rows: they are of two models; "
             "take both from where the weights come from"
         )
-    declared = _optional(folder / "tokenizer_config.json") | _optional(folder / "special_tokens_map.json")
+    stored = _TYPES.get(embedding["dtype"]) if embedding else None
+    return BaseFiles(family, config, shape, frozenset(added), bool(template.strip('"')), end, stored)
+
+
+def _end(folder: Path, declared: Mapping[str, Any], family: Family) -> str:
     end = declared.get("eos_token")
     end = end.get("content") if isinstance(end, Mapping) else end
-    if not end:
+    if not end or not isinstance(end, str):
         raise BaseError(
             f"the tokenizer in {folder} declares no end token, so that no answer would end; write eos_token to "
             f"tokenizer_config.json (of the family {family.name}: {', '.join(family.ends)})"
         )
-    template = bool(declared.get("chat_template")) or (folder / "chat_template.jinja").is_file()
-    return BaseFiles(family, config, shape, frozenset(added), template, str(end), stored)
+    return end
 
 
 def refusals(base: BaseFiles, settings: AdapterSettings, engine: str, machine: Machine) -> Iterator[str]:
@@ -134,22 +170,60 @@ def training_memory(base: BaseFiles, settings: AdapterSettings, machine: Machine
     )
 
 
+def _quantisation(config: Mapping[str, Any]) -> str:
+    quantisation = config.get("quantization_config")
+    return str(quantisation.get("quant_method") or "quantization_config") if quantisation else ""
+
+
 def _check_weights(folder: Path) -> None:
-    index = folder / "model.safetensors.index.json"
-    names = sorted(set(_json(index)["weight_map"].values())) if index.is_file() else []
-    missing = [name for name in names if not (folder / name).is_file()]
+    files = weight_files(folder)
+    missing = [path.name for path in files if path.parent != folder or not path.is_file()]
     if missing:
         raise BaseError(
-            f"{folder} lacks {len(missing)} of its {len(names)} files of weights ({missing[0]}); copy them too"
+            f"{folder} lacks {len(missing)} of its {len(files)} files of weights ({missing[0]}); copy them too"
         )
-    if not any(folder.glob("*.safetensors")):
+    if not files:
         pickled = any(folder.glob("*.bin"))
         remedy = "pickled ones run code when they are loaded; save them as safetensors" if pickled else "copy them too"
-        raise BaseError(f"{folder} has a config.json and no weights (*.safetensors); {remedy}")
+        raise BaseError(f"{folder} has a config.json and no weights (model.safetensors, or its index); {remedy}")
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Types and shapes of a safetensors file by the names of its tensors."""
+    whole = BaseError(f"{path} is not a whole safetensors file; copy it again")
+    with path.open("rb") as file:
+        try:
+            (size,) = struct.unpack("<Q", file.read(8))
+            header = dict(json.loads(file.read(min(size, 2**27))))
+        except (struct.error, TypeError, ValueError) as error:
+            raise whole from error
+    header.pop("__metadata__", None)
+    if path.stat().st_size < 8 + size + max((tensor["data_offsets"][1] for tensor in header.values()), default=0):
+        raise whole
+    return header
+
+
+def _check_layers(
+    folder: Path, tensors: Mapping[str, Any], family: Family, shape: Shape, config: Mapping[str, Any]
+) -> None:
+    """Transformers would draw at random what is not there."""
+    found = {match.groups(): tensors[name]["dtype"] for name in tensors if (match := _LAYER.search(name))}
+    expected = {(str(layer), target) for layer in range(shape.layers) for target in family.targets}
+    if any(name.endswith(".qweight") for name in tensors) or {found.get(each) for each in expected} & _NOT_REAL:
+        raise BaseError(f"the weights in {folder} are quantised, so they cannot be adapted; {_ORIGINAL}")
+    absent = sorted(f"{target} of layer {layer}" for layer, target in expected - found.keys())
+    if config.get("tie_word_embeddings") is False and not any(name.endswith(_HEADS) for name in tensors):
+        absent.append("the last layer, lm_head")
+    if absent:
+        raise BaseError(
+            f"the weights in {folder} lack {len(absent)} of the model's matrices: {absent[0]}; copy them again"
+        )
 
 
 def _check_gguf(folder: Path) -> None:
     files = sorted(folder.glob("*.gguf"))
+    if (folder / _ADAPTER).is_file():
+        raise BaseError(f"{folder} holds an adapter; name the base that it belongs on")
     if not files:
         raise BaseError(f"{folder} has neither a config.json nor a GGUF file; name the folder of a model")
     kind = _gguf_architecture(files[0])
@@ -171,24 +245,11 @@ def _gguf_architecture(file: Path) -> str:
         raise BaseError(f"{file} is not a whole GGUF file; copy it again") from error
 
 
-def _embedding(folder: Path) -> tuple[int, Stored | None] | None:
-    """Its rows, and their type."""
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            try:
-                (size,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(size, 2**27)))
-            except (struct.error, ValueError) as error:
-                raise BaseError(f"{path} is not a whole safetensors file; copy it again") from error
-        for name, tensor in header.items():
-            if name.endswith(_EMBEDDINGS):
-                return int(tensor["shape"][0]), _TYPES.get(tensor["dtype"])
-    return None
-
-
-def _numbers(model: Mapping[str, Any]) -> list[int]:
+def _vocabulary(model: Mapping[str, Any]) -> Mapping[str, int]:
     vocabulary = model["vocab"]
-    return [len(vocabulary) - 1] if isinstance(vocabulary, list) else list(vocabulary.values())
+    if isinstance(vocabulary, list):
+        return {str(token): number for number, (token, _) in enumerate(vocabulary)}
+    return dict(vocabulary)
 
 
 def _json(path: Path) -> dict[str, Any]:

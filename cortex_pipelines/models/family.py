@@ -32,6 +32,7 @@ class GgufMap:
         bound: Largest difference (nats) of llama.cpp's log-probabilities from torch's, both in float32.
         sliding: Whether llama.cpp computes attention in a sliding window; if not, the window limits the context.
         whole_heads: Whether llama.cpp takes the hidden size for the width of all heads together.
+        fixed: Keys of ``config.json`` that llama.cpp does not read, and what it computes with: a value, or another key.
     """
 
     architecture: str
@@ -43,6 +44,7 @@ class GgufMap:
     bound: float = 1e-3
     sliding: bool = False
     whole_heads: bool = False
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,12 @@ class Family:
         for key, fixed in _FIXED.items():
             if rope.get(key, fixed) not in (None, fixed):
                 return f"llama.cpp does not read {key} of rotary embeddings ({rope[key]})"
+        if kind == "yarn" and rope.get("attention_factor"):
+            return f"llama.cpp does not read attention_factor of rotary embeddings ({rope['attention_factor']})"
+        for key, fixed in self.gguf.fixed.items():
+            expected = config.get(fixed) if isinstance(fixed, str) else fixed
+            if key in config and config[key] != expected:
+                return f"llama.cpp does not read {key} ({config[key]}) in models of the family {self.name}"
         if activation not in self.gguf.activations:
             return f"llama.cpp does not compute {activation} in models of the family {self.name}"
         size = config.get("head_dim") if self.gguf.whole_heads else None
@@ -150,10 +158,21 @@ def family_of(config: Mapping[str, Any], tokens: Collection[str] = ()) -> Family
 
 
 def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Parameters of the rotary embeddings; where kinds of layers differ, those of layers that see all of the text."""
+    """Parameters of the rotary embeddings, by their names in transformers 5; older files have some beside the others.
+
+    Where kinds of layers differ, those of layers that see all of the text.
+    """
     rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
     layer_rope = rope.get("full_attention", rope)
-    return {**layer_rope, "rope_type": layer_rope.get("rope_type") or layer_rope.get("type") or "default"}
+    beside = {name: first(config, names) for name, names in _BESIDE.items()}
+    kind = layer_rope.get("rope_type") or layer_rope.get("type") or "default"
+    return {**{name: value for name, value in beside.items() if value is not None}, **layer_rope, "rope_type": kind}
+
+
+_BESIDE = {
+    "rope_theta": ("rope_theta", "rotary_emb_base"),
+    "partial_rotary_factor": ("partial_rotary_factor", "rotary_pct"),
+}
 
 
 _FIXED = {

@@ -45,7 +45,7 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any], family: Family) -> Shape:
-    """ValueError: a size is missing in ``config.json``."""
+    """ValueError: a size is missing in ``config.json``, or impossible."""
     try:
         heads = int(first(config, ("num_attention_heads", "n_head", "num_heads")))
         hidden = int(first(config, ("hidden_size", "n_embd", "d_model")))
@@ -53,11 +53,16 @@ def shape_of(config: Mapping[str, Any], family: Family) -> Shape:
         vocabulary = int(config["vocab_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"config.json lacks a size of the model, such as hidden_size ({error})") from error
+    kv_heads = int(first(config, ("num_key_value_heads",), heads))
+    if min(heads, hidden, layers, vocabulary, kv_heads) < 1 or heads % kv_heads:
+        raise ValueError(
+            f"config.json has impossible sizes: {layers} layers of {hidden}, {heads} heads, {kv_heads} of key and value"
+        )
     return Shape(
         layers,
         hidden,
         heads,
-        int(first(config, ("num_key_value_heads",), heads)),
+        kv_heads,
         int(first(config, ("head_dim", "d_kv"), hidden // heads)),
         int(first(config, ("intermediate_size", "n_inner", "d_ff"), 4 * hidden)),
         vocabulary,

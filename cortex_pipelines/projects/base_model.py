@@ -16,15 +16,23 @@ from cortex_pipelines.projects.parameter_file import read_values, to_yaml
 
 def base_source(name: str, root: Path, revision: str = "main") -> ModelSource:
     """Where a base comes from by what a person calls it: a folder, a wheel, an id of the hub, or its last part."""
+    name = name.removeprefix("https://huggingface.co/").strip("/") if "://" in name else name
     folder = Path(name).expanduser()
+    if folder.is_file():
+        raise BaseError(f"{name} is a file; name its folder, {folder.parent}, which has the tokenizer, too")
     if folder.is_dir():
         absolute, top = folder.resolve(), root.resolve()
         inside = absolute.is_relative_to(top)
         return ModelSource(directory=str(absolute.relative_to(top) if inside else absolute))
-    if "==" in name:
+    if all(name.partition("==")):
         return ModelSource(wheel=name)
     names = {base.name.rpartition("/")[2].lower(): base.name for base in known_bases()}
     name = names.get(name.lower(), name)
+    refusals_by_name = {base.name: base.family.refusal for base in known_bases() if base.family.refusal}
+    if name in refusals_by_name:
+        raise BaseError(
+            f"{name} cannot be trained: {refusals_by_name[name]}; choose another (`cortex models` lists some)"
+        )
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return ModelSource(hub=name, revision=revision)
     close = get_close_matches(name.lower(), names, n=1)

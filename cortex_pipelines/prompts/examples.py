@@ -80,7 +80,7 @@ def prompt_segments(tokenizer: Any, example: Example) -> Segments:
     """
     if example.suffix is None:
         return as_segments(example.prompt)
-    texts = {PREFIX: Segment(example.prompt), SUFFIX: Segment(example.suffix)}
+    texts = {PREFIX: Segment(example.prompt), SUFFIX: Segment(example.suffix, continues=True)}
     if form := gap_format(encoder_of(tokenizer).controls):
         return tuple(texts.get(part) or Segment(part, control=True) for part in form)
     following = example.suffix.strip("\n")

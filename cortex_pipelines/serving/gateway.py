@@ -43,6 +43,7 @@ from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.security.output_filter import OutputFilter, StreamFilter
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.telemetry import AnswerSpans, Metrics, ScreeningSpan
+from cortex_pipelines.tokenization.text_encoder import encoder_of
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LONGEST_WAIT = 300.0
@@ -155,7 +156,8 @@ class Gateway:
             engine = self.engine
             most = min(sampling.max_tokens, self.settings.max_tokens, engine.window // 2)
             deadline = cursor_deadline(self.settings)
-            room, add_context = engine.window - most, self._context_adder(backend)
+            room = engine.window - most - len(encoder_of(engine.tokenizer).start)
+            add_context = self._context_adder(backend)
             quick_room = room if deadline is None else min(room, engine.prompt_capacity(deadline))
             text = builder(PromptTarget(engine.tokenizer, room, add_context, backend.served.templates, quick_room))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))

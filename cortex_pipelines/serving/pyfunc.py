@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.data.packing import ForcedStart, divide, start_token
+from cortex_pipelines.adapters.data.packing import ForcedStart, divide, prompt_ids
 from cortex_pipelines.adapters.model.base_model import resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
@@ -18,7 +18,6 @@ from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import verify
-from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines.tracking.model_versions import SIGNATURE, read_metadata
 from cortex_pipelines.versioning.project import find_root
 
@@ -73,8 +72,7 @@ class AdapterModel:
 
         model, tokenizer = self.resident.model, self.resident.tokenizer
         context, space = divide(prompt)
-        (prompt_ids,) = token_ids(tokenizer, [context])
-        ids = torch.tensor([prompt_ids or [start_token(tokenizer)]], device=model.device)
+        ids = torch.tensor(prompt_ids(tokenizer, [context]), device=model.device)
         with torch.no_grad():
             output_ids = model.generate(
                 input_ids=ids,

@@ -23,6 +23,7 @@ from cortex_pipelines.tokenization.text_encoder import (
     GAP_FORMATS,
     PREFIX,
     SUFFIX,
+    Segment,
     Segments,
     as_segments,
     as_text,
@@ -155,7 +156,8 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = (), language: str | 
         width = min(_LINE, step)
         room = target.cursor_room - (len(line_ids) // width + 1) * width
         trimmed, cut = fit_gap(target.tokenizer, gap, room, step)
-        segments = (*prompt_segments(target.tokenizer, trimmed), *as_segments(line))
+        at_cursor = (Segment(line, continues=True),) if line else ()
+        segments = (*prompt_segments(target.tokenizer, trimmed), *at_cursor)
         return RenderedPrompt(segments, cut=cut, at_cursor=True, ending=ending)
 
     return build

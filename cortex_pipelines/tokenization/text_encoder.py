@@ -20,8 +20,11 @@ from weakref import WeakKeyDictionary
 
 @dataclass(frozen=True)
 class Segment:
+    """``continues``: begins in the middle of a file, so no space of the tokenizer's own may stand before it."""
+
     text: str
     control: bool = False
+    continues: bool = False
 
 
 Segments = tuple[Segment, ...]
@@ -66,6 +69,7 @@ def gap_format(tokens: Iterable[str]) -> tuple[str, ...]:
     return next((form for form in GAP_FORMATS.values() if known.issuperset(gap_marks(form))), ())
 
 
+_ANCHOR = Segment("\n")
 _SECRET = secrets.token_hex(16)
 _CONTROL_SHAPE = re.compile(r"<[|\uff5c].*[|\uff5c]>|<(start|end)_of_\w+>|<unused\d+>")
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -97,14 +101,48 @@ class TextEncoder:
 
     def ids(self, prompts: Iterable[str | Segments], add_special_tokens: bool = False) -> list[Any]:
         """Token numbers of each prompt. ValueError: a control segment is not a control token of this tokenizer."""
-        spelled_prompts = [self._spell_out(as_segments(prompt)) for prompt in prompts]
-        encodings = self._copy.encode_batch(spelled_prompts, add_special_tokens=add_special_tokens)
+        divided = [self._divide(as_segments(prompt)) for prompt in prompts]
+        spelled = [self._spell_out(part) for parts in divided for part in parts]
+        encoded = iter(self._encode(spelled, add_special_tokens))
+        return [
+            [number for part in parts for number in next(encoded)[len(self._anchor) if part[:1] == (_ANCHOR,) else 0 :]]
+            for parts in divided
+        ]
+
+    @cached_property
+    def start(self) -> tuple[int, ...]:
+        """What the tokenizer begins every text with, as its base was trained to see it; nothing for most."""
+        (alone,), (whole,) = self.ids(["x"]), self.ids(["x"], add_special_tokens=True)
+        return tuple(whole[: next(at for at in range(len(whole)) if whole[at : at + len(alone)] == alone)])
+
+    def _encode(self, texts: Sequence[str], add_special_tokens: bool) -> list[list[int]]:
+        encodings = self._copy.encode_batch(texts, add_special_tokens=add_special_tokens)
         return [
             self._without_bytes.encode(text, add_special_tokens=add_special_tokens).ids
             if _BYTE.search(text) and self._without_bytes is not None
             else encoding.ids
-            for text, encoding in zip(spelled_prompts, encodings, strict=True)
+            for text, encoding in zip(texts, encodings, strict=True)
         ]
+
+    @cached_property
+    def _anchor(self) -> Sequence[int]:
+        """Tokens of a line break, behind which text is encoded that continues; none if no space is added to texts.
+
+        Tokenizers after sentencepiece begin every text with a space.
+        """
+        if not self._copy.encode("x", add_special_tokens=False).tokens[0].startswith("\u2581"):
+            return ()
+        anchor, behind = self._encode([_ANCHOR.text, _ANCHOR.text + "x"], False)
+        return anchor if behind[: len(anchor)] == anchor else ()
+
+    def _divide(self, segments: Segments) -> list[Segments]:
+        """Parts that are encoded apart: text that continues stands behind the anchor if no other text is before it."""
+        parts: list[Segments] = [()]
+        for index, segment in enumerate(segments):
+            if segment.continues and self._anchor and (index == 0 or segments[index - 1].control):
+                parts.append((_ANCHOR,))
+            parts[-1] += (segment,)
+        return parts
 
     def split(self, text: str) -> Segments:
         """Split rendered text into segments; each spelling of a control token is one."""
@@ -180,19 +218,8 @@ def token_ids(tokenizer: Any, prompts: Iterable[str | Segments]) -> list[list[in
 
 
 def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token numbers of texts that continue other texts.
-
-    Tokenizers after sentencepiece begin every text with a space of their own, which must not stand
-    in the middle of a file: such a text is encoded behind a line break, whose tokens are cut off.
-    """
-    (letter,) = token_ids(tokenizer, ["x"])
-    if not tokenizer.convert_ids_to_tokens(letter)[0].startswith("\u2581"):
-        return token_ids(tokenizer, texts)
-    (anchor,) = token_ids(tokenizer, ["\n"])
-    encoded = token_ids(tokenizer, [f"\n{text}" for text in texts])
-    if any(ids[: len(anchor)] != anchor for ids in encoded):
-        return token_ids(tokenizer, texts)
-    return [ids[len(anchor) :] for ids in encoded]
+    """Token numbers of texts that continue other texts."""
+    return token_ids(tokenizer, [(Segment(text, continues=True),) for text in texts])
 
 
 def text_for_servers(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -202,6 +229,8 @@ def text_for_servers(tokenizer: Any, ids: Sequence[int]) -> str:
     the spelling's first letter.
     """
     encoder = encoder_of(tokenizer)
+    start = encoder.start
+    ids = ids[len(start) :] if tuple(ids[: len(start)]) == start else ids  # the server's own begins every text so
     numbers = frozenset(encoder.controls.values())
     parts: list[str] = []
     for is_control, run in groupby(ids, key=numbers.__contains__):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ HIDDEN, HEADS, FEED, LAYERS = 64, 2, 96, 1
 MERGED = "!!"  # llama.cpp writes no tokenizer without a merge
 
 
-def write_gguf(path: Path) -> None:
+def write_gguf(path: Path, kind: str = "model", layers: int | None = LAYERS) -> None:
     """A Llama of one layer with the byte tokenizer, as llama.cpp stores it."""
     import gguf
 
@@ -20,9 +21,11 @@ def write_gguf(path: Path) -> None:
     vocabulary = byte_tokenizer().get_vocab()
     tokens = [*sorted(vocabulary, key=lambda token: vocabulary[token]), MERGED]
     writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type(kind)
     writer.add_context_length(128)
     writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(LAYERS)
+    if layers is not None:
+        writer.add_block_count(layers)
     writer.add_feed_forward_length(FEED)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)
@@ -79,6 +82,25 @@ def test_weights_that_cannot_be_used_say_what_to_do(tmp_path: Path, files: tuple
     (tmp_path / "weights").mkdir()
     for name in files:
         (tmp_path / "weights" / name).write_bytes(b"GGUF")
+    with pytest.raises(base_model.BaseModelError, match=message):
+        base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "message"),
+    [
+        ({"kind": "adapter"}, None, "holds no model but an adapter"),
+        ({"layers": None}, None, "tiny.gguf lacks llama.block_count; copy it again"),
+        ({}, -4000, "tiny.gguf cannot be converted: ValueError"),
+        ({}, 40, "tiny.gguf cannot be converted"),
+    ],
+)
+def test_a_gguf_file_without_a_whole_model_is_refused(
+    made: dict[str, Any], size: int | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights" / "tiny.gguf"
+    write_gguf(path, **made)
+    path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(base_model.BaseModelError, match=message):
         base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
 

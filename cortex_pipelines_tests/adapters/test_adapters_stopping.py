@@ -76,6 +76,12 @@ def test_it_stops_early_by_the_measurements_after_the_best(train: Train) -> None
     assert not history.out_of_patience(history.Progress(), settings(patience=1))
 
 
+@pytest.mark.parametrize(("step", "words"), [(1, "base's loss is nan before anything is learnt"), (2, "lower learni")])
+def test_the_base_is_named_where_nothing_was_learnt_yet(step: int, words: str) -> None:
+    with pytest.raises(history.TrainingDivergedError, match=words):
+        history.require_finite("loss", float("nan"), step, 1e-4, settings())
+
+
 def test_a_few_bad_losses_are_no_divergence_and_the_warm_up_sets_no_limit() -> None:
     adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = history.Progress(validations=[history.Validation(0, 3.0)])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.model.base_model import BaseModel, BaseModelError, load_causal_model
 from cortex_pipelines.adapters.training import launch
 from cortex_pipelines.cli.bases import ask_base
 from cortex_pipelines.config import load_parameters
@@ -181,6 +181,7 @@ def test_the_command_says_what_each_family_can_do() -> None:
         ({"rope_type": "yarn", "factor": 4.0, "beta_fast": 32.0, "truncate": True}, ""),
         ({"rope_type": "yarn", "factor": 4.0, "beta_fast": 16.0}, "llama.cpp does not read beta_fast"),
         ({"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}, "llama.cpp does not read mscale"),
+        ({"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.0}, "llama.cpp does not read attention_factor"),
         ({"type": "longrope"}, "rotary embeddings of type longrope cannot be written as GGUF yet"),
     ],
 )
@@ -188,6 +189,23 @@ def test_rotary_embeddings_that_llama_cpp_lacks_are_refused(rope: dict[str, Any]
     refused = families()["qwen2"].export_refusal({"rope_scaling": rope})
     assert refused.startswith(refusal)
     assert bool(refused) == bool(refusal)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "key"),
+    [
+        ("gemma3", {"query_pre_attn_scalar": 256, "head_dim": 256, "final_logit_softcapping": None}, ""),
+        ("gemma3", {"query_pre_attn_scalar": 168, "head_dim": 128}, "query_pre_attn_scalar"),
+        ("gemma3", {"final_logit_softcapping": 30.0}, "final_logit_softcapping"),
+        ("gpt_neox", {"attention_bias": False}, "attention_bias"),
+        ("starcoder2", {"use_bias": False}, "use_bias"),
+        ("deepseek", {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, ""),
+    ],
+)
+def test_what_llama_cpp_does_not_read_is_refused(family: str, config: dict[str, Any], key: str) -> None:
+    activation = {"hidden_act": "gelu_pytorch_tanh"} if family in ("gemma3", "starcoder2", "gpt_neox") else {}
+    refused = families()[family].export_refusal(config | activation)
+    assert refused.startswith(f"llama.cpp does not read {key} (") if key else not refused
 
 
 def test_a_token_tells_families_of_one_type_apart() -> None:
@@ -203,16 +221,35 @@ def edit(file: str, **changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def more_tokens(folder: Path) -> None:
+def more_tokens(folder: Path, special: bool = False) -> None:
     path = folder / "tokenizer.json"
     values = json.loads(path.read_text())
-    values["added_tokens"].append({**values["added_tokens"][0], "id": 5000, "content": "<more>"})
+    token = {**values["added_tokens"][0], "id": 5000, "content": "<more>", "special": special}
+    values["added_tokens"].append(token)
     path.write_text(json.dumps(values))
 
 
 def sharded(folder: Path) -> None:
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (folder / "model.safetensors").rename(folder / "model-00001.safetensors")
+    index = {"weight_map": {"a": "model-00001.safetensors", "b": "model-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def weights(change: Callable[[str, Any], Any]) -> Callable[[Path], None]:
+    """Replace tensors by name; None leaves one out."""
+    from safetensors.torch import load_file, save_file
+
+    def rewrite(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        changed = {name: change(name, tensor) for name, tensor in load_file(path).items()}
+        save_file({name: tensor for name, tensor in changed.items() if tensor is not None}, path, {"format": "pt"})
+
+    return rewrite
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
 
 
 @pytest.mark.parametrize(
@@ -228,6 +265,20 @@ def sharded(folder: Path) -> None:
         ("qwen2", lambda folder: (folder / "config.json").write_text("{"), "config.json is not valid JSON"),
         ("qwen2", lambda folder: (folder / "model.safetensors").write_bytes(b"PK"), "not a whole safetensors file"),
         ("qwen2", lambda folder: (folder / "config.json").unlink(), "neither a config.json nor a GGUF file"),
+        ("qwen2", lambda folder: (folder / "tokenizer.json").write_text("{}"), "no model that can be read .KeyError"),
+        ("qwen2", cut, "not a whole safetensors file"),
+        ("qwen2", weights(lambda name, tensor: None if ".1.mlp." in name else tensor), "lack 3 of the .* of layer 1"),
+        ("qwen2", weights(lambda name, tensor: None if "lm_head" in name else tensor), "lack 1 of the .* lm_head"),
+        ("qwen2", weights(lambda _, tensor: tensor.char()), "are quantised, so they cannot be adapted; take the orig"),
+        ("qwen2", edit("config.json", quantization_config={"quant_method": "awq"}), r"are quantised \(awq\)"),
+        ("qwen2", edit("config.json", num_key_value_heads=3), "impossible sizes: 2 layers of 64, 4 heads, 3 of key"),
+        ("qwen2", edit("tokenizer_config.json", eos_token="<none>"), "the end token <none> in .* is none of its token"),
+        ("qwen2", edit("tokenizer_config.json", eos_token=5), "declares no end token"),
+        (
+            "qwen2",
+            lambda folder: (folder / "adapter_config.json").write_text("{}"),
+            "has an adapter beside its weights",
+        ),
     ],
 )
 def test_a_base_that_cannot_be_used_is_refused_by_its_files(
@@ -236,6 +287,36 @@ def test_a_base_that_cannot_be_used_is_refused_by_its_files(
     damage(write_base(tmp_path / "base", family))
     with pytest.raises(BaseError, match=words):
         read_base(tmp_path / "base")
+
+
+def test_a_control_token_without_a_row_does_no_harm(tmp_path: Path) -> None:
+    """As in Gemma 3, whose text models lack the row of an image."""
+    more_tokens(write_base(tmp_path / "base", "gemma3"), special=True)
+    base = read_base(tmp_path / "base")
+    assert base is not None
+    assert "<more>" in base.tokens
+
+
+def test_weights_that_are_not_there_are_not_drawn_at_random(tmp_path: Path) -> None:
+    weights(lambda name, tensor: None if "norm" in name else tensor)(write_base(tmp_path / "base", "qwen2"))
+    with pytest.raises(BaseModelError, match=r"lacks 5 tensors of its model, such as model.layers.0.input_layernorm"):
+        load_causal_model(BaseModel(tmp_path / "base", "b", ""), "fp32")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (weights(lambda name, tensor: tensor[:-1] if ".0.mlp.up" in name else tensor), "RuntimeError"),
+        (edit("config.json", rope_parameters={"rope_type": "spiral"}), "KeyError: 'spiral'"),
+        (lambda folder: (folder / "model.safetensors").rename(folder / "model.bin"), "OSError"),
+    ],
+)
+def test_a_base_that_transformers_cannot_load_is_no_fault_of_this_package(
+    damage: Callable[[Path], None], words: str, tmp_path: Path
+) -> None:
+    damage(write_base(tmp_path / "base", "qwen2"))
+    with pytest.raises(BaseModelError, match=f"transformers cannot load b: {words}"):
+        load_causal_model(BaseModel(tmp_path / "base", "b", ""), "fp32")
 
 
 @pytest.mark.parametrize(
@@ -295,6 +376,14 @@ def test_a_base_is_called_by_folder_wheel_or_the_hub_s_name(tmp_path: Path) -> N
     assert base_source("qwen2.5-coder-7b", tmp_path, "v1").declaration == {
         **{"hub": "Qwen/Qwen2.5-Coder-7B", "revision": "v1"}
     }
+    assert base_source("https://huggingface.co/a/b/", tmp_path).hub == "a/b"
+    with pytest.raises(BaseError, match="codet5p-220m cannot be trained: it reads a prompt with an encoder"):
+        base_source("codet5p-220m", tmp_path)
+    (tmp_path / "models" / "m.gguf").touch()
+    with pytest.raises(BaseError, match="is a file; name its folder"):
+        base_source(str(tmp_path / "models" / "m.gguf"), tmp_path)
+    with pytest.raises(BaseError, match="neither a folder nor a wheel"):
+        base_source("==", tmp_path)
     with pytest.raises(BaseError, match=r"neither a folder nor a wheel .*did you mean Qwen/Qwen2.5-Coder-7B\?"):
         base_source("qwen2.5-coder-7bb", tmp_path)
 

@@ -1,8 +1,11 @@
 """A random base of each family, of two layers, with a tokenizer of the family's kind."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from cortex_pipelines_tests.tokenization import families as tokenizers
 
@@ -21,6 +24,7 @@ LLAMA3_ROPE = {
 }
 LINEAR_ROPE = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
 YARN_ROPE = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}
+NEOX_ROPE = {"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": 0.25}
 LONG_ROPE = {
     **{"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 256},
     **{"short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5, 3.1, 3.8], "long_factor": [8.0] * 8},
@@ -45,7 +49,7 @@ BASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
         *("phi3", tokenizers.phi),
         {**SIZES, "rope_parameters": LONG_ROPE, "original_max_position_embeddings": 256},
     ),
-    "gpt_neox": ("gpt_neox", tokenizers.neox, {**SIZES, "num_key_value_heads": 4}),
+    "gpt_neox": ("gpt_neox", tokenizers.neox, {**SIZES, "num_key_value_heads": 4, "rope_parameters": NEOX_ROPE}),
     "codegen": ("codegen", tokenizers.neox, GPT2),
     "t5": ("t5", tokenizers.t5, T5),
 }
@@ -53,7 +57,6 @@ BASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
 
 
 def write_base(folder: Path, family: str) -> Path:
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     kind, make_tokenizer, sizes = BASES[family]
@@ -71,4 +74,31 @@ def write_base(folder: Path, family: str) -> Path:
             if weights.ndim == 1:  # norms and biases begin as ones and zeros, which would hide a mistake
                 weights.data += torch.randn(weights.shape) * 0.1
         model.save_pretrained(folder)
+    _publish(folder, family)
     return folder
+
+
+def _publish(folder: Path, family: str) -> None:
+    """Write some bases as those of the family that are on the hub, by older versions of transformers."""
+    from safetensors.torch import load_file, save_file
+
+    path, weights = folder / "config.json", load_file(folder / "model.safetensors")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    rope = config.get("rope_parameters") or {}
+    if family in ("llama", "codellama", "mistral", "qwen3"):
+        del config["rope_parameters"]
+        scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+        scaled = scaling if scaling.get("rope_type", "default") != "default" else None
+        config |= {"rope_theta": rope["rope_theta"], "rope_scaling": scaled}
+    if family == "gpt_neox":
+        del config["rope_parameters"]
+        config |= {"rotary_pct": rope["partial_rotary_factor"], "rotary_emb_base": rope["rope_theta"]}
+        for layer in range(2):
+            buffers = {"bias": torch.ones(1, 1, 8, 8), "masked_bias": torch.tensor(-1e9)}
+            weights |= {f"gpt_neox.layers.{layer}.attention.{name}": value for name, value in buffers.items()}
+    if family == "codellama":
+        weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+    if family == "mistral":
+        save_file({"tok_embeddings.weight": torch.zeros(3, 64)}, folder / "consolidated.safetensors")
+    path.write_text(json.dumps(config), encoding="utf-8")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})

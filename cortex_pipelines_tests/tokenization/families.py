@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from cortex_pipelines_tests.parameters import load_cases
@@ -13,9 +13,15 @@ CASES = load_cases(__file__)
 CORPUS = (*CASES["CORPUS"], "".join(map(chr, range(32, 127))))
 
 
-def _wrapped(tokenizer: Tokenizer, added: Sequence[AddedToken], **names: Any) -> Any:
+def _wrapped(tokenizer: Tokenizer, added: Sequence[AddedToken], begins: bool = False, **names: Any) -> Any:
+    """``begins``: each text begins with the tokenizer's ``bos_token``."""
     tokenizer.add_tokens([token for token in added if not token.special])
     tokenizer.add_special_tokens([token for token in added if token.special])
+    if begins:
+        number = tokenizer.token_to_id(names["bos_token"])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{names['bos_token']} $A", special_tokens=[(names["bos_token"], number)]
+        )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
@@ -42,7 +48,7 @@ def _byte_level(split: str | None = None) -> Tokenizer:
 def llama3() -> Any:
     """Byte-level BPE, no merges needed for whole words."""
     marks = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|start_header_id|>")
-    return _wrapped(_byte_level(), _special(*marks), bos_token=marks[0], eos_token=marks[1])
+    return _wrapped(_byte_level(), _special(*marks), begins=True, bos_token=marks[0], eos_token=marks[1])
 
 
 def starcoder() -> Any:
@@ -57,7 +63,9 @@ def deepseek() -> Any:
     """Byte-level BPE, digits apart; marks of gaps with a wide bar and a low block, not called special."""
     ends = ("<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>")
     gaps = (f"<\uff5cfim\u2581{place}\uff5c>" for place in ("begin", "hole", "end"))
-    return _wrapped(_byte_level(r"\d"), [*_plain(*gaps), *_special(*ends)], bos_token=ends[0], eos_token=ends[1])
+    return _wrapped(
+        _byte_level(r"\d"), [*_plain(*gaps), *_special(*ends)], begins=True, bos_token=ends[0], eos_token=ends[1]
+    )
 
 
 def qwen() -> Any:
@@ -109,7 +117,7 @@ def llama2(*marks: str) -> Any:
     """As sentencepiece's BPE: a space before every text, bytes for unknown letters."""
     controls = ("<unk>", "<s>", "</s>", *marks)
     tokenizer = _sentencepiece_bpe(controls, prefix=True)
-    return _wrapped(tokenizer, _special(*controls), unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    return _wrapped(tokenizer, _special(*controls), begins=True, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
 
 
 def codellama() -> Any:
@@ -126,7 +134,8 @@ def gemma() -> Any:
     controls = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
     added = [*_special(*controls), *_plain("<unused0>", "\n\n", "<table>")]
     tokenizer = _wrapped(
-        _sentencepiece_bpe(controls, prefix=False), added, unk_token="<unk>", bos_token="<bos>", eos_token="<eos>"
+        *(_sentencepiece_bpe(controls, prefix=False), added),
+        **{"begins": True, "unk_token": "<unk>", "bos_token": "<bos>", "eos_token": "<eos>"},
     )
     tokenizer.chat_template = CASES["gemma"]
     return tokenizer

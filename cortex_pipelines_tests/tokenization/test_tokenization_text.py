@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.adapters.data.packing import tokenise
+from cortex_pipelines.adapters.data.packing import last_tokens, prompt_ids, tokenise
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.serving.requests import PromptTarget, chat, completion, task
+from cortex_pipelines.serving.requests import PromptTarget, chat, completion, infill, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.text_encoder import (
     Segment,
@@ -23,7 +23,16 @@ from cortex_pipelines.tokenization.text_encoder import (
     token_ids,
 )
 from cortex_pipelines_tests.parameters import load_cases
-from cortex_pipelines_tests.tokenization.families import FAMILIES, bert, codellama, codestral, gemma, qwen, starcoder
+from cortex_pipelines_tests.tokenization.families import (
+    FAMILIES,
+    bert,
+    codellama,
+    codestral,
+    gemma,
+    llama2,
+    qwen,
+    starcoder,
+)
 
 CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[2]
@@ -108,6 +117,37 @@ def test_what_goes_on_has_no_space_of_its_own(tokenizer: Any) -> None:
     (full_ids,) = token_ids(tokenizer, ["\nreturn x"])
     assert full_ids[-len(ids) :] == ids
     assert "\u2581return" not in tokenizer.convert_ids_to_tokens(ids)
+
+
+@pytest.mark.parametrize(("make", "start"), [(llama2, "<s>"), (gemma, "<bos>"), (qwen, None), (starcoder, None)])
+def test_a_prompt_begins_as_the_base_was_trained_to_see_texts(make: Callable[[], Any], start: str | None) -> None:
+    tokenizer = make()
+    begun = [] if start is None else [tokenizer.convert_tokens_to_ids(start)]
+    chat_prompt = (Segment(start, control=True), Segment("x = 1")) if start else "x = 1"
+    for ids in prompt_ids(tokenizer, ["x = 1", chat_prompt]):
+        assert ids == tokenizer("x = 1")["input_ids"]
+        assert last_tokens(tokenizer, ids, 3) == [*begun, *ids[len(begun) - 3 :]]
+    example = Example("1", "completion", "a", "", "", "x = 1\n" * 40, "y = 2", "1")
+    for length in (400, 60):
+        (row,) = tokenise(tokenizer, [example], length)
+        assert [*row.ids[: len(begun)]] == begun
+    (empty,) = prompt_ids(tokenizer, [""])
+    assert empty == (begun or [tokenizer.bos_token_id or tokenizer.eos_token_id])
+    (sent,) = prompt_ids(tokenizer, ["x"])
+    assert text_for_servers(tokenizer, sent) == "x"
+
+
+@pytest.mark.parametrize("make", [codellama, codestral, qwen])
+def test_code_behind_a_mark_of_a_gap_is_that_of_the_file(make: Callable[[], Any]) -> None:
+    """Also where a tokenizer begins texts with a space; so Code Llama and Codestral were trained."""
+    tokenizer, suffix = make(), "\n    return x\n"
+    to = PromptTarget(tokenizer, 400)
+    before, within_line = (infill(f"x = 1\n{line}", suffix)(to).segments for line in ("", "    retu"))
+    (ids,), (longer_ids,) = token_ids(tokenizer, [before]), token_ids(tokenizer, [within_line])
+    assert longer_ids[: len(ids)] == ids
+    suffix_ids, line_ids = continuation_ids(tokenizer, [suffix, "    retu"])
+    assert longer_ids[len(ids) :] == line_ids
+    assert f" {' '.join(map(str, suffix_ids))} " in f" {' '.join(map(str, ids))} "
 
 
 def test_a_server_that_reads_text_sees_only_the_template_s_control_tokens(tokenizer: Any) -> None:

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.tokenization.text_encoder import Segment, Segments, continuation_ids, token_ids
+from cortex_pipelines.tokenization.text_encoder import Segments, continuation_ids, encoder_of, token_ids
 
 if TYPE_CHECKING:
     from cortex_pipelines.prompts.examples import Example
@@ -31,10 +31,11 @@ def divide_segments(prompt: Segments) -> tuple[Segments, str]:
     """Split trailing white space off a prompt; a control token ends it."""
     remaining, space = list(prompt), ""
     while remaining and not remaining[-1].control:
-        text, trailing = divide(remaining.pop().text)
+        last = remaining.pop()
+        text, trailing = divide(last.text)
         space = trailing + space
         if text:
-            remaining.append(Segment(text))
+            remaining.append(replace(last, text=text))
             break
     return tuple(remaining), space
 
@@ -160,25 +161,25 @@ def tokenise(tokenizer: Any, examples: Sequence["Example"], max_length: int) -> 
         for example in chunk:
             shortened = example
             if example.suffix is not None:
-                needed = _size(tokenizer, example.completion) + 2  # its end mark and white space before it
+                # its end mark, white space before it, and what starts every text
+                needed = _size(tokenizer, example.completion) + 2 + len(encoder_of(tokenizer).start)
                 room = max(max_length - needed, max_length // _PROMPT_PART)
                 shortened, _ = fit_gap(tokenizer, example, room)
             parts.append(divide_segments(prompt_segments(tokenizer, shortened)))
-        prompts = token_ids(tokenizer, [prompt for prompt, _ in parts])
+        prompts = prompt_ids(tokenizer, [prompt for prompt, _ in parts])
         texts = [
             space + example.completion if example.completion else ""
             for example, (_, space) in zip(chunk, parts, strict=True)
         ]
         completions = continuation_ids(tokenizer, texts)
-        for example, context, text, completion in zip(chunk, prompts, texts, completions, strict=True):
-            prompt = context or [start_token(tokenizer)]
+        for example, prompt, text, completion in zip(chunk, prompts, texts, completions, strict=True):
             ids, text_bytes = completion, len(text.encode())
             end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
             limit = max_length - min(len(prompt), max_length // _PROMPT_PART)
             if len(ids) + len(end) > limit:
                 ids, end = ids[:limit], []
                 text_bytes = len(tokenizer.decode(ids, clean_up_tokenization_spaces=False).encode())
-            prompt = prompt[-(max_length - len(ids) - len(end)) :]
+            prompt = last_tokens(tokenizer, prompt, max_length - len(ids) - len(end))
             if ids or end:
                 identity = (example.example_id, example.task)
                 yield TokenisedExample(*identity, (*prompt, *ids, *end), len(prompt), len(ids), text_bytes)
@@ -275,8 +276,22 @@ def _size(tokenizer: Any, prompt: str | Segments) -> int:
     return len(ids)
 
 
-def start_token(tokenizer: Any) -> int:
-    """The token that starts an empty prompt."""
+def prompt_ids(tokenizer: Any, prompts: Sequence[str | Segments]) -> list[list[int]]:
+    """Token numbers of prompts, each at least one, behind what the base was trained to see before every text."""
+    start = [*encoder_of(tokenizer).start]
+    encoded = token_ids(tokenizer, prompts)  # a chat template may have written the start
+    begun = [ids if ids[: len(start)] == start else start + ids for ids in encoded]
+    return [ids or [_start_token(tokenizer)] for ids in begun]
+
+
+def last_tokens(tokenizer: Any, prompt: list[int], most: int) -> list[int]:
+    """The end of a prompt, still behind what starts every text."""
+    start = encoder_of(tokenizer).start
+    kept = most - len(start)
+    return prompt if len(prompt) <= most else [*start, *prompt[-kept:]] if kept > 0 else prompt[-most:]
+
+
+def _start_token(tokenizer: Any) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)

@@ -59,14 +59,14 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
     """
     folder = weights_folder(pinned.source, pinned.pin, root)
     name, digest = base_name(pinned), base_digest(pinned)
-    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+    if (folder / "config.json").is_file() and weight_files(folder):
         return BaseModel(folder, name, digest)
     gguf_files = sorted(folder.glob("*.gguf"))
     if len(gguf_files) != 1:
         raise BaseModelError(
-            f"base model {name}: {folder} holds no config.json with *.safetensors, and {len(gguf_files)} *.gguf files "
-            "where exactly one is expected; set models.base in params.yaml to a folder with a Hugging Face model or "
-            "one GGUF file, then run `cortex update`"
+            f"base model {name}: {folder} holds no config.json with model.safetensors (or its index), and "
+            f"{len(gguf_files)} *.gguf files where exactly one is expected; set models.base in params.yaml to a folder "
+            "with a Hugging Face model or one GGUF file, then run `cortex update`"
         )
     gguf, cache = gguf_files[0], root / ".cortex" / "cache" / "models"
     versions = {name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")}
@@ -83,6 +83,20 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
                     _convert(gguf, scratch / "model")
                     publish(scratch / "model", cache / key)
     return BaseModel(cache / key, name, digest)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model in transformers' format: those of its index, or the one that there is.
+
+    A folder may have others beside them, such as an adapter's, or all weights once more by other names.
+    """
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return []
+    names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    return [folder / name for name in sorted(set(names))]
 
 
 def load_tokenizer(base: BaseModel) -> Any:
@@ -131,8 +145,23 @@ def load_causal_model(
         )
         quantisation_arguments = {"quantization_config": config, "device_map": {"": device}}
     with quiet_transformers():
-        model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
-            base.folder, dtype=types[precision], local_files_only=True, **quantisation_arguments
+        try:
+            model, report = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
+                base.folder,
+                dtype=types[precision],
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **quantisation_arguments,
+            )
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # of as many kinds as files can be damaged in
+            raise BaseModelError(f"transformers cannot load {base.name}: {type(error).__name__}: {error}") from error
+    if absent := sorted(report["missing_keys"]):  # transformers draws them at random
+        raise BaseModelError(
+            f"{base.name} lacks {len(absent)} tensors of its model, such as {absent[0]}; copy its files again, "
+            "or choose another base (`cortex models` lists some)"
         )
     if quantisation:
         # with AVX512-BF16 bitsandbytes would repack a layer's weights at its first use in evaluation mode, for a
@@ -149,6 +178,32 @@ def load_causal_model(
 
 
 def _convert(gguf: Path, out: Path) -> None:
+    try:
+        _require_whole_model(gguf)
+        _write_safetensors(gguf, out)
+    except (MemoryError, BaseModelError):
+        raise
+    except Exception as error:  # of as many kinds as a file can be damaged in
+        raise BaseModelError(
+            f"{gguf.name} cannot be converted: {type(error).__name__}: {error}; copy it again, or choose another base"
+        ) from error
+
+
+def _require_whole_model(file: Path) -> None:
+    """Of a file without its shape, transformers would make a model of another size."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(file).fields
+    values = {name: fields[name].contents() for name in ("general.architecture", "general.type") if name in fields}
+    if (kind := values.get("general.type", "model")) != "model":
+        raise BaseModelError(f"{file.name} holds no model but an {kind}; name the base that it belongs on")
+    architecture = values.get("general.architecture")
+    for size in ("block_count", "embedding_length"):
+        if f"{architecture}.{size}" not in fields:
+            raise BaseModelError(f"{file.name} lacks {architecture}.{size}; copy it again, or choose another base")
+
+
+def _write_safetensors(gguf: Path, out: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortex_pipelines.adapters.data.packing import token_texts
-from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, weight_files
 from cortex_pipelines.models.family import FamilyError, GgufMap, family_of, original_context, rope_of
 from cortex_pipelines.models.shape import Shape, shape_of
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
@@ -180,6 +180,9 @@ _BLOCKS = {"q8": ("Q8_0", "Q8_0"), "q4": ("Q4_1", "Q8_0")}
 """Type of quantised layers, and of the embeddings and the output."""
 
 _WEIGHT, _BIAS = ".weight", ".bias"
+_BUFFERS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
+"""Of older files: what each layer computes itself."""
+_ROPE_THETA = 10_000.0
 _HALF = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -194,7 +197,7 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
     layout = layout_of(base.folder)
     config: dict[str, Any] = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
     writer = gguf.GGUFWriter(path, layout.architecture)
-    writer.add_name(base.name)
+    writer.add_name("base")  # by the names of some models llama.cpp expects their tokens
     _add_shape(writer, layout.map, config)
     _add_tokens(writer, load_tokenizer(base), int(config["vocab_size"]))
     for name, tensor in weights_of(base.folder):
@@ -224,7 +227,7 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
     import gguf
 
     shape, rope = shape_of(config, family_of(config)), rope_of(config)
-    rotated = float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1)
+    rotated = float(rope.get("partial_rotary_factor") or 1)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.hidden)
     writer.add_block_count(shape.layers)
@@ -234,7 +237,7 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
     writer.add_key_length(shape.head_dim)
     writer.add_value_length(shape.head_dim)
     writer.add_rope_dimension_count(int(rotated * shape.head_dim))
-    writer.add_rope_freq_base(float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0))
+    writer.add_rope_freq_base(float(rope.get("rope_theta", _ROPE_THETA)))
     writer.add_vocab_size(shape.vocabulary)
     for name, key in layout.numbers.items():
         getattr(writer, f"add_{name}")(config[key])
@@ -260,7 +263,7 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
 def _llama3_factors(rope: Mapping[str, Any], shape: Shape) -> Array:
     """By what Llama 3.1 divides the frequency of each pair: long waves by the factor, short ones by 1."""
     dimensions = np.arange(0, shape.head_dim, 2) / shape.head_dim
-    waves = 2 * np.pi * float(rope["rope_theta"]) ** dimensions
+    waves = 2 * np.pi * float(rope.get("rope_theta", _ROPE_THETA)) ** dimensions
     original, low, high = (float(rope[key]) for key in _LLAMA3)
     share = np.clip((original / waves - low) / (high - low), 0, 1)
     return (1 / ((1 - share) / float(rope["factor"]) + share)).astype(np.float32)
@@ -301,12 +304,12 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
 
 
 def weights_of(folder: Path, ends: tuple[str, ...] = ("",)) -> Iterator[tuple[str, Array]]:
-    """Tensors of a folder's safetensors files with such names, one at a time."""
+    """Tensors of a base's files with such names, one at a time, without buffers."""
     from safetensors import safe_open
 
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, "pt") as file:
             names = file.keys()
             for name in sorted(names):
-                if name.endswith(ends):
+                if name.endswith(ends) and not name.endswith(_BUFFERS):
                     yield name, file.get_tensor(name).float().numpy()

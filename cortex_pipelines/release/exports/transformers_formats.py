@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer, weight_files
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
 from cortex_pipelines.models.family import family_of
 from cortex_pipelines.progress import quiet_transformers
@@ -75,7 +75,7 @@ def _kind(base: BaseModel) -> str:
     from safetensors import safe_open
 
     sizes: Counter[str] = Counter()
-    for path in sorted(base.folder.glob("*.safetensors")):
+    for path in weight_files(base.folder):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 part: Any = file.get_slice(name)

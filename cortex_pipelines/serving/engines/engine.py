@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from weakref import WeakSet
 
-from cortex_pipelines.adapters.data.packing import divide_segments, start_token
-from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.adapters.data.packing import divide_segments, last_tokens, prompt_ids
+from cortex_pipelines.adapters.model.base_model import BaseModel, weight_files
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.serving.code_end import CodeEnd
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
-from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
+from cortex_pipelines.tokenization.text_encoder import Segments, as_segments
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -272,10 +272,9 @@ class Engine(ABC):
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
         """Encode a prompt, leaving ``room`` tokens for the answer; a string never becomes control tokens."""
         context, space = divide_segments(as_segments(text))
-        (ids,) = token_ids(self.tokenizer, [context])
-        ids = ids or [start_token(self.tokenizer)]
+        (ids,) = prompt_ids(self.tokenizer, [context])
         most = max(self.window - room, 1)
-        return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
+        return Prompt(tuple(last_tokens(self.tokenizer, ids, most)), space, max(len(ids) - most, 0))
 
     def prompt_capacity(self, deadline: Deadline) -> int:
         """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown.
@@ -364,7 +363,7 @@ def _quicker_engines(base: BaseModel, settings: ServingSettings) -> Iterator[Lit
     They are openvino, and before it torch on a GPU with room for the base, unless that is so small that starting a
     GPU's kernels would take most of the time.
     """
-    machine, size = this_machine(), sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
+    machine, size = this_machine(), sum(path.stat().st_size for path in weight_files(base.folder))
     if machine.gpu_memory and size > _GPU_FROM:
         import torch
 

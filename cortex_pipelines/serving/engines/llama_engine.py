@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.adapters.data.packing import prompt_ids
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.release.exports.gguf_files import Width, layout_of
 from cortex_pipelines.release.exports.source import ExportError
@@ -31,7 +32,6 @@ from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, Queue
 from cortex_pipelines.serving.engines.reference import Comparison, ReferenceFile
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-from cortex_pipelines.tokenization.text_encoder import token_ids
 
 
 class LlamaEngine(QueuedEngine):
@@ -56,7 +56,7 @@ class LlamaEngine(QueuedEngine):
         self._limits = {"window": self.window, "slots": settings.slots, "threads": settings.threads}
         self._limits["exact"] = width == "fp32"
         self._files = LlamaFiles(base, width, cache)
-        self._probes = token_ids(tokenizer, PROMPTS)
+        self._probes = prompt_ids(tokenizer, PROMPTS)
         self._base = self._files.base()
         self._processes[None] = self._start(None)
         self._comparison = Comparison(width, layout.map.bound, self._base.expected_logprobs)

@@ -20,14 +20,14 @@ from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.exports.gguf_files import ADAPTER, Width, write_base, write_gguf
-from cortex_pipelines.release.exports.source import Source
+from cortex_pipelines.release.exports.source import ExportError, Source
 from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines.serving.engines import llama_server
 from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
 from cortex_pipelines.serving.engines.queued import common_prefix
 from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceFiles, adapter_key
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 """Increment if the bytes for the same base or adapter change."""
 
 _BASE = "base.gguf"
@@ -40,7 +40,8 @@ class LlamaFiles(ReferenceFiles):
 
     def base(self) -> ReferenceFile:
         def write(out: Path) -> None:
-            write_base(self._base_model, out / _BASE, self._width)
+            with _reported():
+                write_base(self._base_model, out / _BASE, self._width)
             self._write_expected(out)
 
         return self._cached_file("base", _BASE, write)
@@ -50,10 +51,20 @@ class LlamaFiles(ReferenceFiles):
         source = Source(folder.name, key, "", folder, self._base_model, "")
 
         def write(out: Path) -> None:
-            write_gguf(source, out)
+            with _reported():
+                write_gguf(source, out)
             self._write_expected(out, lora)
 
         return self._cached_file(key, ADAPTER, write)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Files of a form that was not foreseen are served by another engine."""
+    try:
+        yield
+    except (ExportError, LookupError, ValueError) as error:
+        raise EngineError(f"llama.cpp's file cannot be written: {type(error).__name__}: {error}") from error
 
 
 _PATIENCE = 120.0

@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from cortex_pipelines.adapters.data.packing import prompt_ids
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Deadline, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
@@ -28,7 +29,6 @@ from cortex_pipelines.serving.engines.reference import Answers, Comparison, Refe
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _CHUNK = 256
 """Tokens of a prompt that are read at once, between checks whether the request was cancelled."""
@@ -181,7 +181,7 @@ class OpenVinoEngine(QueuedEngine):
     def _answers(self, model: PagedModel) -> Answers:
         """Log-probabilities of the likeliest tokens after each probe prompt."""
         answers = []
-        for ids in token_ids(self.tokenizer, PROMPTS):
+        for ids in prompt_ids(self.tokenizer, PROMPTS):
             with self._passes.text(model, ()) as text:
                 for chunk in _chunks(model, ids):
                     logits = _tensor(self._passes.read(model, text, chunk))
@@ -191,7 +191,7 @@ class OpenVinoEngine(QueuedEngine):
 
     def _is_exact(self) -> bool:
         """Whether this processor computes a token beside others as it does alone, to the last bit."""
-        (ids,) = token_ids(self.tokenizer, PROMPTS[:1])
+        (ids,) = prompt_ids(self.tokenizer, PROMPTS[:1])
         with self._passes.text(self._base, ()) as text:
             self._passes.read(self._base, text, ids[:1])
             together = self._passes.run(self._base, text, ids[1:], len(ids) - 1)

@@ -24,7 +24,7 @@ from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceF
 
 Width = Literal["fp32", "fp16", "q8"]
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 """Increment if the files for the same base change."""
 
 _MODEL, _WINDOWS = "model.xml", "windows.json"

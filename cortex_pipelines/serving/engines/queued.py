@@ -22,6 +22,7 @@ from itertools import takewhile
 from operator import eq
 from typing import Any, TypeVar
 
+from cortex_pipelines.adapters.data.packing import prompt_ids
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.models.family import FamilyError, family_of, first
 from cortex_pipelines.release.exports.source import relative_difference
@@ -38,7 +39,7 @@ from cortex_pipelines.serving.engines.engine import (
 from cortex_pipelines.serving.engines.memory import is_short
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-from cortex_pipelines.tokenization.text_encoder import encoder_of, token_ids
+from cortex_pipelines.tokenization.text_encoder import encoder_of
 
 T = TypeVar("T")
 
@@ -66,12 +67,15 @@ class QueuedEngine(Engine):
         """Answers end at what base and family declare; the engine starts the threads."""
         config = model_file(base, "config.json")
         super().__init__(tokenizer, first(config, ("max_position_embeddings", "n_positions")), settings)
-        declared = first(model_file(base, "generation_config.json") | config, ("eos_token_id",), [])
-        every = declared if isinstance(declared, list) else [declared]
+        every: list[int | None] = []
+        for file in (model_file(base, "generation_config.json"), config):
+            declared = file.get("eos_token_id")
+            every += declared if isinstance(declared, list) else [declared]
         controls = encoder_of(tokenizer).controls
         with suppress(FamilyError):  # torch serves what transformers knows
             every = [*every, *(controls.get(token) for token in family_of(config, controls).ends)]
-        self._ends = frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)
+        every = [*every, tokenizer.eos_token_id]
+        self._ends = frozenset(int(token) for token in every if token is not None and token >= 0)
         self._work: queue.Queue[QueuedRequest | _Change | None] = queue.Queue()
         self._threads = [threading.Thread(target=self._serve, name="model", daemon=True) for _ in range(threads)]
         self._ended = threading.Event()
@@ -272,7 +276,7 @@ class Probe:
         import torch
 
         inputs = [
-            torch.tensor(token_ids(self._resident.tokenizer, [text]), device=self._model.device) for text in PROMPTS
+            torch.tensor([ids], device=self._model.device) for ids in prompt_ids(self._resident.tokenizer, PROMPTS)
         ]
         with torch.no_grad():
             return [self._model(input_ids=ids).logits[0].float().cpu() for ids in inputs]
