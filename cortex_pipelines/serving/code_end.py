@@ -59,7 +59,9 @@ def code_end(prefix: str, suffix: str = "", language: str | None = None) -> "Cod
     grammars = [grammar for grammar in GRAMMARS if name in (None, grammar.language)]
     if not grammars or not prefix.strip() or skip_reason((before + after).encode(), grammars[0], _NEAR * 8):
         return None
-    grammar, wrong = likeliest_grammar(grammars, before, after)
+    if (likeliest := likeliest_grammar(grammars, before, after)) is None:
+        return None
+    grammar, wrong = likeliest
     end = CodeEnd(grammar, after_comment(before, grammar), after)
     lines = before.count("\n") + after.count("\n") + 1
     is_wrong = wrong > MOST_WRONG and end.errors > _WRONG_LINES * lines

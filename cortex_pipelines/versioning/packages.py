@@ -27,6 +27,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "jinja2": ("jinja2",),
     "lightgbm": ("lightgbm",),
     "llama_cpp": ("xllamacpp",),
+    "magika": ("magika",),
     "markupsafe": ("markupsafe",),
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),

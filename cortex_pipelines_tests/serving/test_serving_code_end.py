@@ -1,13 +1,15 @@
 """Completions end with what they began, in six languages; prose is left alone."""
 
 import pytest
+from magika import Magika
 
 from cortex_pipelines.serving.code_end import GrowingCode, code_end
-from cortex_pipelines.serving.code_language import _MARKS
+from cortex_pipelines.serving.code_language import _WORDS
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
+OTHERS = [*load_cases(__file__)["others"].values()]
+CASES = {name: case for name, case in load_cases(__file__).items() if name != "others"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -33,8 +35,13 @@ def test_a_docstring_after_code_begins_there() -> None:
     assert code_end(text).before == text
 
 
-def test_each_language_with_a_grammar_has_marks() -> None:
-    assert set(_MARKS) == PARSED
+def test_each_language_with_a_grammar_can_be_told() -> None:
+    assert set(_WORDS) == set(PARSED) <= {str(each) for each in Magika().get_output_content_types()}
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_code_without_a_grammar_is_left_alone(text: str) -> None:
+    assert code_end(text) is None
 
 
 def test_a_line_that_is_whole_is_sent_when_it_ends() -> None:
