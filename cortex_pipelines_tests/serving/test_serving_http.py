@@ -83,6 +83,17 @@ def test_a_stream_is_the_same_answer_in_pieces(client: TestClient, extra: dict[s
     assert {chunk["object"] for chunk in chunks} == {"text_completion"}
 
 
+@pytest.mark.parametrize("changes", [{}, {"top_p": 0.5}])
+@pytest.mark.parametrize("temperature", [1e-6, 1e-40, 5e-324])
+def test_a_temperature_that_divides_beyond_numbers_is_none(client: TestClient, temperature: float, changes) -> None:
+    body = {"prompt": "def f():", "max_tokens": 8, **changes}
+    texts = [
+        client.post("/v1/completions", json=body | {"temperature": each}).json()["choices"][0]["text"]
+        for each in (0, temperature)
+    ]
+    assert texts[0] == texts[1]
+
+
 def test_a_conversation(client: TestClient) -> None:
     body = {"model": "shop", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}
     response = client.post("/v1/chat/completions", json=body).json()

@@ -30,7 +30,7 @@ from cortex_pipelines.serving.http.answers import (
     prepare,
 )
 from cortex_pipelines.serving.http.openai_fields import FIELDS
-from cortex_pipelines.serving.http.schemas import Form, Generation, LongText, ModelName
+from cortex_pipelines.serving.http.schemas import Form, Generation, LongText, ModelName, effective_temperature
 from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest, PromptBuilder, completion, infill
 from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -306,7 +306,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     cursor = form.segments
     snippets = [*(cursor.declarations or ()), *(cursor.relevant_snippets_from_changed_files or ())]
     extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
-    sampling = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
+    sampling = Sampling(_MOST, effective_temperature(form.temperature), seed=form.seed, stop=("\n\n",))
     gap = infill(cursor.prefix, cursor.suffix or "", extra)
     prepared = await prepare(gateway, form.model, form.user, gap, sampling)
     began = time.perf_counter()

@@ -14,6 +14,14 @@ LONGEST = 2_000_000
 """Longest text in characters; far beyond any window, short enough to tokenize at once."""
 
 
+_LEAST_TEMPERATURE = 1e-5
+"""Below it only the likeliest token has a chance, and logits divided by it may overflow. vLLM's bound, too."""
+
+
+def effective_temperature(temperature: float | None) -> float:
+    return temperature if temperature and temperature >= _LEAST_TEMPERATURE else 0.0
+
+
 def encodable(text: str) -> str:
     try:
         text.encode()
@@ -88,7 +96,7 @@ class Generation(OpenAIForm):
         """Decoding parameters of a request; greedy unless it sets a temperature."""
         return Sampling(
             most,
-            self.temperature or 0.0,
+            effective_temperature(self.temperature),
             1.0 if self.top_p is None else self.top_p,
             self.seed,
             (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
