@@ -129,6 +129,7 @@ class StreamedAnswer:
         self._growing = GrowingCode(sampling.ending) if sampling.ending is not None else None
         self.begun = not start
         self.stopped = False
+        self._count = 0
 
     @property
     def length(self) -> int:
@@ -138,6 +139,11 @@ class StreamedAnswer:
     @property
     def is_blank(self) -> bool:
         return not self._decoded_text.strip()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many tokens as asked for: with a probability, and not of the forced start."""
+        return self._count >= self._sampling.max_tokens
 
     @property
     def is_late(self) -> bool:
@@ -180,6 +186,8 @@ class StreamedAnswer:
         if "".join(texts) == added:
             self._decoder.setstate(before)
             for token in tokens:
+                if self.is_full:
+                    break
                 state = self._decoder.getstate()
                 text = self._decoder.decode(token.raw)
                 self._append(token, text, state, bool(self._decoder.getstate()[0]))
@@ -212,7 +220,12 @@ class StreamedAnswer:
         start = len(self._decoded_text)
         self._decoded_text += text
         until = len(self._decoded_text) + half
+        self._count += token.logprob is not None and self._is_shown(until)
         self._unsent.append(_PlacedToken(replace(token, text=text), start, until, state))
+
+    def _is_shown(self, until: int) -> bool:
+        """Whether a token that ends there belongs to the answer, at least in part."""
+        return self.begun or until > len(self._start)
 
     def _forget_half(self) -> None:
         """Replace the bytes of an invalid character by those of its text."""
@@ -264,7 +277,7 @@ class StreamedAnswer:
             elif each.start < limit:
                 tokens += self._within_text(_shorten(each, limit))
             else:
-                cut += 1
+                cut += self._is_shown(each.until)
         self._unsent = remaining
         delta = TextDelta(index, self._text[self._sent : end], tuple(tokens), finish, cut)
         self._sent = end

@@ -159,6 +159,19 @@ def test_an_upstream_server_s_tokens_are_those_of_its_text(chunks: list[tuple[st
     assert [token.text for token in tokens_shown] == expected
 
 
+@pytest.mark.parametrize(("most", "text"), [(1, "a"), (2, "ab"), (9, "abc")])
+def test_no_more_tokens_are_taken_from_an_upstream_server_than_asked_for(most: int, text: str) -> None:
+    growing = StreamedAnswer(bytes_each(), " ", Sampling(most))
+    tokens = [GeneratedToken(letter, -1.0, raw=letter.encode()) for letter in " abc"]
+    deltas = [*growing.grow(0, " abc", tokens), growing.end(0, "length")]
+    assert ("".join(delta.text for delta in deltas), growing.is_full) == (text, most < 9)
+
+
+def test_a_forced_start_that_is_not_whole_is_no_part_of_the_answer() -> None:
+    text, _, deltas = answer(bytes_each(), bytes_each()(" ", add_special_tokens=False)["input_ids"], Sampling(1), "  ")
+    assert (text, sum(delta.generated for delta in deltas)) == ("", 0)
+
+
 @pytest.mark.parametrize("raw", [b"abc", b"\xf0\x9f", EMOJI.encode(), b""])
 def test_bytes_are_spelled_as_openai_does(raw: bytes) -> None:
     assert unspelled(spelled(raw)) == raw

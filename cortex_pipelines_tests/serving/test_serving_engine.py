@@ -173,7 +173,9 @@ def test_text_is_divided_and_written_as_in_the_evaluation(engine: Engine, home: 
         item = tinymodel.example(0, prompt=prompt)
         # an extent that no answer reaches: braces that nobody opened
         expected = generate(model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), settings)
-        text = text_of(run_job(engine, Job(loaded(engine, home, project), engine.prompt(prompt), Sampling(24))))
+        asked = engine.prompt(prompt)
+        sampling = Sampling(24 - len(asked.start))  # a token a byte, which the evaluation counts in the start, too
+        text = text_of(run_job(engine, Job(loaded(engine, home, project), asked, sampling)))
         if engine.upstream_model(None):
             text, expected = in_ascii(text), in_ascii(expected)
         # an answer ends before a character that is not whole
@@ -327,6 +329,21 @@ def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
     assert (prompt.cut, engine.tokenizer.decode(prompt.ids[-4:])) == (1004 - (256 - 16), "tail")
     deltas = run_job(engine, Job(None, prompt, Sampling(16)))
     assert sum(len(delta.tokens) for delta in deltas) == 16
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.1])
+@pytest.mark.parametrize(("prompt", "most"), [(PROMPTS[0], 8), (PROMPTS[2], 1), ("x" + " " * 100, 3), ("x", 0)])
+def test_the_white_space_after_a_prompt_takes_no_tokens_of_the_answer(
+    engine: Engine, prompt: str, most: int, penalty: float
+) -> None:
+    deltas = run_job(engine, Job(None, engine.prompt(prompt), Sampling(most, frequency=penalty)))
+    assert (sum(delta.generated for delta in deltas), deltas[-1].finish) == (most, "length")
+
+
+def test_white_space_after_a_prompt_has_room_in_the_window(engine: Engine) -> None:
+    prompt = engine.prompt("x" * 1000 + " " * 100, room=16)
+    assert len(prompt.ids) + len(prompt.start) + 16 == 256
+    assert engine.tokenizer.decode(prompt.ids).lstrip("x") + prompt.start == " " * 100
 
 
 def test_cancelling_ends_an_answer(engine: Engine) -> None:

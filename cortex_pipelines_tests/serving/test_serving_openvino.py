@@ -149,7 +149,7 @@ def test_the_same_prompt_gives_the_same_answer_once_it_is_known(engine: Any) -> 
 def test_no_pass_follows_the_last_token(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cortex_pipelines.serving.engines.prompt_lookup.PromptLookup.guess", lambda *_: [])
     passes = Mock(side_effect=engine._base.run)
-    prompt = engine.prompt(PROMPTS[0])
+    prompt = engine.prompt(PROMPTS[0].rstrip())
     run_job(engine, Job(None, prompt, Sampling(1)))
     monkeypatch.setattr(engine._base, "run", passes)
     deltas = run_job(engine, Job(None, prompt, Sampling(4)))

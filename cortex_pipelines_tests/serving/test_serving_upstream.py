@@ -188,7 +188,7 @@ def test_a_beginning_that_the_server_does_not_write_is_put_before_it(start: Any,
     assert "".join(delta.text for delta in run_job(engine, Job(None, prompt, Sampling(20)))) == "x = 1"
     first, second = (body for _, body, _ in server.asked)
     assert second["prompt"] == first["prompt"] + prompt.start == "def f():\n    "
-    assert second["max_tokens"] == 20 - len(prompt.start)
+    assert (first["max_tokens"], second["max_tokens"]) == (20 + len(prompt.start), 20)
     engine.close()
 
 

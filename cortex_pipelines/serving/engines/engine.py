@@ -18,7 +18,7 @@ from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.serving.code_end import CodeEnd
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
-from cortex_pipelines.tokenization.text_encoder import Segments, as_segments
+from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -148,6 +148,11 @@ class Job:
     count: int = 1
     on_start: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of an answer and its forced start, of which each has a byte at least."""
+        return len(self.prompt.start.encode()) + self.sampling.max_tokens
+
 
 @dataclass(frozen=True)
 class ScoredToken:
@@ -213,6 +218,9 @@ _READING = 0.4
 UPSTREAM_ENGINES = ("openai", "vllm")
 """Engines that are another server's, whose speed is not measured here."""
 
+_LONGEST_START = 64
+"""Characters of white space at a prompt's end that the answer is forced to begin with; those before it are read."""
+
 _LEAST_PROMPT = 64
 """Tokens of a prompt that are read however short the time is: some five lines."""
 
@@ -272,9 +280,13 @@ class Engine(ABC):
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
         """Encode a prompt, leaving ``room`` tokens for the answer; a string never becomes control tokens."""
         context, space = divide_segments(as_segments(text))
-        (ids,) = prompt_ids(self.tokenizer, [context])
-        most = max(self.window - room, 1)
-        return Prompt(tuple(last_tokens(self.tokenizer, ids, most)), space, max(len(ids) - most, 0))
+        read, start = space[:-_LONGEST_START], space[-_LONGEST_START:]
+        (ids,), (start_ids,) = (
+            prompt_ids(self.tokenizer, [(*context, *as_segments(read))]),
+            token_ids(self.tokenizer, [start]),
+        )
+        most = max(self.window - room - len(start_ids), 1)
+        return Prompt(tuple(last_tokens(self.tokenizer, ids, most)), start, max(len(ids) - most, 0))
 
     def prompt_capacity(self, deadline: Deadline) -> int:
         """Tokens that can be read in the part of a deadline that reading may take; all of the window if unknown.

@@ -195,7 +195,7 @@ class LlamaEngine(QueuedEngine):
             work.cached = work.cached or cached
 
         payload: dict[str, Any] = {
-            "n_predict": sampling.max_tokens,
+            "n_predict": job.most_tokens,
             "cache_prompt": sampling.reuse or index > 0,
             "n_probs": max(sampling.top, 1),
             "seed": seed % 2**31,
@@ -208,7 +208,7 @@ class LlamaEngine(QueuedEngine):
             return
         # llama.cpp's own penalties count the tokens of the prompt too
         ids: list[int] = []
-        while len(ids) < sampling.max_tokens:
+        while len(ids) < job.most_tokens:
             generated_text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
             biases = [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]
             payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": biases}

@@ -159,7 +159,7 @@ class OpenVinoEngine(QueuedEngine):
                 if logits is None:
                     return
                 answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
-                most = len(job.prompt.ids) + job.sampling.max_tokens
+                most = len(job.prompt.ids) + job.most_tokens
                 following = _Following(self._passes, model, text, most, self._guessed)
                 steps = self._sampler.steps(job, index, answer, _tensor(logits), [], following.logits_after)
                 yield from self._stream(work, index, answer, steps)

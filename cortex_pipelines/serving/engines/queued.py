@@ -31,6 +31,7 @@ from cortex_pipelines.serving.engines.engine import (
     Engine,
     EngineError,
     Event,
+    Finish,
     Job,
     RefusedAdapterError,
     ScoredToken,
@@ -142,26 +143,24 @@ class QueuedEngine(Engine):
         self, work: QueuedRequest, index: int, answer: StreamedAnswer, steps: Iterator[ScoredToken]
     ) -> Iterator[TextDelta]:
         """Stream an answer from its tokens, up to one that ends it."""
-        sampling, count = work.job.sampling, 0
-        for step in steps:
+        finish: Finish = "length"
+        while not answer.is_full:
+            step = next(steps, None)
             self._note_unread(work, 0)
-            if step.token in self._ends:
+            if step is None or step.token in self._ends:
+                finish = "stop"
                 break
-            count += 1
             with self._lock:
                 self._generated_tokens += 1
-            yield from answer.add(index, replace(step, top=step.top[: sampling.top]))
+            yield from answer.add(index, replace(step, top=step.top[: work.job.sampling.top]))
             if answer.stopped:
                 return
             if work.cancelled.is_set() or self._closed:
                 break
             if answer.is_late:
-                yield answer.end(index, "late")
-                return
-        if work.cancelled.is_set() or self._closed:
-            yield answer.end(index, "cancelled")
-        else:
-            yield answer.end(index, "length" if count >= sampling.max_tokens else "stop")
+                finish = "late"
+                break
+        yield answer.end(index, "cancelled" if work.cancelled.is_set() or self._closed else finish)
 
     def _note_reading(self, tokens: int, seconds: float) -> None:
         """Follow the speed of a busy machine, in steps: prompts that are cut alike are read once."""

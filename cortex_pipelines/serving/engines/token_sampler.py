@@ -38,7 +38,7 @@ class TokenSampler:
         constraint = None
         if sampling.grammar:
             constraint = TokenConstraint(self._tokenizer, len(logits), job.prompt.start, sampling.grammar)
-        while len(generated_ids) < sampling.max_tokens:
+        while len(generated_ids) < job.most_tokens:
             scores = logits.clone()
             if constraint is not None:
                 scores[~torch.from_numpy(constraint.allowed())] = -torch.inf
@@ -57,8 +57,7 @@ class TokenSampler:
                 constraint.accept(token)
                 if constraint.is_complete:
                     return
-            if len(generated_ids) < sampling.max_tokens:
-                logits = advance(token)
+            logits = advance(token)
 
     def _sample(self, scores: Any, sampling: Sampling, generator: Any) -> int:
         """A token by its logits, shape (vocabulary,)."""

@@ -280,14 +280,13 @@ class UpstreamEngine(Engine):
     async def _generate_answer(self, request: _Request, index: int) -> AsyncGenerator[TextDelta]:
         """Generate an answer; one without the forced start is requested again with that start in the prompt."""
         job = request.job
-        start, most = job.prompt.start, job.sampling.max_tokens
-        for forced_start in dict.fromkeys((start, "")):
-            (start_ids,) = continuation_ids(self.tokenizer, [start.removeprefix(forced_start)])
-            ids = [*job.prompt.ids, *start_ids]
-            remaining_tokens = max(most - len(ids) + len(job.prompt.ids), 1)
+        (start_ids,) = continuation_ids(self.tokenizer, [job.prompt.start])
+        for forced_start in dict.fromkeys((job.prompt.start, "")):
+            ids = [*job.prompt.ids] if forced_start else [*job.prompt.ids, *start_ids]
+            most = max(len(start_ids) * bool(forced_start) + job.sampling.max_tokens, 1)
             answer, full_text = StreamedAnswer(self.tokenizer, forced_start, job.sampling), ""
             try:
-                async with aclosing(self._chunks(job, index, ids, remaining_tokens)) as chunks:
+                async with aclosing(self._chunks(job, index, ids, most)) as chunks:
                     async for chunk in chunks:
                         full_text += chunk.text
                         if not (full_text.startswith(forced_start) or forced_start.startswith(full_text)):
@@ -300,8 +299,8 @@ class UpstreamEngine(Engine):
                         if answer.is_late:
                             yield answer.end(index, "late")
                             return
-                        if chunk.finish:
-                            yield answer.end(index, chunk.finish)
+                        if chunk.finish or answer.is_full:
+                            yield answer.end(index, chunk.finish or "length")
                             return
                         await asyncio.sleep(0)  # let other requests run
             except asyncio.CancelledError:
