@@ -256,7 +256,7 @@ class GrowingCode:
         parses = self._keep(text, newline)
         if _is_no_code(following) or not self._belongs(answer, following, parses):
             self._is_done = True
-            self.settled = self.settled or self._longest(answer)
+            self.settled = self._least(answer)
 
     def _keep(self, text: str, newline: int) -> bool:
         """Whether an answer parses up to the end of a line, which will stand then."""
@@ -298,8 +298,12 @@ class GrowingCode:
                 answer = text[: bracket.start()].rstrip()
                 self._is_done = True
                 if self._has_code(answer):
-                    self.settled = len(answer) if self._end.is_whole(answer) else self.settled or self._longest(answer)
+                    self.settled = len(answer) if self._end.is_whole(answer) else self._least(answer)
                 return
+
+    def _least(self, answer: str) -> int:
+        """What stands of an answer whose end does not parse: its first line if nothing of it does."""
+        return self.settled or self._longest(answer) or len(re.findall(r"\A\s*.*", answer)[0].rstrip())
 
     def _longest(self, text: str) -> int:
         """The longest beginning of an answer with which the code parses; 0 if it never does."""
@@ -378,8 +382,8 @@ def _still_open(kinds: Iterator[str], opened: Sequence[str] = ()) -> tuple[str, 
     return tuple(stack)
 
 
-def _brackets(root: Node, start: int = 0) -> Iterator[str]:
-    """Brackets from a byte on, in order."""
+def _brackets(root: Node, start: int = -1) -> Iterator[str]:
+    """Brackets that end after a byte, in order."""
     for node in nodes(root, start):
         if not node.child_count and not node.is_missing and (node.type in _CLOSERS or node.type in _CLOSING):
             yield node.type

@@ -21,6 +21,8 @@ MOST_WRONG = 0.3
 _DIALECTS = {"javascript": ("javascript", "typescript"), "typescript": ("typescript", "javascript")}
 """Languages that are taken for one another."""
 
+_ENOUGH, _SURE = 300, 0.8
+"""Characters that a language is told by, and how sure it has to be of fewer."""
 _UNSURE = frozenset({"txt", "unknown", "undefined", "empty"})
 
 _LIKELIER = 0.03
@@ -67,7 +69,9 @@ def _whole_lines(before: str) -> str:
 @lru_cache(256)
 def _language(text: str) -> str:
     """By magika (arXiv 2409.13768): of 1,272 windows of files without a grammar here, 45 were taken for one with."""
-    return str(_identifier().identify_bytes(text.encode(errors="replace")).output.label)
+    result = _identifier().identify_bytes(text.encode(errors="replace"))
+    is_sure = len(text) >= _ENOUGH or result.score >= _SURE
+    return str(result.output.label) if is_sure else "unknown"
 
 
 @cache
@@ -97,11 +101,11 @@ def _bytes_in_errors(root: Node) -> int:
     return sum(leaf.end_byte - leaf.start_byte for leaf in leaves)
 
 
-def nodes(root: Node, start: int = 0, *, errors: bool = False) -> Iterator[Node]:
+def nodes(root: Node, start: int = -1, *, errors: bool = False) -> Iterator[Node]:
     """Nodes in order that end after a byte; with ``errors`` only those that hold an error."""
     pending = [root]
     while pending:
         node = pending.pop()
-        if node.end_byte >= start and (not errors or node.has_error):
+        if node.end_byte > start and (not errors or node.has_error):
             yield node
             pending += reversed(node.children)

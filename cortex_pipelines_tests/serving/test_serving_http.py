@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import editors
 from cortex_pipelines.serving.http.authentication import LARGEST_BODY
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines_tests.parameters import load_cases
@@ -189,6 +190,24 @@ def test_tabby_s_agent_and_neither_prompt_nor_home_folder_is_kept(client: TestCl
     segments = {"prefix": "def f():", "filepath": home_path, "git_url": "git@example.com:acme/shop.git"}
     assert client.post("/v1/completions", json={"segments": segments}).status_code == 200
     assert json.loads((state / FILE).read_text().splitlines()[-1])["path"] == "src/a.py"
+
+
+@pytest.mark.parametrize(
+    ("fields", "language"),
+    [
+        ({}, None),
+        ({"language": "unknown"}, None),
+        ({"language": "typescriptreact"}, "typescript"),
+        ({"language": "c"}, "c"),
+        ({"language": "plaintext", "segments": {"filepath": "src/a.go"}}, "go"),
+    ],
+)
+def test_tabby_says_which_language_an_answer_is_in(client: TestClient, monkeypatch, fields, language) -> None:
+    infill = Mock(wraps=editors.infill)
+    monkeypatch.setattr(editors, "infill", infill)
+    segments = {"prefix": "x = ", **fields.get("segments", {})}
+    assert client.post("/v1/completions", json={**fields, "segments": segments}).status_code == 200
+    assert infill.call_args.args[-1] == language
 
 
 @pytest.mark.parametrize(("wrong", "words"), CASES["an_event_that_could_not_be_taken_in_is_refused_at_once"])

@@ -15,6 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.feedback.events import Id
+from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.privacy.paths import repository_name, repository_path
 from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
@@ -236,6 +237,9 @@ _MOST = 64
 _VOTES: Mapping[str, Vote] = {"select": "up", "dismiss": "dismissed"}
 """Votes implied by the agent's events; ``view`` implies none."""
 
+_LANGUAGES = {"unknown": None, "javascriptreact": "javascript", "typescriptreact": "typescript"}
+"""Editors' names of languages that have others here."""
+
 Name = Annotated[LongText, Field(max_length=200)]
 Number = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -307,7 +311,9 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     snippets = [*(cursor.declarations or ()), *(cursor.relevant_snippets_from_changed_files or ())]
     extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
     sampling = Sampling(_MOST, effective_temperature(form.temperature), seed=form.seed, stop=("\n\n",))
-    gap = infill(cursor.prefix, cursor.suffix or "", extra)
+    named = form.language or "unknown"
+    language = language_of(cursor.filepath or "", cursor.prefix) or _LANGUAGES.get(named, named)
+    gap = infill(cursor.prefix, cursor.suffix or "", extra, language)
     prepared = await prepare(gateway, form.model, form.user, gap, sampling)
     began = time.perf_counter()
     (answer,) = await collect(gateway, prepared, request)
