@@ -118,7 +118,7 @@ def _tools(
             builder = infill(prompt, suffix) if suffix else completion(prompt)
             with answering_within(math.inf):  # an agent waits for all of it
                 prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
-            (answer,) = await collect(gateway, prepared)  # cancelled with the agent's call
+            (answer,) = await collect(gateway, [prepared])  # cancelled with the agent's call
         facts = {"text": answer.text, "finish": answer.finish, "tokens": answer.generated, **backend.identification}
         notices = {"notice": backend.notice, "cut_tokens": prepared.cut, "flags": sorted(prepared.flags)}
         return facts | {name: value for name, value in notices.items() if value}

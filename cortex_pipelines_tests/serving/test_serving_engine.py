@@ -314,6 +314,52 @@ def test_the_same_seed_draws_the_same_and_answers_differ(engine: Engine) -> None
     assert len(set(texts)) == 3
 
 
+@pytest.fixture
+def parallel_engine(weights_here: Engine) -> Engine:
+    if weights_here.name == "torch":
+        pytest.skip("it has one thread")
+    return weights_here
+
+
+def test_answers_to_one_prompt_are_written_side_by_side(
+    parallel_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = Sampling(16, temperature=1.0, top_p=0.9, seed=5)
+    job = Job(None, parallel_engine.prompt(PROMPTS[0]), sampling)
+    alone = [
+        text_of(run_job(parallel_engine, replace(job, sampling=replace(sampling, seed=5 + index))))
+        for index in range(3)
+    ]
+    begun, two = set[int](), threading.Barrier(2, timeout=60)
+
+    def add(answer: StreamedAnswer, index: int, scored: ScoredToken, real: Any = StreamedAnswer.add) -> Any:
+        if index < 2 and index not in begun:
+            begun.add(index)
+            two.wait()
+        return real(answer, index, scored)
+
+    monkeypatch.setattr(StreamedAnswer, "add", add)
+    deltas = run_job(parallel_engine, replace(job, count=3))
+    assert [text_of(deltas, index) for index in range(3)] == alone
+    assert sorted(delta.index for delta in deltas if delta.finish) == [0, 1, 2]
+    assert (parallel_engine.state()["waiting"], parallel_engine.state()["busy"]) == (0, False)
+
+
+def test_an_answer_that_fails_ends_those_beside_it(parallel_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(answer: StreamedAnswer, index: int, scored: ScoredToken, real: Any = StreamedAnswer.add) -> Any:
+        return real(answer, index, scored) if index < 2 else 1 / 0
+
+    job = Job(None, parallel_engine.prompt(PROMPTS[0]), Sampling(100), count=8)
+    before = parallel_engine.state()["written"]
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamedAnswer, "add", fail)
+        with pytest.raises(ZeroDivisionError):
+            run_job(parallel_engine, job)
+    tinygateway.wait_until(lambda: not parallel_engine.state()["busy"])
+    assert parallel_engine.state()["written"] - before < 500
+    assert text_of(run_job(parallel_engine, replace(job, count=1)))
+
+
 def test_an_answer_matches_its_grammar(weights_here: Engine) -> None:
     for prompt in ("Its name:\n", "x = "):  # what is forced to stand before the answer matches too
         sampling = Sampling(24, grammar='answer ::= ("to" | "fro") [A-Z]{2} "\\n"?')

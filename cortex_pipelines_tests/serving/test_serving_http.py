@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.serving.engines.engine import TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import editors
 from cortex_pipelines.serving.http.authentication import LARGEST_BODY
+from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
@@ -93,6 +95,33 @@ def test_a_temperature_that_divides_beyond_numbers_is_none(client: TestClient, t
         for each in (0, temperature)
     ]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("waiting", "at_once"), [(16, 2), (1, 1)])
+def test_prompts_of_a_list_are_answered_side_by_side(home: Path, tmp_path: Path, waiting: int, at_once: int) -> None:
+    gateway = tinygateway.open_tiny(home, tmp_path, waiting=waiting)
+    running, counts, real = list[object](), list[int](), gateway.stream
+
+    async def stream(prepared: PreparedRequest) -> AsyncIterator[TextDelta]:
+        running.append(prepared)
+        async for delta in real(prepared):
+            counts.append(len(running))
+            yield delta
+        running.remove(prepared)
+
+    gateway.stream = stream  # type: ignore[method-assign]
+    body = {"max_tokens": 12, "n": 2, "temperature": 1.0, "seed": 3}
+    prompts = [f"x{number} = " for number in range(5)]
+    with tinygateway.web_client(gateway) as client:
+        alone = [client.post("/v1/completions", json=body | {"prompt": prompt}).json()["choices"] for prompt in prompts]
+        counts.clear()
+        response = client.post("/v1/completions", json=body | {"prompt": prompts}).json()
+        streamed = events(client.post("/v1/completions", json=body | {"prompt": prompts, "stream": True}).text)[:-1]
+    assert (max(counts), running) == (at_once, [])
+    texts = [choice["text"] for choices in alone for choice in choices]
+    assert [(choice["index"], choice["text"]) for choice in response["choices"]] == list(enumerate(texts))
+    chosen = [chunk["choices"][0] for chunk in streamed]
+    assert ["".join(choice["text"] for choice in chosen if choice["index"] == index) for index in range(10)] == texts
 
 
 def test_a_conversation(client: TestClient) -> None:

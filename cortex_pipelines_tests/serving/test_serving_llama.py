@@ -82,6 +82,14 @@ def test_a_prompt_goes_to_the_slot_that_has_read_it(files: LlamaFiles) -> None:
         process.close()
 
 
+@pytest.mark.parametrize(("most", "at_once"), [(64, True), (2, False)])
+def test_a_prompt_is_read_again_only_for_answers_that_take_longer(
+    engine: LlamaEngine, most: int, at_once: bool
+) -> None:
+    job = Job(None, engine.prompt("x" * 100), Sampling(most))
+    assert engine._writes_at_once(job) is at_once
+
+
 def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
     engine: LlamaEngine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

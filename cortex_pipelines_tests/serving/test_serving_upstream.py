@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.serving.engines import upstream_engine
 from cortex_pipelines.serving.engines.engine import EngineError, Job, Sampling, open_engine
 from cortex_pipelines_tests.serving import tinygateway
-from cortex_pipelines_tests.serving.test_serving_engine import run_job
+from cortex_pipelines_tests.serving.test_serving_engine import run_job, text_of
 from cortex_pipelines_tests.serving.upstream import Answer, Handler, Server, speaking
 
 BODY = {"model": "shop", "prompt": "def f():", "max_tokens": 20}
@@ -189,6 +190,20 @@ def test_a_beginning_that_the_server_does_not_write_is_put_before_it(start: Any,
     first, second = (body for _, body, _ in server.asked)
     assert second["prompt"] == first["prompt"] + prompt.start == "def f():\n    "
     assert (first["max_tokens"], second["max_tokens"]) == (20 + len(prompt.start), 20)
+    engine.close()
+
+
+def test_several_answers_are_asked_for_at_once(start: Any, home: Path) -> None:
+    two = Barrier(2, timeout=30)
+
+    def answer(handler: Handler, body: dict[str, Any]) -> None:
+        two.wait()
+        speaking(f"{body['seed']} ", "x")(handler, body)
+
+    upstream = tinygateway.upstream(start(answer).url, at_once=2)
+    engine = open_engine(tinygateway.base_in(home), tinygateway.settings(engine="openai", upstream=upstream), home)
+    deltas = run_job(engine, Job(None, engine.prompt("x"), Sampling(9, seed=4), 4))
+    assert [text_of(deltas, index) for index in range(4)] == ["4 x", "5 x", "6 x", "7 x"]
     engine.close()
 
 

@@ -21,6 +21,7 @@ from cortex_pipelines.release.exports.source import ExportError
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
+    Job,
     LoadedAdapter,
     Sampling,
     ScoredToken,
@@ -32,6 +33,9 @@ from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, Queue
 from cortex_pipelines.serving.engines.reference import Comparison, ReferenceFile
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
+
+_READ_IN_ONE = 4
+"""Tokens that are read at least in the time in which one is written."""
 
 
 class LlamaEngine(QueuedEngine):
@@ -162,8 +166,12 @@ class LlamaEngine(QueuedEngine):
         self._processes.move_to_end(version)
         return process
 
+    def _writes_at_once(self, job: Job) -> bool:
+        """If that takes longer than to read the prompt again: each of llama.cpp's slots does."""
+        return super()._writes_at_once(job) and len(job.prompt.ids) < _READ_IN_ONE * job.sampling.max_tokens
+
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
-        for index in range(work.job.count):
+        for index in work.indices:
             if work.cancelled.is_set():
                 return
             answer = StreamedAnswer(self.tokenizer, work.job.prompt.start, work.job.sampling)
@@ -196,7 +204,7 @@ class LlamaEngine(QueuedEngine):
 
         payload: dict[str, Any] = {
             "n_predict": job.most_tokens,
-            "cache_prompt": sampling.reuse or index > 0,
+            "cache_prompt": sampling.reuse or index > work.indices[0],
             "n_probs": max(sampling.top, 1),
             "seed": seed % 2**31,
         } | _samplers(sampling)

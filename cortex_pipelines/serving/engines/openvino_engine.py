@@ -152,7 +152,7 @@ class OpenVinoEngine(QueuedEngine):
         job = work.job
         model: PagedModel = job.adapter.weights if job.adapter else self._base
         due = (job.sampling.deadline or Deadline(math.inf)).due
-        for index in range(job.count):
+        for index in work.indices:
             reusable = job.prompt.ids if job.sampling.reuse or index > 0 else ()
             with self._using(job.adapter), self._passes.text(model, reusable, due) as text:
                 logits = self._read(work, model, text)

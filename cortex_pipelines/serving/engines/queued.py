@@ -45,13 +45,44 @@ from cortex_pipelines.tokenization.text_encoder import encoder_of
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)
 class QueuedRequest:
+    """Answers that one thread writes in turn; the ``following`` ones begin beside them once the prompt is read."""
+
     job: Job
     deliver: Callable[[Event], None]
+    indices: Sequence[int]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    following: list["QueuedRequest"] = field(default_factory=list)
     cached: int = 0
     """Tokens of the prompt that were read for an earlier request."""
+
+    def one_by_one(self) -> "QueuedRequest":
+        """The first of its answers, which the others follow."""
+        deliver = _JointDelivery(self.deliver, self.cancelled, len(self.indices))
+        first, *others = (replace(self, deliver=deliver, indices=[index], following=[]) for index in self.indices)
+        first.following = others
+        return first
+
+
+class _JointDelivery:
+    """Delivers what several threads write for one job; its end is that of the last, or the first error."""
+
+    def __init__(self, deliver: Callable[[Event], None], cancelled: threading.Event, count: int) -> None:
+        self._deliver, self._cancelled, self._unfinished = deliver, cancelled, count
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            if not self._unfinished:
+                return
+            if isinstance(event, BaseException):
+                self._unfinished = 0
+                self._cancelled.set()
+            elif event is None:
+                self._unfinished -= 1
+            if event is not None or not self._unfinished:
+                self._deliver(event)
 
 
 _Change = tuple[Callable[[], Any], Future[Any]]
@@ -90,6 +121,10 @@ class QueuedEngine(Engine):
     @abstractmethod
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...
 
+    def _writes_at_once(self, _job: Job) -> bool:
+        """Whether the answers to one prompt are written side by side."""
+        return len(self._threads) > 1
+
     def _reset_after_failure(self) -> None:
         """Discard state that a failed request may have left."""
 
@@ -98,7 +133,9 @@ class QueuedEngine(Engine):
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         self._count_waiting()
-        request = QueuedRequest(job, deliver)
+        request = QueuedRequest(job, deliver, range(job.count))
+        if job.count > 1 and self._writes_at_once(job):
+            request = request.one_by_one()
         if job.sampling.deadline is not None:
             with self._lock:
                 self._claims.add(job.sampling.deadline.claim)
@@ -147,6 +184,7 @@ class QueuedEngine(Engine):
         while not answer.is_full:
             step = next(steps, None)
             self._note_unread(work, 0)
+            self._begin_following(work)
             if step is None or step.token in self._ends:
                 finish = "stop"
                 break
@@ -173,6 +211,12 @@ class QueuedEngine(Engine):
         """Tokens of a prompt that are still to be read; none once the request was cancelled."""
         if work.job.sampling.deadline is not None:
             work.job.sampling.deadline.claim.tokens = 0 if work.cancelled.is_set() else tokens
+
+    def _begin_following(self, work: QueuedRequest) -> None:
+        while work.following:
+            with self._lock:
+                self._waiting += 1
+            self._enter(work.following.pop(0))
 
     def _run_between_requests(self, make: Callable[[], T]) -> T:
         """Load or evict adapters in the engine's thread, between two requests."""
@@ -202,6 +246,7 @@ class QueuedEngine(Engine):
                 try:
                     for delta in self._deltas(work):
                         work.deliver(replace(delta, cached=work.cached))
+                    self._begin_following(work)
                     work.deliver(None)
                 except BaseException as error:  # noqa: BLE001 - delivered to the caller
                     self._reset_after_failure()

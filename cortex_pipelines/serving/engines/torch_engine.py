@@ -128,7 +128,7 @@ class TorchEngine(QueuedEngine):
         if first is None:
             return
         logits, memory = first
-        for index in range(job.count):
+        for index in work.indices:
             last = index == job.count - 1
             answer_memory = memory if last else deepcopy(memory)
             generated_ids: list[int] = []

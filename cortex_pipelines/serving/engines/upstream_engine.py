@@ -253,23 +253,27 @@ class UpstreamEngine(Engine):
         try:
             if request.cancelled:
                 raise asyncio.CancelledError
-            async with self._room:
-                self._leave_queue(request)
-                self._busy += 1
-                try:
-                    for index in range(request.job.count):
-                        async with aclosing(self._generate_answer(request, index)) as deltas:
-                            async for delta in deltas:
-                                request.deliver(delta)
-                finally:
-                    self._busy -= 1
+            async with asyncio.TaskGroup() as answers:
+                for index in range(request.job.count):
+                    answers.create_task(self._deliver_answer(request, index))
         except asyncio.CancelledError:
             if not request.has_started and self._closed:
                 end = EngineError("the engine was closed")
-        except BaseException as error:  # noqa: BLE001 - delivered to the caller
-            end = error
+        except BaseExceptionGroup as failed:
+            end = failed.exceptions[0]
         self._leave_queue(request)
         request.deliver(end)
+
+    async def _deliver_answer(self, request: _Request, index: int) -> None:
+        async with self._room:
+            self._leave_queue(request)
+            self._busy += 1
+            try:
+                async with aclosing(self._generate_answer(request, index)) as deltas:
+                    async for delta in deltas:
+                        request.deliver(delta)
+            finally:
+                self._busy -= 1
 
     def _leave_queue(self, request: _Request) -> None:
         if not request.has_started:

@@ -214,13 +214,15 @@ async def prepare(
     return await run_in_threadpool(gateway.prepare, backend, builder, sampling, count)
 
 
-async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request | None = None) -> list[PartialAnswer]:
-    """Collect all answers to one prompt; ClientGoneError if the client disconnects."""
-    answers = [PartialAnswer() for _ in range(prepared.count)]
+async def collect(
+    gateway: Gateway, requests: Sequence[PreparedRequest], request: Request | None = None
+) -> list[PartialAnswer]:
+    """Collect all answers to some prompts; ClientGoneError if the client disconnects."""
+    answers = _empty_answers(requests)
 
     async def read() -> None:
-        async for delta in gateway.stream(prepared):
-            answers[delta.index].add(delta)
+        async for index, delta in _deltas_of(gateway, requests):
+            answers[index].add(delta)
 
     async def watch(request: Request) -> None:
         while not await request.is_disconnected():
@@ -228,7 +230,7 @@ async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request 
 
     reading = asyncio.ensure_future(read())
     waited = [reading]
-    if request is not None and prepared.cached_deltas is None:
+    if request is not None and not cache_of(requests):
         waited.append(asyncio.ensure_future(watch(request)))
     try:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -239,8 +241,49 @@ async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request 
         for task in waited:
             task.cancel()
         await asyncio.gather(*waited, return_exceptions=True)
-    _count(gateway, prepared, answers)
+    _count(gateway, requests, answers)
     return answers
+
+
+def _empty_answers(requests: Sequence[PreparedRequest]) -> list[PartialAnswer]:
+    return [PartialAnswer() for prepared in requests for _ in range(prepared.count)]
+
+
+async def _deltas_of(gateway: Gateway, requests: Sequence[PreparedRequest]) -> AsyncIterator[tuple[int, TextDelta]]:
+    """Deltas as they come, each with the index of its answer among those to all prompts of one model.
+
+    The other prompts follow once the first one is read, so that what they begin with alike is read once.
+    """
+    events: asyncio.Queue[tuple[int, TextDelta] | Exception | None] = asyncio.Queue()
+    room = asyncio.Semaphore(min(gateway.settings.slots, gateway.settings.waiting))
+    has_begun = asyncio.Event()
+
+    async def read(number: int, prepared: PreparedRequest) -> None:
+        if number:
+            await has_begun.wait()
+        async with room:
+            async for delta in gateway.stream(prepared):
+                has_begun.set()
+                events.put_nowait((number * prepared.count + delta.index, delta))
+        has_begun.set()
+
+    async def read_all() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, prepared in enumerate(requests):
+                    group.create_task(read(number, prepared))
+            events.put_nowait(None)
+        except ExceptionGroup as failed:
+            events.put_nowait(failed.exceptions[0])
+
+    reading = asyncio.ensure_future(read_all())
+    try:
+        while (event := await events.get()) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+    finally:
+        reading.cancel()
 
 
 def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]) -> dict[str, Any]:
@@ -293,20 +336,16 @@ def streaming_response(
         nothing = {"usage": None} if include_usage else {}
         for opening in first:
             yield _event({**frame, "choices": [opening], **nothing})
-        answers: list[PartialAnswer] = []
+        answers = _empty_answers(requests)
         try:
-            for prompt_index, prepared in enumerate(requests):
-                prompt_answers = [PartialAnswer() for _ in range(prepared.count)]
-                async for delta in gateway.stream(prepared):
-                    prompt_answers[delta.index].add(delta)
-                    index = prompt_index * prepared.count + delta.index
-                    if delta.text or (with_logprobs and delta.tokens):
-                        part = choice(index, delta.text, delta.tokens, None)
-                        yield _event({**frame, "choices": [part], **nothing})
-                    if delta.finish:
-                        yield _event({**frame, "choices": [choice(index, "", (), delta.finish)], **nothing})
-                _count(gateway, prepared, prompt_answers)
-                answers += prompt_answers
+            async for index, delta in _deltas_of(gateway, requests):
+                answers[index].add(delta)
+                if delta.text or (with_logprobs and delta.tokens):
+                    part = choice(index, delta.text, delta.tokens, None)
+                    yield _event({**frame, "choices": [part], **nothing})
+                if delta.finish:
+                    yield _event({**frame, "choices": [choice(index, "", (), delta.finish)], **nothing})
+            _count(gateway, requests, answers)
             if include_usage:
                 yield _event({**frame, "choices": [], "usage": usage_of(requests, answers)})
             for flagged in flag_events(requests):
@@ -324,8 +363,8 @@ def _event(value: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(text, sep="\n")
 
 
-def _count(gateway: Gateway, prepared: PreparedRequest, answers: Sequence[PartialAnswer]) -> None:
+def _count(gateway: Gateway, requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]) -> None:
     tokens = gateway.metrics.tokens
-    name = prepared.backend.served.name
-    tokens.labels(name, "read").inc(len(prepared.prompt.ids))
+    name = requests[0].backend.served.name
+    tokens.labels(name, "read").inc(sum(len(prepared.prompt.ids) for prepared in requests))
     tokens.labels(name, "written").inc(sum(answer.generated for answer in answers))

@@ -108,7 +108,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     frame, headers = envelope("text_completion", "cmpl", requests[0].backend), headers_of(*requests)
     if form.stream:
         return streaming_response(gateway, requests, frame, choice, headers, form.wants_usage, with_logprobs)
-    answers = [answer for prepared in requests for answer in await collect(gateway, prepared, request)]
+    answers = await collect(gateway, requests, request)
     frame["choices"] = [choice(index, each.text, each.tokens, each.finish) for index, each in enumerate(answers)]
     return JSONResponse({**frame, "usage": usage_of(requests, answers)}, headers=headers | outcome_of(requests))
 
@@ -138,7 +138,7 @@ async def _chat_response(
     frame = envelope("chat.completion", "chatcmpl", prepared.backend)
     if sources:
         frame["context"] = list(sources)
-    answers = await collect(gateway, prepared, request)
+    answers = await collect(gateway, [prepared], request)
     frame["choices"] = [
         {
             "index": index,

@@ -172,7 +172,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, prompt: PromptBuilder, requ
     headers = headers_of(prepared)
     began = time.perf_counter()
     if not form.stream:
-        (answer,) = await collect(gateway, prepared, request)
+        (answer,) = await collect(gateway, [prepared], request)
         last = _final_chunk(prepared, answer, time.perf_counter() - began)
         headers |= outcome_of([prepared])
         return JSONResponse({**last, "content": answer.text}, headers=headers)
@@ -316,7 +316,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     gap = infill(cursor.prefix, cursor.suffix or "", extra, language)
     prepared = await prepare(gateway, form.model, form.user, gap, sampling)
     began = time.perf_counter()
-    (answer,) = await collect(gateway, prepared, request)
+    (answer,) = await collect(gateway, [prepared], request)
     identity = f"cmpl-{prepared.backend.identity}"
     event = offered_event(identity, prepared.backend) | {
         "tokens": answer.generated,
