@@ -79,6 +79,8 @@ def test_a_block_has_the_tokens_of_every_text_that_uses_it(data: st.DataObject) 
                     block = text.blocks[place // SIZE]
                     written[block] = [*written.get(block, [])[: place % SIZE], token]
                 cache.extend(text, new)
+                if data.draw(st.booleans()):
+                    cache.seal(text)
             texts.append((text, ids))
         for each in texts:
             look(*each)
@@ -144,6 +146,18 @@ def test_the_same_prompt_gives_the_same_answer_once_it_is_known(engine: Any) -> 
             assert [token.raw for token in tokens] == [token.raw for token in fresh]
             expected = pytest.approx([token.logprob for token in fresh], abs=near)
             assert [token.logprob for token in tokens] == expected
+
+
+def test_a_prompt_that_continues_an_answer_is_answered_as_if_nothing_were_known(engine: Any) -> None:
+    near = 0 if engine._base.is_tiled else 1e-4
+    for text in PROMPTS[:2]:
+        for _ in range(3):
+            text += text_of(run_job(engine, Job(None, engine.prompt(text, 48), Sampling(9)))) + " x"
+            known, fresh = (
+                [token.logprob for delta in run_job(engine, job) for token in delta.tokens]
+                for job in (Job(None, engine.prompt(text, 48), Sampling(6, reuse=reuse)) for reuse in (True, False))
+            )
+            assert known == pytest.approx(fresh, abs=near)
 
 
 def test_no_pass_follows_the_last_token(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

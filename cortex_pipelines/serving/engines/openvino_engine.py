@@ -173,6 +173,8 @@ class OpenVinoEngine(QueuedEngine):
             self._note_unread(work, len(ids) - len(text.ids))
             if work.cancelled.is_set():
                 return None
+            if model.is_tiled and len(text.ids) + len(chunk) == len(ids):
+                model.blocks.seal(text)  # what is written differs in its last bits from the same tokens read
             logits = self._passes.read(model, text, chunk)
         if is_alone and self._busy == 1:  # else others had a part of this time
             self._note_reading(len(ids) - cached, time.perf_counter() - began)

@@ -100,6 +100,13 @@ class BlockCache:
             for index in range(full, len(text.ids) // self._size):
                 self._know(text, index)
 
+    def seal(self, text: Text) -> None:
+        """Let others use all that was run so far, and nothing that follows."""
+        with self._lock:
+            if len(text.ids) % self._size:
+                self._know(text, len(text.ids) // self._size)
+            text.place = -1
+
     def end(self, text: Text) -> None:
         with self._lock:
             if len(text.ids) % self._size:
