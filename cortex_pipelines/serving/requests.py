@@ -154,11 +154,15 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = (), language: str | 
         (line_ids,) = token_ids(target.tokenizer, [line])
         step = _step(target.cursor_room)
         width = min(_LINE, step)
-        room = target.cursor_room - (len(line_ids) // width + 1) * width
+        line_cut = _excess(len(line_ids), target.cursor_room // 2)
+        room = target.cursor_room - ((len(line_ids) - line_cut) // width + 1) * width
         trimmed, cut = fit_gap(target.tokenizer, gap, room, step)
-        at_cursor = (Segment(line, continues=True),) if line else ()
+        line_end = (
+            target.tokenizer.decode(line_ids[line_cut:], clean_up_tokenization_spaces=False) if line_cut else line
+        )
+        at_cursor = (Segment(line_end, continues=True),) if line_end else ()
         segments = (*prompt_segments(target.tokenizer, trimmed), *at_cursor)
-        return RenderedPrompt(segments, cut=cut, at_cursor=True, ending=ending)
+        return RenderedPrompt(segments, cut=cut + line_cut, at_cursor=True, ending=ending)
 
     return build
 

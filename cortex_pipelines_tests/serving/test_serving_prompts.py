@@ -22,6 +22,7 @@ from cortex_pipelines.schemas.datasets import DOCUMENTATION_REQUEST, TEST_REQUES
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.requests import PromptTarget, chat, infill
+from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
@@ -178,6 +179,16 @@ def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
     short = gateway.prepare(gateway.backend_for("shop"), infill("x = ", after), Sampling(16))
     room = gateway.engine.window - 16 - len(short.prompt.ids)
     assert 0 <= room < gateway.engine.window // 8 + 64, "what stands after it may use what is left, but for steps"
+
+
+def test_a_long_line_is_read_within_the_deadline() -> None:
+    line = "".join(f"{number}, " for number in range(2000))
+    target = PromptTarget(tinymodel.byte_tokenizer(), 1000, quick_room=200)
+    rendered = infill(f"x = 1\ny = [{line}", "]\n")(target)
+    (ids,) = token_ids(target.tokenizer, [rendered.segments])
+    assert 50 < len(ids) <= 200
+    assert "1998, 1999, " in rendered.text
+    assert rendered.cut >= len(line) - 200
 
 
 def test_typing_in_a_long_file_leaves_most_of_the_prompt_as_it_was(gateway: Gateway) -> None:
