@@ -65,7 +65,7 @@ def test_who_asked_for_what_is_written_and_no_prompt(client: TestClient, state: 
         ("", path, "", 401),
         ("anna", "/route", "", 403),
     ]
-    assert [row[3] for row in rows[5:]] == [403, 403], "looking at the gateway's health is not"
+    assert [row[3] for row in rows[5:]] == [404, 403], "looking at the gateway's health is not"
     assert {row["version"] for row in entries[:2]} == {"shop.dir"}
     assert verify(state / FILE).entries == 7
 

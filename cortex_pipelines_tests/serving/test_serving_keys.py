@@ -128,6 +128,16 @@ def test_a_key_of_one_project_uses_its_models_and_the_base(enter: Enter, keys: K
     assert client.get("/v1/models/docs").status_code == 403
     assert client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}).status_code == 200
     assert code_of(client.post("/mcp", json={})) == (403, "insufficient_scope")
+    assert code_of(client.get("/metrics")) == (403, "insufficient_scope")
+
+
+def test_a_key_of_one_project_sees_its_adapters_in_memory(enter: Enter, keys: KeyRing) -> None:
+    client = enter()
+    limited, free = (bearing(keys.create(name, projects=each)) for name, each in (("one", ["shop"]), ("all", [])))
+    for model in ("shop", "docs"):
+        assert client.post("/v1/completions", json=ASKED | {"model": model}, headers=free).status_code == 200
+    resident = [set(client.get("/load", headers=each).json()["resident"]) for each in (limited, free)]
+    assert resident == [{"shop.dir"}, {"shop.dir", "docs.dir"}]
 
 
 def test_host_names_of_this_machine_and_listed_ones_are_answered_and_no_others(enter: Enter) -> None:

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cortex_pipelines.serving.deadlines import DEADLINE, answering_within, requested_seconds
@@ -73,7 +74,7 @@ ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
 
 _BELOW = {"/v1/models/": frozenset({"read"}), "/page/": frozenset({"read"})}
 _CLOSED = frozenset({"admin"})
-_ANY_PROJECT = frozenset({"/mcp", "/report"})
+_ANY_PROJECT = frozenset({"/mcp", "/report", "/metrics"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]]+)\.?(?::\d{1,5})?", re.IGNORECASE)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -90,6 +91,10 @@ def scopes_for(path: str) -> frozenset[str]:
         if path.startswith(prefix):
             return scopes
     return ROUTE_SCOPES.get(path, _CLOSED)
+
+
+def _is_routed(scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is not Match.NONE for route in scope["app"].routes)
 
 
 def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
@@ -112,8 +117,10 @@ class Authenticator:
     _closed: bool = False
     _buckets: dict[str, tuple[TokenBucket | None, TokenBucket | None]] = field(default_factory=dict)
 
-    def authenticate(self, path: str, headers: Headers) -> tuple[Principal, JSONResponse | None]:
-        """The caller, if known, and an error response unless the request is admitted."""
+    def authenticate(
+        self, path: str, headers: Headers, scopes: frozenset[str]
+    ) -> tuple[Principal, JSONResponse | None]:
+        """The caller, if known, and an error response unless the request is admitted with these scopes."""
         if path in OPEN:
             return Principal(), None
         hosts = [_HOST.fullmatch(host) for host in headers.getlist("host")]
@@ -141,7 +148,7 @@ class Authenticator:
             self._buckets[principal.name] = requests, tokens
         requests, tokens = self._buckets[principal.name]
         metered = replace(principal, tokens=tokens)
-        reason = principal.refusal(scopes_for(path))
+        reason = principal.refusal(scopes)
         if principal.limited and path in _ANY_PROJECT:
             reason = f"{principal.name} is for single projects or models, and {path} is for all of them"
         if reason:
@@ -186,7 +193,10 @@ class AuditMiddleware:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        authenticate = partial(self.authenticator.authenticate, scope["path"], headers)
+        scopes = (
+            scopes_for(scope["path"]) if _is_routed(scope) else frozenset[str]()
+        )  # to be told that nothing is there
+        authenticate = partial(self.authenticator.authenticate, scope["path"], headers, scopes)
         if self.authenticator.provider is not None and "." in headers.get("authorization", ""):
             # the provider's keys may have to be fetched; other requests must not wait
             principal, refusal = await to_thread.run_sync(authenticate, limiter=self.fetching)

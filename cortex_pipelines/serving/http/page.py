@@ -98,7 +98,10 @@ def page_router(gateway: Gateway, services: ProjectServices = NOTHING) -> APIRou
 
     @router.get("/load")
     def load() -> dict[str, Any]:
-        return {"at": time.monotonic(), **gateway.engine.state(), **load_counters(gateway)}
+        state = gateway.engine.state()
+        visible = {served.version for served in gateway.source.current.models.values()}
+        resident = [each for each in state["resident"] if each.partition(":")[0] in visible]
+        return {"at": time.monotonic(), **state, "resident": resident, **load_counters(gateway)}
 
     @router.post("/playground")
     async def play(form: PlaygroundForm) -> Response:
