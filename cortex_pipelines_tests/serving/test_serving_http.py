@@ -57,6 +57,8 @@ def test_a_completion_names_what_answered(client: TestClient) -> None:
     assert len(answer.headers["x-cortex-release"]) == 32
     (choice,) = body["choices"]
     assert choice["finish_reason"] in ("stop", "length")
+    (blank,) = client.post("/v1/completions", json=request | {"max_tokens": 0}).json()["choices"]
+    assert blank["logprobs"] == {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
     scores = choice["logprobs"]
     assert "".join(scores["tokens"]) == choice["text"]
     assert all(len(tops) == 2 for tops in scores["top_logprobs"])
@@ -122,6 +124,11 @@ def test_prompts_of_a_list_are_answered_side_by_side(home: Path, tmp_path: Path,
     assert [(choice["index"], choice["text"]) for choice in response["choices"]] == list(enumerate(texts))
     chosen = [chunk["choices"][0] for chunk in streamed]
     assert ["".join(choice["text"] for choice in chosen if choice["index"] == index) for index in range(10)] == texts
+
+
+def test_as_many_prompts_as_langchain_sends_at_once_are_taken(client: TestClient) -> None:
+    answer = client.post("/v1/completions", json={"prompt": ["x"] * 20, "max_tokens": 1})
+    assert [choice["index"] for choice in answer.json()["choices"]] == list(range(20))
 
 
 def test_a_conversation(client: TestClient) -> None:

@@ -109,7 +109,10 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     if form.stream:
         return streaming_response(gateway, requests, frame, choice, headers, form.wants_usage, with_logprobs)
     answers = await collect(gateway, requests, request)
-    frame["choices"] = [choice(index, each.text, each.tokens, each.finish) for index, each in enumerate(answers)]
+    frame["choices"] = [
+        choice(index, each.text, each.tokens, None) | {"finish_reason": each.finish}
+        for index, each in enumerate(answers)
+    ]
     return JSONResponse({**frame, "usage": usage_of(requests, answers)}, headers=headers | outcome_of(requests))
 
 

@@ -111,7 +111,7 @@ class CompletionForm(Generation):
     """``POST /v1/completions``."""
 
     api_fields = FIELDS["completions"]
-    prompt: LongText | Annotated[list[LongText], Field(min_length=1, max_length=16)]
+    prompt: LongText | Annotated[list[LongText], Field(min_length=1, max_length=128)]
     suffix: LongText | None = None
     max_tokens: Tokens | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
