@@ -13,7 +13,7 @@ from tree_sitter import Tree
 
 from cortex_pipelines.annotation.detector import Evidence
 from cortex_pipelines.annotation.evidence import read_file
-from cortex_pipelines.annotation.fixes.fixer import NotFixableError, SmellInstance, applied
+from cortex_pipelines.annotation.fixes.fixer import Edit, NotFixableError, SmellInstance, applied
 from cortex_pipelines.annotation.fixes.fixers import FIXERS, PYTHON_FIXERS
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -40,38 +40,58 @@ class SmellFix:
 
 
 def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
-    """Fixes of a unit's smells, one each, in source order.
+    """Fixes of a unit's smells, one for all places of a smell, in the order of the first.
 
     Returns verified fixes; none for code with syntax errors.
     """
     grammar = grammar_for(language, path)
-    for before, after in _FRAMES[grammar.language]:
-        data = before + code.encode(errors="replace") + after
+    for frame in _FRAMES[grammar.language]:
+        data = frame[0] + code.encode(errors="replace") + frame[1]
         tree = parse(data, grammar)
         if not tree.root_node.has_error:
             break
     else:
         return []
-    unit_start, unit_end = len(before), len(data) - len(after)
     smells = _evidence(tree, data, grammar)
     fixes = []
-    for evidence in smells:
-        fixer, remedy = FIXERS[evidence.label]
-        if evidence.label in PYTHON_FIXERS and grammar.language != "python":
+    for smell in dict.fromkeys(evidence.label for evidence in smells):
+        if smell in PYTHON_FIXERS and grammar.language != "python":
             continue
-        try:
-            edits = fixer(SmellInstance(data, grammar.language, tree, evidence))
-        except NotFixableError:
-            continue
-        if not edits or not all(unit_start <= start <= end <= unit_end for start, end, _ in edits):
-            continue
-        fixed = applied(data, edits)
-        if _is_verified(evidence, smells, fixed, grammar):
-            label = LABELS[evidence.label]
-            unit = fixed[unit_start : len(fixed) - len(after)].decode(errors="replace")
-            explanation = f"{label.explanation} {remedy}"
-            fixes.append(SmellFix(evidence.label, str(label.purpose), code, unit, explanation))
+        fixed = _fixed(smell, data, tree, smells, grammar, frame)
+        if fixed != data:
+            label = LABELS[smell]
+            unit = fixed[len(frame[0]) : len(fixed) - len(frame[1])].decode(errors="replace")
+            fixes.append(SmellFix(smell, str(label.purpose), code, unit, f"{label.explanation} {FIXERS[smell][1]}"))
     return fixes
+
+
+def _fixed(
+    smell: str, data: bytes, tree: Tree, smells: list[Evidence], grammar: Grammar, frame: tuple[bytes, bytes]
+) -> bytes:
+    """Code with a smell fixed wherever that can be, from round to round since fixes may lie inside each other."""
+    while True:
+        places = [evidence for evidence in smells if evidence.label == smell]
+        edits: list[Edit] = []
+        for evidence in places:
+            here = _edits(SmellInstance(data, grammar.language, tree, evidence), frame)
+            overlaps = any(start < last and first < end for start, end, _ in here for first, last, _ in edits)
+            if here and not overlaps and _is_verified(smell, smells, applied(data, here), grammar):
+                edits += here
+        fixed = applied(data, edits)
+        if not edits or not _is_verified(smell, smells, fixed, grammar):
+            return data
+        data, tree = fixed, parse(fixed, grammar)
+        smells = _evidence(tree, data, grammar)
+
+
+def _edits(instance: SmellInstance, frame: tuple[bytes, bytes]) -> list[Edit]:
+    """Edits of a unit that fix a smell; none if it cannot be fixed inside of it."""
+    try:
+        edits = FIXERS[instance.evidence.label][0](instance)
+    except NotFixableError:
+        return []
+    first, last = len(frame[0]), len(instance.data) - len(frame[1])
+    return list(edits) if all(first <= start <= end <= last for start, end, _ in edits) else []
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
@@ -80,7 +100,7 @@ def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
     return [item for item in evidence if item.label in FIXERS]
 
 
-def _is_verified(evidence: Evidence, smells: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:
+def _is_verified(smell: str, smells: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:
     tree = parse(fixed, grammar)
     if tree.root_node.has_error:
         return False
@@ -89,7 +109,7 @@ def _is_verified(evidence: Evidence, smells: list[Evidence], fixed: bytes, gramm
             ast.parse(textwrap.dedent(fixed.decode()))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
-    before = Counter(smell.label for smell in smells)
-    after = Counter(smell.label for smell in _evidence(tree, fixed, grammar))
+    before = Counter(evidence.label for evidence in smells)
+    after = Counter(evidence.label for evidence in _evidence(tree, fixed, grammar))
     # what contained the smell may go with it, but nothing may come
-    return after[evidence.label] < before[evidence.label] and all(after[label] <= before[label] for label in after)
+    return after[smell] < before[smell] and all(after[label] <= before[label] for label in after)
