@@ -50,7 +50,8 @@ class CheckedFile:
     @cached_property
     def units(self) -> list[Unit]:
         try:
-            return nested_units(self.data, outline(self.tree.root_node, self.grammar, self.data), _PARSING)
+            root = self.tree.root_node
+            return nested_units(self.data, root, outline(root, self.grammar, self.data), _PARSING)
         except TooManyStepsError:
             return []
 

@@ -45,15 +45,14 @@ def cut_unit(code: str, body_offset: int) -> UnitParts | None:
     return UnitParts(head, body) if body.strip(" \t\n}") else None
 
 
-def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
-    """Headers around a unit, outermost first, indented and opened as in code.
+def enclosing_headers(unit: Mapping[str, Any]) -> list[str]:
+    """Headers around a unit, outermost first, indented as in code.
 
-    ``context``: header lines, layout folded (column ``context``).
+    ``unit``: ``context``, lines whose layout is folded, and the ``indent`` of a unit with its layout.
     """
-    headers = [line for line in context.splitlines() if line.strip()]
+    headers, indent = unit["context"].splitlines(), unit["indent"]
     step = indent[: len(indent) // len(headers)] if headers else ""
-    opened = "" if language == "python" else " {"
-    return [f"{step * level}{header}{opened}" for level, header in enumerate(headers)]
+    return [f"{step * level}{header}" for level, header in enumerate(headers)]
 
 
 def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
@@ -62,8 +61,7 @@ def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
     ``unit``: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
     """
     comment = LINE_COMMENTS[unit["language"]]
-    headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
-    excerpt = "\n".join([*headers, unit["indent"] + code.rstrip()])
+    excerpt = "\n".join([*enclosing_headers(unit), unit["indent"] + code.rstrip()])
     return f"{comment} {unit['path']}\n{excerpt}\n\n{comment} {request}\n"
 
 

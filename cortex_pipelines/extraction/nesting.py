@@ -1,11 +1,10 @@
-"""Turn definitions into units: names, kinds and headers by nesting.
+"""Turn definitions into units: names and kinds by nesting.
 
 Nothing here recurses: a file may nest as deeply as its size allows. Extents are found by neighbouring
 bytes only, so a file with a million comments costs no more than its length.
 """
 
 import re
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.chunks import Chunk, split_unit
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
+from cortex_pipelines.extraction.enclosing import EnclosingBlocks
 from cortex_pipelines.extraction.outline import DECLARATIONS, Definition, Outline, defined_names, name_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
@@ -54,15 +54,6 @@ def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outli
         end = comment_start
 
 
-def remove_spans(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:
-    segments, position = [], start
-    for cut_start, cut_end in cuts:
-        if position <= cut_start < end:
-            segments.append(data[position:cut_start])
-            position = cut_end
-    return b" ".join([*segments, data[position:end]])
-
-
 def _end_before(data: bytes, start: int) -> int | None:
     """End of what precedes ``start`` with at most one line break between; else None."""
     line_ends = 0
@@ -84,7 +75,7 @@ def _end_on_line(data: bytes, start: int) -> int:
 
 
 _TYPES = frozenset({"class", "struct", "trait", "interface", "enum", "type"})
-# Enclosing headers of full length that a unit repeats at most.
+# Names of full length that the path of a unit repeats at most.
 _MAX_REPEATED = 4
 
 
@@ -115,26 +106,22 @@ class _EnclosingScope(NamedTuple):
     end: int
     kind: str
     path: str
-    context: str
 
 
-_MODULE_SCOPE = _EnclosingScope(0, "", "", "")
+_MODULE_SCOPE = _EnclosingScope(0, "", "")
 
 
 @dataclass(slots=True)
 class _File:
     data: bytes
     outline: Outline
-    comment_spans: list[tuple[int, int]]
-    attribute_spans: list[tuple[int, int]]
+    blocks: EnclosingBlocks
     settings: ExtractionSettings
 
 
-def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSettings) -> list[Unit]:
+def nested_units(data: bytes, root: Node, file_outline: Outline, settings: ExtractionSettings) -> list[Unit]:
     """The units of a file, in the order of their first bytes, outer ones first."""
-    comments = sorted((start, end) for end, start in file_outline.comments.items())
-    attributes = sorted((start, end) for end, start in file_outline.attributes.items())
-    file = _File(data, file_outline, comments, attributes, settings)
+    file = _File(data, file_outline, EnclosingBlocks(data, root, file_outline, settings), settings)
     # two definitions with one span (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
     scopes: list[_EnclosingScope] = []
@@ -152,31 +139,29 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
             kind = "method"
         elif kind == "variable" and "constant" in definition.captures:
             kind = "constant"
-        parent, header = scopes[-1] if scopes else _MODULE_SCOPE, _header(file, definition)
+        parent = scopes[-1] if scopes else _MODULE_SCOPE
         receiver = definition.first("receiver")
         if receiver is not None:  # the type that a method names belongs to its path
             parent = parent._replace(path=f"{parent.path}{name_text(data, receiver)}.")
         if definition.role != "scope" and len(scopes) <= settings.max_nesting and not is_local:
-            for unit in _units(file, definition, kind, names, header, parent):
+            for unit in _units(file, definition, kind, names, parent):
                 units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)
         # the title of a test case is not a name
         name = names[0][0] if names and kind != "test" else ""
-        scopes.append(_scope(end, kind, name, header, parent, len(scopes), settings))
+        scopes.append(_scope(end, kind, name, parent, len(scopes), settings))
     return list(units.values())
 
 
 def _scope(
-    end: int, kind: str, name: str, header: str, parent: _EnclosingScope, level: int, settings: ExtractionSettings
+    end: int, kind: str, name: str, parent: _EnclosingScope, level: int, settings: ExtractionSettings
 ) -> _EnclosingScope:
     if level >= settings.max_nesting:
         # nothing inside is a unit
-        return _EnclosingScope(end, kind, "", "")
+        return _EnclosingScope(end, kind, "")
     limit = settings.max_header_chars
     path = f"{parent.path}{name[:limit]}." if name else parent.path
-    context = f"{parent.context}\n{header[:limit]}" if parent.context and header else header[:limit]
     # every unit inside repeats them: long ones of many levels would be gigabytes
-    max_chars = _MAX_REPEATED * limit
-    return _EnclosingScope(end, kind, path[:max_chars], (context or parent.context)[-max_chars:])
+    return _EnclosingScope(end, kind, path[: _MAX_REPEATED * limit])
 
 
 def _nearest(scopes: list[_EnclosingScope]) -> str | None:
@@ -184,7 +169,7 @@ def _nearest(scopes: list[_EnclosingScope]) -> str | None:
 
 
 def _units(
-    file: _File, definition: Definition, kind: str, names: list[tuple[str, Node]], header: str, parent: _EnclosingScope
+    file: _File, definition: Definition, kind: str, names: list[tuple[str, Node]], parent: _EnclosingScope
 ) -> list[Unit]:
     if not any(name for name, _ in names):
         return []
@@ -199,12 +184,13 @@ def _units(
     # a table of numbers is not worth splitting
     chunks = [] if kind in DECLARATIONS else split_unit(data, widest, start, end, file.settings)
     constant = definition.settings.get("constant") if kind == "variable" else None
+    context = file.blocks.around(definition.node)
     line_node = definition.node if kind == "import" else definition.first("keyword")
     return [
         Unit(
             "constant" if constant and re.match(constant, name) else kind, name, parent.path + name, start, end,
-            start_line, end_line, (line_node or node).start_point[0] + 1, "" if kind == "import" else header,
-            docstring, code, body_start, parent.context, widest.has_error, chunks,
+            start_line, end_line, (line_node or node).start_point[0] + 1, _header(file, definition),
+            docstring, code, body_start, context, widest.has_error, chunks,
         )
         for name, node in names
         if name
@@ -232,19 +218,8 @@ def _documentation(file: _File, definition: Definition, doc_end: int | None) -> 
 
 
 def _header(file: _File, definition: Definition) -> str:
-    names = definition.captures.get("name")
-    if names is None or definition.kind in ("import", "test"):
+    if "name" not in definition.captures or definition.kind in ("import", "test"):
         return ""
-    widest, body = file.outline.widest(definition.node), definition.first("body")
-    start, end = widest.start_byte, body.start_byte if body else widest.end_byte
-    name = names[0].start_byte
-    # an annotation before the name decorates the unit; one behind it, a parameter
-    removed = [*_between(file.attribute_spans, start, name), *_between(file.comment_spans, start, end)]
-    removed.sort()
-    text = remove_spans(file.data, start, end, removed) if removed else file.data[start:end]
-    return " ".join(text.decode(errors="replace").split()).rstrip("; ")
-
-
-def _between(items: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
-    first = bisect_left(items, (start,))
-    return items[first : bisect_left(items, (end,), first)]
+    body = definition.first("body")
+    end = body.start_byte if body else file.outline.widest(definition.node).end_byte
+    return file.blocks.header(definition, end).rstrip("; ")

@@ -53,7 +53,7 @@ def read_code(
         file_outline = outline(tree.root_node, grammar, data)
     except TooManyStepsError as error:
         return [], SkipReason("too_many_steps", str(error))
-    return nested_units(data, file_outline, settings), None
+    return nested_units(data, tree.root_node, file_outline, settings), None
 
 
 def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:

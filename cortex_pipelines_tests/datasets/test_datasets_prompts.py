@@ -50,10 +50,10 @@ def test_a_unit_is_cut_before_its_body() -> None:
     assert cut("void f() { }", "{") is None
 
 
-def test_headers_around_are_opened_and_indented() -> None:
-    assert enclosing_headers("class A:\nclass B:", "        ", "python") == ["class A:", "    class B:"]
-    assert enclosing_headers("class A", "  ", "java") == ["class A {"]
-    assert enclosing_headers("", "", "go") == []
+def test_headers_around_are_indented() -> None:
+    headers = enclosing_headers({"context": "class A:\nclass B:", "indent": "        "})
+    assert headers == ["class A:", "    class B:"]
+    assert enclosing_headers({"context": "", "indent": ""}) == []
 
 
 @pytest.fixture(scope="module")

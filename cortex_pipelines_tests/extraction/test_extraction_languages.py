@@ -46,11 +46,10 @@ def test_documentation_and_signature(path: str, name: str, docstring: str | None
     assert (unit.docstring, unit.signature) == (docstring, signature)
 
 
-def test_context_is_what_encloses(settings) -> None:
-    rust = outlined("a.rs", settings)
-    assert rust["Größe.area"].context == "impl<T> Area for geo::Größe<T> where T: Copy"
-    assert rust["inner.free"].context == "mod inner"
-    assert outlined("A.java", settings)["Größe.Punkt.origin"].context.split("\n") == CASES["context_is_what_encloses"]
+@pytest.mark.parametrize(("language", "text", "context"), CASES["context_is_what_encloses"])
+def test_context_is_what_encloses(language: str, text: str, context: list[str], settings) -> None:
+    (unit,) = (unit for unit in file_units(text, language, "", settings) if unit.name == "unit")
+    assert unit.context.split("\n") == context
 
 
 def test_a_trailing_comment_does_not_document_the_next_unit(settings) -> None:

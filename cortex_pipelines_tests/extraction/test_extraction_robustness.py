@@ -64,6 +64,7 @@ def test_bytes_that_are_no_text(language: str, data: bytes) -> None:
         ("go", "package a\n" + "// c\n" * 20_000 + "func f(){}", 1),
         ("typescript", "a" * 150_000, 0),
         ("javascript", "var " + ",".join(f"a{n}={n}" for n in range(8_000)), 8_000),
+        ("javascript", "f(" + "/**/" * 15_000 + "(" * 999 + ",".join(["{m(){}}"] * 4_000) + ")" * 1_000, 4_000),
         ("typescript", "let [" + ",".join(f"a{n}" for n in range(8_000)) + "] = b", 1),
     ],
 )
@@ -80,10 +81,10 @@ def test_a_file_above_the_limit_has_no_units() -> None:
     assert file_units(text + "#" * 200_000, "python", "a.py", LIMITS) == []
 
 
-def test_a_long_header_is_repeated_only_in_part() -> None:
+def test_a_header_that_is_too_long_is_left_out() -> None:
     outer, inner = file_units(f"class {'A' * 500}:\n    def f(self): pass\n", "python", "a.py", LIMITS)
     assert len(outer.name) == 500
-    assert (len(inner.context), inner.qualified_name) == (LIMITS.max_header_chars, "A" * LIMITS.max_header_chars + ".f")
+    assert (len(inner.context), inner.qualified_name) == (0, "A" * LIMITS.max_header_chars + ".f")
 
 
 def test_line_ends_of_other_systems() -> None:

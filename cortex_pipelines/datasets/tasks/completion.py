@@ -19,7 +19,6 @@ from cortex_pipelines.datasets.unit_text import (
     rows_of_units,
     text_hashes,
 )
-from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.rowcache import RowCache
 
 FUNCTIONS = ("function", "method")
@@ -52,7 +51,7 @@ def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context:
     Prompts that are too long lose context first, then the beginning. None if the header does not fit.
     """
     comment = LINE_COMMENTS[unit["language"]]
-    header = enclosing_headers(unit["context"], unit["indent"], unit["language"])
+    header = enclosing_headers(unit)
     if unit["docstring"] and unit["language"] != "python":
         header += [f"{unit['indent']}{comment} {line}" for line in unit["docstring"].splitlines()]
     end = "\n".join([*header, unit["indent"] + parts.head])
@@ -79,8 +78,6 @@ def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str 
     parts = unit_parts(unit)
     if parts is None:
         return None, None, "no_body"
-    if unit["indent"] and not unit["context"] and is_test(unit["path"]):  # in a callback that the prompt does not show
-        return None, None, "unanswerable_scope"
     size = len(parts.body.encode())
     if not settings.min_body_bytes <= size <= settings.max_body_bytes:
         return None, None, "body_size"

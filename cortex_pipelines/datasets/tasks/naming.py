@@ -66,8 +66,7 @@ def naming_example(
 ) -> str | None:
     """Prompt for a name, of a kind of unit or of a variable; None if it is too long or contains the answer."""
     comment = LINE_COMMENTS[unit["language"]]
-    headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
-    lines = [*headers, unit["indent"] + unit["code"].rstrip()]
+    lines = [*enclosing_headers(unit), unit["indent"] + unit["code"].rstrip()]
     if use_lines := list(uses):
         lines += ["", f"{comment} Used in:", *use_lines]
     code = "\n".join(lines)

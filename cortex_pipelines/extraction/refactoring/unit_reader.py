@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason
-from cortex_pipelines.extraction.nesting import remove_spans
+from cortex_pipelines.extraction.enclosing import remove_spans
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     MODULE_EXPORT,
