@@ -23,7 +23,9 @@ UNIT = (
     Column("docstring", pl.String, "Doc comment or docstring, without its markers", True),
     Column("code", pl.String, "Exact text of the span"),
     Column("body_start_byte", pl.Int64, "First byte of the body in the text; null if none", True),
-    Column("context", pl.String, "Enclosing header lines (class, impl, callback) up to their brackets, outermost first"),
+    Column(
+        "context", pl.String, "Enclosing header lines (class, impl, callback) up to their brackets, outermost first"
+    ),
     Column("has_error", pl.Boolean, "The parser found a syntax error inside the span"),
     Column("generated", pl.Boolean, "From generated, vendored or minified code"),
     Column("project", pl.String, "Project, as in params.yaml; empty outside of one"),

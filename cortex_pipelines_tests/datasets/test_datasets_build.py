@@ -282,6 +282,20 @@ def test_a_row_that_shows_a_held_out_answer_leaves_train(settings: DatasetSettin
     assert [selected[split].height for split in SPLITS] == [1, 3, 3]
 
 
+def test_a_prompt_with_several_answers_is_left_out_on_both_sides(settings: DatasetSettings) -> None:
+    rows = pl.concat([_candidates(split, {("go", "a.go"): 3}) for split in SPLITS]).with_columns(suffix=pl.lit(""))
+    prompt, suffix, answer = pl.col("prompt"), pl.col("suffix"), pl.col("completion")
+    shared = pl.col("example_id").is_in(["train0", "train1", "test1", "validation1"])
+    rows = rows.with_columns(
+        pl.when(shared).then(pl.lit("one")).otherwise(prompt).alias("prompt"),
+        pl.when(example_id="validation1").then(pl.lit("what follows")).otherwise(suffix).alias("suffix"),
+        pl.when(example_id="train1").then(pl.lit("another answer")).otherwise(answer).alias("completion"),
+    )
+    selected, excluded = select_rows(rows, "any", (), settings)
+    assert excluded.filter(left_out="several_answers")["example_id"].sort().to_list() == ["test1", "train0", "train1"]
+    assert [selected[split].height for split in SPLITS] == [1, 3, 2]
+
+
 def test_a_function_gives_a_gap_in_train_and_more_where_it_is_held_out(
     tables: dict[str, Tables], data: SimpleNamespace
 ) -> None:

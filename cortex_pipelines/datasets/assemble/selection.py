@@ -27,6 +27,7 @@ Texts = Sequence[tuple[str, ...]]
 """Columns compared across splits; those of a tuple are joined."""
 _FEWEST_CHANGES = 60
 """Rows of a held-out split below which injected errors fill it up."""
+_SHOWN = ("prompt", "suffix")
 _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
 
 
@@ -69,7 +70,11 @@ def select_rows(
     """
     first = pl.col("example_id").is_first_distinct()
     left_out = [candidates.filter(~first).with_columns(left_out=pl.lit("repeated"))]
-    rows = with_streams(candidates.filter(first), name, texts, cache)
+    distinct = candidates.filter(first)
+    # of several answers to one prompt none is the right one
+    is_ambiguous = pl.col("completion").n_unique().over([name for name in _SHOWN if name in distinct.columns]) > 1
+    left_out.append(distinct.filter(is_ambiguous).with_columns(left_out=pl.lit("several_answers")))
+    rows = with_streams(distinct.filter(~is_ambiguous), name, texts, cache)
     originals = rows.filter(~is_variant())
     is_bounded = (pl.col("origin") == INJECTED) & pl.lit(rules.max_injected_share < 1)
     kind_caps = settings.max_by_kind.get(name, {})
@@ -214,8 +219,8 @@ FILTERS = (
 """Filters of units, in order."""
 
 ROW_FILTERS = (
-    *("body_size", "no_gap", "prompt_size", "answer_in_prompt", "repeated", "near_duplicate_elsewhere"),
-    *("shows_held_out", "sample", "injected_share"),
+    *("body_size", "no_gap", "prompt_size", "answer_in_prompt", "repeated", "several_answers"),
+    *("near_duplicate_elsewhere", "shows_held_out", "sample", "injected_share"),
 )
 """Filters of candidates whose unit passed ``FILTERS``, in order."""
 
