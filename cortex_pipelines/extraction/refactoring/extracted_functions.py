@@ -53,7 +53,7 @@ def find_extractions(
         pending_names += sorted(passed_names)
         tried_ids: set[int] = set()
         while pending_names:
-            namesakes = by_name.get(pending_names.pop(), [])
+            namesakes = [function for function in by_name.get(pending_names.pop(), ()) if _sees(caller, function)]
             # those of the caller's file if any; members of a nameless object are called only there
             same_file = [function for function in namesakes if function.location.path == caller.location.path]
             elsewhere = (other for other in namesakes if other.location.enclosing_names[-1:] != (NAMELESS,))
@@ -67,6 +67,13 @@ def find_extractions(
                     # the extracted function may have been split again
                     pending_names += sorted(function.calls)
     return extractions
+
+
+def _sees(caller: Function, function: Function) -> bool:
+    """Whether a caller is inside the function that another one is local to, if it is."""
+    location, names = function.location, (*caller.location.enclosing_names, caller.name)
+    is_local = location.enclosing_function and location.enclosing_names[-1] == location.enclosing_function
+    return not is_local or names[: len(location.enclosing_names)] == location.enclosing_names
 
 
 def _names_passed_as_functions(names: Collection[str], origin: Function, caller: Function) -> set[str]:
