@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.unit_splits import left_out
-from cortex_pipelines.datasets.tasks.completion import completion_candidates
+from cortex_pipelines.datasets.tasks.completion import completion_candidates, unit_prompt
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
     masked,
@@ -66,6 +66,14 @@ def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSe
         return {row["name"]: row for row in completion_candidates(laid_out, changed).to_dicts()}
 
     return make
+
+
+@pytest.mark.parametrize(("language", "text", "lines"), CASES["a_doc_comment_is_written_as_in_code"])
+def test_a_doc_comment_is_written_as_in_code(language: str, text: str, lines: list[str]) -> None:
+    written = {"language": language, "path": "a", "context": "", "indent": " ", "docstring": text, "imports": []}
+    prompt = unit_prompt(written, UnitParts("f() {", "}"), 1000)
+    assert prompt is not None
+    assert prompt.split("\n")[2:-1] == lines
 
 
 def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates: Candidates) -> None:

@@ -53,7 +53,7 @@ def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context:
     comment = LINE_COMMENTS[unit["language"]]
     header = enclosing_headers(unit)
     if unit["docstring"] and unit["language"] != "python":
-        header += [f"{unit['indent']}{comment} {line}" for line in unit["docstring"].splitlines()]
+        header += [f"{unit['indent']}{line}".rstrip() for line in doc_comment(unit["docstring"], unit["language"])]
     end = "\n".join([*header, unit["indent"] + parts.head])
     lines = [f"{comment} {unit['path']}"]
     room = max_bytes - len("\n".join([*lines, "", end]).encode())
@@ -65,6 +65,14 @@ def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context:
             break
         lines.append(line)
     return "\n".join([*lines, "", end])
+
+
+def doc_comment(text: str, language: str) -> list[str]:
+    """Lines of a doc comment as a language writes it."""
+    lines = text.splitlines()
+    if language in ("go", "rust"):
+        return [f"{'//' if language == 'go' else '///'} {line}" for line in lines]
+    return [f"/** {text} */"] if len(lines) == 1 else ["/**", *(f" * {line}" for line in lines), " */"]
 
 
 def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
