@@ -26,12 +26,14 @@ _NAMES = re.compile(
     r"|^(package-lock|npm-shrinkwrap)\.json$|^(yarn|Cargo|poetry|uv|Gemfile|composer|Pipfile)\.lock$"
     r"|^pnpm-lock\.yaml$|^go\.sum$"
 )
-# A mark counts in a comment only: code may well handle text that says so.
+# A mark counts in a comment only: code may well handle text that says so. One may speak of what is generated, too:
+# before that word nothing but the file is named.
 _MARK = re.compile(
-    r"^\s*(?:#|//|/?\*|--|;|<!--|\"\"\"|%|'''|REM\b).*?"
+    r"^\s*(?:#|//|/?\*|--|;|<!--|\"\"\"|%|'''|REM\b)(?:.*?"
     r"(?:code generated\b.*\bdo not edit|@generated\b|\bdo not edit (?:this file|by hand|manually)"
-    r"|\b(?:auto-?|automatically[ -]|machine[ -])generated\b|\bgenerated (?:by|from|with) .*"
-    r"do not (?:edit|modify)|this file (?:is|was) generated\b)",
+    r"|\bgenerated (?:by|from|with) .*do not (?:edit|modify)|this file (?:is|was) generated\b)"
+    r"|\W*+(?>(?:[\w-]+\.\w+|this|the|file|code|module|source|class|is|was|has|been|an?|note|warning)\b\W*)*+"
+    r"(?:auto-?|automatically[ -]|machine[ -])generated\b)",
     re.IGNORECASE,
 )
 # A compiler or bundler ends what it writes with the place of its source map.
