@@ -43,6 +43,7 @@ _TEXTS_PER_CHOICE, _TEXTS_PER_ITEM = 15, 5.3
 """Three kinds of questions with their answers, and held-out items with and without other code in the prompt, under base
 and adapter: 1,048 texts in the demo (`evaluation.choices` 20, `items` 24 of six tasks), 7,000 with 266 and 100."""
 _MODEL_RANGE = (0.4, 1.3)  # of these rates; the limits they are multiplied with are often not reached
+_LIKE = 1.5  # a last run of more or fewer tokens, as a factor, says little: it took its time for other things, too
 _MEMORY_RANGE = (0.85, 1.15)  # of models.memory
 _CONTROL = "general_code"
 _CHARACTERS_PER_TOKEN = 3.4  # of prompts and completions under the default base's tokenizer
@@ -151,8 +152,9 @@ def cores_of(project: Project) -> int:
 def stage_cost(project: Project, past: Past, name: str, partition: str | None) -> Cost:
     """What a stage is estimated to take; of a training and its evaluation by their limits."""
     cost = past.cost(name, partition)
-    if cost.seconds or name not in ("code_adapter", "code_adapter_evaluation"):
+    if name not in ("code_adapter", "code_adapter_evaluation"):
         return cost
+    has_run = (name, partition or "") in past.runs
     base, machine = past.base(), this_machine()
     rate = float(TRAINING_TOKENS_PER_SECOND)
     if base:
@@ -163,12 +165,17 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         size = past.size_of(partition)
         tokens, basis = _training_tokens(project, partition, settings, size.code if size else None)
         if tokens is None:
-            return replace(cost, basis=basis)
+            return replace(cost, seconds=None, basis=basis)
+        trained = read_json(project.output(name, partition) / "metrics.json").get("train_tokens") or 0
+        if has_run and tokens / _LIKE <= trained <= tokens * _LIKE:
+            return cost
         if settings.search.trials:  # two more trainings compare the best trial with the section's own values
             searched = (settings.search.trials + 2) * min(tokens, settings.search.max_tokens)
             tokens, basis = tokens + searched, f"{basis} and {searched:,} in the search for settings"
         seconds, basis = tokens / rate, f"{basis} at {rate:.0f}/s"
         needed = base and training_memory(base, settings, machine)
+    elif has_run:
+        return cost
     else:
         evaluation: Any = project.effective.section("evaluation", partition)
         items = _held_out(project, partition, evaluation.items)

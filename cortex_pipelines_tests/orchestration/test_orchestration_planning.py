@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.models.base_check import BaseFiles
 from cortex_pipelines.models.known import known_bases
 from cortex_pipelines.models.machine import Machine
@@ -25,6 +26,8 @@ from cortex_pipelines.tracking.recorded_versions import Run, last_runs, last_sec
 from cortex_pipelines.tracking.store import database
 from cortex_pipelines.versioning.project import Project, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench
+
+TRAINED, LAST_RUN = ("code_adapter", "code_adapter_evaluation"), "its last run here"  # estimated by tokens and texts
 
 
 def addresses(bench: Workbench, only: str | None = None) -> list[str]:
@@ -166,6 +169,20 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     assert much.cost.basis == "at most 5,000 tokens and 15,000 in the search for settings at 230/s"
     assert much.seconds == 20_000 / 230
     assert steps["code_adapter@none"].cost.basis == "some 100 tokens at 230/s"
+    for name in ("some", "much"):
+        metrics = tmp_path / "data" / "code_adapter" / name / "metrics.json"
+        metrics.parent.mkdir(parents=True)
+        write_json(metrics, {"train_tokens": 45})
+    runs = {(name, part): Run(9.0, None) for name in TRAINED for part in ("some", "much")}
+    with (
+        mock.patch("cortex_pipelines.orchestration.planning.project_size", return_value=(340, 0)),
+        mock.patch("cortex_pipelines.orchestration.planning.last_runs", return_value=runs),
+    ):
+        steps = all_steps(open_project(tmp_path))
+    assert steps["code_adapter@some"].cost.basis == steps["code_adapter_evaluation@some"].cost.basis == LAST_RUN
+    assert steps["code_adapter@much"].seconds == much.seconds  # its last run took 45 tokens
+    assert steps["code_adapter@none"].cost.basis == "some 100 tokens at 230/s"  # and that of others says nothing
+    assert "texts at" in steps["code_adapter_evaluation@none"].cost.basis
     cut_off = tmp_path / "data" / "tests_dataset" / "some" / "test.parquet"
     cut_off.parent.mkdir(parents=True)
     cut_off.write_bytes(b"PAR1")  # of an interrupted copy
@@ -189,9 +206,8 @@ def test_every_asset_is_estimated_before_it_ever_ran() -> None:
     project = open_project(Path(__file__).parents[2])
     small, large = ProjectSize(1e5, 100, 50), ProjectSize(2e6, 3000, 3000)
     nothing = Past({}, lambda _: small)
-    trained = {"code_adapter", "code_adapter_evaluation"}  # by their tokens and texts
     for asset in project.graph.order:
-        if asset.name not in trained and not asset.on_request:
+        if asset.name not in TRAINED and not asset.on_request:
             cost = nothing.cost(asset.name, "p" if asset.partitioned else None)
             assert cost.seconds, asset.name
             assert 0 < cost.seconds.low <= cost.seconds.expected <= cost.seconds.high, asset.name
