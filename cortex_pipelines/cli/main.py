@@ -139,7 +139,8 @@ def _show_next_step(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
         return
     projects = (peek_yaml(root / "params.yaml") or {}).get("projects") or {}
-    output_count = len(locked_stages(root)) if projects else 0
+    paths = [out["path"] for stage in locked_stages(root).values() for out in stage.get("outs") or ()]
+    output_count = sum((root / path).exists() for path in paths) if projects else 0
     click.echo(f"{root}: {', '.join(projects) or 'no project yet'}")
     if not projects:
         click.echo("next: `cortex add NAME SOURCE`, a path, a URL, or pypi:NAME==VERSION")

@@ -107,6 +107,9 @@ def _run(folder: Path, *command: str) -> None:
         raise ProjectError(f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}")
 
 
+_PACKAGE = __name__.partition(".")[0]
+
+
 def add_project(root: Path, name: str, source: str, control: bool = False) -> dict[str, Any]:
     """Add a project with one source, or one more source to a project, pin it, and return its entry; ProjectError."""
     if not PROJECT_NAME.fullmatch(name):
@@ -127,8 +130,8 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
             )
         general["project"] = name
     new: dict[str, Any] = {"sources": []}
-    if values.get("profile", STANDARD) == DEMO:
-        new = {"profile": STANDARD} | new  # the demo's limits are meant for its own projects
+    if values.get("profile", STANDARD) == DEMO and (root / _PACKAGE).is_dir():
+        new = {"profile": STANDARD} | new  # in this repository the demo's limits are meant for its own projects
     sources = projects.setdefault(name, new)["sources"]
     if entry in sources:
         raise ProjectError(f"projects.{name} already has the source: {source}")

@@ -55,6 +55,19 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     assert rows["repository_files", "gamma"]["fresh"]
 
 
+def test_the_profile_of_ones_own_workspace_is_that_of_what_is_added(begun: MiniProject) -> None:
+    (begun.root / "cortex_pipelines").rename(begun.root / "elsewhere")
+    begun.cortex("add", "--no-control", "delta", "sources/alpha")
+    assert read_yaml(begun.root / "params.yaml")["projects"]["delta"].keys() == {"sources"}
+
+
+def test_outputs_that_are_not_here_are_not_called_made(begun: MiniProject) -> None:
+    (begun.root / "dvc.lock").write_text("stages: {a: {outs: [{path: data/a, md5: x}]}}\n")
+    assert "outputs are made" not in begun.cortex().stdout
+    (begun.root / "data" / "a").mkdir(parents=True)
+    assert "1 outputs are made" in begun.cortex().stdout
+
+
 def test_sources_and_a_control_are_added_to_one_project(begun: MiniProject) -> None:
     more = begun.root / "sources" / "more"
     shutil.copytree(begun.root / "sources" / "alpha", more)
