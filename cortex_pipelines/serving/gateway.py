@@ -145,8 +145,14 @@ class Gateway:
             threading.Thread(target=load, name="load ahead", daemon=True).start()
 
     def prepare(
-        self, backend: AnswerBackend, builder: PromptBuilder, sampling: Sampling, count: int = 1
+        self,
+        backend: AnswerBackend,
+        builder: PromptBuilder,
+        sampling: Sampling,
+        count: int = 1,
+        least: int | None = None,
     ) -> PreparedRequest:
+        """Build the prompt, which leaves room for the answer, or for its ``least`` number of tokens."""
         with self.tracer.start_as_current_span(
             "context",
             attributes=backend.attributes,
@@ -156,13 +162,15 @@ class Gateway:
             engine = self.engine
             most = min(sampling.max_tokens, self.settings.max_tokens, engine.window // 2)
             deadline = cursor_deadline(self.settings)
-            room = engine.window - most - len(encoder_of(engine.tokenizer).start)
+            kept = most if least is None else min(least, most)
+            room = engine.window - kept - len(encoder_of(engine.tokenizer).start)
             add_context = self._context_adder(backend)
             quick_room = room if deadline is None else min(room, engine.prompt_capacity(deadline))
             text = builder(PromptTarget(engine.tokenizer, room, add_context, backend.served.templates, quick_room))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
-            sampling = replace(sampling, max_tokens=most, stop=stop)
-            prompt = engine.prompt(text.segments, most)
+            prompt = engine.prompt(text.segments, kept)
+            free = engine.window - len(prompt.ids) - len(prompt.start.encode())
+            sampling = replace(sampling, max_tokens=min(most, max(free, kept)), stop=stop)
             if text.at_cursor:
                 sampling = replace(sampling, deadline=deadline, ending=text.ending)
             if text.ending is not None:

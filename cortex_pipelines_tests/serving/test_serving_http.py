@@ -182,6 +182,14 @@ def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(clie
     assert int(cut.headers["x-cortex-cut"].removesuffix(" tokens")) > 0
 
 
+@pytest.mark.parametrize("limit", [{}, {"max_tokens": 1000}])
+def test_a_conversation_is_answered_until_the_window_is_full(client: TestClient, limit: dict[str, int]) -> None:
+    messages = [{"role": "user", "content": "x" * 150}]
+    answer = client.post("/v1/chat/completions", json={"messages": messages, "temperature": 1.0, "seed": 1} | limit)
+    assert answer.status_code == 200, answer.text
+    assert 64 <= answer.json()["usage"]["total_tokens"] <= 256
+
+
 def test_llama_cpp_s_clients(client: TestClient) -> None:
     body = CASES["llama_cpp_body"]
     filled = client.post("/infill", json=body).json()

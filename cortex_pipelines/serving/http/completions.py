@@ -31,6 +31,9 @@ _USUAL_TOKENS = 16
 """OpenAI's default length of a completion; chats are limited by the window only."""
 
 
+_LEAST_ANSWER = 64
+"""Tokens that a conversation has to leave room for; an answer ends where the window is full."""
+
 _BODY = Discriminator(lambda body: "tabby" if isinstance(body, dict) and "segments" in body else "openai")
 
 
@@ -66,7 +69,7 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
             question = next((turn.text for turn in reversed(form.messages) if turn.role == "user"), "")
             code_context = await run_in_threadpool(pack_context, services, question, project or None, form.context)
         turns = chat([turn.as_chat_message() for turn in form.messages], project, context_text(code_context))
-        prepared = await run_in_threadpool(gateway.prepare, backend, turns, sampling, form.n or 1)
+        prepared = await run_in_threadpool(gateway.prepare, backend, turns, sampling, form.n or 1, _LEAST_ANSWER)
         if prepared.prompt.cut:  # a conversation must not be cut
             room = len(prepared.prompt.ids)
             raise RequestError(
