@@ -1,5 +1,6 @@
 """The data of the project that a file belongs to, read on first use."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,8 +27,8 @@ class ProjectFacts:
 
     def relative(self, path: str) -> str:
         """A path as the tables have it; unchanged where it is not below the source's folder."""
-        absolute = Path(path).absolute()
-        return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else path
+        places = (_absolute(Path(path)), Path(path).resolve())  # a link within the source keeps its own path
+        return next((each.relative_to(self.folder).as_posix() for each in places if self.folder in each.parents), path)
 
     def table(self, asset: str, file: str) -> Path | None:
         """A file of an asset, if the project has made it."""
@@ -42,7 +43,7 @@ def facts_for(path: Path, name: str | None = None) -> ProjectFacts | None:
     sources are; paths are then relative to the repository around ``path``, or to ``path``. None without a project.
     Raises ProjectError: the project of that name does not exist.
     """
-    location = path.absolute()
+    location = _absolute(path)
     root = _root(location)
     if root is None:
         if name is not None:
@@ -71,6 +72,11 @@ def rules_for(location: Path, select: Iterable[str] = (), ignore: Iterable[str] 
     except (ValidationError, TypeError) as error:
         raise ProjectError("params.yaml: check: has the keys select and ignore, each a list of rules") from error
     return selected_rules([*settings.select, *select], [*settings.ignore, *ignore])
+
+
+def _absolute(path: Path) -> Path:
+    """Without ``..``, links as they are."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _root(location: Path) -> Path | None:

@@ -56,6 +56,18 @@ def findings_in(project: ProjectFacts, path: str, text: str) -> list[tuple[int, 
     return [(each.line, each.rule, each.message) for each in check_text(f"shop/{path}", text, project, rules)]
 
 
+def test_a_path_is_that_of_the_source_however_it_is_written(
+    project: ProjectFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "shop")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in ("../shop/a.py", "../link/a.py", "../elsewhere/../shop/a.py", str(tmp_path / "shop" / "a.py")):
+        assert project.relative(path) == "a.py"
+    assert project.relative("../b.py") == "../b.py"
+    assert facts_for(Path("../shop/shop/api")) == project
+
+
 def test_a_project_is_known_by_its_sources_and_asks_for_its_own_rules(project: ProjectFacts, tmp_path: Path) -> None:
     assert (project.name, project.source, project.folder) == ("shop", SOURCE, tmp_path / "shop")
     assert facts_for(tmp_path) is None
