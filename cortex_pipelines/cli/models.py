@@ -82,16 +82,16 @@ def export(
     "--trust", "key", type=EXISTING_FILE, help="Public key to trust from now on, such as .cortex/keys/signing.pub."
 )
 def verify(folder: Path, key: Path | None) -> None:
-    """Verify that an exported FOLDER is unchanged and signed by a trusted key.
+    """Verify that an exported FOLDER is unchanged and signed by a trusted key, which needs no project.
 
     FOLDER may also be a certificate of `cortex forget`, with its signature beside it.
     """
-
+    from cortex_pipelines.serving.open_gateway import served_root
     from cortex_pipelines.signing.keys import trust
     from cortex_pipelines.signing.signatures import verify as check
     from cortex_pipelines.signing.signatures import verify_file
 
-    root = find_root()
+    root = served_root()
     if key is not None:
         say(f"{trust(root, key)} is trusted now")
     if folder.is_file():

@@ -112,7 +112,9 @@ def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     assert str(finished.root) not in card
 
 
-def test_an_export_is_verified_where_it_arrives(finished_copy: MiniProject, begun: MiniProject) -> None:
+def test_an_export_is_verified_where_it_arrives(
+    finished_copy: MiniProject, begun: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = finished_copy.cortex("export", REFERENCE, "--out", "shop").stderr
     assert "loaded by peft, it answers as the released adapter does" in output
     assert f"{NAME} {finished_copy.version('code_adapter@alpha')} is in shop, signed by " in output
@@ -124,6 +126,10 @@ def test_an_export_is_verified_where_it_arrives(finished_copy: MiniProject, begu
     key = str(finished_copy.root / ".cortex" / "keys" / "signing.pub")
     output = begun.cortex("verify", "shop", "--trust", key).stderr
     assert output.startswith(f"{mark} is trusted now\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    outside = MiniProject(tmp_path)
+    assert f"unknown key {mark}" in outside.cortex("verify", str(begun.root / "shop"), status=1).stderr
+    assert f"{NAME} " in outside.cortex("verify", str(begun.root / "shop"), "--trust", key).stderr
     (begun.root / "shop" / "adapter_config.json").write_text("{}")
     assert "adapter_config.json: changed" in begun.cortex("verify", "shop", status=1).stderr
 
