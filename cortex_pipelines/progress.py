@@ -78,6 +78,7 @@ class Steps:
         self.expected = dict(expected)
         self.running: dict[str, float] = {}
         self.total = len(expected)
+        self._spent = self._foreseen = 0.0
         self._ended = threading.Event()
         self._counting = threading.Lock()
 
@@ -105,15 +106,24 @@ class Steps:
         finally:
             running.pop(address, None)
 
-    def end(self, address: str) -> str:
+    def end(self, address: str, seconds: float) -> str:
         """Count a finished step; returns its position, such as ``[3/12]``."""
         with self._counting:
+            if expected := self.expected.get(address):
+                self._spent, self._foreseen = self._spent + seconds, self._foreseen + expected
             if self.waiting.pop(address, self) is self:
                 self.total += 1  # stale only because another one was made
             return f"[{self.completed}/{self.total}]"
 
     def remaining(self) -> str:
-        seconds = sum(value or 0 for value in self.waiting.values()) / self.jobs
+        """Time that is left, if steps take longer than expected by as much as those until now."""
+        begun = {address: time.monotonic() - begin for address, begin in list(self.running.items())}
+        late = [address for address, seconds in begun.items() if seconds > (self.expected.get(address) or seconds)]
+        spent = self._spent + sum(begun[address] for address in late)
+        foreseen = self._foreseen + sum(self.expected[address] or 0 for address in late)
+        pace = max(spent / foreseen, 1) if foreseen else 1
+        left = (max((value or 0) * pace - begun.get(address, 0), 0) for address, value in self.waiting.items())
+        seconds = sum(left) / self.jobs
         if not seconds:
             return ""
         return f"  ({seconds / 60:.0f} min left)" if seconds >= 90 else f"  ({seconds:.0f} s left)"
@@ -126,8 +136,10 @@ class Steps:
                 texts = []
                 for address, begin in list(self.running.items()):
                     expected = self.expected.get(address)
-                    of = f" of some {expected:.0f} s ({(current - begin) / expected:.0%})" if expected else ""
-                    texts.append(f"{address}: {current - begin:.0f} s{of}")
+                    begun = current - begin
+                    share = f" ({begun / expected:.0%})" if expected and begun < expected else ""
+                    of = f" of some {expected:.0f} s{share}" if expected else ""
+                    texts.append(f"{address}: {begun:.0f} s{of}")
                 _LOG.info("%s%s", ", ".join(texts), self.remaining())
 
 
@@ -137,7 +149,7 @@ def report_step(address: str, rows: int | None, seconds: float) -> None:
         Steps.forward(address, rows, seconds)
         return
     steps = Steps.current
-    position = f"{steps.end(address)} " if steps and steps.expected else ""
+    position = f"{steps.end(address, seconds)} " if steps and steps.expected else ""
     Steps.last_sign = time.monotonic()
     name, _, project = address.partition("@")
     row_count = f"{rows:,} rows  " if rows is not None else ""

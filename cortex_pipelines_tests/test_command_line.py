@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import time
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -146,16 +147,27 @@ def test_misspelt_assets_and_projects_are_too(models: Path) -> None:
 def test_steps_are_counted_with_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "cortex_pipelines")
     with Steps({"code_units@flask": 8.0, "task_router": 150.0}):
-        report_step("code_units@flask", 2113, 8.12)
+        report_step("code_units@flask", 2113, 7.94)
         report_step("task_router", None, 149.0)
         report_step("routing_audit", 3, 0.5)
-    report_step("code_units@flask", 2113, 8.12)
+    report_step("code_units@flask", 2113, 7.94)
     assert caplog.messages == [
-        "[1/2] code_units  flask  2,113 rows  8.1 s  (2 min left)",
+        "[1/2] code_units  flask  2,113 rows  7.9 s  (2 min left)",
         "[2/2] task_router  all projects  149.0 s",
         "[3/3] routing_audit  all projects  3 rows  0.5 s",
-        "code_units  flask  2,113 rows  8.1 s",
+        "code_units  flask  2,113 rows  7.9 s",
     ]
+
+
+def test_what_is_left_follows_the_pace_of_what_is_done() -> None:
+    steps = Steps({"slow": 10.0, "next": 100.0, "running": 50.0})
+    assert steps.remaining() == "  (3 min left)"
+    assert steps.end("slow", 30.0) == "[1/3]"
+    assert steps.remaining() == "  (8 min left)"
+    steps.running["running"] = time.monotonic() - 20
+    assert steps.remaining() == "  (7 min left)"
+    steps.running["next"] = time.monotonic() - 450
+    assert steps.remaining() == "  (3 min left)", "of 50 s expected, at 4.4 times what they take"
 
 
 def test_a_declared_asset_is_what_its_module_declares() -> None:
