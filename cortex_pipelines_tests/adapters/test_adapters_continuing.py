@@ -202,4 +202,10 @@ def test_a_gap_is_marked_with_the_base_s_own_tokens_or_gone_on_with_last() -> No
     assert as_text(prompt_segments(plain, gap)) == "f()\n\ndef f():\n"
     assert as_text(prompt_segments(plain, replace(gap, suffix="\n"))) == complete.prompt
     prefix, suffix, middle = (Segment(f"<|fim_{part}|>", control=True) for part in ("prefix", "suffix", "middle"))
-    assert prompt_segments(qwen(), gap) == (prefix, Segment("def f():\n"), suffix, Segment("\nf()\n"), middle)
+    assert prompt_segments(qwen(), gap) == (
+        prefix,
+        Segment("def f():\n"),
+        suffix,
+        Segment("\nf()\n", continues=True),
+        middle,
+    )

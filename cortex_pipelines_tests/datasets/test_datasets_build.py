@@ -29,7 +29,7 @@ from cortex_pipelines.datasets.tasks.refactoring import cached_fixes, pair_candi
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, NAMING_DATASET, REFACTORING_DATASET
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, NAMING_DATASET, PERSON, REFACTORING_DATASET
 from cortex_pipelines.schemas.expectations import profile, validate
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITORY_COMMITS
@@ -294,6 +294,9 @@ def test_a_prompt_with_several_answers_is_left_out_on_both_sides(settings: Datas
     selected, excluded = select_rows(rows, "any", (), settings)
     assert excluded.filter(left_out="several_answers")["example_id"].sort().to_list() == ["test1", "train0", "train1"]
     assert [selected[split].height for split in SPLITS] == [1, 3, 2]
+    by_people = rows.with_columns(pl.lit(PERSON).alias("origin"))
+    _, excluded = select_rows(by_people, "any", (), settings)
+    assert excluded.filter(left_out="several_answers").is_empty()
 
 
 def test_a_function_gives_a_gap_in_train_and_more_where_it_is_held_out(

@@ -18,7 +18,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets import MANIFEST
+from cortex_pipelines.schemas.datasets import MANIFEST, PERSON
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 ORIGINAL, RENAMED, REWRITTEN, INJECTED = "original", "renamed", "rewritten:", "injected_error"
@@ -71,8 +71,9 @@ def select_rows(
     first = pl.col("example_id").is_first_distinct()
     left_out = [candidates.filter(~first).with_columns(left_out=pl.lit("repeated"))]
     distinct = candidates.filter(first)
-    # of several answers to one prompt none is the right one
-    is_ambiguous = pl.col("completion").n_unique().over([name for name in _SHOWN if name in distinct.columns]) > 1
+    # of several answers to one prompt none is the right one; what people wrote is theirs
+    answers = pl.col("completion").n_unique().over([name for name in _SHOWN if name in distinct.columns])
+    is_ambiguous = (answers > 1) & (pl.col("origin") != PERSON)
     left_out.append(distinct.filter(is_ambiguous).with_columns(left_out=pl.lit("several_answers")))
     rows = with_streams(distinct.filter(~is_ambiguous), name, texts, cache)
     originals = rows.filter(~is_variant())
