@@ -122,8 +122,8 @@ class Steps:
         spent = self._spent + sum(begun[address] for address in late)
         foreseen = self._foreseen + sum(self.expected[address] or 0 for address in late)
         pace = max(spent / foreseen, 1) if foreseen else 1
-        left = (max((value or 0) * pace - begun.get(address, 0), 0) for address, value in self.waiting.items())
-        seconds = sum(left) / self.jobs
+        seconds_left = (max((value or 0) * pace - begun.get(address, 0), 0) for address, value in self.waiting.items())
+        seconds = sum(seconds_left) / self.jobs
         if not seconds:
             return ""
         return f"  ({seconds / 60:.0f} min left)" if seconds >= 90 else f"  ({seconds:.0f} s left)"

@@ -27,8 +27,10 @@ class ProjectFacts:
 
     def relative(self, path: str) -> str:
         """A path as the tables have it; unchanged where it is not below the source's folder."""
-        places = (_absolute(Path(path)), Path(path).resolve())  # a link within the source keeps its own path
-        return next((each.relative_to(self.folder).as_posix() for each in places if self.folder in each.parents), path)
+        candidates = (_absolute(Path(path)), Path(path).resolve())  # a link within the source keeps its own path
+        return next(
+            (each.relative_to(self.folder).as_posix() for each in candidates if self.folder in each.parents), path
+        )
 
     def table(self, asset: str, file: str) -> Path | None:
         """A file of an asset, if the project has made it."""

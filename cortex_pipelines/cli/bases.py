@@ -30,7 +30,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    served = "q8" if not machine.gpu_memory else "bf16" if machine.bf16 else "fp32"
+    served = machine.precision if machine.gpu_memory else "q8"
     shown = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", served))
     print_table(
         ("base", "family", "weights", "trained bf16", "nf4", f"served {served}", "gaps", "export", "licence"),

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,7 @@ def read_base(folder: Path) -> BaseFiles | None:
 
 def _read(folder: Path) -> BaseFiles:
     config = _json(folder / "config.json")
-    if method := _quantisation(config):
-        raise BaseError(f"the weights in {folder} are quantised ({method}), so they cannot be adapted; {_ORIGINAL}")
-    _check_weights(folder)
+    files = _weight_files(folder)
     if (folder / _ADAPTER).is_file():  # which transformers would load, too
         raise BaseError(f"{folder} has an adapter beside its weights ({_ADAPTER}); take it away, or merge it first")
     tokenizer = folder / "tokenizer.json"
@@ -92,7 +91,7 @@ def _read(folder: Path) -> BaseFiles:
         raise BaseError(str(error)) from error
     if family.refusal:
         raise BaseError(f"bases of the family {family.name} cannot be trained: {family.refusal}; {_ANOTHER}")
-    tensors = {name: tensor for path in weight_files(folder) for name, tensor in _header(path).items()}
+    tensors = {name: tensor for path in files for name, tensor in _header(path).items()}
     _check_layers(folder, tensors, family, shape, config)
     embedding = next((tensor for name, tensor in tensors.items() if name.endswith(_EMBEDDINGS)), None)
     rows = int(embedding["shape"][0]) if embedding else shape.vocabulary
@@ -104,8 +103,8 @@ def _read(folder: Path) -> BaseFiles:
     if end not in added and end not in vocabulary:
         raise BaseError(f"the end token {end} in {folder} is none of its tokenizer's; correct eos_token, or {_ANOTHER}")
     unused = {token["content"] for token in tokens.get("added_tokens") or () if token.get("special")} - {end}
-    seen = [number for token, number in added.items() if token not in unused or token in template]
-    size = 1 + max(*vocabulary.values(), *seen, -1, -1)
+    used_ids = [number for token, number in added.items() if token not in unused or token in template]
+    size = 1 + max(chain(vocabulary.values(), used_ids), default=-1)
     if size > rows:
         raise BaseError(
             f"the tokenizer in {folder} has {size:,} tokens and the embedding {rows:,} rows: they are of two models; "
@@ -170,12 +169,8 @@ def training_memory(base: BaseFiles, settings: AdapterSettings, machine: Machine
     )
 
 
-def _quantisation(config: Mapping[str, Any]) -> str:
-    quantisation = config.get("quantization_config")
-    return str(quantisation.get("quant_method") or "quantization_config") if quantisation else ""
-
-
-def _check_weights(folder: Path) -> None:
+def _weight_files(folder: Path) -> list[Path]:
+    """Those that are there, all of them; BaseError if one is missing."""
     files = weight_files(folder)
     missing = [path.name for path in files if path.parent != folder or not path.is_file()]
     if missing:
@@ -186,20 +181,21 @@ def _check_weights(folder: Path) -> None:
         pickled = any(folder.glob("*.bin"))
         remedy = "pickled ones run code when they are loaded; save them as safetensors" if pickled else "copy them too"
         raise BaseError(f"{folder} has a config.json and no weights (model.safetensors, or its index); {remedy}")
+    return files
 
 
 def _header(path: Path) -> dict[str, Any]:
     """Types and shapes of a safetensors file by the names of its tensors."""
-    whole = BaseError(f"{path} is not a whole safetensors file; copy it again")
+    damaged = BaseError(f"{path} is not a whole safetensors file; copy it again")
     with path.open("rb") as file:
         try:
             (size,) = struct.unpack("<Q", file.read(8))
             header = dict(json.loads(file.read(min(size, 2**27))))
         except (struct.error, TypeError, ValueError) as error:
-            raise whole from error
+            raise damaged from error
     header.pop("__metadata__", None)
     if path.stat().st_size < 8 + size + max((tensor["data_offsets"][1] for tensor in header.values()), default=0):
-        raise whole
+        raise damaged
     return header
 
 
@@ -207,11 +203,14 @@ def _check_layers(
     folder: Path, tensors: Mapping[str, Any], family: Family, shape: Shape, config: Mapping[str, Any]
 ) -> None:
     """Transformers would draw at random what is not there."""
-    found = {match.groups(): tensors[name]["dtype"] for name in tensors if (match := _LAYER.search(name))}
+    dtypes = {match.groups(): tensors[name]["dtype"] for name in tensors if (match := _LAYER.search(name))}
     expected = {(str(layer), target) for layer in range(shape.layers) for target in family.targets}
-    if any(name.endswith(".qweight") for name in tensors) or {found.get(each) for each in expected} & _NOT_REAL:
-        raise BaseError(f"the weights in {folder} are quantised, so they cannot be adapted; {_ORIGINAL}")
-    absent = sorted(f"{target} of layer {layer}" for layer, target in expected - found.keys())
+    declared = config.get("quantization_config")
+    packed = any(name.endswith(".qweight") for name in tensors)
+    if declared or packed or {dtypes.get(each) for each in expected} & _NOT_REAL:
+        method = f" ({declared.get('quant_method')})" if declared else ""
+        raise BaseError(f"the weights in {folder} are quantised{method}, so they cannot be adapted; {_ORIGINAL}")
+    absent = sorted(f"{target} of layer {layer}" for layer, target in expected - dtypes.keys())
     if config.get("tie_word_embeddings") is False and not any(name.endswith(_HEADS) for name in tensors):
         absent.append("the last layer, lm_head")
     if absent:

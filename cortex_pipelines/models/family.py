@@ -164,15 +164,11 @@ def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
     layer_rope = rope.get("full_attention", rope)
-    beside = {name: first(config, names) for name, names in _BESIDE.items()}
-    kind = layer_rope.get("rope_type") or layer_rope.get("type") or "default"
-    return {**{name: value for name, value in beside.items() if value is not None}, **layer_rope, "rope_type": kind}
-
-
-_BESIDE = {
-    "rope_theta": ("rope_theta", "rotary_emb_base"),
-    "partial_rotary_factor": ("partial_rotary_factor", "rotary_pct"),
-}
+    older = {
+        "rope_theta": first(config, ("rope_theta", "rotary_emb_base"), 10_000.0),
+        "partial_rotary_factor": first(config, ("partial_rotary_factor", "rotary_pct"), 1.0),
+    }
+    return {**older, **layer_rope, "rope_type": layer_rope.get("rope_type") or layer_rope.get("type") or "default"}
 
 
 _FIXED = {

@@ -143,8 +143,8 @@ def recommend(machine: Machine) -> Iterator[dict[str, Any]]:
             continue
         context = min(_GPU_CONTEXT if machine.gpu_memory else CONTEXT, base.context)
         quick = _served_in_8_bits(base.shape, base.family, base.config, machine, context)
-        by_torch: Width = "bf16" if machine.bf16 else "fp32"
-        served = memory.serving(base.shape, by_torch, context=context) if machine.gpu_memory or not quick else quick
+        by_torch = memory.serving(base.shape, machine.precision, context=context)
+        served = by_torch if machine.gpu_memory or not quick else quick
         for width in _widths(machine):
             trained = memory.training(base.shape, width, tokens=ROW, rank=RANK)
             fits = max(trained, served) <= _USABLE * machine.training_memory
@@ -185,8 +185,7 @@ def demonstration_note(name: str) -> str:
 
 def _widths(machine: Machine) -> tuple[Width, ...]:
     """From the most exact to the smallest; 4 bits are for GPUs."""
-    exact: Width = "bf16" if machine.bf16 else "fp32"
-    return (exact, "nf4") if machine.gpu_memory else (exact,)
+    return (machine.precision, "nf4") if machine.gpu_memory else (machine.precision,)
 
 
 def how_to_get(name: str) -> str:

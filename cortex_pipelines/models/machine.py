@@ -5,6 +5,7 @@ import subprocess  # nosec B404
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -30,6 +31,11 @@ class Machine:
     bf16: bool
     vnni: bool = False
     amx: bool = False
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """Type in which it trains a base that is not quantised, and torch serves one."""
+        return "bf16" if self.bf16 else "fp32"
 
     @property
     def training_memory(self) -> float:

@@ -256,7 +256,7 @@ class GrowingCode:
         parses = self._keep(text, newline)
         if _is_no_code(following) or not self._belongs(answer, following, parses):
             self._is_done = True
-            self.settled = self._least(answer)
+            self.settled = self._unparsed_end(answer)
 
     def _keep(self, text: str, newline: int) -> bool:
         """Whether an answer parses up to the end of a line, which will stand then."""
@@ -298,10 +298,10 @@ class GrowingCode:
                 answer = text[: bracket.start()].rstrip()
                 self._is_done = True
                 if self._has_code(answer):
-                    self.settled = len(answer) if self._end.is_whole(answer) else self._least(answer)
+                    self.settled = len(answer) if self._end.is_whole(answer) else self._unparsed_end(answer)
                 return
 
-    def _least(self, answer: str) -> int:
+    def _unparsed_end(self, answer: str) -> int:
         """What stands of an answer whose end does not parse: its first line if nothing of it does."""
         return self.settled or self._longest(answer) or len(re.findall(r"\A\s*.*", answer)[0].rstrip())
 

@@ -41,7 +41,7 @@ _TRIPLE_QUOTES, _COMMENT_MARK = re.compile(r'"{3}|\'{3}'), re.compile(r"/\*|\*/"
 
 
 def likeliest_grammar(grammars: Sequence[Grammar], before: str, after: str) -> tuple[Grammar, float] | None:
-    """The grammar of the language that the text is in, and the share of bytes in errors; None if there is none of it.
+    """The grammar of the language that the text is in, and the share of bytes in errors; None if it has no grammar.
 
     Of a few lines the language is unsure: the one with most words of its own, of equals the one with fewest errors.
     """
@@ -50,13 +50,14 @@ def likeliest_grammar(grammars: Sequence[Grammar], before: str, after: str) -> t
     ending, following = before[-_TELLING:], after[:_TELLING]
     language = _language(_whole_lines(before) + after[max(after.find("\n"), 0) :][:_TELLING])
     possible = _DIALECTS.get(language, (language,))
+    is_unsure = language in _UNSURE
     scores = {}
     for number, grammar in enumerate(grammars):
-        if language in _UNSURE or grammar.language in possible:
+        if is_unsure or grammar.language in possible:
             wrong = _share_in_errors(after_comment(ending, grammar) + following, grammar)
-            words = len(_WORDS[grammar.language].findall(ending)) if language in _UNSURE else 0
-            better = wrong - _LIKELIER * (grammar.language == language)
-            scores[-words, better, number] = grammar, wrong
+            words = len(_WORDS[grammar.language].findall(ending)) if is_unsure else 0
+            penalty = wrong - _LIKELIER * (grammar.language == language)
+            scores[-words, penalty, number] = grammar, wrong
     return scores[min(scores)] if scores else None
 
 

@@ -23,7 +23,6 @@ from cortex_pipelines.serving.engines.engine import (
     Speed,
     TextDelta,
 )
-from cortex_pipelines.serving.engines.torch_engine import answering_gpu
 from cortex_pipelines.serving.security.access import context_value
 from cortex_pipelines.serving.settings import ServingSettings
 
@@ -67,8 +66,10 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
 
     The best speed on this machine counts, not one measured while others kept it busy.
     """
-    place = answering_gpu(engine.name) or platform.node()
-    key = " ".join(map(str, (place, base, engine.name, settings.precision, settings.threads)))
+    from cortex_pipelines.serving.engines.torch_engine import answering_gpu  # slow to import
+
+    processor = answering_gpu(engine.name) or platform.node()
+    key = " ".join(map(str, (processor, base, engine.name, settings.precision, settings.threads)))
     path = root / SPEEDS
     with suppress(OSError, LookupError, ValueError, TypeError):
         engine.speed = Speed(**_remembered(path)[key])

@@ -150,9 +150,9 @@ class Gateway:
         builder: PromptBuilder,
         sampling: Sampling,
         count: int = 1,
-        least: int | None = None,
+        least_tokens: int | None = None,
     ) -> PreparedRequest:
-        """Build the prompt, which leaves room for the answer, or for its ``least`` number of tokens."""
+        """Build the prompt, which leaves room for the answer, or for ``least_tokens`` of it."""
         with self.tracer.start_as_current_span(
             "context",
             attributes=backend.attributes,
@@ -162,15 +162,15 @@ class Gateway:
             engine = self.engine
             most = min(sampling.max_tokens, self.settings.max_tokens, engine.window // 2)
             deadline = cursor_deadline(self.settings)
-            kept = most if least is None else min(least, most)
-            room = engine.window - kept - len(encoder_of(engine.tokenizer).start)
+            reserved = most if least_tokens is None else min(least_tokens, most)
+            room = engine.window - reserved - len(encoder_of(engine.tokenizer).start)
             add_context = self._context_adder(backend)
             quick_room = room if deadline is None else min(room, engine.prompt_capacity(deadline))
             text = builder(PromptTarget(engine.tokenizer, room, add_context, backend.served.templates, quick_room))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
-            prompt = engine.prompt(text.segments, kept)
+            prompt = engine.prompt(text.segments, reserved)
             free = engine.window - len(prompt.ids) - len(prompt.start.encode())
-            sampling = replace(sampling, max_tokens=min(most, max(free, kept)), stop=stop)
+            sampling = replace(sampling, max_tokens=min(most, max(free, reserved)), stop=stop)
             if text.at_cursor:
                 sampling = replace(sampling, deadline=deadline, ending=text.ending)
             if text.ending is not None:

@@ -112,8 +112,8 @@ class TextEncoder:
     @cached_property
     def start(self) -> tuple[int, ...]:
         """What the tokenizer begins every text with, as its base was trained to see it; nothing for most."""
-        (alone,), (whole,) = self.ids(["x"]), self.ids(["x"], add_special_tokens=True)
-        return tuple(whole[: next(at for at in range(len(whole)) if whole[at : at + len(alone)] == alone)])
+        (text_ids,), (all_ids,) = self.ids(["x"]), self.ids(["x"], add_special_tokens=True)
+        return tuple(all_ids[: all_ids.index(text_ids[0])])
 
     def _encode(self, texts: Sequence[str], add_special_tokens: bool) -> list[list[int]]:
         encodings = self._copy.encode_batch(texts, add_special_tokens=add_special_tokens)
@@ -132,8 +132,8 @@ class TextEncoder:
         """
         if not self._copy.encode("x", add_special_tokens=False).tokens[0].startswith("\u2581"):
             return ()
-        anchor, behind = self._encode([_ANCHOR.text, _ANCHOR.text + "x"], False)
-        return anchor if behind[: len(anchor)] == anchor else ()
+        anchor, anchored = self._encode([_ANCHOR.text, _ANCHOR.text + "x"], False)
+        return anchor if anchored[: len(anchor)] == anchor else ()
 
     def _divide(self, segments: Segments) -> list[Segments]:
         """Parts that are encoded apart: text that continues stands behind the anchor if no other text is before it."""

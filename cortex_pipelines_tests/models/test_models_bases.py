@@ -159,9 +159,9 @@ def test_a_gpu_says_its_memory_and_whether_it_has_bfloat16(
     program.write_text(f"#!/bin/sh\necho '{says}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    found = this_machine()
-    assert found.gpu_memory == gpu_memory
-    assert found.bf16 is (alone.bf16 if bf16 is None else bf16)
+    machine = this_machine()
+    assert machine.gpu_memory == gpu_memory
+    assert machine.bf16 is (alone.bf16 if bf16 is None else bf16)
 
 
 def test_the_command_says_what_each_family_can_do() -> None:

@@ -287,8 +287,10 @@ def prompt_ids(tokenizer: Any, prompts: Sequence[str | Segments]) -> list[list[i
 def last_tokens(tokenizer: Any, prompt: list[int], most: int) -> list[int]:
     """The end of a prompt, still behind what starts every text."""
     start = encoder_of(tokenizer).start
-    kept = most - len(start)
-    return prompt if len(prompt) <= most else [*start, *prompt[-kept:]] if kept > 0 else prompt[-most:]
+    room = most - len(start)
+    if len(prompt) <= most:
+        return prompt
+    return [*start, *prompt[-room:]] if room > 0 else prompt[-most:]
 
 
 def _start_token(tokenizer: Any) -> int:

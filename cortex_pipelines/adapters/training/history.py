@@ -115,7 +115,7 @@ def out_of_patience(progress: Progress, settings: "AdapterSettings") -> bool:
 def require_finite(quantity: str, value: float, step: int, rate: float, settings: "AdapterSettings") -> None:
     if not math.isfinite(value) and step <= 1 and "loss" in quantity:  # nothing was learnt yet
         raise TrainingDivergedError(
-            f"the base's {quantity} is {value} before anything is learnt: its weights hold values that are no numbers, "
+            f"the base's {quantity} is {value} before anything is learnt: its weights hold NaN or infinite values, "
             f"or overflow in {settings.precision}; copy its files again, or set adapters.precision to fp32"
         )
     if not math.isfinite(value):

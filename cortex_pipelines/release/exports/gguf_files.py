@@ -182,7 +182,6 @@ _BLOCKS = {"q8": ("Q8_0", "Q8_0"), "q4": ("Q4_1", "Q8_0")}
 _WEIGHT, _BIAS = ".weight", ".bias"
 _BUFFERS = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 """Of older files: what each layer computes itself."""
-_ROPE_THETA = 10_000.0
 _HALF = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -227,7 +226,6 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
     import gguf
 
     shape, rope = shape_of(config, family_of(config)), rope_of(config)
-    rotated = float(rope.get("partial_rotary_factor") or 1)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.hidden)
     writer.add_block_count(shape.layers)
@@ -236,8 +234,8 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_key_length(shape.head_dim)
     writer.add_value_length(shape.head_dim)
-    writer.add_rope_dimension_count(int(rotated * shape.head_dim))
-    writer.add_rope_freq_base(float(rope.get("rope_theta", _ROPE_THETA)))
+    writer.add_rope_dimension_count(int(rope["partial_rotary_factor"] * shape.head_dim))
+    writer.add_rope_freq_base(float(rope["rope_theta"]))
     writer.add_vocab_size(shape.vocabulary)
     for name, key in layout.numbers.items():
         getattr(writer, f"add_{name}")(config[key])
@@ -263,7 +261,7 @@ def _add_shape(writer: Any, layout: GgufMap, config: dict[str, Any]) -> None:
 def _llama3_factors(rope: Mapping[str, Any], shape: Shape) -> Array:
     """By what Llama 3.1 divides the frequency of each pair: long waves by the factor, short ones by 1."""
     dimensions = np.arange(0, shape.head_dim, 2) / shape.head_dim
-    waves = 2 * np.pi * float(rope.get("rope_theta", _ROPE_THETA)) ** dimensions
+    waves = 2 * np.pi * float(rope["rope_theta"]) ** dimensions
     original, low, high = (float(rope[key]) for key in _LLAMA3)
     share = np.clip((original / waves - low) / (high - low), 0, 1)
     return (1 / ((1 - share) / float(rope["factor"]) + share)).astype(np.float32)

@@ -60,8 +60,8 @@ class QueuedRequest:
     def one_by_one(self) -> "QueuedRequest":
         """The first of its answers, which the others follow."""
         deliver = _JointDelivery(self.deliver, self.cancelled, len(self.indices))
-        first, *others = (replace(self, deliver=deliver, indices=[index], following=[]) for index in self.indices)
-        first.following = others
+        first, *following = (replace(self, deliver=deliver, indices=[index], following=[]) for index in self.indices)
+        first.following = following
         return first
 
 
@@ -99,15 +99,14 @@ class QueuedEngine(Engine):
         """Answers end at what base and family declare; the engine starts the threads."""
         config = model_file(base, "config.json")
         super().__init__(tokenizer, first(config, ("max_position_embeddings", "n_positions")), settings)
-        every: list[int | None] = []
+        ends: list[int | None] = [tokenizer.eos_token_id]
         for file in (model_file(base, "generation_config.json"), config):
             declared = file.get("eos_token_id")
-            every += declared if isinstance(declared, list) else [declared]
+            ends += declared if isinstance(declared, list) else [declared]
         controls = encoder_of(tokenizer).controls
         with suppress(FamilyError):  # torch serves what transformers knows
-            every = [*every, *(controls.get(token) for token in family_of(config, controls).ends)]
-        every = [*every, tokenizer.eos_token_id]
-        self._ends = frozenset(int(token) for token in every if token is not None and token >= 0)
+            ends += (controls.get(token) for token in family_of(config, controls).ends)
+        self._ends = frozenset(int(token) for token in ends if token is not None and token >= 0)
         self._work: queue.Queue[QueuedRequest | _Change | None] = queue.Queue()
         self._threads = [threading.Thread(target=self._serve, name="model", daemon=True) for _ in range(threads)]
         self._ended = threading.Event()

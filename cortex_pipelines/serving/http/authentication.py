@@ -117,10 +117,9 @@ class Authenticator:
     _closed: bool = False
     _buckets: dict[str, tuple[TokenBucket | None, TokenBucket | None]] = field(default_factory=dict)
 
-    def authenticate(
-        self, path: str, headers: Headers, scopes: frozenset[str]
-    ) -> tuple[Principal, JSONResponse | None]:
-        """The caller, if known, and an error response unless the request is admitted with these scopes."""
+    def authenticate(self, scope: Scope, headers: Headers) -> tuple[Principal, JSONResponse | None]:
+        """The caller, if known, and an error response unless the request is admitted."""
+        path = scope["path"]
         if path in OPEN:
             return Principal(), None
         hosts = [_HOST.fullmatch(host) for host in headers.getlist("host")]
@@ -148,7 +147,9 @@ class Authenticator:
             self._buckets[principal.name] = requests, tokens
         requests, tokens = self._buckets[principal.name]
         metered = replace(principal, tokens=tokens)
-        reason = principal.refusal(scopes)
+        reason = principal.refusal(scopes_for(path))
+        if reason and not _is_routed(scope):
+            reason = ""  # whoever has a key is told that nothing is there
         if principal.limited and path in _ANY_PROJECT:
             reason = f"{principal.name} is for single projects or models, and {path} is for all of them"
         if reason:
@@ -193,10 +194,7 @@ class AuditMiddleware:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        scopes = (
-            scopes_for(scope["path"]) if _is_routed(scope) else frozenset[str]()
-        )  # to be told that nothing is there
-        authenticate = partial(self.authenticator.authenticate, scope["path"], headers, scopes)
+        authenticate = partial(self.authenticator.authenticate, scope, headers)
         if self.authenticator.provider is not None and "." in headers.get("authorization", ""):
             # the provider's keys may have to be fetched; other requests must not wait
             principal, refusal = await to_thread.run_sync(authenticate, limiter=self.fetching)

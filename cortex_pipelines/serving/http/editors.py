@@ -311,8 +311,8 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     snippets = [*(cursor.declarations or ()), *(cursor.relevant_snippets_from_changed_files or ())]
     extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
     sampling = Sampling(_MOST, effective_temperature(form.temperature), seed=form.seed, stop=("\n\n",))
-    named = form.language or "unknown"
-    language = language_of(cursor.filepath or "", cursor.prefix) or _LANGUAGES.get(named, named)
+    editor_language = form.language or "unknown"
+    language = language_of(cursor.filepath or "", cursor.prefix) or _LANGUAGES.get(editor_language, editor_language)
     gap = infill(cursor.prefix, cursor.suffix or "", extra, language)
     prepared = await prepare(gateway, form.model, form.user, gap, sampling)
     began = time.perf_counter()
