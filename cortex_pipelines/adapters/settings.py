@@ -1,6 +1,6 @@
 """Settings of LoRA training: the ``adapters`` section of ``params.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -26,6 +26,7 @@ from cortex_pipelines.settings import (
 )
 
 Task = Literal["completion", "refactoring", "naming", "architecture", "documentation", "tests"]
+Layers = Literal["all-linear", "attention"]
 
 
 class TrainingChecks(Settings):
@@ -63,8 +64,8 @@ class SearchSettings(Settings):
     learning_rate: Range[LearningRate]
     """Minimum and maximum of the peak learning rate, searched on a logarithmic scale. A trial takes a higher one, being
     shorter than the training (Bjorck et al. 2024)."""
-    targets: Row[Text] = Field(min_length=1)
-    """Candidate ``target_modules``: ``all-linear`` or ``attention``."""
+    targets: Row[Layers] = Field(min_length=1)
+    """Candidate ``target_modules``."""
     step_sizes: Row[PositiveInt] = Field(min_length=1)
     """Candidate sizes of an optimiser step, in multiples of ``gradient_accumulation``: a larger one makes fewer steps
     of the same tokens."""
@@ -134,7 +135,7 @@ class AdapterSettings(Settings):
     """Scale by alpha / sqrt(rank), which keeps high ranks stable (Kalajdzievski 2023)."""
     dropout: PartShare
     """Dropout probability of the adapter's inputs in training."""
-    target_modules: Text | Row[Text]
+    target_modules: Layers | Annotated[Row[Text], Field(min_length=1)]
     """``all-linear``, ``attention`` (the linear layers of attention), or the names of the layers to adapt."""
     per_task: bool
     """Train one adapter per task, in a folder of its name, instead of one for all."""

@@ -2,7 +2,8 @@
 
 The conversation is first rendered with marks in place of its texts: a template that raises, or drops a mark, cannot
 render it unchanged. Then system text is moved into the user's turns, as Gemma's and Mistral's model cards advise, and
-turns of one role are joined by a blank line, until the template renders every text.
+turns of one role are joined by a blank line, and names are written before what is said, until the template renders
+every text.
 """
 
 import hashlib
@@ -76,7 +77,8 @@ def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
     candidates: list[list[ChatMessage]] = []
     folds: tuple[Callable[[Sequence[ChatMessage]], list[ChatMessage]], ...] = (list, _join, _fold_later, _fold_all)
-    for turns, fold in product((messages, _split_calls(messages)), folds):
+    named = _write_names(messages)
+    for turns, fold in product((messages, _split_calls(messages), named, _split_calls(named)), folds):
         candidate = fold(turns)
         if candidate not in candidates:
             candidates.append(candidate)
@@ -92,6 +94,16 @@ def _split_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
             message = replace(message, content="")
         turns.append(message)
     return turns
+
+
+def _write_names(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Participants' names before what they say: few templates render them."""
+    return [
+        replace(message, name="", content=f"{message.name}: {message.content}")
+        if message.name and message.content and message.role != "tool"
+        else message
+        for message in messages
+    ]
 
 
 def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -18,7 +18,7 @@ from cortex_pipelines.retrieval.context import Excerpt
 from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant
 from cortex_pipelines.serving.code_end import CodeEnd, code_end
 from cortex_pipelines.serving.engines.engine import Job, LoadedAdapter, Prompt, Sampling, TextDelta
-from cortex_pipelines.tokenization.rendering import chat_segments, render
+from cortex_pipelines.tokenization.rendering import chat_fault, chat_segments, render
 from cortex_pipelines.tokenization.text_encoder import (
     GAP_FORMATS,
     PREFIX,
@@ -168,7 +168,7 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = (), language: str | 
 
 
 def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") -> PromptBuilder:
-    """A conversation, in the base's chat template if it has one; the builder may raise ``ChatError``."""
+    """A conversation, in the base's chat template if it has one that works; the builder may raise ``ChatError``."""
 
     def build(target: PromptTarget) -> RenderedPrompt:
         instructions = target.templates.render("instructions", project=project, context=context).strip()
@@ -178,7 +178,7 @@ def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") 
             conversation[0] = replace(messages[0], content=f"{instructions}\n\n{messages[0].content}")
         elif instructions:
             conversation.insert(0, ChatMessage("system", instructions))
-        has_template = bool(getattr(target.tokenizer, "chat_template", None))
+        has_template = not chat_fault(target.tokenizer)
 
         def rendered(turns: Sequence[Turn]) -> Segments:
             if has_template:

@@ -410,9 +410,11 @@ def test_a_new_project_has_the_base_that_was_chosen(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_a_base_is_added_and_another_is_refused_by_the_plan(begun: MiniProject) -> None:
     write_base(begun.root / "weights", "qwen2")
+    (begun.root / "weights" / "chat_template.jinja").write_text("{{ 1 / 0 }}")
     result = begun.cortex("models", "add", "weights")
     assert "qwen2: Qwen 2" in result.stdout
     assert "<|fim_prefix|> <|fim_suffix|> <|fim_middle|>" in result.stdout
+    assert "its template writes no conversation (ZeroDivisionError" in result.stdout
     assert "tokens/s" in result.stdout
     assert "directory: weights" in (begun.root / "params.yaml").read_text()
     assert begun.cortex("run", "--plan").stdout.strip()

@@ -237,6 +237,11 @@ def test_what_the_template_cannot_render_is_refused_with_the_reason(template: st
         rendered(template, *(MESSAGES[name] for name in messages.split()))
 
 
+@pytest.mark.parametrize("template", CASES["writes_nothing"])
+def test_a_template_that_writes_no_conversation_is_not_used(template: str) -> None:
+    assert rendered(template, S, U, A, U) == rendered(None, S, U, A, U)
+
+
 def conversations() -> Iterator[tuple[ChatMessage, ...]]:
     for length in (1, 2, 3, 4):
         for roles in product(("system", "developer", "user", "assistant", "tool"), repeat=length):
