@@ -12,7 +12,7 @@ from cortex_pipelines.models.base_check import BaseError, BaseFiles, read_base, 
 from cortex_pipelines.models.known import demonstration_note, known_bases, memory_row
 from cortex_pipelines.models.machine import this_machine
 from cortex_pipelines.projects.parameter_file import read_values, to_yaml
-from cortex_pipelines.tokenization.rendering import chat_fault
+from cortex_pipelines.prompts.chat_rendering import chat_fault
 
 
 def base_source(name: str, root: Path, revision: str = "main") -> ModelSource:
@@ -71,8 +71,7 @@ def add_base(root: Path, name: str, revision: str = "main", *, measure: bool = T
     yield "ends with", base.end
     yield "gaps", " ".join(base.fim) or "no marks that are known: the code after a gap is read first"
     fault = base.template and chat_fault(load_tokenizer(resolve_base(pinned, root)))
-    broken = f"its template writes no conversation ({fault}), so they are rendered as plain text"
-    template = broken if fault else "its own template"
+    template = f"{fault}: conversations are rendered as plain text" if fault else "its own template"
     yield "chat", template if base.template else "no template: conversations are rendered as plain text"
     export = base.family.export_refusal(base.config)
     yield "export", f"peft and merged; {export}" if export else "peft, merged, gguf, ollama"

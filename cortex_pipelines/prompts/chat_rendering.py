@@ -15,6 +15,8 @@ from itertools import product
 from typing import Any
 
 from cortex_pipelines.prompts.templates import PromptFileError
+from cortex_pipelines.tokenization.rendering import chat_segments
+from cortex_pipelines.tokenization.text_encoder import as_text
 
 Turn = Mapping[str, Any]
 """A turn as chat templates read it: ``role``, ``content``, and ``name``, ``tool_calls`` or
@@ -72,6 +74,15 @@ def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
             except ChatError as error:
                 reason = error
     raise reason
+
+
+def chat_fault(tokenizer: Any) -> str:
+    """Why the tokenizer's chat template cannot write a question of a person; empty if it can."""
+    try:
+        fold_turns(lambda turns: as_text(chat_segments(tokenizer, turns)), [ChatMessage("user", "How is this tested?")])
+    except ChatError as error:
+        return str(error)
+    return ""
 
 
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:

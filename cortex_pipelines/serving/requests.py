@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 from cortex_pipelines.adapters.data.packing import fit_gap
-from cortex_pipelines.prompts.chat_rendering import ChatMessage, Turn, fold_turns
+from cortex_pipelines.prompts.chat_rendering import ChatMessage, Turn, chat_fault, fold_turns
 from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.prompts.templates import Template, Templates, package_templates
 from cortex_pipelines.release.answering import Condition, shows_context
@@ -18,7 +18,7 @@ from cortex_pipelines.retrieval.context import Excerpt
 from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant
 from cortex_pipelines.serving.code_end import CodeEnd, code_end
 from cortex_pipelines.serving.engines.engine import Job, LoadedAdapter, Prompt, Sampling, TextDelta
-from cortex_pipelines.tokenization.rendering import chat_fault, chat_segments, render
+from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.text_encoder import (
     GAP_FORMATS,
     PREFIX,

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from cortex_pipelines.tokenization.text_encoder import Segment, Segments, TextEncoder, as_text, encoder_of
+from cortex_pipelines.tokenization.text_encoder import Segment, Segments, TextEncoder, encoder_of
 
 _STAND_INS = range(0xF0000, 0xFFFFE)  # private use: no template strips, splits or escapes them
 _PRIVATE = re.compile(f"[{chr(_STAND_INS.start)}-{chr(_STAND_INS.stop - 1)}]")
@@ -43,23 +42,6 @@ def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more:
         for message in messages
     ]
     return render(tokenizer, template, conversation=conversation, **more)
-
-
-_FAULTS: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
-
-
-def chat_fault(tokenizer: Any) -> str:
-    """Why the tokenizer's chat template cannot write a question of a person, or "" if it can (cached)."""
-    fault = _FAULTS.get(tokenizer)
-    if fault is None:
-        question = "How is this tested?"
-        try:
-            text = as_text(chat_segments(tokenizer, [{"role": "user", "content": question}]))
-            fault = "" if question in text else "it leaves the question out"
-        except Exception as error:  # a template is a program: of as many kinds as it can fail in
-            fault = f"{type(error).__name__}: {error}"
-        _FAULTS[tokenizer] = fault
-    return fault
 
 
 class _StandIns:
