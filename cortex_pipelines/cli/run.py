@@ -156,7 +156,8 @@ def run(
             outcome = runs.run_stale(project, definitions, instance, partition, lambda _: None, among)
         else:
             outcome = _run_named(project, definitions, instance, assets, partition)
-    unchanged = sum(name in among for name, _ in stages_of(project, partition)) - steps.completed - len(outcome.failed)
+    selected = sum(name in among for name, _ in stages_of(project, partition, among))
+    unchanged = selected - steps.completed - len(outcome.failed)
     fresh = f"; {unchanged} unchanged" if unchanged > 0 else ""
     say(
         f"{steps.completed} made{fresh}"

@@ -1,7 +1,7 @@
 """Plans of runs: stages, their durations, data excluded by limits, and whether a model is retrained."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -62,8 +62,10 @@ class PlannedStage:
         return self.cost.seconds.expected if self.cost.seconds else None
 
 
-def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]:
-    """Stages of a run for one project: its own, those of all projects, and those that the control needs."""
+def stages_of(project: Project, only: str | None, among: Collection[str] | None = None) -> set[tuple[str, str | None]]:
+    """Stages of a run for one project: its own, those of all projects, and, if the control is ``among`` the assets to
+    make, those that it needs of another project.
+    """
     partitions = {None, only}
     stages = {
         (asset.name, partition)
@@ -71,7 +73,7 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
         for partition in project.partitions_of(asset)
         if only is None or partition in partitions
     }
-    if only is None or _CONTROL not in project.graph.assets:
+    if only is None or _CONTROL not in (project.graph.assets if among is None else among):
         return stages
     general: Any = project.effective.section("general", only)
     return stages | {
@@ -81,11 +83,13 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
     }
 
 
-def plan_stages(project: Project, only: str | None = None, jobs: int = 1) -> list[PlannedStage]:
+def plan_stages(
+    project: Project, only: str | None = None, jobs: int = 1, among: Collection[str] | None = None
+) -> list[PlannedStage]:
     """The stages that `cortex run` would run, in order, with all dependents of stale ones; ``jobs`` at once."""
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
     past, steps, rows_of = past_of(project, jobs), [], cache(partial(count_rows, project))
-    selected = stages_of(project, only)
+    selected = stages_of(project, only, among)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
         for partition in project.partitions_of(asset):

@@ -121,7 +121,7 @@ def run_stale(
     """Run stale assets and their dependents until none is stale; those of a failed one are skipped."""
     outcome = RunOutcome()
     missing: set[str] = set()
-    selected = stages_of(project, only)
+    selected = stages_of(project, only, among)
     for partitioned, names in split_by_partitioning(project, project.graph.assets if among is None else among):
         stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
         for partition in project.partitions if partitioned else (None,):

@@ -10,7 +10,7 @@ import math
 import os
 import pickle  # nosec B403: only dumped here
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ def plan_jobs(
     if jobs is None and settings and settings.backend == "processes":
         projects = 1 if only else max(len(project.partitions), 1)
         count = max(1, min(cores_of(project), _JOBS_OF_A_PROJECT * projects, int(memory_limit(project) // _JOB_MB)))
-    planned = [step for step in plan_stages(project, only, count) if split_address(step.address)[0] in among]
+    planned = [step for step in plan_stages(project, only, count, among) if split_address(step.address)[0] in among]
     if jobs is None and count > 1 and not (_leave_room(project, planned, count) and _pay(project, planned, count)):
         count = 1
     return planned, count
@@ -123,9 +123,9 @@ def workers_of_a_job(cores: int, jobs: int, limit: float) -> int:
     return max(1, min(cores // jobs, int((limit / jobs - _JOB_MB) // WORKER_MB)))
 
 
-def serial_order(project: Project, among: Iterable[str], only: str | None) -> list[Key]:
+def serial_order(project: Project, among: Collection[str], only: str | None) -> list[Key]:
     """Stages in the order in which one job makes them."""
-    selected = stages_of(project, only)
+    selected = stages_of(project, only, among)
     return [
         (name, partition)
         for partitioned, names in split_by_partitioning(project, among)

@@ -230,6 +230,8 @@ def test_a_run_for_one_project_makes_what_its_control_needs(tmp_path: Path) -> N
     assert {partition for _, partition in stages} == {None, "shop", "other"}
     assert ("completion_dataset", "other") in stages
     assert ("code_adapter", "other") not in stages
+    assert ("code_units", "other") in stages_of(project, "shop", {"code_units", "general_code"})
+    assert ("code_units", "other") not in stages_of(project, "shop", {"code_units"})
     assert {partition for _, partition in stages_of(project, "other")} == {None, "other"}
     assert ("code_adapter", "third") in stages_of(project, None)
     assert not any(address.endswith("@third") for address in all_steps(project, "shop"))
