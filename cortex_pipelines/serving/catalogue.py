@@ -170,11 +170,9 @@ class Catalogue:
             )
         if requested_name == ENCODER:
             raise UnknownModelError(f"{ENCODER} embeds texts and writes none: POST /v1/embeddings")
-        closest = difflib.get_close_matches(requested_name, self.models, n=1, cutoff=0.0)
-        raise UnknownModelError(
-            f"no model {requested_name[:100]}; the nearest is "
-            f"{closest[0] if closest else self.default}, and GET /v1/models lists all"
-        )
+        closest = difflib.get_close_matches(requested_name, self.models, n=1)
+        hint = f"the nearest is {closest[0]}" if closest else f"without a name, {self.default} answers"
+        raise UnknownModelError(f"no model {requested_name[:100]}; {hint}, and GET /v1/models lists all")
 
 
 class CatalogueSource:

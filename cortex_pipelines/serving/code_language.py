@@ -37,6 +37,14 @@ _WORDS = {
     "rust": re.compile(r"\b(?:fn|impl|pub|match|use|let) |\bmut\b|\w::|->|#\["),
 }
 
+_CODE = re.compile(
+    r"[=(){}\[\]<>]|;$|\w\.\w|^[ \t]+(?:if|for|while|final|void)\b|^\s*(?:@\w|(?:"
+    r"import|from|package|use|return|def|class|func|fn|let|const|var|async|await|public|private|protected|static|export|"
+    r"type|struct|enum|interface|impl|pub|mod|raise|throw|yield|else|try)\b.{0,60}$)",
+    re.MULTILINE,
+)
+"""What code of a few lines has that prose hardly has: signs, or a line that begins with a word of a language."""
+
 _TRIPLE_QUOTES, _COMMENT_MARK = re.compile(r'"{3}|\'{3}'), re.compile(r"/\*|\*/")
 
 
@@ -50,7 +58,8 @@ def likeliest_grammar(grammars: Sequence[Grammar], before: str, after: str) -> t
     ending, following = before[-_TELLING:], after[:_TELLING]
     language = _language(_whole_lines(before) + after[max(after.find("\n"), 0) :][:_TELLING])
     possible = _DIALECTS.get(language, (language,))
-    is_unsure = language in _UNSURE
+    if (is_unsure := language in _UNSURE) and not _CODE.search(ending + following):
+        return None
     scores = {}
     for number, grammar in enumerate(grammars):
         if is_unsure or grammar.language in possible:

@@ -337,12 +337,6 @@ class Gateway:
 
         threading.Thread(target=answer, name="shadow", daemon=True).start()
 
-    def require_room(self, request: PreparedRequest) -> None:
-        waiting = self.engine.state()["waiting"]
-        if waiting >= self.settings.waiting:
-            self._record_outcome(request, "refused", 0.0)
-            raise BusyError(f"{waiting} requests wait already; try again in a second")
-
     def vote_down(self, version: str) -> None:
         for served in self.source.current.models.values() if self.rollouts else ():
             if self.rollouts and served.split and version in (served.split.version, served.version):

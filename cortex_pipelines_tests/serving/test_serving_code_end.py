@@ -52,7 +52,16 @@ def test_a_line_that_is_whole_is_sent_when_it_ends() -> None:
 
 @pytest.mark.parametrize(
     "prompt",
-    ["Dear all,\nthe quick brown fox\n", "Write a function that adds.\n\ndef add(a, b):\n", "hello", "# a.md\n"],
+    [
+        "Dear all,\nthe quick brown fox\n",
+        "Write a function that adds.\n\ndef add(a, b):\n",
+        "hello",
+        "# a.md\n",
+        "Once upon a time there was",
+        "Fix the bug in",
+        "The final report on the public",
+        "I write to you about",
+    ],
 )
 def test_prose_is_no_code(prompt: str) -> None:
     assert code_end(prompt) is None

@@ -5,9 +5,10 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,7 +34,10 @@ from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
 
 _LOG = logging.getLogger("cortex_pipelines")
+T = TypeVar("T")
+
 _SHOWN = 3
+_SECONDS_TO_TAKE = 0.01  # less than a first token takes
 _CLOSED = 499
 """nginx's status for a connection closed by the client; only seen by the metrics."""
 
@@ -108,14 +112,22 @@ def add_error_handlers(app: FastAPI) -> None:
             sentence = f"there is nothing at {request.method} {request.url.path[:200]}; see /docs"
         elif error.status_code == 405:
             sentence = f"{request.method} is not answered there; see /docs"
-        elif error.status_code == 400:  # FastAPI's only message for an undecodable body
-            sentence = "the body cannot be read: JSON in UTF-8 is expected"
+        elif error.status_code == 400:  # FastAPI's only message for a body that cannot be read
+            sentence = _unreadable(request, error.__cause__)
         return error_response(sentence, error.status_code, headers=dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         sentence = f"unexpected {type(error).__name__}: this is a fault of the gateway"
         return error_response(sentence, 500, code="unexpected")
+
+
+def _unreadable(request: Request, cause: BaseException | None) -> str:
+    if encoding := request.headers.get("content-encoding"):
+        return f"the body is sent as {plain(encoding)[:40]}: send it as it is"
+    reasons = {RecursionError: "it is nested too deeply", UnicodeDecodeError: "it is not UTF-8"}
+    reason = reasons.get(type(cause), "a number in it has too many digits" if isinstance(cause, ValueError) else "")
+    return f"the body cannot be read{f': {reason}' if reason else ''}; JSON in UTF-8 is expected"
 
 
 def sentences_of(wrong: Sequence[Any]) -> str:
@@ -314,7 +326,29 @@ def json_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = N
     return Response(json.dumps(body), media_type="application/json", headers=headers)
 
 
-def streaming_response(
+async def taken(deltas: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The same deltas, once an engine has the request; raises BusyError while a status can say so."""
+    first = asyncio.ensure_future(anext(deltas))
+    await asyncio.wait([first], timeout=_SECONDS_TO_TAKE)
+    if first.done() and isinstance(error := first.exception(), BusyError):
+        raise error
+
+    async def all_of_them() -> AsyncIterator[T]:
+        with suppress(StopAsyncIteration):
+            yield await first
+            async for delta in deltas:
+                yield delta
+
+    return all_of_them()
+
+
+def error_event(error: Exception) -> dict[str, Any]:
+    """The body of an error that ends a stream."""
+    status, param, code, _ = next(row for kind, row in _ANSWERS.items() if isinstance(error, kind))
+    return error_body(str(error), status, param, code)
+
+
+async def streaming_response(
     gateway: Gateway,
     requests: Sequence[PreparedRequest],
     frame: dict[str, Any],
@@ -329,8 +363,7 @@ def streaming_response(
     ``frame`` has the fields common to all chunks; ``choice`` builds the choice of a chunk from the index of an
     answer, text and tokens, or the finish reason; ``with_logprobs`` sends tokens without text, too.
     """
-    if not cache_of(requests):
-        gateway.require_room(requests[0])
+    deltas = await taken(_deltas_of(gateway, requests))
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}
@@ -338,7 +371,7 @@ def streaming_response(
             yield _event({**frame, "choices": [opening], **nothing})
         answers = _empty_answers(requests)
         try:
-            async for index, delta in _deltas_of(gateway, requests):
+            async for index, delta in deltas:
                 answers[index].add(delta)
                 if delta.text or (with_logprobs and delta.tokens):
                     part = choice(index, delta.text, delta.tokens, None)
@@ -352,8 +385,7 @@ def streaming_response(
                 yield flagged
             yield ServerSentEvent("[DONE]", sep="\n")
         except (BusyError, EngineError) as error:
-            status = 429 if isinstance(error, BusyError) else 503
-            yield _event(error_body(str(error), status))
+            yield _event(error_event(error))
 
     return EventSourceResponse(events(), headers=headers | cache_of(requests), sep="\n")
 

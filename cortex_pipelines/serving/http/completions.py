@@ -110,7 +110,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     requests = await run_in_threadpool(prepare_all)
     frame, headers = envelope("text_completion", "cmpl", requests[0].backend), headers_of(*requests)
     if form.stream:
-        return streaming_response(gateway, requests, frame, choice, headers, form.wants_usage, with_logprobs)
+        return await streaming_response(gateway, requests, frame, choice, headers, form.wants_usage, with_logprobs)
     answers = await collect(gateway, requests, request)
     frame["choices"] = [
         choice(index, each.text, each.tokens, None) | {"finish_reason": each.finish}
@@ -140,7 +140,9 @@ async def _chat_response(
             delta = {} if finish else {"content": text}
             return {"index": index, "delta": delta, "logprobs": scores, "finish_reason": finish}
 
-        return streaming_response(gateway, [prepared], frame, choice, headers, form.wants_usage, with_logprobs, first)
+        return await streaming_response(
+            gateway, [prepared], frame, choice, headers, form.wants_usage, with_logprobs, first
+        )
     frame = envelope("chat.completion", "chatcmpl", prepared.backend)
     if sources:
         frame["context"] = list(sources)

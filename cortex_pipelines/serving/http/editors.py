@@ -24,11 +24,12 @@ from cortex_pipelines.serving.http.answers import (
     PartialAnswer,
     cache_of,
     collect,
-    error_body,
+    error_event,
     flag_events,
     headers_of,
     outcome_of,
     prepare,
+    taken,
 )
 from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText, ModelName, effective_temperature
@@ -177,20 +178,19 @@ async def _answer(gateway: Gateway, form: LlamaForm, prompt: PromptBuilder, requ
         headers |= outcome_of([prepared])
         return JSONResponse({**last, "content": answer.text}, headers=headers)
     headers |= cache_of([prepared])
-    if prepared.cached_deltas is None:
-        gateway.require_room(prepared)
+    deltas = await taken(gateway.stream(prepared))
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         answer = PartialAnswer()
         try:
-            async for delta in gateway.stream(prepared):
+            async for delta in deltas:
                 answer.add(delta)
                 yield _event({"index": 0, "content": delta.text, "tokens": [], "stop": False, "id_slot": 0})
             for flagged in flag_events([prepared]):
                 yield flagged
             yield _event(_final_chunk(prepared, answer, time.perf_counter() - began))
         except (BusyError, EngineError) as error:
-            yield _event(error_body(str(error), 503))
+            yield _event(error_event(error))
 
     return EventSourceResponse(events(), headers=headers, sep="\n")
 

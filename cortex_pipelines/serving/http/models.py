@@ -9,7 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import generate_latest
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.project_names import ENCODER, ROUTER
@@ -18,7 +18,7 @@ from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import RequestError
 from cortex_pipelines.serving.http.openai_fields import FIELDS
-from cortex_pipelines.serving.http.schemas import LongText, ModelName, OpenAIForm
+from cortex_pipelines.serving.http.schemas import LongText, ModelName, OpenAIForm, no_tokens
 from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
@@ -158,7 +158,7 @@ class EmbeddingForm(OpenAIForm):
     """``POST /v1/embeddings``; accepts as many texts as OpenAI's interface."""
 
     api_fields = FIELDS["embeddings"]
-    input: Input | Annotated[list[Input], Field(min_length=1, max_length=2048)]
+    input: Annotated[Input | Annotated[list[Input], Field(min_length=1, max_length=2048)], BeforeValidator(no_tokens)]
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None

@@ -113,7 +113,7 @@ def page_router(gateway: Gateway, services: ProjectServices = NOTHING) -> APIRou
         def choice(index: int, text: str, _: Sequence[GeneratedToken], finish: str | None) -> dict[str, Any]:
             return {"index": index, "text": text, "finish_reason": finish}
 
-        return streaming_response(gateway, [prepared], frame, choice, headers_of(prepared))
+        return await streaming_response(gateway, [prepared], frame, choice, headers_of(prepared))
 
     return router
 

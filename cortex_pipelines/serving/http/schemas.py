@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
 from cortex_pipelines.serving.engines.engine import Sampling
@@ -28,6 +38,12 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError("the text holds half a surrogate pair, which UTF-8 cannot hold") from error
     return text
+
+
+def no_tokens(texts: Any) -> Any:
+    if isinstance(texts, list) and texts and isinstance(texts[0], int | list):
+        raise ValueError("text is expected, or a list of texts; send what the tokens stand for")
+    return texts
 
 
 LongText = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
@@ -111,7 +127,9 @@ class CompletionForm(Generation):
     """``POST /v1/completions``."""
 
     api_fields = FIELDS["completions"]
-    prompt: LongText | Annotated[list[LongText], Field(min_length=1, max_length=128)]
+    prompt: Annotated[
+        LongText | Annotated[list[LongText], Field(min_length=1, max_length=128)], BeforeValidator(no_tokens)
+    ]
     suffix: LongText | None = None
     max_tokens: Tokens | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None

@@ -1,5 +1,6 @@
 """The gateway as a web application and as a process: routes, ``/mcp``, port check, shutdown."""
 
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -137,6 +138,8 @@ def run(
     certificate, key = tls or (None, None)
     if requests:
         log_requests()
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # of a terminal that is closed; nohup ignores it
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with tracer_of_environment() as tracer:
         gateway.tracer = tracer
         uvicorn.run(
