@@ -250,12 +250,6 @@ def test_baselines_and_a_memory_of_the_project_are_compared_on_the_same_items(wo
     ways = tables["ways"]
     assert ways["context_bits"].null_count() == ways.height > 0
     assert "retrieval_items" not in metrics
-    # the tiny data sets repeat names and bodies, and an untrained base knows neither
-    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_memory", "base_file", "completion_base")]
-    assert bits == sorted(bits)
-    assert metrics["memory_saved_low"] > metrics["project_memory_saved_low"] > 0
-    assert metrics["adapter_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
-    assert "memories of the open file and the project" in workshop.read()
 
 
 def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Workshop) -> None:

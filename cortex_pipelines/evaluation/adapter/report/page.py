@@ -64,12 +64,6 @@ _BASELINES = {
     "retrieval": "base with similar training examples before the prompt (completion)",
     "adapter_with_retrieval": "the challenger with the same examples before the prompt",
     "other_adapter": "adapter {} of another project",
-    "base_file": "base with a memory of the open file",
-    "base_memory": "base with memories of the open file and the project",
-    "base_other_memory": "base with memories of the open file and of other code, the control",
-    "adapter_memory": "the challenger with memories of the open file and the project",
-    "context_memory": "the base with similar training examples and the memories",
-    "both_memory": "the challenger with both",
 }
 """What could be done instead of training, by the prefix of its metrics."""
 
