@@ -101,7 +101,6 @@ GENERATIONS = Table(
         Column("example_id", pl.String, "Held-out example"),
         Column("task", pl.String, "Data set it is from", one_of=_ADAPTER_TASKS),
         Column("role", pl.String, "Model", one_of=("base", "challenger")),
-        Column("asked", pl.String, "As in the data set, or in other words", one_of=("plain", "rephrased")),
         Column("sample", pl.Int64, "0 is greedy; others are drawn by the seed", between=(0, 1e6)),
         Column("path", pl.String, "File it comes from"),
         Column("language", pl.String, "Language or format of the file"),
@@ -114,14 +113,13 @@ GENERATIONS = Table(
         Column("exact_match", pl.Boolean, "Equal text, ignoring outer white space"),
         Column("right", pl.Boolean, "Equal apart from layout; for an import, equal judgement"),
         Column("edit_similarity", pl.Float64, "1 - Levenshtein over length", between=(0, 1)),
-        Column("codebleu", pl.Float64, "CodeBLEU without data flow", True, between=(0, 1)),
         Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
         Column("word_f1", pl.Float64, "F1 of the words of documentation", True, between=(0, 1)),
         Column("broken_patterns", pl.List(pl.String), "Project's patterns that it breaks; null if none applies", True),
         Column("tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")),
         Column("tests_detail", pl.String, "What failed, or why no test was run; null if none was tried", True),
     ),
-    ("task", "example_id", "role", "asked", "sample"),
+    ("task", "example_id", "role", "sample"),
 )
 
 WRITTEN_TESTS = Table(
