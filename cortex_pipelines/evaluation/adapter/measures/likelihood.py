@@ -118,6 +118,7 @@ class ItemScore:
     bytes: int
     greedy: int
     end_nats: float = 0.0
+    token_nats: Sequence[float] = ()
 
     @property
     def bits(self) -> float:
@@ -147,7 +148,7 @@ class ItemScorer:
     def scores(self, items: Sequence[Example], adapter: Path | None, window: int | None = None) -> list[ItemScore]:
         """Log-likelihood of each item's completion; fastest if items with the same prompt are adjacent."""
         window = window or self._settings.max_length
-        keys = [["text likelihoods", window, self._content(adapter, item), _visible_fields(item)] for item in items]
+        keys = [["token likelihoods", window, self._content(adapter, item), _visible_fields(item)] for item in items]
 
         def score(model: Any, index: int) -> dict[str, Any]:
             for example in self.tokenised([items[index]], window):
@@ -266,7 +267,7 @@ class ItemScorer:
         if is_name:
             stops = ends_of_name(self._tokenizer, log_probs.shape[1])
             end = -float(log_probs[-1, stops].double().logsumexp(0))
-        return ItemScore(float(nats.sum()), len(text), example.text_bytes, greedy, end)
+        return ItemScore(float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist())
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
         folder = adapter_for(adapter, item.form) if adapter else None
