@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from cortex_pipelines.annotation.complexity.nodes import text
 from cortex_pipelines.annotation.labels.vocabulary import words_of
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, parse
 
@@ -21,7 +22,7 @@ def same_code(output: str, expected: str, language: str) -> bool:
     output_tree, expected_tree = (parse_dedented(output, language), parse_dedented(expected, language))
     if language == "python":
         return _shape(output_tree) == _shape(expected_tree)
-    return [_text(node) for node in leaves(output_tree)] == [_text(node) for node in leaves(expected_tree)]
+    return [text(node) for node in leaves(output_tree)] == [text(node) for node in leaves(expected_tree)]
 
 
 def syntax_errors(code: str, language: str, path: str = "") -> int:
@@ -80,12 +81,8 @@ def _shape(root: Node) -> str:
         elif "comment" in node.type:
             continue
         elif node.child_count == 0 or node.type in _LEAVES:
-            parts.append(f" {node.type} {_text(node)}")
+            parts.append(f" {node.type} {text(node)}")
         else:
             parts.append(f"({node.type}")
             stack += [None, *reversed(node.children)]
     return "".join(parts)
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode(errors="replace")
