@@ -21,10 +21,7 @@ USUAL = ("loading", "spine", "asset_cost", "unchanged", "one_file")
 COMPARED = ("loading", "spine")
 """Benchmarks that take seconds, whose results are stored."""
 
-SLOW = (
-    *("code_speed", "code_data", "routing", "lora", "search", "context", "serving"),
-    *("encoders", "experiments", "vector_stores", "large_index", "retraining", "demo"),
-)
+SLOW = ("code_speed", "code_data", "routing", "lora", "search", "context", "serving", "retraining", "demo")
 RESULTS = Path(__file__).parent / "results"
 
 

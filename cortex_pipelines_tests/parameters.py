@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 STANDARD = ROOT / "cortex_pipelines" / "profiles" / "standard.yaml"
 
 EXTRACTION = ExtractionSettings(
-    max_file_bytes=2_000_000, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000, chunk_bytes=2000
+    max_file_bytes=2_000_000, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000
 )
 """Limits of parsing; what exceeds them is smaller than what exceeds the project's own."""
 

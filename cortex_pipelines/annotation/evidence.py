@@ -5,7 +5,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,6 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, matches
 
-_CONTEXT = Context(prec=30)
-_DIGITS = Decimal("0.000001")
-
-
-@dataclass(frozen=True)
-class Halstead:
-    """Token counts for Halstead's measures (Elements of Software Science, 1977).
-
-    The C library's logarithm may differ in its last bit between machines, so it is computed in decimal, which is
-    correctly rounded by definition. All else is a single rounded operation.
-    """
-
-    distinct_operators: int  # vocabulary, usually n1 and n2
-    distinct_operands: int
-    operators: int  # length, usually N1 and N2
-    operands: int
-
-    @property
-    def volume(self) -> float:
-        """Program length times log2 of the vocabulary size, to six digits."""
-        vocabulary = self.distinct_operators + self.distinct_operands
-        if vocabulary < 2:
-            return 0.0
-        bits = _CONTEXT.divide(_CONTEXT.ln(Decimal(vocabulary)), _CONTEXT.ln(Decimal(2)))
-        exact = _CONTEXT.multiply(Decimal(self.operators + self.operands), bits)
-        return float(exact.quantize(_DIGITS, context=_CONTEXT))
-
 
 @dataclass(frozen=True)
 class Complexity:
@@ -51,7 +23,6 @@ class Complexity:
     cognitive: int
     nesting: int  # maximum nesting depth of control flow
     deepest: tuple[int, int] | None  # byte span of a construct at that depth; None without control flow
-    halstead: Halstead  # counts of tokens
 
 
 def complexity_of(walk: WalkResult, start: int, end: int, body_start: int | None, starts: list[int]) -> Complexity:
@@ -64,14 +35,11 @@ def complexity_of(walk: WalkResult, start: int, end: int, body_start: int | None
     base = walk.levels.get(start if body_start is None else body_start, 0)
     deepening = [step for step in inside if step.deepens]
     deepest = max(deepening, key=lambda step: step.level, default=None)
-    operators = walk.operator_kinds[bisect_left(walk.operators, start) : bisect_left(walk.operators, end)]
-    operands = walk.operand_texts[bisect_left(walk.operands, start) : bisect_left(walk.operands, end)]
     return Complexity(
         cyclomatic=1 + sum(step.decisions for step in inside),
         cognitive=sum(step.reading for step in inside) + sum(max(step.level - base, 0) for step in deepening),
         nesting=0 if deepest is None else max(deepest.level - base, 0) + 1,
         deepest=None if deepest is None else (deepest.start, deepest.end),
-        halstead=Halstead(len(set(operators)), len(set(operands)), len(operators), len(operands)),
     )
 
 

@@ -11,7 +11,7 @@ from cortex_pipelines.pages import code, collapsible, heading, page, paragraph, 
 
 _EXAMPLES = 3
 _EXAMPLE_CHARS = 600
-_FIGURES = ("cyclomatic", "cognitive", "nesting", "parameters", "lines", "halstead_volume")
+_FIGURES = ("cyclomatic", "cognitive", "nesting", "parameters", "lines")
 _NOTE = (
     "Labels come from rules. The sample is a few hundred short units that were written and "
     "labelled by hand, and the rules were written with it at hand: on code that nobody here has "
@@ -87,7 +87,7 @@ def _quantiles(functions: pl.DataFrame) -> str:
             positions = (last // 2, last * 9 // 10, last)
             spans = [" / ".join(f"{values[position]:,.0f}" for position in positions) for values in sorted_values]
             rows.append([language or "all", selected.height, *spans])
-    return table(("language", "functions", *(name.replace("_", " ") for name in _FIGURES)), rows)
+    return table(("language", "functions", *_FIGURES), rows)
 
 
 def _by_kind(findings: pl.DataFrame) -> Iterable[str]:

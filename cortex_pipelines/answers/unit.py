@@ -45,10 +45,14 @@ class CodeUnit:
     margin: str
     snippet: Snippet
 
+    @property
+    def text(self) -> bytes:
+        """The code within what makes it parse."""
+        return self.snippet.prefix + self.snippet.code + self.snippet.suffix
+
     @cached_property
     def file(self) -> ParsedFile:
-        text = (self.snippet.prefix + self.snippet.code + self.snippet.suffix).decode(errors="replace")
-        parsed = read_file(self.path, text, _MOST_BYTES)
+        parsed = read_file(self.path, self.text.decode(errors="replace"), _MOST_BYTES)
         return parsed or ParsedFile(self.path, self.language, False)
 
     @cached_property

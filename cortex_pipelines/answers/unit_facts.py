@@ -25,7 +25,7 @@ _ERROR = re.compile(r"(?:new\s+)?([A-Z]\w*(?:\.\w+)*|[a-z_]\w*\.[A-Z]\w*)")
 _WRITES = ("assignment", "assignment_expression", "augmented_assignment", "assignment_statement")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _LIMITS = ExtractionSettings(
-    max_file_bytes=1_000_000, max_nesting=32, max_header_chars=1_000, max_repeated_bytes=100_000, chunk_bytes=1_000_000
+    max_file_bytes=1_000_000, max_nesting=32, max_header_chars=1_000, max_repeated_bytes=100_000
 )
 
 

@@ -20,7 +20,7 @@ MAX_BYTES = 2_000_000
 """Larger files are not checked: no person reads them."""
 
 _PARSING = ExtractionSettings(
-    max_file_bytes=MAX_BYTES, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000, chunk_bytes=2000
+    max_file_bytes=MAX_BYTES, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000
 )
 
 

@@ -15,7 +15,7 @@ from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.project_sources import is_url, without_password
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
-from cortex_pipelines.versioning.root import ProjectError, find_root
+from cortex_pipelines.versioning.root import ProjectError, find_root, require_project
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def facts_for(path: Path, name: str | None = None) -> ProjectFacts | None:
         return None
     projects = peek_yaml(root / "params.yaml").get("projects") or {}
     if name is not None:
-        if name not in projects:
-            raise ProjectError(f"params.yaml has no project {name}; there is: {', '.join(projects) or 'none yet'}")
+        require_project(name, projects)
         return ProjectFacts(root, name, "", _repository(location) or location)
     matches = [facts for key, entry in projects.items() for facts in _candidates(root, key, entry, location)]
     return max(matches, key=lambda facts: len(facts.folder.parts), default=None)

@@ -23,7 +23,7 @@ from cortex_pipelines.cli.own_logs import (
     print_rows,
     unused_lines,
 )
-from cortex_pipelines.versioning.root import ProjectError, find_root
+from cortex_pipelines.versioning.root import ProjectError, find_root, require_project
 
 if TYPE_CHECKING:
     from cortex_pipelines.schemas.table import Column, Table
@@ -90,8 +90,7 @@ def card(project: str, as_json: bool) -> None:
 
     root = find_root()
     parameters = load_parameters(root)
-    if project not in parameters.projects:
-        raise ProjectError(f"params.yaml has no project {project}; there is: {', '.join(parameters.projects)}")
+    require_project(project, parameters.projects)
     rows = project_card(root / "data", project, parameters.datasets)
     if not rows:
         raise ProjectError(f"{project} has no data set yet; run `cortex run --project {project}`")

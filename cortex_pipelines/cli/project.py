@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cortex_pipelines.cli.console import EXISTING_FILE, PATH, at_terminal, current_project, say
-from cortex_pipelines.versioning.root import ProjectError, find_root
+from cortex_pipelines.versioning.root import ProjectError, find_root, require_project
 
 
 @click.command(epilog="Example: cortex init ../models --base Qwen/Qwen2.5-Coder-0.5B")
@@ -55,10 +55,8 @@ def params(project: str | None, section: str | None, write: bool) -> None:
         say(f"{FOLDER} {'was written' if changed else 'is up to date'}")
         return
     effective = resolve(root)
-    projects = effective.parameters.projects
-    if project is not None and project not in projects:
-        available = ", ".join(projects) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; there is: {available}")
+    if project is not None:
+        require_project(project, effective.parameters.projects)
     if section is not None and section not in LAYOUT.sections:
         raise ProjectError(f"no section {section}; there is: {', '.join(LAYOUT.sections)}")
     for name in [section] if section else LAYOUT.sections:

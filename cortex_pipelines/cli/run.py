@@ -302,10 +302,7 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
         available = ", ".join(asset.name for asset in project.graph.order)
         hint = suggestion(unknown[0], [*project.graph.assets])
         raise ProjectError(f"no asset {', '.join(unknown)}{hint}; there is: {available}")
-    if partition is not None and partition not in project.partitions:
-        available = ", ".join(project.partitions) or "none yet"
-        hint = suggestion(partition, [*project.partitions])
-        raise ProjectError(f"params.yaml has no project {partition}{hint}; there is: {available}")
+    project.selected(partition)
 
 
 @click.command(epilog="Example: dvc repro && cortex sync")

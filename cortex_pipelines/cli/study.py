@@ -48,12 +48,12 @@ def adapters(
 ) -> None:
     """Train and evaluate an adapter for each of several public projects in FOLDER.
 
-    Compared are the base, similar code in the prompt, the adapter, both, another project's adapter,
-    and a memory without training. What is made already is kept: the same command goes on where it was
-    stopped, and a project's results are whole before the next one begins. FOLDER/study.json holds
-    them. Options on sizes, but for --tokens, count when the study begins; later, other values are
-    refused. With --project the others in FOLDER wait, and a listed project that it lacks is added;
-    --repo counts as chosen.
+    Compared are the base, similar code in the prompt, the adapter, both, and another project's
+    adapter. What is made already is kept: the same command goes on where it was stopped, and a
+    project's results are whole before the next one begins. FOLDER/study.json holds them. Options on
+    sizes, but for --tokens, count when the study begins; later, other values are refused. With
+    --project the others in FOLDER wait, and a listed project that it lacks is added; --repo counts
+    as chosen.
     """
     from cortex_pipelines.orchestration.adapter_study.results import read_recorded_results
     from cortex_pipelines.orchestration.adapter_study.study_project import create_study, run_study

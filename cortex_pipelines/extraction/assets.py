@@ -25,20 +25,19 @@ from cortex_pipelines.schemas.extraction import (
     CODE_UNITS,
     REFACTORING_PAIRS,
     TEST_CASES,
-    UNIT_CHUNKS,
     UNPARSED_FILES,
 )
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(tables=(CODE_UNITS, UNIT_CHUNKS, TEST_CASES, UNPARSED_FILES))
+@versioned_asset(tables=(CODE_UNITS, TEST_CASES, UNPARSED_FILES))
 def code_units(
     repository_files: Path, extraction: ExtractionSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
     """Functions, methods, types, imports and declarations of six languages, with exact spans.
 
-    Large units also come in parts; test cases that are no units have a table of their own.
+    Test cases that are no units have a table of their own.
     """
     return vars(extract(REPOSITORY_FILES.read(repository_files), extraction, project, cache))
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.chunks import Chunk, split_unit
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
 from cortex_pipelines.extraction.enclosing import EnclosingBlocks
 from cortex_pipelines.extraction.outline import DECLARATIONS, Definition, Outline, defined_names, name_text
@@ -80,10 +79,7 @@ _MAX_REPEATED = 4
 
 
 class Unit(NamedTuple):
-    """One unit of a file; the columns of ``CODE_UNITS`` without those that name the file.
-
-    ``chunks`` is empty unless it is large.
-    """
+    """One unit of a file; the columns of ``CODE_UNITS`` without those that name the file."""
 
     kind: str
     name: str
@@ -99,7 +95,6 @@ class Unit(NamedTuple):
     body_start_byte: int | None
     context: str
     has_error: bool
-    chunks: list[Chunk]
 
 
 class _EnclosingScope(NamedTuple):
@@ -181,8 +176,6 @@ def _units(
     end_line = widest.end_point[0] + 1 - data.count(b"\n", end, last)
     docstring, body_start = _documentation(file, definition, doc_end)
     code = data[start:end].decode(errors="replace")
-    # a table of numbers is not worth splitting
-    chunks = [] if kind in DECLARATIONS else split_unit(data, widest, start, end, file.settings)
     constant = definition.settings.get("constant") if kind == "variable" else None
     context = file.blocks.around(definition.node)
     line_node = definition.node if kind == "import" else definition.first("keyword")
@@ -190,7 +183,7 @@ def _units(
         Unit(
             "constant" if constant and re.match(constant, name) else kind, name, parent.path + name, start, end,
             start_line, end_line, (line_node or node).start_point[0] + 1, _header(file, definition),
-            docstring, code, body_start, context, widest.has_error, chunks,
+            docstring, code, body_start, context, widest.has_error,
         )
         for name, node in names
         if name

@@ -1,8 +1,6 @@
 """Settings of extraction in ``params.yaml``."""
 
-from pydantic import Field
-
-from cortex_pipelines.settings import MOST, Bytes, PositiveInt, Settings
+from cortex_pipelines.settings import Bytes, PositiveInt, Settings
 
 
 class ExtractionSettings(Settings):
@@ -20,6 +18,3 @@ class ExtractionSettings(Settings):
     max_repeated_bytes: Bytes
     """A declaration is a unit for each of its names, which all repeat its code. One whose names
     times its bytes are more is one unit."""
-
-    chunk_bytes: int = Field(ge=100, le=MOST)
-    """Larger units are also split into chunks of at most this size, in bytes (four per token)."""

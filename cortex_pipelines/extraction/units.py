@@ -35,7 +35,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.test_cases import select_test_cases
 from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNPARSED_FILES
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
@@ -66,14 +66,11 @@ _KEY = "cache_key"
 # Columns that a file's rows depend on; the other columns are joined afterwards.
 _CACHED_FILE_COLUMNS = ("source", "path", "blob", "language")
 _FILE_COLUMNS = {**{name: name for name in ("generated", "licence", "trainable", "author")}, "revision": "commit"}
-_UNIT_COLUMNS = tuple(name for name in Unit._fields if name != "chunks")
-_CHUNKS = {"starts": pl.List(pl.Int64), "ends": pl.List(pl.Int64), "codes": pl.List(pl.String)}
 _REASON_COLUMNS = SkipReason._fields
 _SCHEMA = {
     _KEY: pl.String,
     "unit_id": pl.String,
-    **{name: CODE_UNITS.schema[name] for name in (*_CACHED_FILE_COLUMNS, *_UNIT_COLUMNS)},
-    **_CHUNKS,
+    **{name: CODE_UNITS.schema[name] for name in (*_CACHED_FILE_COLUMNS, *Unit._fields)},
     **dict.fromkeys(_REASON_COLUMNS, pl.String),
 }
 
@@ -83,7 +80,6 @@ class Extraction:
     """The tables of the asset ``code_units``, by their names."""
 
     units: pl.DataFrame
-    chunks: pl.DataFrame
     tests: pl.DataFrame
     unparsed_files: pl.DataFrame
 
@@ -123,12 +119,8 @@ def extract(
     definitions = rows.filter(pl.col("reason").is_null())
     tests = select_test_cases(definitions)
     units = definitions.filter(pl.col("kind") != "test").with_columns(project=pl.lit(project))
-    large = units.filter(pl.col("starts").list.len() > 0)
-    numbers = pl.int_ranges(pl.col("starts").list.len(), dtype=pl.Int64).alias("chunk")
-    chunks = large.select("unit_id", numbers, *_CHUNKS).explode("chunk", *_CHUNKS)
     return Extraction(
         CODE_UNITS.conform(units),
-        UNIT_CHUNKS.conform(chunks.rename({"starts": "start_byte", "ends": "end_byte", "codes": "code"})),
         TEST_CASES.conform(tests),
         UNPARSED_FILES.conform(rows.filter(pl.col("reason").is_not_null())),
     )
@@ -155,15 +147,12 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
                 columns[name] += [value] * len(units)
             columns["unit_id"] += [unit_id(source, path, blob, unit) for unit in units]
             for name, values in zip(Unit._fields, zip(*units, strict=True), strict=False):
-                if name != "chunks":
-                    columns[name] += values
-            for index, name in enumerate(_CHUNKS):
-                columns[name] += [[chunk[index] for chunk in unit.chunks] or None for unit in units]
+                columns[name] += values
     finally:
         if collects_garbage:
             gc.enable()
     schema = {name: _SCHEMA[name] for name in columns}
-    unit_rows = pl.DataFrame(columns, schema=schema).with_columns(pl.col(list(_CHUNKS)).fill_null([]))
+    unit_rows = pl.DataFrame(columns, schema=schema)
     reasons = {name: _SCHEMA[name] for name in (_KEY, *_CACHED_FILE_COLUMNS, *_REASON_COLUMNS)}
     unparsed_rows = pl.DataFrame(unparsed, schema=reasons, orient="row")
     return pl.concat([unit_rows, unparsed_rows], how="diagonal").select(list(_SCHEMA))

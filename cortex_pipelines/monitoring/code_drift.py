@@ -68,8 +68,7 @@ def compare_code(
         return figures, parts
     columns = ("language", "kind", pl.col("completion").str.len_chars().alias("characters"))
     before, since = (examples.select(*columns, text="completion").to_dicts() for examples in (training, new))
-    drift, evidence = compare_with_examples(before, since, encode)
-    figures["drifting"] = float(sum(feature.drift for feature in drift.features))
+    figures["drifting"], evidence = compare_with_examples(before, since, encode)
     return figures, [*parts, heading("The new examples beside those from then"), *evidence]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
-from cortex_pipelines.monitoring.drift.kinds import Drift, as_values
+from cortex_pipelines.monitoring.drift.kinds import as_values
 from cortex_pipelines.pages import code, collapsible, paragraph, table
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -25,8 +25,8 @@ _EXAMPLES = 3
 _SHOWN = 600  # characters of an example
 
 
-def compare_with_examples(before: Records, since: Records, encode: Encode) -> tuple[Drift, list[str]]:
-    """Compare two samples with the same columns, and say on a page which drift and how."""
+def compare_with_examples(before: Records, since: Records, encode: Encode) -> tuple[float, list[str]]:
+    """The number of columns that drift between two samples, and parts of a page that say which and how."""
     embedding_of: dict[str, np.ndarray] = {}
 
     def encode_new(texts: Sequence[str]) -> np.ndarray:
@@ -56,7 +56,7 @@ def compare_with_examples(before: Records, since: Records, encode: Encode) -> tu
         order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
         examples = [code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN]) for index in order]
         parts.append(collapsible(f"{name}: the least like what was there before", examples, "bad"))
-    return drift, parts
+    return float(sum(feature.drift for feature in drift.features)), parts
 
 
 def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:

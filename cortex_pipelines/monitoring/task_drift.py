@@ -57,9 +57,8 @@ def compare_tasks(
         return figures, [paragraph("No task was logged since that was not known then.")]
     words = pl.col("text").str.split(" ").list.len().alias("words")
     before, since = (tasks.select("text", words, "master", "label_source").to_dicts() for tasks in (training, later))
-    drift, evidence = compare_with_examples(before, since, encode)
+    figures["drifting"], evidence = compare_with_examples(before, since, encode)
     first: Any = later["occurred_at"].min()
-    figures["drifting"] = float(sum(feature.drift for feature in drift.features))
     parts = [
         paragraph(
             f"{training.height:,} tasks were known then, {later.height:,} came since"

@@ -30,6 +30,7 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.instance import close_databases
 from cortex_pipelines.versioning.dvc.dvc_store import locked_repo
 from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.root import require_project
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -106,9 +107,8 @@ def create_tombstones(
     if path is not None:
         path_pattern(path)
     parameters = load_parameters(root)
-    if project is not None and project not in parameters.projects:
-        project_names = ", ".join(sorted(parameters.projects)) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; projects: {project_names}")
+    if project is not None:
+        require_project(project, parameters.projects)
     if not (author or path or source or user):
         raise ProjectError("say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository")
     scope: dict[str, Any] = {"source": source, "path": path}

@@ -55,9 +55,7 @@ class Removal:
 def plan_removal(project: Project, name: str) -> Removal:
     """Plan the removal of a project; ProjectError if it is unknown, or the control of others."""
     root, params = project.root, project.effective.parameters
-    if name not in params.projects:
-        project_names = ", ".join(project.partitions) or "none"
-        raise ProjectError(f"{FILE} has no project {name}; projects: {project_names}")
+    project.selected(name)
     if params.general.project == name:
         raise ProjectError(
             f"{name} is the control for all other code (general.project), which other projects are trained "

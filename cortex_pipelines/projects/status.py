@@ -252,7 +252,7 @@ def outcome(project: Project, name: str) -> AdapterOutcome | None:
         return None
     answers: list[ShownAnswer] = []
     if (folder / "generations.parquet").exists():
-        rows = GENERATIONS.read(folder).filter(task="completion", asked="plain", sample=0)
+        rows = GENERATIONS.read(folder).filter(task="completion", sample=0)
         base, challenger = (rows.filter(role=role).sort("example_id").head(SHOWN) for role in ("base", "challenger"))
         for base_row, adapter_row in zip(base.iter_rows(named=True), challenger.iter_rows(named=True), strict=True):
             lines = base_row["prompt"].rstrip().splitlines()

@@ -34,9 +34,7 @@ class PinnedRequirements:
 
 def pin_environment(project: Project, name: str, extra_requirements: Sequence[str]) -> PinnedRequirements:
     """Pin the packages of a project's tests, build the environment, and set it in ``params.yaml``."""
-    if name not in project.partitions:
-        project_names = ", ".join(project.partitions)
-        raise ProjectError(f"no project {name}; there is: {project_names or 'none, see `cortex add`'}")
+    project.selected(name)
     extra = [_parse_requirement(line) for line in extra_requirements]
     folder = project.output("repository_files", name)
     if not (folder / "files.parquet").exists():

@@ -26,7 +26,8 @@ from cortex_pipelines.projects.forget import add_tombstones
 from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
 from cortex_pipelines.versioning.dvc.stages import follow_projects
-from cortex_pipelines.versioning.project import ProjectError, look_up, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import look_up, read_yaml, write_yaml
+from cortex_pipelines.versioning.root import require_project
 
 
 def add_author_tombstones(root: Path) -> list[Tombstone]:
@@ -79,9 +80,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 def update_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
     """Pin the current state of every source, or of one project's; returns the changed keys of ``sources.lock``."""
     params = load_parameters(root)
-    if project is not None and project not in params.projects:
-        project_names = ", ".join(sorted(params.projects)) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; projects: {project_names}")
+    if project is not None:
+        require_project(project, params.projects)
     workspace = open_project(root)
     if sentence := take_out_undeclared(workspace):
         _LOG.warning(sentence)

@@ -12,6 +12,7 @@ from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.release.gates import read_verdict
 from cortex_pipelines.release.refit import REFIT, read_difference
 from cortex_pipelines.schemas.datasets import MANIFEST, SIMULATION
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 
 CARD = "model_card.md"
 _TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
@@ -35,7 +36,7 @@ def write_card(
     """Write an adapter's model card next to its verdict."""
     from jinja2 import Environment
 
-    training, metrics = _json(adapter / TRAINING), _json(evaluation / "metrics.json")
+    training, metrics = read_json(adapter / TRAINING), read_json(evaluation / "metrics.json")
     verdict = read_verdict(out) or {}
     measured = []
     for name, value in sorted(metrics.items()):
@@ -52,7 +53,7 @@ def write_card(
         verdict=verdict,
         data=[_data_set_row(source) for source in data],
         settings=[(name, json.dumps(value)) for name, value in sorted((training.get("settings") or {}).items())],
-        reference=_json(evaluation / "comparison.json").get("reference") or {},
+        reference=read_json(evaluation / "comparison.json").get("reference") or {},
         refit=read_difference(out),
         weights=REFIT,
         measured=measured,
@@ -93,8 +94,3 @@ def _not_shown(metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Seq
 def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | None:
     low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
     return (float(low), float(high)) if low is not None and high is not None else None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return content

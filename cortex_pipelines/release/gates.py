@@ -36,6 +36,11 @@ class GuardResult:
     at_most: float | None
     passed: bool
 
+    @property
+    def limits(self) -> str:
+        bounds = (("at least", self.at_least), ("at most", self.at_most))
+        return " and ".join(f"{word} {limit:g}" for word, limit in bounds if limit is not None)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -122,9 +127,7 @@ def describe_guard(guard: GuardResult) -> str:
         return (
             f"not shown{claim}: the interval begins at {guard.value:.3g}, and must not begin below {guard.at_least:g}"
         )
-    limits = (("at least", guard.at_least), ("at most", guard.at_most))
-    limits_text = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
-    return f"{words}: {guard.value:.3g}, where {limits_text} is allowed"
+    return f"{words}: {guard.value:.3g}, where {guard.limits} is allowed"
 
 
 FILE = "verdict.json"

@@ -113,9 +113,7 @@ def _today(metrics: Mapping[str, float | None]) -> str:
 
 def _row(guard: GuardResult) -> tuple[str, ...]:
     value = "not measured" if guard.value is None else f"{guard.value:.3g}"
-    limits = (("at least", guard.at_least), ("at most", guard.at_most))
-    bounds = " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
-    return _label(guard), value, bounds, "yes" if guard.passed else "no"
+    return _label(guard), value, guard.limits, "yes" if guard.passed else "no"
 
 
 def _label(guard: GuardResult) -> str:

@@ -28,11 +28,6 @@ ANNOTATED_UNITS = Table(
         Column("nesting", pl.Int64, "Deepest nesting of control structures", between=(0, 1e9)),
         Column("parameters", pl.Int64, "Parameters, the receiver left out", between=(0, 1e9)),
         Column("lines", pl.Int64, "Lines of the unit that are not blank", between=(1, 1e9)),
-        Column("distinct_operators", pl.Int64, "Halstead's n1", between=(0, 1e9)),
-        Column("distinct_operands", pl.Int64, "Halstead's n2", between=(0, 1e9)),
-        Column("operators", pl.Int64, "Halstead's N1", between=(0, 1e9)),
-        Column("operands", pl.Int64, "Halstead's N2", between=(0, 1e9)),
-        Column("halstead_volume", pl.Float64, "Halstead's volume, in bits", between=(0, 1e15)),
     ),
     ("unit_id",),
 )

@@ -37,19 +37,6 @@ UNIT = (
 
 CODE_UNITS = Table("units", "One unit of code, with its exact span.", UNIT, ("unit_id",))
 
-UNIT_CHUNKS = Table(
-    "chunks",
-    "One self-contained chunk of a large unit, cut at a syntactic border.",
-    (
-        Column("unit_id", pl.String, "Unit it is a part of"),
-        Column("chunk", pl.Int64, "Number of the part, from 0"),
-        Column("start_byte", pl.Int64, "First byte of the part in the UTF-8 text"),
-        Column("end_byte", pl.Int64, "Byte after the last one"),
-        Column("code", pl.String, "The part within the heads and closing brackets that enclose it"),
-    ),
-    ("unit_id", "chunk"),
-)
-
 TEST_CASES = Table(
     "tests",
     "One test case: a test function or method, or a call such as it(...), which is not a unit.",

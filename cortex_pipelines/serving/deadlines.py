@@ -25,6 +25,7 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.security.access import context_value
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -72,7 +73,7 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
     key = " ".join(map(str, (processor, base, engine.name, settings.precision, settings.threads)))
     path = root / SPEEDS
     with suppress(OSError, LookupError, ValueError, TypeError):
-        engine.speed = Speed(**_remembered(path)[key])
+        engine.speed = Speed(**read_json(path)[key])
     times: list[tuple[float, int]] = []
 
     def begin() -> None:
@@ -89,7 +90,7 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
         engine.speed = Speed(max(previous.read, measured.read), max(previous.write, measured.write))
         try:
             with suppress(ValueError, TypeError), atomic_file(path, durable=False) as file:
-                file.write_text(json.dumps(_remembered(path) | {key: asdict(engine.speed)}, indent=1), encoding="utf-8")
+                file.write_text(json.dumps(read_json(path) | {key: asdict(engine.speed)}, indent=1), encoding="utf-8")
         except OSError as error:
             _LOG.warning("the engine's speed is not remembered: %s", error)
 
@@ -107,7 +108,3 @@ def measure_speed(engine: Engine, settings: ServingSettings, base: str, root: Pa
     # what the first answer has to make: tables of the vocabulary, and what is compiled for a number of tokens
     first_answer = Sampling(_WRITTEN, ending=code_end("def f():\n"), reuse=False)
     engine.submit(Job(None, Prompt(tuple(reversed(ids)), "\n", 0), first_answer), measure)
-
-
-def _remembered(path: Path) -> dict[str, dict[str, float]]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHAR
 # one name for those who read a project, one import for those who only look for it
 from cortex_pipelines.versioning.root import ProjectError as ProjectError
 from cortex_pipelines.versioning.root import find_root as find_root
+from cortex_pipelines.versioning.root import require_project
 
 
 class Project:
@@ -77,11 +77,8 @@ class Project:
 
     def selected(self, name: str | None) -> list[str]:
         """A project of params.yaml, or all for None; ProjectError names those that there are."""
-        if name is not None and name not in self.partitions:
-            existing = ", ".join(self.partitions) or "none yet"
-            close = get_close_matches(name, self.partitions, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ProjectError(f"params.yaml has no project {name}{hint}; there is: {existing}")
+        if name is not None:
+            require_project(name, self.partitions)
         return list(self.partitions) if name is None else [name]
 
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:

@@ -1,6 +1,7 @@
 """Find the project root; imports nothing slow."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -15,3 +16,15 @@ def find_root(start: Path | None = None) -> Path:
         if (folder / "params.yaml").is_file():
             return folder
     raise ProjectError(f"no params.yaml in {begin} or above it; change to a project's folder first")
+
+
+def require_project(name: str, known: Iterable[str]) -> None:
+    """Raises ProjectError, which names those that there are, if params.yaml has no project ``name``."""
+    names = sorted(map(str, known))
+    if name in names:
+        return
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise ProjectError(f"params.yaml has no project {name}{hint}; there is: {', '.join(names) or 'none yet'}")

@@ -84,7 +84,6 @@ def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
     }
     return {
         "units": extraction.units,
-        "chunks": extraction.chunks.join(unit_paths, on="unit_id"),
         "unparsed": extraction.unparsed_files,
         "facts": facts,
         "annotated": annotation.units,

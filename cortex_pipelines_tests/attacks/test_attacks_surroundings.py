@@ -107,7 +107,6 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     tables = {
         "listed": unit_rows,
         "units": extraction.units,
-        "chunks": extraction.chunks,
         "facts": facts,
         "graph": code_graph(known_tables, parameters.architecture, parameters.extraction),
         "annotated": annotation.units,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.metrics import codebleu
-from cortex_pipelines.evaluation.metrics.grading import edit_similarity, grade, rephrase, same_answer, word_f1
+from cortex_pipelines.evaluation.metrics import code_trees
+from cortex_pipelines.evaluation.metrics.grading import edit_similarity, grade, same_answer, word_f1
 from cortex_pipelines.evaluation.metrics.style import FEATURES, distances_by_feature, learn_style, style_distance
 from cortex_pipelines.prompts.examples import Example, StopRule, cut, extent_of, is_complete
 from cortex_pipelines.versioning.project import read_yaml
@@ -23,38 +23,27 @@ BLOCK = "    a = 1\n\n    if a:\n        b()"
 @pytest.mark.parametrize("language", CODE)
 def test_layout_and_comments_make_no_difference_and_code_does(language: str) -> None:
     code, laid_out, other, broken = CODE[language]
-    assert codebleu.same_code(code, laid_out, language)
-    assert not codebleu.same_code(code, other, language)
-    assert codebleu.syntax_errors(code, language) == codebleu.syntax_errors(laid_out, language) == 0
-    assert codebleu.syntax_errors(broken, language) > 0
-
-
-@pytest.mark.parametrize("language", CODE)
-def test_codebleu_is_one_for_the_same_code_and_falls_with_each_change(language: str) -> None:
-    code, laid_out, other, _ = CODE[language]
-    assert codebleu.codebleu_without_dataflow(code, code, language) == 1
-    assert codebleu.codebleu_without_dataflow(laid_out, code, language) == pytest.approx(1)
-    similarity = codebleu.codebleu_without_dataflow(other, code, language)
-    assert 0.2 < similarity < 1
-    assert codebleu.codebleu_without_dataflow("", code, language) == 0
+    assert code_trees.same_code(code, laid_out, language)
+    assert not code_trees.same_code(code, other, language)
+    assert code_trees.syntax_errors(code, language) == code_trees.syntax_errors(laid_out, language) == 0
+    assert code_trees.syntax_errors(broken, language) > 0
 
 
 def test_code_is_compared_as_deep_as_it_is_indented_and_names_by_their_words() -> None:
     inside = "for a in b:\n    c(a)\n    d(a)"
     outside = "for a in b:\n    c(a)\nd(a)"
-    assert not codebleu.same_code(inside, outside, "python")
-    assert codebleu.same_code("        return a\n", "    return a", "python")
+    assert not code_trees.same_code(inside, outside, "python")
+    assert code_trees.same_code("        return a\n", "    return a", "python")
     deep = "(" * 3000 + "a" + ")" * 3000
-    assert codebleu.codebleu_without_dataflow(deep, "a", "python") < 1
-    assert codebleu.same_code(deep, deep, "python")
+    assert code_trees.same_code(deep, deep, "python")
     names = ("get_user", "getUserName"), ("load", "save"), ("HTTPServer", "http_server")
-    assert [codebleu.subtoken_f1(*pair) for pair in names] == [pytest.approx(0.8), 0, 1]
+    assert [code_trees.subtoken_f1(*pair) for pair in names] == [pytest.approx(0.8), 0, 1]
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(CODE)))
 def test_any_two_texts_can_be_compared(output: str, expected: str, language: str) -> None:
-    assert 0 <= codebleu.codebleu_without_dataflow(output, expected, language) <= 1
-    assert codebleu.same_code(output, output, language)
+    code_trees.same_code(output, expected, language)
+    assert code_trees.same_code(output, output, language)
 
 
 @pytest.mark.parametrize(
@@ -90,25 +79,17 @@ def test_a_fix_counts_in_any_layout_and_a_name_only_as_it_is() -> None:
     assert not grade(item, "", "<NAME>")["syntax_correct"]
     item = example(1, "naming", "def <NAME>(a):\n    return a\n\n# <NAME> is a function. Its name:\n", "same")
     assert grade(item, "same", "<NAME>")["right"]
-    flags = {"syntax_correct": True, "exact_match": False, "right": False, "codebleu": None, "word_f1": None}
+    flags = {"syntax_correct": True, "exact_match": False, "right": False, "word_f1": None}
     grades = flags | {"edit_similarity": 0, "subtoken_f1": pytest.approx(2 / 3)}
     assert grade(item, "same_as", "<NAME>") | {"edit_similarity": 0} == grades
     assert grade(item, "not a name", "<NAME>")["syntax_correct"] is False
 
 
-def test_requests_and_judgements_about_imports_have_other_words_and_code_has_none() -> None:
+def test_of_judgements_about_imports_only_the_verdict_counts() -> None:
     item = replace(example(1, "architecture", "May a import b?", "violation: a must not import b."), kind="violation")
     assert grade(item, "violation: of the order.", "<NAME>")["right"]
     assert not grade(item, "allowed: why not.", "<NAME>")["right"]
     assert same_answer(item, "allowed: so.", "Allowed: or so.")
-    other = rephrase(item)
-    assert other.prompt == "Is a allowed to import b?"
-    item = example(1, "naming", "x\n\n# <NAME> is a local variable. Its name:\n", "a")
-    other = rephrase(item)
-    assert other.prompt == "x\n\n# What should the local variable <NAME> be called?\n"
-    fixed = rephrase(refactoring())
-    assert "error" not in fixed.prompt
-    assert rephrase(example(1, "completion", "def f():\n", "    pass")) is None
 
 
 def test_documentation_is_a_paragraph_graded_by_its_words_and_a_test_is_code() -> None:
@@ -120,12 +101,11 @@ def test_documentation_is_a_paragraph_graded_by_its_words_and_a_test_is_code() -
     assert cut(f"{call}\nit('b')", "statement") == call
     item = example(1, "documentation", "# What it does:\n", "Adds up all prices.")
     grades = grade(item, "Adds all of the prices!", "<NAME>")
-    assert (grades["syntax_correct"], grades["codebleu"], grades["subtoken_f1"]) == (None,) * 3
+    assert (grades["syntax_correct"], grades["subtoken_f1"]) == (None, None)
     assert grades["word_f1"] == pytest.approx(2 * 3 / (3 + 4))
     assert not grades["right"]
     assert grade(item, "Adds up\nall prices.", "<NAME>")["right"]
     test_item = example(1, "tests", "# Its test:\n", "def test_a():\n    assert a() == 1")
-    assert grade(test_item, "def test_a():\n    assert a() == 2", "<NAME>")["codebleu"] > 0.5
     assert grade(test_item, "def test_a():\n    assert a() == 2", "<NAME>")["syntax_correct"]
     assert not grade(test_item, "def test_a(:\n    assert", "<NAME>")["syntax_correct"]
     assert grade(test_item, "x", "<NAME>")["word_f1"] is None

@@ -14,8 +14,7 @@ CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])
 
 def table(bits: dict[str, list[float]], clusters: list[str], lines: dict[str, Any] | None = None) -> pl.DataFrame:
     lines = {way: [False] * len(clusters) for way in ("base", "adapter")} | (lines or {})
-    always = ("base", "adapter", "base_file", "base_memory", "adapter_memory")
-    bits = {way: [20.0] * len(clusters) for way in always} | bits
+    bits = {way: [20.0] * len(clusters) for way in ("base", "adapter")} | bits
     rows = [
         {"example_id": str(index), "path": cluster, "cluster": cluster, "gap": cluster == "gap"}
         | {"language": "python", "bytes": 10}

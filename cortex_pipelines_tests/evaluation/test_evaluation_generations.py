@@ -37,7 +37,6 @@ def test_outputs_of_all_tasks_are_kept_with_their_scores(workshop: Workshop) -> 
     assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
     assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
     assert metrics["completion_challenger_edit_similarity"] > metrics["completion_base_edit_similarity"]
-    assert "CodeBLEU without data flow" in workshop.read()
 
 
 def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(workshop: Workshop, tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_an_adapter_for_each_task_is_used_for_its_task(workshop: Workshop, tmp_p
     assert naming["challenger_bits"] == naming["base_bits"] != naming["reference_bits"]
 
 
-def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> None:
+def test_figures_are_of_greedy_outputs_or_of_tests() -> None:
     metrics = generation_metrics(
         table(
             {},
@@ -115,17 +114,15 @@ def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> Non
         table(
             rule | {"output": "allowed: no.", "right": False, "example_id": "a"},
             rule | {"output": "violation: yes.", "example_id": "b"},
-            rule | {"output": "violation: well.", "asked": "rephrased", "example_id": "a"},
-            rule | {"output": "violation: well.", "asked": "rephrased", "example_id": "b"},
         )
     )
     assert metrics["architecture_challenger_violations_allowed"] == 0.5
-    assert (metrics["architecture_challenger_rule_accuracy"], metrics["challenger_consistency"]) == (0.5, 0.5)
+    assert metrics["architecture_challenger_rule_accuracy"] == 0.5
     better = [
         {"role": role, "tests": result, "example_id": name, "path": f"{name}.py"} | other
         for name, *results in (("a", "failed", "passed"), ("b", "failed", "failed"))
         for role, result in zip(("base", "challenger"), results, strict=True)
-        for other in ({}, {"sample": 1, "tests": "passed"}, {"asked": "rephrased"})
+        for other in ({}, {"sample": 1, "tests": "passed"})
     ]
     metrics = run_metrics(table(*better), CHOSEN)
     assert metrics["tests_difference"] == 0.5
@@ -250,12 +247,6 @@ def test_baselines_and_a_memory_of_the_project_are_compared_on_the_same_items(wo
     ways = tables["ways"]
     assert ways["context_bits"].null_count() == ways.height > 0
     assert "retrieval_items" not in metrics
-    # the tiny data sets repeat names and bodies, and an untrained base knows neither
-    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_memory", "base_file", "completion_base")]
-    assert bits == sorted(bits)
-    assert metrics["memory_saved_low"] > metrics["project_memory_saved_low"] > 0
-    assert metrics["adapter_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
-    assert "memories of the open file and the project" in workshop.read()
 
 
 def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Workshop) -> None:

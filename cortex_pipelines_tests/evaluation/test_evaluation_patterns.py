@@ -32,7 +32,6 @@ def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
         {"role": "challenger", "broken_patterns": []},
         {"role": "challenger", "broken_patterns": [], "expected": "    return None"},
         {"role": "challenger", "broken_patterns": ["no_none"], "sample": 1},
-        {"role": "challenger", "broken_patterns": ["no_none"], "asked": "rephrased"},
         {"role": "challenger", "broken_patterns": None, "task": "naming"},
     ]
     rows = [{**ROW, "example_id": f"e{number % 2}", **change} for number, change in enumerate(changes)]

@@ -9,9 +9,7 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-LIMITS = ExtractionSettings(
-    max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_repeated_bytes=2_000, chunk_bytes=100
-)
+LIMITS = ExtractionSettings(max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_repeated_bytes=2_000)
 LANGUAGES = sorted({grammar.language for grammar in GRAMMARS})
 PIECES = ["{", "}", "(", ")", "def f", "class A", ":\n ", "func", "fn x", "=>", "'", '"', "/*", "//"]
 

@@ -48,11 +48,10 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(finished
     assert (rows[4:8], rows[12]) == (["bits saved per byte", "---", "alpha", "beta"], "mean over projects")
     results = json.loads((finished_copy.root / "study.json").read_text())
     for project in results["projects"]:
-        assert {"base", "adapter", "other adapter", "base, memory", "both"} <= set(project["bits"])
+        assert {"base", "adapter", "other adapter", "both"} <= set(project["bits"])
         assert set(project["gains"]) == {
-            *(f"adapter over {way}" for way in ("base", "context", "other adapter", "memory")),
+            *(f"adapter over {way}" for way in ("base", "context", "other adapter")),
             "both over context",
-            "both over context, memory beside",
         }
         assert set(project["questions"]["shown"]["correct"]) == {"base", "context", "adapter", "both"}
         assert set(project["first_lines"]) == {"base", "context", "adapter", "both"}

@@ -45,7 +45,7 @@ def test_a_project_leaves_every_place_and_the_control_is_not_removed(begun: Mini
     assert ((begun.root / "data" / "parameters" / "projects" / "beta.json").exists(), pages.exists()) == (False, False)
     assert other.is_dir()
     assert "alpha" in read_yaml(begun.root / "sources.lock")["projects"]
-    assert "projects: alpha" in begun.cortex("remove", "beta", status=1).stderr
+    assert "there is: alpha" in begun.cortex("remove", "beta", status=1).stderr
     begun.cortex("add", "--control", "other", "sources/beta")
     before = texts(begun)
     assert "general.project" in begun.cortex("remove", "other", "--yes", status=1).stderr

@@ -74,7 +74,7 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
         for end, value in (("", 0.05), ("_low", 0.02), ("_high", 0.08))
     }
     write(folder / "metrics.json", ADAPTER | gain)
-    row = {"asked": "plain", "sample": 0, "expected": "return 0", "path": "a.py", "language": "python"}
+    row = {"sample": 0, "expected": "return 0", "path": "a.py", "language": "python"}
     row |= {"kind": "", "cluster": "", "exact_match": False, "right": False, "edit_similarity": 0.0}
     rows = [
         row
@@ -89,7 +89,6 @@ def test_a_summary_ends_with_the_first_completions_of_both_models_and_what_is_se
         for example in examples
         for role in ("challenger", "base")
     ]
-    rows.append(rows[0] | {"asked": "rephrased", "example_id": "a", "output": "reworded"})
     GENERATIONS.frame(rows).write_parquet(folder / "generations.parquet")
     version = "0" * 32
     write(root / "data/code_adapter_release/shop/verdict.json", {"verdict": "promoted", "model_version": version})

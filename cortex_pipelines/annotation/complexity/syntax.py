@@ -12,9 +12,8 @@ Roles of control flow:
 * ``jump``: to a label; ``function``: restarts at zero, one level deeper inside of another;
 * ``alternative``: what holds an ``else``; ``type``: what has methods; ``call``: of a function.
 
-Roles of tokens: ``skip`` (comments: not code), ``literal`` (one operand, whatever is inside), ``delimiter`` (quotes
-and closing brackets, which belong to what they end), ``keyword`` (a named node that is an operator). All other leaves
-are operands if they have a name, else operators.
+Roles of tokens: ``skip`` (comments: not code), ``literal`` (one operand, whatever is inside), ``delimiter`` (quotes),
+``keyword`` (a named node that is an operator). All other leaves are operands if they have a name.
 """
 
 from dataclasses import dataclass
@@ -117,7 +116,6 @@ _ROLES: dict[str, dict[str, str]] = {
     },
 }
 _TOKENS = frozenset({"skip", "literal", "keyword", "delimiter"})
-_DELIMITERS = frozenset({")", "]", "}", ";", '"', "'", "`"})
 # Operator to whether a run of it counts as one thing to understand: `??` reads as a shorthand.
 _LOGICAL = {"&&": True, "||": True, "and": True, "or": True, "??": False}
 _SHORTHANDS = frozenset({"&&=", "||=", "??=", "?."})
@@ -166,8 +164,6 @@ def syntax_of(name: str, language: Language) -> Syntax:
             syntax.names[kind] = text
             for role in roles.get(text, ()):
                 (syntax.token if role in _TOKENS else syntax.flow)[kind] = role
-        elif text in _DELIMITERS:
-            syntax.token[kind] = "delimiter"
         elif text == "else":
             syntax.flow[kind] = "else"
         elif text in _SHORTHANDS:

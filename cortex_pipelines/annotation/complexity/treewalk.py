@@ -47,9 +47,7 @@ class NodeVisit(NamedTuple):
 @dataclass
 class WalkResult:
     steps: list[FlowStep] = field(default_factory=list)  # constructs of control flow, by their start
-    operators: list[int] = field(default_factory=list)  # first bytes of the tokens of each sort
-    operator_kinds: list[int] = field(default_factory=list)
-    operands: list[int] = field(default_factory=list)
+    operands: list[int] = field(default_factory=list)  # first bytes of names and literals
     operand_texts: list[int] = field(default_factory=list)  # numbers in `texts`
     texts: dict[bytes, int] = field(default_factory=dict)
     levels: dict[int, int] = field(default_factory=dict)  # levels of control flow at the requested offsets
@@ -123,8 +121,8 @@ class _Walker:
                 frames.append(_Frame(node, role, inside, group, 0 if role == "function" else loops))
                 counts.depth = max(counts.depth, len(frames))
                 continue
-            elif sort != "delimiter":
-                self._add_token(node, kind, start, sort)
+            elif sort not in ("delimiter", "keyword") and node.is_named:
+                self._add_operand(node, start, sort)
             while not cursor.goto_next_sibling():
                 if not cursor.goto_parent():
                     counts.steps.sort(key=lambda step: step.start)
@@ -136,18 +134,13 @@ class _Walker:
                 if left == "function":
                     self._by_name[self._functions.pop().name].pop()
 
-    def _add_token(self, node: Node, kind: int, start: int, sort: str) -> None:
+    def _add_operand(self, node: Node, start: int, sort: str) -> None:
         end, parent = node.end_byte, self._frames[-1].node
         if start == end or (sort == "literal" and parent is not None and _is_docstring(parent)):
             return
-        if sort == "keyword" or not node.is_named:
-            self._walk.operators.append(start)
-            self._walk.operator_kinds.append(kind)
-        else:
-            text = self._data[start:end]
-            self._walk.operands.append(start)
-            texts = self._walk.texts
-            self._walk.operand_texts.append(texts.setdefault(text, len(texts)))
+        texts = self._walk.texts
+        self._walk.operands.append(start)
+        self._walk.operand_texts.append(texts.setdefault(self._data[start:end], len(texts)))
 
     def _enter(self, node: Node, role: str, level: int) -> tuple[str, int, int]:
         """Role, level and group of what a node holds."""

@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from math import fsum
 from typing import Any
 
@@ -79,10 +78,7 @@ _TEST_UNIT = re.compile(r"(^|\.)(tests?|test_\w*|Test[A-Z]?\w*)(\.|$)")
 _FINDING = pl.Struct(
     {"label": pl.String, "start_byte": pl.Int64, "end_byte": pl.Int64, "start_line": pl.Int64, "end_line": pl.Int64}
 )
-_COUNTS = (
-    *("cyclomatic", "cognitive", "nesting", "parameters", "lines", "distinct_operators", "distinct_operands"),
-    *("operators", "operands"),
-)
+_COUNTS = ("cyclomatic", "cognitive", "nesting", "parameters", "lines")
 NAMES: dict[str, pl.DataType] = {**dict.fromkeys(("uses", "heads", "bases"), pl.List(pl.String)), "bindings": BINDINGS}
 """Columns that technologies are resolved from (``technologies/resolve.py``); of one unit a file, its ``bindings``."""
 _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -90,14 +86,13 @@ _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "patterns": pl.List(pl.String),
     "smell_count": pl.Int64,
     **dict.fromkeys(_COUNTS, pl.Int64),
-    "halstead_volume": pl.Float64,
     "findings": pl.List(_FINDING),
     **dict.fromkeys(("intent", "intent_kind"), pl.String),
     **NAMES,
 }
 _KEPT = (
     *("unit_id", "category", "category_source", "category_score", "patterns", "quality"),
-    *(*_COUNTS, "halstead_volume", "findings", "intent", "intent_kind", *NAMES),
+    *(*_COUNTS, "findings", "intent", "intent_kind", *NAMES),
 )
 
 
@@ -139,8 +134,6 @@ def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSett
             **{measure: getattr(complexity, measure) for measure in ("cyclomatic", "cognitive", "nesting")},
             "parameters": size.parameters,
             "lines": size.lines,
-            **asdict(complexity.halstead),
-            "halstead_volume": complexity.halstead.volume,
             "patterns": sorted(labels[unit_id]),
             "smell_count": sum(LABELS[label].kind != "pattern" for label in labels[unit_id]),
             "findings": findings[unit_id],

@@ -66,9 +66,8 @@ def _check_findings(question: Question, means: Means) -> Iterator[Comment]:
     beliefs = {name: LABELS[name].belief if name in LABELS else 0.9 for name in RULES}
     rules = {name for name, belief in beliefs.items() if belief >= _SURE}
     rules -= set() if question.context.path else _OF_A_PLACE
-    text = (unit.snippet.prefix + unit.snippet.code + unit.snippet.suffix).decode(errors="replace")
     try:
-        findings = check_text(unit.path, text, project, rules)
+        findings = check_text(unit.path, unit.text.decode(errors="replace"), project, rules)
     except NotCheckedError:
         return
     for finding in findings:
@@ -81,7 +80,7 @@ def _check_findings(question: Question, means: Means) -> Iterator[Comment]:
 def _too_large(question: Question, means: Means) -> Iterator[Comment]:
     """Units that exceed the limits of ``annotation``, with their metrics."""
     unit, limits = question.code, means.parameters.annotation
-    data = unit.snippet.prefix + unit.snippet.code + unit.snippet.suffix
+    data = unit.text
     grammar = grammar_for(unit.language, unit.path)
     units = [each._asdict() for each in file_units(data, unit.language, unit.path, means.parameters.extraction)]
     labels = LIMITED - (NOT_IN_TESTS if is_test(question.context.path) else frozenset())

@@ -28,7 +28,7 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     specialisation_metrics,
     task_rows,
 )
-from cortex_pipelines.evaluation.adapter.measures.conditions import ConditionInputs, condition_metrics, condition_table
+from cortex_pipelines.evaluation.adapter.measures.conditions import condition_metrics, condition_table
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics, generation_table, select_items
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import (
@@ -240,7 +240,6 @@ def _measure_all(
     tests = WrittenTests(repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python)
     generation_items = select_items(inputs.datasets, repository, tests, settings)
     other = inputs.other.folder if inputs.other else None
-    foreign = None if inputs.general_project in (None, inputs.project) else inputs.general_code
     problems = read_problems(root, settings.benchmarks)
     patterns = project_checks(inputs.repository_files)
     tables = {
@@ -255,11 +254,7 @@ def _measure_all(
             scorer,
             settings.retrieved_window,
         ),
-        "ways": condition_table(
-            ConditionInputs(items.completions, items.retrieved, completion, foreign, models.challenger, other),
-            scorer,
-            settings,
-        ),
+        "ways": condition_table(items.completions, items.retrieved, models.challenger, other, scorer, settings),
         "memorised": memorised_table(items.attempts, models, scorer),
         "canaries": canary_table(models, scorer, settings),
         "generations": generation_table(

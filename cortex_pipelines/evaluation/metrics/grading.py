@@ -4,19 +4,13 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import fsum
 from typing import Any
 
 import polars as pl
 from rapidfuzz.distance import Levenshtein
 
-from cortex_pipelines.evaluation.metrics.codebleu import (
-    codebleu_without_dataflow,
-    same_code,
-    subtoken_f1,
-    syntax_errors,
-)
+from cortex_pipelines.evaluation.metrics.code_trees import same_code, subtoken_f1, syntax_errors
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.prompts.examples import DATASETS, Example
 from cortex_pipelines.syntax.grammars import PARSED
@@ -56,25 +50,16 @@ def _word_counts(text: str) -> Counter[str]:
 
 
 _NAME = re.compile(r"[^\W\d][\w$]*")
-# request in a prompt, and its rephrasing; languages differ only in the comment sign
-_REPHRASED = (
-    (re.compile(r"(\S+) is an? ([\w ]+)\. Its name:\n$"), r"What should the \2 \1 be called?\n"),
-    (re.compile(r"This code has an error\.(?=\n)"), "There is a bug in this code."),
-    (re.compile(r"The fixed code:\n$"), "The code without the bug:\n"),
-    (re.compile(r"May (.+) import (.+)\?$"), r"Is \1 allowed to import \2?"),
-)
 
 
 def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
     """Grade columns of ``GENERATIONS``; ``mask`` is the placeholder of the name in a naming prompt."""
     expected = item.completion
-    code = item.language in PARSED and item.form in ("completion", "refactoring", "tests")
     return {
         "syntax_correct": syntax_correct(item, output, mask),
         "exact_match": output.strip() == expected.strip(),
         "right": same_answer(item, output, expected),
         "edit_similarity": edit_similarity(output, expected),
-        "codebleu": codebleu_without_dataflow(output, expected, item.language) if code else None,
         "subtoken_f1": subtoken_f1(output, expected) if item.task == "naming" else None,
         "word_f1": word_f1(output, expected) if item.task == "documentation" else None,
     }
@@ -105,14 +90,6 @@ def same_answer(item: Example, first: str, second: str) -> bool:
 
 def verdict_of(answer: str) -> str:
     return answer.partition(":")[0].strip().lower()
-
-
-def rephrase(item: Example) -> Example | None:
-    """The example with a rephrased request; None if the prompt has none."""
-    prompt = item.prompt
-    for pattern, words in _REPHRASED:
-        prompt = pattern.sub(words, prompt)
-    return replace(item, prompt=prompt) if prompt != item.prompt else None
 
 
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -154,9 +131,7 @@ def pattern_metrics(generations: pl.DataFrame, checks: PatternChecks) -> dict[st
     The role ``truth`` is the text in the repository, as a control: if it breaks patterns as often as the models do,
     the project does not follow them either.
     """
-    checked = generations.filter(
-        pl.col("broken_patterns").is_not_null() & (pl.col("asked") == "plain") & (pl.col("sample") == 0)
-    )
+    checked = generations.filter(pl.col("broken_patterns").is_not_null() & (pl.col("sample") == 0))
     if checked.is_empty():
         return {}
     broken = checked.select("role", pl.col("broken_patterns").list.len() > 0)

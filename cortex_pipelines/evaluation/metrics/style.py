@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from math import fsum
 
 from cortex_pipelines.datasets.tasks.naming import style_of
-from cortex_pipelines.evaluation.metrics.codebleu import leaves, parse_dedented
+from cortex_pipelines.evaluation.metrics.code_trees import leaves, parse_dedented
 from cortex_pipelines.syntax.grammars import PARSED
 
 Style = Mapping[tuple[str, str], Counter[str]]

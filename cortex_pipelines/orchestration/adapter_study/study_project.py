@@ -45,11 +45,6 @@ _CONDITION_METRICS = {
     "adapter": "completion_challenger_bits_per_byte",
     "both": "adapter_with_retrieval_bits_per_byte",
     "other adapter": "other_adapter_bits_per_byte",
-    "base, memory": "base_memory_bits_per_byte",
-    "base, other memory": "base_other_memory_bits_per_byte",
-    "adapter, memory": "adapter_memory_bits_per_byte",
-    "context, memory": "context_memory_bits_per_byte",
-    "both, memory": "both_memory_bits_per_byte",
 }
 """Condition to its metric on held-out completions."""
 _SERVABLE = ("base", "context", "adapter", "both")
@@ -59,12 +54,7 @@ _COMPARISONS = {
     "adapter over base": ("adapter", "base"),
     "adapter over context": ("adapter", "context"),
     "both over context": ("both", "context"),
-    "both over context, memory beside": ("both_memory", "context_memory"),
     "adapter over other adapter": ("adapter", "other_adapter"),
-    "memory over base": ("base_memory", "base"),
-    "memory of the project over that of the file": ("base_memory", "base_file"),
-    "memory of other code over that of the file": ("base_other_memory", "base_file"),
-    "adapter over memory": ("adapter", "base_memory"),
 }
 """Comparison to its conditions in ``ways.parquet``."""
 

@@ -19,8 +19,8 @@ from cortex_pipelines.models.family import FamilyError, family_of
 from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.engines.openvino_runtime import load_openvino, openvino_core, rounded_to_8_bits
-from cortex_pipelines.serving.engines.queued import model_file
 from cortex_pipelines.serving.engines.reference import ReferenceFile, ReferenceFiles, adapter_key
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 
 Width = Literal["fp32", "fp16", "q8"]
 
@@ -72,7 +72,7 @@ class OpenVinoFiles(ReferenceFiles):
 
 
 def _refusal(base: BaseModel) -> str:
-    config = model_file(base, "config.json")
+    config = read_json(base.folder / "config.json")
     try:
         return family_of(config).openvino_refusal(config)
     except FamilyError as error:

@@ -7,7 +7,6 @@ shows in the logits after a few fixed prompts: compared with the base's, with a 
 adds the matrices' product to the base's layers, and with the base's logits from before.
 """
 
-import json
 import logging
 import math
 import queue
@@ -41,6 +40,7 @@ from cortex_pipelines.serving.engines.memory import is_short
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import encoder_of
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 
 T = TypeVar("T")
 
@@ -97,10 +97,10 @@ class QueuedEngine(Engine):
 
     def __init__(self, base: BaseModel, tokenizer: Any, settings: ServingSettings, threads: int = 1) -> None:
         """Answers end at what base and family declare; the engine starts the threads."""
-        config = model_file(base, "config.json")
+        config = read_json(base.folder / "config.json")
         super().__init__(tokenizer, first(config, ("max_position_embeddings", "n_positions")), settings)
         ends: list[int | None] = [tokenizer.eos_token_id]
-        for file in (model_file(base, "generation_config.json"), config):
+        for file in (read_json(base.folder / "generation_config.json"), config):
             declared = file.get("eos_token_id")
             ends += declared if isinstance(declared, list) else [declared]
         controls = encoder_of(tokenizer).controls
@@ -258,11 +258,6 @@ class QueuedEngine(Engine):
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     """How many tokens both begin with."""
     return sum(takewhile(bool, map(eq, first, second)))
-
-
-def model_file(base: BaseModel, name: str) -> dict[str, Any]:
-    path = base.folder / name
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 PROMPTS = (

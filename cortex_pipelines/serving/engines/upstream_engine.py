@@ -33,10 +33,10 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
     UnavailableError,
 )
-from cortex_pipelines.serving.engines.queued import model_file
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer, alternative, unspelled
 from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_for_servers
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 
 _SHOWN = 300
 """Longest part of a server's error message that is passed on."""
@@ -145,7 +145,7 @@ class UpstreamEngine(Engine):
     name = "openai"
 
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
-        base_window = model_file(base, "config.json").get("max_position_embeddings")
+        base_window = read_json(base.folder / "config.json").get("max_position_embeddings")
         super().__init__(load_tokenizer(base), base_window, settings)
         self._server: UpstreamSettings = settings.upstream
         self._headers: dict[str, str] = {}

@@ -12,15 +12,7 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRe
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import REPAIRS
 from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
 from cortex_pipelines.evaluation.adapter.measures.written_tests import WrittenTests
-from cortex_pipelines.evaluation.metrics.grading import (
-    broken_patterns,
-    grade,
-    mean,
-    rephrase,
-    same_answer,
-    verdict_of,
-    word_f1,
-)
+from cortex_pipelines.evaluation.metrics.grading import broken_patterns, grade, mean, verdict_of, word_f1
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.prompts.examples import DATASETS, Example, extent_of, sampled, shuffled, without_gaps
@@ -28,7 +20,7 @@ from cortex_pipelines.schemas.evaluation import GENERATIONS
 
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
 _ITEM_COLUMNS = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
-_MEANS = (*("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"), "word_f1")
+_MEANS = ("syntax_correct", "exact_match", "edit_similarity", "subtoken_f1", "word_f1")
 
 
 def select_items(
@@ -66,21 +58,20 @@ def generation_table(
     mask: str,
     patterns: PatternChecks,
 ) -> pl.DataFrame:
-    queries = [(item, "plain", 0) for item in items]
-    queries += [(variant, "rephrased", 0) for item in items if (variant := rephrase(item)) is not None]
+    queries = [(item, 0) for item in items]
     queries += [
-        (item, "plain", sample)
+        (item, sample)
         for item in items
         if item.task == "completion" and item.example_id in repository.runnable
         for sample in range(1, settings.samples)
     ]
     rows = []
     for role in WRITERS:
-        requests = [GenerationRequest(item, extent_of(item), sample) for item, _, sample in queries]
+        requests = [GenerationRequest(item, extent_of(item), sample) for item, sample in queries]
         outputs = scorer.outputs(requests, models.folder(role))
-        for (item, phrasing, sample), output in zip(queries, outputs, strict=True):
+        for (item, sample), output in zip(queries, outputs, strict=True):
             row = {name: getattr(item, name) for name in _ITEM_COLUMNS} | grade(item, output, mask)
-            row |= {"role": role, "asked": phrasing, "sample": sample, "expected": item.completion, "output": output}
+            row |= {"role": role, "sample": sample, "expected": item.completion, "output": output}
             broken = broken_patterns(patterns, item.form, item.prompt, output, item.language, item.path)
             rows.append(row | {"broken_patterns": broken, "tests": None, "tests_detail": None})
     bodies = [row for row in rows if row["task"] == "completion" and row["example_id"] in repository.runnable]
@@ -97,8 +88,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     """
     metrics: dict[str, float | None] = {}
     for role in WRITERS:
-        role_rows = generations.filter(pl.col("role") == role)
-        greedy = role_rows.filter((pl.col("sample") == 0) & (pl.col("asked") == "plain"))
+        greedy = generations.filter(role=role, sample=0)
         for task in DATASETS:
             rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
             metrics |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
@@ -112,23 +102,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
             if verdict_of(expected) == "violation"
         ]
         metrics[f"architecture_{role}_violations_allowed"] = sum(allowed) / len(allowed) if allowed else None
-        metrics[f"{role}_consistency"] = _consistency(role_rows)
     documented = generations.filter(pl.col("task") == "documentation").unique("example_id")["expected"]
     chance = [word_f1(*pair) for pair in combinations(documented.sort(), 2)]
     metrics["documentation_others_word_f1"] = fsum(chance) / len(chance) if chance else None
     return {name: value for name, value in metrics.items() if value is not None}
-
-
-def _consistency(role_rows: pl.DataFrame) -> float | None:
-    """Share of rephrased questions with the same answer as the original."""
-    plain, rephrased = (role_rows.filter(asked=phrasing, sample=0) for phrasing in ("plain", "rephrased"))
-    outputs = plain.select("task", "example_id", plain_output="output")
-    agreements = [
-        same_answer(
-            Example(completion=row["expected"], **{name: row[name] for name in _ITEM_COLUMNS}),
-            row["plain_output"],
-            row["output"],
-        )
-        for row in rephrased.join(outputs, on=["task", "example_id"], maintain_order="left").iter_rows(named=True)
-    ]
-    return fsum(agreements) / len(agreements) if agreements else None

@@ -122,7 +122,7 @@ _COUNTED = ("passes", "killed", "mutants")
 
 def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.DataFrame:
     """Outcome of each greedily generated test; only run if the true test passes."""
-    greedy = generations.filter(task="tests", sample=0, asked="plain")
+    greedy = generations.filter(task="tests", sample=0)
     columns = greedy.select("example_id", "role", "output").iter_rows()
     generated = [(tests.runnable[name], role, output) for name, role, output in columns if name in tests.runnable]
     test_by_id = {test.item.example_id: test for test, _, _ in generated}

@@ -34,7 +34,6 @@ _FORGETTING = 0.02
 _METRICS = {
     "exact_match": "exact match",
     "edit_similarity": "edit similarity",
-    "codebleu": "CodeBLEU without data flow",
     "syntax_correct": "syntax correct",
     "subtoken_f1": "sub-token F1",
     "word_f1": "F1 of the words",
@@ -44,7 +43,6 @@ _METRICS = {
 }
 _OVERALL = {
     "tests_{role}_items": "functions whose tests notice a body that raises",
-    "{role}_consistency": "same answer to the question in other words",
     "tests_{role}_pass_at_{k}": "pass@{k} by the repository's tests",
     "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
 }
@@ -64,12 +62,6 @@ _BASELINES = {
     "retrieval": "base with similar training examples before the prompt (completion)",
     "adapter_with_retrieval": "the challenger with the same examples before the prompt",
     "other_adapter": "adapter {} of another project",
-    "base_file": "base with a memory of the open file",
-    "base_memory": "base with memories of the open file and the project",
-    "base_other_memory": "base with memories of the open file and of other code, the control",
-    "adapter_memory": "the challenger with memories of the open file and the project",
-    "context_memory": "the base with similar training examples and the memories",
-    "both_memory": "the challenger with both",
 }
 """What could be done instead of training, by the prefix of its metrics."""
 
@@ -344,7 +336,7 @@ def _outputs(tables: Mapping[str, pl.DataFrame], metrics: Metrics) -> dict[str, 
     rows, overall = [], []
     for task in DATASETS:
         for role in WRITERS:
-            count = generations.filter(task=task, role=role, asked="plain", sample=0).height
+            count = generations.filter(task=task, role=role, sample=0).height
             values = [metrics.get(f"{task}_{role}_{name}") for name in _METRICS]
             if count:
                 rows.append([task, role, str(count), *map(_format_metric, values)])
@@ -354,7 +346,7 @@ def _outputs(tables: Mapping[str, pl.DataFrame], metrics: Metrics) -> dict[str, 
             values = [metrics.get(pattern.format(role=role, k=k)) for role in WRITERS]
             if any(value is not None for value in values):
                 overall.append([label.format(k=k), *map(_format_metric, values)])
-    groups = generations.filter(sample=0).group_by(["task", "example_id", "asked"], maintain_order=True)
+    groups = generations.filter(sample=0).group_by(["task", "example_id"], maintain_order=True)
     return {
         "generated": generations.height,
         "output_head": ["task", "model", "items", *_METRICS.values()],
@@ -379,10 +371,9 @@ def _outputs(tables: Mapping[str, pl.DataFrame], metrics: Metrics) -> dict[str, 
 def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
     row = rows["challenger"]
     grade = "right" if row["right"] else f"similar by {row['edit_similarity']:.2f}"
-    phrasing = " · in other words" if row["asked"] == "rephrased" else ""
     broken = ", ".join(row["broken_patterns"] or ())
     grade += f" · breaks {broken}" if broken else ""
-    summary = f"{row['task']} · {row['path']} · {row['kind']}{phrasing}: {grade}"
+    summary = f"{row['task']} · {row['path']} · {row['kind']}: {grade}"
     prompt = pages.code("prompt (its end)", row["prompt"][-_OUTPUT_PROMPT_END:])
     texts = [prompt, pages.code("in the repository", row["expected"])]
     for role in WRITERS:

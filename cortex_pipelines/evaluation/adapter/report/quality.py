@@ -40,7 +40,7 @@ class QualityReports:
 
 
 def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> QualityReports:
-    greedy = generations.filter(asked="plain", sample=0)
+    greedy = generations.filter(sample=0)
     outputs = {role: greedy.filter(role=role) for role in WRITERS}
     team = learn_style(_code(outputs["base"], "expected"))
     reports, features = {}, {}
@@ -84,7 +84,7 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
 def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """``tests_difference``: share of passing greedy bodies of the challenger minus that of the base, over files."""
     metrics = {}
-    tested = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
+    tested = generations.filter(pl.col("tests").is_not_null())
     for role in WRITERS:
         results: dict[str, list[bool]] = {}
         for row in tested.filter(pl.col("role") == role).iter_rows(named=True):
