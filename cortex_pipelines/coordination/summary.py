@@ -14,7 +14,7 @@ from cortex_pipelines.coordination.guessing import SEEN, Guess, columns_of, gues
 from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, log_files, log_lines
-from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, date_order, mapped_record
+from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, mapped_record, notation_of
 from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
 from cortex_pipelines.coordination.settings import CoordinationSettings, Fact
 from cortex_pipelines.privacy.pseudonyms import logs_key
@@ -209,14 +209,16 @@ def _summary(
         unread=unread,
         unread_by_reason=dict(Counter(str(unread_field["reason"]) for unread_field in unread).most_common()),
         assumed=dict(assumed.most_common()),
-        notes=[*read.notes, *_date_note(read, mapping)] if read else [],
+        notes=[*read.notes, *_notation_notes(read, mapping)] if read else [],
         repeated=repeated,
     )
 
 
-def _date_note(read: LogRecords, mapping: Mapping[Fact, str]) -> list[str]:
-    order = date_order([record for _, record in read.records], mapping)
-    return [f"dates are read {order}, as those of the file say that have a day above 12"] if order else []
+def _notation_notes(read: LogRecords, mapping: Mapping[Fact, str]) -> list[str]:
+    notation = notation_of([record for _, record in read.records], mapping)
+    notes = [f"dates are read {notation.dates}, as those of the file say that have a day above 12"]
+    comma = ["a comma in durations and tokens is read as the decimal mark, as those say that no thousands follow"]
+    return notes * bool(notation.dates) + comma * notation.decimal_comma
 
 
 def _refused(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> list[dict[str, int | str]]:

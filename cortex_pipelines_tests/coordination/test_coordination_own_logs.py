@@ -11,7 +11,7 @@ import yaml
 from cortex_pipelines.coordination.formats import NUMBERED, read_records
 from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.mapping import date_order, mapped_record
+from cortex_pipelines.coordination.mapping import mapped_record, notation_of
 from cortex_pipelines.coordination.summary import open_logs
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.messages import missing
@@ -78,8 +78,22 @@ def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expecte
 def test_one_day_above_twelve_says_the_order_of_all(days: list[str], read: list[str]) -> None:
     mapping = parse_map("task=t,time=d")
     records = [{"t": "fix it", "d": day} for day in days]
-    order = date_order(records, mapping)
-    assert [(mapped_record(record, mapping, order) or {})["timestamp"] for record in records] == read
+    notation = notation_of(records, mapping)
+    assert [(mapped_record(record, mapping, notation) or {})["timestamp"] for record in records] == read
+
+
+@pytest.mark.parametrize(
+    ("texts", "seconds"),
+    [
+        (["1,500", "150,7", "1.234,5", "1.500", "2.5", "1,5 h"], [1.5, 150.7, 1234.5, 1500, 2.5, 5400]),
+        (["1,500", "150.7", "1,234.5", "1,234,567"], [1500, 150.7, 1234.5, 1234567]),
+    ],
+)
+def test_one_decimal_comma_says_what_commas_are(texts: list[str], seconds: list[float]) -> None:
+    mapping = parse_map("task=t,duration=took")
+    records = [{"t": "fix it", "took": text} for text in texts]
+    notation = notation_of(records, mapping)
+    assert [(mapped_record(record, mapping, notation) or {})["duration_seconds"] for record in records] == seconds
 
 
 HEAD = "summary,agent,status,n"
