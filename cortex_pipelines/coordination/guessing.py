@@ -8,8 +8,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened
-from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened, mapped_outcome
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
 
@@ -29,8 +28,10 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
         "label labels user dag_id",
     ),
     "outcome": (
-        "outcome success succeeded status result conclusion resolution",
-        "state exit_code exitcode return_code rc failed is_error passed ok verdict state_reason",
+        "outcome success succeeded successful is_success status result conclusion resolution",
+        "state exit_code exitcode exit_status return_code returncode rc failed failure failures is_error has_error "
+        "error errors num_errors error_count error_message exception passed ok verdict state_reason resolved completed "
+        "solved done accepted correct",
     ),
     "time": (
         "timestamp ts time created_at created occurred_at opened_at datetime logged_at",
@@ -69,6 +70,12 @@ class LogColumn:
     @cached_property
     def different(self) -> int:
         return len(set(map(str, self.filled)))
+
+    @cached_property
+    def understood(self) -> float:
+        """Share of the values that can be outcomes."""
+        readings = [mapped_outcome(self.name, value) for value in self.filled]
+        return sum(reading.success is not None or reading.problem is None for reading in readings) / len(readings)
 
     def share(self, holds: Callable[[Any], bool]) -> float:
         return sum(map(holds, self.filled)) / len(self.filled) if self.filled else 0.0
@@ -130,9 +137,7 @@ def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
             return [max(fitting, key=lambda column: sum(map(len, column.texts)) / len(column.filled)).name]
         return [column.name for column in fitting]
     if fact == "outcome":  # `state: closed` says less than `state_reason: completed`
-        scores = {
-            c.name: scores[c.name] and scores[c.name] + 2 * c.share(_is_outcome) for c in columns if c.name in scores
-        }
+        scores = {c.name: scores[c.name] and scores[c.name] + 2 * c.understood for c in columns if c.name in scores}
     top = max(scores.values(), default=0.0)
     best = [column for column in columns if top > 0 and scores.get(column.name) == top]
     # of keys whose values map one to one, the first is enough
@@ -175,10 +180,11 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
         case "master":
             short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
             few = column.different <= max(3, min(filled / 2, 200))
-            is_other = max(column.share(is_timestamp), column.share(_is_outcome)) >= _FIT
+            is_other = max(column.share(is_timestamp), column.understood) >= _FIT
             return short and few and not is_other
         case "outcome":
-            return column.different <= 30 and not column.share(is_timestamp) >= _FIT
+            is_verdict = column.different <= max(30, filled / 4) or column.understood >= 0.5
+            return is_verdict and column.share(is_timestamp) < _FIT
         case "time":
             return column.share(is_timestamp) >= _FIT
         case "duration":
@@ -187,11 +193,6 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
             return column.share(lambda value: bool(re.fullmatch(r"\d[\d,]*(\.0)?", str(value)))) >= _FIT
         case "id":
             return column.different >= 0.9 * filled
-
-
-def _is_outcome(value: Any) -> bool:
-    reading = read_outcome(value)
-    return reading.success is not None or reading.problem is None
 
 
 def parse_map(text: str) -> dict[Fact, str]:

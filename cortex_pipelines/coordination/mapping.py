@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cortex_pipelines.coordination.formats import read_records
-from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.outcome_values import OutcomeReading, read_outcome
 from cortex_pipelines.coordination.records import canonical, native_task
 from cortex_pipelines.coordination.settings import Fact
 
@@ -36,7 +36,11 @@ _DATE = re.compile(r"^(\d{1,2})([/-])(\d{1,2})\2(\d{4})\b")
 _SHORT_YEAR = re.compile(r"^(\d{1,2})[/ -]([A-Z][a-z]{2})[/ -](\d\d)\b(?!:)")
 """``12/Mar/26``, as Jira exports days."""
 _EXIT_CODE = re.compile(r"(?:^|[._ ])(?:exit|return)[_ ]?(?:code|status)$|(?:^|\.)rc$", re.IGNORECASE)
-_FAILURE = re.compile(r"(?:^|[._ ])(?:failed|failure|is_?error|error|errored)$", re.IGNORECASE)
+_FAILURE = re.compile(
+    r"(?:^|[._ ])(?:failed|failures?|(?:is|has)_?(?:errors?|failed)|errors?|errored|exception"
+    r"|(?:error|failure)s?_?count|error_?message)$",
+    re.IGNORECASE,
+)
 
 
 def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
@@ -88,7 +92,9 @@ def mapped_record(
         return None
     mapped: dict[str, Any] = {"event_type": "task"}  # whatever is missing in it, the record is about a task
     for fact, key in mapping.items():
-        value = _fact(fact, key, fields.get(key), notation)
+        if key not in fields:
+            continue
+        value = _fact(fact, key, fields[key], notation)
         if value is not None:
             name = "exit_code" if fact == "outcome" and _EXIT_CODE.search(key) else NAMES[fact]
             mapped[name] = value
@@ -133,7 +139,22 @@ def _iso_date(date: re.Match[str], order: DateOrder) -> str:
     return f"{date[4]}-{int(month):02d}-{int(day):02d}"
 
 
+def mapped_outcome(key: str, value: Any) -> OutcomeReading:
+    """The outcome by a key that may mean an exit code, or what failed: then nothing, 0 and false are success."""
+    if _EXIT_CODE.search(key):
+        return read_outcome(value, "exit_code")
+    if not _FAILURE.search(key):
+        return read_outcome(value)
+    text = "" if value is None else str(value).strip().lower()
+    if text not in _NOTHING and (reading := read_outcome(value)).success is None and reading.problem is None:
+        return reading  # `failed: pending`
+    return OutcomeReading(text in _NOTHING | {"0", "0.0", "false", "no", "f", "n"})
+
+
 def _fact(fact: Fact, key: str, value: Any, notation: Notation) -> Any:
+    if fact == "outcome" and _FAILURE.search(key):
+        success = mapped_outcome(key, value).success
+        return value if success is None else success
     if isinstance(value, str) and value.strip().lower() in (_NOBODY if fact == "master" else _NOTHING):
         return None
     match fact:
@@ -141,9 +162,6 @@ def _fact(fact: Fact, key: str, value: Any, notation: Notation) -> Any:
             value = " ".join(map(str, value)) if isinstance(value, list) else value
             # a number is no task; what stands there is a key that was taken for another
             return value if isinstance(value, str) and re.search(r"[^\W\d_]", value) else None
-        case "outcome" if _FAILURE.search(key):
-            success = read_outcome(value).success
-            return value if success is None else not success
         case "duration":
             seconds = duration_seconds(value, key, notation.decimal_comma)
             return value if seconds is None else seconds

@@ -146,6 +146,33 @@ def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
     assert "over 2 masters: web 3, W-eb 1" in with_rare
 
 
+def test_many_texts_of_failures_are_an_outcome() -> None:
+    rows = [{"prompt": f"fix {n}", "worker": "ab"[n % 2], "status": f"failed: reason {n}"} for n in range(40)]
+    assert guess_mapping(rows, {}).mapping["outcome"] == "status"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        (
+            "a.csv",
+            "prompt,worker,note",
+            "no key looks like the outcome (--map outcome=KEY names it; the others are note)",
+        ),
+        ("a.csv", "prompt,worker,status", "nothing in 'status' says whether a task succeeded"),
+        ("a.jsonl", "task_title,routed_to,note", "no record says whether a task succeeded"),
+    ],
+)
+def test_records_without_an_outcome_say_so(tmp_path: Path, name: str, head: str, words: str) -> None:
+    rows = [f"fix {n} now,{'ab'[n % 2]},odd" for n in range(9)]
+    if name == "a.jsonl":
+        rows = [json.dumps(dict(zip(head.split(","), row.split(","), strict=True))) for row in rows]
+    (tmp_path / name).write_text("\n".join([head, *rows] if name == "a.csv" else rows))
+    output = cortex("logs", tmp_path).output
+    assert words in output
+    assert "tasks that failed are learnt" in output
+
+
 @pytest.mark.parametrize(("facts", "words"), CASES["refused"])
 def test_a_mapping_that_fits_nothing_is_refused(exported: Path, facts: str, words: str) -> None:
     status = 1 if facts.startswith("task=") else 2
