@@ -11,6 +11,7 @@ from typing import Any
 from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened, mapped_outcome
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
+from cortex_pipelines.words import unseparated_words
 
 SEEN = 5000
 """Most records that a guess is made from."""
@@ -175,7 +176,7 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
         return False
     match fact:
         case "task":
-            worded = sum(len(text.split()) > 1 for text in column.texts)
+            worded = sum(len(text.split()) + unseparated_words(text) > 1 for text in column.texts)
             return worded >= filled / 2 and column.different >= 3 and column.share(is_timestamp) < 1 - _FIT
         case "master":
             short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
