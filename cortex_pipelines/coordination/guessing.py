@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened, mapped_outcome
+from cortex_pipelines.coordination.outcome_values import OutcomeReading
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
 from cortex_pipelines.words import unseparated_words
@@ -73,10 +74,20 @@ class LogColumn:
         return len(set(map(str, self.filled)))
 
     @cached_property
+    def _readings(self) -> list[OutcomeReading]:
+        return [mapped_outcome(self.name, value) for value in self.filled]
+
+    @cached_property
     def understood(self) -> float:
         """Share of the values that can be outcomes."""
-        readings = [mapped_outcome(self.name, value) for value in self.filled]
-        return sum(reading.success is not None or reading.problem is None for reading in readings) / len(readings)
+        return sum(reading.success is not None or reading.problem is None for reading in self._readings) / len(
+            self.filled
+        )
+
+    @cached_property
+    def decided(self) -> bool:
+        """Whether some value says that a task succeeded or failed."""
+        return any(reading.success is not None for reading in self._readings)
 
     def share(self, holds: Callable[[Any], bool]) -> float:
         return sum(map(holds, self.filled)) / len(self.filled) if self.filled else 0.0
@@ -89,6 +100,11 @@ class Guess:
     mapping: Mapping[Fact, str]
     open: Mapping[Fact, Sequence[str]]
     columns: Mapping[str, LogColumn]
+
+    @property
+    def names_tasks(self) -> bool:
+        """Whether there are keys, or candidates, of both task and master."""
+        return all(fact in self.mapping or fact in self.open for fact in ("task", "master"))
 
     def question(self, fact: Fact, render: Callable[[str], str]) -> str:
         """Names the candidate keys with three redacted values each."""
@@ -112,8 +128,13 @@ def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, LogColumn]:
     return {name: LogColumn(name, [record.get(name) for record in flat]) for name in names}
 
 
-def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str]) -> Guess:
-    """``explicit`` facts stand (an empty key leaves a fact out); task and master are chosen before the others."""
+def guess_mapping(
+    records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str], others: Sequence[Mapping[str, Any]] = ()
+) -> Guess:
+    """``explicit`` facts stand (an empty key leaves a fact out); task and master are chosen before the others.
+
+    If no record says what came of a task, records of ``others`` with the same key of an id may.
+    """
     columns = columns_of(records)
     mapping = dict(explicit)
     choices: dict[Fact, Sequence[str]] = {}
@@ -126,7 +147,28 @@ def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, 
             mapping[fact] = best[0]
         elif best:
             choices[fact] = best
+    decided = columns[mapping["outcome"]].decided if mapping.get("outcome") in columns else False
+    if others and not decided and "outcome" not in explicit and mapping.get("id"):
+        ids = columns.get(mapping["id"]) or LogColumn(mapping["id"], [])
+        if outcome := _outcome_elsewhere(ids, others, set(mapping.values())):
+            mapping["outcome"], columns[outcome.name] = outcome.name, outcome
     return Guess({fact: mapping[fact] for fact in FACTS if mapping.get(fact)}, choices, columns)
+
+
+def _outcome_elsewhere(ids: LogColumn, others: Sequence[Mapping[str, Any]], used: set[str]) -> LogColumn | None:
+    """The outcome in records that tell of tasks by their id alone; most of their ids must be among ``ids``."""
+    columns = columns_of([record for record in others if ids.name in record])
+    columns = {name: column for name, column in columns.items() if name not in used - {ids.name}}
+    known = set(map(str, ids.filled))
+    for name in _best("outcome", [column for name, column in columns.items() if name != ids.name]):
+        told = [
+            str(at)
+            for at, value in zip(columns[ids.name].values, columns[name].values, strict=True)
+            if value is not None
+        ]
+        if columns[name].decided and 2 * len(known.intersection(told)) >= len(set(told)):
+            return columns[name]
+    return None
 
 
 def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
@@ -193,7 +235,7 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
         case "tokens":
             return column.share(lambda value: bool(re.fullmatch(r"\d[\d,]*(\.0)?", str(value)))) >= _FIT
         case "id":
-            return column.different >= 0.9 * filled
+            return column.different >= filled / 3  # several records may tell of a task
 
 
 def parse_map(text: str) -> dict[Fact, str]:

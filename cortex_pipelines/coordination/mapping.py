@@ -85,12 +85,17 @@ class Notation:
 def mapped_record(
     record: Mapping[str, Any], mapping: Mapping[Fact, str], notation: Notation = Notation()
 ) -> dict[str, Any] | None:
-    """The facts under the agent system's own names; None for a record that is not one of those mapped."""
+    """The facts under the agent system's own names; None for a record that is not one of those mapped.
+
+    They are those about a task or a master, and outcomes that have only the id of the task.
+    """
     fields = dict(flattened(record))
-    present = [fact for fact in ("task", "master") if _holds(fields, mapping.get(fact))]
-    if not present or (len(present) < 2 and native_task(record)):
+    present = [fact for fact in FACTS if _holds(fields, mapping.get(fact))]
+    names_task = sum(fact in present for fact in ("task", "master"))
+    if not (names_task or {"id", "outcome"} <= set(present)) or (names_task < 2 and native_task(record)):
         return None
-    mapped: dict[str, Any] = {"event_type": "task"}  # whatever is missing in it, the record is about a task
+    # whatever is missing in it, the record is about a task
+    mapped: dict[str, Any] = {"event_type": "task"} if names_task else {}
     for fact, key in mapping.items():
         if key not in fields:
             continue

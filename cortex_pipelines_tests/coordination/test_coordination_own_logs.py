@@ -13,6 +13,7 @@ from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.mapping import mapped_record, notation_of
 from cortex_pipelines.coordination.summary import open_logs
+from cortex_pipelines.routing.dataset.accounting import account
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.messages import missing
 from cortex_pipelines_tests.routing.logs import PARAMETERS
@@ -144,6 +145,20 @@ def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
     )
     with_rare = cortex("logs", exported, "--map", "id=n", "--keep-rare").output
     assert "over 2 masters: web 3, W-eb 1" in with_rare
+
+
+@pytest.mark.parametrize(("files", "labels"), CASES["joined"])
+def test_records_of_a_task_are_joined_by_its_id(
+    tmp_path: Path, files: dict[str, list[dict[str, Any]]], labels: dict[str, str]
+) -> None:
+    for name, records in files.items():
+        (tmp_path / name).write_text("\n".join(map(json.dumps, records)))
+    opened = open_logs(tmp_path, PARAMETERS.coordination, PRIVACY)
+    accounting = account(opened.events, opened.unread, keep_rare=True)
+    assert {task.text: f"{task.master} by {task.source}" for task in accounting.tasks} == labels
+    settings = PARAMETERS.coordination.model_copy(update={"map": dict(opened.guess.mapping) if opened.guess else {}})
+    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY, mapped=True)
+    assert read_logs(tmp_path, pin, settings, PRIVACY).events.equals(opened.events.sort("event_id"))
 
 
 def test_many_texts_of_failures_are_an_outcome() -> None:
