@@ -25,7 +25,7 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
         "description task_description details text message name body question issue instruction content",
     ),
     "master": (
-        "master agent routed_to assignee assigned_to worker expert handler assignment_group team",
+        "master agent subagent_type routed_to assignee assigned_to worker expert handler assignment_group team",
         "owner queue group component service department category squad role resolver responsible handled_by channel "
         "label labels user dag_id",
     ),
@@ -50,6 +50,8 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
     ),
 }
 """Usual names of each fact, the most specific first."""
+_ROLES = frozenset(["user", "assistant", "system", "tool", "function", "human", "ai", "model", "developer"])
+"""Who speaks in a conversation, in whatever words: no masters."""
 _NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "value", "summary", "title", "username"})
 """Last parts of a nested key that add nothing to the part before: ``assignee.login``."""
 
@@ -224,7 +226,7 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
             short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
             few = column.different <= max(3, min(filled / 2, 200))
             is_other = max(column.share(is_timestamp), column.understood) >= _FIT
-            return short and few and not is_other
+            return short and few and not is_other and not _ROLES.issuperset(map(str.lower, column.texts))
         case "outcome":
             is_verdict = column.different <= max(30, filled / 4) or column.understood >= 0.5
             return is_verdict and column.share(is_timestamp) < _FIT
