@@ -131,11 +131,11 @@ def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, LogColumn]:
 
 
 def guess_mapping(
-    records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str], others: Sequence[Mapping[str, Any]] = ()
+    records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str], all_records: Sequence[Mapping[str, Any]] = ()
 ) -> Guess:
     """``explicit`` facts stand (an empty key leaves a fact out); task and master are chosen before the others.
 
-    If no record says what came of a task, records of ``others`` with the same key of an id may.
+    If no record says what came of a task, others of ``all_records`` with the same key of an id may.
     """
     columns = columns_of(records)
     mapping = dict(explicit)
@@ -150,26 +150,23 @@ def guess_mapping(
         elif best:
             choices[fact] = best
     decided = columns[mapping["outcome"]].decided if mapping.get("outcome") in columns else False
-    if others and not decided and "outcome" not in explicit and mapping.get("id"):
+    if all_records and not decided and "outcome" not in explicit and mapping.get("id"):
         ids = columns.get(mapping["id"]) or LogColumn(mapping["id"], [])
-        if outcome := _outcome_elsewhere(ids, others, set(mapping.values())):
+        if outcome := _outcome_elsewhere(ids, all_records, set(mapping.values())):
             mapping["outcome"], columns[outcome.name] = outcome.name, outcome
     return Guess({fact: mapping[fact] for fact in FACTS if mapping.get(fact)}, choices, columns)
 
 
-def _outcome_elsewhere(ids: LogColumn, others: Sequence[Mapping[str, Any]], used: set[str]) -> LogColumn | None:
+def _outcome_elsewhere(ids: LogColumn, records: Sequence[Mapping[str, Any]], used: set[str]) -> LogColumn | None:
     """The outcome in records that tell of tasks by their id alone; most of their ids must be among ``ids``."""
-    columns = columns_of([record for record in others if ids.name in record])
-    columns = {name: column for name, column in columns.items() if name not in used - {ids.name}}
-    known = set(map(str, ids.filled))
-    for name in _best("outcome", [column for name, column in columns.items() if name != ids.name]):
-        told = [
-            str(at)
-            for at, value in zip(columns[ids.name].values, columns[name].values, strict=True)
-            if value is not None
-        ]
-        if columns[name].decided and 2 * len(known.intersection(told)) >= len(set(told)):
-            return columns[name]
+    columns = columns_of([record for record in records if ids.name in dict(flattened(record))])
+    task_ids = set(map(str, ids.filled))
+    for name in _best("outcome", [column for name, column in columns.items() if name not in used]):
+        column = columns[name]
+        pairs = zip(columns[ids.name].values, column.values, strict=True)
+        referenced = {str(task_id) for task_id, value in pairs if value is not None}
+        if column.decided and 2 * len(task_ids & referenced) >= len(referenced):
+            return column
     return None
 
 

@@ -140,10 +140,10 @@ def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explic
     if is_native and not explicit:
         return None
     share = max(_FEWEST_SEEN, SEEN // max(1, len(records)))
-    some = [record for file_records in records.values() for record in file_records[:share]]
-    if some and (wrong := unknown_key(explicit, columns_of(some))):
+    sample = [record for file_records in records.values() for record in file_records[:share]]
+    if sample and (wrong := unknown_key(explicit, columns_of(sample))):
         raise CoordinationError(wrong)
-    guesses = [guess_mapping(form, explicit, some) for form in islice(_forms(records), _MOST_FORMS)]
+    guesses = [guess_mapping(form, explicit, sample) for form in islice(_forms(records), _MOST_FORMS)]
     return next((guess for guess in guesses if guess.names_tasks), guesses[0] if guesses else Guess({}, {}, {}))
 
 
@@ -153,7 +153,7 @@ def _forms(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[list[
     while keys:
         largest = max(keys, key=lambda name: len(records[name]))
         names = keys[largest]
-        similar = [name for name, others in keys.items() if 2 * len(others & names) >= len(others | names)]
+        similar = [name for name, of_file in keys.items() if 2 * len(of_file & names) >= len(of_file | names)]
         for name in similar:
             del keys[name]
         yield [record for name in similar for record in records[name]]

@@ -63,6 +63,6 @@ def _restarted(by_id: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[s
 
 
 def _last_before(outcome: Mapping[str, Any], decided: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    at = outcome["occurred_at"]
-    before = [row for row in decided if at is None or row["occurred_at"] is None or row["occurred_at"] <= at]
+    time = outcome["occurred_at"]
+    before = [row for row in decided if time is None or row["occurred_at"] is None or row["occurred_at"] <= time]
     return (before or decided[:1])[-1]

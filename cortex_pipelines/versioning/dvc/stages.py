@@ -105,7 +105,7 @@ def write(project: Project) -> Path:
 
 
 def provide_inputs(project: Project) -> None:
-    """While there is no project, make the folders empty that assets of all projects read: they must be there."""
+    """Make empty folders for the inputs of assets of all projects while a workspace has no project."""
     readers = [asset.name for asset in project.graph.order if not asset.partitioned and not project.partitions]
     for upstream in (upstream for name in readers for upstream in project.graph.wiring(name).assets):
         if upstream.partitioned:
