@@ -87,6 +87,8 @@ def print_account(logs: "OwnLogs", account: "Accounting", keep_rare: bool) -> No
     )
     if account.unconfirmed:
         click.echo(f"  {account.unconfirmed:,} of them without a known outcome count less (routing.decision_weight)")
+    if account.tasks and not logs.events["success"].is_not_null().any():
+        click.echo(f"  {_without_outcome(logs)}, so tasks that failed are learnt as if they were where they belong")
     if account.joined:
         click.echo(f"  {account.joined:,} records more tell of the same tasks")
     for reason, locations in unused_lines(logs, account).items():
@@ -99,6 +101,16 @@ def print_account(logs: "OwnLogs", account: "Accounting", keep_rare: bool) -> No
         names = ", ".join(f"{master} ({count})" for master, count in account.rare.items())
         treatment = "kept" if keep_rare else "left out; `--keep-rare` keeps them"
         click.echo(f"Are these masters? They have one or two tasks: {names}: {treatment}")
+
+
+def _without_outcome(logs: "OwnLogs") -> str:
+    if logs.guess is None:
+        return "no record says whether a task succeeded (outcome, success, status or exit_code)"
+    if "outcome" in logs.guess.mapping:
+        key = logs.guess.mapping["outcome"]
+        return f"nothing in {key!r} says whether a task succeeded (--map outcome=KEY names another key)"
+    keys = ", ".join(sorted(set(logs.guess.columns) - set(logs.guess.mapping.values()))[:40])
+    return f"no key looks like the outcome (--map outcome=KEY names it{f'; the others are {keys}' if keys else ''})"
 
 
 def unused_lines(logs: "OwnLogs", account: "Accounting") -> dict[str, list[tuple[str, int]]]:

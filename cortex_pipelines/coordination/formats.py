@@ -7,12 +7,13 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
+from cortex_pipelines.coordination.enclosed import enclosed_records
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.timestamps import is_timestamp
 
@@ -43,7 +44,8 @@ def read_records(name: str, data: bytes) -> LogRecords:
         if len(data) > _MOST_BYTES:
             return LogRecords([], [(1, "more than 1 GiB when unpacked; split it")])
         path = path.with_suffix("")
-    return _READERS[path.suffix](data)
+    read = _READERS[path.suffix](data)
+    return replace(read, records=[(line, part) for line, record in read.records for part in enclosed_records(record)])
 
 
 def is_log_name(name: str) -> bool:
@@ -98,7 +100,8 @@ def _json(data: bytes) -> LogRecords:
 def _items(value: Any) -> tuple[str | None, list[Any]]:
     """Records of a JSON value, and the key that they stand under if it is an object with more in it.
 
-    They are a list, lists of equal length by column, objects by name, or the longest list of objects in an object.
+    They are a list, lists of equal length by column, objects by name with a key in common, or the longest list of
+    objects in an object, at whatever depth.
     """
     if not isinstance(value, dict):
         return None, value if isinstance(value, list) else [value]
@@ -110,10 +113,11 @@ def _items(value: Any) -> tuple[str | None, list[Any]]:
     if lists:
         longest = max(lists, key=lambda key: len(lists[key]))
         return longest, lists[longest]
-    if len(fields) > 1 and all(isinstance(field, dict) for field in fields):
+    objects = [field for field in fields if isinstance(field, dict)]
+    if len(objects) > 1 and objects == fields and set.intersection(*map(set, objects)):
         return None, [{"key": key, **field} for key, field in value.items()]
-    nested = [field for field in fields if isinstance(field, dict) and any(map(_is_records, field.values()))]
-    return _items(nested[0]) if nested else (None, [value])
+    nested = max(map(_items, objects), key=lambda found: len(found[1]) if found[0] else 0, default=(None, []))
+    return nested if nested[0] else (None, [value])
 
 
 def _is_records(value: Any) -> bool:

@@ -8,10 +8,11 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened
-from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened, mapped_outcome
+from cortex_pipelines.coordination.outcome_values import OutcomeReading
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
+from cortex_pipelines.words import unseparated_words
 
 SEEN = 5000
 """Most records that a guess is made from."""
@@ -24,13 +25,15 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
         "description task_description details text message name body question issue instruction content",
     ),
     "master": (
-        "master agent routed_to assignee assigned_to worker expert handler assignment_group team",
+        "master agent subagent_type routed_to assignee assigned_to worker expert handler assignment_group team",
         "owner queue group component service department category squad role resolver responsible handled_by channel "
         "label labels user dag_id",
     ),
     "outcome": (
-        "outcome success succeeded status result conclusion resolution",
-        "state exit_code exitcode return_code rc failed is_error passed ok verdict state_reason",
+        "outcome success succeeded successful is_success status result conclusion resolution",
+        "state exit_code exitcode exit_status return_code returncode rc failed failure failures is_error has_error "
+        "error errors num_errors error_count error_message exception passed ok verdict state_reason resolved completed "
+        "solved done accepted correct",
     ),
     "time": (
         "timestamp ts time created_at created occurred_at opened_at datetime logged_at",
@@ -47,6 +50,8 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
     ),
 }
 """Usual names of each fact, the most specific first."""
+_ROLES = frozenset(["user", "assistant", "system", "tool", "function", "human", "ai", "model", "developer"])
+"""Who speaks in a conversation, in whatever words: no masters."""
 _NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "value", "summary", "title", "username"})
 """Last parts of a nested key that add nothing to the part before: ``assignee.login``."""
 
@@ -70,6 +75,22 @@ class LogColumn:
     def different(self) -> int:
         return len(set(map(str, self.filled)))
 
+    @cached_property
+    def _readings(self) -> list[OutcomeReading]:
+        return [mapped_outcome(self.name, value) for value in self.filled]
+
+    @cached_property
+    def understood(self) -> float:
+        """Share of the values that can be outcomes."""
+        return sum(reading.success is not None or reading.problem is None for reading in self._readings) / len(
+            self.filled
+        )
+
+    @cached_property
+    def decided(self) -> bool:
+        """Whether some value says that a task succeeded or failed."""
+        return any(reading.success is not None for reading in self._readings)
+
     def share(self, holds: Callable[[Any], bool]) -> float:
         return sum(map(holds, self.filled)) / len(self.filled) if self.filled else 0.0
 
@@ -81,6 +102,11 @@ class Guess:
     mapping: Mapping[Fact, str]
     open: Mapping[Fact, Sequence[str]]
     columns: Mapping[str, LogColumn]
+
+    @property
+    def names_tasks(self) -> bool:
+        """Whether there are keys, or candidates, of both task and master."""
+        return all(fact in self.mapping or fact in self.open for fact in ("task", "master"))
 
     def question(self, fact: Fact, render: Callable[[str], str]) -> str:
         """Names the candidate keys with three redacted values each."""
@@ -104,8 +130,13 @@ def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, LogColumn]:
     return {name: LogColumn(name, [record.get(name) for record in flat]) for name in names}
 
 
-def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str]) -> Guess:
-    """``explicit`` facts stand (an empty key leaves a fact out); task and master are chosen before the others."""
+def guess_mapping(
+    records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, str], all_records: Sequence[Mapping[str, Any]] = ()
+) -> Guess:
+    """``explicit`` facts stand (an empty key leaves a fact out); task and master are chosen before the others.
+
+    If no record says what came of a task, others of ``all_records`` with the same key of an id may.
+    """
     columns = columns_of(records)
     mapping = dict(explicit)
     choices: dict[Fact, Sequence[str]] = {}
@@ -118,7 +149,25 @@ def guess_mapping(records: Sequence[Mapping[str, Any]], explicit: Mapping[Fact, 
             mapping[fact] = best[0]
         elif best:
             choices[fact] = best
+    decided = columns[mapping["outcome"]].decided if mapping.get("outcome") in columns else False
+    if all_records and not decided and "outcome" not in explicit and mapping.get("id"):
+        ids = columns.get(mapping["id"]) or LogColumn(mapping["id"], [])
+        if outcome := _outcome_elsewhere(ids, all_records, set(mapping.values())):
+            mapping["outcome"], columns[outcome.name] = outcome.name, outcome
     return Guess({fact: mapping[fact] for fact in FACTS if mapping.get(fact)}, choices, columns)
+
+
+def _outcome_elsewhere(ids: LogColumn, records: Sequence[Mapping[str, Any]], used: set[str]) -> LogColumn | None:
+    """The outcome in records that tell of tasks by their id alone; most of their ids must be among ``ids``."""
+    columns = columns_of([record for record in records if ids.name in dict(flattened(record))])
+    task_ids = set(map(str, ids.filled))
+    for name in _best("outcome", [column for name, column in columns.items() if name not in used]):
+        column = columns[name]
+        pairs = zip(columns[ids.name].values, column.values, strict=True)
+        referenced = {str(task_id) for task_id, value in pairs if value is not None}
+        if column.decided and 2 * len(task_ids & referenced) >= len(referenced):
+            return column
+    return None
 
 
 def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
@@ -130,9 +179,7 @@ def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
             return [max(fitting, key=lambda column: sum(map(len, column.texts)) / len(column.filled)).name]
         return [column.name for column in fitting]
     if fact == "outcome":  # `state: closed` says less than `state_reason: completed`
-        scores = {
-            c.name: scores[c.name] and scores[c.name] + 2 * c.share(_is_outcome) for c in columns if c.name in scores
-        }
+        scores = {c.name: scores[c.name] and scores[c.name] + 2 * c.understood for c in columns if c.name in scores}
     top = max(scores.values(), default=0.0)
     best = [column for column in columns if top > 0 and scores.get(column.name) == top]
     # of keys whose values map one to one, the first is enough
@@ -170,15 +217,16 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
         return False
     match fact:
         case "task":
-            worded = sum(len(text.split()) > 1 for text in column.texts)
+            worded = sum(len(text.split()) + unseparated_words(text) > 1 for text in column.texts)
             return worded >= filled / 2 and column.different >= 3 and column.share(is_timestamp) < 1 - _FIT
         case "master":
             short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
             few = column.different <= max(3, min(filled / 2, 200))
-            is_other = max(column.share(is_timestamp), column.share(_is_outcome)) >= _FIT
-            return short and few and not is_other
+            is_other = max(column.share(is_timestamp), column.understood) >= _FIT
+            return short and few and not is_other and not _ROLES.issuperset(map(str.lower, column.texts))
         case "outcome":
-            return column.different <= 30 and not column.share(is_timestamp) >= _FIT
+            is_verdict = column.different <= max(30, filled / 4) or column.understood >= 0.5
+            return is_verdict and column.share(is_timestamp) < _FIT
         case "time":
             return column.share(is_timestamp) >= _FIT
         case "duration":
@@ -186,12 +234,7 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
         case "tokens":
             return column.share(lambda value: bool(re.fullmatch(r"\d[\d,]*(\.0)?", str(value)))) >= _FIT
         case "id":
-            return column.different >= 0.9 * filled
-
-
-def _is_outcome(value: Any) -> bool:
-    reading = read_outcome(value)
-    return reading.success is not None or reading.problem is None
+            return column.different >= filled / 3  # several records may tell of a task
 
 
 def parse_map(text: str) -> dict[Fact, str]:

@@ -15,6 +15,7 @@ from cortex_pipelines.coordination.mapping import NATIVE_ENDINGS, mapped_log
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource, Fact
+from cortex_pipelines.coordination.task_ids import join_by_id
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
@@ -113,6 +114,7 @@ def read_logs(
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
     frames = join_frames(rows.frames for rows in read)
+    frames = (join_by_id(frames[0]), *frames[1:])
     return Logs(*(table.conform(frame) for table, frame in zip(TABLES, frames, strict=True)))
 
 

@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from cortex_pipelines.coordination.formats import read_records
-from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.outcome_values import OutcomeReading, read_outcome
 from cortex_pipelines.coordination.records import canonical, native_task
 from cortex_pipelines.coordination.settings import Fact
 
@@ -29,11 +30,17 @@ NAMES: Mapping[Fact, str] = {
 _NOTHING = frozenset({"", "null", "none", "nan", "n/a", "na", "-", "undefined", "(none)"})
 _NOBODY = _NOTHING | {"unassigned", "nobody"}
 DateOrder = Literal["day first", "month first"] | None
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+,(?:\d\d?|\d{4,})|(?:0|\d{4,}),\d+|\d{1,3}(?:\.\d{3})+,\d+)(?![\d.,])")
+"""A number whose comma cannot separate thousands: ``150,7`` and ``1.234,567``, not ``1,500``."""
 _DATE = re.compile(r"^(\d{1,2})([/-])(\d{1,2})\2(\d{4})\b")
 _SHORT_YEAR = re.compile(r"^(\d{1,2})[/ -]([A-Z][a-z]{2})[/ -](\d\d)\b(?!:)")
 """``12/Mar/26``, as Jira exports days."""
 _EXIT_CODE = re.compile(r"(?:^|[._ ])(?:exit|return)[_ ]?(?:code|status)$|(?:^|\.)rc$", re.IGNORECASE)
-_FAILURE = re.compile(r"(?:^|[._ ])(?:failed|failure|is_?error|error|errored)$", re.IGNORECASE)
+_FAILURE = re.compile(
+    r"(?:^|[._ ])(?:failed|failures?|(?:is|has)_?(?:errors?|failed)|errors?|errored|exception"
+    r"|(?:error|failure)s?_?count|error_?message)$",
+    re.IGNORECASE,
+)
 
 
 def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
@@ -44,10 +51,10 @@ def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
     """
     read = read_records(name, data)
     is_native = name.endswith(NATIVE_ENDINGS)
-    order = date_order([record for _, record in read.records], mapping)
+    notation = notation_of([record for _, record in read.records], mapping)
     lines: list[tuple[int, str]] = []
     for line, record in read.records:
-        mapped = mapped_record(record, mapping, order)
+        mapped = mapped_record(record, mapping, notation)
         if mapped is not None or is_native:
             lines.append((line, canonical(record if mapped is None else mapped)))
     # not JSON, so that they are refused with their line
@@ -64,17 +71,35 @@ def on_lines(texts: Sequence[tuple[int, str]]) -> bytes:
     return ("".join(parts) + "\n").encode("ascii", "replace") if parts else b""
 
 
+@dataclass(frozen=True)
+class Notation:
+    """Which comes first in ``03/04/2026``, and whether ``1,500`` is 1.5: other records of the same file often say it.
+
+    ``dates`` is None, and ``decimal_comma`` false, if none does.
+    """
+
+    dates: DateOrder = None
+    decimal_comma: bool = False
+
+
 def mapped_record(
-    record: Mapping[str, Any], mapping: Mapping[Fact, str], order: DateOrder = None
+    record: Mapping[str, Any], mapping: Mapping[Fact, str], notation: Notation = Notation()
 ) -> dict[str, Any] | None:
-    """The facts under the agent system's own names; None for a record that is not one of those mapped."""
+    """The facts under the agent system's own names; None for a record that is not one of those mapped.
+
+    They are those about a task or a master, and outcomes that have only the id of the task.
+    """
     fields = dict(flattened(record))
-    present = [fact for fact in ("task", "master") if _holds(fields, mapping.get(fact))]
-    if not present or (len(present) < 2 and native_task(record)):
+    present = [fact for fact in FACTS if _holds(fields, mapping.get(fact))]
+    names_task = sum(fact in present for fact in ("task", "master"))
+    if not (names_task or {"id", "outcome"} <= set(present)) or (names_task < 2 and native_task(record)):
         return None
-    mapped: dict[str, Any] = {"event_type": "task"}  # whatever is missing in it, the record is about a task
+    # whatever is missing in it, the record is about a task
+    mapped: dict[str, Any] = {"event_type": "task"} if names_task else {}
     for fact, key in mapping.items():
-        value = _fact(fact, key, fields.get(key), order)
+        if key not in fields:
+            continue
+        value = _fact(fact, key, fields[key], notation)
         if value is not None:
             name = "exit_code" if fact == "outcome" and _EXIT_CODE.search(key) else NAMES[fact]
             mapped[name] = value
@@ -104,13 +129,14 @@ def flattened(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield key, field or None if isinstance(field, Mapping) else field
 
 
-def date_order(records: Sequence[Mapping[str, Any]], mapping: Mapping[Fact, str]) -> DateOrder:
-    """Which comes first in ``03/04/2026``: some other day of the same file often says it. None if none does."""
-    key = mapping.get("time")
-    values = (dict(flattened(record)).get(key) for record in records) if key else ()
-    dates = [found for value in values if isinstance(value, str) and (found := _DATE.match(value))]
+def notation_of(records: Sequence[Mapping[str, Any]], mapping: Mapping[Fact, str]) -> Notation:
+    keys = [mapping[fact] for fact in ("time", "duration", "tokens") if fact in mapping]
+    fields = [dict(flattened(record)) for record in records] if keys else []
+    texts = {key: [text for record in fields if isinstance(text := record.get(key), str)] for key in keys}
+    dates = [date for text in texts.pop(mapping.get("time", ""), ()) if (date := _DATE.match(text))]
     first, second = (any(int(date[number]) > 12 for date in dates) for number in (1, 3))
-    return None if first == second else "day first" if first else "month first"
+    order: DateOrder = None if first == second else "day first" if first else "month first"
+    return Notation(order, any(_DECIMAL_COMMA.match(text.strip()) for column in texts.values() for text in column))
 
 
 def _iso_date(date: re.Match[str], order: DateOrder) -> str:
@@ -118,7 +144,22 @@ def _iso_date(date: re.Match[str], order: DateOrder) -> str:
     return f"{date[4]}-{int(month):02d}-{int(day):02d}"
 
 
-def _fact(fact: Fact, key: str, value: Any, order: DateOrder) -> Any:
+def mapped_outcome(key: str, value: Any) -> OutcomeReading:
+    """The outcome by a key that may mean an exit code, or what failed: then nothing, 0 and false are success."""
+    if _EXIT_CODE.search(key):
+        return read_outcome(value, "exit_code")
+    if not _FAILURE.search(key):
+        return read_outcome(value)
+    text = "" if value is None else str(value).strip().lower()
+    if text not in _NOTHING and (reading := read_outcome(value)).success is None and reading.problem is None:
+        return reading  # `failed: pending`
+    return OutcomeReading(text in _NOTHING | {"0", "0.0", "false", "no", "f", "n"})
+
+
+def _fact(fact: Fact, key: str, value: Any, notation: Notation) -> Any:
+    if fact == "outcome" and _FAILURE.search(key):
+        success = mapped_outcome(key, value).success
+        return value if success is None else success
     if isinstance(value, str) and value.strip().lower() in (_NOBODY if fact == "master" else _NOTHING):
         return None
     match fact:
@@ -126,17 +167,14 @@ def _fact(fact: Fact, key: str, value: Any, order: DateOrder) -> Any:
             value = " ".join(map(str, value)) if isinstance(value, list) else value
             # a number is no task; what stands there is a key that was taken for another
             return value if isinstance(value, str) and re.search(r"[^\W\d_]", value) else None
-        case "outcome" if _FAILURE.search(key):
-            success = read_outcome(value).success
-            return value if success is None else not success
         case "duration":
-            seconds = duration_seconds(value, key)
+            seconds = duration_seconds(value, key, notation.decimal_comma)
             return value if seconds is None else seconds
         case "tokens":
-            return _number(value)
+            return _number(value, notation.decimal_comma)
         case "time" if isinstance(value, str):
-            if order:
-                value = _DATE.sub(lambda date: _iso_date(date, order), value)
+            if notation.dates:
+                value = _DATE.sub(lambda date: _iso_date(date, notation.dates), value)
             return _SHORT_YEAR.sub(r"\1 \2 20\3", value)
         case _:
             return value
@@ -148,13 +186,13 @@ _UNIT = re.compile(
     r"|(h|hrs?|hours?)|(d|days?))\)?$",
     re.IGNORECASE,
 )
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
+_PART = re.compile(r"\s*(\d+(?:[.,]\d+)*)\s*([a-zA-Z]+)")
 _TIMEDELTA = TypeAdapter(timedelta)
 
 
-def duration_seconds(value: Any, key: str) -> float | None:
+def duration_seconds(value: Any, key: str, decimal_comma: bool = False) -> float | None:
     """A number in the unit that ends its key (``duration_ms``; else seconds), ``1h 5m``, ``00:05:12`` or ``PT5M``."""
-    if (number := _number(value)) is not None:
+    if (number := _number(value, decimal_comma)) is not None:
         unit = _UNIT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key))
         return number * _factor(unit)
     if not isinstance(value, str) or len(value) > 50:
@@ -162,8 +200,10 @@ def duration_seconds(value: Any, key: str) -> float | None:
     parts = list(_PART.finditer(value))
     if parts and "".join(part[0] for part in parts) == value.rstrip():
         units = [_UNIT.search(f" {part[2]}") for part in parts]
-        seconds = [float(part[1]) * _factor(unit) for part, unit in zip(parts, units, strict=True)]
-        return math.fsum(seconds) if all(units) else None
+        amounts = [_number(part[1], decimal_comma) for part in parts]
+        if not all(units) or None in amounts:
+            return None
+        return math.fsum((amount or 0) * _factor(unit) for amount, unit in zip(amounts, units, strict=True))
     try:
         return float(_TIMEDELTA.validate_python(value).total_seconds())
     except ValidationError:
@@ -174,13 +214,19 @@ def _factor(unit: re.Match[str] | None) -> float:
     return list(_UNITS.values())[unit.lastindex - 1] if unit and unit.lastindex else 1.0
 
 
-def _number(value: Any) -> float | int | None:
+def _number(value: Any, decimal_comma: bool = False) -> float | int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = float(value.strip().replace(",", "")) if isinstance(value, str) else value
+        number = float(_with_point(value.strip(), decimal_comma)) if isinstance(value, str) else value
     except ValueError:
         return None
     if isinstance(number, float) and not math.isfinite(number):
         return None
     return int(number) if number == int(number) else number
+
+
+def _with_point(text: str, decimal_comma: bool) -> str:
+    if text.count(",") < 2 and (decimal_comma or _DECIMAL_COMMA.match(text)):
+        return re.sub(r"\.(?=\d{3}(?!\d))", "", text).replace(",", ".")
+    return text.replace(",", "")

@@ -45,7 +45,11 @@ _PHRASES = (
     (re.compile(r"\bout[\s_-]of[\s_-]memory\b"), "oom"),
     (re.compile(r"\b(error|failure|fault|crash)[\s_-]free\b"), r"no \1"),
     (re.compile(r"\b([a-z]+)\s*[:=]\s*0\b"), r"0 \1"),
+    (re.compile(r"\b([a-z]+)\s*[:=]\s*(?:no|false)(?=\s*(?:[,;)]|$))"), r"no \1"),
+    (re.compile(r"\b([a-z]+)\s*[:=]\s*(?:yes|true)(?=\s*(?:[,;)]|$))"), r"\1"),
 )
+_ALONE = {"0": False, "0.0": False, "f": False, "n": False, "1": True, "1.0": True, "t": True, "y": True}
+"""Verdicts as the whole value; within a sentence they belong to an id or count something."""
 _EXIT = re.compile(
     r"(?:process )?(?:exit|exited|return|returned|rc|exitcode|returncode)"
     r"(?:[\s_-]*(?:with|code|status|value))*[\s:=]*(-?\d{1,10})"
@@ -82,8 +86,8 @@ def _text(value: str) -> OutcomeReading:
     text = _CAMEL.sub(" ", value.strip()).lower().replace("’", "'")
     if text in ("", "-", "–", "—", "n/a", "na", "?"):
         return OutcomeReading(None)
-    if text in ("0", "1", "0.0", "1.0"):
-        return OutcomeReading(float(text) == 1)
+    if text in _ALONE:
+        return OutcomeReading(_ALONE[text])
     if exit_code := _EXIT.fullmatch(text):
         return _exit_code(exit_code[1])
     for phrase, word in _PHRASES:

@@ -93,6 +93,8 @@ def kind_of(record: Mapping[str, Any], file: str) -> str:
     for kind, needed in _KINDS:
         if all(value_at(record, key) is not None for key in needed):
             return kind
+    if _first(record, _TASK_ID) is not None and _outcome(record)[1] is not None:
+        return "outcome"
     name = file.rsplit("/", 1)[-1]
     if name.startswith("worker"):
         return "worker_metric"

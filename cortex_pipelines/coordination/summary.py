@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from cortex_pipelines.coordination.guessing import SEEN, Guess, columns_of, gues
 from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, log_files, log_lines
-from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, date_order, mapped_record
+from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, mapped_record, notation_of
 from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
 from cortex_pipelines.coordination.settings import CoordinationSettings, Fact
+from cortex_pipelines.coordination.task_ids import join_by_id
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 _FEWEST_SEEN = 200
 """Least records of a file that are looked at for their keys."""
+_MOST_FORMS = 3
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def open_logs(
     events, _, _, unread = join_frames(parts)
     read = {folder / name for name in contents}
     other_files = [file for file in folder.rglob("*") if file.is_file() and file not in read] if path.is_dir() else []
-    return OwnLogs(files, events, unread, lines, guess, sorted(file.name for file in other_files), redact)
+    return OwnLogs(files, join_by_id(events), unread, lines, guess, sorted(file.name for file in other_files), redact)
 
 
 def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explicit: Mapping[Fact, str]) -> Guess | None:
@@ -137,23 +140,23 @@ def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explic
     if is_native and not explicit:
         return None
     share = max(_FEWEST_SEEN, SEEN // max(1, len(records)))
-    if (
-        wrong := unknown_key(explicit, columns_of([r for rs in records.values() for r in rs[:share]]))
-        if every
-        else None
-    ):
+    sample = [record for file_records in records.values() for record in file_records[:share]]
+    if sample and (wrong := unknown_key(explicit, columns_of(sample))):
         raise CoordinationError(wrong)
-    return guess_mapping(_largest_form(records), explicit)
+    guesses = [guess_mapping(form, explicit, sample) for form in islice(_forms(records), _MOST_FORMS)]
+    return next((guess for guess in guesses if guess.names_tasks), guesses[0] if guesses else Guess({}, {}, {}))
 
 
-def _largest_form(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
-    """Records of the largest file, and of files with half of its keys: one mapping is for logs of one form."""
+def _forms(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Records of files with half of their keys in common, the largest first: one mapping is for logs of one form."""
     keys = {name: {key for record in rows[:_FEWEST_SEEN] for key in record} for name, rows in records.items() if rows}
-    if not keys:
-        return []
-    largest = max(keys, key=lambda name: len(records[name]))
-    similar = [name for name, names in keys.items() if 2 * len(names & keys[largest]) >= len(names | keys[largest])]
-    return [record for name in similar for record in records[name]]
+    while keys:
+        largest = max(keys, key=lambda name: len(records[name]))
+        names = keys[largest]
+        similar = [name for name, of_file in keys.items() if 2 * len(of_file & names) >= len(of_file | names)]
+        for name in similar:
+            del keys[name]
+        yield [record for name in similar for record in records[name]]
 
 
 def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
@@ -209,14 +212,16 @@ def _summary(
         unread=unread,
         unread_by_reason=dict(Counter(str(unread_field["reason"]) for unread_field in unread).most_common()),
         assumed=dict(assumed.most_common()),
-        notes=[*read.notes, *_date_note(read, mapping)] if read else [],
+        notes=[*read.notes, *_notation_notes(read, mapping)] if read else [],
         repeated=repeated,
     )
 
 
-def _date_note(read: LogRecords, mapping: Mapping[Fact, str]) -> list[str]:
-    order = date_order([record for _, record in read.records], mapping)
-    return [f"dates are read {order}, as those of the file say that have a day above 12"] if order else []
+def _notation_notes(read: LogRecords, mapping: Mapping[Fact, str]) -> list[str]:
+    notation = notation_of([record for _, record in read.records], mapping)
+    notes = [f"dates are read {notation.dates}, as those of the file say that have a day above 12"]
+    comma = ["a comma in durations and tokens is read as the decimal mark, as those say that no thousands follow"]
+    return notes * bool(notation.dates) + comma * notation.decimal_comma
 
 
 def _refused(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> list[dict[str, int | str]]:

@@ -86,6 +86,7 @@ def materialise(
     by_dvc = dvc_store.under_dvc(stage.address)
     if not by_dvc:
         dvc_store.write_parameters(project)
+    stages.provide_inputs(project)
     begin = snapshot.take(stage)
     _require_own_parameters(project, begin)
     if snapshot.code_version(stage, begin) != project.code_versions[asset.name]:

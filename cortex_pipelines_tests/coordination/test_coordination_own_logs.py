@@ -11,8 +11,9 @@ import yaml
 from cortex_pipelines.coordination.formats import NUMBERED, read_records
 from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.mapping import date_order, mapped_record
+from cortex_pipelines.coordination.mapping import mapped_record, notation_of
 from cortex_pipelines.coordination.summary import open_logs
+from cortex_pipelines.routing.dataset.accounting import account
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.messages import missing
 from cortex_pipelines_tests.routing.logs import PARAMETERS
@@ -78,8 +79,22 @@ def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expecte
 def test_one_day_above_twelve_says_the_order_of_all(days: list[str], read: list[str]) -> None:
     mapping = parse_map("task=t,time=d")
     records = [{"t": "fix it", "d": day} for day in days]
-    order = date_order(records, mapping)
-    assert [(mapped_record(record, mapping, order) or {})["timestamp"] for record in records] == read
+    notation = notation_of(records, mapping)
+    assert [(mapped_record(record, mapping, notation) or {})["timestamp"] for record in records] == read
+
+
+@pytest.mark.parametrize(
+    ("texts", "seconds"),
+    [
+        (["1,500", "150,7", "1.234,5", "1.500", "2.5", "1,5 h"], [1.5, 150.7, 1234.5, 1500, 2.5, 5400]),
+        (["1,500", "150.7", "1,234.5", "1,234,567"], [1500, 150.7, 1234.5, 1234567]),
+    ],
+)
+def test_one_decimal_comma_says_what_commas_are(texts: list[str], seconds: list[float]) -> None:
+    mapping = parse_map("task=t,duration=took")
+    records = [{"t": "fix it", "took": text} for text in texts]
+    notation = notation_of(records, mapping)
+    assert [(mapped_record(record, mapping, notation) or {})["duration_seconds"] for record in records] == seconds
 
 
 HEAD = "summary,agent,status,n"
@@ -130,6 +145,47 @@ def test_no_record_vanishes_without_a_reason_and_a_line(exported: Path) -> None:
     )
     with_rare = cortex("logs", exported, "--map", "id=n", "--keep-rare").output
     assert "over 2 masters: web 3, W-eb 1" in with_rare
+
+
+@pytest.mark.parametrize(("files", "labels"), CASES["joined"])
+def test_records_of_a_task_are_joined_by_its_id(
+    tmp_path: Path, files: dict[str, list[dict[str, Any]]], labels: dict[str, str]
+) -> None:
+    for name, records in files.items():
+        (tmp_path / name).write_text("\n".join(map(json.dumps, records)))
+    opened = open_logs(tmp_path, PARAMETERS.coordination, PRIVACY)
+    accounting = account(opened.events, opened.unread, keep_rare=True)
+    assert {task.text: f"{task.master} by {task.source}" for task in accounting.tasks} == labels
+    settings = PARAMETERS.coordination.model_copy(update={"map": dict(opened.guess.mapping) if opened.guess else {}})
+    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY, mapped=True)
+    assert read_logs(tmp_path, pin, settings, PRIVACY).events.equals(opened.events.sort("event_id"))
+
+
+def test_many_texts_of_failures_are_an_outcome() -> None:
+    rows = [{"prompt": f"fix {n}", "worker": "ab"[n % 2], "status": f"failed: reason {n}"} for n in range(40)]
+    assert guess_mapping(rows, {}).mapping["outcome"] == "status"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        (
+            "a.csv",
+            "prompt,worker,note",
+            "no key looks like the outcome (--map outcome=KEY names it; the others are note)",
+        ),
+        ("a.csv", "prompt,worker,status", "nothing in 'status' says whether a task succeeded"),
+        ("a.jsonl", "task_title,routed_to,note", "no record says whether a task succeeded"),
+    ],
+)
+def test_records_without_an_outcome_say_so(tmp_path: Path, name: str, head: str, words: str) -> None:
+    rows = [f"fix {n} now,{'ab'[n % 2]},odd" for n in range(9)]
+    if name == "a.jsonl":
+        rows = [json.dumps(dict(zip(head.split(","), row.split(","), strict=True))) for row in rows]
+    (tmp_path / name).write_text("\n".join([head, *rows] if name == "a.csv" else rows))
+    output = cortex("logs", tmp_path).output
+    assert words in output
+    assert "tasks that failed are learnt" in output
 
 
 @pytest.mark.parametrize(("facts", "words"), CASES["refused"])

@@ -242,3 +242,14 @@ def test_a_fan_in_reads_every_project(bench: Workbench) -> None:
     assert pl.read_parquet(bench.root / "data" / "tally" / "tally.parquet").rows() == [("a", 2), ("b", 2)]
     page = (bench.root / "data" / "page" / "a" / "page.txt").read_text()
     assert json.loads(page[page.index("{") : page.index("}") + 1])["total"] == 4
+
+
+def test_a_fan_in_of_no_project_is_made_until_there_is_one(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path, ())
+    bench.repro(["tally"])
+    assert pl.read_parquet(tmp_path / "data" / "tally" / "tally.parquet").height == 0
+    assert not bench.make("tally", None).computed
+    bench.edit("params.yaml", lambda values: values["projects"].update(a={"title": "a"}))
+    bench.edit("sources.lock", lambda values: values.update(projects={"a": ["one", "two"]}))
+    bench.run_all()
+    assert pl.read_parquet(tmp_path / "data" / "tally" / "tally.parquet").rows() == [("a", 2)]

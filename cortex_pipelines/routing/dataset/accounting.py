@@ -17,6 +17,7 @@ FEWEST_TASKS = 3
 TEST_ROW = "it comes from a test (coordination.test_rows)"
 NO_MASTER = "it names no master"
 NO_TEXT = "it has no text of a task"
+NO_DECISION = "it is an outcome, but no record names a master of a task with its id"
 FAILED = "the task failed or was taken away there: it tells only who was wrong"
 AGAIN = "the same task again"
 CONTRADICTED = "the same task went more often, or later, to another master"
@@ -62,15 +63,17 @@ def account(events: pl.DataFrame, unread: pl.DataFrame, keep_rare: bool) -> Acco
     no_masters = unread.filter(pl.col("reason").is_in([NO_NAME, SEVERAL_MASTERS]))
     unnamed = {tuple(place): reason for *place, reason in no_masters.select("file", "byte_offset", "reason").rows()}
     reasons: dict[Place, str | None] = {}
-    columns = ("file", "byte_offset", "kind", "master", "test_row")
-    for file, offset, kind, master, test_row in events.select(columns).rows():
+    columns = ("file", "byte_offset", "kind", "text", "master", "test_row")
+    for file, offset, kind, text, master, test_row in events.select(columns).rows():
         place = (file, offset)
         if kind not in KINDS:
             reasons[place] = f"it is about no task ({kind.replace('_', ' ')})"
         elif test_row:
             reasons[place] = TEST_ROW
+        elif master is None:
+            reasons[place] = unnamed.get(place, NO_MASTER if text or kind != "outcome" else NO_DECISION)
         else:
-            reasons[place] = unnamed.get(place, NO_MASTER) if master is None else NO_TEXT
+            reasons[place] = NO_TEXT
     labelled = []
     for text, steps in steps_by_task(events):
         task = labelled_task(text, steps)

@@ -15,7 +15,7 @@ from cortex_pipelines.words import folded_words
 
 _WITHIN = re.compile(r"[_.]")
 KINDS = ("decision", "outcome", "event")
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_LONG_AGO, _LAST = (time.replace(tzinfo=UTC) for time in (datetime.min, datetime.max))
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,13 @@ def steps_by_task(events: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, An
                 texts.setdefault(normalised(row["text"]), row["text"])
         for key, text in texts.items():
             steps = [row for row in rows if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)]
-            steps.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
-            yield text, steps
+            yield text, _by_time(steps)
+
+
+def _by_time(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Among records with a time, an outcome without one comes last: it is of the last decision."""
+    untimed = _LAST if any(row["occurred_at"] for row in steps) else _LONG_AGO
+    return sorted(steps, key=lambda row: row["occurred_at"] or (_LONG_AGO if row["success"] is None else untimed))
 
 
 def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:

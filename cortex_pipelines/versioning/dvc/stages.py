@@ -98,9 +98,18 @@ def write(project: Project) -> Path:
     project.effective.write(project.root)
     path = project.root / "dvc.yaml"
     text = render(project)
+    provide_inputs(project)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_whole(path, text)
     return path
+
+
+def provide_inputs(project: Project) -> None:
+    """Make empty folders for the inputs of assets of all projects while a workspace has no project."""
+    readers = [asset.name for asset in project.graph.order if not asset.partitioned and not project.partitions]
+    for upstream in (upstream for name in readers for upstream in project.graph.wiring(name).assets):
+        if upstream.partitioned:
+            project.output(upstream.name, None).mkdir(parents=True, exist_ok=True)
 
 
 def check(project: Project) -> None:
