@@ -24,6 +24,10 @@ SAMPLES["typescript"] = (
     SAMPLES["javascript"]
     .replace("static async f(a, b = 1, c)", "@cached static async f(a: number, b = 1, c?: string)")
     .replace("let total = a - b", "let total: number = a - b")
+    .replace(
+        "const value",
+        "mix(a, total); blend(total, a); await u(); p = { q: a, r: total }; u(this.x || this.y); let value",
+    )
 )
 
 PARAMETERS = load_parameters(ROOT)
@@ -90,6 +94,16 @@ def test_mutants_parse_with_the_languages_own_parser(language: str, tmp_path: Pa
         (tmp_path / name).write_bytes(mutated(data, mutant))
         completed = subprocess.run([*command, str(tmp_path / name)], capture_output=True)
         assert completed.returncode == 0, (mutant.explanation, completed.stderr)
+
+
+# operator, code, and what the mutants have in place of a part of it
+@pytest.mark.parametrize(
+    ("operator", "language", "code", "expected"), TABLES["in_place"].values(), ids=TABLES["in_place"]
+)
+def test_a_mistake_is_one_that_the_compiler_accepts_and_that_changes_something(
+    operator: str, language: str, code: str, expected: list[str]
+) -> None:
+    assert {m.buggy_code for m in mutants(code, language) if m.operator == operator} == set(expected)
 
 
 # operator, code, and the lines that only the mutants have

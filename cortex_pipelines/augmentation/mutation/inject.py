@@ -10,6 +10,7 @@ from itertools import accumulate, count
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.mutation import operators as folder
+from cortex_pipelines.augmentation.mutation.namespaces import loses_last_use
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit
 from cortex_pipelines.augmentation.node_table import BLOCKS, NodeTable, split_words
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
@@ -155,6 +156,8 @@ class MutatedUnit:
             return None
         buggy = snippet.code[self.start : start] + replacement + snippet.code[end : self.end]
         if is_equivalent(operator.name, change, self.view):
+            return None
+        if loses_last_use(change.start, change.end, change.replacement, self.view):
             return None
         differs = self.python.does_something_else(buggy) if self.python is not None else None
         if differs is False:

@@ -1,18 +1,19 @@
-"""Confusable names in a function: variables, callees, attributes.
+"""Confusable names in a function: variables in scope, callees, attributes.
 
 All queries use lists that are built once per function and searched by bisection, so that a function
 of any size takes time linear in its length.
 """
 
-from bisect import bisect_left
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.node_table import NodeTable, split_words
+from cortex_pipelines.augmentation.node_table import BLOCKS, FUNCTIONS, NodeTable, split_words
 
 # Where an identifier is the value of a variable and nothing else.
 _USES = split_words(
@@ -48,17 +49,28 @@ _LOOK_BACK = 64
 _LOOK_AROUND = 16
 
 
-@dataclass
-class _NamePositions:
-    places: list[int] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    first: dict[str, int] = field(default_factory=dict)
-    types: dict[str, str] = field(default_factory=dict)
+_COMPREHENSIONS = split_words("list_comprehension set_comprehension dictionary_comprehension generator_expression")
+_SCOPES = FUNCTIONS | _COMPREHENSIONS | split_words("class_definition")
+_BLOCK_SCOPES = (
+    _SCOPES
+    | BLOCKS
+    | _LOOPS
+    | split_words(
+        "if_statement if_expression while_expression catch_clause try_with_resources_statement switch_rule match_arm "
+        "expression_switch_statement type_switch_statement expression_case type_case default_case communication_case"
+    )
+)
 
-    def add(self, position: int, name: str) -> None:
-        self.places.append(position)
-        self.names.append(name)
-        self.first.setdefault(name, position)
+
+@dataclass(frozen=True)
+class Binding:
+    """A local name with its declared type, in scope from ``start`` to ``end``."""
+
+    start: int
+    end: int
+    name: str
+    node: Node
+    kind: str
 
 
 def is_use(node: Node, view: NodeTable) -> bool:
@@ -75,58 +87,130 @@ def is_use(node: Node, view: NodeTable) -> bool:
     return field not in _NOT_USED_AT
 
 
-def bound_before(name: str, node: Node, view: NodeTable) -> bool:
-    return _bound(node, view).first.get(name, node.start_byte) < node.start_byte
+def binding_of(node: Node, view: NodeTable) -> Binding | None:
+    """The innermost binding in scope of the name that an identifier holds."""
+    name = view.code(node)
+    latest = reversed(_bound(node, view).get(name, ()))
+    return next((binding for binding in latest if _is_visible(binding, node)), None)
 
 
-def others_before(name: str, node: Node, view: NodeTable, most: int) -> list[str]:
-    """Other names bound before the node in its function, the latest first.
+def _is_visible(binding: Binding, node: Node) -> bool:
+    return binding.start <= node.start_byte and node.end_byte <= binding.end and binding.node.id != node.id
 
-    Names of another type are excluded, where both types are declared.
+
+def others_in_scope(node: Node, view: NodeTable) -> list[Binding]:
+    """Other names in scope where an identifier stands, the latest first.
+
+    Names of another type are excluded, where both types are declared; so are those that the function has copied or
+    compared with the name.
     """
-    bound = _bound(node, view)
-    end = bisect_left(bound.places, node.start_byte)
-    nearby_names = dict.fromkeys(reversed(bound.names[max(0, end - _LOOK_BACK) : end]))
-    name_type = bound.types.get(name)
-    fitting = [
-        candidate
-        for candidate in nearby_names
-        if candidate not in (name, *_CONVENTIONAL)
-        and (name_type is None or bound.types.get(candidate, name_type) == name_type)
-    ]
-    return fitting[:most]
+    own = binding_of(node, view)
+    if own is None:  # what a global or type holds, no local can stand for
+        return []
+    home = view.home(node)
+    bindings = _in_order(home, view)
+    end = bisect_right(bindings, node.start_byte, key=lambda binding: binding.start)
+    nearby = {
+        binding.name: binding for binding in bindings[max(0, end - _LOOK_BACK) : end] if _is_visible(binding, node)
+    }
+    fitting = []
+    for name, binding in reversed(nearby.items()):
+        if name in (own.name, *_CONVENTIONAL) or (own.kind and binding.kind and own.kind != binding.kind):
+            continue
+        if not _are_equal(own.name, name, view.code(home)):
+            fitting.append(binding)
+    return fitting
 
 
-def other_callees(call: Node, view: NodeTable) -> list[str]:
+def _are_equal(first: str, second: str, code: str) -> bool:
+    pair = rf"(?<![\w.]){re.escape(first)}\s*:?={{1,3}}\s*{re.escape(second)}(?![\w.(\[])"
+    turned = rf"(?<![\w.]){re.escape(second)}\s*:?={{1,3}}\s*{re.escape(first)}(?![\w.(\[])"
+    return bool(re.search(f"{pair}|{turned}", code))
+
+
+def loses_last_use(start: int, end: int, replacement: str, view: NodeTable) -> bool:
+    """Whether a change takes the last use of a name that Go or TypeScript then calls unused."""
+    if view.language not in ("go", "typescript"):
+        return False
+    notes: dict[str, list[Node]] = view.names_read
+    if not notes:
+        uses = [part for part in view.nodes if part.type in _NAMES and _is_read(part, view)]
+        notes[""] = uses
+        for node in uses:
+            notes.setdefault(view.code(node), []).append(node)
+    in_order, kept = notes[""], set(_WORD.findall(replacement))
+    first = bisect_left(in_order, start, key=lambda node: node.start_byte)
+    last = bisect_left(in_order, end, key=lambda node: node.start_byte)
+    removed = {view.code(node): node for node in in_order[first:last] if view.code(node) not in kept}
+    return any(_is_last_use(node, notes[name], start, end, view) for name, node in removed.items())
+
+
+def _is_last_use(node: Node, uses: list[Node], start: int, end: int, view: NodeTable) -> bool:
+    binding = binding_of(node, view)
+    scope_start, scope_end = (binding.start, binding.end) if binding is not None else (0, len(view.text))
+    if view.language == "go":  # which minds imports and variables, not parameters or functions of the package
+        minds = view.field(node) == "operand" if binding is None else not _is_parameter(binding, view)
+        if not minds:
+            return False
+    places = [use.start_byte for use in uses]
+    return not any(scope_start <= place < scope_end and not start <= place < end for place in places)
+
+
+def _is_parameter(binding: Binding, view: NodeTable) -> bool:
+    return view.parent_type(binding.node) == "parameter_declaration"
+
+
+def _is_read(node: Node, view: NodeTable) -> bool:
+    return not is_bound(node, view) and not _is_written(node, view)
+
+
+def _is_written(node: Node, view: NodeTable) -> bool:
+    holder = view.parent(node)
+    if holder is not None and holder.type == "expression_list":
+        node, holder = holder, view.parent(holder)
+    return holder is not None and view.field(node) == "left" and holder.type.startswith("assignment")
+
+
+_NAMES = split_words("identifier shorthand_property_identifier private_property_identifier")
+_WORD = re.compile(r"[#\w]+")
+
+
+def other_callees(call: Node, view: NodeTable) -> list[tuple[str, Node]]:
     """Other functions called the same way in the function, nearest first."""
     return _others_of_shape(call, view, _call_shape)
 
 
-def other_attributes(node: Node, view: NodeTable) -> list[str]:
+def other_attributes(node: Node, view: NodeTable) -> list[tuple[str, Node]]:
     return _others_of_shape(node, view, _attribute_shape)
 
 
 _Shape: TypeAlias = tuple[str, str, int]
 
 
-def _others_of_shape(node: Node, view: NodeTable, shape_of: Callable[[Node, NodeTable], _Shape | None]) -> list[str]:
-    """Names that stand in the function where the node's name stands in it, nearest first."""
+def _others_of_shape(
+    node: Node, view: NodeTable, shape_of: Callable[[Node, NodeTable], _Shape | None]
+) -> list[tuple[str, Node]]:
+    """Names that stand in the function where the node's name stands in it, nearest first, each with such a place."""
     shape = shape_of(node, view)
     if shape is None:
         return []
     home = view.home(node)
-    notes: dict[int, dict[tuple[str, int], _NamePositions]] = view.notes.setdefault(node.type, {})
+    notes: dict[int, dict[tuple[str, int], list[tuple[str, Node]]]] = view.notes.setdefault(node.type, {})
     if home.id not in notes:
         notes[home.id] = {}
         for candidate in view.descendants(home):
             other = shape_of(candidate, view) if candidate.type == node.type else None
             if other is not None:
-                notes[home.id].setdefault(other[1:], _NamePositions()).add(candidate.start_byte, other[0])
-    positions = notes[home.id].get(shape[1:], _NamePositions())
-    middle = bisect_left(positions.places, node.start_byte)
-    span = range(max(0, middle - _LOOK_AROUND), min(len(positions.places), middle + _LOOK_AROUND))
-    nearest = sorted(span, key=lambda index: (abs(positions.places[index] - node.start_byte), index))
-    return list(dict.fromkeys(positions.names[index] for index in nearest if positions.names[index] != shape[0]))
+                notes[home.id].setdefault(other[1:], []).append((other[0], candidate))
+    named = notes[home.id].get(shape[1:], [])
+    middle = bisect_left(named, node.start_byte, key=lambda pair: pair[1].start_byte)
+    around = named[max(0, middle - _LOOK_AROUND) : middle + _LOOK_AROUND]
+    nearest = sorted(around, key=lambda pair: (abs(pair[1].start_byte - node.start_byte), pair[1].start_byte))
+    others: dict[str, Node] = {}
+    for name, place in nearest:
+        if name != shape[0]:
+            others.setdefault(name, place)
+    return list(others.items())
 
 
 def _attribute_shape(node: Node, view: NodeTable) -> _Shape | None:
@@ -161,23 +245,31 @@ def is_pair(node: Node) -> bool:
     return node.named_child_count == 2 and not node.named_children[1].child_count
 
 
-def _bound(node: Node, view: NodeTable) -> _NamePositions:
+def _bound(node: Node, view: NodeTable) -> dict[str, list[Binding]]:
+    """The bindings of the function around a node by name, in order."""
     home = view.home(node)
-    notes: dict[int, _NamePositions] = view.notes.setdefault("bound", {})
+    notes: dict[int, dict[str, list[Binding]]] = view.notes.setdefault("bound", {})
     if home.id not in notes:
-        bound_names = notes[home.id] = _NamePositions()
-        if home.id != view.nodes[0].id:
-            binding = [
-                (_visible_from(identifier, view), identifier)
-                for identifier in view.descendants(home)
-                if identifier.type == "identifier" and is_bound(identifier, view)
-            ]
-            for position, identifier in sorted(binding, key=lambda pair: pair[0]):
-                bound_names.add(position, view.code(identifier))
-                declared = _declared_type(identifier, view)
-                if declared:
-                    bound_names.types.setdefault(view.code(identifier), declared)
+        by_name = notes[home.id] = {}
+        for binding in _in_order(home, view):
+            by_name.setdefault(binding.name, []).append(binding)
     return notes[home.id]
+
+
+def _in_order(home: Node, view: NodeTable) -> list[Binding]:
+    notes: dict[int, list[Binding]] = view.notes.setdefault("bindings", {})
+    if home.id not in notes:
+        found = view.descendants(home) if home.id != view.nodes[0].id else ()
+        names = [part for part in found if part.type == "identifier" and is_bound(part, view)]
+        notes[home.id] = sorted((_binding(name, view) for name in names), key=lambda binding: binding.start)
+    return notes[home.id]
+
+
+def _binding(name: Node, view: NodeTable) -> Binding:
+    scopes = _SCOPES if view.language == "python" else _BLOCK_SCOPES
+    scope = next((above for above in view.ancestors(name) if above.type in scopes), view.nodes[0])
+    start = scope.start_byte if scope.type in _COMPREHENSIONS else _visible_from(name, view)
+    return Binding(start, scope.end_byte, view.code(name), name, declared_type(name, view))
 
 
 def _visible_from(name: Node, view: NodeTable) -> int:
@@ -193,15 +285,19 @@ def _visible_from(name: Node, view: NodeTable) -> int:
     return over.end_byte if over is not None else name.start_byte
 
 
-def _declared_type(name: Node, view: NodeTable) -> str:
+def declared_type(name: Node, view: NodeTable) -> str:
     for above in islice(view.ancestors(name), 2):
         kind = above.child_by_field_name("type")
         if kind is not None:
-            text = view.code(kind)
-            return "" if text == "var" else text
+            missing = " or missing" if above.type == "optional_parameter" else ""
+            return type_text(view.code(kind)) + missing
         if above.type not in ("variable_declarator", "typed_parameter"):
             break
     return ""
+
+
+def type_text(code: str) -> str:
+    return "" if code == "var" else code.removeprefix(":").strip()
 
 
 def is_bound(node: Node, view: NodeTable) -> bool:

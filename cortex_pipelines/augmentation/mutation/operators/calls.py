@@ -7,13 +7,21 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.mutation.evident_types import (
+    COMPILED,
+    arguments_of,
+    evident_type,
+    expected_type,
+    is_copied,
+    type_of_binding,
+)
 from cortex_pipelines.augmentation.mutation.namespaces import (
-    bound_before,
+    binding_of,
     is_pair,
     is_use,
     other_attributes,
     other_callees,
-    others_before,
+    others_in_scope,
 )
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
@@ -60,8 +68,14 @@ class ArgumentSwap(Operator):
             return
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
         for left, right in pairwise(arguments):
-            if view.code(left) != view.code(right):
+            if view.code(left) != view.code(right) and may_exchange(left, right, view):
                 yield exchange(view, call, left, right)
+
+
+def may_exchange(left: Node, right: Node, view: NodeTable) -> bool:
+    """Whether each of two expressions may stand in the other's place, in a language whose compiler checks types."""
+    kind = evident_type(left, view) if view.language in COMPILED else ""
+    return view.language not in COMPILED or (kind != "" and kind == evident_type(right, view))
 
 
 class KeywordSwap(Operator):
@@ -79,7 +93,7 @@ class KeywordSwap(Operator):
             left, right = (argument.child_by_field_name("value"), following.child_by_field_name("value"))
             if left is None or right is None or view.code(left) == view.code(right):
                 continue
-            if {left.type, right.type} <= _PLAIN:
+            if {left.type, right.type} <= _PLAIN and may_exchange(left, right, view):
                 yield exchange(view, call, left, right)
 
 
@@ -108,21 +122,25 @@ _PAIRS = {
     | {"trim": ("trimStart", "trimEnd"), "slice": ("splice",)},
     "java": _exchanged(
         "startsWith/endsWith toLowerCase/toUpperCase indexOf/lastIndexOf min/max anyMatch/allMatch floor/ceil "
-        "addFirst/addLast containsKey/containsValue keySet/values"
+        "addFirst/addLast containsKey/containsValue"
     )
     | {"equals": ("equalsIgnoreCase",), "put": ("putIfAbsent",)},
     "go": _exchanged(
         "HasPrefix/HasSuffix ToLower/ToUpper TrimLeft/TrimRight TrimPrefix/TrimSuffix Index/LastIndex Min/Max "
-        "Floor/Ceil Lock/RLock"
+        "Floor/Ceil"
     )
-    | {"TrimSpace": ("ToLower",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
+    | {"RLock": ("Lock",), "TrimSpace": ("ToLower",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
     "rust": _exchanged(
         "starts_with/ends_with to_lowercase/to_uppercase trim_start/trim_end find/rfind min/max any/all first/last "
-        "is_some/is_none is_ok/is_err push_back/push_front pop_back/pop_front keys/values"
+        "is_some/is_none is_ok/is_err push_back/push_front pop_back/pop_front"
     )
     | {"trim": ("trim_start", "trim_end")},
 }
-_PAIRS["typescript"] = _PAIRS["javascript"]
+_PAIRS["typescript"] = {
+    name: others
+    for name, others in _PAIRS["javascript"].items()
+    if name not in split_words("keys values filter map slice")
+}
 CALLS = everywhere("call_expression", python="call", java="method_invocation")
 """Node types of calls, by language."""
 
@@ -165,10 +183,22 @@ class VariableMisuse(Operator):
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         if not is_use(node, view):
             return
-        name = view.code(node)
-        if bound_before(name, node, view):  # what a global or type holds, no local can stand for
-            for other in others_before(name, node, view, _MOST):
-                yield replace_quoting_around(view, node, other)
+        others = others_in_scope(node, view)
+        if others and view.language in COMPILED:
+            wanted = {evident_type(node, view), expected_type(node, view)} - {""}
+            closure = next((above for above in view.ancestors(node) if above.type in _CLOSURES), None)
+            others = [
+                other
+                for other in others
+                if (kind := type_of_binding(other, view)) in wanted
+                and is_copied(kind, view.language)
+                and (closure is None or closure.start_byte <= other.node.start_byte)
+            ]
+        for other in others[:_MOST]:
+            yield replace_quoting_around(view, node, other.name)
+
+
+_CLOSURES = split_words("lambda_expression")  # of Java, which take only what is never assigned again
 
 
 class WrongCallee(Operator):
@@ -182,8 +212,25 @@ class WrongCallee(Operator):
         name = callee_name(node)
         if name is None:
             return
-        for other in other_callees(node, view)[:1]:
-            yield replace_part(view, node, name, other)
+        for other, place in other_callees(node, view)[:1]:
+            if _takes_and_gives_the_same(node, place, view):
+                yield replace_part(view, node, name, other)
+
+
+def _takes_and_gives_the_same(call: Node, other: Node, view: NodeTable) -> bool:
+    if view.language not in COMPILED:
+        return True
+    pairs = zip(arguments_of(call), arguments_of(other), strict=True)
+    return _is_asked_for_the_same(call, other, view) and all(may_exchange(*pair, view) for pair in pairs)
+
+
+def _is_asked_for_the_same(node: Node, other: Node, view: NodeTable) -> bool:
+    if view.language not in COMPILED:
+        return True
+    if view.parent_type(node) == view.parent_type(other) == "expression_statement":
+        return True
+    kind = expected_type(node, view)
+    return kind != "" and kind == expected_type(other, view)
 
 
 _ATTRIBUTES = on(
@@ -205,8 +252,9 @@ class WrongAttribute(Operator):
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
         if view.field(node) != "function" and is_pair(node) and not in_tag:
-            for other in other_attributes(node, view)[:1]:
-                yield replace_part(view, node, node.named_children[1], other)
+            for other, place in other_attributes(node, view)[:1]:
+                if _is_asked_for_the_same(node, place, view):
+                    yield replace_part(view, node, node.named_children[1], other)
 
 
 class LostReceiver(Operator):
@@ -222,6 +270,6 @@ class LostReceiver(Operator):
             return
         owner, attribute = node.named_children
         name = view.code(attribute)
-        if not owner.child_count and bound_before(name, node, view):
+        if not owner.child_count and binding_of(attribute, view) is not None:
             text = view.code(node)
             yield TextEdit(node.start_byte, node.end_byte, name, text, name, text, name)

@@ -20,7 +20,7 @@ from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_
 _OPERATOR: Literal["operator"] = "operator"
 _CONTROL: Literal["control_flow"] = "control_flow"
 _COMPARING = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in"})
-_BINDS = split_words("named_expression let_condition let_chain")
+BINDS = split_words("named_expression let_condition let_chain")
 _BOOLEAN = everywhere("binary_expression", python="boolean_operator")
 _CONDITIONS = everywhere(
     "if_statement while_statement",
@@ -38,7 +38,7 @@ class BooleanConnective(TokenSwap):
     explanation = "{wrong} uses the wrong logical operator; it should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        return all(part.type not in _BINDS for part in node.named_children)
+        return all(part.type not in BINDS for part in node.named_children)
 
 
 class NegatedCondition(Operator):
@@ -53,7 +53,7 @@ class NegatedCondition(Operator):
             parts = [part for part in node.named_children if part.type not in COMMENTS]
             condition = parts[1] if len(parts) == 3 else None
         inner = bare(condition)
-        if condition is None or inner is None or inner.type in _BINDS:
+        if condition is None or inner is None or inner.type in BINDS:
             return
         text, signs = view.code(inner), [part.type for part in inner.children if not part.is_named]
         # for a comparison the opposite sign is the more natural bug

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.mutation.evident_types import COMPILED, NUMBERS, evident_type
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -17,7 +18,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
     swapping,
 )
-from cortex_pipelines.augmentation.node_table import NodeTable, split_words
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _BINARY = everywhere("binary_expression", python="binary_operator")
 _ASSIGNMENT = everywhere(
@@ -41,7 +42,17 @@ class Arithmetic(TokenSwap):
     explanation = "{wrong} uses the wrong operator; it should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        return not has_text(node)
+        return not has_text(node) and _counts(node, view)
+
+
+def _counts(node: Node, view: NodeTable) -> bool:
+    """Whether an operator's operands are numbers: where types are checked, ``+`` of texts has no opposite."""
+    operands = [part for part in node.named_children if part.type not in COMMENTS]
+    sign = next((part.type for part in node.children if not part.is_named), "")
+    if view.language not in COMPILED or sign.rstrip("=") != "+":
+        return True
+    operands = [part.named_children[0] if part.type == "expression_list" else part for part in operands]
+    return any(NUMBERS.fullmatch(evident_type(part, view)) or part.type in _COUNTED for part in operands)
 
 
 class Bitwise(TokenSwap):
@@ -60,7 +71,7 @@ class AugmentedAssignment(TokenSwap):
     explanation = "{wrong} uses the wrong assignment operator; it should be {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        return not any(has_text(part) for part in node.named_children)
+        return not any(has_text(part) for part in node.named_children) and _counts(node, view)
 
 
 class LostAccumulation(Operator):
@@ -124,6 +135,7 @@ _PLAIN = split_words(
     "identifier attribute member_expression field_access selector_expression field_expression "
     "string integer number decimal_integer_literal int_literal call subscript"
 )
+_COUNTED = split_words("integer_literal float_literal decimal_floating_point_literal")
 _SINGLETONS = ("None", "True", "False", "...", "NotImplemented")
 
 
@@ -149,7 +161,7 @@ class WrongSameness(TokenSwap):
 
     name = "wrong_sameness"
     error_type = _FAMILY
-    places = on(python="comparison_operator", script="binary_expression")
+    places = on(python="comparison_operator", javascript="binary_expression")
     swaps: ClassVar = {"==": ("is",), "!=": ("is not",), "===": ("==",), "!==": ("!=",)}
     explanation = "compare with {old} instead of {new}: {wrong} should be {right}."
 
@@ -177,6 +189,8 @@ class SwappedComparison(Operator):
         parts = node.named_children
         signs = [part.type for part in node.children if not part.is_named]
         if len(parts) != 2 or signs not in (["<="], [">="], ["in"], ["not in"]):
+            return
+        if signs == ["in"] and view.language == "typescript":
             return
         left, right = parts
         if view.code(left) == view.code(right) or not {left.type, right.type} <= _PLAIN:

@@ -30,10 +30,19 @@ class BreakContinue(Operator):
         if node.named_child_count or loop is None or loop.type not in _LOOPS:
             return
         word = view.code(node).rstrip("; \n")
+        if word == "break" and view.language == "java" and _is_endless(loop, view):
+            return  # its compiler refuses what is never reached
         other = "continue" if word == "break" else "break"
         head = view.code(loop).partition("\n")[0]
         start = node.start_byte
         yield TextEdit(start, start + len(word), other, head, head, word, other)
+
+
+def _is_endless(loop: Node, view: NodeTable) -> bool:
+    condition = loop.child_by_field_name("condition")
+    if condition is None:
+        return loop.type == "for_statement"
+    return view.code(bare(condition) or condition) in _ENDLESS
 
 
 class RemovedLoop(Operator):
@@ -68,7 +77,7 @@ class EarlyReturn(Operator):
     name = "early_return"
     error_type = _FAMILY
     places = everywhere("return_statement", rust="return_expression")
-    explanation = "{right} exits the loop on its first iteration; move it after the loop."
+    explanation = "{right} in the loop exits it on its first iteration; it belongs after the loop alone."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         block = view.parent(node)
@@ -90,12 +99,10 @@ class EarlyReturn(Operator):
         if body is None or loop.child_by_field_name("alternative") is not None:
             return
         text = view.code(inner)
-        moved_text = _at_end_of(body, text, view)
-        if moved_text is None:
+        body_text = _at_end_of(body, text, view)
+        if body_text is None:
             return
-        start, end = body.start_byte, inner.end_byte
-        between = view.between(body.end_byte, inner.start_byte).rstrip()
-        yield TextEdit(start, end, moved_text + between, text, text, text, "")
+        yield TextEdit(body.start_byte, body.end_byte, body_text, text, text, text, "")
 
 
 def _at_end_of(body: Node, text: str, view: NodeTable) -> str | None:

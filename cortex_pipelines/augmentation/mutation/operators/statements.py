@@ -6,11 +6,10 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on
-from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
+from cortex_pipelines.augmentation.mutation.operators.condition import BINDS
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["control_flow"] = "control_flow"
-_CALLS = frozenset().union(*CALLS.values())
 _WRAPPERS = split_words("expression_statement await await_expression try_expression")
 _HOLDERS = split_words("block statement_block statement_list expression_statement else_clause")
 _IF = everywhere("if_statement", rust="if_expression")
@@ -43,6 +42,9 @@ class SwappedBranches(Operator):
         if pair is None:
             return
         consequence, alternative = pair
+        condition = node.child_by_field_name("condition")
+        if condition is not None and any(part.type in BINDS for part in view.descendants(condition)):
+            return
         first, second = view.code(consequence), view.code(alternative)
         if first == second:
             return
@@ -87,7 +89,7 @@ _CASES = split_words("switch_case switch_default switch_block_statement_group")
 class MissingReturn(Operator):
     name = "missing_return"
     error_type = _FAMILY
-    places = on(python="return_statement", script="return_statement")
+    places = on(python="return_statement", javascript="return_statement")
     explanation = "{new} is computed but not returned; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -107,10 +109,8 @@ class SwappedStatements(Operator):
     weight = 2
     places = everywhere(
         "expression_statement",
-        script="expression_statement lexical_declaration",
-        java="expression_statement local_variable_declaration",
-        go="expression_statement short_var_declaration assignment_statement",
-        rust="expression_statement let_declaration",
+        javascript="expression_statement lexical_declaration",
+        go="expression_statement assignment_statement",
     )
     explanation = "{new} runs too early; move it after {old}."
 
@@ -122,7 +122,8 @@ class SwappedStatements(Operator):
         if following is None or following.type not in self.places[view.language]:
             return
         statement, other = view.code(node), view.code(following)
-        if not _sets(node, view) & _names(following, view) or statement == other:
+        target = _set_by(node, view)
+        if target is None or statement == other or not _reads(following, view.code(target), view):
             return
         between = view.between(node.end_byte, following.start_byte)
         if between.strip(" \t\r\n"):
@@ -131,21 +132,27 @@ class SwappedStatements(Operator):
         yield TextEdit(start, end, other + between + statement, statement, other, statement, other)
 
 
-def _names(node: Node, view: NodeTable) -> set[str]:
-    return {view.code(part) for part in view.descendants(node) if part.type.endswith("identifier")}
+def _reads(statement: Node, text: str, view: NodeTable) -> bool:
+    set_here = _set_by(statement, view)
+    is_only_written = (
+        set_here is not None and view.between(set_here.end_byte, statement.end_byte).lstrip()[:1] in _SIGNS
+    )
+    written = set_here.id if set_here is not None and is_only_written else None
+    return any(part.id != written and view.code(part) == text for part in view.descendants(statement))
 
 
-def _sets(node: Node, view: NodeTable) -> set[str]:
-    inner = node
+_SIGNS = (":", "=")
+
+
+def _set_by(statement: Node, view: NodeTable) -> Node | None:
+    """What a statement gives a value: the left side of an assignment, or the one name that it declares."""
+    inner = statement
     while inner.type in _WRAPPERS and inner.named_children:
         inner = inner.named_children[0]
-    target = inner.child_by_field_name("left") or inner.child_by_field_name("pattern")
-    if target is None and inner.type in _CALLS:
-        function = inner.child_by_field_name("function") or inner.child_by_field_name("object")
-        target = function if function is not None and function.named_child_count != 0 else None
-        return _names(target, view) - {view.code(n) for n in [callee_name(inner)] if n} if target else set()
-    if target is None:
-        declared = [part for part in node.named_children if part.type == "variable_declarator"]
-        names = [part.child_by_field_name("name") for part in declared]
-        return {view.code(name) for name in names if name is not None}
-    return _names(target, view)
+    declared = [part for part in inner.named_children if part.type == "variable_declarator"]
+    if declared:
+        return declared[0].child_by_field_name("name") if len(declared) == 1 else None
+    target = inner.child_by_field_name("left")
+    if target is not None and target.type == "expression_list":
+        target = target.named_children[0] if target.named_child_count == 1 else None
+    return target

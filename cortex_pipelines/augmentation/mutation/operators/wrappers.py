@@ -6,6 +6,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.mutation.evident_types import COMPILED
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_span
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
@@ -25,14 +26,15 @@ class RemovedAwait(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
-        if awaited is not None:
+        is_used = view.parent_type(node) != "expression_statement"  # a promise is not of the type that it gives
+        if awaited is not None and not (is_used and view.language in COMPILED):
             yield unwrapped(node, awaited, view)
 
 
 class RemovedOptionalChain(Operator):
     name = "removed_optional_chain"
     error_type = _FAMILY
-    places = on(script="member_expression call_expression subscript_expression")
+    places = on(javascript="member_expression call_expression subscript_expression")
     explanation = "{wrong} throws if the value is missing; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -50,7 +52,8 @@ class RemovedErrorPropagation(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         inner = node.children[0]
-        yield unwrapped(node, inner, view)
+        if view.parent_type(node) == "expression_statement":
+            yield unwrapped(node, inner, view)
         yield replace_span(view, node, inner.end_byte, node.end_byte, ".unwrap()")
 
 
@@ -71,7 +74,7 @@ class RemovedConversion(Operator):
         function = node.child_by_field_name("function")
         if function is not None and function.id != name.id:
             receiver = function.named_children[0]
-        if receiver is None and len(parts) == 1 and text in _CONVERTERS[view.language]:
+        if receiver is None and len(parts) == 1 and text in _CONVERTERS.get(view.language, ()):
             if parts[0].type in _VALUES:
                 yield replace(unwrapped(node, parts[0], view), old=text)
         elif receiver is not None and not parts and is_cleaner:
@@ -87,16 +90,13 @@ _VALUES = split_words(
 _CONVERTERS = {
     "python": split_words("int str float bool list tuple set sorted reversed abs len bytes dict round"),
     "javascript": split_words("Number String parseInt parseFloat Boolean"),
-    "typescript": split_words("Number String parseInt parseFloat Boolean"),
-    "java": split_words(""),
-    "go": split_words("len string int int64 float64"),
-    "rust": split_words("Some Ok Box"),
 }
+# In a language whose compiler checks types, only those that give what they take.
 _CLEANERS = {
     "python": split_words("strip lower upper copy lstrip rstrip decode encode casefold items"),
     "javascript": split_words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
-    "typescript": split_words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
-    "java": split_words("trim toLowerCase toUpperCase strip toString clone"),
+    "typescript": split_words("trim toLowerCase toUpperCase slice reverse sort"),
+    "java": split_words("trim toLowerCase toUpperCase strip"),
     "go": split_words("TrimSpace ToLower ToUpper"),
-    "rust": split_words("clone trim abs to_lowercase to_uppercase rev unwrap"),
+    "rust": split_words("abs rev"),
 }
