@@ -55,14 +55,18 @@ def enclosing_headers(unit: Mapping[str, Any]) -> list[str]:
     return [f"{step * level}{header}" for level, header in enumerate(headers)]
 
 
-def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
-    """Prompt with a unit under its path and headers, followed by a request in a comment.
+def unit_excerpt(unit: Mapping[str, Any], code: str) -> str:
+    """A unit's code under its path and headers.
 
     ``unit``: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
     """
-    comment = LINE_COMMENTS[unit["language"]]
-    excerpt = "\n".join([*enclosing_headers(unit), unit["indent"] + code.rstrip()])
-    return f"{comment} {unit['path']}\n{excerpt}\n\n{comment} {request}\n"
+    path = f"{LINE_COMMENTS[unit['language']]} {unit['path']}"
+    return "\n".join([path, *enclosing_headers(unit), unit["indent"] + code.rstrip()])
+
+
+def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
+    """Prompt with the excerpt of a unit, followed by a request in a comment."""
+    return f"{unit_excerpt(unit, code)}\n\n{LINE_COMMENTS[unit['language']]} {request}\n"
 
 
 def fold_whitespace(text: str) -> str:
