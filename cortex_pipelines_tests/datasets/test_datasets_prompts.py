@@ -100,11 +100,15 @@ def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
     assert total["completion"].endswith("return sum\n}")
 
 
-def test_imports_give_way_when_the_prompt_is_long(candidates: Candidates) -> None:
-    prompt = candidates("shop/prices.py", PYTHON, max_prompt_bytes=185)["total_price"]["prompt"]
-    assert "import decimal" in prompt
-    assert "typing" not in prompt
-    assert candidates("shop/prices.py", PYTHON, max_prompt_bytes=60)["total_price"]["prompt"] is None
+@pytest.mark.parametrize(("path", "code", "left_out"), CASES["imports_give_way_whole"])
+def test_imports_give_way_whole_when_the_prompt_is_long(
+    path: str, code: str, left_out: str, candidates: Candidates
+) -> None:
+    whole = candidates(path, code)["total"]["prompt"]
+    assert left_out in whole
+    room = len(whole.encode()) - 1
+    assert candidates(path, code, max_prompt_bytes=room)["total"]["prompt"] == whole.replace(left_out, "")
+    assert candidates(path, code, max_prompt_bytes=30)["total"]["prompt"] is None
 
 
 def test_a_body_that_stands_in_its_own_prompt_makes_no_example(candidates: Candidates) -> None:

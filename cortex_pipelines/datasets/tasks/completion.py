@@ -48,7 +48,7 @@ def completion_candidates(
 def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
     """Prompt: path, the file's beginning, context, enclosing headers, doc comment and header.
 
-    Prompts that are too long lose context first, then the beginning. None if the header does not fit.
+    Of a prompt that is too long, whole statements and lines of context are left out. None if the header does not fit.
     """
     comment = LINE_COMMENTS[unit["language"]]
     header = enclosing_headers(unit)
@@ -59,11 +59,11 @@ def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context:
     room = max_bytes - len("\n".join([*lines, "", end]).encode())
     if room < 0:
         return None
-    for line in (*unit["imports"], *context):
-        room -= len(line.encode()) + 1
-        if room < 0:
-            break
-        lines.append(line)
+    for statement in (*unit["imports"], *context):
+        size = len(statement.encode()) + 1
+        if size <= room:
+            lines.append(statement)
+            room -= size
     return "\n".join([*lines, "", end])
 
 
