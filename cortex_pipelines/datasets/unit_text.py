@@ -188,8 +188,9 @@ def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
     spans = []
     for source, path, split, start, end in units.select(columns).iter_rows():
         hidden = hiding.get((source, path, split), ())
-        before = max((last for _, last in hidden if last <= start), default=0)
-        spans.append((before, min((first for first, _ in hidden if first >= end), default=None)))
+        # of a hidden function around the unit, nothing is shown
+        before = max((min(last, start) for first, last in hidden if first < start), default=0)
+        spans.append((before, min((max(first, end) for first, last in hidden if last > end), default=None)))
     return pl.DataFrame(spans, schema={"visible_from": pl.Int64, "visible_until": pl.Int64}, orient="row")
 
 

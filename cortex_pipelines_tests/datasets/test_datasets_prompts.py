@@ -62,8 +62,9 @@ def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSe
 
     def make(path: str, text: str, **changes: Any) -> dict[str, dict[str, Any]]:
         files, changed = make_files({path: text}), settings.model_copy(update=changes)
-        laid_out = with_layout(make_units(files), file_bytes(files), changed)
-        return {row["name"]: row for row in completion_candidates(laid_out, changed).to_dicts()}
+        texts = file_bytes(files)
+        laid_out = with_layout(make_units(files), texts, changed)
+        return {row["name"]: row for row in completion_candidates(laid_out, changed, texts=texts).to_dicts()}
 
     return make
 
@@ -90,6 +91,14 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates:
     assert examples["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
     assert examples["only_a_docstring"]["completion"] is None
     assert examples["Shop"]["completion"] is None
+
+
+@pytest.mark.parametrize(("path", "code", "is_whole"), CASES["inside_of_a_function_the_code_before_is_shown"])
+def test_inside_of_a_function_the_code_before_is_shown(
+    path: str, code: str, is_whole: bool, candidates: Candidates
+) -> None:
+    prompt = candidates(path, code)["inner"]["prompt"]
+    assert (prompt.partition("\n")[2] == code[: code.index("inner") + len("inner(first) {\n")]) == is_whole
 
 
 def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
