@@ -155,6 +155,16 @@ def test_a_statement_is_cut_behind_its_keyword(laid_out: tuple[pl.DataFrame, Any
     assert go["completion"].endswith('"strings"')
 
 
+@pytest.mark.parametrize(("code", "shown", "asked"), CASES["a_declaration_is_not_cut_inside_of_brackets"])
+def test_a_declaration_is_not_cut_inside_of_brackets(
+    code: str, shown: str, asked: str, settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
+) -> None:
+    files = make_files({"a.js": code})
+    texts = file_bytes(files)
+    candidates = statement_candidates(with_layout(make_units(files), texts, settings), texts, settings)
+    assert set(candidates.select("prompt", "completion").rows()) == {(f"// a.js\n{shown}", asked)}
+
+
 @pytest.mark.parametrize(
     ("bound", "reason"), [({"max_body_bytes": 41}, "body_size"), ({"max_prompt_bytes": 10}, "prompt_size")]
 )

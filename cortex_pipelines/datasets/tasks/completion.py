@@ -116,7 +116,7 @@ def _body_example(
 
 
 STATEMENTS = ("import", "variable", "constant")
-_IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type)\s+)*")
+_IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type|const|let|var)\s+)*")
 
 
 def statement_candidates(
@@ -125,7 +125,7 @@ def statement_candidates(
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     The prompt is the path and the code before the statement, up to the keyword of an import or the name that is
-    declared; the completion is the rest of the statement.
+    declared, or the bracket that it stands in; the completion is the rest of the statement.
     """
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
     inputs = units.select(*columns, pl.col("^visible_from$"), text_hashes(units, texts))
@@ -157,7 +157,7 @@ def _statement_example(
         keywords = _IMPORT_WORDS.match(code)
         split_at = keywords.end() if keywords else 0
     else:
-        split_at = word_end(code, unit["name"])
+        split_at = _before_brackets(code, word_end(code, unit["name"]))
     completion = code[split_at:].rstrip()
     if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
         return None, None, "body_size"
@@ -178,6 +178,17 @@ def _prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: 
         return None
     room = min(room, unit["start_byte"] - unit.get("visible_from", 0))
     return path + code_before(text, unit["start_byte"], room) + beginning
+
+
+def _before_brackets(code: str, end: int) -> int:
+    """The first bracket before ``end`` that is open there; else ``end``."""
+    opened: list[int] = []
+    for mark in re.finditer(r"[(\[{]|([)\]}])", code[:end]):
+        if not mark[1]:
+            opened.append(mark.start())
+        elif opened:
+            opened.pop()
+    return opened[0] if opened else end
 
 
 def word_end(text: str, name: str) -> int:
