@@ -18,6 +18,9 @@ LINE_COMMENTS = {"python": "#"} | dict.fromkeys(LANGUAGES[1:], "//")
 _BLANKS = " \t"
 _WITH_BEGINNING = ("function", "method")
 _CLOSED = re.compile(rb"[^\n]*(?:\n[ \t]*\)[^\n]*)?")
+_QUOTED = re.compile(
+    r'"{3}.*?"{3}|\'{3}.*?\'{3}|/\*.*?\*/|//[^\n]*|#(?!!?\[)[^\n]*|"[^"\n]*"|\'[^\'\n]*\'|\\\n', re.DOTALL
+)
 _LEADING_COMMENTS = re.compile(r"\A(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 FileKey = tuple[str, str]
 """Source and path of a file."""
@@ -55,14 +58,18 @@ def enclosing_headers(unit: Mapping[str, Any]) -> list[str]:
     return [f"{step * level}{header}" for level, header in enumerate(headers)]
 
 
-def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
-    """Prompt with a unit under its path and headers, followed by a request in a comment.
+def unit_excerpt(unit: Mapping[str, Any], code: str) -> str:
+    """A unit's code under its path and headers.
 
     ``unit``: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
     """
-    comment = LINE_COMMENTS[unit["language"]]
-    excerpt = "\n".join([*enclosing_headers(unit), unit["indent"] + code.rstrip()])
-    return f"{comment} {unit['path']}\n{excerpt}\n\n{comment} {request}\n"
+    path = f"{LINE_COMMENTS[unit['language']]} {unit['path']}"
+    return "\n".join([path, *enclosing_headers(unit), unit["indent"] + code.rstrip()])
+
+
+def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
+    """Prompt with the excerpt of a unit, followed by a request in a comment."""
+    return f"{unit_excerpt(unit, code)}\n\n{LINE_COMMENTS[unit['language']]} {request}\n"
 
 
 def fold_whitespace(text: str) -> str:
@@ -109,8 +116,8 @@ def _rows(
 def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings) -> pl.DataFrame:
     """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
-    Returns the units, sorted by ``unit_id``; for functions and methods ``imports`` lists the lines of the file up to
-    its imports.
+    Returns the units, sorted by ``unit_id``; for functions and methods ``imports`` lists the statements of the file
+    up to its imports.
     """
     rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
     indents = []
@@ -145,9 +152,23 @@ def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:
     code = text[: closed.end() if closed else end].decode("utf-8", "replace")
     comments = _LEADING_COMMENTS.match(code)
     is_licence = comments is not None and re.search("copyright|licen[cs]e", comments[0], re.IGNORECASE)
-    lines = code[comments.end() if comments and is_licence else 0 :].strip("\n").split("\n")
-    sizes = accumulate(len(line.encode()) + 1 for line in lines)
-    return [line for line, size in zip(lines, sizes, strict=True) if size <= max_bytes]
+    shown = code[comments.end() if comments and is_licence else 0 :].strip("\n")
+    statements = list(_whole_statements(shown))
+    sizes = accumulate(len(statement.encode()) + 1 for statement in statements)
+    return [statement for statement, size in zip(statements, sizes, strict=True) if size <= max_bytes]
+
+
+def _whole_statements(code: str) -> Iterator[str]:
+    """Lines, joined where a bracket, a string or a comment is open at the end."""
+    depth, start = 0, 0
+    unquoted = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), code)
+    for mark in re.finditer(r"[()\[\]{}\n]", unquoted):
+        if mark[0] != "\n":
+            depth = max(depth + (1 if mark[0] in "([{" else -1), 0)
+        elif depth == 0:
+            yield code[start : mark.start()]
+            start = mark.end()
+    yield code[start:]
 
 
 SPAN_COLUMNS = ("kind", "source", "path", "start_byte", "end_byte")
@@ -167,8 +188,9 @@ def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
     spans = []
     for source, path, split, start, end in units.select(columns).iter_rows():
         hidden = hiding.get((source, path, split), ())
-        before = max((last for _, last in hidden if last <= start), default=0)
-        spans.append((before, min((first for first, _ in hidden if first >= end), default=None)))
+        # of a hidden function around the unit, nothing is shown
+        before = max((min(last, start) for first, last in hidden if first < start), default=0)
+        spans.append((before, min((max(first, end) for first, last in hidden if last > end), default=None)))
     return pl.DataFrame(spans, schema={"visible_from": pl.Int64, "visible_until": pl.Int64}, orient="row")
 
 

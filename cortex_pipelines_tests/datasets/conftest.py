@@ -20,7 +20,7 @@ from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITOR
 from cortex_pipelines.schemas.table import Column
 from cortex_pipelines_tests.parameters import sections
 
-_LANGUAGES = {".py": "python", ".js": "javascript", ".go": "go", ".rs": "rust", ".java": "java"}
+_LANGUAGES = {".py": "python", ".js": "javascript", ".ts": "typescript", ".go": "go", ".rs": "rust", ".java": "java"}
 
 _NOUNS = ("invoice", "customer", "parcel", "ticket", "ledger", "sensor", "recipe", "voyage")
 _VERBS = ("collect", "render", "archive", "compare", "publish")

@@ -66,7 +66,8 @@ def _files() -> dict[str, str]:
             "from sqlalchemy.orm import Mapped, mapped_column\nfrom shop.base import Base\n\n\n"
             f"class {name}(Base):\n    __tablename__ = '{thing}s'\n"
             f"    {thing}_key: Mapped[int] = mapped_column(primary_key=True)\n"
-            f"    {_THINGS[number - 1]}_note: Mapped[str]\n"
+            f"    {_THINGS[number - 1]}_note: Mapped[str]\n\n"
+            f"    def {thing}_worth(first_{thing}):\n        return first_{thing}.worth(2)\n"
         )
     return texts
 
@@ -180,6 +181,13 @@ def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None
         assert "(...)" in row["prompt"]
         assert row["prompt"].split("\n")[-1].startswith("What does ")
         assert row["completion"].split(":")[0] in row["prompt"]
+    methods = rows.filter(pl.col("prompt").str.contains("_worth"))
+    assert methods.height
+    for prompt, path in methods.select("prompt", "path").iter_rows():
+        thing = path.split("/")[-1].removesuffix(".py")
+        assert prompt.startswith(
+            f"# {path}\nclass {thing.title()}(Base):\n    def {thing}_worth(...):\n        return first_{thing}"
+        )
 
 
 def test_rules_are_learnt_from_counts_and_order(tables: Tables) -> None:

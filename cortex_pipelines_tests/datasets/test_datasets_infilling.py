@@ -14,7 +14,14 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.completion import code_after, code_before, statement_candidates
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates, statement_span
 from cortex_pipelines.datasets.tasks.variants import gap_variants, variant_codes
-from cortex_pipelines.datasets.unit_text import RepositoryContext, calls_of, file_bytes, fold_whitespace, with_layout
+from cortex_pipelines.datasets.unit_text import (
+    RepositoryContext,
+    calls_of,
+    file_bytes,
+    fold_whitespace,
+    visible_spans,
+    with_layout,
+)
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -148,6 +155,16 @@ def test_a_statement_is_cut_behind_its_keyword(laid_out: tuple[pl.DataFrame, Any
     assert go["completion"].endswith('"strings"')
 
 
+@pytest.mark.parametrize(("code", "shown", "asked"), CASES["a_declaration_is_not_cut_inside_of_brackets"])
+def test_a_declaration_is_not_cut_inside_of_brackets(
+    code: str, shown: str, asked: str, settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
+) -> None:
+    files = make_files({"a.js": code})
+    texts = file_bytes(files)
+    candidates = statement_candidates(with_layout(make_units(files), texts, settings), texts, settings)
+    assert set(candidates.select("prompt", "completion").rows()) == {(f"// a.js\n{shown}", asked)}
+
+
 @pytest.mark.parametrize(
     ("bound", "reason"), [({"max_body_bytes": 41}, "body_size"), ({"max_prompt_bytes": 10}, "prompt_size")]
 )
@@ -181,6 +198,13 @@ def test_code_around_a_place_is_cut_at_lines() -> None:
     assert code_after(text, 8, 100) == "three\nfour\n"
     assert code_after(text, 8, 7) == "three\n"
     assert code_after(text, 8, 3) == ""
+
+
+def test_code_that_is_held_out_is_hidden_before_behind_and_around() -> None:
+    rows = [(0, 9, "test"), (10, 90, "test"), (20, 30, "train"), (91, 95, "train"), (96, 99, "validation")]
+    units = pl.DataFrame(rows, schema=["start_byte", "end_byte", "split"], orient="row")
+    spans = visible_spans(units.with_columns(kind=pl.lit("function"), source=pl.lit("s"), path=pl.lit("a.js")))
+    assert spans.rows() == [(0, None), (0, None), (20, 30), (90, 96), (90, None)]
 
 
 @hypothesis_settings(deadline=None)

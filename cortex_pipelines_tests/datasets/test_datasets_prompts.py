@@ -62,8 +62,9 @@ def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSe
 
     def make(path: str, text: str, **changes: Any) -> dict[str, dict[str, Any]]:
         files, changed = make_files({path: text}), settings.model_copy(update=changes)
-        laid_out = with_layout(make_units(files), file_bytes(files), changed)
-        return {row["name"]: row for row in completion_candidates(laid_out, changed).to_dicts()}
+        texts = file_bytes(files)
+        laid_out = with_layout(make_units(files), texts, changed)
+        return {row["name"]: row for row in completion_candidates(laid_out, changed, texts=texts).to_dicts()}
 
     return make
 
@@ -92,6 +93,14 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates:
     assert examples["Shop"]["completion"] is None
 
 
+@pytest.mark.parametrize(("path", "code", "is_whole"), CASES["inside_of_a_function_the_code_before_is_shown"])
+def test_inside_of_a_function_the_code_before_is_shown(
+    path: str, code: str, is_whole: bool, candidates: Candidates
+) -> None:
+    prompt = candidates(path, code)["inner"]["prompt"]
+    assert (prompt.partition("\n")[2] == code[: code.index("inner") + len("inner(first) {\n")]) == is_whole
+
+
 def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
     total = candidates("shop/shop.go", GO)["Total"]
     assert "// Total adds the prices.\n// It prints them too.\nfunc (s *Shop) Total(" in total["prompt"]
@@ -100,11 +109,15 @@ def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
     assert total["completion"].endswith("return sum\n}")
 
 
-def test_imports_give_way_when_the_prompt_is_long(candidates: Candidates) -> None:
-    prompt = candidates("shop/prices.py", PYTHON, max_prompt_bytes=185)["total_price"]["prompt"]
-    assert "import decimal" in prompt
-    assert "typing" not in prompt
-    assert candidates("shop/prices.py", PYTHON, max_prompt_bytes=60)["total_price"]["prompt"] is None
+@pytest.mark.parametrize(("path", "code", "left_out"), CASES["imports_give_way_whole"])
+def test_imports_give_way_whole_when_the_prompt_is_long(
+    path: str, code: str, left_out: str, candidates: Candidates
+) -> None:
+    whole = candidates(path, code)["total"]["prompt"]
+    assert left_out in whole
+    room = len(whole.encode()) - 1
+    assert candidates(path, code, max_prompt_bytes=room)["total"]["prompt"] == whole.replace(left_out, "")
+    assert candidates(path, code, max_prompt_bytes=30)["total"]["prompt"] is None
 
 
 def test_a_body_that_stands_in_its_own_prompt_makes_no_example(candidates: Candidates) -> None:

@@ -15,12 +15,13 @@ from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.answerable import ProjectWords, language_names
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.tasks.documentation import first_paragraph
-from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
+from cortex_pipelines.datasets.unit_text import unit_excerpt
 
 Row = dict[str, Any]
 UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "qualified_name", "signature", "docstring", "code"),
-    *("context", "start_line", "end_line", "start_byte", "body_start_byte", "has_error", "generated"),
+    *("context", "start_line", "end_line", "start_byte", "end_byte", "body_start_byte"),
+    *("has_error", "generated"),
 )
 """Columns of ANNOTATED_UNITS that questions are made from."""
 _PLACED = ("function", "class", "struct", "trait", "interface", "enum")
@@ -39,7 +40,8 @@ def questions(
 ) -> Iterator[Row]:
     """Questions with ``prompt``, ``completion``, ``kind`` and the unit asked about as ``fact``.
 
-    ``units``: rows with ``UNIT_COLUMNS``, in order of path and place; ``facts``: rows of ARCHITECTURE_FACTS.
+    ``units``: rows with ``UNIT_COLUMNS`` and their layout, in order of path and place; ``facts``: rows of
+    ARCHITECTURE_FACTS.
     """
     usable = [unit for unit in units if not (unit["has_error"] or unit["generated"] or _TEST.match(unit["name"]))]
     places = [unit for unit in usable if unit["kind"] in _PLACED and not unit["context"]]
@@ -127,7 +129,7 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     if not all(name in shown for part in own for name in _NAME.findall(part)[:1]):
         return
     name = unit["qualified_name"] or unit["name"]
-    prompt = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n{shown.rstrip()}\n\nWhat does {name} accept?"
+    prompt = f"{unit_excerpt(unit, shown)}\n\nWhat does {name} accept?"
     yield _row(unit, "interface", prompt, parameters)
 
 

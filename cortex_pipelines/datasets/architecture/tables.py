@@ -24,6 +24,7 @@ from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
+from cortex_pipelines.datasets.unit_text import file_bytes, with_layout
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, ARCHITECTURE_EXAMPLES, DEPENDENCY_RULES
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -65,8 +66,9 @@ def architecture_tables(
     split by its path.
     """
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
-    unit_rows = units.sort("source", "path", "start_byte", "unit_id").to_dicts()
-    words = ProjectWords(text.encode() for text in files["text"])
+    texts = file_bytes(files)
+    unit_rows = with_layout(units, texts, settings).sort("source", "path", "start_byte", "unit_id").to_dicts()
+    words = ProjectWords(texts.values())
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = collect_imports(fact_rows)
     rules = learn_rules(imports.edges, examples)

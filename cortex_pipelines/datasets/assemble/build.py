@@ -95,7 +95,7 @@ def _completion_rows(
     units = project.units
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, cache)
-    completions = {"bodies": completion_candidates(functions, settings, cache), "statements": statements}
+    completions = {"bodies": completion_candidates(functions, settings, cache, project.texts), "statements": statements}
     complete_statements = statements.filter(pl.col("completion").is_not_null())
     after = {"origin": pl.lit(ORIGINAL), "task": pl.lit("completion"), "suffix": pl.lit("")}
     originals = {f"{group} after": rows.with_columns(**after) for group, rows in completions.items()}

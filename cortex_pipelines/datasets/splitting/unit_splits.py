@@ -43,7 +43,7 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
 
 # Columns that an example of a unit depends on.
 _OF_EXAMPLE = (
-    *("unit_id", "kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
+    *("unit_id", "source", "kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
     *("start_byte", "body_start_byte"),
 )
 _FILTER_COLUMNS = ("unit_id", "code", "generated", "trainable", "has_error")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -23,6 +24,9 @@ from cortex_pipelines.rowcache import RowCache
 
 FUNCTIONS = ("function", "method")
 COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
+_TYPE = re.compile(
+    r"[^'\"`]*(?<![.\w$])(?:class|interface|struct|enum|trait|impl|mod|namespace|module|record|object)\b"
+)
 CANDIDATE_COLUMNS = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
 
 
@@ -34,22 +38,32 @@ def bodies(units: pl.DataFrame) -> pl.Series:
 
 
 def completion_candidates(
-    units: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None = None
+    units: pl.DataFrame,
+    settings: DatasetSettings,
+    cache: RowCache | None = None,
+    texts: Mapping[FileKey, bytes] = MappingProxyType({}),
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     ``units``: units with their layout (``unit_text.with_layout``).
     """
-    inputs = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
-    row_of = partial(_body_example, settings=settings)
+    columns = ("unit_id", "source", *COLUMNS, "start_byte", "body_start_byte")
+    inputs = units.select(*columns, pl.col("^visible_from$"), text_hashes(units, texts))
+    row_of = partial(_body_example, texts=texts, settings=settings)
     return units.hstack(rows_of_units(cache, "bodies", inputs, row_of, CANDIDATE_COLUMNS))
 
 
-def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
+def unit_prompt(
+    unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = (), text: bytes = b""
+) -> str | None:
     """Prompt: path, the file's beginning, context, enclosing headers, doc comment and header.
 
-    Prompts that are too long lose context first, then the beginning. None if the header does not fit.
+    Of a prompt that is too long, whole statements and lines of context are left out. None if the header does not fit.
+    A unit inside of a function or call, which uses its variables, stands after the code of ``text`` before it.
     """
+    is_inside = not all(map(_TYPE.match, unit["context"].splitlines()))
+    if text and is_inside and unit.get("visible_from", 0) <= unit["start_byte"] - len(unit["indent"].encode()):
+        return _prompt_in_file(unit, parts.head, max_bytes, text)
     comment = LINE_COMMENTS[unit["language"]]
     header = enclosing_headers(unit)
     if unit["docstring"] and unit["language"] != "python":
@@ -59,11 +73,11 @@ def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context:
     room = max_bytes - len("\n".join([*lines, "", end]).encode())
     if room < 0:
         return None
-    for line in (*unit["imports"], *context):
-        room -= len(line.encode()) + 1
-        if room < 0:
-            break
-        lines.append(line)
+    for statement in (*unit["imports"], *context):
+        size = len(statement.encode()) + 1
+        if size <= room:
+            lines.append(statement)
+            room -= size
     return "\n".join([*lines, "", end])
 
 
@@ -82,14 +96,17 @@ def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
     return cut_unit(unit["code"], unit["body_start_byte"] - unit["start_byte"])
 
 
-def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | None, str | None, str | None]:
+def _body_example(
+    unit: dict[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
+) -> tuple[str | None, str | None, str | None]:
     parts = unit_parts(unit)
     if parts is None:
         return None, None, "no_body"
     size = len(parts.body.encode())
     if not settings.min_body_bytes <= size <= settings.max_body_bytes:
         return None, None, "body_size"
-    prompt = unit_prompt(unit, parts, settings.max_prompt_bytes)
+    text = texts.get((unit["source"], unit["path"]), b"")
+    prompt = unit_prompt(unit, parts, settings.max_prompt_bytes, text=text)
     if prompt is None:
         return None, None, "prompt_size"
     # A body that occurs in its own prompt (such as the docstring's example) would be copied, not written.
@@ -99,7 +116,7 @@ def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str 
 
 
 STATEMENTS = ("import", "variable", "constant")
-_IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type)\s+)*")
+_IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type|const|let|var)\s+)*")
 
 
 def statement_candidates(
@@ -108,7 +125,7 @@ def statement_candidates(
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     The prompt is the path and the code before the statement, up to the keyword of an import or the name that is
-    declared; the completion is the rest of the statement.
+    declared, or the bracket that it stands in; the completion is the rest of the statement.
     """
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
     inputs = units.select(*columns, pl.col("^visible_from$"), text_hashes(units, texts))
@@ -140,20 +157,38 @@ def _statement_example(
         keywords = _IMPORT_WORDS.match(code)
         split_at = keywords.end() if keywords else 0
     else:
-        split_at = word_end(code, unit["name"])
+        split_at = _before_brackets(code, word_end(code, unit["name"]))
     completion = code[split_at:].rstrip()
     if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
         return None, None, "body_size"
-    head = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
-    room = settings.max_prompt_bytes - len((head + code[:split_at]).encode())
-    if room < 0:
-        return None, None, "prompt_size"
-    room = min(room, unit["start_byte"] - unit.get("visible_from", 0))
     text = texts.get((unit["source"], unit["path"]), b"")
-    prompt = head + code_before(text, unit["start_byte"], room) + code[:split_at]
+    prompt = _prompt_in_file(unit, code[:split_at], settings.max_prompt_bytes, text)
+    if prompt is None:
+        return None, None, "prompt_size"
     if fold_whitespace(completion) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"
     return prompt, completion, None
+
+
+def _prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: bytes) -> str | None:
+    """Path, the visible code before a unit, and its beginning; None if that does not fit."""
+    path = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
+    room = max_bytes - len((path + beginning).encode())
+    if room < 0:
+        return None
+    room = min(room, unit["start_byte"] - unit.get("visible_from", 0))
+    return path + code_before(text, unit["start_byte"], room) + beginning
+
+
+def _before_brackets(code: str, end: int) -> int:
+    """The first bracket before ``end`` that is open there; else ``end``."""
+    opened: list[int] = []
+    for mark in re.finditer(r"[(\[{]|([)\]}])", code[:end]):
+        if not mark[1]:
+            opened.append(mark.start())
+        elif opened:
+            opened.pop()
+    return opened[0] if opened else end
 
 
 def word_end(text: str, name: str) -> int:

@@ -38,7 +38,7 @@ _CONTEXT_LINES = "shown"
 _COLUMNS = (
     *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),
     *OF_FUNCTION,
-    *("prompt", "completion", "visible_until"),
+    *("prompt", "completion", "visible_from", "visible_until"),
 )
 _UNITS_AT_ONCE = 4_096  # lines of more as Python's strings take a hundred megabytes
 _TRIES = 6
@@ -96,7 +96,7 @@ def _gap(
             return None, None, "no_gap", ""
         first, last = span
         head = UnitParts(parts.head + "".join(f"{line}\n" for line in lines[:first]), "")
-        prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_CONTEXT_LINES]))
+        prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_CONTEXT_LINES]), text)
         middle = "\n".join(lines[first:last])
         rest = "".join(f"\n{line}" for line in lines[last:]) + following
         suffix = code_after(rest.encode(), 0, settings.max_suffix_bytes)

@@ -62,6 +62,12 @@
   (#set! whole "expression_statement"))
 
 (import_statement source: (string) @name) @definition.import
+; const a = require("a"), b = require("b").c, { d } = require("d")("e")
+((program (_ (variable_declarator value: [
+  (call_expression function: (identifier) @_require arguments: (arguments . (string) @name .))
+  (_ . (call_expression function: (identifier) @_require arguments: (arguments . (string) @name .)))])
+    @definition.import) @whole)
+  (#eq? @_require "require"))
 
 ; Those of a module; one under a condition is no declaration of the module.
 (program [
