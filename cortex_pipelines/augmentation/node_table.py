@@ -3,8 +3,10 @@
 tree-sitter finds a parent by walking down from the root; here one walk records all parents.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from tree_sitter import Node
@@ -152,3 +154,17 @@ def own_indent(view: NodeTable) -> str | None:
     nested = [indent for indent in blocks if indent.startswith(body) and indent != body]
     level = min(map(len, nested), default=0) - len(body)
     return body[: len(body) - level] if 0 < level <= len(body) else None
+
+
+_TAB, _SPACES = "\t", " " * 4
+
+
+def indent_unit(view: NodeTable) -> str:
+    """One level of indentation in a unit, by how much its lines step in most often; by its language if none do."""
+    lines = [line for line in view.snippet.code.decode("utf-8", "replace").split("\n")[1:] if line.strip()]
+    margins = [line[: len(line) - len(line.lstrip())] for line in lines if not line.lstrip().startswith("*")]
+    margins.insert(0, own_indent(view) or "")
+    steps = Counter(after.removeprefix(before) for before, after in pairwise(margins) if after.startswith(before))
+    units = [(step, count) for step, count in steps.items() if step in (_TAB, "  ", _SPACES, 2 * _SPACES)]
+    default = _TAB if view.language == "go" else _SPACES
+    return max(units, key=lambda unit: unit[1], default=(default, 0))[0]

@@ -194,6 +194,24 @@ def follows(prompt: str, answer: str) -> bool:
     return sum(len(word) for word in words if word not in shown) <= _MOST_NEW * sum(map(len, words))
 
 
+_SYMBOL = re.compile(r"\w+|\S")
+
+
+def does_only(refactoring: str, name_before: str | None, name_after: str | None, before: str, after: str) -> bool:
+    """Whether a change of a name or of parameters is all that differs between two versions, but for white space."""
+    old, new = _SYMBOL.findall(before), _SYMBOL.findall(after)
+    if refactoring in ("Add Parameter", "Remove Parameter"):
+        short, long = sorted((old, new), key=len)
+        start = next((at for at, symbol in enumerate(short) if symbol != long[at]), len(short))
+        return short[start:] == long[len(long) - len(short) + start :]
+    if refactoring == "Reorder Parameter":
+        return sorted(old) == sorted(new)
+    if "Rename" in refactoring:
+        pairs = zip(old, new, strict=False)
+        return len(old) == len(new) and all(a == b or (a, b) == (name_before, name_after) for a, b in pairs)
+    return not refactoring.startswith("Move") or "Inline" in refactoring  # what only moved is no row
+
+
 _TELLING_SHARE_OF_PROSE, _SHORTEST = 0.25, 4
 
 

@@ -196,9 +196,8 @@ def test_renames_exactly_what_is_sure(language: str, code: str, names: list[str]
     assert snippet is not None
     assert sorted({variable.name for variable in locals_of(snippet, kind)}) == names
     result = rename_locals(code, language, kind, "", 3)
-    assert (result is None) == (not names)
-    if result is not None:
-        assert sorted({old for old, _ in result.renames}) == names
+    kept = {"err", "ex", "i", "j", "k", "ok"}  # nobody gives them another name
+    assert sorted({old for old, _ in result.renames} if result else ()) == [name for name in names if name not in kept]
 
 
 def test_a_unit_is_read_where_it_stands_by_the_grammar_of_its_file() -> None:

@@ -6,6 +6,7 @@ import pytest
 from cortex_pipelines.datasets.answerable import (
     INPUTS,
     ProjectWords,
+    does_only,
     follows,
     language_names,
     naming_reasons,
@@ -91,6 +92,30 @@ def test_a_change_follows_from_its_description_or_does_more() -> None:
     )
     assert follows(prompt, "def fetch(url, timeout):\n    return send(url, timeout)\n")
     assert not follows(prompt, "def fetch(url, timeout):\n    log.warning(retries)\n    return send(url, timeout)\n")
+
+
+ADDED = ("def f(a):\n    g(a)", "def f(a, b):\n    g(a)")
+CHANGES = {
+    "a name": ("Rename Method", "f", "g", "def f(a):\n    return a", "def g(a):\n    return a", True),
+    "a name and the layout": ("Rename Method", "f", "g", "f(a, b)", "g(\n    a, b)", True),
+    "two names": ("Rename Method", "f", "g", "def f(a): ...", "def g(b): ...", False),
+    "a name and a removed function": (
+        "Rename Variable", "read", "parse", "var read = make()\nfunction parse (b) { return read(b) }\nuse(parse)",
+        "var parse = make()\nuse(parse)", False,
+    ),
+    "a move and a type": ("Move Class", "A", "A", "class A extends B {}", "class A extends C {}", False),
+    "a move, a name and a parent": ("Move And Rename Class", "A", "B", "class A is C", "class B is D", False),
+    "a parameter": ("Add Parameter", None, "b", *ADDED, True),
+    "a parameter less": ("Remove Parameter", "b", None, *reversed(ADDED), True),
+    "another type": ("Add Parameter", None, "value", "add(Object object)", "add(String value)", False),
+    "another order": ("Reorder Parameter", "a, b", "b, a", "f(a, b)", "f(b, a)", True),
+    "an extraction": ("Extract Method", None, "g", "f() { a(); }", "f() { g(); }\n\ng() { a(); }", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "only"), [(case[:-1], case[-1]) for case in CHANGES.values()], ids=CHANGES)
+def test_a_change_does_only_what_it_is_named_after(change: tuple[str, ...], only: bool) -> None:
+    assert does_only(*change) == only
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -107,7 +107,9 @@ def pairs() -> pl.DataFrame:
             | {
                 "pair_id": f"pair{number}", "source": "directory:example", "commit": f"c{number}",
                 "language": "python", "type": "Rename Method", "path_before": path,
-                "path_after": path, "before": before, "after": before.replace("first", "second"),
+                "path_after": path,
+                "name_before": f"first_{number}", "name_after": f"second_{number}",
+                "before": before, "after": before.replace("first", "second"),
                 "description": f"first_{number} was renamed to second_{number}.", "purpose": "readability",
                 "purity": "pure",
                 "message": "rename it",
@@ -509,6 +511,23 @@ def test_changes_too_large_or_without_a_change_are_no_rows(data: SimpleNamespace
     dirty = [fingerprints_of(data.pairs["before"].to_list(), 3, data.settings.contamination_share)]
     contaminated_rows = pair_candidates(data.pairs, data.files, data.example_project.splits, dirty, data.settings)
     assert contaminated_rows["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
+
+
+def test_changes_of_one_commit_are_on_one_side(data: SimpleNamespace) -> None:
+    paths = [f"gone/{number}.py" for number in range(40)]
+    many = pl.concat(
+        [data.pairs.head(1).with_columns(path_before=pl.lit(path), path_after=pl.lit(path)) for path in paths]
+    )
+    none = (data.files, data.example_project.splits, (), data.settings)
+    assert pair_candidates(many, *none)["split"].n_unique() == 1
+    apart = many.with_columns(commit="path_after")
+    assert set(pair_candidates(apart, *none)["split"]) == set(SPLITS)
+
+
+def test_a_change_of_code_that_no_longer_parses_is_no_row(data: SimpleNamespace) -> None:
+    older = data.pairs.head(1).with_columns(pl.col("before", "after") + "    fail first_0\n")
+    rows = pair_candidates(older, data.files, data.example_project.splits, (), data.settings)
+    assert rows["not_made"].to_list() == ["unanswerable_change"]
 
 
 def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:

@@ -180,6 +180,9 @@ def test_a_name_is_masked_wherever_it_stands(settings: DatasetSettings) -> None:
     assert naming_example(unit(code=f"total_price = '{settings.mask}'"), *name, settings) is None
     assert naming_example(unit(code="nothing = 1"), *name, settings) is None
     assert naming_example(unit(), "method", "method", settings) is None
+    for code in ("def url(self):\n    return url.quote(self.a)", "def quote(self):\n    return url.quote(self.a)"):
+        assert naming_example(unit(code=code), "method", code[4 : code.index("(")], settings) is None
+    assert naming_example(unit(code="def url(self):\n    return self.url()"), "method", "url", settings)
 
 
 @pytest.mark.parametrize(("changes", "is_asked"), CASES["only_telling_names_are_asked_for"])

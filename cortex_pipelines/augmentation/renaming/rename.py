@@ -22,6 +22,8 @@ _SECOND = sorted(
         "sample segment slot span state step target unit value"
     )
 )
+_CUSTOMARY = re.compile(r"[ijk]|ok|ex|.*err(?:or)?\d*|ctx|self|cls|this|req|res", re.IGNORECASE)
+"""Names that everybody gives to the same things: no other name would be written for them."""
 _WORD = re.compile(r"\w+")
 _SNAKE = ("python", "rust")
 
@@ -35,7 +37,8 @@ class RenamedUnit:
 def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> RenamedUnit | None:
     """None if nothing can safely be renamed."""
     snippet = parse_unit(code.encode(), language, kind, path)
-    variables = [] if snippet is None else locals_of(snippet, kind)
+    found = [] if snippet is None else locals_of(snippet, kind)
+    variables = [variable for variable in found if not _CUSTOMARY.fullmatch(variable.name)]
     if snippet is None or not variables:
         return None
     # A new name that stands nowhere in the unit, not even in a comment, can capture nothing.

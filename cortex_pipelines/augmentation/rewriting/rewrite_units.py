@@ -12,7 +12,7 @@ from cortex_pipelines.augmentation.python_code import header_for, same_tree
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.augmentation.snippets import Edit, applied, parse_unit
+from cortex_pipelines.augmentation.snippets import Edit, Snippet, applied, parse_unit
 
 
 class Rewrite(ABC):
@@ -65,10 +65,10 @@ def rewritten(code: str, language: str, kind: str, path: str, limit: int, *seed:
 
 
 def is_same(view: NodeTable, changed: bytes) -> bool:
-    """Whether a rewritten unit has the same tokens as the original and, for Python, the same syntax tree."""
+    """Whether a rewritten unit has the same tokens, but for trailing commas, and in Python the same syntax tree."""
     snippet = view.snippet
     other = snippet.with_code(changed)
-    if other.errors or snippet.tokens != other.tokens:
+    if other.errors or _without_trailing_commas(snippet) != _without_trailing_commas(other):
         return False
     if view.language != "python":
         return True
@@ -78,3 +78,9 @@ def is_same(view: NodeTable, changed: bytes) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return same_tree(before, after)
+
+
+def _without_trailing_commas(snippet: Snippet) -> list[tuple[str, bytes]]:
+    tokens = snippet.tokens
+    followed = zip(tokens, [*tokens[1:], ("", b"")], strict=True)
+    return [token for token, (after, _) in followed if (token[0], after) != (",", ")")]

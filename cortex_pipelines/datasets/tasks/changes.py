@@ -1,6 +1,6 @@
 """Candidates from changes of code, in the form of the refactoring task.
 
-A change of a file is in the split of the hash of its path.
+Changes of one commit are in one split, that of the hash of the commit; without a commit that of the hash of its path.
 """
 
 import hashlib
@@ -59,10 +59,8 @@ def change_candidates(
     rejecting it, or null), and optionally ``export_source`` (source of the export) and columns of the data set.
     """
     file_splits, licences = splits_by_file(splits, settings), licences_by_file(files)
-    locations = [
-        locate_change({"source": source, "path_after": path, "path_before": None}, file_splits, licences, settings)
-        for source, path in changes.select("source", "path").iter_rows()
-    ]
+    places = changes.select("source", path_after="path", path_before=None, commit=None).iter_rows(named=True)
+    locations = [locate_change(place, file_splits, licences, settings) for place in places]
     location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
     may_train = pl.col("source").is_not_null() & pl.col("trainable")
     read_in = [name for name in ("source", "export_source") if name in changes.columns]
@@ -110,7 +108,10 @@ def locate_change(
     path = pair["path_after"] or pair["path_before"] or ""
     file_keys = [(pair["source"], candidate_path) for candidate_path in (path, pair["path_before"]) if candidate_path]
     split_and_reason = next((file_splits[file_key] for file_key in file_keys if file_key in file_splits), None)
-    if split_and_reason is None:
+    if pair["commit"]:
+        split = split_by_hash(f"{pair['source']}:{pair['commit']}", settings)
+        split_and_reason = split, f"commit of the change: {split} by hash"
+    elif split_and_reason is None:
         split = split_by_hash(f"{pair['source']}:{path}", settings)
         split_and_reason = split, f"path of the change, no longer in the project: {split} by hash"
     licence = next((licences[file_key] for file_key in file_keys if file_key in licences), (None, True))

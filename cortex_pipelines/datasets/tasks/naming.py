@@ -1,7 +1,7 @@
 """Naming candidates: predict a name that is masked throughout.
 
-Masking covers whole words in code, comments and strings, and attributes too. An unmasked comment or message would
-reveal the answer, and masking too much removes the information.
+Masking covers whole words in code, comments and strings. An unmasked comment or message would reveal the answer; a
+name that something else is called by as well, such as a package or a global, is not asked for.
 """
 
 import re
@@ -70,7 +70,7 @@ def naming_example(
     if use_lines := list(uses):
         lines += ["", f"{comment} Used in:", *use_lines]
     code = "\n".join(lines)
-    if settings.mask in code:
+    if settings.mask in code or _names_others(name, kind, code, unit):
         return None
     hidden = masked(code, name, settings.mask)
     question = f"{comment} {settings.mask} is a {kind}. Its name:\n"
@@ -78,6 +78,25 @@ def naming_example(
     reveals_name = masked(question, name, "") != question
     too_long = len(prompt.encode()) > settings.max_prompt_bytes
     return None if too_long or reveals_name or hidden == code else prompt
+
+
+_OWN = frozenset({"self", "Self", "cls", "this", "super", "crate", "exports"})
+_RECEIVER = re.compile(r"\s*func \((\w+)")
+
+
+def _names_others(name: str, kind: str, code: str, unit: Mapping[str, Any]) -> bool:
+    """Whether something else has that name: a member of another object, or an object or package whose members are used.
+
+    ``code``: all that is shown.
+    """
+    own = {*_OWN, *_WORD.findall(unit["context"]), *_RECEIVER.findall(unit["code"])}
+    places = re.finditer(
+        rf"(?:([\w$]+|[)\]])\s*(?:\?\.|\.|::|->|#))?(?<![\w$]){re.escape(name)}(?![\w$])(\s*(?:\.|::)\w)?", code
+    )
+    return any(
+        (place[1] is not None and place[1] not in own) or (place[2] is not None and kind in _FUNCTIONS)
+        for place in places
+    )
 
 
 def naming_candidates(
@@ -106,8 +125,14 @@ def naming_candidates(
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
-    of_all_variants = pl.col("renames").explode(empty_as_null=False).str.split("=").list.first().alias(_LOCAL)
-    return renamed.group_by("unit_id", maintain_order=True).agg(of_all_variants)
+    """Names of the local variables of units; what still stands in a renamed unit is the name of something else too."""
+    rows = [
+        (unit, [name for name, _, _ in (rename.partition("=") for rename in renames) if name not in words])
+        for unit, code, renames in renamed.select("unit_id", "renamed_code", "renames").iter_rows()
+        for words in [{*_WORD.findall(code)}]
+    ]
+    names = pl.DataFrame(rows, schema=LOCAL_NAMES, orient="row")
+    return names.group_by("unit_id", maintain_order=True).agg(pl.col(_LOCAL).explode(empty_as_null=False))
 
 
 def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:

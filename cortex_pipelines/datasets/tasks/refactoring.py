@@ -1,19 +1,21 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
 Five sources: changes from history, code reviews, patterns, code smells with a mechanical fix, and injected bugs. Bugs
-and smells are in the split of their unit; a change from history or a review is in that of the hash of its path. A
-pattern is guidance, not code to hold out, so it is always in train.
+and smells are in the split of their unit, changes from history in that of the hash of their commit, reviews in that of
+the hash of their path. A pattern is guidance, not code to hold out, so it is always in train.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
-from cortex_pipelines.datasets.answerable import CHANGE, follows
+from cortex_pipelines.augmentation.snippets import parse_unit
+from cortex_pipelines.datasets.answerable import CHANGE, does_only, follows
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables, judged_rows
 from cortex_pipelines.datasets.assemble.selection import INJECTED
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
@@ -40,6 +42,8 @@ ERROR_COLUMNS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanati
 """Columns of INJECTED_ERRORS that examples are made from."""
 
 _FIX = ("smell", "purpose", "before", "after", "explanation")
+
+_SAID = ("type", "name_before", "name_after", "before", "after")
 
 _MUCH_HISTORY, _MANY_CHANGES = 200, 50
 """Commits, and changes of train that can be known, from which these lead and injected errors are at most as many;
@@ -115,11 +119,19 @@ def pair_candidates(
         .then(pl.lit("contaminated"))
         .when(~pl.col("trainable"))
         .then(pl.lit("licence"))
-        .when(pairs["purity"] == "mixed")  # it does more than its description says
+        .when(pl.Series([not _does_as_said(pair) for pair in pairs.iter_rows(named=True)], dtype=pl.Boolean))
         .then(pl.lit(CHANGE))
     )
     with_prompts = rows.hstack(prompt_columns(rows, settings))
     return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))
+
+
+def _does_as_said(pair: Mapping[str, Any]) -> bool:
+    """Whether a refactoring does what its description says and no more, in code of the language as it is today."""
+    if pair["purity"] == "mixed" or not does_only(*(pair[name] for name in _SAID)):
+        return False
+    codes, path = (pair["before"], pair["after"]), pair["path_after"] or ""
+    return all(parse_unit(code.encode(), pair["language"], "method", path) for code in codes)
 
 
 def refactoring_tables(

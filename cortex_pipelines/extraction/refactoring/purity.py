@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
-from cortex_pipelines.extraction.refactoring.model import Function, Statement, Type
+from cortex_pipelines.extraction.refactoring.model import FUNCTION_MARKS, Function, Statement, Type
 from cortex_pipelines.extraction.refactoring.unit_pairing import Pairing
 
 Names = Mapping[str, str]
@@ -56,6 +56,10 @@ class Purity:
         for index, statement in enumerate(extraction.extracted.statements):
             only_returns = statement.kind.startswith("return") and statement.weight <= 1
             if index not in mapped_indices and not only_returns:
+                return False
+        for index, old in enumerate(extraction.extracted_map.before):
+            # removed without being extracted, or changed where it stays; what held a function now hands it on
+            if index not in extraction.extracted_map.pairs and FUNCTION_MARKS.isdisjoint(old.texts):
                 return False
         for index, position in extraction.extracted_map.pairs.items():
             old, new = (extraction.extracted_map.before[index], extraction.extracted.statements[position])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, own_indent
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, indent_unit, own_indent
 from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewrite
 from cortex_pipelines.augmentation.snippets import Edit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
@@ -13,29 +13,50 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 _LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "parameter_list")
 
 
+_CLOSED_ON_ITS_LINE = frozenset(LANGUAGES) - {"java"}
+_TRAILING_COMMA = ("python", "go", "rust")
+"""Languages whose formatters put the closing bracket on a line of its own, and a comma after the last argument."""
+_NOT_OF_A_CALL = ("result", "receiver")
+
+
 class OneArgumentALine(Rewrite):
+    """Lists of arguments and parameters as the formatter of the language breaks them."""
+
     name = "one_argument_a_line"
     family = "layout"
     languages = LANGUAGES
 
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        for kind in _LISTS:
-            for node in view.by_type.get(kind, ()):
-                parts = [part for part in node.named_children if part.type not in COMMENTS]
-                alone = node.start_point[0] == node.end_point[0]
-                if len(parts) < 2 or not alone or view.text[node.start_byte : node.start_byte + 1] != b"(":
-                    continue
-                line = view.text.rfind(b"\n", 0, node.start_byte) + 1
-                text = view.text[line : node.start_byte]
-                indent = text[: len(text) - len(text.lstrip())].decode("ascii", "replace")
-                if line <= len(view.snippet.prefix):  # the first line, without its indentation
-                    indent = own_indent(view) or ""
-                if any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node)):
-                    continue
-                for part in parts:
-                    before = len(view.text[: part.start_byte].rstrip())
-                    if view.text[before - 1 : before] in (b"(", b","):
-                        yield Edit(before, part.start_byte, f"\n{indent}        ")
+        language, unit = view.language, indent_unit(view)
+        broken_until = 0
+        for node in sorted((node for kind in _LISTS for node in view.by_type.get(kind, ())), key=_place):
+            parts = [part for part in node.named_children if part.type not in COMMENTS]
+            alone = node.start_point[0] == node.end_point[0] and view.field(node) not in _NOT_OF_A_CALL
+            is_inside = node.start_byte < broken_until  # of a list that is broken already
+            if is_inside or len(parts) < 2 or not alone or view.text[node.start_byte : node.start_byte + 1] != b"(":
+                continue
+            line = view.text.rfind(b"\n", 0, node.start_byte) + 1
+            text = view.text[line : node.start_byte]
+            indent: str | None = text[: len(text) - len(text.lstrip())].decode("ascii", "replace")
+            if line <= len(view.snippet.prefix):  # the first line, without its indentation
+                indent = own_indent(view)
+            if indent is None or view.text[parts[-1].end_byte : node.end_byte].strip() not in (b")", b",)"):
+                continue
+            if any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node)):
+                continue
+            broken_until = node.end_byte
+            deeper = indent + unit * (1 if language in _CLOSED_ON_ITS_LINE else 2)
+            for part in parts:
+                before = len(view.text[: part.start_byte].rstrip())
+                if view.text[before - 1 : before] in (b"(", b","):
+                    yield Edit(before, part.start_byte, f"\n{deeper}")
+            if language in _CLOSED_ON_ITS_LINE:
+                comma = "," if language in _TRAILING_COMMA else ""
+                yield Edit(parts[-1].end_byte, node.end_byte - 1, f"{comma}\n{indent}")
+
+
+def _place(node: Node) -> int:
+    return node.start_byte
 
 
 # What a tool reads: the comment is a part of the program for someone.
