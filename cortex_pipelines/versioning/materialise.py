@@ -24,7 +24,7 @@ from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import on_node, snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import find_reference, model_folder
-from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.content import content_md5, file_md5, value_md5
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.yaml_files import look_up
 from cortex_pipelines.versioning.parameters import ENTRY, FOLDER, PACKAGES
@@ -214,7 +214,13 @@ def _write_tables(
 
 def _end(stage: Stage, begin: Snapshot, out: Path, by_dvc: bool) -> str:
     project, name, output = stage.project, stage.asset.name, stage.output
-    value = content_md5(out)
+    hashes: dict[str, str] = {}
+
+    def hash_file(path: str) -> str:
+        return hashes.setdefault(path, file_md5(path))
+
+    value = str(content_md5(out, hash_file=hash_file))
+    dvc_store.drop_damaged(project.root, [*hashes.values(), value])
 
     def check() -> None:
         if not by_dvc:
@@ -228,7 +234,7 @@ def _end(stage: Stage, begin: Snapshot, out: Path, by_dvc: bool) -> str:
     if by_dvc:
         check()
         replace_folder(out, output)
-        return str(value)
+        return value
     path = output.relative_to(project.root).as_posix()
     publish = partial(replace_folder, out, output)
     committed, recorded = dvc_store.commit(project.root, stage.address, path, check, publish)

@@ -112,6 +112,20 @@ def test_what_dvc_records_differently_is_an_error(bench: Workbench) -> None:
         make(bench, words_asset(lambda note: frame(*note)))
 
 
+def test_an_edit_through_a_hard_link_does_not_stay_in_the_cache(bench: Workbench) -> None:
+    version = bench.make("words", "a").value
+    file = bench.root / "data" / "words" / "a" / "words.parquet"
+    before = file.read_bytes()
+    file.unlink()
+    (stored,) = (f for f in (bench.root / ".dvc" / "cache").rglob("*") if f.is_file() and f.read_bytes() == before)
+    stored.chmod(0o644)
+    file.hardlink_to(stored)
+    file.write_bytes(before + b"x")
+    stored.chmod(0o444)
+    assert (bench.make("words", "a").value, stored.read_bytes()) == (version, before)
+    assert content_md5(file.parent) == version
+
+
 def test_a_broken_contract_publishes_nothing_and_says_what_breaks_it(bench: Workbench) -> None:
     good = make(bench, words_asset(lambda note: frame(*note)))
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "one"]))
