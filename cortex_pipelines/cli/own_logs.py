@@ -108,6 +108,10 @@ def _without_outcome(logs: "OwnLogs") -> str:
         return "no record says whether a task succeeded (outcome, success, status or exit_code)"
     if "outcome" in logs.guess.mapping:
         key = logs.guess.mapping["outcome"]
+        if key in logs.guess.columns and logs.guess.columns[key].decided:
+            return (
+                f"the outcomes in {key!r} stand in records without a task (--map id=KEY names the id that joins them)"
+            )
         return f"nothing in {key!r} says whether a task succeeded (--map outcome=KEY names another key)"
     keys = ", ".join(sorted(set(logs.guess.columns) - set(logs.guess.mapping.values()))[:40])
     return f"no key looks like the outcome (--map outcome=KEY names it{f'; the others are {keys}' if keys else ''})"

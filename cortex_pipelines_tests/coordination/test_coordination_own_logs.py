@@ -188,6 +188,12 @@ def test_records_without_an_outcome_say_so(tmp_path: Path, name: str, head: str,
     assert "tasks that failed are learnt" in output
 
 
+def test_outcomes_that_no_id_joins_ask_for_one(tmp_path: Path) -> None:
+    rows = [{"prompt": f"fix {n} now", "worker": "ab"[n % 2], "n": 1} for n in range(9)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"n": 1, "is_error": True}])))
+    assert "'is_error' stand in records without a task (--map id=KEY" in cortex("logs", tmp_path).output
+
+
 @pytest.mark.parametrize(("facts", "words"), CASES["refused"])
 def test_a_mapping_that_fits_nothing_is_refused(exported: Path, facts: str, words: str) -> None:
     status = 1 if facts.startswith("task=") else 2
