@@ -1,4 +1,4 @@
-"""Types that the syntax tree shows, in a unit by itself: what a compiler would accept in a place.
+"""Types that the syntax tree shows, in a unit by itself: what a compiler would accept in a position.
 
 A type is its source text, or where only its origin shows that origin (``Route.err``, ``parse()#1``):
 two expressions of one text have one type. The empty text stands for a type that does not show.
@@ -107,7 +107,7 @@ def _type_of_binary(node: Node, parts: list[Node], view: NodeTable, depth: int) 
 
 
 def _owner(node: Node, view: NodeTable, depth: int) -> str:
-    """The type of what a member is taken from; a package or class by its name."""
+    """The type of what a member is argument_types from; a package or class by its name."""
     if node.type in _OWN or (node.type == "identifier" and binding_of(node, view) is None):
         return view.code(node)
     return evident_type(node, view, depth)
@@ -150,8 +150,8 @@ def _type_of_call(call: Node, view: NodeTable, depth: int) -> str:
     if not called or view.language == "go":
         return f"{called}()" if called else ""
     # a function may have several forms, and a generic one gives what it was given
-    taken = [evident_type(argument, view, depth) for argument in arguments]
-    return f"{called}({', '.join(taken)})" if all(taken) else ""
+    argument_types = [evident_type(argument, view, depth) for argument in arguments]
+    return f"{called}({', '.join(argument_types)})" if all(argument_types) else ""
 
 
 def _element(kind: str, index: bool = False) -> str:
@@ -159,8 +159,8 @@ def _element(kind: str, index: bool = False) -> str:
         return "int" if index else kind[2:]
     if kind.endswith("[]"):
         return kind[:-2]
-    mapped = re.fullmatch(r"map\[([^][]+)\](.+)", kind, re.DOTALL)
-    return mapped[1 if index else 2] if mapped else ""
+    map_type = re.fullmatch(r"map\[([^][]+)\](.+)", kind, re.DOTALL)
+    return map_type[1 if index else 2] if map_type else ""
 
 
 def type_of_binding(binding: Binding, view: NodeTable, depth: int = 0) -> str:
@@ -169,9 +169,9 @@ def type_of_binding(binding: Binding, view: NodeTable, depth: int = 0) -> str:
     if view.language == "go" and binding.name == "err":
         return "error"
     name = binding.node
-    form, place, several = view.parent(name), 0, False
+    form, position, several = view.parent(name), 0, False
     if form is not None and form.type == "expression_list":
-        place, several = form.named_children.index(name), form.named_child_count > 1
+        position, several = form.named_children.index(name), form.named_child_count > 1
         form = view.parent(form)
     if form is None:
         return ""
@@ -179,20 +179,20 @@ def type_of_binding(binding: Binding, view: NodeTable, depth: int = 0) -> str:
     if given is None or view.parent_type(name).endswith("pattern"):
         return ""
     if form.type == "range_clause":
-        return _element(evident_type(given, view, depth), index=place == 0)
+        return _element(evident_type(given, view, depth), index=position == 0)
     if form.type not in ("short_var_declaration", "variable_declarator", "let_declaration", "var_spec"):
         return ""
     right = given.named_children if given.type == "expression_list" else [given]
     if several and len(right) == 1:
         if right[0].type in ("index_expression", "type_assertion_expression"):
-            return "bool" if place else evident_type(right[0], view, depth)
+            return "bool" if position else evident_type(right[0], view, depth)
         made = evident_type(right[0], view, depth)
-        return f"{made}#{place}" if made else ""
-    return evident_type(right[place], view, depth) if place < len(right) else ""
+        return f"{made}#{position}" if made else ""
+    return evident_type(right[position], view, depth) if position < len(right) else ""
 
 
 def expected_type(node: Node, view: NodeTable) -> str:
-    """The type that the place of an expression asks for; for an argument, the parameter that it is given to."""
+    """The type that the position of an expression asks for; for an argument, the parameter that it is given to."""
     parent, field = view.parent(node), view.field(node)
     if parent is None:
         return ""
@@ -209,23 +209,23 @@ def expected_type(node: Node, view: NodeTable) -> str:
         return f"{outer} behind {sign}" if outer else ""
     if kind == "binary_expression":
         sign_node = parent.child_by_field_name("operator")
-        others = [part for part in parent.named_children if part.id != node.id and part.type not in COMMENTS]
-        if sign_node is None or len(others) != 1:
+        operands = [part for part in parent.named_children if part.id != node.id and part.type not in COMMENTS]
+        if sign_node is None or len(operands) != 1:
             return ""
-        return _TRUTH[view.language] if sign_node.type in _CONNECTING else evident_type(others[0], view)
+        return _TRUTH[view.language] if sign_node.type in _CONNECTING else evident_type(operands[0], view)
     if kind in ("arguments", "argument_list"):
         call = view.parent(parent)
         called = callee(call, view) if call is not None and call.type in _CALLS else ""
         given = arguments_of(call) if call is not None else []
-        place = next((index for index, part in enumerate(given) if part.id == node.id), 0)
-        return f"{called}, argument {place + 1} of {len(given)}" if called else ""
+        position = next((index for index, part in enumerate(given) if part.id == node.id), 0)
+        return f"{called}, argument {position + 1} of {len(given)}" if called else ""
     return _assigned_type(node, view)
 
 
 def _assigned_type(node: Node, view: NodeTable) -> str:
-    parent, place, count = view.parent(node), 0, 1
+    parent, position, count = view.parent(node), 0, 1
     if parent is not None and parent.type == "expression_list":
-        node, place, count, parent = (
+        node, position, count, parent = (
             parent,
             parent.named_children.index(node),
             parent.named_child_count,
@@ -234,12 +234,12 @@ def _assigned_type(node: Node, view: NodeTable) -> str:
     if parent is None:
         return ""
     if parent.type in ("return_statement", "return_expression"):
-        around = next((above for above in view.ancestors(parent) if above.type in FUNCTIONS), None)
-        return _result_type(around, place, count, view) if around is not None else ""
+        function = next((above for above in view.ancestors(parent) if above.type in FUNCTIONS), None)
+        return _result_type(function, position, count, view) if function is not None else ""
     if parent.type in ("assignment_expression", "assignment_statement") and view.field(node) == "right":
         target = parent.child_by_field_name("left")
         if target is not None and target.type == "expression_list":
-            target = target.named_children[place] if target.named_child_count == count else None
+            target = target.named_children[position] if target.named_child_count == count else None
         return evident_type(target, view) if target is not None else ""
     if parent.type in ("variable_declarator", "let_declaration") and view.field(node) == "value":
         name = parent.child_by_field_name("name") or parent.child_by_field_name("pattern")
@@ -248,13 +248,13 @@ def _assigned_type(node: Node, view: NodeTable) -> str:
     return ""
 
 
-def _result_type(function: Node, place: int, count: int, view: NodeTable) -> str:
+def _result_type(function: Node, position: int, count: int, view: NodeTable) -> str:
     fields = ("result", "return_type") if view.language != "java" else ("type",)
     shown = next((part for part in map(function.child_by_field_name, fields) if part is not None), None)
     if shown is None:
         return ""
     if shown.type == "parameter_list":
         kinds = [part.child_by_field_name("type") for part in shown.named_children]
-        kind = kinds[place] if len(kinds) == count else None
+        kind = kinds[position] if len(kinds) == count else None
         return view.code(kind) if kind is not None else ""
     return type_text(view.code(shown)) if count == 1 else ""

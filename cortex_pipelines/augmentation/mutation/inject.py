@@ -12,6 +12,7 @@ from tree_sitter import Node
 from cortex_pipelines.augmentation.mutation import operators as folder
 from cortex_pipelines.augmentation.mutation.namespaces import loses_last_use
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit
+from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import BLOCKS, NodeTable, split_words
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.registry import instances_in
@@ -30,10 +31,17 @@ _NO_EFFECT = (
     ("removed_conversion", re.compile(r"\b(?:if|while|not|and|or) $"), split_words("bool")),
 )
 _BEFORE = 24
+_FIRST_OR_LAST = split_words("indexOf lastIndexOf find rfind Index LastIndex")
+_IS_FOUND = re.compile(r"\((?:[^()]|\([^()]*\))*\)\s*(?:(?:[!=]==?|>)\s*-\s*1\b|(?:>=|<)\s*0\b|\.is_(?:some|none)\(\))")
+_AFTER = 160
+_RAISING = re.compile(r"(?:assert|to|should_?)?_?(?:throw|raise|reject)s?\w*", re.IGNORECASE)
 
 
 def is_equivalent(operator: str, change: TextEdit, view: NodeTable) -> bool:
-    """Whether a mutation is known to preserve behaviour (dead code, docstrings, annotations, neutral terms)."""
+    """Whether a mutation is known to preserve behaviour (dead code, docstrings, annotations, neutral terms).
+
+    So does any error in code that a test expects to raise one.
+    """
     if _strip_parentheses(change.old) == _strip_parentheses(change.new) or _in_inert_code(change, view):
         return True
     if operator in ("arithmetic", "bitwise", "operand_swap", "broken_chain"):
@@ -42,6 +50,8 @@ def is_equivalent(operator: str, change: TextEdit, view: NodeTable) -> bool:
         return bool(re.search(r"[-+|]=\s*0$|[*/]=\s*1$", change.right))
     if operator == "similar_method" and change.old in ("split", "rsplit"):
         return "," not in change.right.rpartition(change.old)[2]
+    if operator == "similar_method" and change.old in _FIRST_OR_LAST:
+        return bool(_IS_FOUND.match(view.between(change.end, change.end + _AFTER)))
     before = view.between(max(0, change.start - _BEFORE), change.start)
     return any(name == operator and change.old in old and pattern.search(before) for name, pattern, old in _NO_EFFECT)
 
@@ -86,6 +96,9 @@ def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
                 spans.append((following.start_byte, following.end_byte))
             following = following.next_named_sibling
         return spans
+    raising = _raising_code(node, view)
+    if raising is not None:
+        return [(raising.start_byte, raising.end_byte)]
     is_docstring = kind == "string" and view.parent_type(node) == "expression_statement"
     if view.language == "python" and (kind == "type" or is_docstring):
         return [(node.start_byte, node.end_byte)]
@@ -97,6 +110,18 @@ def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
             dead = node.child_by_field_name("consequence") or node.child_by_field_name("body")
             return [(dead.start_byte, dead.end_byte)] if dead is not None else []
     return []
+
+
+def _raising_code(node: Node, view: NodeTable) -> Node | None:
+    """The code in which a test expects an error: a call such as ``assertThrows(...)``, or the body of a ``with``."""
+    if node.type in CALLS[view.language]:
+        name = callee_name(node)
+        return node if name is not None and _RAISING.fullmatch(view.code(name)) else None
+    body = node.child_by_field_name("body") if node.type == "with_statement" else None
+    if body is None:
+        return None
+    inside = (part for part in view.descendants(node) if part.type == "call" and part.end_byte <= body.start_byte)
+    return body if any(_raising_code(call, view) is not None for call in inside) else None
 
 
 @cache

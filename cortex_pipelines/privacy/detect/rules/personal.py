@@ -20,14 +20,14 @@ _ENDINGS = word_set(
 )
 _FILES = word_set("js ts py md rs sh go cc hh mm vb xx ii th nd st")
 _NO_MAIL = re.compile(
-    r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost|local|internal|lan"
-    r"|(?:domain|email|company|yourdomain|mydomain)\.\w+|(?:acme|foo|bar|noreply)\.\w+"
-    r"|users\.noreply\.github\.com)$"
+    r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost|local|internal|lan|users\.noreply\.github\.com)$"
 )
-_NOBODY = re.compile(
-    r"(?:git|hg|svn|no-?reply|do-?not-?reply|root|user|username|your[._-]?(?:name|email)|name|email"
-    r"|me|you|someone|somebody|nobody|j(?:oh|a)ne?\.?doe|foo|bar|baz|test(?:er|user)?|alice|bob"
-    r"|[abxy])"
+_ROBOT = re.compile(r"git|hg|svn|no-?reply|do-?not-?reply")
+# In documents a made-up user at a made-up domain; either alone may be somebody's.
+_ANYBODY = re.compile(
+    r"(?:[a-z]|user|username|your[._-]?(?:name|email)|name|email|me|you|someone|somebody|nobody|j(?:oh|a)ne?\.?doe|foo|bar"
+    r"|baz|test(?:er|user)?|alice|bob)@(?:(?:your|my)?-?domain|email|company|yourcompany|acme|foo|bar|host|server|[a-z])"
+    r"\.\w+"
 )
 _IPV4 = re.compile(r"[0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w-]|\.\w)")
 # What makes four numbers a version or a section instead.
@@ -80,7 +80,8 @@ def _emails(text: str) -> Iterator[Span]:
             name = host[0].lower()
             ending = name.rpartition(".")[2]
             is_domain = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
-            if is_domain and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower()):
+            is_made_up = _ROBOT.fullmatch(user[0].lower()) or _ANYBODY.fullmatch(f"{user[0].lower()}@{name}")
+            if is_domain and not _NO_MAIL.search(name) and not is_made_up:
                 yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
         position = text.find("@", host.end() if host else position + 1)
 
