@@ -156,13 +156,13 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     called = called.with_columns(pl.len().over("test_unit_id").alias("units_called"))
     unit_place, place = ["source", "path", "kind", "start_line", "end_line"], ["source", *_EDGE_END]
     pairs = units.join(called.drop(*ends.values()), left_on=unit_place, right_on=place, maintain_order="left")
-    common = [common_words(*names) for names in pairs.select("name", "test_name").iter_rows()]
-    pairs = pairs.with_columns(pl.Series("words", common, dtype=pl.Int64))
+    word_counts = [common_words(*names) for names in pairs.select("name", "test_name").iter_rows()]
+    pairs = pairs.with_columns(pl.Series("words", word_counts, dtype=pl.Int64))
     pairs = pairs.sort(-pl.col("words"), "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id", "unit_id")
     is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
     is_about = is_first & ((pl.col("words") > 0) | (pl.col("units_called") == 1))
-    about = pairs.with_columns(is_about.alias("is_about"))
-    closest = about.group_by("unit_id").agg(pl.col("test_unit_id").filter("is_about").alias("tests"))
+    pairs = pairs.with_columns(is_about.alias("is_about"))
+    closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter("is_about").alias("tests"))
     return units.join(closest, on="unit_id", maintain_order="left")
 
 
