@@ -152,8 +152,8 @@ def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:
     code = text[: closed.end() if closed else end].decode("utf-8", "replace")
     comments = _LEADING_COMMENTS.match(code)
     is_licence = comments is not None and re.search("copyright|licen[cs]e", comments[0], re.IGNORECASE)
-    shown = code[comments.end() if comments and is_licence else 0 :].strip("\n")
-    statements = list(_whole_statements(shown))
+    unlicensed_code = code[comments.end() if comments and is_licence else 0 :].strip("\n")
+    statements = list(_whole_statements(unlicensed_code))
     sizes = accumulate(len(statement.encode()) + 1 for statement in statements)
     return [statement for statement, size in zip(statements, sizes, strict=True) if size <= max_bytes]
 

@@ -190,6 +190,11 @@ def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None
         )
 
 
+def test_an_answer_about_parameters_is_on_one_side(tables: Tables, rows: pl.DataFrame) -> None:
+    answers = [set(tables[split].filter(kind="interface")["completion"]) for split in SPLITS]
+    assert sum(map(len, answers)) == rows.filter(kind="interface")["completion"].n_unique()
+
+
 def test_rules_are_learnt_from_counts_and_order(tables: Tables) -> None:
     rules = tables["dependency_rules"].filter(pl.col("folder") == "shop")
     rule_rows = {tuple(row) for row in rules.select("upper", "lower", "edges", "against", "learnt").rows()}

@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.assemble.selection import RowRules
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.paired_tests import card_notes, dedent_code, paired_test_tables
+from cortex_pipelines.datasets.tasks.paired_tests import card_notes, common_words, dedent_code, paired_test_tables
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -185,7 +185,7 @@ def test_the_closest_test_that_may_be_asked_for_is_taken(paired: Paired, setting
     of_tests = paired.edges.filter(pl.col("relation") == "tests")
     crate = of_tests.filter(pl.col("from_path") == own).select(pl.col("^to_.*$"))
     of_other = of_tests.filter(pl.col("from_path") == other).with_columns(crate)
-    edges = pl.concat([paired.edges, of_other])
+    edges = pl.concat([paired.edges.filter(pl.col("from_path") != other), of_other])
     for unit, named_after, closest in (("train", "train", own), ("test", "train", other)):
         splits = {"shop/pack_crate.py": unit, own: named_after, other: "test"}
         tables = paired.tables(settings, edges=edges, splits=splits)
@@ -201,6 +201,36 @@ def test_a_test_that_calls_a_unit_among_many_is_not_its_test(paired: Paired, set
     others = others.with_columns(pl.lit(value, others.schema[name]).alias(name) for name, value in ends.items())
     tables = paired.tables(settings, edges=pl.concat([crate, others]), splits={"": "train"})
     assert tables["manifest"].filter(left_out="unanswerable_test").height == len(WORDS) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "test_name", "words"),
+    [
+        ("Path", "TestUseEncodedPath", 1),
+        ("UseEncodedPath", "TestUseEncodedPath", 3),
+        ("sign", "test_signer", 0),
+        ("ltrim", "testRtrim", 0),
+        ("normalizeOptions", "should normalize options of text", 2),
+        ("HTTPError", "HTTPError is thrown", 2),
+        ("base64_decode", "test_base64_bad", 0),
+        ("_", "test__of_it", 0),
+    ],
+)
+def test_a_test_is_named_after_a_unit_by_whole_words(name: str, test_name: str, words: int) -> None:
+    assert common_words(name, test_name) == words
+
+
+def test_a_test_is_the_answer_of_the_unit_with_the_longest_name_in_it(
+    paired: Paired, settings: DatasetSettings
+) -> None:
+    crate = pl.col("path") == "tests/test_crate.py"
+    named = pl.when(crate).then(pl.lit("test_pack_crate_and_pack_letter")).otherwise("name")
+    of_tests = paired.edges.filter(pl.col("relation") == "tests")
+    own = of_tests.filter(pl.col("from_path") == "tests/test_crate.py")
+    letter = of_tests.filter(pl.col("from_path") == "tests/test_letter.py").select(pl.col("^to_.*$"))
+    edges = pl.concat([own, own.with_columns(letter)])
+    tables = paired.tables(settings, cases=paired.cases.with_columns(named), edges=edges, splits={"": "train"})
+    assert sum(tables[split].height for split in SPLITS) == 1
 
 
 @pytest.mark.parametrize(

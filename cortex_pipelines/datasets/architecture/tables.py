@@ -154,6 +154,9 @@ def _with_exclusions(
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
     clustering = IncrementalClustering(cache, NAME, settings)
     clusters = clustering.firsts("target", rows["target"].to_list(), rows["language"].to_list())
+    # the same few parameters are the answer of many functions
+    first_split = pl.col("split").first().over("kind", "completion")
+    is_known = (pl.col("kind") == "interface") & (pl.col("split") != first_split)
     is_contaminated = contaminated(rows["completion"].to_list(), benchmarks, rows["language"].to_list())
     ids, splits = rows["unit_id"].to_list(), rows["split"].to_list()
     cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
@@ -167,6 +170,6 @@ def _with_exclusions(
             pl.when(body > settings.max_body_bytes).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is in the split of its first member
-            pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(pl.lit("near_duplicate_elsewhere")),
+            pl.when(pl.Series(crosses_split, dtype=pl.Boolean) | is_known).then(pl.lit("near_duplicate_elsewhere")),
         ).alias("not_made"),
     )

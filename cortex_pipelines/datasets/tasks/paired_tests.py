@@ -4,6 +4,7 @@ The completion is the test case, so its split decides: functions of test files a
 on those of train. The unit is in the prompt, so it must be in train or in the split of its test.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ EDGE_COLUMNS = (*("source", "relation", "from_path", "from_start_line", "from_en
 FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "generated")
 """Columns read from REPOSITORY_FILES."""
 
-_MOST_CALLED = 3  # units that a test calls which is about each of them
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _NONE = "tests_none"
 _S = pl.String
 _NOTHING = (
@@ -141,9 +142,10 @@ def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSett
 
 
 def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
-    """Units with the tests that are about them: those named after the unit first, then those of the fewest units.
+    """Units with the tests that are about them: those named after the unit first, then those that call it alone.
 
-    A test that calls a unit among many, and is not named after it, nobody would write when asked for its test.
+    A test is about one unit: of those that it is named after, the one of the longest name. A test that calls a unit
+    among others, and is not named after it, nobody would write when asked for its test.
     """
     tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
     tests = tests.select(
@@ -154,14 +156,21 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     called = called.with_columns(pl.len().over("test_unit_id").alias("units_called"))
     unit_place, place = ["source", "path", "kind", "start_line", "end_line"], ["source", *_EDGE_END]
     pairs = units.join(called.drop(*ends.values()), left_on=unit_place, right_on=place, maintain_order="left")
-    letters = {
-        column: pl.col(column).str.replace_all("[_ ]", "").str.to_lowercase() for column in ("name", "test_name")
-    }
-    is_named_after = letters["test_name"].str.contains(letters["name"], literal=True)
-    pairs = pairs.sort(~is_named_after, "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id")
-    is_about = is_named_after | (pl.col("units_called") <= _MOST_CALLED)
-    closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter(is_about).alias("tests"))
+    word_counts = [common_words(*names) for names in pairs.select("name", "test_name").iter_rows()]
+    pairs = pairs.with_columns(pl.Series("words", word_counts, dtype=pl.Int64))
+    pairs = pairs.sort(-pl.col("words"), "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id", "unit_id")
+    is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
+    is_about = is_first & ((pl.col("words") > 0) | (pl.col("units_called") == 1))
+    pairs = pairs.with_columns(is_about.alias("is_about"))
+    closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter("is_about").alias("tests"))
     return units.join(closest, on="unit_id", maintain_order="left")
+
+
+def common_words(name: str, test_name: str) -> int:
+    """Number of words of a unit's name if they stand in a test's name in a row; else 0."""
+    words, test_words = (_WORD.findall(text) for text in (name, test_name))
+    folded, in_test = (f" {' '.join(each).lower()} " for each in (words, test_words))
+    return len(words) if words and folded in in_test else 0
 
 
 def _example(
