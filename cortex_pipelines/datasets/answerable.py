@@ -197,12 +197,12 @@ def follows(prompt: str, answer: str) -> bool:
 _SYMBOL = re.compile(r"\w+|\S")
 
 
-def does_only(refactoring: str, name_before: str | None, name_after: str | None, before: str, after: str) -> bool:
+def changes_alone(refactoring: str, name_before: str | None, name_after: str | None, before: str, after: str) -> bool:
     """Whether a change of a name or of parameters is all that differs between two versions, but for white space."""
     old, new = _SYMBOL.findall(before), _SYMBOL.findall(after)
     if refactoring in ("Add Parameter", "Remove Parameter"):
         short, long = sorted((old, new), key=len)
-        start = next((at for at, symbol in enumerate(short) if symbol != long[at]), len(short))
+        start = next((index for index, symbol in enumerate(short) if symbol != long[index]), len(short))
         return short[start:] == long[len(long) - len(short) + start :]
     if refactoring == "Reorder Parameter":
         return sorted(old) == sorted(new)

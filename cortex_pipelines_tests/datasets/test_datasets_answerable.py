@@ -6,7 +6,7 @@ import pytest
 from cortex_pipelines.datasets.answerable import (
     INPUTS,
     ProjectWords,
-    does_only,
+    changes_alone,
     follows,
     language_names,
     naming_reasons,
@@ -115,7 +115,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("change", "only"), [(case[:-1], case[-1]) for case in CHANGES.values()], ids=CHANGES)
 def test_a_change_does_only_what_it_is_named_after(change: tuple[str, ...], only: bool) -> None:
-    assert does_only(*change) == only
+    assert changes_alone(*change) == only
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

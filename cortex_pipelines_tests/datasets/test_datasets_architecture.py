@@ -55,7 +55,7 @@ def _files() -> dict[str, str]:
             f"router = APIRouter(prefix='/{thing}s')\n\n\n@router.get('/{{{thing}_id}}')\n"
             f"def show_{thing}({thing}_id: int) -> {name}:\n"
             f'    """Show one {thing} {" ".join(6 * chr(97 + (number * 9 + letter) % 26) for letter in range(9))}."""\n'
-            f"    return find_{thing}({thing}_id)\n"
+            f"    return find_{thing}({thing}_id)\n\n\ndef {thing}_title(key):\n    return key\n"
         )
         texts[f"shop/service/{thing}.py"] = (
             f"from shop.store.{thing} import {name}\n"
@@ -168,6 +168,8 @@ def test_a_place_is_listed_and_shares_words_with_what_is_asked_about(rows: pl.Da
         assert row["completion"] == row["path"]
         assert f"\n{row['path']}" in row["prompt"]
         assert row["prompt"].endswith("\nIn which file does it belong?")
+        bare = [line for line in row["prompt"].split("\nNew: ")[0].split("\n")[1:] if ": " not in line]
+        assert bare != [row["completion"]]
 
 
 def test_an_owner_is_the_package_of_the_file(rows: pl.DataFrame) -> None:

@@ -244,6 +244,8 @@ def test_the_card_of_a_project_says_what_it_teaches_and_what_is_wrong(
     text = cortex("card", "shop").stdout
     assert text.startswith(f"From shop a model can learn to complete code ({tables['train'].height} examples, 100% of")
     assert "completion, train: 100% of it is test code" in text
+    folder.parent.rename(tmp_path / "data" / "tests_dataset")  # where all are tests
+    assert "test code" not in cortex("card", "shop").stdout
     assert (
         "params.yaml has no project shpo; did you mean shop?; there is: empty, shop"
         in cortex("card", "shpo", status=1).stderr

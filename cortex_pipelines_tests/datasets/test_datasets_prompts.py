@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.splitting.unit_splits import left_out
+from cortex_pipelines.datasets.splitting.unit_splits import deprecated, left_out
 from cortex_pipelines.datasets.tasks.completion import completion_candidates, unit_prompt
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
@@ -141,15 +141,40 @@ def test_bodies_out_of_bounds_make_no_example(candidates: Candidates, bound: dic
     ],
 )
 def test_quality_is_measured_as_the_field_does(code: str, reason: str | None, settings: DatasetSettings) -> None:
-    frame = pl.DataFrame({"code": [code], "generated": [False], "has_error": [False], "trainable": [True]})
+    flags = ("generated", "has_error", "deprecated")
+    frame = pl.DataFrame({"code": [code], "trainable": [True]} | {flag: [False] for flag in flags})
     assert frame.select(left_out(settings).alias("reason"))["reason"].to_list() == [reason]
     for flag, value, expected in (
         ("generated", True, "generated"),
         ("has_error", True, "syntax"),
         ("trainable", False, "licence"),
+        ("deprecated", True, "deprecated"),
     ):
         marked = frame.with_columns(pl.lit(value).alias(flag))
         assert marked.select(left_out(settings).alias("reason"))["reason"][0] == expected
+
+
+OLD = "import static a.b;\n\n/** Old. */\n@Deprecated\nclass Old {\n    int f() {\n        return 1;\n    }\n}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "names"),
+    [
+        (
+            "A.java",
+            OLD + "class New {\n    @Deprecated\n    int g() {\n        return 1;\n    }\n}\n",
+            {"Old", "f", "g"},
+        ),
+        ("a.py", "def f():\n    warnings.warn('f()', DeprecationWarning)\n\ndef g():\n    h()\n", {"f"}),
+        ("a.py", "@typing_extensions.deprecated('no')\ndef f():\n    h()\n", {"f"}),
+        ("a.go", "package a\n\n// F is old.\n//\n// Deprecated: use G.\nfunc F() {}\n\nfunc G() {}\n", {"F"}),
+        ("a.js", "/** @deprecated */\nfunction f() { h() }\nfunction g() { h() }\n", {"f"}),
+        ("a.rs", '#[deprecated(note = "no")]\nfn f() {}\nfn g() {}\n', {"f"}),
+    ],
+)
+def test_what_is_marked_as_deprecated(path: str, text: str, names: set[str], make_files: Any, make_units: Any) -> None:
+    units = make_units(make_files({path: text}))
+    assert set(units.filter(deprecated(units))["name"]) == names
 
 
 def unit(**changes: Any) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def test_context_is_what_encloses(language: str, text: str, context: list[str], 
 def test_a_trailing_comment_does_not_document_the_next_unit(settings) -> None:
     assert by_name("package a\nvar x = 1 // of x\nfunc f() {}\n", "go", "a.go", settings)["f"].docstring is None
     assert by_name("package a\n\n// far\n\nfunc f() {}\n", "go", "a.go", settings)["f"].docstring is None
+    text = "package a\n\n// f runs:\n//\n//\tf()\n//\n// Once.\nfunc f() {}\n"
+    assert by_name(text, "go", "a.go", settings)["f"].docstring == "f runs:\n\n\tf()\n\nOnce."
 
 
 def test_a_member_of_a_group_is_not_the_group(settings) -> None:

@@ -37,8 +37,8 @@ class RenamedUnit:
 def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> RenamedUnit | None:
     """None if nothing can safely be renamed."""
     snippet = parse_unit(code.encode(), language, kind, path)
-    found = [] if snippet is None else locals_of(snippet, kind)
-    variables = [variable for variable in found if not _CUSTOMARY.fullmatch(variable.name)]
+    local_variables = [] if snippet is None else locals_of(snippet, kind)
+    variables = [variable for variable in local_variables if not _CUSTOMARY.fullmatch(variable.name)]
     if snippet is None or not variables:
         return None
     # A new name that stands nowhere in the unit, not even in a comment, can capture nothing.

@@ -84,6 +84,8 @@ def _placement(
     for place, units in sorted(places.items()):
         names = {other["name"] for other in units} - {unit["name"]}
         listing[place] = sorted(sorted(names, key=lambda name: draw(seed, "listed", name))[:most])
+    if [place for place, names in listing.items() if not names] == [answer]:
+        return  # that it alone declares nothing gives it away
     stems_of = {place: _stems(f"{place} {' '.join(names)}") for place, names in listing.items()}
     common = Counter(stem for stems in stems_of.values() for stem in stems)
     telling = {stem for stem in _stems(f"{unit['signature']} {text}") if common[stem] <= len(places) / 2}

@@ -214,7 +214,7 @@ def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, sett
 
 
 FILTERS = (
-    *("generated", "licence", "syntax", "longest_line", "mean_line", "alphanumeric", "comments"),
+    *("generated", "licence", "syntax", "deprecated", "longest_line", "mean_line", "alphanumeric", "comments"),
     *("contaminated", "near_duplicate"),
 )
 """Filters of units, in order."""

@@ -70,7 +70,7 @@ def _warnings(row: dict[str, Any], settings: DatasetSettings) -> Iterator[str]:
         yield "empty; data/{task}_dataset/PROJECT/card.md says why".format(**row)
     elif held_out and row["rows"] < FEWEST_HELD_OUT:
         yield f"{row['rows']} rows are few to judge by; from {FEWEST_HELD_OUT} on, a difference of a tenth shows"
-    if row["rows"] and row["tests"] > settings.mix.max_test_share + DIVERGENT:
+    if row["rows"] and row["task"] != "tests" and row["tests"] > settings.mix.max_test_share + DIVERGENT:
         yield f"{row['tests']:.0%} of it is test code"
     if held_out and row["distance"] > DIVERGENT:
         yield f"other languages or tests than train: a distance of {row['distance']:.2f} bits"

@@ -1,5 +1,6 @@
 """Filter, cluster and split units before they become examples."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -22,8 +23,8 @@ _COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
 def left_out(settings: DatasetSettings) -> pl.Expr:
     """Name of the first filter that excludes a unit, or null.
 
-    Needs the columns ``code``, ``generated``, ``trainable`` and ``has_error``. Thresholds on lines, letters and
-    comments are StarCoder's (arXiv 2305.06161).
+    Needs the columns ``code``, ``generated``, ``trainable``, ``has_error`` and ``deprecated``. Thresholds on lines,
+    letters and comments are StarCoder's (arXiv 2305.06161).
     """
     code = pl.col("code")
     lines = code.str.split("\n").list.eval(pl.element().str.len_chars())
@@ -33,6 +34,7 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
         "generated": pl.col("generated"),
         "licence": ~pl.col("trainable"),
         "syntax": pl.col("has_error"),
+        "deprecated": pl.col("deprecated"),
         "longest_line": lines.list.max() > settings.longest_line,
         "mean_line": lines.list.mean() > settings.mean_line,
         "alphanumeric": ~(letters >= settings.min_alphanumeric),
@@ -41,12 +43,34 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
     return pl.coalesce(*(pl.when(holds).then(pl.lit(reason)) for reason, holds in broken.items()))
 
 
+_DEPRECATED = re.compile(r"^[ \t/*]*(?:@deprecated\b|Deprecated:|\.\. deprecated::)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"\A(?:\s*(?:@[\w.]+|#\[[^\]]*\])[^\n]*\n)*?\s*(?:@(?:\w+\.)*[Dd]eprecated\b|#\[deprecated)")
+_WARNS = re.compile(r"\bwarn\((?:[^()]|\([^()]*\))*DeprecationWarning")
+
+
+def deprecated(units: pl.DataFrame) -> pl.Series:
+    """Whether a unit, or one around it, is marked as deprecated; a function is too if it warns of its deprecation."""
+    ends: dict[FileKey, int] = {}
+    flags: dict[str, bool] = {}
+    rows = units.select(
+        *("source", "path", "unit_id", "language", "kind", "code", "docstring", "start_byte", "end_byte")
+    ).sort("source", "path", "start_byte", -pl.col("end_byte"))
+    for source, path, unit, language, kind, code, docstring, start, end in rows.iter_rows():
+        marked = _DEPRECATED.search(docstring or "") or _ATTRIBUTE.search(code)
+        if not marked and language == "python" and kind in FUNCTIONS:
+            marked = _WARNS.search(code)
+        if marked:
+            ends[source, path] = max(end, ends.get((source, path), 0))
+        flags[unit] = start < ends.get((source, path), 0)
+    return pl.Series("deprecated", [flags[unit] for unit in units["unit_id"]], dtype=pl.Boolean)
+
+
 # Columns that an example of a unit depends on.
 _OF_EXAMPLE = (
     *("unit_id", "source", "kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
     *("start_byte", "body_start_byte"),
 )
-_FILTER_COLUMNS = ("unit_id", "code", "generated", "trainable", "has_error")
+_FILTER_COLUMNS = ("unit_id", "code", "generated", "trainable", "has_error", "deprecated")
 _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
 FILE_COLUMNS = (*_PROVENANCE, "text")
 UNIT_COLUMNS = (
@@ -121,7 +145,7 @@ def _with_exclusions(
     """Units with ``left_out``: the filter that excludes them, apart from near-duplicates."""
     with_files = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
-    ).with_columns(pl.col("trainable").fill_null(False))
+    ).with_columns(pl.col("trainable").fill_null(False), deprecated(units))
     filters = left_out(settings).alias("left_out")
     inputs = with_files.select(_FILTER_COLUMNS)
     filtered_units = with_files.hstack(unit_rows(cache, "quality", inputs, partial(_selected, columns=filters)))
@@ -129,7 +153,7 @@ def _with_exclusions(
     eligible = filtered_units.filter(pl.col("left_out").is_null())
     contaminated_ids = _ids_where(eligible.select("unit_id", "code", "language"), "contaminated", dirty, cache)
     is_contaminated = pl.col("unit_id").is_in(contaminated_ids.implode())
-    return filtered_units.with_columns(
+    return filtered_units.drop("deprecated").with_columns(
         left_out=pl.when(is_contaminated).then(pl.lit("contaminated")).otherwise("left_out")
     )
 

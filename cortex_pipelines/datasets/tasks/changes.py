@@ -59,8 +59,8 @@ def change_candidates(
     rejecting it, or null), and optionally ``export_source`` (source of the export) and columns of the data set.
     """
     file_splits, licences = splits_by_file(splits, settings), licences_by_file(files)
-    places = changes.select("source", path_after="path", path_before=None, commit=None).iter_rows(named=True)
-    locations = [locate_change(place, file_splits, licences, settings) for place in places]
+    paths = changes.select("source", path_after="path", path_before=None, commit=None).iter_rows(named=True)
+    locations = [locate_change(path, file_splits, licences, settings) for path in paths]
     location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
     may_train = pl.col("source").is_not_null() & pl.col("trainable")
     read_in = [name for name in ("source", "export_source") if name in changes.columns]

@@ -89,13 +89,14 @@ def _names_others(name: str, kind: str, code: str, unit: Mapping[str, Any]) -> b
 
     ``code``: all that is shown.
     """
-    own = {*_OWN, *_WORD.findall(unit["context"]), *_RECEIVER.findall(unit["code"])}
-    places = re.finditer(
+    own_names = {*_OWN, *_WORD.findall(unit["context"]), *_RECEIVER.findall(unit["code"])}
+    occurrences = re.finditer(
         rf"(?:([\w$]+|[)\]])\s*(?:\?\.|\.|::|->|#))?(?<![\w$]){re.escape(name)}(?![\w$])(\s*(?:\.|::)\w)?", code
     )
     return any(
-        (place[1] is not None and place[1] not in own) or (place[2] is not None and kind in _FUNCTIONS)
-        for place in places
+        (occurrence[1] is not None and occurrence[1] not in own_names)
+        or (occurrence[2] is not None and kind in _FUNCTIONS)
+        for occurrence in occurrences
     )
 
 

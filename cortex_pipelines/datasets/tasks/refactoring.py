@@ -15,7 +15,7 @@ import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
 from cortex_pipelines.augmentation.snippets import parse_unit
-from cortex_pipelines.datasets.answerable import CHANGE, does_only, follows
+from cortex_pipelines.datasets.answerable import CHANGE, changes_alone, follows
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables, judged_rows
 from cortex_pipelines.datasets.assemble.selection import INJECTED
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
@@ -119,16 +119,16 @@ def pair_candidates(
         .then(pl.lit("contaminated"))
         .when(~pl.col("trainable"))
         .then(pl.lit("licence"))
-        .when(pl.Series([not _does_as_said(pair) for pair in pairs.iter_rows(named=True)], dtype=pl.Boolean))
+        .when(pl.Series([not _matches_description(pair) for pair in pairs.iter_rows(named=True)], dtype=pl.Boolean))
         .then(pl.lit(CHANGE))
     )
     with_prompts = rows.hstack(prompt_columns(rows, settings))
     return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))
 
 
-def _does_as_said(pair: Mapping[str, Any]) -> bool:
+def _matches_description(pair: Mapping[str, Any]) -> bool:
     """Whether a refactoring does what its description says and no more, in code of the language as it is today."""
-    if pair["purity"] == "mixed" or not does_only(*(pair[name] for name in _SAID)):
+    if pair["purity"] == "mixed" or not changes_alone(*(pair[name] for name in _SAID)):
         return False
     codes, path = (pair["before"], pair["after"]), pair["path_after"] or ""
     return all(parse_unit(code.encode(), pair["language"], "method", path) for code in codes)

@@ -6,18 +6,18 @@
 (export_statement declaration: (_) @wrapped) @wrapper
 
 ; A test case of jest, mocha, vitest or node's runner; no unit, but what units are paired with.
-((call_expression
+((expression_statement (call_expression
   function: [(identifier) @_runner (member_expression object: (identifier) @_runner)]
   arguments: (arguments . [(string) (template_string)] @name
-    [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @definition.test
+    [(arrow_function body: (_) @body) (function_expression body: (_) @body)]))) @definition.test
   (#any-of? @_runner "it" "test" "specify"))
 
 ; The same of QUnit, where `module` takes a name and a function too.
-((call_expression
+((expression_statement (call_expression
   function: (member_expression
     object: (identifier) @_library property: (property_identifier) @_runner)
   arguments: (arguments . [(string) (template_string)] @name
-    [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @definition.test
+    [(arrow_function body: (_) @body) (function_expression body: (_) @body)]))) @definition.test
   (#eq? @_library "QUnit") (#any-of? @_runner "test" "only" "todo"))
 
 ; A function that is passed on or returned is no unit, even if it has a name of its own.

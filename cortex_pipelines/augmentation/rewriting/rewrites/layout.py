@@ -29,7 +29,7 @@ class OneArgumentALine(Rewrite):
     def edits(self, view: NodeTable) -> Iterator[Edit]:
         language, unit = view.language, indent_unit(view)
         broken_until = 0
-        for node in sorted((node for kind in _LISTS for node in view.by_type.get(kind, ())), key=_place):
+        for node in sorted((node for kind in _LISTS for node in view.by_type.get(kind, ())), key=_start):
             parts = [part for part in node.named_children if part.type not in COMMENTS]
             alone = node.start_point[0] == node.end_point[0] and view.field(node) not in _NOT_OF_A_CALL
             is_inside = node.start_byte < broken_until  # of a list that is broken already
@@ -55,7 +55,7 @@ class OneArgumentALine(Rewrite):
                 yield Edit(parts[-1].end_byte, node.end_byte - 1, f"{comma}\n{indent}")
 
 
-def _place(node: Node) -> int:
+def _start(node: Node) -> int:
     return node.start_byte
 
 
