@@ -15,7 +15,7 @@ MOST = 1_000_000_000
 PROJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 """Pattern of project names, which are part of folders, DVC stages and commands."""
 
-PROJECT_NAME_WORDS = "a project's name has 1 to 64 letters, digits, - and _, and no - in front"
+PROJECT_NAME_WORDS = "a project's name has 1 to 64 letters a-z or A-Z, digits, - and _, and no - in front"
 
 T = TypeVar("T")
 

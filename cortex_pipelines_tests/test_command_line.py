@@ -4,14 +4,17 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import time
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DatabaseError
 
 from cortex_pipelines.catalog import ASSETS
+from cortex_pipelines.cli.failures import error_sentence
 from cortex_pipelines.cli.groups import GROUPS, suggestion
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.progress import Steps, report_step
@@ -168,6 +171,21 @@ def test_what_is_left_follows_the_pace_of_what_is_done() -> None:
     assert steps.remaining() == "  (7 min left)"
     steps.running["next"] = time.monotonic() - 450
     assert steps.remaining() == "  (3 min left)", "of 50 s expected, at 4.4 times what they take"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "the disk is full: free some space"),
+        (DatabaseError("x", {}, sqlite3.OperationalError("database or disk is full")), "the disk is full: free some"),
+        (
+            DatabaseError("x", {}, sqlite3.OperationalError("attempt to write a readonly database")),
+            "the database of Dagster or MLflow cannot be written: correct the permissions",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_said_with_what_to_do(error: Exception, words: str) -> None:
+    assert error_sentence(error).startswith(words)
 
 
 def test_a_declared_asset_is_what_its_module_declares() -> None:

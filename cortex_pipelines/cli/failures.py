@@ -19,6 +19,19 @@ _BUILT_IN_ERRORS = (ValueError, RuntimeError, LookupError)
 
 _RETRY_REMEDY = "correct that and run the same command again; what was finished is kept"
 
+_FULL = "the disk is full: free some space, then run the same command again; what was finished is kept"
+_READ_ONLY = (
+    "the database of Dagster or MLflow cannot be written: correct the permissions of the project's folder, then run "
+    "the same command again"
+)
+_SENTENCES = {
+    "No space left on device": _FULL,
+    "database or disk is full": _FULL,
+    "attempt to write a readonly database": _READ_ONLY,
+    "unable to open database file": _READ_ONLY,
+}
+"""What is said instead of a library's words, of whatever kind the error is."""
+
 _SERVER = "psycopg2.OperationalError"
 _KINDS = (
     (
@@ -84,6 +97,9 @@ def error_sentence(error: BaseException) -> str:
             break
         cause = cause.__cause__ or cause.__context__
     message, names = _message_of(error), _names(error)
+    for words, sentence in _SENTENCES.items():
+        if words in message:
+            return sentence
     for name, label, remedy in _KINDS:
         if name in names:
             prefix = f"{label}: " if label else ""

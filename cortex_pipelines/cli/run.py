@@ -317,4 +317,4 @@ def sync() -> None:
     events = sync_project(project, current_instance(), thorough=True)
     if signed := sign_released_versions(project):
         say(f"{signed} models signed")
-    say(f"{events} versions reported, {sync_aliases(project)} aliases moved")
+    say(f"events reported to Dagster: {events}; aliases moved: {sync_aliases(project)}")

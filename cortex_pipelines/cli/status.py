@@ -50,7 +50,7 @@ def status(as_json: bool, project: str | None, page: Path | None) -> None:
         write_whole(page, status_page(current_project(), rows, count_states(rows)))
         say(f"{page} was written")
     if as_json:
-        print_json([{key: row[key] for key in row if key != "rows"} for row in rows])
+        print_json([{key: row[key] for key in row if key not in ("rows", "agree")} for row in rows])
         return
     _print(rows)
     from cortex_pipelines.monitoring.policy import last_decisions
@@ -108,8 +108,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table.add_row(f"[bold]{partition or 'all projects'}", *(["", "", count_states(group)] if many else []))
         if not many or partition is None:
             for row in group:
-                views_agree = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
-                version = (row["dvc_md5"] or "-")[:12] + ("" if views_agree else " (views differ)")
+                version = (row["dvc_md5"] or "-")[:12] + ("" if row["agree"] else " (views differ)")
                 count, word = f"{row['rows']:,}" if row.get("rows") else "", state(row)
                 cells = (f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}")
                 table.add_row(*cells, escape(row["reason"]))

@@ -181,7 +181,7 @@ def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Defi
             return dg.SkipReason("nothing changed since the last check")
         events = sync_project(project, context.instance)
         context.update_cursor(mark)
-        return dg.SkipReason(f"{events} versions reported")
+        return dg.SkipReason(f"events reported: {events}")
 
     return project, dg.Definitions(
         assets=build_assets(project, tracker, check_table, pool),

@@ -33,7 +33,8 @@ def status_rows(project: Project, instance: "dg.DagsterInstance") -> Iterator[di
     """A row for each asset and partition, in topological order.
 
     ``data_version`` is Dagster's, ``dvc_md5`` that of dvc.lock, ``mlflow_digest, run_id`` are MLflow's of that version;
-    ``fresh``: DVC and Dagster agree that nothing is to be done, ``reason`` says why not.
+    ``fresh``: DVC and Dagster agree that nothing is to be done, ``reason`` says why not; ``agree``: there is nothing
+    that `cortex sync` would report.
     """
     from cortex_pipelines.versioning.dagster.staleness import NOTHING, Staleness
     from cortex_pipelines.versioning.dvc.reconcile import dvc_views
@@ -48,20 +49,24 @@ def status_rows(project: Project, instance: "dg.DagsterInstance") -> Iterator[di
         reasons = list(view.reasons) or [cause for cause in causes if word != "FRESH"]
         if not view.changed and version != view.locked:
             reasons.append("Dagster has another version: run `cortex sync`")
+        current = None if version == NOTHING else version
         yield {
             "asset": name,
             "partition": partition,
-            "data_version": None if version == NOTHING else version,
+            "data_version": current,
             "dvc_md5": view.locked,
             "mlflow_digest": digest,
             "run_id": run_id,
             "fresh": not view.changed and word == "FRESH" and version == view.locked,
             "reason": "; ".join(reasons) if view.locked else "never made",
+            "agree": current == view.version and (view.version != view.locked or digest == view.locked),
         }
 
 
 def count_rows(project: Project, name: str, partition: str | None) -> int:
-    return sum(map(table_rows, project.output(name, partition).glob("*.parquet")))
+    """Rows of the main table with its splits, as `cortex run` and Dagster count them."""
+    tables = (project.output(name, partition) / f"{table.name}.parquet" for table in project.graph.assets[name].splits)
+    return sum(table_rows(path) for path in tables if path.exists())
 
 
 def node_facts(project: Project) -> Callable[[LineageNode], str]:

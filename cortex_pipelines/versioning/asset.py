@@ -54,6 +54,11 @@ class VersionedAsset:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.compute(*args, **kwargs)
 
+    @property
+    def splits(self) -> "tuple[Table, ...]":
+        """The main table, and those with its columns: train, validation, test."""
+        return tuple(table for table in self.tables if table.columns == self.tables[0].columns)
+
     @cached_property
     def code(self) -> tuple[str, ...]:
         if self.declared_code is not None:

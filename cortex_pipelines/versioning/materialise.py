@@ -120,7 +120,9 @@ def materialise(
             tables = on_node.compute(asset, keywords, stage.address)
         checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)
         value = _end(stage, begin, out, by_dvc)
-    report_step(stage.address, checks[0].rows if checks else None, time.monotonic() - started)
+    splits = {table.name for table in asset.splits}
+    rows = sum(check.rows for check in checks if check.table in splits) if checks else None
+    report_step(stage.address, rows, time.monotonic() - started)
     return Version(value, begin, True, checks, observations)
 
 

@@ -186,7 +186,7 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
     assert mini.outputs() == before
     assert find_run(mini.root, "code_units", "beta", mini.version("code_units@beta")), "MLflow knows again what is here"
     report = killer.run(mini.root, "cortex", "sync")
-    assert report.output.endswith("0 versions reported, 0 aliases moved\n")
+    assert report.output.endswith("events reported to Dagster: 0; aliases moved: 0\n")
     assert "MISSING whole" not in killer.run(mini.root, "cortex", "doctor").output
 
 

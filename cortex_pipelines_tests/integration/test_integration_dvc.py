@@ -43,7 +43,7 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_ma
     mini.cortex("sync")
     back = units(mini)
     assert back == old, "a version that was made before keeps its run"
-    assert "\n0 versions reported" in mini.cortex("sync").stderr
+    assert "\nevents reported to Dagster: 0" in mini.cortex("sync").stderr
     git(mini.root, "checkout", "-q", "-f", "main")
     run_in(mini.root, "dvc", "checkout", "--force", "code_units@beta")
     mini.cortex("sync")

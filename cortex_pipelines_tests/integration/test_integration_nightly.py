@@ -146,13 +146,13 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
 
     instance.delete_dynamic_partition("projects", "alpha")
     words, mark = look(None)
-    assert (words, set(instance.get_dynamic_partitions("projects"))) == ("0 versions reported", {"alpha", "beta"})
+    assert (words, set(instance.get_dynamic_partitions("projects"))) == ("events reported: 0", {"alpha", "beta"})
     _, mark = look(mark)
     assert look(mark)[0] == "nothing changed since the last check"
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))
     (data_made.root / "data" / "code_units" / "alpha" / "units.parquet").unlink()
     words, next_mark = look(mark)
-    assert words != "0 versions reported"
+    assert words != "events reported: 0"
     assert next_mark != mark
     _, next_mark = look(next_mark)
     assert look(next_mark)[0] == "nothing changed since the last check"

@@ -124,7 +124,7 @@ def test_the_same_command_again_changes_nothing(finished_copy: MiniProject) -> N
     before, rows = finished_copy.outputs(), finished_copy.status()
     runs, events = finished_copy.instance().get_runs_count(), events_of(finished_copy)
     assert "nothing is stale" in finished_copy.cortex("run").stderr
-    assert "\n0 versions reported, 0 aliases moved" in finished_copy.cortex("sync").stderr
+    assert "\nevents reported to Dagster: 0; aliases moved: 0" in finished_copy.cortex("sync").stderr
     assert (finished_copy.outputs(), finished_copy.instance().get_runs_count()) == (before, runs)
     assert events_of(finished_copy) == events
     assert (finished_copy.status(), finished_copy.dvc_status()) == (rows, {})

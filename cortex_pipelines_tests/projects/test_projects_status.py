@@ -100,7 +100,7 @@ def test_no_answer_is_stored_beside_a_server(root: Path, monkeypatch: pytest.Mon
 def row(asset: str, partition: str | None, **changes: Any) -> dict[str, Any]:
     version = "0" * 32 + ".dir"
     versions = dict.fromkeys(("data_version", "dvc_md5", "mlflow_digest"), version)
-    usual = {**versions, "run_id": "1", "fresh": True, "reason": "", "rows": 1234}
+    usual = {**versions, "run_id": "1", "fresh": True, "reason": "", "rows": 1234, "agree": True}
     return {"asset": asset, "partition": partition, **usual, **changes}
 
 
@@ -108,7 +108,7 @@ SHOWN = [
     row("words", "b"),
     row("words", "a", fresh=False, reason="params.yaml:loudness modified"),
     row("tally", None, dvc_md5=None, data_version=None, fresh=False, reason="never made", rows=0),
-    row("page", "a", mlflow_digest=None),
+    row("page", "a", mlflow_digest=None, agree=False),
     row("page", "b", data_version=None, fresh=False),
 ]
 

@@ -283,6 +283,35 @@ def git_pin(revision: str, commits: int) -> Values:
     return {"git": "../shop", "ref": "main", "revision": revision, "commits": commits}
 
 
+A, B = "data/parameters/projects/a.json", "data/parameters/projects/b.json"
+
+
+def made_with(md5: str, file: str = A, **parameters: Any) -> Values:
+    return stage(md5) | {"params": {file: parameters}}
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "taken"),
+    [
+        (lock(x=made_with("0", size=3)), {"size": 3}, {"size": 2}, "2"),
+        (lock(y=made_with("0", size=3)), {"size": 3}, {"size": 2}, "2"),
+        (lock(y=made_with("0", B, size=3)), {"size": 3}, {"size": 2}, "2"),
+        (lock(x=made_with("0", size=3)), {"size": 4}, {"size": 2}, "1"),
+        (lock(x=made_with("0", size=3, depth=1)), {"size": 4, "depth": 1}, {"size": 3, "depth": 2}, None),
+    ],
+)
+def test_of_two_entries_the_one_is_taken_that_has_the_joined_parameters(base, ours, theirs, taken: str | None) -> None:
+    rest = {name: entry for name, entry in base["stages"].items() if name != "x"}
+    merged, _ = join_dvc_locks(base, lock(**rest, x=made_with("1", **ours)), lock(**rest, x=made_with("2", **theirs)))
+    entry = merged["stages"].get("x")
+    assert (entry and entry["outs"][0]["md5"]) == taken
+
+
+def test_of_two_entries_the_one_is_taken_that_has_the_joined_pin() -> None:
+    sides = [made_with(str(n), "sources.lock", **{"projects.a": [git_pin(f"r{n}", n)]}) for n in (1, 2, 3)]
+    assert join_dvc_locks(*(lock(x=entry) for entry in sides))[0] == lock(x=sides[2])
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_pins_are_joined_by_project_and_source(swapped: bool) -> None:
     folder = {"directory": "../docs", "sha256": "1"}

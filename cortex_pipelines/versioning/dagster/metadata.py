@@ -33,7 +33,7 @@ def describe(stage: Stage, version: str) -> dict[str, Any]:
     for table in asset.tables:
         frame = pl.scan_parquet(folder / f"{table.name}.parquet")
         count = int(frame.select(pl.len()).collect().item())
-        if table.columns == asset.tables[0].columns:  # train, validation, test; not a side table
+        if table in asset.splits:
             rows += count
         metadata[f"{table.name}/rows"] = count
         metadata[f"{table.name}/preview"] = dg.MetadataValue.md(preview(frame.head(_PREVIEW_ROWS).collect()))

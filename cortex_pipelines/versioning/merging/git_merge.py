@@ -8,7 +8,9 @@ import subprocess  # nosec B404
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,7 +38,7 @@ from cortex_pipelines.versioning.merging.pin_locks import (
     join_sources_locks,
     join_values,
 )
-from cortex_pipelines.versioning.parameters import FILE, json_text
+from cortex_pipelines.versioning.parameters import ENTRY, FILE, json_text
 from cortex_pipelines.versioning.root import ProjectError
 
 Entries = Mapping[str, Any]  # entry of each stage, by address
@@ -44,10 +46,10 @@ Fits = Callable[[Mapping[str, Any]], bool]  # whether the inputs that an entry n
 
 
 def join_dvc_locks(
-    base: Mapping[str, Any] | None, ours: Mapping[str, Any], theirs: Mapping[str, Any], fits: Fits = lambda _: True
+    base: Mapping[str, Any] | None, ours: Mapping[str, Any], theirs: Mapping[str, Any], fits: Fits | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the joined content, and what was decided, in sentences. Without a common ancestor ``base`` is None; by
-    default ``fits`` knows nothing of the workspace.
+    default an entry fits whose parameters are what those of the three versions join to.
 
     An entry says what an output was made from, so an entry of either side is true wherever it ends up: if its inputs
     are not those of the workspace, DVC runs the stage again. Where both sides ran a stage with different results, the
@@ -60,7 +62,7 @@ def join_dvc_locks(
     return {**join_values(*other_keys), "stages": stages}, notes
 
 
-def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits) -> tuple[dict[str, Any], list[str]]:
+def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits | None) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
     merged: dict[str, Any] = {}
     versions: dict[str, str] = {}
@@ -83,11 +85,12 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits) -> t
     for name in _upstream_first(names, ours, theirs):
         both = False
 
-        def decide(our_entry: Any, their_entry: Any) -> Any:
+        def decide(our_entry: Any, their_entry: Any, name: str = name) -> Any:
             nonlocal both
             both = True
             candidates = ((our_entry, ours), (their_entry, theirs))
-            return next((e for e, entries in candidates if is_consistent(e, entries) and fits(e)), ABSENT)
+            fitting = fits or partial(_fits_joined, name, (base, ours, theirs))
+            return next((e for e, entries in candidates if is_consistent(e, entries) and fitting(e)), ABSENT)
 
         entry = choose(decide, *(each.get(name, ABSENT) for each in (base, ours, theirs)))
         if both and entry is ABSENT:
@@ -99,6 +102,38 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits) -> t
             merged[name] = entry
             versions |= _outputs({name: entry})
     return {name: merged[name] for name in names if name in merged}, notes
+
+
+def _fits_joined(name: str, versions: tuple[Entries, ...], entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a stage has the parameters and pins to which those of the base, ours and theirs join."""
+
+    def joined(file: str, key: str) -> Any:
+        recorded = [_recorded(entries, name, file, key) for entries in versions]
+        if file != "sources.lock":
+            return join_values(*recorded)
+        section, _, project = key.partition(".")
+        locks = ({section: {} if pin is ABSENT else {project: pin}} for pin in recorded)
+        return join_sources_locks(*locks)[0][section].get(project, ABSENT)
+
+    return all(
+        joined(file, key) == value
+        for file, parameters in (entry.get("params") or {}).items()
+        if file != "releases.lock"  # joined by its history, which no entry has
+        for key, value in parameters.items()
+    )
+
+
+def _recorded(entries: Entries, name: str, file: str, key: str) -> Any:
+    """A parameter as the entry of a stage has it, else one of another stage, else one of another project."""
+    own, others = (entries.get(name) or {}).get("params") or {}, [e.get("params") or {} for e in entries.values()]
+    same_file = (params.get(file) or {} for params in (own, *others))
+    any_file = (
+        parameters
+        for params in others
+        for other, parameters in params.items()
+        if key != ENTRY and PurePosixPath(other).parent == PurePosixPath(file).parent != PurePosixPath()
+    )
+    return next((parameters[key] for parameters in chain(same_file, any_file) if key in parameters), ABSENT)
 
 
 def _outputs(entries: Entries) -> dict[str, Any]:
@@ -129,7 +164,7 @@ def _upstream_first(names: list[str], *versions: Entries) -> Iterator[str]:
         yield from names
 
 
-def join_file(file: str, versions: Versions, fits: Fits = lambda _: True) -> tuple[str, list[str]]:
+def join_file(file: str, versions: Versions, fits: Fits | None = None) -> tuple[str, list[str]]:
     """Returns the joined text, and what was decided, in sentences. Raises ConflictError if a version cannot be read."""
     name = PurePosixPath(file).name
     ours, theirs = _read(name, versions.ours, "ours"), _read(name, versions.theirs, "theirs")
