@@ -1,6 +1,6 @@
 """One parsed file: text, syntax tree, units and positions."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,6 +62,17 @@ class CheckedFile:
 
     def is_broken(self, start: int, end: int) -> bool:
         return any(first < end and start < last for first, last in self.broken)
+
+    @cached_property
+    def _statement_spans(self) -> list[tuple[int, int]]:
+        return [node.byte_range for node in self.tree.root_node.children]
+
+    def statements(self, start: int, end: int) -> tuple[int, int]:
+        """Span of the outermost statements that a span of bytes touches; with it where it is outside of them."""
+        first = bisect_left(self._statement_spans, start, key=lambda span: span[1])
+        last = bisect_right(self._statement_spans, end, key=lambda span: span[0])
+        touched = self._statement_spans[first:last] or [(start, end)]
+        return min(start, touched[0][0]), max(end, touched[-1][1])
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a byte."""

@@ -1,7 +1,7 @@
 """Code smells and their verified mechanical fixes."""
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tree_sitter import Node, Tree
@@ -22,7 +22,7 @@ from cortex_pipelines.syntax.grammars import Grammar, parse
 
 # They change behaviour on purpose, or delete code that someone kept.
 _UNSAFE = frozenset({"bare-except", "commented-out-code", "debug-mode", "disabled-tls-verification", "unsafe-yaml"})
-# Shown only with a fix that holds: a comment between the parts, say, is why there are two.
+# Shown only if a fix holds: a comment between the parts, say, is why there are two.
 _FIXABLE = frozenset(
     {"collapsible-if", "else-after-return", "range-len-loop", "redundant-boolean", "string-concat-in-loop"}
 )
@@ -33,7 +33,7 @@ _MUTABLE_PARAMETERS = ("default_parameter", "typed_default_parameter")
 _ANY_EXCEPTION = re.compile(rb"except\s*:|catch\s*\(\s*(?:final\s+)?(?:Exception|Throwable)\s+(?!ignore|expected|_)")
 _ASSIGNMENT = re.compile(rb"\W*\w+\s?=\s?\w*\W*")
 _REMARK = re.compile(rb"[;)}][ \t]*(?://|#)")  # code in a comment with a comment of its own: an example
-_MOST_TRIED = 50  # fixes of a file that are verified one by one
+_MIN_REPARSED, _TIMES_REPARSED = 1_000_000, 4  # bytes, and lengths of the file, that are parsed to verify its fixes
 _ANY_SIZE = AnnotationSettings.model_construct()
 
 
@@ -50,7 +50,7 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
         if smell.label not in enabled or not _is_worth_it(smell, fixes) or _is_intended(file, smell):
             continue
         fix = None
-        if smell in fixes:
+        if fixes.get(smell):
             edits = tuple(_positioned(file, edit) for edit in fixes[smell])
             fix = Fix(FIXERS[smell.label][1], edits, _keeps_behaviour(file, smell))
         yield file.finding(smell.start, smell.end, smell.label, LABELS[smell.label].explanation, fix)
@@ -60,7 +60,8 @@ def _is_worth_it(smell: Evidence, fixes: Mapping[Evidence, list[ByteEdit]]) -> b
     if smell.label not in _FIXABLE:
         return True
     # a condition of several lines reads no better behind `return not`
-    return smell in fixes and not (smell.label == "redundant-boolean" and b"\n" in fixes[smell][0][2])
+    edits = fixes.get(smell)
+    return edits is not None and not (edits and smell.label == "redundant-boolean" and b"\n" in edits[0][2])
 
 
 def _is_intended(file: CheckedFile, smell: Evidence) -> bool:
@@ -130,22 +131,32 @@ def _evidence(tree: Tree, data: bytes, grammar: Grammar, labels: Collection[str]
 
 
 def _verified_edits(file: CheckedFile, smells: Sequence[Evidence]) -> dict[Evidence, list[ByteEdit]]:
-    """Edits that remove a smell and introduce none.
+    """Edits that remove a smell and introduce none; empty for a smell whose edits there was no room to verify.
 
-    Those that do not overlap are tried all at once, which nearly always holds; else each is tried alone.
+    Those that do not overlap are tried all at once, which nearly always holds; else each half is.
     """
     if file.tree.root_node.has_error:
         return {}
     candidates = {smell: edits for smell in smells if (edits := _edits(file, smell))}
-    together: dict[Evidence, list[ByteEdit]] = {}
-    last_end = -1
-    for smell, edits in sorted(candidates.items(), key=lambda item: item[1][0][0]):
-        if edits[0][0] > last_end:
-            together[smell], last_end = edits, edits[-1][1]
-    if not _fixes_hold(file, smells, together):
-        together = {}
-    alone = [(smell, edits) for smell, edits in candidates.items() if smell not in together]
-    return together | {s: edits for s, edits in alone[:_MOST_TRIED] if _fixes_hold(file, smells, {s: edits})}
+    together: list[Evidence] = []
+    for smell in sorted(candidates, key=lambda smell: candidates[smell][0][0]):
+        if not together or candidates[smell][0][0] > candidates[together[-1]][-1][1]:
+            together.append(smell)
+    overlapping = candidates.keys() - set(together)
+    pending = deque(group for group in (together, *([smell] for smell in sorted(overlapping))) if group)
+    fixes: dict[Evidence, list[ByteEdit]] = {smell: [] for smell in candidates}
+    room = max(_MIN_REPARSED, _TIMES_REPARSED * len(file.data))
+    while pending and room > 0:
+        group = pending.popleft()
+        start, end = file.statements(candidates[group[0]][0][0], candidates[group[-1]][-1][1])
+        room -= end - start
+        if _fixes_hold(file, smells, {smell: candidates[smell] for smell in group}, start, end):
+            fixes |= {smell: candidates[smell] for smell in group}
+        elif len(group) > 1:
+            pending += [group[: len(group) // 2], group[len(group) // 2 :]]
+        else:
+            del fixes[group[0]]
+    return fixes
 
 
 def _edits(file: CheckedFile, smell: Evidence) -> list[ByteEdit]:
@@ -157,13 +168,14 @@ def _edits(file: CheckedFile, smell: Evidence) -> list[ByteEdit]:
         return []
 
 
-def _fixes_hold(file: CheckedFile, smells: Sequence[Evidence], fixes: dict[Evidence, list[ByteEdit]]) -> bool:
-    if not fixes:
-        return False
-    fixed = applied(file.data, [edit for edits in fixes.values() for edit in edits])
+def _fixes_hold(
+    file: CheckedFile, smells: Sequence[Evidence], fixes: dict[Evidence, list[ByteEdit]], start: int, end: int
+) -> bool:
+    edits = [(first - start, last - start, text) for edits in fixes.values() for first, last, text in edits]
+    fixed = applied(file.data[start:end], edits)
     tree = parse(fixed, file.grammar)
     if tree.root_node.has_error or (file.language == "python" and compiled(fixed) is None):
         return False
-    before = Counter(smell.label for smell in smells if smell.label in FIXERS)
+    before = Counter(each.label for each in smells if each.label in FIXERS and start < each.end and each.start < end)
     after = Counter(smell.label for smell in _evidence(tree, fixed, file.grammar, FIXERS.keys()))
     return after <= before - Counter(smell.label for smell in fixes)

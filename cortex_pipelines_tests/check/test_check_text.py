@@ -57,3 +57,15 @@ def test_what_is_half_written_or_no_code_is_passed_over() -> None:
     for path, text, reason in (("a.md", "# x", "language markdown"), ("a.py", "x = 1\n" * 400_000, "bytes, at most")):
         with pytest.raises(NotCheckedError, match=reason):
             check_text(path, text)
+
+
+@pytest.mark.parametrize(("room", "fixed"), [(1_000_000, 60), (0, 0)])
+def test_a_fix_that_does_not_hold_hides_no_other_finding(
+    room: int, fixed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cortex_pipelines.check.smells._MIN_REPARSED", room)
+    monkeypatch.setattr("cortex_pipelines.check.smells._TIMES_REPARSED", bool(room))
+    loop = "def f(xs):\n    for i in range(len(xs)):\n        print(xs[i])\n\n\n"
+    joined = "def g(lines):\n    text = b''\n    for line in lines:\n        text += line + b';'\n    return text\n"
+    findings = [each for each in check_text("a.py", loop * 60 + joined) if each.rule == "range-len-loop"]
+    assert (len(findings), sum(each.fix is not None for each in findings)) == (60, fixed)
