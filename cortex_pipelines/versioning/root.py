@@ -18,9 +18,9 @@ def find_root(start: Path | None = None) -> Path:
     raise ProjectError(f"no params.yaml in {begin} or above it; change to a project's folder first")
 
 
-def require_project(name: str, known: Iterable[str]) -> None:
+def require_project(name: str, projects: Iterable[str]) -> None:
     """Raises ProjectError, which names those that there are, if params.yaml has no project ``name``."""
-    names = sorted(map(str, known))
+    names = sorted(map(str, projects))
     if name in names:
         return
     from difflib import get_close_matches

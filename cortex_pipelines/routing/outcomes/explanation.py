@@ -67,11 +67,13 @@ def contributions(model: FittedModel, matrix: np.ndarray) -> np.ndarray:
     return np.column_stack([matrix * np.array(model.weights), np.full(len(matrix), model.base)])
 
 
-def deletion_test(predictor: Predictor, rows: pl.DataFrame, settings: EvaluationSettings) -> Interval:
+def deletion_test(
+    predictor: Predictor, rows: pl.DataFrame, settings: EvaluationSettings, dealt: bool = False
+) -> Interval:
     """How much further the raw prediction changes without the heaviest features than without random ones.
 
-    Mean over one to five of the features that a task has; columns at 0 stand for a feature taken out. Raises
-    ValueError: no task.
+    Mean over one to five of the features that a task has; columns at 0 stand for a feature taken out. ``dealt``: the
+    control, with the weights of each task dealt out to its features again. Raises ValueError: no task.
     """
     model, chance = predictor.model, np.random.default_rng(settings.seed)
     features, matrix = _features(model), _matrix(model, rows)
@@ -83,6 +85,8 @@ def deletion_test(predictor: Predictor, rows: pl.DataFrame, settings: Evaluation
         if most < 1:
             gains.append(0.0)
             continue
+        if dealt:
+            weights = chance.permutation(weights)
         orders = [np.argsort(-weights, kind="stable"), *(chance.permutation(len(present)) for _ in range(_DRAWS))]
         shorter = np.repeat(row[None], len(orders) * most, axis=0)
         for number, order in enumerate(orders):
