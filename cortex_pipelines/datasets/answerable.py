@@ -209,7 +209,7 @@ def changes_alone(refactoring: str, name_before: str | None, name_after: str | N
     if "Rename" in refactoring:
         pairs = zip(old, new, strict=False)
         return len(old) == len(new) and all(a == b or (a, b) == (name_before, name_after) for a, b in pairs)
-    return not refactoring.startswith("Move") or "Inline" in refactoring  # what only moved is no row
+    return not refactoring.startswith("Move") or "Inline" in refactoring  # not what only moved
 
 
 _TELLING_SHARE_OF_PROSE, _SHORTEST = 0.25, 4

@@ -16,7 +16,7 @@ def docstring_text(literal: str) -> str | None:
 def comment_text(comments: str) -> str | None:
     """Text of doc comments, without slashes, stars and indentation; None if it is empty."""
     lines = [_unmarked(line) for line in comments.split("\n")]
-    # a tab is no indentation: Go parts an example from its mark with one
+    # a tab does not indent here: Go parts an example from its mark with one
     margin = min((len(line) - len(line.lstrip(" ")) for line in lines[1:] if line.strip(" ")[:1].strip()), default=0)
     return "\n".join(line.removeprefix(" " * margin) for line in lines).strip() or None
 

@@ -75,8 +75,8 @@ def _evident(node: Node, view: NodeTable, depth: int) -> str:
     if kind == "binary_expression" and len(parts) == 2:
         return _type_of_binary(node, parts, view, depth)
     if kind in _CREATED or kind in ("new_expression", "type_cast_expression", "cast_expression"):
-        made = node.child_by_field_name("type") or node.child_by_field_name("constructor")
-        text = view.code(made) if made is not None else ""
+        type_node = node.child_by_field_name("type") or node.child_by_field_name("constructor")
+        text = view.code(type_node) if type_node is not None else ""
         if kind == "array_creation_expression":
             return f"{text}[]"
         is_inferred = kind == "new_expression" and node.child_by_field_name("type_arguments") is None
@@ -175,19 +175,19 @@ def type_of_binding(binding: Binding, view: NodeTable, depth: int = 0) -> str:
         form = view.parent(form)
     if form is None:
         return ""
-    given = form.child_by_field_name("right") or form.child_by_field_name("value")
-    if given is None or view.parent_type(name).endswith("pattern"):
+    assigned = form.child_by_field_name("right") or form.child_by_field_name("value")
+    if assigned is None or view.parent_type(name).endswith("pattern"):
         return ""
     if form.type == "range_clause":
-        return _element(evident_type(given, view, depth), index=position == 0)
+        return _element(evident_type(assigned, view, depth), index=position == 0)
     if form.type not in ("short_var_declaration", "variable_declarator", "let_declaration", "var_spec"):
         return ""
-    right = given.named_children if given.type == "expression_list" else [given]
+    right = assigned.named_children if assigned.type == "expression_list" else [assigned]
     if several and len(right) == 1:
         if right[0].type in ("index_expression", "type_assertion_expression"):
             return "bool" if position else evident_type(right[0], view, depth)
-        made = evident_type(right[0], view, depth)
-        return f"{made}#{position}" if made else ""
+        evident = evident_type(right[0], view, depth)
+        return f"{evident}#{position}" if evident else ""
     return evident_type(right[position], view, depth) if position < len(right) else ""
 
 
@@ -216,9 +216,9 @@ def expected_type(node: Node, view: NodeTable) -> str:
     if kind in ("arguments", "argument_list"):
         call = view.parent(parent)
         called = callee(call, view) if call is not None and call.type in _CALLS else ""
-        given = arguments_of(call) if call is not None else []
-        position = next((index for index, part in enumerate(given) if part.id == node.id), 0)
-        return f"{called}, argument {position + 1} of {len(given)}" if called else ""
+        arguments = arguments_of(call) if call is not None else []
+        position = next((index for index, part in enumerate(arguments) if part.id == node.id), 0)
+        return f"{called}, argument {position + 1} of {len(arguments)}" if called else ""
     return _assigned_type(node, view)
 
 
@@ -250,11 +250,11 @@ def _assigned_type(node: Node, view: NodeTable) -> str:
 
 def _result_type(function: Node, position: int, count: int, view: NodeTable) -> str:
     fields = ("result", "return_type") if view.language != "java" else ("type",)
-    shown = next((part for part in map(function.child_by_field_name, fields) if part is not None), None)
-    if shown is None:
+    type_node = next((part for part in map(function.child_by_field_name, fields) if part is not None), None)
+    if type_node is None:
         return ""
-    if shown.type == "parameter_list":
-        kinds = [part.child_by_field_name("type") for part in shown.named_children]
+    if type_node.type == "parameter_list":
+        kinds = [part.child_by_field_name("type") for part in type_node.named_children]
         kind = kinds[position] if len(kinds) == count else None
         return view.code(kind) if kind is not None else ""
-    return type_text(view.code(shown)) if count == 1 else ""
+    return type_text(view.code(type_node)) if count == 1 else ""

@@ -104,8 +104,8 @@ def others_in_scope(node: Node, view: NodeTable) -> list[Binding]:
     Names of another type are excluded, where both types are declared; so are those that the function has copied or
     compared with the name.
     """
-    own = binding_of(node, view)
-    if own is None:  # what a global or type holds, no local can stand for
+    binding_here = binding_of(node, view)
+    if binding_here is None:  # what a global or type holds, no local can stand for
         return []
     home = view.home(node)
     bindings = _in_order(home, view)
@@ -115,9 +115,11 @@ def others_in_scope(node: Node, view: NodeTable) -> list[Binding]:
     }
     fitting = []
     for name, binding in reversed(nearby.items()):
-        if name in (own.name, *_CONVENTIONAL) or (own.kind and binding.kind and own.kind != binding.kind):
+        if name in (binding_here.name, *_CONVENTIONAL) or (
+            binding_here.kind and binding.kind and binding_here.kind != binding.kind
+        ):
             continue
-        if not _are_equal(own.name, name, view.code(home)):
+        if not _are_equal(binding_here.name, name, view.code(home)):
             fitting.append(binding)
     return fitting
 
@@ -138,10 +140,10 @@ def loses_last_use(start: int, end: int, replacement: str, view: NodeTable) -> b
         notes[""] = uses
         for node in uses:
             notes.setdefault(view.code(node), []).append(node)
-    in_order, kept = notes[""], set(_WORD.findall(replacement))
+    in_order, kept_words = notes[""], set(_WORD.findall(replacement))
     first = bisect_left(in_order, start, key=lambda node: node.start_byte)
     last = bisect_left(in_order, end, key=lambda node: node.start_byte)
-    removed = {view.code(node): node for node in in_order[first:last] if view.code(node) not in kept}
+    removed = {view.code(node): node for node in in_order[first:last] if view.code(node) not in kept_words}
     return any(_is_last_use(node, notes[name], start, end, view) for name, node in removed.items())
 
 
@@ -152,8 +154,8 @@ def _is_last_use(node: Node, uses: list[Node], start: int, end: int, view: NodeT
         minds = view.field(node) == "operand" if binding is None else not _is_parameter(binding, view)
         if not minds:
             return False
-    places = [use.start_byte for use in uses]
-    return not any(scope_start <= place < scope_end and not start <= place < end for place in places)
+    uses_at = [use.start_byte for use in uses]
+    return not any(scope_start <= use_at < scope_end and not start <= use_at < end for use_at in uses_at)
 
 
 def _is_parameter(binding: Binding, view: NodeTable) -> bool:
@@ -202,15 +204,15 @@ def _others_of_shape(
             other = shape_of(candidate, view) if candidate.type == node.type else None
             if other is not None:
                 notes[home.id].setdefault(other[1:], []).append((other[0], candidate))
-    named = notes[home.id].get(shape[1:], [])
-    middle = bisect_left(named, node.start_byte, key=lambda pair: pair[1].start_byte)
-    around = named[max(0, middle - _LOOK_AROUND) : middle + _LOOK_AROUND]
-    nearest = sorted(around, key=lambda pair: (abs(pair[1].start_byte - node.start_byte), pair[1].start_byte))
-    others: dict[str, Node] = {}
-    for name, place in nearest:
+    same_shape = notes[home.id].get(shape[1:], [])
+    middle = bisect_left(same_shape, node.start_byte, key=lambda pair: pair[1].start_byte)
+    close_by = same_shape[max(0, middle - _LOOK_AROUND) : middle + _LOOK_AROUND]
+    nearest = sorted(close_by, key=lambda pair: (abs(pair[1].start_byte - node.start_byte), pair[1].start_byte))
+    other_names: dict[str, Node] = {}
+    for name, example in nearest:
         if name != shape[0]:
-            others.setdefault(name, place)
-    return list(others.items())
+            other_names.setdefault(name, example)
+    return list(other_names.items())
 
 
 def _attribute_shape(node: Node, view: NodeTable) -> _Shape | None:
@@ -259,8 +261,8 @@ def _bound(node: Node, view: NodeTable) -> dict[str, list[Binding]]:
 def _in_order(home: Node, view: NodeTable) -> list[Binding]:
     notes: dict[int, list[Binding]] = view.notes.setdefault("bindings", {})
     if home.id not in notes:
-        found = view.descendants(home) if home.id != view.nodes[0].id else ()
-        names = [part for part in found if part.type == "identifier" and is_bound(part, view)]
+        descendants = view.descendants(home) if home.id != view.nodes[0].id else ()
+        names = [part for part in descendants if part.type == "identifier" and is_bound(part, view)]
         notes[home.id] = sorted((_binding(name, view) for name in names), key=lambda binding: binding.start)
     return notes[home.id]
 

@@ -169,8 +169,8 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
 def common_words(name: str, test_name: str) -> int:
     """Number of words of a unit's name if they stand in a test's name in a row; else 0."""
     words, test_words = (_WORD.findall(text) for text in (name, test_name))
-    folded, in_test = (f" {' '.join(each).lower()} " for each in (words, test_words))
-    return len(words) if words and folded in in_test else 0
+    unit_words, words_of_test = (f" {' '.join(each).lower()} " for each in (words, test_words))
+    return len(words) if words and unit_words in words_of_test else 0
 
 
 def _example(

@@ -107,7 +107,7 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits | Non
 def _fits_joined(name: str, versions: tuple[Entries, ...], entry: Mapping[str, Any]) -> bool:
     """Whether an entry of a stage has the parameters and pins to which those of the base, ours and theirs join."""
 
-    def joined(file: str, key: str) -> Any:
+    def joined_input(file: str, key: str) -> Any:
         recorded = [_recorded(entries, name, file, key) for entries in versions]
         if file != "sources.lock":
             return join_values(*recorded)
@@ -116,7 +116,7 @@ def _fits_joined(name: str, versions: tuple[Entries, ...], entry: Mapping[str, A
         return join_sources_locks(*locks)[0][section].get(project, ABSENT)
 
     return all(
-        joined(file, key) == value
+        joined_input(file, key) == value
         for file, parameters in (entry.get("params") or {}).items()
         if file != "releases.lock"  # joined by its history, which no entry has
         for key, value in parameters.items()
@@ -125,11 +125,14 @@ def _fits_joined(name: str, versions: tuple[Entries, ...], entry: Mapping[str, A
 
 def _recorded(entries: Entries, name: str, file: str, key: str) -> Any:
     """A parameter as the entry of a stage has it, else one of another stage, else one of another project."""
-    own, others = (entries.get(name) or {}).get("params") or {}, [e.get("params") or {} for e in entries.values()]
-    same_file = (params.get(file) or {} for params in (own, *others))
+    own_params, all_params = (
+        (entries.get(name) or {}).get("params") or {},
+        [e.get("params") or {} for e in entries.values()],
+    )
+    same_file = (params.get(file) or {} for params in (own_params, *all_params))
     any_file = (
         parameters
-        for params in others
+        for params in all_params
         for other, parameters in params.items()
         if key != ENTRY and PurePosixPath(other).parent == PurePosixPath(file).parent != PurePosixPath()
     )

@@ -183,19 +183,19 @@ class VariableMisuse(Operator):
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         if not is_use(node, view):
             return
-        others = others_in_scope(node, view)
-        if others and view.language in COMPILED:
-            wanted = {evident_type(node, view), expected_type(node, view)} - {""}
+        candidates = others_in_scope(node, view)
+        if candidates and view.language in COMPILED:
+            expected_types = {evident_type(node, view), expected_type(node, view)} - {""}
             closure = next((above for above in view.ancestors(node) if above.type in _CLOSURES), None)
-            others = [
-                other
-                for other in others
-                if (kind := type_of_binding(other, view)) in wanted
+            candidates = [
+                candidate
+                for candidate in candidates
+                if (kind := type_of_binding(candidate, view)) in expected_types
                 and is_copied(kind, view.language)
-                and (closure is None or closure.start_byte <= other.node.start_byte)
+                and (closure is None or closure.start_byte <= candidate.node.start_byte)
             ]
-        for other in others[:_MOST]:
-            yield replace_quoting_around(view, node, other.name)
+        for candidate in candidates[:_MOST]:
+            yield replace_quoting_around(view, node, candidate.name)
 
 
 _CLOSURES = split_words("lambda_expression")  # of Java, which take only what is never assigned again
@@ -212,8 +212,8 @@ class WrongCallee(Operator):
         name = callee_name(node)
         if name is None:
             return
-        for other, place in other_callees(node, view)[:1]:
-            if _takes_and_gives_the_same(node, place, view):
+        for other, example in other_callees(node, view)[:1]:
+            if _takes_and_gives_the_same(node, example, view):
                 yield replace_part(view, node, name, other)
 
 
@@ -252,8 +252,8 @@ class WrongAttribute(Operator):
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
         if view.field(node) != "function" and is_pair(node) and not in_tag:
-            for other, place in other_attributes(node, view)[:1]:
-                if _is_asked_for_the_same(node, place, view):
+            for other, example in other_attributes(node, view)[:1]:
+                if _is_asked_for_the_same(node, example, view):
                     yield replace_part(view, node, node.named_children[1], other)
 
 

@@ -123,7 +123,7 @@ class SwappedStatements(Operator):
             return
         statement, other = view.code(node), view.code(following)
         target = _set_by(node, view)
-        if target is None or statement == other or not _reads(following, view.code(target), view):
+        if target is None or statement == other or not _reads_text(following, view.code(target), view):
             return
         between = view.between(node.end_byte, following.start_byte)
         if between.strip(" \t\r\n"):
@@ -132,13 +132,13 @@ class SwappedStatements(Operator):
         yield TextEdit(start, end, other + between + statement, statement, other, statement, other)
 
 
-def _reads(statement: Node, text: str, view: NodeTable) -> bool:
+def _reads_text(statement: Node, text: str, view: NodeTable) -> bool:
     set_here = _set_by(statement, view)
     is_only_written = (
         set_here is not None and view.between(set_here.end_byte, statement.end_byte).lstrip()[:1] in _SIGNS
     )
-    written = set_here.id if set_here is not None and is_only_written else None
-    return any(part.id != written and view.code(part) == text for part in view.descendants(statement))
+    written_id = set_here.id if set_here is not None and is_only_written else None
+    return any(part.id != written_id and view.code(part) == text for part in view.descendants(statement))
 
 
 _SIGNS = (":", "=")
