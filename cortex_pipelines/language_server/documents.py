@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping
 from itertools import pairwise
 from urllib.parse import unquote
 
@@ -9,6 +10,7 @@ from lsprotocol.types import Position, PositionEncodingKind, TextDocumentContent
 from pygls.workspace import TextDocument, Workspace
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE_FEED = re.compile(r"\n")
 _CODE_UNITS = {
     PositionEncodingKind.Utf8: ("utf-8", 1),
     PositionEncodingKind.Utf16: ("utf-16-le", 2),
@@ -24,7 +26,7 @@ class OpenDocument(TextDocument):
     a column beyond the end of a line.
     """
 
-    _split: tuple[str, tuple[int, ...]] = ("", (0,))
+    _split: Mapping[re.Pattern[str], tuple[str, tuple[int, ...]]] = {}
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -51,10 +53,7 @@ class OpenDocument(TextDocument):
 
     def position_in_lines(self, line: int, column: int) -> Position:
         """Position of a column in Unicode code points of a line; both count from 1, and line feeds alone end lines."""
-        start = 0
-        for _ in range(line - 1):
-            start = self.source.find("\n", start) + 1
-        return self.position_at(start + column - 1)
+        return self.position_at(self._line_feeds[line - 1] + column - 1)
 
     def with_own_line_ends(self, text: str) -> str:
         """A text whose lines end with line feeds, with the line ends of this file."""
@@ -62,10 +61,17 @@ class OpenDocument(TextDocument):
 
     @property
     def _line_starts(self) -> tuple[int, ...]:
-        source = self.source
-        if self._split[0] is not source:
-            self._split = source, (0, *(match.end() for match in _LINE_END.finditer(source)))
-        return self._split[1]
+        return self._starts(_LINE_END)
+
+    @property
+    def _line_feeds(self) -> tuple[int, ...]:
+        return self._starts(_LINE_FEED)
+
+    def _starts(self, line_end: re.Pattern[str]) -> tuple[int, ...]:
+        source, (split_source, _) = self.source, self._split.get(line_end, (None, ()))
+        if split_source is not source:
+            self._split = {**self._split, line_end: (source, (0, *(m.end() for m in line_end.finditer(source))))}
+        return self._split[line_end][1]
 
     @property
     def _units(self) -> tuple[str, int]:

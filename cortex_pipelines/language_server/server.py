@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcException, JsonRpcMethodNotFound
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
@@ -112,6 +112,8 @@ class CortexServer(LanguageServer):
             self.window_show_message(types.ShowMessageParams(kind, f"cortex: {sentence}"))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
+        if isinstance(error, JsonRpcMethodNotFound):
+            return  # the answer says so; editors ask for more than a server announces
         self.show_once(f"a message of the editor was not understood: {error}", types.MessageType.Error)
 
     def check_soon(self, uri: str, pause: float) -> None:

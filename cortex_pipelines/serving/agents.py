@@ -7,11 +7,12 @@ from dataclasses import asdict
 from importlib.metadata import version as package_version
 from typing import Annotated, Any, Literal
 
+from mcp import MCPError
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import AfterValidator, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -69,7 +70,10 @@ def agents_server(open_gateway: Callable[[], Gateway], services: ProjectServices
                 text = worker(services.templates(), task, context_of(task, project, 4_000))
                 return {"text": text.text, "template": str(text.made_by[0])}
 
-            answer = await _work(render_prompt, "data")
+            try:
+                answer = await _work(render_prompt, "data")
+            except ToolError as error:
+                raise MCPError(INVALID_PARAMS, str(error)) from error  # else its reason is hidden, and logged
             return UserMessage(TextContent(text=answer["text"], _meta={"template": answer["template"]}))
 
         server.add_prompt(Prompt.from_function(work_on))

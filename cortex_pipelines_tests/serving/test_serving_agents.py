@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
@@ -53,6 +53,8 @@ def searched(query: str, project: str | None, k: int) -> Mapping[str, Any]:
 
 
 def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
+    if task == "nothing trained":
+        expected(task, None)
     excerpt = {"path": "a.py", "start_line": 1, "end_line": 2, "name": task, "kind": "function"}
     excerpt |= {"why": "", "score": 1.0, "commit": None, "stale": False, "text": "x", "tokens": 3}
     notes = "kept about this:\n- note: y\n"
@@ -126,6 +128,8 @@ async def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -
         assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
         assert "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n" in message.content.text
         assert message.content.meta == {"template": str(package_templates()["worker"])}
+        with pytest.raises(MCPError, match="`cortex run outcome_predictors` makes it"):
+            await client.get_prompt("work_on", {"task": "nothing trained"})
 
 
 @pytest.mark.anyio
