@@ -1,5 +1,6 @@
 """The gateway over HTTP, in process: every form of request, and all that is wrong with one."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -9,15 +10,19 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sse_starlette import ServerSentEvent
+from sse_starlette.sse import AppStatus
 
 from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.engines.engine import TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import editors
+from cortex_pipelines.serving.http.answers import event_stream
 from cortex_pipelines.serving.http.authentication import LARGEST_BODY
 from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
@@ -400,3 +405,17 @@ def test_an_engine_that_fails_is_told_and_the_next_request_answered(home: Path, 
         assert "the engine failed" in tinygateway.refusal(failed, 503)
         assert events(streamed.text)[-1]["error"]["type"] == "server_error"
         assert client.post("/v1/completions", json=GOOD).status_code == 200
+
+
+def test_a_stream_ends_with_its_events_where_the_server_stops_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AppStatus, "should_exit", False)
+
+    async def numbers() -> AsyncIterator[ServerSentEvent]:
+        for number in range(3):
+            yield ServerSentEvent(str(number))
+            AppStatus.should_exit = True
+            await asyncio.sleep(0.6)
+
+    app = FastAPI()
+    app.get("/")(lambda: event_stream(numbers(), {}))
+    assert TestClient(app).get("/").text.split() == ["data:", "0", "data:", "1", "data:", "2"]

@@ -36,6 +36,9 @@ from cortex_pipelines.serving.services import ServiceError
 _LOG = logging.getLogger("cortex_pipelines")
 T = TypeVar("T")
 
+DRAIN = 30
+"""Seconds in which running requests are finished where the server is asked to stop."""
+
 _SHOWN = 3
 _SECONDS_TO_TAKE = 0.01  # less than a first token takes
 _CLOSED = 499
@@ -342,6 +345,11 @@ async def taken(deltas: AsyncIterator[T]) -> AsyncIterator[T]:
     return all_of_them()
 
 
+def event_stream(events: AsyncIterator[ServerSentEvent], headers: Mapping[str, str]) -> Response:
+    """A response that ends with its events, also where the server is asked to stop meanwhile."""
+    return EventSourceResponse(events, headers=headers, sep="\n", shutdown_grace_period=DRAIN)
+
+
 def error_event(error: Exception) -> dict[str, Any]:
     """The body of an error that ends a stream."""
     status, param, code, _ = next(row for kind, row in _ANSWERS.items() if isinstance(error, kind))
@@ -387,7 +395,7 @@ async def streaming_response(
         except (BusyError, EngineError) as error:
             yield _event(error_event(error))
 
-    return EventSourceResponse(events(), headers=headers | cache_of(requests), sep="\n")
+    return event_stream(events(), headers | cache_of(requests))
 
 
 def _event(value: dict[str, Any]) -> ServerSentEvent:

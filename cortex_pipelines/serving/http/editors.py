@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, Field, model_validator
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.feedback.events import Id
@@ -25,6 +25,7 @@ from cortex_pipelines.serving.http.answers import (
     cache_of,
     collect,
     error_event,
+    event_stream,
     flag_events,
     headers_of,
     outcome_of,
@@ -192,7 +193,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, prompt: PromptBuilder, requ
         except (BusyError, EngineError) as error:
             yield _event(error_event(error))
 
-    return EventSourceResponse(events(), headers=headers, sep="\n")
+    return event_stream(events(), headers)
 
 
 def _final_chunk(prepared: PreparedRequest, answer: PartialAnswer, seconds: float) -> dict[str, Any]:

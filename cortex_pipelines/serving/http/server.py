@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import add_error_handlers
+from cortex_pipelines.serving.http.answers import DRAIN, add_error_handlers
 from cortex_pipelines.serving.http.authentication import (
     AuditMiddleware,
     Authenticator,
@@ -88,10 +88,6 @@ def create_app(
     return app
 
 
-_DRAIN = 30
-"""Seconds for running requests to finish at shutdown."""
-
-
 class PortError(RuntimeError):
     pass
 
@@ -147,7 +143,7 @@ def run(
             host=host,
             port=port,
             log_level="warning",
-            timeout_graceful_shutdown=_DRAIN,
+            timeout_graceful_shutdown=DRAIN,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
