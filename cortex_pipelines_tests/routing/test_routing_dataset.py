@@ -59,7 +59,8 @@ def test_the_sample_gives_all_three_sides_with_every_master() -> None:
 
 
 def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
-    events = write_and_read(tmp_path, tasks(200) + tasks(200, "assigned"))
+    developed = {"task_id": "d", "title": "Build the parser", "routed_to": "development", "outcome": "assigned"}
+    events = write_and_read(tmp_path, [*tasks(200), *tasks(200, "assigned"), developed])
     repeated = "Task 7 completed"
     history = commits(("Write the parser anew", ["a.py"], []), (repeated, ["a.py"], []))
     splits = build_dataset(events, {"demo": history}, ROUTING)
@@ -72,6 +73,12 @@ def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
     bare = splits["train"].filter(pl.col("label_source") == "decision")
     assert 0 < bare.height < 200
     assert {split_of(normalised(text), ROUTING) for text in bare["text"]} == {"train"}
+
+
+def test_commits_teach_no_master_that_the_logs_do_not_name(tmp_path: Path) -> None:
+    events = write_and_read(tmp_path, tasks(200))
+    splits = build_dataset(events, {"demo": commits(("Write the parser anew", ["a.py"], []))}, ROUTING)
+    assert set(splits["train"]["master"]) == {"m0", "m1", "m2", "m3"}
 
 
 def test_a_text_keeps_its_side_as_the_logs_grow_in_any_order(tmp_path: Path) -> None:

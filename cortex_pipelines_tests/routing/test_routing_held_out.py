@@ -1,6 +1,10 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from cortex_pipelines.routing.selection.held_out import HeldOutReport, MasterScore, extrapolated
+from cortex_pipelines.routing.selection.held_out import HeldOutReport, MasterScore, _is_alike, extrapolated
 
 SCORES = [
     MasterScore("backend", 60, 0.9, 0.9, [("data", 5), ("infra", 1)]),
@@ -8,20 +12,32 @@ SCORES = [
 ]
 
 
+HELD_OUT = HeldOutReport(100, 0.91, None, ("backend", 0.6), SCORES, "TF-IDF", (), 375)
+
+
 def report(rules: float | None, *curve: tuple[int, float]) -> str:
-    return HeldOutReport(100, 0.91, rules, ("backend", 0.6), SCORES, "TF-IDF", curve, 375).sentence()
+    return replace(HELD_OUT, rules=rules, curve=curve).sentence()
 
 
 def test_the_sentence_compares_names_the_worst_pair_and_says_whether_more_tasks_would_help() -> None:
     assert report(0.64, (75, 0.6), (150, 0.8), (300, 0.9)) == (
         "91 % right of 100 held-out tasks (95 % interval 84 % to 95 %), where the keyword rules have 64 %; most often "
         "takes backend for data (5 tasks); 375 tasks are few: TF-IDF gets 60 %, 80 % and 90 % when it learns from 75, "
-        "150 and 300; if that goes on, 1,000 would give about 97 %"
+        "150 and 300; if that goes on, 1,500 would give about 98 %"
     )
     alone = report(None, (75, 0.9), (150, 0.91), (300, 0.91))
     assert "where always backend would have 60 %" in alone
     assert "more tasks of the same kind would change little" in alone
     assert report(0.64).endswith("(5 tasks)")  # of many tasks no curve is measured
+
+
+def test_tasks_of_a_template_are_counted_apart() -> None:
+    few = replace(HELD_OUT, alike=60, right_of_others=0.55).sentence()
+    assert "; 60 of them differ from tasks that were learnt in numbers alone; 55 % of the others are right; most" in few
+    assert "says nothing about tasks of another wording" in replace(HELD_OUT, alike=100).sentence()
+    training = SimpleNamespace(features=SimpleNamespace(texts=("Fix T-1", "fix T-22 in PR 7", "Fix T-3", "Fix it")))
+    comparison = SimpleNamespace(training=training, folds=np.array([0, 1, 1, 0]), compared=np.array([0, 1, 2, 3]))
+    assert _is_alike(comparison).tolist() == [True, False, True, False]
 
 
 def test_errors_are_extrapolated_by_a_power_law_or_not_at_all() -> None:

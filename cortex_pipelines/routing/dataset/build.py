@@ -49,9 +49,11 @@ def build_dataset(
             f"coordination logs: none of {counts.total()} tasks is in {', '.join(empty)}; add logs, or set "
             "larger routing.validation_share and routing.test_share in params.yaml"
         )
+    masters = {task.master for task in logged.values()}
+    rules = [rule for rule in settings.weak_rules if rule.master in masters]
     weak_by_text: dict[str, LabelledTask] = {}
     for project, frame in sorted(commits.items()):
-        for weak in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
+        for weak in weak_tasks(frame, project, rules, settings.weak_per_master):
             weak_by_text.setdefault(normalised(weak.text), weak)
     for key, commit in sorted(weak_by_text.items()):
         if key not in logged:

@@ -1,12 +1,15 @@
 """What a person wants to know of a router: how often it is right, what it confuses, whether more tasks would help."""
 
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.features import Indices
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
@@ -15,8 +18,11 @@ from cortex_pipelines.statistics.intervals import wilson
 
 _SHARES = (0.25, 0.5, 1.0)
 """Shares of the tasks on which the curve is measured."""
+_FURTHER = 4
+"""Times the tasks up to which the curve is drawn on: a power law has no floor, labels and tasks have one."""
 _FEW = 1000
 """Tasks up to which the curve is measured: with more, it says little and takes long."""
+_WITH_DIGIT = re.compile(r"\S*\d\S*")
 _FITS: dict[str, Callable[[TrainingData], CandidateModel]] = {
     "lexical": TfidfLogreg.fit,
     "semantic": EmbeddingLogreg.fit,
@@ -51,6 +57,9 @@ class HeldOutReport:
     curve: Sequence[tuple[int, float]]
     trained_on: int
     """All tasks; the curve and the shares are of models that learnt without a fold of them."""
+    alike: int = 0
+    """Tasks that differ from one that was learnt in numbers alone, as those of a template do."""
+    right_of_others: float = 0.0
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
@@ -69,6 +78,12 @@ class HeldOutReport:
             f"{_percent(self.right)} right of {self.tasks:,} held-out tasks (95 % interval {_percent(share.low)} to "
             f"{_percent(share.high)}), where {than}"
         ]
+        if self.alike:
+            others = f"{_percent(self.right_of_others)} of the others are right"
+            parts.append(
+                f"{self.alike:,} of them differ from tasks that were learnt in numbers alone; "
+                + (others if self.alike < self.tasks else "so the share says nothing about tasks of another wording")
+            )
         if self.confused:
             first, second, count = self.confused[0]
             parts.append(f"most often takes {first} for {second} ({count:,} {'task' if count == 1 else 'tasks'})")
@@ -82,7 +97,7 @@ class HeldOutReport:
         measured = f"{self.curve_model} gets {shares} when it learns from {few:,}, {half:,} and {every:,}"
         if at_all - at_half < 1 / self.tasks:
             return [f"more tasks of the same kind would change little: {measured}"]
-        target = max(_FEW, 10 ** math.ceil(math.log10(2 * self.trained_on)))
+        target = _FURTHER * self.trained_on
         guess = extrapolated([(n, 1 - right) for n, right in self.curve], target)
         would = f"; if that goes on, {target:,} would give about {_percent(1 - guess)}" if guess is not None else ""
         return [f"{self.trained_on:,} tasks are few: {measured}{would}"]
@@ -101,6 +116,7 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
             precision = float((labels[given] == number).mean()) if given.any() else None
             recall = float((chosen[mine] == number).mean())
             scores.append(MasterScore(name, int(mine.sum()), precision, recall, others.most_common()))
+    is_alike = _is_alike(comparison)
     largest = max(scores, key=lambda score: score.tasks)
     rules = next((step.accuracy for step in selection.steps if step.model == "rules"), None)
     adopted = max(selection.weights, key=lambda name: selection.weights[name], default="semantic")
@@ -114,7 +130,18 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
         curve_model={"lexical": "TF-IDF", "semantic": "the sentence encoder"}[model],
         curve=_curve(comparison, _FITS[model]) if len(training.labels) <= _FEW else [],
         trained_on=len(training.labels),
+        alike=int(is_alike.sum()),
+        right_of_others=float((chosen == labels)[~is_alike].mean()) if not is_alike.all() else 0.0,
     )
+
+
+def _is_alike(comparison: Comparison) -> npt.NDArray[np.bool_]:
+    """Of each compared task, whether one of another fold has its words, numbers and ids aside."""
+    wordings = [_WITH_DIGIT.sub("0", normalised(text)) for text in comparison.training.features.texts]
+    folds = defaultdict(set)
+    for wording, fold in zip(wordings, comparison.folds.tolist(), strict=True):
+        folds[wording].add(fold)
+    return np.array([len(folds[wordings[row]]) > 1 for row in comparison.compared], dtype=np.bool_)
 
 
 def _curve(comparison: Comparison, fit: Callable[[TrainingData], CandidateModel]) -> list[tuple[int, float]]:
