@@ -136,7 +136,8 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
         click.echo(text, nl=False)
         return
     out.write_text(text, encoding="utf-8")
-    say(f"{len(lines)} decisions in {out}")
+    wrong = sum(each.text is None for each in tasks)
+    say(f"{len(lines) - wrong} decisions in {out}{f'; {wrong} lines without a task say why there' if wrong else ''}")
 
 
 def opened_router(model: Path | None) -> "Router":

@@ -9,7 +9,8 @@ from typing import Any
 
 from cortex_pipelines.routing.serving.router import Decision, Router
 
-TEXT_KEYS = ("task_title", "title", "description", "text")  # keys that may hold a task's text, in order of precedence
+TEXT_KEYS = ("task", "task_title", "title", "description", "text")
+"""Keys that may hold a task's text, in order of precedence; the gateway's first."""
 
 
 class TaskFileError(ValueError):
