@@ -31,13 +31,17 @@ _NAMES = re.compile(
 _MARK = re.compile(
     r"^\s*(?:#|//|/?\*|--|;|<!--|\"\"\"|%|'''|REM\b)(?:.*?"
     r"(?:code generated\b.*\bdo not edit|@generated\b|\bdo not edit (?:this file|by hand|manually)"
-    r"|\bgenerated (?:by|from|with) .*do not (?:edit|modify)|this file (?:is|was) generated\b)"
+    r"|\bgenerated (?:by|from|with) .*do not (?:edit|modify)"
+    r"|this (?:file (?:is|was) generated|is a generated file)\b)"
     r"|\W*+(?>(?:[\w-]+\.\w+|this|the|file|code|module|source|class|is|was|has|been|an?|note|warning)\b\W*)*+"
     r"(?:auto-?|automatically[ -]|machine[ -])generated\b)",
     re.IGNORECASE,
 )
 # A compiler or bundler ends what it writes with the place of its source map.
 _SOURCE_MAP = re.compile(r"\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
+# What a bundler writes begins with its loader, however long the lines of comments and texts within are.
+_BUNDLE = re.compile(r"(?:webpack|rspack)(?:Chunk|Jsonp|UniversalModule)|\b__webpack_require__\b|\bparcelRequire")
+_HEAD = 1_000
 _MINIFIABLE = frozenset({"javascript", "typescript", "css"})
 
 
@@ -54,7 +58,7 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
     last = text.rstrip().rpartition("\n")[2]
     lines = text.splitlines() or [""]
     longest, mean = max(map(len, lines)), len(text) / len(lines)
-    return bool(_SOURCE_MAP.match(last)) or (
+    return bool(_SOURCE_MAP.match(last) or _BUNDLE.search(text, 0, _HEAD)) or (
         longest > settings.minified_line_chars and mean > settings.minified_mean_chars
     )
 
