@@ -76,7 +76,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
             home, log.state, lambda: catalogue(broken), stamp, experiments=counting, **changes
         )
         if full:
-            gateway.settings = gateway.settings.model_copy(update={"waiting": 0})
+            gateway.engine._settings = gateway.engine._settings.model_copy(update={"waiting": 0})
         with tinygateway.web_client(gateway) as client:
             yield client
 
