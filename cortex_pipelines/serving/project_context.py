@@ -22,7 +22,7 @@ from cortex_pipelines.retrieval.open_index import open_searcher, reading_limits
 from cortex_pipelines.retrieval.project_index import open_project_searcher
 from cortex_pipelines.retrieval.project_text import project_text
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines.tokenization.text_encoder import TextEncoder
+from cortex_pipelines.tokenization.counting import counter_of
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 
 _TOKENIZER = "tokenizer.json"
@@ -107,19 +107,4 @@ def _counter(project: Project) -> TokenCounter:
         return APPROXIMATION
     if not (folder / _TOKENIZER).is_file():
         return APPROXIMATION  # weights in one file are unpacked by the first training
-    return TokenCounter(f"tokenizer of {base_name(pinned)}", _counter_of(folder / _TOKENIZER))
-
-
-def _counter_of(path: Path) -> Callable[[str], int]:
-    """Counts a text's tokens without the copy of the tokenizer that encoding any text needs."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    encoder = TextEncoder(tokenizer)
-
-    def count(text: str) -> int:
-        if len(encoder.split(text)) > 1 or "<0x" in text:  # spells a control token or a byte
-            return len(encoder.ids([text])[0])
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return count
+    return TokenCounter(f"tokenizer of {base_name(pinned)}", counter_of(folder / _TOKENIZER))
