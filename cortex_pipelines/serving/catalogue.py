@@ -171,8 +171,8 @@ class Catalogue:
         if requested_name == ENCODER:
             raise UnknownModelError(f"{ENCODER} embeds texts and writes none: POST /v1/embeddings")
         closest = difflib.get_close_matches(requested_name, self.models, n=1)
-        hint = f"the nearest is {closest[0]}" if closest else f"without a name, {self.default} answers"
-        raise UnknownModelError(f"no model {requested_name[:100]}; {hint}, and GET /v1/models lists all")
+        hint = f"the nearest is {closest[0]}, and " if closest else ""
+        raise UnknownModelError(f"no model {requested_name[:100]}; {hint}GET /v1/models lists all")
 
 
 class CatalogueSource:

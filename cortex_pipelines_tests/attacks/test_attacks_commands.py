@@ -267,7 +267,7 @@ def library_errors() -> list[tuple[BaseException, str]]:
         (pl.exceptions.ComputeError("torn"), "a table: torn; if a file"),
         (dg.DagsterInvariantViolationError("no job"), "Dagster: no job; `cortex doctor`"),
         (mlflow.exceptions.MlflowException("no run"), "MLflow: no run; `cortex sync`"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data"), "No space left on device"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data"), "the disk is full: free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), "correct the permissions"),
         (subprocess.CalledProcessError(1, ["git", "x"], stderr="fatal: no"), "fatal: no; run"),
         (subprocess.TimeoutExpired(["git"], 5), "a program: Command '['git']' timed out"),

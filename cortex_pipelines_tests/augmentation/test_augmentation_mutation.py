@@ -180,6 +180,11 @@ def test_depth_and_length_stop_nothing(code: str) -> None:
     assert len(mutants(code, limit=3)) <= 3
 
 
+@pytest.mark.parametrize(("language", "code"), [("go", '*=":*'), ("typescript", "!(:*!+,1:")])
+def test_a_name_that_the_parser_misses_stops_nothing(language: str, code: str) -> None:
+    assert len(mutants(code.encode(), language)) < 20
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(LANGUAGES))
 def test_no_input_stops_it(data: bytes, language: str) -> None:

@@ -220,7 +220,7 @@ def test_a_full_disk_leaves_all_as_it_was_until_there_is_space(data_made: MiniPr
 def test_a_full_disk_says_so_on_the_command_line(begun: MiniProject) -> None:
     with mock.patch("cortex_pipelines.versioning.dvc.stages.write", full):
         errors = begun.cortex("dvc-yaml", status=1).stderr
-    assert "No space left on device" in errors
+    assert "the disk is full: free some space" in errors
 
 
 def test_a_failure_in_one_project_does_not_stop_the_other(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:

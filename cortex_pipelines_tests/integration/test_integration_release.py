@@ -163,7 +163,7 @@ def test_sync_makes_the_aliases_say_what_releases_lock_says(finished_copy: MiniP
     finished_copy.cortex("promote", "task_router")
     finished_copy.commit("promoted")
     git(finished_copy.root, "checkout", "-q", before, "--", "releases.lock")
-    assert finished_copy.cortex("sync").stderr.endswith("1 aliases moved\n")
+    assert finished_copy.cortex("sync").stderr.endswith("aliases moved: 1\n")
     assert aliases(finished_copy, "task_router") == {"challenger": "1"}
     git(finished_copy.root, "checkout", "-q", "HEAD", "--", "releases.lock")
     finished_copy.cortex("sync")

