@@ -102,8 +102,6 @@ def test_tombstones_are_written_once_and_what_is_asked_for_has_to_be_there(root:
     assert len(load_parameters(root).privacy.forgotten) == 2
     refused = refusal(ProjectError, create_tombstones, root, None, "a", None, "nothing")
     assert "has no project nothing; there is: cortex" in refused
-        ProjectError, create_tombstones, root, None, "a", None, "nothing"
-    )
     assert "say what to forget" in refusal(ProjectError, create_tombstones, root, None, None, None, None)
 
 

@@ -79,10 +79,14 @@ class HeldOutReport:
             f"{_percent(share.high)}), where {than}"
         ]
         if self.alike:
-            others = f"{_percent(self.right_of_others)} of the others are right"
+            right_share = f"{_percent(self.right_of_others)} of the others are right"
             parts.append(
                 f"{self.alike:,} of them differ from tasks that were learnt in numbers alone; "
-                + (others if self.alike < self.tasks else "so the share says nothing about tasks of another wording")
+                + (
+                    right_share
+                    if self.alike < self.tasks
+                    else "so the share says nothing about tasks of another wording"
+                )
             )
         if self.confused:
             first, second, count = self.confused[0]
@@ -109,13 +113,13 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
     chosen = selection.log_probabilities.argmax(axis=1)
     scores = []
     for number, name in enumerate(names):
-        mine = labels == number
-        if mine.any():
-            others = Counter(names[other] for other in chosen[mine] if other != number)
-            given = chosen == number
-            precision = float((labels[given] == number).mean()) if given.any() else None
-            recall = float((chosen[mine] == number).mean())
-            scores.append(MasterScore(name, int(mine.sum()), precision, recall, others.most_common()))
+        of_master = labels == number
+        if of_master.any():
+            taken_for = Counter(names[other] for other in chosen[of_master] if other != number)
+            assigned = chosen == number
+            precision = float((labels[assigned] == number).mean()) if assigned.any() else None
+            recall = float((chosen[of_master] == number).mean())
+            scores.append(MasterScore(name, int(of_master.sum()), precision, recall, taken_for.most_common()))
     is_alike = _is_alike(comparison)
     largest = max(scores, key=lambda score: score.tasks)
     rules = next((step.accuracy for step in selection.steps if step.model == "rules"), None)
@@ -165,8 +169,8 @@ def _curve(comparison: Comparison, fit: Callable[[TrainingData], CandidateModel]
 def _part(labels: Indices, tasks: Indices, share: float) -> Indices:
     """The first tasks of each master, at least one: their order is that of a hash."""
     of_masters = (tasks[labels[tasks] == number] for number in np.unique(labels[tasks]))
-    kept = [rows[: max(1, round(share * len(rows)))] for rows in of_masters]
-    return np.sort(np.concatenate(kept))
+    first_rows = [rows[: max(1, round(share * len(rows)))] for rows in of_masters]
+    return np.sort(np.concatenate(first_rows))
 
 
 def extrapolated(errors: Sequence[tuple[int, float]], tasks: int) -> float | None:

@@ -329,7 +329,7 @@ def json_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = N
     return Response(json.dumps(body), media_type="application/json", headers=headers)
 
 
-async def taken(deltas: AsyncIterator[T]) -> AsyncIterator[T]:
+async def once_submitted(deltas: AsyncIterator[T]) -> AsyncIterator[T]:
     """The same deltas, once an engine has the request; raises BusyError while a status can say so."""
     first = asyncio.ensure_future(anext(deltas))
     await asyncio.wait([first], timeout=_SECONDS_TO_TAKE)
@@ -371,7 +371,7 @@ async def streaming_response(
     ``frame`` has the fields common to all chunks; ``choice`` builds the choice of a chunk from the index of an
     answer, text and tokens, or the finish reason; ``with_logprobs`` sends tokens without text, too.
     """
-    deltas = await taken(_deltas_of(gateway, requests))
+    deltas = await once_submitted(_deltas_of(gateway, requests))
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}

@@ -28,9 +28,9 @@ from cortex_pipelines.serving.http.answers import (
     event_stream,
     flag_events,
     headers_of,
+    once_submitted,
     outcome_of,
     prepare,
-    taken,
 )
 from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText, ModelName, effective_temperature
@@ -179,7 +179,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, prompt: PromptBuilder, requ
         headers |= outcome_of([prepared])
         return JSONResponse({**last, "content": answer.text}, headers=headers)
     headers |= cache_of([prepared])
-    deltas = await taken(gateway.stream(prepared))
+    deltas = await once_submitted(gateway.stream(prepared))
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         answer = PartialAnswer()
