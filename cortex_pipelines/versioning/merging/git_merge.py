@@ -6,11 +6,10 @@ import shlex
 import shutil
 import subprocess  # nosec B404
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -67,6 +66,7 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits | Non
     merged: dict[str, Any] = {}
     versions: dict[str, str] = {}
     names = join_keys(base, ours, theirs)
+    recorded = [_Recorded(entries) for entries in (base, ours, theirs)]
 
     def is_consistent(entry: Mapping[str, Any], entries: Entries) -> bool:
         outputs = _outputs(entries)
@@ -89,7 +89,7 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits | Non
             nonlocal both
             both = True
             candidates = ((our_entry, ours), (their_entry, theirs))
-            fitting = fits or partial(_fits_joined, name, (base, ours, theirs))
+            fitting = fits or partial(_fits_joined, name, recorded)
             return next((e for e, entries in candidates if is_consistent(e, entries) and fitting(e)), ABSENT)
 
         entry = choose(decide, *(each.get(name, ABSENT) for each in (base, ours, theirs)))
@@ -104,15 +104,38 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits | Non
     return {name: merged[name] for name in names if name in merged}, notes
 
 
-def _fits_joined(name: str, versions: tuple[Entries, ...], entry: Mapping[str, Any]) -> bool:
+class _Recorded:
+    """Parameters as a lock records them: of the stage itself, else of another one, else of another project's."""
+
+    def __init__(self, entries: Entries) -> None:
+        self._of_stage = {name: entry.get("params") or {} for name, entry in entries.items()}
+        self._of_file: dict[tuple[str, str], Any] = {}
+        self._of_folder: dict[tuple[PurePosixPath, str], Any] = {}
+        for files in self._of_stage.values():
+            for file, parameters in files.items():
+                folder = PurePosixPath(file).parent
+                for key, value in parameters.items():
+                    self._of_file.setdefault((file, key), value)
+                    if key != ENTRY and folder != PurePosixPath():
+                        self._of_folder.setdefault((folder, key), value)
+
+    def parameter(self, name: str, file: str, key: str) -> Any:
+        own = self._of_stage.get(name, {}).get(file) or {}
+        if key in own:
+            return own[key]
+        others = self._of_folder.get((PurePosixPath(file).parent, key), ABSENT)
+        return self._of_file.get((file, key), others)
+
+
+def _fits_joined(name: str, versions: Sequence[_Recorded], entry: Mapping[str, Any]) -> bool:
     """Whether an entry of a stage has the parameters and pins to which those of the base, ours and theirs join."""
 
     def joined_input(file: str, key: str) -> Any:
-        recorded = [_recorded(entries, name, file, key) for entries in versions]
+        values = [recorded.parameter(name, file, key) for recorded in versions]
         if file != "sources.lock":
-            return join_values(*recorded)
+            return join_values(*values)
         section, _, project = key.partition(".")
-        locks = ({section: {} if pin is ABSENT else {project: pin}} for pin in recorded)
+        locks = ({section: {} if pin is ABSENT else {project: pin}} for pin in values)
         return join_sources_locks(*locks)[0][section].get(project, ABSENT)
 
     return all(
@@ -121,22 +144,6 @@ def _fits_joined(name: str, versions: tuple[Entries, ...], entry: Mapping[str, A
         if file != "releases.lock"  # joined by its history, which no entry has
         for key, value in parameters.items()
     )
-
-
-def _recorded(entries: Entries, name: str, file: str, key: str) -> Any:
-    """A parameter as the entry of a stage has it, else one of another stage, else one of another project."""
-    own_params, all_params = (
-        (entries.get(name) or {}).get("params") or {},
-        [e.get("params") or {} for e in entries.values()],
-    )
-    same_file = (params.get(file) or {} for params in (own_params, *all_params))
-    any_file = (
-        parameters
-        for params in all_params
-        for other, parameters in params.items()
-        if key != ENTRY and PurePosixPath(other).parent == PurePosixPath(file).parent != PurePosixPath()
-    )
-    return next((parameters[key] for parameters in chain(same_file, any_file) if key in parameters), ABSENT)
 
 
 def _outputs(entries: Entries) -> dict[str, Any]:
