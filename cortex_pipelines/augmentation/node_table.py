@@ -42,7 +42,6 @@ class NodeTable:
         self._above: list[int] = []
         self._fields: list[str] = []
         self.notes: dict[str, dict[int, Any]] = {}
-        self.names_read: dict[str, list[Node]] = {}
         self._place: dict[int, int] = {}
         cursor, ancestors = snippet.tree.walk(), [-1]
         while ancestors:

@@ -107,7 +107,7 @@ def _type_of_binary(node: Node, parts: list[Node], view: NodeTable, depth: int) 
 
 
 def _owner(node: Node, view: NodeTable, depth: int) -> str:
-    """The type of what a member is argument_types from; a package or class by its name."""
+    """The type of what a member is taken from; a package or class by its name."""
     if node.type in _OWN or (node.type == "identifier" and binding_of(node, view) is None):
         return view.code(node)
     return evident_type(node, view, depth)

@@ -134,19 +134,26 @@ def loses_last_use(start: int, end: int, replacement: str, view: NodeTable) -> b
     """Whether a change takes the last use of a name that Go or TypeScript then calls unused."""
     if view.language not in ("go", "typescript"):
         return False
-    notes: dict[str, list[Node]] = view.names_read
+    in_order, by_name = _reads(view)
+    kept_words = set(_WORD.findall(replacement))
+    first = bisect_left(in_order, start, key=lambda node: node.start_byte)
+    last = bisect_left(in_order, end, key=lambda node: node.start_byte)
+    removed = {view.code(node): node for node in in_order[first:last] if view.code(node) not in kept_words}
+    return any(_is_last_use(node, by_name[name], start, end, view) for name, node in removed.items())
+
+
+def _reads(view: NodeTable) -> tuple[list[Node], dict[str, list[Node]]]:
+    """Where names are read, in order, and by name."""
+    notes: dict[int, tuple[list[Node], dict[str, list[Node]]]] = view.notes.setdefault("reads", {})
     if not notes:
         # a parser's stand-in for a name that is missing is empty
         uses = [part for part in view.nodes if part.type in _NAMES and part.end_byte > part.start_byte]
         uses = [part for part in uses if _is_read(part, view)]
-        notes[""] = uses
+        by_name: dict[str, list[Node]] = {}
         for node in uses:
-            notes.setdefault(view.code(node), []).append(node)
-    in_order, kept_words = notes[""], set(_WORD.findall(replacement))
-    first = bisect_left(in_order, start, key=lambda node: node.start_byte)
-    last = bisect_left(in_order, end, key=lambda node: node.start_byte)
-    removed = {view.code(node): node for node in in_order[first:last] if view.code(node) not in kept_words}
-    return any(_is_last_use(node, notes[name], start, end, view) for name, node in removed.items())
+            by_name.setdefault(view.code(node), []).append(node)
+        notes[0] = uses, by_name
+    return notes[0]
 
 
 def _is_last_use(node: Node, uses: list[Node], start: int, end: int, view: NodeTable) -> bool:
