@@ -24,7 +24,8 @@ from cortex_pipelines.routing.serving.router import RULES
 from cortex_pipelines.serving.deadlines import answering_within
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import collect, sentences_of
+from cortex_pipelines.serving.http.answers import collect
+from cortex_pipelines.serving.http.errors import sentences_of
 from cortex_pipelines.serving.http.schemas import LONGEST, encodable
 from cortex_pipelines.serving.requests import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask

@@ -31,7 +31,7 @@ from cortex_pipelines.monitoring.anomalies.detectors import (
 from cortex_pipelines.monitoring.anomalies.windows import Scale, all_series, divide
 from cortex_pipelines.monitoring.assets import worker_anomalies
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
-from cortex_pipelines.serving.http.answers import add_error_handlers
+from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5

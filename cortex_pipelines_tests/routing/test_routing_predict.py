@@ -18,7 +18,7 @@ from cortex_pipelines.routing.outcomes.explanation import explain_outcomes
 from cortex_pipelines.routing.outcomes.predict import expect, shown_outcomes
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.schemas.learned import LEADERBOARD
-from cortex_pipelines.serving.http.answers import add_error_handlers
+from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5

@@ -22,7 +22,8 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cortex_pipelines.serving.deadlines import DEADLINE, answering_within, requested_seconds
-from cortex_pipelines.serving.http.answers import CACHE, error_response
+from cortex_pipelines.serving.http.answers import CACHE
+from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.http.page import LOOKED_AT
 from cortex_pipelines.serving.response_cache import cache_disabled
 from cortex_pipelines.serving.rollout import answering_user

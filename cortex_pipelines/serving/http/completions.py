@@ -11,17 +11,16 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
-    RequestError,
     collect,
     envelope,
     headers_of,
     outcome_of,
-    plain,
     prepare,
     streaming_response,
     usage_of,
 )
 from cortex_pipelines.serving.http.editors import TabbyForm, suggest_for_tabby
+from cortex_pipelines.serving.http.errors import RequestError, plain
 from cortex_pipelines.serving.http.project_routes import pack_context, require_project
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
 from cortex_pipelines.serving.requests import PreparedRequest, chat, citations, completion, context_text, infill

@@ -24,7 +24,6 @@ from cortex_pipelines.serving.http.answers import (
     PartialAnswer,
     cache_of,
     collect,
-    error_event,
     event_stream,
     flag_events,
     headers_of,
@@ -32,6 +31,7 @@ from cortex_pipelines.serving.http.answers import (
     outcome_of,
     prepare,
 )
+from cortex_pipelines.serving.http.errors import error_event
 from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText, ModelName, effective_temperature
 from cortex_pipelines.serving.requests import AnswerBackend, PreparedRequest, PromptBuilder, completion, infill

@@ -16,7 +16,7 @@ from cortex_pipelines.project_names import ENCODER, ROUTER
 from cortex_pipelines.serving.catalogue import ServedModel, UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import RequestError
+from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import LongText, ModelName, OpenAIForm, no_tokens
 from cortex_pipelines.serving.security.access import current_principal

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from cortex_pipelines.serving.http.answers import RequestError
+from cortex_pipelines.serving.http.errors import RequestError
 
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
 """Values that clients send for fields they leave out."""

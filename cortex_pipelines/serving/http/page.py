@@ -16,8 +16,9 @@ from cortex_pipelines.serving.catalogue import ServedModel, ways_of
 from cortex_pipelines.serving.deadlines import answering_within
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import RequestError, envelope, headers_of, streaming_response
+from cortex_pipelines.serving.http.answers import envelope, headers_of, streaming_response
 from cortex_pipelines.serving.http.editors import offered_event
+from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName
 from cortex_pipelines.serving.requests import PreparedRequest, completion, infill
 from cortex_pipelines.serving.response_cache import cache_disabled

@@ -14,7 +14,8 @@ from cortex_pipelines.retrieval.notes.note import LONGEST, Kind, NoteError, Note
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import RequestError, json_response
+from cortex_pipelines.serving.http.answers import json_response
+from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
 from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.serving.security import audit

@@ -17,7 +17,7 @@ from pydantic import (
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
 from cortex_pipelines.serving.engines.engine import Sampling
-from cortex_pipelines.serving.http.answers import RequestError
+from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.openai_fields import FIELDS, RequestField, require_supported
 
 LONGEST = 2_000_000

@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import DRAIN, add_error_handlers
+from cortex_pipelines.serving.http.answers import DRAIN
 from cortex_pipelines.serving.http.authentication import (
     AuditMiddleware,
     Authenticator,
@@ -24,6 +24,7 @@ from cortex_pipelines.serving.http.authentication import (
 )
 from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.editors import editors_router
+from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.graph import graph_router
 from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.page import page_router

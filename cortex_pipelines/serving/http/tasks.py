@@ -20,7 +20,8 @@ from cortex_pipelines.routing.serving.tasks import send
 from cortex_pipelines.serving.catalogue import UnknownModelError
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import CACHE, RequestError, json_response, plain, sentences_of
+from cortex_pipelines.serving.http.answers import CACHE, json_response
+from cortex_pipelines.serving.http.errors import RequestError, plain, sentences_of
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.serving.task_answers import Suggestion, suggest
