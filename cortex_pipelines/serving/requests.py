@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
-from cortex_pipelines.adapters.data.packing import fit_gap
+from cortex_pipelines.adapters.data.packing import first_line, fit_gap
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, Turn, chat_fault, fold_turns
 from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.prompts.templates import Template, Templates, package_templates
@@ -92,11 +92,12 @@ def completion(text: str) -> PromptBuilder:
 
     def build_at_cursor(target: PromptTarget) -> RenderedPrompt:
         rendered = build(target)
-        (ids,) = token_ids(target.tokenizer, [rendered.text])
-        cut = _excess(len(ids), target.cursor_room)
-        remaining_text = (
-            target.tokenizer.decode(ids[cut:], clean_up_tokenization_spaces=False) if cut else rendered.text
-        )
+        lines = rendered.text.splitlines(keepends=True)
+        sizes = [len(ids) for ids in token_ids(target.tokenizer, lines)]
+        first = min(first_line(lines, sizes, target.cursor_room, _step(target.cursor_room)), len(lines) - 1)
+        last, cut = _line_end(target.tokenizer, lines[-1], target.cursor_room)
+        remaining_text = "".join(lines[first:-1]) + last
+        cut += sum(sizes[:first])
         return replace(rendered, segments=as_segments(remaining_text), cut=cut, at_cursor=True, ending=ending)
 
     return build_at_cursor
@@ -118,14 +119,16 @@ def _continuation(segments: Segments) -> PromptBuilder:
     return build
 
 
-def _excess(tokens: int, room: int) -> int:
-    """Tokens to leave out, in steps: the next prompts of a growing file then begin alike, and are read already."""
+def _line_end(tokenizer: Any, line: str, room: int) -> tuple[str, int]:
+    """The end of the cursor's line, and the tokens left out, in steps: while it grows, its ends begin alike."""
+    (ids,) = token_ids(tokenizer, [line])
     step = _step(room)
-    return max(-(-(tokens - room) // step) * step, 0)
+    cut = max(-(-(len(ids) - room) // step) * step, 0)
+    return (tokenizer.decode(ids[cut:], clean_up_tokenization_spaces=False) if cut else line), cut
 
 
 def _step(room: int) -> int:
-    return max(room // 8, 1)
+    return max(room // 5, 1)
 
 
 def task(name: str, **values: str) -> PromptBuilder:
@@ -151,15 +154,12 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = (), language: str | 
     def build(target: PromptTarget) -> RenderedPrompt:
         preceding_code = "\n\n".join([*extra, target.add_context(head)])
         gap = Example("", "completion", "", "", "", preceding_code, "", "", suffix)
-        (line_ids,) = token_ids(target.tokenizer, [line])
         step = _step(target.cursor_room)
         width = min(_LINE, step)
-        line_cut = _excess(len(line_ids), target.cursor_room // 2)
-        room = target.cursor_room - ((len(line_ids) - line_cut) // width + 1) * width
+        line_end, line_cut = _line_end(target.tokenizer, line, target.cursor_room // 2)
+        (line_ids,) = token_ids(target.tokenizer, [line_end])
+        room = target.cursor_room - (len(line_ids) // width + 1) * width
         trimmed, cut = fit_gap(target.tokenizer, gap, room, step)
-        line_end = (
-            target.tokenizer.decode(line_ids[line_cut:], clean_up_tokenization_spaces=False) if line_cut else line
-        )
         at_cursor = (Segment(line_end, continues=True),) if line_end else ()
         segments = (*prompt_segments(target.tokenizer, trimmed), *at_cursor)
         return RenderedPrompt(segments, cut=cut + line_cut, at_cursor=True, ending=ending)

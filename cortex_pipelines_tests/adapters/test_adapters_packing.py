@@ -203,3 +203,20 @@ def test_a_name_ends_with_all_that_cannot_go_on_it_and_files_are_drawn_together(
     ]
     questions = [items[3], items[2], items[0]]
     assert [item.cluster for item in grouped_by_file(questions, items)] == ["c.py", "a.py", "a.py"]
+
+
+def test_windows_that_slide_over_a_file_begin_alike() -> None:
+    """Else an editor that sends what is around its cursor has everything read again for each line."""
+    lines = [f"x_{number} = {number**3}\n" for number in range(400)]
+    ends = set()
+    for until in range(300, 400):
+        starts = set()
+        for window in (lines[:until], lines[until - 250 : until]):
+            first = packing.first_line(window, [5] * len(window), 500, 100)
+            assert 400 < 5 * (len(window) - first) <= 500
+            starts.add(until - len(window) + first)
+        assert len(starts) == 1
+        ends |= starts
+    assert len(ends) <= 20
+    assert packing.first_line(lines[:100], [5] * 100, 500, 100) == 0
+    assert packing.first_line(["a", "b"], [600, 600], 500, 100) == 2

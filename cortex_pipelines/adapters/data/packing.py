@@ -13,8 +13,9 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from cortex_pipelines.tokenization.text_encoder import Segments, continuation_ids, encoder_of, token_ids
 
@@ -103,6 +104,7 @@ def token_texts(tokenizer: Any, size: int) -> Sequence[str]:
 IGNORED = -100  # cross-entropy's own mark for "no target here"
 _PROMPT_PART = 4  # the prompt keeps at least a quarter of the window
 _BATCH = 256
+_TELLING = 3  # lines that a place in a file is told by
 _AFTER = 3
 """A third of the context of a gap is code after it if both sides are long, as in the examples
 (``datasets.max_prompt_bytes`` and ``max_suffix_bytes``)."""
@@ -234,8 +236,8 @@ def within_budget(
 def fit_gap(tokenizer: Any, gap: "Example", room: int, step: int = 1) -> tuple["Example", int]:
     """A gap with as much of the code around it as fits, and the number of removed tokens.
 
-    Excess code is removed by lines, starting with those furthest from the gap; before the gap at least ``step`` tokens
-    at once, so that the next gaps of a growing file begin alike.
+    Excess code is removed by lines, starting with those furthest from the gap; before the gap up to ``step`` tokens
+    more (``first_line``).
     """
     from cortex_pipelines.prompts.examples import prompt_segments  # which needs polars
 
@@ -252,13 +254,22 @@ def fit_gap(tokenizer: Any, gap: "Example", room: int, step: int = 1) -> tuple["
     after_count, after_tokens = _fitting_lines(
         following, max((room - before_tokens) // step * step, room // _AFTER), size
     )
-    excess = max(-(-(before_tokens + after_tokens - room) // step) * step, 0)
-    dropped = 0
-    while excess > 0 and dropped < len(lines):
-        excess -= sizes[dropped]
-        dropped += 1
+    dropped = first_line(lines, sizes, room - after_tokens, step)
     prompt, suffix = "".join(lines[dropped:]), "".join(following[:after_count])
     return replace(gap, prompt=prompt, suffix=suffix), total_tokens - sum(sizes[dropped:]) - after_tokens
+
+
+def first_line(lines: Sequence[str], sizes: Sequence[int], room: int, step: int) -> int:
+    """The first line of a text's end that fits into ``room`` tokens, or that falls up to ``step`` short of it.
+
+    It is told by its text: the ends of a growing file, or of windows that slide over it, begin alike and are read once.
+    """
+    remaining = list(accumulate(reversed(sizes), initial=0))[::-1]
+    first = next(number for number, tokens in enumerate(remaining) if tokens <= max(room, 0))
+    if first == 0:
+        return 0
+    near = [number for number, tokens in enumerate(remaining) if room - step < tokens <= room] or [first]
+    return min(near, key=lambda number: crc32("".join(lines[number : number + _TELLING]).encode()))
 
 
 def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
