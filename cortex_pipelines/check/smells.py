@@ -163,9 +163,10 @@ def _edits(file: CheckedFile, smell: Evidence) -> list[ByteEdit]:
     if smell.label not in FIXERS or (smell.label in PYTHON_FIXERS and file.language != "python"):
         return []
     try:
-        return sorted(FIXERS[smell.label][0](SmellInstance(file.data, file.language, file.tree, smell)))
+        edits = FIXERS[smell.label][0](SmellInstance(file.data, file.language, file.tree, smell))
     except NotFixableError:
         return []
+    return sorted(edits, key=lambda edit: edit[:2])  # those at one place stay in their order
 
 
 def _fixes_hold(

@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from cortex_pipelines.annotation.fixes.fixers import FIXERS
 from cortex_pipelines.check.check import NotCheckedError, check_text
 from cortex_pipelines.check.rules import RULES, UnknownRuleError, selected_rules
 
@@ -59,6 +60,18 @@ def test_what_is_half_written_or_no_code_is_passed_over() -> None:
             check_text(path, text)
 
 
+CONCATENATED = "def g(lines):\n    text = {}\n    for line in lines:\n        text += line\n{}    return text\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "fixed"),
+    [("''", "", True), ("''", "        print(line)\n", True), ('"a{"', "", True), ("b''", "", False)],
+)
+def test_a_concatenation_is_fixed_also_where_it_ends_its_loop(start: str, more: str, fixed: bool) -> None:
+    findings = check_text("a.py", CONCATENATED.format(start, more), rules={"string-concat-in-loop"})
+    assert [finding.fix is not None for finding in findings] == [True] * fixed
+
+
 @pytest.mark.parametrize(("room", "fixed"), [(1_000_000, 60), (0, 0)])
 def test_a_fix_that_does_not_hold_hides_no_other_finding(
     room: int, fixed: int, monkeypatch: pytest.MonkeyPatch
@@ -66,6 +79,8 @@ def test_a_fix_that_does_not_hold_hides_no_other_finding(
     monkeypatch.setattr("cortex_pipelines.check.smells._MIN_REPARSED", room)
     monkeypatch.setattr("cortex_pipelines.check.smells._TIMES_REPARSED", bool(room))
     loop = "def f(xs):\n    for i in range(len(xs)):\n        print(xs[i])\n\n\n"
-    joined = "def g(lines):\n    text = b''\n    for line in lines:\n        text += line + b';'\n    return text\n"
+    broken = (lambda smell: [(smell.evidence.start, smell.evidence.start, b"(")], "")
+    monkeypatch.setitem(FIXERS, "string-concat-in-loop", broken)
+    joined = CONCATENATED.format("''", "")
     findings = [each for each in check_text("a.py", loop * 60 + joined) if each.rule == "range-len-loop"]
     assert (len(findings), sum(each.fix is not None for each in findings)) == (60, fixed)

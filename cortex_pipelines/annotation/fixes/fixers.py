@@ -261,7 +261,7 @@ def _concatenation(smell: SmellInstance) -> list[Edit]:
     names = {identifier.text for identifier in descendants(function, {"identifier"})}
     if text(target) != text(name) or len(uses) != 1 or b"parts" in names:
         return []
-    if first.type != "string" or b"{" in smell.text(first):
+    if first.type != "string" or not smell.text(first).startswith((b"'", b'"')):  # bytes cannot be joined so
         return []
     return [
         replaced(target, b"parts"),
