@@ -228,6 +228,9 @@ class GrowingCode:
     def settle(self, text: str) -> bool:
         """Check each line that another one follows; true where the answer ends with ``settled`` characters."""
         while not self._is_done and (newline := text.find("\n", self._checked)) >= 0:
+            if self._repeats_next_line(text[self._checked : newline]):
+                self._end_before(text[: self._checked].rstrip())
+                break
             if not re.match(r"\s*(?:\w+\W|[^\w\s])", text[newline:]):
                 if newline > self._unfollowed:  # what follows is not known, and cannot make less of it stand
                     self._unfollowed = newline
@@ -246,6 +249,12 @@ class GrowingCode:
         if complete and self._has_code(text) and self._end.is_whole(text):
             return len(text)
         return self.settled or self._longest(text) or len(text)
+
+    def _repeats_next_line(self, line: str) -> bool:
+        """Whether a line of the answer is the one that stands below the cursor already."""
+        below = re.search(r"\n(.*\w.*)", self._end.after)
+        full_line = line if self._checked else self._end.cursor_line + line
+        return below is not None and self._end.extent != "line" and full_line.rstrip() == below[1].rstrip()
 
     def _end_line(self, text: str, newline: int) -> None:
         answer = text[:newline]
@@ -295,11 +304,13 @@ class GrowingCode:
             return
         for bracket in re.finditer(r"[)\]}]", text):
             if len(self._end.brackets_after(text[: bracket.end()])) < fewest_open:
-                answer = text[: bracket.start()].rstrip()
-                self._is_done = True
-                if self._has_code(answer):
-                    self.settled = len(answer) if self._end.is_whole(answer) else self._unparsed_end(answer)
+                self._end_before(text[: bracket.start()].rstrip())
                 return
+
+    def _end_before(self, answer: str) -> None:
+        self._is_done = True
+        if self._has_code(answer):
+            self.settled = len(answer) if self._end.is_whole(answer) else self._unparsed_end(answer)
 
     def _unparsed_end(self, answer: str) -> int:
         """What stands of an answer whose end does not parse: its first line if nothing of it does."""
@@ -307,7 +318,7 @@ class GrowingCode:
 
     def _longest(self, text: str) -> int:
         """The longest beginning of an answer with which the code parses; 0 if it never does."""
-        ends = [match.end() for match in re.finditer(r"\w+|[^\w\s]", text)][-_TRIES:]
+        ends = [match.end() for match in re.finditer(r"(?:\w+\b|[^\w\s])(?!(?<=[\w\"'`])[\"'`])", text)][-_TRIES:]
         return next((end for end in reversed(ends) if self._has_code(text[:end]) and self._end.is_whole(text[:end])), 0)
 
     def _has_code(self, text: str) -> bool:
