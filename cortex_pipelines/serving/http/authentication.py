@@ -322,6 +322,8 @@ class RequestObserver:
         headers = Headers(scope=scope)
         above = _W3C.extract({name: headers[name] for name in _SENT if name in headers})
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        if method == "HEAD":  # RFC 9110: as GET; the server sends no body
+            scope = {**scope, "method": "GET"}
         began, status, response_headers = time.perf_counter(), 500, Headers()
 
         async def send_observed(message: Message) -> None:
