@@ -228,7 +228,7 @@ class Gateway:
             if isinstance(event, BaseException):
                 raise EngineError(f"the engine failed: {type(event).__name__}: {event}") from event
             spend(event.generated)
-            return filter_delta(replace(event, finish="length") if event.finish == "late" else event)
+            return filter_delta(request.noted(event))
 
         try:
             yield receive

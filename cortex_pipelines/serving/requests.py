@@ -283,6 +283,7 @@ class PreparedRequest:
 
     Args:
         flags: The output filter's rules that matched; filled while answers are generated.
+        late: The answers that the deadline ended; filled likewise.
         key: Cache key; None if the answers are not cached.
         cached_deltas: The answers, if they are cached.
     """
@@ -293,6 +294,7 @@ class PreparedRequest:
     sampling: Sampling
     count: int = 1
     flags: set[str] = field(default_factory=set, compare=False)
+    late: set[int] = field(default_factory=set, compare=False)
     key: bytes | None = None
     cached_deltas: tuple[TextDelta, ...] | None = field(default=None, repr=False)
 
@@ -300,6 +302,13 @@ class PreparedRequest:
     def cut(self) -> int:
         """Tokens left out for lack of room."""
         return self.text.cut + self.prompt.cut
+
+    def noted(self, delta: TextDelta) -> TextDelta:
+        """A delta as clients know it: that it came late is noted beside it."""
+        if delta.finish != "late":
+            return delta
+        self.late.add(delta.index)
+        return replace(delta, finish="length")
 
     @property
     def job(self) -> Job:

@@ -65,18 +65,22 @@ def cache_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
 
 def outcome_of(requests: Sequence[PreparedRequest]) -> dict[str, str]:
     """Headers that are known once the answers are complete."""
-    return _flags_of(requests) | cache_of(requests)
+    return _endings_of(requests) | cache_of(requests)
 
 
-def _flags_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
+def _endings_of(requests: Sequence[PreparedRequest]) -> dict[str, str]:
+    """The rules that matched, and the seconds that an answer was cut off after."""
     rules = sorted({rule for request in requests for rule in request.flags})
-    return {"x-cortex-flags": ", ".join(rules)} if rules else {}
+    deadlines = [request.sampling.deadline for request in requests if request.late]
+    seconds = max((deadline.seconds for deadline in deadlines if deadline is not None), default=0)
+    facts = {"x-cortex-flags": ", ".join(rules), "x-cortex-late": f"{seconds:g} s" if seconds else ""}
+    return {name: fact for name, fact in facts.items() if fact}
 
 
-def flag_events(requests: Iterable[PreparedRequest]) -> Iterator[ServerSentEvent]:
-    """The matched rules as a comment at the end of a stream, whose headers have been sent."""
-    for name, value in _flags_of(requests).items():
-        yield ServerSentEvent(comment=f"{name}: {value}", sep="\n")
+def ending_events(requests: Sequence[PreparedRequest]) -> Iterator[ServerSentEvent]:
+    """Comments at the end of a stream, whose headers have been sent."""
+    for name, fact in _endings_of(requests).items():
+        yield ServerSentEvent(comment=f"{name}: {fact}", sep="\n")
 
 
 async def prepare(
@@ -240,8 +244,8 @@ async def streaming_response(
             _count(gateway, requests, answers)
             if include_usage:
                 yield _event({**frame, "choices": [], "usage": usage_of(requests, answers)})
-            for flagged in flag_events(requests):
-                yield flagged
+            for ending in ending_events(requests):
+                yield ending
             yield ServerSentEvent("[DONE]", sep="\n")
         except (BusyError, EngineError) as error:
             yield _event(error_event(error))

@@ -24,8 +24,8 @@ from cortex_pipelines.serving.http.answers import (
     PartialAnswer,
     cache_of,
     collect,
+    ending_events,
     event_stream,
-    flag_events,
     headers_of,
     once_submitted,
     outcome_of,
@@ -187,8 +187,8 @@ async def _answer(gateway: Gateway, form: LlamaForm, prompt: PromptBuilder, requ
             async for delta in deltas:
                 answer.add(delta)
                 yield _event({"index": 0, "content": delta.text, "tokens": [], "stop": False, "id_slot": 0})
-            for flagged in flag_events([prepared]):
-                yield flagged
+            for ending in ending_events([prepared]):
+                yield ending
             yield _event(_final_chunk(prepared, answer, time.perf_counter() - began))
         except (BusyError, EngineError) as error:
             yield _event(error_event(error))
@@ -217,8 +217,8 @@ def _final_chunk(prepared: PreparedRequest, answer: PartialAnswer, seconds: floa
         "stop_type": "word" if stop_type == "eos" and prepared.sampling.stop else stop_type,
         "stopping_word": "",
         "timings": {  # llama.cpp reports the prompt's time, too; here all of it counts as generation
-            "cache_n": 0,
-            "prompt_n": prompt_tokens,
+            "cache_n": answer.cached,
+            "prompt_n": prompt_tokens - answer.cached,
             **dict.fromkeys(("prompt_ms", "prompt_per_token_ms", "prompt_per_second"), 0.0),
             "predicted_n": generated_tokens,
             "predicted_ms": round(milliseconds, 3),
