@@ -26,7 +26,7 @@ from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.errors import sentences_of
-from cortex_pipelines.serving.http.schemas import LONGEST, encodable
+from cortex_pipelines.serving.http.schemas import LONGEST, encodable, require_words
 from cortex_pipelines.serving.requests import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.security.access import current_principal
@@ -42,6 +42,7 @@ _ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world
 
 Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
 Task = Annotated[str, Field(max_length=100_000), AfterValidator(encodable)]
+TaskInWords = Annotated[Task, AfterValidator(require_words)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE), AfterValidator(encodable)]
 
@@ -125,7 +126,12 @@ def _tools(
                 prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
             (answer,) = await collect(gateway, [prepared])  # cancelled with the agent's call
         facts = {"text": answer.text, "finish": answer.finish, "tokens": answer.generated, **backend.identification}
-        notices = {"notice": backend.notice, "cut_tokens": prepared.cut, "flags": sorted(prepared.flags)}
+        notices = {
+            "notice": backend.notice,
+            "cut_tokens": prepared.cut,
+            "late": bool(prepared.late),
+            "flags": sorted(prepared.flags),
+        }
         return facts | {name: value for name, value in notices.items() if value}
 
     async def answer_task(
@@ -144,7 +150,7 @@ def _tools(
 
         return await _work(answer, "complete")
 
-    async def route_task(task: Task) -> Answer:
+    async def route_task(task: TaskInWords) -> Answer:
         """Say which master (specialised agent) a task belongs to, from where such tasks went.
 
         Gives master, confidence, alternatives and the past tasks that speak for it. With abstained
@@ -172,7 +178,7 @@ def _tools(
         yield tool, _READS
     if (expect := services.expect) is not None:
 
-        async def predict_outcome(task: Task, master: Name | None = None) -> Answer:
+        async def predict_outcome(task: TaskInWords, master: Name | None = None) -> Answer:
             """Say what to expect of a task before it is sent: success, duration, tokens, complexity.
 
             master: where it might be sent; without it each master that the logs know. `models` says

@@ -344,6 +344,31 @@ def test_what_happened_is_counted(client: TestClient) -> None:
     assert client.get("/version").json()["releases"].keys() >= {"base", "shop"}
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/models", "/v1/models/shop", "/metrics", "/nothing"])
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -> None:
+    head, whole = client.head(path), client.get(path)
+    assert (head.status_code, head.headers["content-type"]) == (whole.status_code, whole.headers["content-type"])
+    assert head.content == b""
+
+
+@pytest.mark.parametrize("body", [{"task": " "}, {"tasks": ["Rotate the key", ""]}])
+def test_an_empty_task_is_not_routed(client: TestClient, body: dict[str, Any]) -> None:
+    answer = client.post("/route", json=body)
+    assert answer.status_code == 400
+    assert "it is empty; say in a sentence" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_the_deadline_ends_says_so(client: TestClient, stream: bool) -> None:
+    body = {"model": "shop", "prompt": "def f():\n", "max_tokens": 16, "stream": stream}
+    answer = client.post("/v1/completions", json=body, headers={"x-cortex-deadline": "0.0001"})
+    assert '"length"' in answer.text
+    told = answer.text if stream else str(answer.headers)
+    assert "x-cortex-late" in told
+    assert "0.0001 s" in told
+    assert "x-cortex-late" not in client.post("/v1/completions", json=GOOD).headers
+
+
 GOOD = {"model": "shop", "prompt": "x", "max_tokens": 1}
 
 

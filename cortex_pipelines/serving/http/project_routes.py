@@ -16,7 +16,7 @@ from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import json_response
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
+from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, RoutedText, ShortText, TaskText
 from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.serving.security import audit
 from cortex_pipelines.serving.security.access import current_principal
@@ -51,7 +51,7 @@ class RelationsForm(Form):
 class OutcomeForm(Form):
     """``POST /outcomes/predict``: a task, and the master it may be routed to."""
 
-    task: TaskText
+    task: RoutedText
     master: ShortText | None = None
 
 

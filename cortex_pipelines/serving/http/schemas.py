@@ -46,8 +46,15 @@ def no_tokens(texts: Any) -> Any:
     return texts
 
 
+def require_words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty; say in a sentence what is to be done")
+    return text
+
+
 LongText = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
 TaskText = Annotated[LongText, Field(max_length=100_000)]
+RoutedText = Annotated[TaskText, AfterValidator(require_words)]
 ShortText = Annotated[LongText, Field(max_length=1000)]
 ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]

@@ -22,7 +22,7 @@ from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, json_response
 from cortex_pipelines.serving.http.errors import RequestError, plain, sentences_of
-from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
+from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, RoutedText, ShortText
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.serving.task_answers import Suggestion, suggest
 
@@ -35,8 +35,8 @@ _CHANCE = random.SystemRandom()
 class RouteForm(Form):
     """``POST /route``: one task, or several."""
 
-    task: TaskText | None = None
-    tasks: Annotated[list[TaskText], Field(min_length=1, max_length=4096)] | None = None
+    task: RoutedText | None = None
+    tasks: Annotated[list[RoutedText], Field(min_length=1, max_length=4096)] | None = None
     task_id: ShortText | None = None
     explore: Annotated[float, Field(ge=0, le=1)] = 0.0
 
