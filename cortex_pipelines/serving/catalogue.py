@@ -127,7 +127,8 @@ def answering(served: ServedModel) -> str:
         return f"{way} ({details.get('number') or served.release.adapter}){decision}"
     if "verdict" not in details:
         return f"{way} ({details.get('base', {}).get('name', served.version)})"
-    return f"{way}; {'it has no adapter yet' if details['verdict'] is None else 'its adapter was held back'}"
+    reasons = {None: "it has no adapter yet", "promoted": "its adapter waits for `cortex promote`"}
+    return f"{way}; {reasons.get(details['verdict'], 'its adapter was held back')}"
 
 
 @dataclass(frozen=True)

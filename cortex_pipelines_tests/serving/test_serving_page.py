@@ -115,6 +115,13 @@ def test_every_answer_of_an_adapter_that_was_held_back_says_who_serves_it_and_wh
     assert notice in answering(held_model)
 
 
+@pytest.mark.parametrize(("verdict", "told"), [("promoted", "waits for `cortex promote`"), ("kept", "was held back")])
+def test_why_no_adapter_answers_is_told(home: Path, verdict: str, told: str) -> None:
+    served = tinygateway.catalogue(home).models["shop"]
+    release = replace(served.release, adapter=None, way="base")
+    assert told in answering(replace(served, release=release, details={**served.details, "verdict": verdict}))
+
+
 def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:
     answer = client.post("/playground", json={"model": "base", "way": "both", "prompt": "x"})
     assert "there is base" in tinygateway.refusal(answer, 400)
