@@ -268,8 +268,8 @@ def first_line(lines: Sequence[str], sizes: Sequence[int], room: int, step: int)
     first = next(number for number, tokens in enumerate(remaining) if tokens <= max(room, 0))
     if first == 0:
         return 0
-    near = [number for number, tokens in enumerate(remaining) if room - step < tokens <= room] or [first]
-    return min(near, key=lambda number: crc32("".join(lines[number : number + _TELLING]).encode()))
+    candidates = [number for number, tokens in enumerate(remaining) if room - step < tokens <= room] or [first]
+    return min(candidates, key=lambda number: crc32("".join(lines[number : number + _TELLING]).encode()))
 
 
 def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
