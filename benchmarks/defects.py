@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from benchmarks.fixes import FixedFunction, MinedFixes, mine_fixes
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
@@ -28,12 +29,10 @@ from cortex_pipelines.learned.defects.compare import (
     STATEMENT_TASK,
     Item,
     ScoredItem,
-    alarm_hits,
     defect_metrics,
     defect_rows,
     score_rows,
 )
-from cortex_pipelines.learned.defects.fixes import FixedFunction, MinedFixes, mine_fixes
 from cortex_pipelines.learned.defects.likelihood import CodeModel, first_difference
 from cortex_pipelines.learned.defects.predict import FILE, Recogniser
 from cortex_pipelines.learned.defects.scores import EDIT_GAIN, possible_edits
@@ -176,6 +175,18 @@ def with_control(judged: Sequence[ScoredItem]) -> Iterator[ScoredItem]:
             for side, figures, whole in zip((each.wrong, each.right), (dealt, np.zeros(1)), wholes, strict=True)
         )
         yield replace(each, wrong=wrong, right=right)
+
+
+def alarm_hits(scored_items: Sequence[ScoredItem], candidate: str, share: float) -> tuple[int, int]:
+    """Alarms in so many of the functions, with defects and without, as are most suspect, and how many are right:
+    in a function with a defect, on a statement that holds it."""
+    alarms = []
+    for each in scored_items:
+        first = int(np.argmax(each.wrong.statements[candidate]))
+        alarms.append((each.wrong.region[candidate], first in each.item.defects))
+        alarms.append((each.right.region[candidate], False))
+    raised = sorted(alarms, key=lambda alarm: -alarm[0])[: round(share * len(alarms))]
+    return sum(is_right for _, is_right in raised), len(raised)
 
 
 def report(origin: str, judged: Sequence[ScoredItem], parameters: Parameters, baseline: str) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from cortex_pipelines.augmentation.snippets import parse_file
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines.learned.defects import likelihood
 from cortex_pipelines.learned.defects.assets import pattern_recogniser
+from cortex_pipelines.learned.defects.compare import Item, ScoredItem, stack_of, with_stacks
 from cortex_pipelines.learned.defects.edits import edits
 from cortex_pipelines.learned.defects.explanation import explain_statement
 from cortex_pipelines.learned.defects.likelihood import CodeModel
 from cortex_pipelines.learned.defects.network import TrainingRow, train_network
 from cortex_pipelines.learned.defects.predict import DefectError, Recogniser, rank_statements, read_regions
-from cortex_pipelines.learned.defects.scores import EDIT_GAIN, NETWORK, PLAIN, RANDOM, STACKED, Stack
+from cortex_pipelines.learned.defects.scores import EDIT_GAIN, NETWORK, PLAIN, RANDOM, STACKED, Scores, Stack
 from cortex_pipelines.learned.defects.statements import unit_region
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
@@ -236,3 +238,16 @@ def test_a_suspect_statement_is_explained_by_the_edits_that_were_measured(tmp_pa
     weights = {row["way"]: row["weight"] for row in ways}
     assert (weights[EDIT_GAIN], weights["complexity"], weights["position"]) == (2.0, -1.0, None)
     assert "no statement is on line 3" in refusal(DefectError, explain_statement, path, 3, stacked, model, SETTINGS)
+
+
+def judged(suspect: int, defects: tuple[int, ...], wrong: float, right: float) -> ScoredItem:
+    region = unit_region(function("f", None), "python", "function", "")
+    assert region is not None
+    figures = np.array([float(number == suspect) for number in range(len(region.statements))])
+    sides = [Scores({"way": figures}, {"way": whole}, [None] * len(figures)) for whole in (wrong, right)]
+    return ScoredItem(Item("", "", "", region, region, defects, "", frozenset()), "", *sides)
+
+
+def test_the_final_combination_does_not_read_those_of_the_folds() -> None:
+    scored = [replace(judged(0, (0,), 1.0, 0.0), fold=fold) for fold in "ab"]
+    assert stack_of(with_stacks(scored)).names == ("way",)

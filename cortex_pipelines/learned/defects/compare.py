@@ -221,17 +221,5 @@ def defect_metrics(scores: pl.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def alarm_hits(scored_items: Sequence[ScoredItem], candidate: str, share: float) -> tuple[int, int]:
-    """Alarms in so many of the functions, with defects and without, as are most suspect, and how many are right:
-    in a function with a defect, on a statement that holds it."""
-    alarms = []
-    for each in scored_items:
-        first = int(np.argmax(each.wrong.statements[candidate]))
-        alarms.append((each.wrong.region[candidate], first in each.item.defects))
-        alarms.append((each.right.region[candidate], False))
-    raised = sorted(alarms, key=lambda alarm: -alarm[0])[: round(share * len(alarms))]
-    return sum(is_right for _, is_right in raised), len(raised)
-
-
 def adopted_way(rows: Sequence[Mapping[str, Any]], task: str) -> str | None:
     return next((row["candidate"] for row in rows if row["task"] == task and row["adopted"]), None)

@@ -1,18 +1,14 @@
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from benchmarks.defects import in_fixes
-from cortex_pipelines.learned.defects.compare import Item, ScoredItem, alarm_hits, score_rows, stack_of, with_stacks
-from cortex_pipelines.learned.defects.fixes import MinedFixes, is_fix, mine_fixes
+from benchmarks.defects import alarm_hits, in_fixes
+from benchmarks.fixes import MinedFixes, is_fix, mine_fixes
+from cortex_pipelines.learned.defects.compare import score_rows
 from cortex_pipelines.learned.defects.predict import Recogniser
-from cortex_pipelines.learned.defects.scores import Scores
-from cortex_pipelines.learned.defects.statements import unit_region
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines_tests.ingestion.conftest import Repository
-from cortex_pipelines_tests.learned.test_learned_defects import SETTINGS, base_of
+from cortex_pipelines_tests.learned.test_learned_defects import SETTINGS, base_of, judged
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS
 
@@ -63,14 +59,6 @@ def test_a_fix_is_one_changed_function_without_what_else_its_commit_changed(hist
     assert [fix.path for fix in mined(history, 1).fixes] == ["search.go"]
 
 
-def judged(suspect: int, defects: tuple[int, ...], wrong: float, right: float) -> ScoredItem:
-    region = unit_region(PYTHON.partition("\n\n")[0], "python", "function", "")
-    assert region is not None
-    figures = np.array([float(number == suspect) for number in range(len(region.statements))])
-    sides = [Scores({"way": figures}, {"way": whole}, [None] * len(figures)) for whole in (wrong, right)]
-    return ScoredItem(Item("", "", "", region, region, defects, "", frozenset()), "", *sides)
-
-
 def test_an_alarm_is_right_on_a_statement_that_the_fix_changes() -> None:
     found = [judged(2, (2, 3), 9, 0), judged(2, (3,), 8, 1), judged(2, (2,), 2, 3), judged(2, (2,), 1, 0)]
     assert [row["rank"] for row in score_rows(found)] == [1, 4.5, 1, 1]  # of six equal ones
@@ -90,8 +78,3 @@ def test_ways_are_compared_on_real_fixes_and_on_errors_put_into_the_same_functio
     assert "2 of 2 fixes are one of the small edits" in printed
     for line in ("errors put into the same functions: 2", "top-3 control", "top-3 edit_gain", "AUROC surprise_sum"):
         assert line in printed
-
-
-def test_the_final_combination_does_not_read_those_of_the_folds() -> None:
-    scored = [replace(judged(0, (0,), 1.0, 0.0), fold=fold) for fold in "ab"]
-    assert stack_of(with_stacks(scored)).names == ("way",)
