@@ -20,6 +20,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.documents import ReadingLimits
+from cortex_pipelines.retrieval.filters import Filters as Filters
 from cortex_pipelines.retrieval.index import (
     MANIFEST,
     IndexManifest,
@@ -31,7 +32,6 @@ from cortex_pipelines.retrieval.index import (
     save,
 )
 from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexError
-from cortex_pipelines.retrieval.search import Filters as Filters
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.search import SearchHit as SearchHit
 from cortex_pipelines.retrieval.vectors import model_digest

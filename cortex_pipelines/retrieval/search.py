@@ -1,9 +1,7 @@
-"""Search an index: filters, freshness, ranking and the description of hits."""
+"""Search an index: freshness, ranking and the description of hits."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cortex_pipelines.path_patterns import PathPatternError, path_pattern
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Collection, Encode, build_collection, count_terms
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
+from cortex_pipelines.retrieval.filters import NO_FILTERS, FilterError, Filters, matching_documents, no_match_message
 from cortex_pipelines.retrieval.index import SearchIndex
 from cortex_pipelines.retrieval.listing import head_commit, list_files
 from cortex_pipelines.retrieval.queries import ParsedQuery, parse_query, query_terms_of_word
@@ -38,31 +36,6 @@ _FILES_OF_FOLDERS = 200  # files by which folders are ranked
 _DEPTH_DECAY, _FOLDER_SIMILARITY = 0.9, 0.5
 """Factor on a file's score for each further folder above it, and weight of the similarity of the
 folder's own vector: set by hand, no set of queries for folders has been measured."""
-
-
-class FilterError(ValueError):
-    pass
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Filters on results; empty for all. ``path`` is a pattern as in ``.gitignore``.
-
-    ``technology``: a library's name, or a part of it between slashes, dots or dashes. ``intent``: a kind of intent, or
-    words of one.
-    """
-
-    language: str | None = None
-    kind: str | None = None
-    path: str | None = None
-    category: str | None = None
-    licence: str | None = None
-    author: str | None = None
-    tests: bool | None = None
-    min_complexity: int | None = None
-    technology: str | None = None
-    intent: str | None = None
-    since: date | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +158,7 @@ class Searcher:
         base, statistics = self.index.collection, self.index.statistics
         return stale, build_collection(frequencies, statistics, self._encode, base.text_vectors, _EMBEDDED_AT_ONCE)[0]
 
-    def search(self, text: str, k: int = 10, filters: Filters = Filters(), by: str | None = None) -> list[SearchHit]:
+    def search(self, text: str, k: int = 10, filters: Filters = NO_FILTERS, by: str | None = None) -> list[SearchHit]:
         """The best places for a query, best first.
 
         Args:
@@ -199,11 +172,7 @@ class Searcher:
             QueryError: the query is empty, too long, or not text.
             FilterError: no document passes the filters, or the path is not a pattern.
         """
-        if filters.path is not None:
-            try:
-                path_pattern(filters.path)
-            except PathPatternError as error:
-                raise FilterError(f"--path: {error}") from error
+        filters.check()
         query = parse_query(text)
         parts = self.score_collections(query, filters)
         if by == "folder":
@@ -212,18 +181,18 @@ class Searcher:
         ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
         return [self.describe_hit(parts[part], document, score, query) for part, document, score in ranked]
 
-    def score_collections(self, query: ParsedQuery, filters: Filters = Filters()) -> list[CollectionScores]:
+    def score_collections(self, query: ParsedQuery, filters: Filters = NO_FILTERS) -> list[CollectionScores]:
         vector = self._query_vector(query)
         base, overlay = self.index.collection, self.changes.overlay
         replaced = self.changes.deleted | (self.changes.stale if overlay is not None else frozenset())
         hidden = np.isin(base.file_numbers, list(replaced))
-        eligible = [_matching_documents(base, filters) & ~hidden]
+        eligible = [matching_documents(base, filters) & ~hidden]
         collections = [base]
         if overlay is not None:
             collections.append(overlay)
-            eligible.append(_matching_documents(overlay, filters))
+            eligible.append(matching_documents(overlay, filters))
         if not any(mask.any() for mask in eligible):
-            raise FilterError(_no_match_message(base, filters))
+            raise FilterError(no_match_message(base, filters))
         return [
             score_collection(collection, query, self.index.terms, vector, mask)
             for collection, mask in zip(collections, eligible, strict=True)
@@ -354,63 +323,3 @@ def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]
         positions = np.flatnonzero(values >= threshold)
         candidates += [(-float(values[position]), number, int(position)) for position in positions]
     return [(number, position, -score) for score, number, position in sorted(candidates)[:k]]
-
-
-def _matching_documents(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
-    conditions = [pl.col(name) == value for name in ("kind", "category") if (value := getattr(filters, name))]
-    if filters.min_complexity is not None:
-        conditions.append(pl.col("complexity") >= filters.min_complexity)
-    if filters.technology is not None:
-        named = pl.element().str.contains(rf"(?i)(^|[/.@-]){re.escape(filters.technology)}($|[/.-])")
-        conditions.append(pl.col("technologies").list.eval(named).list.any())
-    if filters.intent is not None:
-        words = [pl.col("intent").str.contains(rf"(?i)\b{re.escape(word)}\b") for word in filters.intent.split()]
-        is_kind = pl.col("intent_kind") == filters.intent.lower()
-        conditions.append(is_kind | pl.all_horizontal([pl.col("intent").is_not_null(), *words]))
-    documents = _matches(collection.documents, conditions)
-    names = ("language", "licence", "author")
-    conditions = [pl.col(name) == value for name in names if (value := getattr(filters, name))]
-    if filters.tests is not None:
-        conditions.append(pl.col("is_test") == filters.tests)
-    if filters.since is not None:
-        conditions.append(pl.col("changed").dt.date() >= filters.since)
-    files = _matches(collection.files, conditions)
-    if filters.path is not None:
-        files &= path_pattern(filters.path).match_all(collection.files["path"]).to_numpy()
-    return documents & files[collection.file_numbers]
-
-
-def _matches(rows: pl.DataFrame, conditions: Sequence[pl.Expr]) -> npt.NDArray[np.bool_]:
-    """Which rows meet all conditions; unknown values do not."""
-    matching = np.ones(rows.height, dtype=bool)
-    for condition in conditions:
-        matching &= rows.select(condition.fill_null(False)).to_series().to_numpy()
-    return matching
-
-
-def _no_match_message(collection: Collection, filters: Filters) -> str:
-    options = []
-    for name, value in asdict(filters).items():
-        if value is not None:
-            option = f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}"
-            options.append(option if isinstance(value, bool) else f"{option} {value}")
-    facts = {
-        "languages": collection.files["language"],
-        "kinds": collection.documents["kind"],
-        "categories": collection.documents["category"],
-        "licences": collection.files["licence"],
-    }
-    if filters.technology is not None:
-        facts["technologies"] = collection.documents["technologies"].explode()
-    present = [
-        f"{name} {', '.join(values)}"
-        for name, column in facts.items()
-        if (values := column.drop_nulls().unique().sort().to_list())
-    ]
-    facts_text = " and the ".join(present) or "files of no known language"
-    hint = ""
-    if filters.path is not None:
-        paths, pattern = collection.files["path"], path_pattern(filters.path)
-        other_case = paths.filter(pattern.match_all(paths, any_case=True) & ~pattern.match_all(paths)).sort()
-        hint = f"; case counts in --path: there is {other_case[0]}" if len(other_case) else ""
-    return f"nothing that is indexed passes {', '.join(options) or 'the filters'}; there are the {facts_text}{hint}"

@@ -13,9 +13,10 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.retrieval import open_index, project_index
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
+from cortex_pipelines.retrieval.filters import Filters
 from cortex_pipelines.retrieval.index import IndexManifest, build_index
 from cortex_pipelines.retrieval.open_index import reading_limits
-from cortex_pipelines.retrieval.search import Filters, Searcher
+from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.tables import build_search_tables, read_searched_files
 from cortex_pipelines.retrieval.vectors import Floats
 from cortex_pipelines.rowcache import RowCache

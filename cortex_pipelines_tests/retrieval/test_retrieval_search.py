@@ -16,6 +16,7 @@ import cortex_pipelines
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval import index as index_module
 from cortex_pipelines.retrieval.documents import read_file
+from cortex_pipelines.retrieval.filters import FilterError, Filters
 from cortex_pipelines.retrieval.index import (
     IndexManifest,
     SearchIndex,
@@ -28,7 +29,7 @@ from cortex_pipelines.retrieval.index import (
 from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.retrieval.open_index import index_folder, open_searcher, reading_limits
 from cortex_pipelines.retrieval.queries import QueryError, parse_query, terms
-from cortex_pipelines.retrieval.search import FilterError, Filters, Searcher
+from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
