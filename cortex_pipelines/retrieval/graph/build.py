@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.index import join_path
+from cortex_pipelines.extraction.architecture.index import INTERNAL, join_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.retrieval.graph.imports import Targets
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
     BASE,
@@ -23,7 +24,7 @@ from cortex_pipelines.retrieval.graph.references import (
     Reference,
     read_references,
 )
-from cortex_pipelines.retrieval.graph.resolution import INTERNAL, SCOPE, TYPE, UNIQUE, ReferenceResolver, Targets
+from cortex_pipelines.retrieval.graph.resolution import SCOPE, TYPE, UNIQUE, ReferenceResolver
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH, RESOLUTIONS
 

@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from posixpath import dirname
 from typing import NamedTuple
 
@@ -22,6 +23,32 @@ _LAST = {"python"}  # languages where the last of several definitions holds (the
 
 _BRACKETED = re.compile(r"<[^<>]*>|\([^()]*\)|\[[^\[\]]*\]")
 _INNER = {"python", "javascript"}  # languages where what is inside of another definition is not known outside of it
+
+_SEVERAL_WORDS = re.compile(r"[^\W_]_+[^\W_]|[a-z][A-Z]")
+_BUILT_IN = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        add_argument addEventListener and_then appendChild as_bytes as_mut as_ref as_str
+        charAt charCodeAt codePointAt createElement dispatchEvent endsWith fetch_add
+        flat_map for_each forEach format_help from_str getTime hasOwnProperty indexOf
+        into_inner into_iter is_alive is_dir is_empty is_err is_file is_none is_ok is_set
+        is_some isArray lastIndexOf localeCompare map_err ok_or ok_or_else parse_args
+        preventDefault push_str querySelector querySelectorAll read_bytes read_line
+        read_text read_to_end read_to_string removeChild removeEventListener replaceAll
+        setAttribute setTimeout sort_by sort_by_key split_at starts_with startsWith
+        stopPropagation to_lowercase to_owned to_string to_uppercase to_vec toFixed
+        toISOString toJSON toLocaleString toLowerCase toString toUpperCase trimEnd
+        trimStart try_into unwrap_err unwrap_or unwrap_or_default unwrap_or_else valueOf
+        with_capacity write_all write_bytes write_str write_text
+        """,
+    )
+)  # methods of types that the languages themselves have
+
+
+def is_telling(method: str) -> bool:
+    """Whether a method's name is seldom one of what is not of the source."""
+    return bool(_SEVERAL_WORDS.search(method)) and method not in _BUILT_IN
 
 
 class GraphUnit(NamedTuple):
@@ -131,6 +158,12 @@ class SymbolTable:
         if path.endswith(".java"):
             return f"java:{self._packages.get(path, dirname(path))}"
         return ""
+
+    @cached_property
+    def java_packages(self) -> dict[str, str]:
+        """Java packages by folder."""
+        paths = [path for path in self.families if path.endswith(".java")]
+        return {dirname(path): self.package(path) for path in sorted(paths, reverse=True)}
 
     def unit_at(self, path: str, byte: int) -> int:
         """The innermost unit around a byte of a file; -1 for none."""

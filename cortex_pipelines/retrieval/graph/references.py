@@ -235,3 +235,18 @@ def plain_type(source: str) -> str:
     if name is None or parts[0][name.end() :].lstrip()[:1] not in ("", "<", "[", "{"):
         return ""
     return name[0].replace("::", ".")
+
+
+_RESULTS = {  # the type that a function's signature, on one line, says it gives
+    "python": re.compile(r"->\s*(.+?)\s*:?$"),
+    "rust": re.compile(r"->\s*(.+?)(?:\s+where\b.*)?$"),
+    "javascript": re.compile(r"\)\s*:\s*([^()]+)$"),
+    "go": re.compile(r"\)\s*\(?\s*(?:\w+\s+)?([*\w.]+)[^()]*\)?$"),
+    "java": re.compile(r"([\w.]+)(?:<[^()]*>)?\s+\w+\s*\("),
+}
+
+
+def result_type(family: str, signature: str) -> str:
+    """The name of the type that a function gives; empty if its signature does not say it."""
+    match = _RESULTS[family].search(signature)
+    return plain_type(match[1]) if match else ""

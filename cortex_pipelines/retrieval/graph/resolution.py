@@ -8,14 +8,13 @@ is known to come from outside of the source, the search ends: no edge is better 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from posixpath import dirname
 from typing import NamedTuple
 
-from cortex_pipelines.extraction.architecture.index import INTERNAL as INTERNAL
 from cortex_pipelines.ingestion.entries import folders_of
-from cortex_pipelines.retrieval.graph.names import SymbolTable
+from cortex_pipelines.retrieval.graph.imports import STEM, ImportBinding, Targets, bind_imports
+from cortex_pipelines.retrieval.graph.names import SymbolTable, is_telling
 from cortex_pipelines.retrieval.graph.references import (
     CALLED,
     DECORATOR,
@@ -28,7 +27,7 @@ from cortex_pipelines.retrieval.graph.references import (
     WRITE,
     YIELD,
     Reference,
-    plain_type,
+    result_type,
 )
 
 SCOPE, IMPORT, TYPE, UNIQUE = "scope", "import", "type", "unique name"
@@ -42,35 +41,6 @@ _SECONDARY = frozenset({"overload", "setter", "deleter"})
 _GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
 _NOTHING = frozenset({"None", "null", "undefined"})
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
-_RESULTS = {  # the type that a function's signature, on one line, says it gives
-    "python": re.compile(r"->\s*(.+?)\s*:?$"),
-    "rust": re.compile(r"->\s*(.+?)(?:\s+where\b.*)?$"),
-    "javascript": re.compile(r"\)\s*:\s*([^()]+)$"),
-    "go": re.compile(r"\)\s*\(?\s*(?:\w+\s+)?([*\w.]+)[^()]*\)?$"),
-    "java": re.compile(r"([\w.]+)(?:<[^()]*>)?\s+\w+\s*\("),
-}
-_STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
-
-_SEVERAL_WORDS = re.compile(r"[^\W_]_+[^\W_]|[a-z][A-Z]")
-_BUILT_IN = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        add_argument addEventListener and_then appendChild as_bytes as_mut as_ref as_str
-        charAt charCodeAt codePointAt createElement dispatchEvent endsWith fetch_add
-        flat_map for_each forEach format_help from_str getTime hasOwnProperty indexOf
-        into_inner into_iter is_alive is_dir is_empty is_err is_file is_none is_ok is_set
-        is_some isArray lastIndexOf localeCompare map_err ok_or ok_or_else parse_args
-        preventDefault push_str querySelector querySelectorAll read_bytes read_line
-        read_text read_to_end read_to_string removeChild removeEventListener replaceAll
-        setAttribute setTimeout sort_by sort_by_key split_at starts_with startsWith
-        stopPropagation to_lowercase to_owned to_string to_uppercase to_vec toFixed
-        toISOString toJSON toLocaleString toLowerCase toString toUpperCase trimEnd
-        trimStart try_into unwrap_err unwrap_or unwrap_or_default unwrap_or_else valueOf
-        with_capacity write_all write_bytes write_str write_text
-        """,
-    )
-)  # methods of types that the languages themselves have
 
 
 class Symbol(NamedTuple):
@@ -95,19 +65,6 @@ class ResolvedSymbol(NamedTuple):
 _EXTERNAL = Symbol("external")
 
 
-class ImportBinding(NamedTuple):
-    """What an imported name stands for: a name in a file or folder, or this itself."""
-
-    target: str
-    name: str
-    line: int
-    external: bool = False
-
-
-Targets = dict[tuple[str, int], list[tuple[str, str]]]
-"""Object and scope of each import of a line, by path and first line."""
-
-
 class ReferenceResolver:
     def __init__(
         self,
@@ -117,8 +74,8 @@ class ReferenceResolver:
         paths: frozenset[str],
     ) -> None:
         self._symbols, self._paths = symbols, paths
-        self.bindings: dict[str, dict[str, ImportBinding]] = defaultdict(dict)
-        self._stars: dict[str, list[str]] = defaultdict(list)
+        self.bindings: dict[str, dict[str, ImportBinding]] = {}
+        self._stars: dict[str, list[str]] = {}
         self._variables: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(dict)
         self._fields: dict[int, dict[str, list[str]]] = defaultdict(dict)
         self.bases: dict[int, list[int]] = defaultdict(list)
@@ -134,7 +91,9 @@ class ReferenceResolver:
         self._resolved: dict[tuple[str, int, str], ResolvedSymbol | None] = {}
         self._in_progress: set[tuple[str, int, str]] = set()
         for path, inside in references.items():
-            self._bind(path, [reference for reference in inside if reference.kind == IMPORTED], targets)
+            imports = [reference for reference in inside if reference.kind == IMPORTED]
+            family = symbols.families.get(path, "python")
+            self.bindings[path], self._stars[path] = bind_imports(path, family, imports, targets, paths)
             self._declare(path, inside)
 
     def reset(self) -> None:
@@ -171,29 +130,6 @@ class ReferenceResolver:
             if owner >= 0 and (reference.kind == FIELD or in_type):
                 self._fields[owner].setdefault(reference.name, []).append(reference.about)
 
-    def _bind(self, path: str, imports: Iterable[Reference], targets: Targets) -> None:
-        for reference in imports:
-            at_line = targets.get((path, reference.start_line), [])
-            if not at_line:
-                continue
-            internal = [target for target, scope in at_line if scope == INTERNAL]
-            words = [word for word in re.split(r"[./:]+", reference.module) if word]
-            target = _pick_target(internal, words, reference.about, only=len(at_line) == len(internal))
-            local, bound = _local_binding(self._symbols.families.get(path, "python"), reference, words, target)
-            if target is None:
-                if local and local != "*":
-                    self.bindings[path].setdefault(local, ImportBinding("", "", reference.start_line, external=True))
-            elif local in ("", "*"):
-                self._stars[path].append(target)
-            else:
-                self.bindings[path].setdefault(local, bound)
-                if "." in local and target.endswith(".py"):  # import a.b binds a too
-                    parent_parts = _STEM.sub("", target).split("/")[: 1 - len(words)]
-                    top = "/".join([*parent_parts, "__init__.py"])
-                    if top in self._paths:
-                        binding = ImportBinding(top, "", reference.start_line)
-                        self.bindings[path].setdefault(words[0], binding)
-
     def enclosing_type(self, number: int) -> int:
         """The type that a unit is or belongs to; -1 for none."""
         units = self._symbols.units
@@ -215,9 +151,8 @@ class ReferenceResolver:
             owner = self.evaluate(reference.about, path, enclosing_unit, 0)
             if owner is None:
                 # a single word is too often a name of what is not of this source
-                is_telling = _SEVERAL_WORDS.search(reference.name) and reference.name not in _BUILT_IN
                 family = self._symbols.families.get(path)
-                if family is None or family in _TYPED or not is_telling:
+                if family is None or family in _TYPED or not is_telling(reference.name):
                     return None
                 number = self._symbols.only_method(family, reference.name)
                 return (number, UNIQUE) if number >= 0 else None
@@ -382,11 +317,11 @@ class ReferenceResolver:
         number = symbols.in_file(target, name)
         if number < 0 and target not in self._paths:
             number = symbols.in_package(f"go:{target}", name)
-            if number < 0 and (package := self._java_packages.get(target)):
+            if number < 0 and (package := symbols.java_packages.get(target)):
                 number = symbols.in_package(package, name)
         if number >= 0:
             return ResolvedSymbol(Symbol("unit", number), rank)
-        stem = _STEM.sub("", target).rpartition("/")[2]
+        stem = STEM.sub("", target).rpartition("/")[2]
         same_named = symbols.in_file(target, stem)
         if symbols.families.get(target) == "java" and same_named >= 0:  # a static import
             return self._member(ResolvedSymbol(Symbol("unit", same_named), rank), name, depth + 1)
@@ -412,11 +347,6 @@ class ReferenceResolver:
             if resolved is not None:
                 return resolved
         return None
-
-    @cached_property
-    def _java_packages(self) -> dict[str, str]:
-        paths = [path for path in self._symbols.families if path.endswith(".java")]
-        return {dirname(path): self._symbols.package(path) for path in sorted(paths, reverse=True)}
 
     def _member(self, owner: ResolvedSymbol | None, name: str, depth: int) -> ResolvedSymbol | None:
         if owner is None or depth > 2 * _DEPTH:
@@ -455,8 +385,7 @@ class ReferenceResolver:
         unit = self._symbols.units[number]
         if unit.is_type:
             return ResolvedSymbol(Symbol("value", number), resolved.rank)
-        match = _RESULTS[unit.family].search(unit.signature)
-        return_type = plain_type(match[1]) if match else ""
+        return_type = result_type(unit.family, unit.signature)
         if not return_type:
             return self._returned(number, (RESULT,), depth)
         if return_type in _SELF_NAMES:
@@ -465,35 +394,3 @@ class ReferenceResolver:
         else:
             value = self._declared_value([return_type], unit.path, self._symbols.parents[number], depth)
         return value and ResolvedSymbol(value.symbol, RESOLUTIONS.index(TYPE))
-
-
-def _pick_target(targets: list[str], words: list[str], name: str, *, only: bool) -> str | None:
-    """The target of several on one line that a module and a name in it mean."""
-    if only and len(targets) == 1:
-        return targets[0]
-    tails = [[*words, name]] if name not in ("", "*", "default") else []
-    for tail in (*tails, words):
-        for target in targets:
-            if tail and _STEM.sub("", f"/{target}").split("/")[-len(tail) :] == tail:
-                return target
-    return targets[0] if only and targets else None
-
-
-def _local_binding(
-    family: str, reference: Reference, words: list[str], target: str | None
-) -> tuple[str, ImportBinding]:
-    """The local name of an import, and what it stands for."""
-    about, last = reference.about, words[-1] if words else ""
-    local, name = (last, last) if family in ("java", "rust") else (reference.name, about)
-    if family == "go":
-        name = ""
-    elif family == "javascript":
-        name = "" if about == "*" else about
-    elif family == "rust":
-        name = "" if _STEM.sub("", target or "").rpartition("/")[2] == last else last
-    elif family == "python" and not about:  # import a.b.c: known by all of its name, unless it got another
-        local = reference.module if reference.name == words[0] else reference.name
-    elif family == "python" and about != "*":
-        tail = [*words, about]
-        name = "" if _STEM.sub("", f"/{target}").split("/")[-len(tail) :] == tail else about
-    return local, ImportBinding(target or "", name, reference.start_line)

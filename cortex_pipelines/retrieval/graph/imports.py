@@ -1,0 +1,86 @@
+"""Names that imports bind in a file, and the files and names that they stand for."""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from cortex_pipelines.extraction.architecture.index import INTERNAL
+from cortex_pipelines.retrieval.graph.references import Reference
+
+STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
+"""What of a file's path is not part of its module's name."""
+
+
+class ImportBinding(NamedTuple):
+    """What an imported name stands for: a name in a file or folder, or this itself."""
+
+    target: str
+    name: str
+    line: int
+    external: bool = False
+
+
+Targets = dict[tuple[str, int], list[tuple[str, str]]]
+"""Object and scope of each import of a line, by path and first line."""
+
+
+def bind_imports(
+    path: str, family: str, imports: Iterable[Reference], targets: Targets, paths: Collection[str]
+) -> tuple[dict[str, ImportBinding], list[str]]:
+    """The bindings of a file by local name, and the modules all of whose names it imports."""
+    bindings: dict[str, ImportBinding] = {}
+    stars: list[str] = []
+    for reference in imports:
+        at_line = targets.get((path, reference.start_line), [])
+        if not at_line:
+            continue
+        internal = [target for target, scope in at_line if scope == INTERNAL]
+        words = [word for word in re.split(r"[./:]+", reference.module) if word]
+        target = _pick_target(internal, words, reference.about, only=len(at_line) == len(internal))
+        local, bound = _local_binding(family, reference, words, target)
+        if target is None:
+            if local and local != "*":
+                bindings.setdefault(local, ImportBinding("", "", reference.start_line, external=True))
+        elif local in ("", "*"):
+            stars.append(target)
+        else:
+            bindings.setdefault(local, bound)
+            if "." in local and target.endswith(".py"):  # import a.b binds a too
+                parent_parts = STEM.sub("", target).split("/")[: 1 - len(words)]
+                top = "/".join([*parent_parts, "__init__.py"])
+                if top in paths:
+                    binding = ImportBinding(top, "", reference.start_line)
+                    bindings.setdefault(words[0], binding)
+    return bindings, stars
+
+
+def _pick_target(targets: list[str], words: list[str], name: str, *, only: bool) -> str | None:
+    """The target of several on one line that a module and a name in it mean."""
+    if only and len(targets) == 1:
+        return targets[0]
+    tails = [[*words, name]] if name not in ("", "*", "default") else []
+    for tail in (*tails, words):
+        for target in targets:
+            if tail and STEM.sub("", f"/{target}").split("/")[-len(tail) :] == tail:
+                return target
+    return targets[0] if only and targets else None
+
+
+def _local_binding(
+    family: str, reference: Reference, words: list[str], target: str | None
+) -> tuple[str, ImportBinding]:
+    """The local name of an import, and what it stands for."""
+    about, last = reference.about, words[-1] if words else ""
+    local, name = (last, last) if family in ("java", "rust") else (reference.name, about)
+    if family == "go":
+        name = ""
+    elif family == "javascript":
+        name = "" if about == "*" else about
+    elif family == "rust":
+        name = "" if STEM.sub("", target or "").rpartition("/")[2] == last else last
+    elif family == "python" and not about:  # import a.b.c: known by all of its name, unless it got another
+        local = reference.module if reference.name == words[0] else reference.name
+    elif family == "python" and about != "*":
+        tail = [*words, about]
+        name = "" if STEM.sub("", f"/{target}").split("/")[-len(tail) :] == tail else about
+    return local, ImportBinding(target or "", name, reference.start_line)
