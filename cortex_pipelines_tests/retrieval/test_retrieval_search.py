@@ -143,9 +143,10 @@ def test_the_same_texts_are_not_embedded_again(tmp_path: Path) -> None:
 
 
 def test_the_same_folder_gives_the_same_results(tmp_path: Path) -> None:
-    folder = PACKAGE / "retrieval"
-    query = "split identifiers into stems"
+    folder = PACKAGE / "retrieval" / "notes"
+    query = "notes of a project that another one supersedes"
     first, second = (folder_searcher(folder).search(query, 50) for _ in range(2))
+    assert len(first) > 20
     assert first == second
     index_folder(folder, tmp_path / "out", PARAMETERS, "none")
     assert open_searcher(tmp_path / "out", PARAMETERS).search(query, 50) == first

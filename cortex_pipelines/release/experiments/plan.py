@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from cortex_pipelines.jsonl import line_start, open_for_append
+from cortex_pipelines.jsonl import json_object, line_start, open_for_append
 
 FILE = "experiments.jsonl"
 FOLDER = "experiments"
@@ -156,8 +156,5 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
 
 def decode_line(line: bytes) -> dict[str, Any] | None:
     """The object in a line; None if it is not an object with an ``id``, as in a truncated line."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and isinstance(value.get("id"), str) else None
+    entry = json_object(line)
+    return entry if entry is not None and isinstance(entry.get("id"), str) else None
