@@ -11,61 +11,40 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
-    LEAST_GROUPS,
-    ROLES,
-    SPECIALISATIONS,
-    WRITERS,
-    bits_per_byte,
-)
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ROLES, SPECIALISATIONS, WRITERS
 from cortex_pipelines.evaluation.adapter.measures.written_tests import TEST_WRITERS
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
-from cortex_pipelines.evaluation.metrics.style import FEATURES
+from cortex_pipelines.evaluation.adapter.report.rows import (
+    METRICS,
+    TERMS,
+    Metrics,
+    choice_rows,
+    comparison_row,
+    condition_rows,
+    format_metric,
+    glance_rows,
+    interval,
+    likelihood_rows,
+    passed,
+    percents,
+    purpose_row,
+    quality_rows,
+    unbroken,
+)
 from cortex_pipelines.prompts.examples import DATASETS, Example
 from cortex_pipelines.statistics.intervals import Interval
-from cortex_pipelines.statistics.significance import MetricComparison, detectable_difference
+from cortex_pipelines.statistics.significance import MetricComparison
 
 _TEMPLATE = Path(__file__).parent / "report.html"
 _OUTPUT_PROMPT_END = 500
 _EXAMPLES_PER_LIST = 5
 _PROMPT_END = 600
 _FORGETTING = 0.02
-_METRICS = {
-    "exact_match": "exact match",
-    "edit_similarity": "edit similarity",
-    "syntax_correct": "syntax correct",
-    "subtoken_f1": "sub-token F1",
-    "word_f1": "F1 of the words",
-    "fix_rate": "bugs fixed",
-    "rule_accuracy": "imports judged rightly",
-    "violations_allowed": "forbidden imports allowed",
-}
 _OVERALL = {
     "tests_{role}_items": "functions whose tests notice a body that raises",
     "tests_{role}_pass_at_{k}": "pass@{k} by the repository's tests",
     "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
 }
-_TERMS = {
-    "syntax_correctness": ("Syntax correct", "outputs that parse with no error that the truth has not"),
-    "semantic_accuracy": ("Right", "outputs equal but for layout, or that pass tests, and choices"),
-    "style_consistency": ("Style kept", "1 minus the distance from the style of the true answers"),
-    "test_pass_rate": ("Tests passed", "written functions with which the repository's related tests pass"),
-}
-_CONDITION_LABELS = {
-    "base": "base",
-    "context": "base with similar training examples",
-    "adapter": "challenger",
-    "both": "challenger with similar training examples",
-}
-_BASELINES = {
-    "retrieval": "base with similar training examples before the prompt (completion)",
-    "adapter_with_retrieval": "the challenger with the same examples before the prompt",
-    "other_adapter": "adapter {} of another project",
-}
-"""What could be done instead of training, by the prefix of its metrics."""
-
-Metrics = Mapping[str, float]
 
 
 def render_report(
@@ -92,15 +71,15 @@ def render_report(
     }
     if scores.height:
         values |= _verdicts(scores, metrics, quality, comparison["tasks"])
-        values |= {"glance_rows": _glance_rows(metrics, tables["ways"].height), "worse": _worse(comparisons, metrics)}
+        values |= {"glance_rows": glance_rows(metrics, tables["ways"].height), "worse": _worse(comparisons, metrics)}
         values["to_do"] = _to_do(comparisons, metrics)
-        values |= _quality_rows(quality) | _likelihood_rows(scores, metrics) | _choice_rows(metrics)
-        values |= _condition_rows(metrics, comparison["other_adapter"])
+        values |= quality_rows(quality) | likelihood_rows(scores, metrics) | choice_rows(metrics)
+        values |= condition_rows(metrics, comparison["other_adapter"])
         values |= _memorisation(tables["memorised"], metrics) | _outputs(tables, metrics)
         values["searches"] = [_search_sentence(task, search) for task, search in comparison["searches"].items()]
         values["unasked"] = sum(comparison["questions_without_answers"].values())
-        values["comparison_rows"] = [_comparison_row(compared) for compared in comparisons]
-        values["purpose_rows"] = [_purpose_row(metrics, name) for name in SPECIALISATIONS]
+        values["comparison_rows"] = [comparison_row(compared) for compared in comparisons]
+        values["purpose_rows"] = [purpose_row(metrics, name) for name in SPECIALISATIONS]
         examples = {(item.task, item.example_id): item for item in items}
         values |= {"gained": _items(scores, examples, gained=True), "lost": _items(scores, examples, gained=False)}
     return pages.render(_TEMPLATE, str(comparison["title"]), **values)
@@ -156,33 +135,8 @@ def _verdicts(
         (learnt if less else missed).append(sentence)
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
     missed.append(f"{worse} of {scores.height} items are not better than with the base.")
-    missed += [f"{_TERMS[name][0]}: not measured, {reason}." for name, reason in quality.missing.items()]
+    missed += [f"{TERMS[name][0]}: not measured, {reason}." for name, reason in quality.missing.items()]
     return {"learnt": learnt, "missed": missed}
-
-
-_BITS = {
-    "base": "completion_base_bits_per_byte",
-    "context": "retrieval_bits_per_byte",
-    "adapter": "completion_challenger_bits_per_byte",
-    "both": "adapter_with_retrieval_bits_per_byte",
-}
-_ANSWERED = {"base": "team_base_accuracy", "adapter": "team_challenger_accuracy"}
-
-
-def _glance_rows(metrics: Metrics, lines: int) -> list[list[str]]:
-    rows = []
-    for condition, label in _CONDITION_LABELS.items():
-        bits, right = metrics.get(_BITS[condition]), metrics.get(f"line_{condition}")
-        answered = metrics.get(_ANSWERED.get(condition, ""))
-        if bits is not None or right is not None:
-            cells = "–" if right is None else f"{right * lines:.0f} of {lines}"
-            answer_count = (
-                "–" if answered is None else f"{answered * metrics['team_items']:.0f} of {metrics['team_items']:.0f}"
-            )
-            rows.append(
-                [label.replace("challenger", "adapter"), cells, answer_count, "–" if bits is None else f"{bits:.3f}"]
-            )
-    return rows
 
 
 def _worse(comparisons: Sequence[MetricComparison], metrics: Metrics) -> list[str]:
@@ -196,7 +150,7 @@ def _worse(comparisons: Sequence[MetricComparison], metrics: Metrics) -> list[st
     fallen = [
         f"{task} {label} {metrics[names[0]]:.2f} to {metrics[names[1]]:.2f}"
         for task in DATASETS
-        for metric, label in _METRICS.items()
+        for metric, label in METRICS.items()
         if metric != "violations_allowed"
         for names in [[f"{task}_{role}_{metric}" for role in WRITERS]]
         if all(name in metrics for name in names) and metrics[names[1]] < metrics[names[0]]
@@ -228,80 +182,6 @@ def _to_do(comparisons: Sequence[MetricComparison], metrics: Metrics) -> list[st
     return sentences or ["Nothing: what could be measured was."]
 
 
-def _quality_rows(quality: QualityReports) -> dict[str, list[list[str]]]:
-    rows = []
-    for name, (label, meaning) in _TERMS.items():
-        values = [getattr(quality.by_role[role], name) for role in WRITERS]
-        rows.append([label, *map(_share, values), quality.missing.get(name, meaning)])
-    features = [
-        [name, *(_share(quality.features[role].get(name)) for role in WRITERS), description]
-        for name, description in FEATURES.items()
-    ]
-    return {"quality_rows": rows, "feature_rows": features}
-
-
-def _likelihood_rows(scores: pl.DataFrame, metrics: Metrics) -> dict[str, list[list[str]]]:
-    rows = []
-    for label, prefix in (("all", ""), *((task, f"{task}_") for task in DATASETS)):
-        if f"{prefix}base_bits_per_byte" not in metrics:
-            continue
-        cells = [f"{metrics[f'{prefix}items']:.0f}"]
-        cells += [f"{metrics[f'{prefix}{role}_bits_per_byte']:.4f}" for role in ROLES]
-        cells += [f"{metrics[f'{prefix}{role}_perplexity']:.2f}" for role in WRITERS]
-        cells += [interval(metrics, f"{prefix}{name}") for name in ("improvement", "improvement_over_base")]
-        rows.append([label, *cells])
-    languages = [
-        [str(language), str(subset.height), *(f"{bits_per_byte(subset, role):.4f}" for role in ROLES)]
-        for (language,), subset in scores.sort("language").group_by("language", maintain_order=True)
-    ]
-    forgetting = []
-    if "forgetting" in metrics:
-        perplexities = [f"{metrics[f'general_{role}_perplexity']:.3f}" for role in ROLES]
-        forgetting.append([f"{metrics['general_items']:.0f}", *perplexities])
-    return {"likelihood_rows": rows, "language_rows": languages, "forgetting_rows": forgetting}
-
-
-def _choice_rows(metrics: Metrics) -> dict[str, list[list[str]]]:
-    rows = []
-    for label, prefix in (("all", "team_"), *((kind, f"choice_{kind}_") for kind in KINDS)):
-        if f"{prefix}items" in metrics:
-            shares = [percents(metrics, f"{prefix}{role}_accuracy") for role in ROLES]
-            chance = f"{metrics[f'{prefix}chance']:.0%}"
-            difference = percents(metrics, f"{prefix}difference", sign="+")
-            rows.append([label, f"{metrics[f'{prefix}items']:.0f}", chance, *shares, difference])
-    return {"choice_rows": rows}
-
-
-def _comparison_row(comparison: MetricComparison) -> list[str]:
-    low, high = comparison.interval.low, comparison.interval.high
-    verdict = "not shown"
-    if comparison.p_corrected < 1 - comparison.interval.confidence:
-        verdict = "better" if comparison.interval.estimate > 0 else "worse"
-        verdict += " by enough" if low >= comparison.smallest else ""
-    difference = f"{comparison.interval.estimate:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
-    row = [comparison.metric.replace("_", " "), difference, f"{comparison.p:.4f}", f"{comparison.p_corrected:.4f}"]
-    row += [verdict, f"{comparison.smallest:g}", str(comparison.clusters)]
-    if comparison.needed is None:
-        return [*row, "–", "–"]
-    detectable = detectable_difference(comparison.clusters, comparison.needed, comparison.smallest)
-    return [*row, str(comparison.needed), f"{detectable:.3g}"]
-
-
-def _condition_rows(metrics: Metrics, other_adapter: str | None) -> dict[str, list[list[str]]]:
-    """By each way to answer: bits of held-out completions, and accuracy of questions."""
-    baselines, shown_rows = [], []
-    for name, label in _BASELINES.items():
-        if f"{name}_gain" in metrics:
-            cells = [f"{metrics[f'{name}_items']:.0f}", f"{metrics[f'{name}_bits_per_byte']:.4f}"]
-            baselines.append([label.format(other_adapter), *cells, interval(metrics, f"{name}_gain")])
-    for condition, label in _CONDITION_LABELS.items():
-        if "shown_items" in metrics:
-            name = f"shown_{'challenger' if condition == 'adapter' else condition}"
-            difference = "" if condition == "base" else percents(metrics, f"{name}_difference", sign="+")
-            shown_rows.append([label, f"{metrics[f'{name}_accuracy']:.0%}", difference])
-    return {"baseline_rows": baselines, "shown_rows": shown_rows}
-
-
 def _memorisation(memorised: pl.DataFrame, metrics: Metrics) -> dict[str, list[str]]:
     extracted = [
         pages.collapsible(f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])])
@@ -321,7 +201,7 @@ def _memorisation(memorised: pl.DataFrame, metrics: Metrics) -> dict[str, list[s
     exposure = "Exposure was not measured: training planted no canaries."
     if "canaries" in metrics:
         name = "exposure_by_gain"
-        bounds = _unbroken(f"{metrics[f'{name}_low']:.2f}", f"{metrics[f'{name}_high']:.2f}")
+        bounds = unbroken(f"{metrics[f'{name}_low']:.2f}", f"{metrics[f'{name}_high']:.2f}")
         exposure = (
             f"By what the training added, {metrics['canaries']:.0f} planted canaries have {metrics[name]:.2f} {bounds} "
             f"bits of exposure on average, the most exposed one {metrics[f'{name}_largest']:.2f}; "
@@ -337,32 +217,32 @@ def _outputs(tables: Mapping[str, pl.DataFrame], metrics: Metrics) -> dict[str, 
     for task in DATASETS:
         for role in WRITERS:
             count = generations.filter(task=task, role=role, sample=0).height
-            values = [metrics.get(f"{task}_{role}_{name}") for name in _METRICS]
+            values = [metrics.get(f"{task}_{role}_{name}") for name in METRICS]
             if count:
-                rows.append([task, role, str(count), *map(_format_metric, values)])
+                rows.append([task, role, str(count), *map(format_metric, values)])
     k_values = sorted({int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1})
     for pattern, label in _OVERALL.items():
         for k in k_values if "{k}" in pattern else [0]:
             values = [metrics.get(pattern.format(role=role, k=k)) for role in WRITERS]
             if any(value is not None for value in values):
-                overall.append([label.format(k=k), *map(_format_metric, values)])
+                overall.append([label.format(k=k), *map(format_metric, values)])
     groups = generations.filter(sample=0).group_by(["task", "example_id"], maintain_order=True)
     return {
         "generated": generations.height,
-        "output_head": ["task", "model", "items", *_METRICS.values()],
+        "output_head": ["task", "model", "items", *METRICS.values()],
         "output_rows": rows,
         "overall_rows": overall,
         "outputs": [_output({row["role"]: row for row in group.iter_rows(named=True)}) for _, group in groups],
         "test_writer_rows": [
-            [role, *(_format_metric(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
+            [role, *(format_metric(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
             for role in TEST_WRITERS
         ],
         "test_rows": [
-            [row["path"], row["role"], _passed(row["passes"]), f"{row['killed']} of {row['mutants']}", row["detail"]]
+            [row["path"], row["role"], passed(row["passes"]), f"{row['killed']} of {row['mutants']}", row["detail"]]
             for row in tables["written_tests"].iter_rows(named=True)
         ],
         "problem_rows": [
-            [row["problem"], row["role"], str(row["sample"]), _passed(row["passed"]), row["detail"]]
+            [row["problem"], row["role"], str(row["sample"]), passed(row["passed"]), row["detail"]]
             for row in tables["problems"].iter_rows(named=True)
         ],
     }
@@ -383,22 +263,6 @@ def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return pages.collapsible(summary, [pages.side_by_side(texts)], "good" if row["right"] else "bad")
 
 
-def _purpose_row(metrics: Metrics, name: str) -> list[str]:
-    counts = [metrics.get(f"for_{name}_{count_name}", 0) for count_name in ("train_examples", "items", "groups")]
-    bits = [metrics.get(f"for_{name}_{role}_bits_per_byte") for role in WRITERS]
-    if f"for_{name}_improvement_over_base" in metrics:
-        gain = interval(metrics, f"for_{name}_improvement_over_base")
-        gain += "" if counts[0] else "; none of its kind was there to train on"
-    elif counts[1]:
-        gain = f"fewer than {LEAST_GROUPS} groups of files show nothing"
-    elif counts[0]:
-        gain = "no such item among those that were scored"
-    else:
-        gain = "the project has none that may be trained on"
-    cells = [f"{count:,.0f}" for count in counts]
-    return [name, *cells, *("–" if value is None else f"{value:.4f}" for value in bits), gain]
-
-
 def _items(scores: pl.DataFrame, examples: Mapping[tuple[str, str], Example], *, gained: bool) -> list[str]:
     """The items whose bits changed most."""
     saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
@@ -413,32 +277,3 @@ def _items(scores: pl.DataFrame, examples: Mapping[tuple[str, str], Example], *,
         texts = [prompt, pages.code("in the repository", example.completion)]
         parts.append(pages.collapsible(summary, [pages.side_by_side(texts)], "good" if gained else "bad"))
     return parts
-
-
-def percents(metrics: Metrics, name: str, sign: str = "", digits: int = 0) -> str:
-    ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
-    bounds = [f"{value:{sign}.{digits}%}" for value in ends]
-    return f"{bounds[0]} {_unbroken(bounds[1], bounds[2])}"
-
-
-def interval(metrics: Metrics, name: str) -> str:
-    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
-    return f"{metrics[name]:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
-
-
-def _unbroken(low: str, high: str) -> str:
-    return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _share(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.3f}"
-
-
-def _passed(value: bool | None) -> str:
-    return "not run" if value is None else "passed" if value else "failed"
-
-
-def _format_metric(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if value > 1 else f"{value:.3f}"
