@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from cortex_pipelines.adapters import kernels
 from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
+from cortex_pipelines.adapters.fused_lora import fused_lora
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.training.loss import supervised_losses
@@ -53,7 +54,7 @@ def test_outputs_and_gradients_are_those_of_peft(
 ) -> None:
     model = adapted(root, precision, quantisation)
     expected, gradients = step(model)
-    with kernels.fused_lora(model) as count:
+    with fused_lora(model) as count:
         assert count == 2 * 7
         logits, lean_gradients = step(model)
     assert float((logits - expected).norm() / expected.norm()) < tolerance
@@ -67,20 +68,20 @@ def test_outputs_and_gradients_are_those_of_peft(
 def test_layers_are_put_back_and_the_base_answers_without_the_adapter(root: Path) -> None:
     model = adapted(root)
     expected, _ = step(model)
-    with pytest.raises(KeyError), kernels.fused_lora(model):
+    with pytest.raises(KeyError), fused_lora(model):
         raise KeyError
     assert not [layer for layer in model.modules() if type(layer).__name__.startswith("_Lean")]
     assert torch.equal(step(model)[0], expected)
     model = adapted(root)
     with torch.no_grad(), model.disable_adapter():
         expected = model(input_ids=IDS).logits
-    with torch.no_grad(), kernels.fused_lora(model), model.disable_adapter():
+    with torch.no_grad(), fused_lora(model), model.disable_adapter():
         assert torch.equal(model(input_ids=IDS).logits, expected)
 
 
 def test_layers_with_dropout_and_a_sliding_window_are_left_alone(root: Path) -> None:
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
-    with kernels.fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
+    with fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
         assert count == 0
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
     with kernels.per_example_attention(model) as changed:
