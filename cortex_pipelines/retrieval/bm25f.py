@@ -14,9 +14,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cortex_pipelines.retrieval.queries import terms_of_word
+from cortex_pipelines.retrieval.vectors import Floats
 from cortex_pipelines.words import split_words
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

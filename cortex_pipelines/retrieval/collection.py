@@ -1,6 +1,6 @@
 """Documents of many files with their postings and vectors: the computed part of an index."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,6 @@ from scipy import sparse
 from cortex_pipelines.retrieval.bm25f import (
     Bm25fWeights,
     FieldTermCounts,
-    Floats,
     Postings,
     TermStatistics,
     Vocabulary,
@@ -21,11 +20,9 @@ from cortex_pipelines.retrieval.bm25f import (
     term_statistics,
 )
 from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
-from cortex_pipelines.retrieval.vectors import text_number
+from cortex_pipelines.retrieval.vectors import Encode, Floats, text_number
 from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.words import normalise_name
-
-Encode = Callable[[Sequence[str]], Floats]  # texts to vectors of length 1, one a row
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,13 @@ from cortex_pipelines.retrieval.bm25f import Postings, TermStatistics, Vocabular
 from cortex_pipelines.retrieval.collection import (
     Collection,
     CollectionStatistics,
-    Encode,
     Vectors,
     build_collection,
     count_terms,
 )
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
 from cortex_pipelines.retrieval.listing import head_commit, list_files
-from cortex_pipelines.retrieval.vectors import HierarchicalVectors, hierarchical_vectors
+from cortex_pipelines.retrieval.vectors import Encode, HierarchicalVectors, hierarchical_vectors
 
 FORMAT = 4  # raised when an index of before cannot be read any more, or would give other results
 

@@ -17,7 +17,6 @@ from cortex_pipelines.ingestion.pretrained_models import (
     resolve_model_pin,
     weights_folder,
 )
-from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.documents import ReadingLimits
 from cortex_pipelines.retrieval.filters import Filters as Filters
@@ -34,7 +33,7 @@ from cortex_pipelines.retrieval.index import (
 from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexError
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.search import SearchHit as SearchHit
-from cortex_pipelines.retrieval.vectors import model_digest
+from cortex_pipelines.retrieval.vectors import Floats, model_digest
 
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"

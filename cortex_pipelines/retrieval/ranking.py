@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.retrieval.bm25f import Floats, Vocabulary
+from cortex_pipelines.retrieval.bm25f import Vocabulary
 from cortex_pipelines.retrieval.collection import Collection
 from cortex_pipelines.retrieval.queries import ParsedQuery
+from cortex_pipelines.retrieval.vectors import Floats
 from cortex_pipelines.words import is_name, normalise_name
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.collection import Collection, Encode, build_collection, count_terms
+from cortex_pipelines.retrieval.collection import Collection, build_collection, count_terms
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.filters import NO_FILTERS, FilterError, Filters, matching_documents, no_match_message
@@ -26,6 +25,7 @@ from cortex_pipelines.retrieval.ranking import (
     combine_unit_scores,
     score_collection,
 )
+from cortex_pipelines.retrieval.vectors import Encode, Floats
 from cortex_pipelines.words import split_words
 
 _OVERLAY_BYTES = 1_500_000  # bytes of changed files that are read again at once: less than a second of one core

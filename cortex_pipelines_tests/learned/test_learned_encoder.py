@@ -18,7 +18,7 @@ from cortex_pipelines.learned.encoder.comparison import (
 from cortex_pipelines.learned.encoder.judging import categories_found, judged_project
 from cortex_pipelines.learned.encoder.pairs import PAIRS, ProjectFolders, project_pairs
 from cortex_pipelines.learned.encoder.training import fine_tune
-from cortex_pipelines.retrieval.bm25f import Floats
+from cortex_pipelines.retrieval.vectors import Floats
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parameters import load_cases

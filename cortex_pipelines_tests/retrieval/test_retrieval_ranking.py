@@ -9,14 +9,14 @@ import pytest
 
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval import collection
-from cortex_pipelines.retrieval.bm25f import Floats, Postings
+from cortex_pipelines.retrieval.bm25f import Postings
 from cortex_pipelines.retrieval.collection import Collection
 from cortex_pipelines.retrieval.index import IndexManifest, build_index, read_folder
 from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.retrieval.queries import parse_query
 from cortex_pipelines.retrieval.ranking import FOR_UNITS, combine_unit_scores
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines.retrieval.vectors import embeddings, hierarchical_vectors, model_digest, vectors_of
+from cortex_pipelines.retrieval.vectors import Floats, embeddings, hierarchical_vectors, model_digest, vectors_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS, SEARCHED_DOCUMENTS

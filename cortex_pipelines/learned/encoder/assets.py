@@ -23,8 +23,8 @@ from cortex_pipelines.learned.encoder.judging import SEARCH, labelled_functions
 from cortex_pipelines.learned.encoder.pairs import PAIRS, ProjectFolders, project_pairs, without_duplicates
 from cortex_pipelines.learned.encoder.settings import EncoderSettings
 from cortex_pipelines.learned.encoder.training import fine_tune
-from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.settings import RetrievalSettings
+from cortex_pipelines.retrieval.vectors import Encode
 from cortex_pipelines.schemas.learned import ENCODER_ITEMS, LEADERBOARD
 from cortex_pipelines.statistics.leaderboard import leaderboard_table
 from cortex_pipelines.versioning import versioned_asset

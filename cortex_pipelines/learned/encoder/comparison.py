@@ -25,8 +25,7 @@ from cortex_pipelines.learned.encoder.judging import (
 )
 from cortex_pipelines.learned.encoder.pairs import ProjectFolders, project_pairs, without_duplicates
 from cortex_pipelines.learned.encoder.settings import EncoderSettings
-from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.collection import Encode
+from cortex_pipelines.retrieval.vectors import Encode, Floats
 from cortex_pipelines.schemas.learned import ENCODER_ITEMS
 from cortex_pipelines.statistics.leaderboard import leaderboard_rows
 

@@ -12,13 +12,11 @@ import polars as pl
 from cortex_pipelines.annotation.evaluation.agreement import LabelledUnit
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.learned.encoder.pairs import ProjectFolders, by_hash, functions_of, renamed_variants, unit_text
-from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.documents import Document, FileText
 from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, build_index
 from cortex_pipelines.retrieval.queries import parse_query
 from cortex_pipelines.retrieval.ranking import FOR_UNITS, combine_unit_scores, score_collection
-from cortex_pipelines.retrieval.vectors import encoder_text
+from cortex_pipelines.retrieval.vectors import Encode, Floats, encoder_text
 from cortex_pipelines.statistics.leaderboard import rank_of
 
 SEARCH, CLONES, CATEGORY = "search", "clones", "category"

@@ -17,11 +17,11 @@ from sqlite3 import Connection
 
 import numpy as np
 
-from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.notes.database import Database
 from cortex_pipelines.retrieval.notes.note import PRIVATE_KINDS, SUMMARY, NewNote, Note, NoteError, validate_text
 from cortex_pipelines.retrieval.queries import parse_query, stop_terms, terms
+from cortex_pipelines.retrieval.vectors import Floats
 
 SENTENCES = 8  # of a summary of ten exchanges: less than one of each
 _LONGEST = 300
