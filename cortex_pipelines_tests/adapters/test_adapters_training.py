@@ -56,7 +56,7 @@ def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> 
 
 def test_the_best_weights_by_validation_loss_are_kept_or_the_last(root: Path, datasets: Datasets) -> None:
     # a rate far too high, so that the last weights are not the best ones
-    changes = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1}
+    changes = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1, "max_tokens": 1500}
     result, corpus = run(root, datasets, **changes)
     best = min(result.validations[1:], key=lambda example: example.loss)
     assert result.best_step == best.step < result.validations[-1].step
@@ -100,7 +100,7 @@ def test_accumulated_steps_and_float16_learn_as_the_plain_steps_do(root: Path, d
     assert len(batch.steps) == len(accumulated.steps)
     for first, other in zip(batch.steps, accumulated.steps, strict=True):
         assert (first.loss, first.tokens) == (pytest.approx(other.loss, rel=1e-3), other.tokens)
-    changes = {"dropout": 0.0, "max_tokens": 2000}
+    changes = {"dropout": 0.0, "max_tokens": 1000, "validation_tokens": 0}
     complete, _ = run(root, datasets, **changes)
     half, _ = run(root, datasets, precision="fp16", **changes)
     for first, other in zip(complete.steps, half.steps, strict=True):
@@ -110,7 +110,7 @@ def test_accumulated_steps_and_float16_learn_as_the_plain_steps_do(root: Path, d
 
 def test_the_budget_holds_over_all_epochs_and_divergence_is_diagnosed(root: Path, datasets: Datasets) -> None:
     for epochs in (1, 3):
-        result, _ = run(root, datasets, epochs=epochs, max_tokens=2400)
+        result, _ = run(root, datasets, epochs=epochs, max_tokens=2400, validation_tokens=0)
         used = sum(step.tokens for step in result.steps)
         assert 2400 - epochs * 96 < used <= 2400
     with pytest.raises(TrainingDivergedError, match=r"step \d+.*lower learning_rate"):
