@@ -165,6 +165,14 @@ def test_the_plainest_stays_until_the_one_above_beats_it(settings: RoutingSettin
     assert "rules" not in selection.weights
 
 
+def test_where_nothing_can_be_learnt_every_master_is_as_likely(settings: RoutingSettings) -> None:
+    training = lesson_of(settings)
+    shuffled = replace(training, labels=np.random.default_rng(4).permutation(training.labels))
+    selection = select_model(shuffled, np.arange(80), np.arange(80) % 5, None, CHOSEN)
+    assert selection.weights == {"lexical": 0.0}
+    assert ensemble.combine([np.zeros((1, 4))], list(selection.weights.values())) == pytest.approx(np.log(0.25))
+
+
 def unit(values: np.ndarray) -> np.ndarray:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 

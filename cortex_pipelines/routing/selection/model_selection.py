@@ -100,7 +100,8 @@ def select_model(
         from sklearn.metrics import roc_auc_score
 
         metrics["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
-    weights = {name: weight for name, weight in weights.items() if weight > 0}
+    # where nothing can be learnt all weights may be 0: every master is then as likely as any other
+    weights = {name: weight for name, weight in weights.items() if weight > 0} or {voters[0]: 0.0}
     reads_outcomes = JOINT in weights and training.attempts is not None  # of which words know nothing
     tier = (
         None
