@@ -37,7 +37,11 @@ def scores(rows: list[Row], person: int = 0, tfidf: list[str] | None = None) -> 
     """
     usual = {"label_source": "outcome", "weight": 1.0, "origin": "x", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC)}
     test = ROUTING_DATASET[2].frame(
-        [usual | {"example_id": f"{n:04}", "text": f"<Task> & {n}", "master": row[0]} for n, row in enumerate(rows)]
+        [
+            usual
+            | {"example_id": f"{n:04}", "text": f"<Task> & {chr(97 + n // 26)}{chr(97 + n % 26)}", "master": row[0]}
+            for n, row in enumerate(rows)
+        ]
     )
     deciders = ["person" if n < person else "joint" for n in range(len(rows))]
     decisions = [
@@ -63,6 +67,17 @@ def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
     assert comparison.p_value == pytest.approx(0.00221, abs=1e-4)
     swapped = scores([(m, b or "z", c, None) for m, c, b, _ in ROWS])
     assert compare(swapped, "baseline", settings).difference.low == pytest.approx(-comparison.difference.high, abs=0.03)
+
+
+def test_tasks_of_one_wording_are_one_for_the_interval(settings: RoutingSettings) -> None:
+    apart = scores(ROWS)
+    template = apart.with_columns(text=pl.format("Disk of web-{} is full: /srv/{}.log", "example_id", "master"))
+    metrics = [routing_metrics(frame, [], settings, sample=False) for frame in (apart, apart[:1], template)]
+    assert [figures["clusters"] for figures in metrics] == [80, 1, 1]
+    halves = pl.concat([template[:40], apart[40:]])
+    narrow, wide = (compare(frame, "baseline", settings).difference for frame in (apart, halves))
+    assert narrow.estimate == wide.estimate
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
 
 
 def test_the_champion_or_else_the_baseline_is_the_reference(settings: RoutingSettings) -> None:
@@ -164,7 +179,7 @@ def test_the_report_shows_champion_candidates_and_learning_curve(settings: Routi
 def test_the_report_is_self_contained_escaped_and_always_the_same(settings: RoutingSettings) -> None:
     html = page(ROWS, settings, notes=["1 < 2"])
     assert html == page(ROWS, settings, notes=["1 < 2"])
-    assert missing(html, "1 &lt; 2", "&lt;Task&gt; &amp; 0") == []
+    assert missing(html, "1 &lt; 2", "&lt;Task&gt; &amp; a") == []
     assert "<Task>" not in html
     assert "http" not in html
     assert "Gained: right where the rules are wrong (30)" in html

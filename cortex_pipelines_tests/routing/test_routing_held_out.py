@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cortex_pipelines.routing.dataset.labels import wording
 from cortex_pipelines.routing.selection.held_out import HeldOutReport, MasterScore, _is_alike, extrapolated
 
 SCORES = [
@@ -33,11 +34,26 @@ def test_the_sentence_compares_names_the_worst_pair_and_says_whether_more_tasks_
 
 def test_tasks_of_a_template_are_counted_apart() -> None:
     few = replace(HELD_OUT, alike=60, right_of_others=0.55).sentence()
-    assert "; 60 of them differ from tasks that were learnt in numbers alone; 55 % of the others are right; most" in few
+    assert "; of these, 60 differ from learnt ones only in numbers, ids, paths and URLs; 55 % of the others" in few
     assert "says nothing about tasks of another wording" in replace(HELD_OUT, alike=100).sentence()
     training = SimpleNamespace(features=SimpleNamespace(texts=("Fix T-1", "fix T-22 in PR 7", "Fix T-3", "Fix it")))
     comparison = SimpleNamespace(training=training, folds=np.array([0, 1, 1, 0]), compared=np.array([0, 1, 2, 3]))
     assert _is_alike(comparison).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Fix T-1, in PR 7", "fix t 0 in pr 0"),
+        ("Lock /srv/data/a.txt is stale", "lock 0 is stale"),
+        ("see https://a.example/b?c=d and ~/notes", "see 0 and 0"),
+        ("src/app/main.py fails CI/CD and/or lint", "0 fails ci cd and or lint"),
+        ("lost deadbeef-cafe-face-beef-abbadadafeed", "lost 0"),
+        ("サーバーを3台再起動", "サー ーバ バー ーを 0 台再 再起 起動"),
+    ],
+)
+def test_a_wording_has_no_numbers_ids_paths_or_urls(text: str, words: str) -> None:
+    assert wording(text) == words
 
 
 def test_errors_are_extrapolated_by_a_power_law_or_not_at_all() -> None:

@@ -14,6 +14,14 @@ from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.words import folded_words
 
 _WITHIN = re.compile(r"[_.]")
+_ADDRESS = re.compile(
+    r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[!-~]+"  # URLs
+    r"|(?<![!-~])(?:~?\.{0,2}/|[a-z]:\\)[!-~]+"  # absolute paths, and those from here
+    r"|(?<![!-~])[\w.-]+(?:/[\w.-]+)*/(?:[\w.-]+\.\w+|[\w.-]+/[\w.-]*)"  # a/file.txt and a/b/c, not either/or
+    r"|(?<![a-z0-9])[0-9a-f]{8,}(?:-[0-9a-f]{4,})*(?![a-z0-9])",  # hashes and UUIDs
+    re.IGNORECASE | re.ASCII,
+)
+_WITH_DIGIT = re.compile(r"\S*\d\S*(?: \S*\d\S*)*")
 KINDS = ("decision", "outcome", "event")
 _LONG_AGO, _LAST = (time.replace(tzinfo=UTC) for time in (datetime.min, datetime.max))
 
@@ -35,6 +43,11 @@ def normalised(text: str) -> str:
     return " ".join(parts) or text
 
 
+def wording(text: str) -> str:
+    """The normalised words with 0 for numbers, ids, hashes, paths and URLs: what the tasks of a template share."""
+    return _WITH_DIGIT.sub("0", normalised(_ADDRESS.sub(" 0 ", text)))
+
+
 def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
     """Label tasks from a frame of ``schemas.COORDINATION_EVENTS``.
 
@@ -51,8 +64,7 @@ def labelled_task(text: str, steps: Sequence[dict[str, Any]]) -> LabelledTask | 
 def steps_by_task(events: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The text of each task, and the records about it in the order of time; rows from tests are left out.
 
-    Records are joined by the task's id, also those that do not repeat its text, unless two different tasks were given
-    the same id.
+    Records are joined by the task's id, unless two different tasks were given the same id.
     """
     records = events.filter(pl.col("kind").is_in(KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row"))
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -64,8 +76,7 @@ def steps_by_task(events: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, An
             if row["text"]:
                 texts.setdefault(normalised(row["text"]), row["text"])
         for key, text in texts.items():
-            steps = [row for row in rows if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)]
-            yield text, _by_time(steps)
+            yield text, _by_time([row for row in rows if row["text"] and normalised(row["text"]) == key])
 
 
 def _by_time(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

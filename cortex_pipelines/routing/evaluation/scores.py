@@ -11,6 +11,7 @@ import polars as pl
 
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.embeddings.threads import pinned_threads
+from cortex_pipelines.routing.dataset.labels import wording
 from cortex_pipelines.routing.features import Doubles, FeatureExtractor
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.history import History, sent_at
@@ -63,6 +64,7 @@ def score_tasks(
 
 
 def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
+    """Tasks of one wording are one cluster of the difference's interval: they are right or wrong together."""
     challenger_right = scores["challenger_right"].to_numpy()
     other_right = scores[f"{other}_right"].to_numpy().astype(bool)
     differences = challenger_right.astype(float) - other_right.astype(float)
@@ -70,7 +72,9 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Rout
         items=scores.height,
         first=wilson(int(challenger_right.sum()), len(challenger_right), settings.confidence),
         second=wilson(int(other_right.sum()), len(other_right), settings.confidence),
-        difference=paired_bootstrap(differences.tolist(), **settings.bootstrap),
+        difference=paired_bootstrap(
+            differences.tolist(), clusters=list(map(wording, scores["text"])), **settings.bootstrap
+        ),
         p_value=mcnemar_exact(
             int((challenger_right & ~other_right).sum()), int((~challenger_right & other_right).sum())
         ),
@@ -95,6 +99,7 @@ def routing_metrics(
     certain = scores.filter(pl.col("decided_by") != "person")
     metrics = {
         "items": float(scores.height),
+        "clusters": float(len(set(map(wording, scores["text"])))),
         "hand_written_sample": float(sample),
         "coverage": certain.height / scores.height,
         "ece": expected_calibration_error(scores["confidence"].to_list(), scores["challenger_right"].to_list()),

@@ -1,7 +1,6 @@
 """What a person wants to know of a router: how often it is right, what it confuses, whether more tasks would help."""
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.routing.dataset.labels import normalised
+from cortex_pipelines.routing.dataset.labels import wording
 from cortex_pipelines.routing.features import Indices
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
@@ -22,7 +21,6 @@ _FURTHER = 4
 """Times the tasks up to which the curve is drawn on: a power law has no floor, labels and tasks have one."""
 _FEW = 1000
 """Tasks up to which the curve is measured: with more, it says little and takes long."""
-_WITH_DIGIT = re.compile(r"\S*\d\S*")
 _FITS: dict[str, Callable[[TrainingData], CandidateModel]] = {
     "lexical": TfidfLogreg.fit,
     "semantic": EmbeddingLogreg.fit,
@@ -58,7 +56,7 @@ class HeldOutReport:
     trained_on: int
     """All tasks; the curve and the shares are of models that learnt without a fold of them."""
     alike: int = 0
-    """Tasks that differ from one that was learnt in numbers alone, as those of a template do."""
+    """Tasks of the wording of one that was learnt, as those of a template are."""
     right_of_others: float = 0.0
 
     @property
@@ -79,14 +77,12 @@ class HeldOutReport:
             f"{_percent(share.high)}), where {than}"
         ]
         if self.alike:
-            right_share = f"{_percent(self.right_of_others)} of the others are right"
+            says = "so the share says nothing about tasks of another wording"
+            if self.alike < self.tasks:
+                says = f"{_percent(self.right_of_others)} of the others are right"
+            differ = "differs" if self.alike == 1 else "differ"
             parts.append(
-                f"{self.alike:,} of them differ from tasks that were learnt in numbers alone; "
-                + (
-                    right_share
-                    if self.alike < self.tasks
-                    else "so the share says nothing about tasks of another wording"
-                )
+                f"of these, {self.alike:,} {differ} from learnt ones only in numbers, ids, paths and URLs; {says}"
             )
         if self.confused:
             first, second, count = self.confused[0]
@@ -123,7 +119,7 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
     is_alike = _is_alike(comparison)
     largest = max(scores, key=lambda score: score.tasks)
     rules = next((step.accuracy for step in selection.steps if step.model == "rules"), None)
-    adopted = max(selection.weights, key=lambda name: selection.weights[name], default="semantic")
+    adopted = max(selection.weights, key=lambda name: selection.weights[name])
     model = adopted if adopted in _FITS else "semantic"
     return HeldOutReport(
         tasks=len(labels),
@@ -140,11 +136,11 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
 
 
 def _is_alike(comparison: Comparison) -> npt.NDArray[np.bool_]:
-    """Of each compared task, whether one of another fold has its words, numbers and ids aside."""
-    wordings = [_WITH_DIGIT.sub("0", normalised(text)) for text in comparison.training.features.texts]
+    """Of each compared task, whether one of another fold has its wording."""
+    wordings = [wording(text) for text in comparison.training.features.texts]
     folds = defaultdict(set)
-    for wording, fold in zip(wordings, comparison.folds.tolist(), strict=True):
-        folds[wording].add(fold)
+    for template, fold in zip(wordings, comparison.folds.tolist(), strict=True):
+        folds[template].add(fold)
     return np.array([len(folds[wordings[row]]) > 1 for row in comparison.compared], dtype=np.bool_)
 
 
