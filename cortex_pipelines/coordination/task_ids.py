@@ -17,7 +17,8 @@ def join_by_id(events: pl.DataFrame) -> pl.DataFrame:
     """A frame of ``COORDINATION_EVENTS`` in which each id means one task, and outcomes have a master.
 
     Ids that start again in each file get its name. An outcome that names no master is that of the last decision
-    before it with its id.
+    before it with its id. A record without a text has that of the others with its id, if these, or those of
+    them that name a master, have only one.
     """
     columns = ("file", "byte_offset", "kind", "task_id", "text", "master", "occurred_at", "test_row")
     rows = (
@@ -28,7 +29,7 @@ def join_by_id(events: pl.DataFrame) -> pl.DataFrame:
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows.sort("file", "byte_offset").iter_rows(named=True):
         by_id[row["task_id"]].append(row)
-    ids, masters, test_rows = (events[name].to_list() for name in ("task_id", "master", "test_row"))
+    ids, texts, masters, test_rows = (events[name].to_list() for name in ("task_id", "text", "master", "test_row"))
     for task_id, file in _restarted(by_id):
         name = f"{task_id} in {file}"
         by_id[name] = [row for row in by_id[task_id] if row["file"] == file]
@@ -36,6 +37,11 @@ def join_by_id(events: pl.DataFrame) -> pl.DataFrame:
         for row in by_id[name]:
             ids[row["row"]] = name
     for records in by_id.values():
+        with_text = [row for row in records if row["text"] and not row["test_row"]]
+        with_text = [row for row in with_text if row["master"]] or with_text
+        if len({" ".join(folded_words(row["text"])) for row in with_text}) == 1:
+            for row in records:
+                texts[row["row"]] = row["text"] or with_text[0]["text"]
         decided = [row for row in records if row["master"] is not None]
         decided.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
         for row in records:
@@ -43,7 +49,7 @@ def join_by_id(events: pl.DataFrame) -> pl.DataFrame:
                 decision = _last_before(row, decided)
                 masters[row["row"]] = decision["master"]
                 test_rows[row["row"]] = row["test_row"] or decision["test_row"]
-    changed = {"task_id": ids, "master": masters, "test_row": test_rows}
+    changed = {"task_id": ids, "text": texts, "master": masters, "test_row": test_rows}
     return events.with_columns(pl.Series(name, cells, events.schema[name]) for name, cells in changed.items())
 
 

@@ -46,10 +46,10 @@ class Accounting:
 
     @property
     def spellings(self) -> list[list[str]]:
-        """Masters whose names differ only in case, spaces, hyphens and underscores."""
+        """Masters whose names differ only in case, spaces, hyphens, underscores and a last word such as `agent`."""
         alike: dict[str, list[str]] = defaultdict(list)
         for master in sorted({master for master, _ in self.masters} | set(self.rare)):
-            alike[re.sub(r"[\s_-]+", "", master.casefold())].append(master)
+            alike[re.sub(r"[\s_-]+(?:(?:agent|master|expert)$)?", "", master.casefold())].append(master)
         return [masters for masters in alike.values() if len(masters) > 1]
 
     @property
@@ -63,8 +63,9 @@ def account(events: pl.DataFrame, unread: pl.DataFrame, keep_rare: bool) -> Acco
     no_masters = unread.filter(pl.col("reason").is_in([NO_NAME, SEVERAL_MASTERS]))
     unnamed = {tuple(place): reason for *place, reason in no_masters.select("file", "byte_offset", "reason").rows()}
     reasons: dict[Place, str | None] = {}
-    columns = ("file", "byte_offset", "kind", "text", "master", "test_row")
-    for file, offset, kind, text, master, test_row in events.select(columns).rows():
+    columns = ("file", "byte_offset", "kind", "text", "master", "test_row", "task_id")
+    text_places: dict[str, list[Place]] = defaultdict(list)  # of a task whose master other records name
+    for file, offset, kind, text, master, test_row, task_id in events.select(columns).rows():
         place = (file, offset)
         if kind not in KINDS:
             reasons[place] = f"it is about no task ({kind.replace('_', ' ')})"
@@ -72,12 +73,15 @@ def account(events: pl.DataFrame, unread: pl.DataFrame, keep_rare: bool) -> Acco
             reasons[place] = TEST_ROW
         elif master is None:
             reasons[place] = unnamed.get(place, NO_MASTER if text or kind != "outcome" else NO_DECISION)
+            if text and task_id and place not in unnamed:
+                text_places[task_id].append(place)
         else:
             reasons[place] = NO_TEXT
     labelled = []
     for text, steps in steps_by_task(events):
         task = labelled_task(text, steps)
         places = [(step["file"], step["byte_offset"]) for step in steps]
+        places += text_places.get(steps[0]["task_id"], [])
         reasons.update(dict.fromkeys(places, None if task else FAILED))
         if task:
             labelled.append((task, places))
