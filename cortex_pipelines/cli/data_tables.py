@@ -147,7 +147,7 @@ def logs(folder: Path, facts: str | None, accept: bool, keep_rare: bool, as_json
         print_account(opened, accounting, keep_rare)
     if questions := opened.questions():
         click.echo("\n".join(questions))
-    elif not accept and opened.guess and opened.guess.mapping:
+    elif not accept and opened.guess and len(accounting.masters) > 1:
         say(
             f"Right? `cortex logs {folder} --accept` keeps it in params.yaml; `cortex router train {folder} --out "
             "my-router` trains a router on it"

@@ -1,6 +1,7 @@
 """Guess which key of foreign logs holds which fact about a task, by name, type and values."""
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -218,7 +219,8 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
     match fact:
         case "task":
             worded = sum(len(text.split()) + unseparated_words(text) > 1 for text in column.texts)
-            return worded >= filled / 2 and column.different >= 3 and column.share(is_timestamp) < 1 - _FIT
+            many = column.different >= max(3, math.sqrt(filled) / 2)  # names of agents have two words, too
+            return worded >= filled / 2 and many and column.share(is_timestamp) < 1 - _FIT
         case "master":
             short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
             few = column.different <= max(3, min(filled / 2, 200))
