@@ -78,6 +78,9 @@ def test_commands_that_read_import_nothing_heavy(models: Path, monkeypatch: pyte
 def test_a_new_project_says_what_is_next_and_lacks_nothing(models: Path) -> None:
     assert "MISSING" not in cortex("doctor").stdout
     assert "cortex add NAME SOURCE" in cortex().stdout
+    recipe = r"(?s)MLFLOW_TRACKING_URI=.*--port 3000\n"
+    own, ours = ((folder / "Makefile").read_text() for folder in (models, Path(__file__).parents[1]))
+    assert re.search(recipe, own)[0] == re.search(recipe, ours)[0]
     os.chdir(models.parent)
     outside = cortex("doctor")
     assert "ok      dvc: " in outside.stdout

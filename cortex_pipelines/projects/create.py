@@ -45,8 +45,11 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 run: ## make all that is stale
 \tcortex run
 
-ui: ## Dagster's user interface
-\tdagster dev
+ui: ## Dagster on port 3000 and MLflow on port 5000
+\tcortex sync
+\tMLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/.mlflow/mlflow.db}" \\
+\t\tMLFLOW_DISABLE_TELEMETRY=true uvicorn mlflow.server.fastapi_app:app --log-level warning --port 5000 & \\
+\ttrap "kill $$!" EXIT INT TERM; dagster dev --port 3000
 """,
     ".gitignore": ".venv/\n__pycache__/\n.cortex/\n.dagster/*\n!.dagster/dagster.yaml\n.mlflow/\n",
     ".dvcignore": "__pycache__/\n.ipynb_checkpoints/\n.venv/\n.cortex/\n.dagster/\n.mlflow/\n",
