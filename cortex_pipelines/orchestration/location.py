@@ -72,7 +72,8 @@ def sync_project(project: Project, instance: dg.DagsterInstance, thorough: bool 
         run = find_run(root, view.asset.name, view.partition, view.version)
         version, tracker = Version(view.version, view.made_from, computed=True), MlflowTracker()
         run_id = run[0] if run else tracker.record(stage, version, "")
-        return describe(stage, view.version) | {"mlflow/run_id": run_id} | links(stage, partial(tracker.link, run_id))
+        link = partial(tracker.link, root, run_id)
+        return describe(stage, view.version) | {"mlflow/run_id": run_id} | links(stage, link)
 
     events = sync(project, instance, Staleness(instance, project), describe_again, unknown=unknown)
     if entered:

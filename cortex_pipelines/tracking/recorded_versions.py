@@ -164,6 +164,12 @@ def recorded_run(root: Path, key: Key) -> tuple[str, dict[str, str]] | None:
     return None
 
 
+def recorded_experiment(root: Path, run_id: str) -> str | None:
+    """Experiment of a run in the project's own database; None also if runs are elsewhere."""
+    rows = _query(root, "runs", "SELECT experiment_id FROM runs WHERE run_uuid = ?", run_id)
+    return str(rows[0][0]) if rows else None
+
+
 def recorded_aliases(root: Path, name: str) -> dict[str, str] | None:
     """Number of the version behind each alias of a registered model; None if the registry is elsewhere."""
     if tracking_uri(root) != database_uri(root):

@@ -27,6 +27,7 @@ from cortex_pipelines.tracking.experiments import (
     run_marker,
 )
 from cortex_pipelines.tracking.model_versions import parent_tag
+from cortex_pipelines.tracking.recorded_versions import recorded_experiment
 from cortex_pipelines.tracking.registry import register
 from cortex_pipelines.tracking.store import open_client, tracking_uri, ui, workspace_id
 from cortex_pipelines.tracking.training_metrics import LiveMetrics, live_metrics, record_curves, record_trials
@@ -128,14 +129,15 @@ class MlflowTracker:
     def record(self, stage: Stage, version: Version, dagster_run_id: str) -> str:
         return _open(stage, version.made_from, dagster_run_id, live=False).finish(version)
 
-    def link(self, run_id: str, artifact: str = "") -> str:
+    def link(self, root: Path, run_id: str, artifact: str = "") -> str:
         """Address of a run or its artifact in MLflow's page, which without the last part is the one for traces."""
-        root, experiment = _RUN_LOCATIONS.get(run_id, (Path(), "0"))
+        experiment = _EXPERIMENTS.get(run_id) or recorded_experiment(root, run_id) or "0"
         page = f"{run_id}/artifacts/{artifact}" if artifact else run_id
         return f"{ui(root)}/#/experiments/{experiment}/runs/{page}?workflowType=machine_learning"
 
 
-_RUN_LOCATIONS: dict[str, tuple[Path, str]] = {}
+_EXPERIMENTS: dict[str, str] = {}
+"""Experiment of each run that this process opened."""
 
 
 @dataclass
@@ -249,7 +251,7 @@ def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) ->
     ]
     versions = input_versions(stage, made_from)
     run_id = str(run.info.run_id)
-    _RUN_LOCATIONS[run_id] = (root, experiment)
+    _EXPERIMENTS[run_id] = experiment
     note_process(root, run_id)
     metrics = LiveMetrics(client, run_id, model_name(stage.asset.name, partition))
     opened = OpenRun(stage, run_id, experiment, metrics, ExitStack(), dagster_run_id)

@@ -65,14 +65,20 @@ def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, 
     assert json.loads(open_client(bench.root).get_run(runs["words", "b"]).data.tags["pin.note"]) == ["one", "two"]
 
 
-def test_digests_and_runs_are_found_by_version(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
+def test_digests_and_runs_are_found_by_version(
+    tracked_runs: tuple[Workbench, dict[Any, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench, runs = tracked_runs
     version = bench.lock()["loud@b"]["outs"][0]["md5"]
     assert output_digest(bench.root, runs["loud", "b"]) == version
     assert find_run(bench.root, "loud", "b", version)[0] == runs["loud", "b"]
     assert find_run(bench.root, "loud", "b", "0" * 32) is None
     assert find_run(bench.root, "nothing", None, version) is None
-    assert MlflowTracker().link(runs["loud", "b"]).partition("?")[0].endswith(f"/runs/{runs['loud', 'b']}")
+    run = runs["loud", "b"]
+    experiment = open_client(bench.root).get_run(run).info.experiment_id
+    monkeypatch.setattr("cortex_pipelines.tracking.runs._EXPERIMENTS", {})  # as if another process had opened it
+    address = MlflowTracker().link(bench.root, run).partition("?")[0]
+    assert address.endswith(f"/experiments/{experiment}/runs/{run}")
 
 
 def test_metrics_rows_observations_and_parameters_are_kept(bench: Workbench) -> None:

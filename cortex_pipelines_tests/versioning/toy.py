@@ -151,7 +151,7 @@ class NoTracker:
     def record(self, stage: Stage, version: Any, run: str) -> str:
         return "0" * 32
 
-    def link(self, run_id: str, artifact: str = "") -> str:
+    def link(self, root: Path, run_id: str, artifact: str = "") -> str:
         return "http://127.0.0.1:5000/"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
@@ -79,7 +80,7 @@ class Tracker(Protocol):
 
     def record(self, stage: Stage, version: Version, dagster_run_id: str) -> str: ...
 
-    def link(self, run_id: str, artifact: str = "") -> str: ...
+    def link(self, root: Path, run_id: str, artifact: str = "") -> str: ...
 
 
 Link = Callable[[str], str]
@@ -203,7 +204,7 @@ def run_step(
                 return
             run_id = run_id or remembered_run(context.instance, asset.name, partition, version.value)
             run_id = run_id or tracker.record(stage, version, context.run.run_id)
-            link = partial(tracker.link, run_id)
+            link = partial(tracker.link, stage.project.root, run_id)
             result: dg.MaterializeResult[Any] = dg.MaterializeResult(
                 asset_key=asset.name,
                 data_version=dg.DataVersion(version.value),
@@ -212,7 +213,7 @@ def run_step(
                 check_results=[*_table_results(asset, version.checks, link), *_figure_results(stage, link)],
             )
     except BrokenContractError as error:
-        yield from _table_results(asset, error.checks, partial(tracker.link, opened[0].run_id))
+        yield from _table_results(asset, error.checks, partial(tracker.link, stage.project.root, opened[0].run_id))
         raise dg.Failure(str(error), allow_retries=False) from error
     yield result
 
