@@ -52,7 +52,7 @@ def check_compliance(
     if without_licence:
         problems.append(
             f"{without_licence} files without a licence may be trained on, by "
-            "ingestion.trainable_without_licence; name one as `licence` of their source in "
+            "ingestion.trainable_without_licence; set `licence` of the project in "
             "params.yaml, or take its kind out of that list"
         )
     return {

@@ -447,6 +447,9 @@ def test_a_project_too_small_or_with_an_empty_side_says_what_to_do(data: SimpleN
         files = data.make_files(texts)
         with pytest.raises(DatasetError, match=r"too small to be split.*cortex add NAME SOURCE"):
             split_units(data.make_units(files), files, LINE_TIMES.empty(), (), data.settings)
+    units = data.make_units(files := data.make_files({"a.py": f"def collect(one):\n{body}"}))
+    with pytest.raises(DatasetError, match=r"Left out of 1 units: licence 1; if the code is yours, set `licence`"):
+        split_units(units.with_columns(trainable=False), files, LINE_TIMES.empty(), (), data.settings)
     units = data.example_project.inputs.units.filter(pl.col("split") != "test")
     with pytest.raises(DatasetError, match="no example is left for test"):
         completion_tables(

@@ -10,7 +10,7 @@ import polars as pl
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.splitting.assign import assign_splits, cluster_units
+from cortex_pipelines.datasets.splitting.assign import DatasetError, assign_splits, cluster_units
 from cortex_pipelines.datasets.tasks.completion import FUNCTIONS, STATEMENTS, bodies, completion_candidates
 from cortex_pipelines.datasets.tasks.naming import naming_example, unit_name
 from cortex_pipelines.datasets.unit_text import FileKey, file_bytes, with_layout
@@ -106,7 +106,14 @@ def split_units(
     firsts = clustered.filter(pl.col("cluster") == pl.col("unit_id"))
     candidates = _in_every_data_set(firsts, settings, cache)
     times = _change_times(firsts, line_times) if settings.split_by == "time" else None
-    unit_splits = assign_splits(firsts, candidates.to_list(), settings, times)
+    try:
+        unit_splits = assign_splits(firsts, candidates.to_list(), settings, times)
+    except DatasetError as error:
+        excluded = filtered_units["left_out"].drop_nulls().value_counts(sort=True)
+        reasons = ", ".join(f"{reason} {count}" for reason, count in excluded.iter_rows())
+        if "licence" in reasons:
+            reasons += "; if the code is yours, set `licence` of the project in params.yaml"
+        raise DatasetError(f"{error}. Left out of {units.height} units: {reasons or 'none'}") from None
     return _table(filtered_units, clustered.select("unit_id", "cluster"), unit_splits)
 
 
