@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from cortex_pipelines.projects.parameter_file import origins
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning import materialise, snapshot
 from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.dvc.changes import Comparison
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file, settings_in
+from cortex_pipelines.versioning.parameters import CODE, FOLDER, PACKAGES, SHARED, merged, project_file, settings_in
 from cortex_pipelines.versioning.project import ProjectError, Stage, read_yaml, write_yaml
 from cortex_pipelines_tests.parameters import ROOT, load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
@@ -212,6 +214,17 @@ def test_each_value_says_where_it_is_written_and_what_it_means(tmp_path: Path) -
     assert source("max_test", "a") == ("5", f"params.yaml:{line_numbers['max_test: 5']}")
     assert source("max_train", None) == ("400", "profile demo")
     assert (source("max_train", "b"), source("seed", "a")[1]) == (("null", "profile standard"), "profile standard")
+
+
+def test_a_change_has_the_name_of_what_a_person_edits_or_installs(tmp_path: Path) -> None:
+    names = {CODE: "code", PACKAGES: "packages", f"{FOLDER}/shared.json": "params.yaml", "sources.lock": "sources.lock"}
+    for file in names:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text('{"pages": 2}')
+    body = {"cmd": "make", "params": [{file: ["pages"]} for file in names], "outs": []}
+    entry = {"cmd": "make", "params": {file: {"pages": 1} for file in names}}
+    repo = SimpleNamespace(root_dir=tmp_path, cache=SimpleNamespace(local=None))
+    assert list(Comparison(repo).changes(body, entry)) == [f"{name}:pages modified" for name in names.values()]
 
 
 def test_rows_that_were_kept_belong_to_the_sections_of_their_project(bench: Workbench) -> None:

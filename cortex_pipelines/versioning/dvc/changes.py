@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex_pipelines.versioning.content import content_md5, file_md5
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
-from cortex_pipelines.versioning.parameters import FILE, FOLDER
+from cortex_pipelines.versioning.parameters import CODE, FILE, FOLDER, PACKAGES
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 _DELETED = object()
@@ -65,8 +65,8 @@ class Comparison:
             yield f"{path} {'deleted' if current is None else 'modified'}"
 
     def _changed_parameters(self, file: str, keys: list[str], locked: Mapping[str, Any] | None) -> Iterator[str]:
-        # by the name of what a person edits
-        name = FILE if file.startswith(f"{FOLDER}/") else file
+        # by the name of what a person edits or installs
+        name = {CODE: "code", PACKAGES: "packages"}.get(file) or (FILE if file.startswith(f"{FOLDER}/") else file)
         current = self._values(file)
         if current is None:
             yield f"{file} deleted"
