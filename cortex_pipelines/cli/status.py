@@ -109,7 +109,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         if not many or partition is None:
             for row in group:
                 version = (row["dvc_md5"] or "-")[:12] + ("" if row["agree"] else " (views differ)")
-                count, word = f"{row['rows']:,}" if row.get("rows") else "", state(row)
+                count, word = "" if row.get("rows") is None else f"{row['rows']:,}", state(row)
                 cells = (f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}")
                 table.add_row(*cells, escape(row["reason"]))
         if not many or partition in (partitions[-1], None):

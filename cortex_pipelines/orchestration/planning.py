@@ -99,7 +99,7 @@ def plan_stages(
             if (asset.name, partition) in stale or not to_make.isdisjoint(inputs):
                 to_make.add((asset.name, partition))
                 cost = stage_cost(project, past, asset.name, partition)
-                counts = [rows_of(*key) for key in inputs if project.output(*key).is_dir()]
+                counts = [rows_of(*key) or 0 for key in inputs if project.output(*key).is_dir()]
                 rows = sum(counts) if counts else None
                 steps.append(PlannedStage(project.address(asset, partition), rows, cost))
     return steps

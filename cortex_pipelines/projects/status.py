@@ -63,10 +63,11 @@ def status_rows(project: Project, instance: "dg.DagsterInstance") -> Iterator[di
         }
 
 
-def count_rows(project: Project, name: str, partition: str | None) -> int:
-    """Rows of the main table with its splits, as `cortex run` and Dagster count them."""
+def count_rows(project: Project, name: str, partition: str | None) -> int | None:
+    """Rows of the main table with its splits, as `cortex run` and Dagster count them; None without a table."""
     tables = (project.output(name, partition) / f"{table.name}.parquet" for table in project.graph.assets[name].splits)
-    return sum(table_rows(path) for path in tables if path.exists())
+    counts = [table_rows(path) for path in tables if path.exists()]
+    return sum(counts) if counts else None
 
 
 def node_facts(project: Project) -> Callable[[LineageNode], str]:
