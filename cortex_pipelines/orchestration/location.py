@@ -38,10 +38,15 @@ from cortex_pipelines.versioning.materialise import ContractCheck, Version
 from cortex_pipelines.versioning.project import Project, Stage
 
 
+def end_dead(root: Path, instance: dg.DagsterInstance) -> None:
+    """End the runs of killed processes in Dagster and MLflow."""
+    close_dead_runs(instance)
+    end_dead_runs(root)
+
+
 def sync_project(project: Project, instance: dg.DagsterInstance, thorough: bool = False) -> int:
     """Report missing versions to Dagster and MLflow; returns the number of events."""
-    close_dead_runs(instance)
-    end_dead_runs(project.root)
+    end_dead(project.root, instance)
     if sentence := take_out_undeclared(project):
         _LOG.warning(sentence)
     ensure_keys(project.root, project_models(project))
@@ -177,6 +182,7 @@ def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Defi
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         project = _open_recovered(root)
         follow_projects(context.instance, project)
+        end_dead(root, context.instance)  # which changed no file, and would count as going on
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:
             return dg.SkipReason("nothing changed since the last check")

@@ -148,7 +148,10 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
     words, mark = look(None)
     assert (words, set(instance.get_dynamic_partitions("projects"))) == ("events reported: 0", {"alpha", "beta"})
     _, mark = look(mark)
+    killed = dg.DagsterRun("killed", status=dg.DagsterRunStatus.STARTED, tags={"cortex/process": str(2**22 + 1)})
+    instance.add_run(killed)  # no process has so high a number
     assert look(mark)[0] == "nothing changed since the last check"
+    assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))
     (data_made.root / "data" / "code_units" / "alpha" / "units.parquet").unlink()
     words, next_mark = look(mark)
