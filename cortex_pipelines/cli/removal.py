@@ -111,6 +111,11 @@ def _purge(weights: bool) -> None:
         f"{purged.index_bytes:,} bytes of search indexes, {mirrors} copies of sources, weights "
         f"of {len(purged.weights)} marked models, the cached answers of the memories"
     )
+    if addresses := certificate.not_rebuilt(project):
+        say(
+            f"{len(addresses)} outputs may still hold what was forgotten ({addresses[0]}…): `cortex run`, then "
+            "`cortex forget --purge` again"
+        )
     for name, url in purged.remotes:
         say(
             f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace --cloud --remote {name}` "

@@ -141,6 +141,12 @@ def _folder(project: Project) -> Path:
     return project.state / "deletions"
 
 
+def not_rebuilt(project: Project) -> list[str]:
+    """Outputs that held what was forgotten, or may have, and are still to be built without it."""
+    stale = _stale_outputs(project, dvc_views(project))
+    return sorted(stale.intersection(address for record in read_deletions(project) for address in record["outputs"]))
+
+
 def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
     stale: set[tuple[str, str | None]] = set()
     addresses = set()

@@ -170,8 +170,10 @@ def test_models_are_named_marked_and_former_versions_deleted(tmp_path: Path, mon
     assert not any(row["rebuilt"] for row in undone["outputs"] + undone["models"])
     assert "words@a: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
     assert "page-a/1: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
+    assert {"words@a", "loud@a"} <= set(certificate.not_rebuilt(bench.project()))
     for stage in bench.all_stages():
         bench.make(*stage)
+    assert certificate.not_rebuilt(bench.project()) == []
     assert not certificate.deletion_requested_since(bench.project(), page, None), "another version is there"
     built = certificate.certify(bench.project(), paper)
     assert all(row["rebuilt"] and row["now"] != row["before"] for row in built["models"])
