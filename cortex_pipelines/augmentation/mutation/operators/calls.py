@@ -124,7 +124,7 @@ _PAIRS = {
         "startsWith/endsWith toLowerCase/toUpperCase indexOf/lastIndexOf min/max anyMatch/allMatch floor/ceil "
         "addFirst/addLast containsKey/containsValue"
     )
-    | {"equals": ("equalsIgnoreCase",), "put": ("putIfAbsent",)},
+    | {"put": ("putIfAbsent",)},
     "go": _exchanged(
         "HasPrefix/HasSuffix ToLower/ToUpper TrimLeft/TrimRight TrimPrefix/TrimSuffix Index/LastIndex Min/Max "
         "Floor/Ceil"

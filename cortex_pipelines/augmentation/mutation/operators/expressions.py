@@ -124,7 +124,7 @@ class BrokenChain(Operator):
                 yield replace_span(view, node, parts[-2].end_byte, node.end_byte, "")
             return
         sign = node.child_by_field_name("operator")
-        if sign is None or sign.type not in _ARITHMETIC or len(parts) != 2:
+        if sign is None or sign.type not in _ARITHMETIC or len(parts) != 2 or has_text(node):
             return
         if parts[0].type == node.type and view.parent_type(node) != node.type:
             yield replace_span(view, node, parts[0].end_byte, node.end_byte, "")
