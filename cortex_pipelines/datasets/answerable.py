@@ -195,6 +195,7 @@ def follows(prompt: str, answer: str) -> bool:
 
 
 _SYMBOL = re.compile(r"\w+|\S")
+_BRACKETS = re.compile(r"[(\[{<][^()\[\]{}<>]*[)\]}>]")
 
 
 def changes_alone(refactoring: str, name_before: str | None, name_after: str | None, before: str, after: str) -> bool:
@@ -203,7 +204,8 @@ def changes_alone(refactoring: str, name_before: str | None, name_after: str | N
     if refactoring in ("Add Parameter", "Remove Parameter"):
         short, long = sorted((old, new), key=len)
         start = next((index for index, symbol in enumerate(short) if symbol != long[index]), len(short))
-        return short[start:] == long[len(long) - len(short) + start :]
+        end = len(long) - len(short) + start
+        return short[start:] == long[end:] and _BRACKETS.sub("", "".join(long[start:end])).count(",") <= 1
     if refactoring == "Reorder Parameter":
         return sorted(old) == sorted(new)
     if "Rename" in refactoring:

@@ -107,6 +107,8 @@ CHANGES = {
     "a move, a name and a parent": ("Move And Rename Class", "A", "B", "class A is C", "class B is D", False),
     "a parameter": ("Add Parameter", None, "b", *ADDED, True),
     "a parameter less": ("Remove Parameter", "b", None, *reversed(ADDED), True),
+    "two parameters": ("Remove Parameter", "b", None, "f(a, b, c)", "f(a)", False),
+    "a generic one": ("Remove Parameter", "b", None, "f(A a, Map<K, V> b)", "f(A a)", True),
     "another type": ("Add Parameter", None, "value", "add(Object object)", "add(String value)", False),
     "another order": ("Reorder Parameter", "a, b", "b, a", "f(a, b)", "f(b, a)", True),
     "an extraction": ("Extract Method", None, "g", "f() { a(); }", "f() { g(); }\n\ng() { a(); }", True),

@@ -225,7 +225,7 @@ def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_p
         yield change("Split", (before.name, part), sentence, (before.line, parts[0].line))
     if changes.reordered:
         before_names, after_names = (", ".join(each.name for each in unit.parameters) for unit in (old, new))
-        yield change("Reorder", (before_names, after_names), f"the parameters of {title} were put into another order")
+        yield change("Reorder", (before_names, after_names), f"the parameters of {title} became {after_names}")
 
 
 def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[Refactoring]:

@@ -205,7 +205,9 @@ class _Reader:
         names = [name for unit in scopes for name in unit.names] + holders
         owner, function = types[-1] if types else None, functions[-1] if functions else None
         start, end = widest.start_point[0] + 1, widest.end_point[0] + 1
-        line, code = line_node.start_point[0] + 1, self._text(widest)
+        before = self._data[self._data.rfind(b"\n", 0, widest.start_byte) + 1 : widest.start_byte]
+        indent = "" if before.strip() else before.decode()
+        line, code = line_node.start_point[0] + 1, indent + self._text(widest)
         return UnitLocation(self._path, self._language, tuple(names), owner, function, line, start, end, code)
 
     def _holders(self, definition: Definition) -> list[str]:

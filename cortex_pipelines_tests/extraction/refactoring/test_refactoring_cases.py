@@ -47,6 +47,13 @@ def test_the_refactorings_between_two_versions(name: str, settings: RefactoringS
         assert _rows(detect(after, before, settings)) == case["reversed"]
 
 
+def test_the_code_of_a_method_keeps_its_indentation_and_a_new_order_is_told(settings: RefactoringSettings) -> None:
+    before = "class A:\n    @b\n    def f(self, x, y):\n        return x - y\n"
+    (found,) = detect({"a.py": before}, {"a.py": before.replace("x, y", "y, x")}, settings)
+    assert found.code_before == before.partition("\n")[2].rstrip()
+    assert found.description == "The parameters of the function f became y, x."
+
+
 def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None:
     functions = "".join(f"def f{i}(a):\n    x = a.left({i})\n    return x\n\n\n" for i in range(9))
     two = "".join(f"def g{i}(b):\n    y = b.right({i})\n    return y\n\n\n" for i in range(9))
