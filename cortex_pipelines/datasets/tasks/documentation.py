@@ -44,6 +44,8 @@ _SECTION = re.compile(
     r"(?m)^[ \t]*(?:$|@\w|:\w[^:\n]*:(?:[ \t]|$)|\.\. |>>>|```|~~~|#+ |[-=~*]{3,}"
     rf"|(?:{_HEADINGS}):?[ \t]*$)"
 )
+# A sentence or line with a link, which nobody could know, and what follows it.
+_LINKED = re.compile(r"(?:(?<=[.!?])\s+(?:(?![.!?]\s).)*?|\n[ \t]*(?:\w+:)?[ \t]*)https?://.*", re.DOTALL)
 _NOT_PROSE = re.compile(r"(?i)\W*(?:todo|fixme|xxx|copyright|licen[cs]ed?|spdx|noqa|eslint-\w+)\b")
 _STUB = re.compile(r"\s*(?:pass|\.\.\.|raise NotImplementedError\b[^\n]*|\{\s*\})\s*;?\s*")
 _INLINE_TAG = re.compile(r"\{@\w+[^{}]*\}")
@@ -82,9 +84,9 @@ def documentation_candidates(
 
 
 def first_paragraph(docstring: str) -> str:
-    """The docstring up to the first blank line, tag or heading; empty if it begins with one."""
+    """The docstring up to the first blank line, tag, heading or sentence with a link; empty if it begins with a tag."""
     match = _SECTION.search(docstring)
-    return docstring[: match.start()].strip() if match else docstring.strip()
+    return _LINKED.sub("", docstring[: match.start()] if match else docstring).strip()
 
 
 def without_docstring(code: str, language: str, docstring: str, body_offset: int | None) -> str | None:
