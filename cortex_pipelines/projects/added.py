@@ -116,7 +116,7 @@ def _language_words(languages: Mapping[str | None, int]) -> str:
 def _training_words(parsed: Mapping[str, int], commits: int) -> str:
     if not parsed:
         return "nothing: no file is in a language that is parsed; `cortex search` still finds its text"
-    history = " and the refactorings in its history" if commits > 1 else ""
+    history = " and the commits that only refactor" if commits > 1 else ""
     names = ", ".join(sorted(parsed))
     count = sum(parsed.values())
     return f"functions and classes of {count:,} file{'s' * (count != 1)} ({names}){history}"

@@ -200,7 +200,9 @@ def test_a_test_that_calls_a_unit_among_many_is_not_its_test(paired: Paired, set
     others = of_tests.filter(pl.col("from_path") != "tests/test_crate.py")
     others = others.with_columns(pl.lit(value, others.schema[name]).alias(name) for name, value in ends.items())
     tables = paired.tables(settings, edges=pl.concat([crate, others]), splits={"": "train"})
-    assert tables["manifest"].filter(left_out="unanswerable_test").height == len(WORDS) - 1
+    left_out = tables["manifest"].filter(left_out="unanswerable_test")
+    assert left_out.height == len(WORDS) - 1
+    assert left_out.select("source", "path", "start_byte").null_count().row(0) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def project_card(data: Path, project: str, settings: DatasetSettings) -> list[di
                 "distance": round(distance(frame, tables["train"]), 3),
                 "answerable": round(answerable / (answerable + unknowable), 3) if answerable + unknowable else None,
             }
-            rows.append(row | {"warnings": list(_warnings(row, settings))})
+            rows.append(row | {"warnings": list(_warnings(row, project, settings))})
     return rows
 
 
@@ -64,10 +64,10 @@ def _shares(frame: pl.DataFrame, column: str) -> dict[str, float]:
     return {value: round(count / frame.height, 3) for value, count in counts.iter_rows()}
 
 
-def _warnings(row: dict[str, Any], settings: DatasetSettings) -> Iterator[str]:
+def _warnings(row: dict[str, Any], project: str, settings: DatasetSettings) -> Iterator[str]:
     held_out = row["split"] != "train"
     if not row["rows"]:
-        yield "empty; data/{task}_dataset/PROJECT/card.md says why".format(**row)
+        yield f"empty; data/{row['task']}_dataset/{project}/card.md says why"
     elif held_out and row["rows"] < FEWEST_HELD_OUT:
         yield f"{row['rows']} rows are few to judge by; from {FEWEST_HELD_OUT} on, a difference of a tenth shows"
     if row["rows"] and row["task"] != "tests" and row["tests"] > settings.mix.max_test_share + DIVERGENT:

@@ -82,11 +82,13 @@ def paired_test_tables(
         pl.coalesce("cluster", "unit_id").alias("cluster"),
         *("cluster_size", "split", "split_reason"),
     )
+    of_unit = project.units.select(*_UNIT_FIELDS, pl.col(_CASE_FIELDS).name.suffix(" of unit"))
     # without a usable test, the manifest names the unit
+    of_either = (pl.coalesce(name, f"{name} of unit").alias(name) for name in _CASE_FIELDS)
     candidates = (
-        paired.join(project.units.select(_UNIT_FIELDS), on="unit_id", maintain_order="left")
+        paired.join(of_unit, on="unit_id", maintain_order="left")
         .join(of_case, on="test_id", how="left", maintain_order="left")
-        .with_columns(pl.lit("original").alias("origin"))
+        .with_columns(*of_either, origin=pl.lit("original"))
     )
     return finish_tables(NAME, TESTS_DATASET, candidates, settings, cache, rules=project.rules, empty_reason=_NONE)
 
