@@ -85,7 +85,7 @@ _NOT_A_PERSON = word_set(
     "owners department national research center centre school college ag bv sa sas srl licensing microsystems pty plc "
     "free open source apache mozilla linux gnu and or of for this that by in is to with from your name full first last "
     "see file unless copyright version api bot collaboration authority ecosystem uc eth s.a network society academy "
-    "council alliance federation 著作権 作者 著者"
+    "council alliance federation covenant 著作権 作者 著者"
 )
 
 
