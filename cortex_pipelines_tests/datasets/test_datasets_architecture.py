@@ -13,9 +13,10 @@ from cortex_pipelines.datasets.architecture.dependency_rules import (
     FolderImport,
     folder_import,
     learn_rules,
+    rewritten_import,
     split_rules,
 )
-from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS
+from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS, parameter_span
 from cortex_pipelines.datasets.architecture.tables import TOO_FEW, architecture_tables, missing_kinds
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
@@ -192,6 +193,21 @@ def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None
         )
 
 
+@pytest.mark.parametrize(
+    ("head", "parameters"),
+    [
+        ("func f[T any, I ~func(func(T) bool)](items I, n int) I ", "items I, n int"),
+        ("fn f<F: FnOnce() -> T>(self, default: F) -> T ", "self, default: F"),
+        ("def f(a, b=lambda: x > 2):", "a, b=lambda: x > 2"),
+        ("func f(ch <-chan T) ", "ch <-chan T"),
+    ],
+)
+def test_parameters_stand_after_those_for_types(head: str, parameters: str) -> None:
+    span = parameter_span(head, "f")
+    assert span is not None
+    assert head[slice(*span)] == parameters
+
+
 def test_an_answer_about_parameters_is_on_one_side(tables: Tables, rows: pl.DataFrame) -> None:
     answers = [set(tables[split].filter(kind="interface")["completion"]) for split in SPLITS]
     assert sum(map(len, answers)) == rows.filter(kind="interface")["completion"].n_unique()
@@ -364,6 +380,19 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
     assert injected.height
     for prompt in injected["prompt"]:
         assert "from '../pages/one'" in prompt or "from '../../pages/one'" in prompt
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("rust", "use self::a::B;"),
+        ("rust", "pub(crate) use super::B;"),
+        ("python", "from . import b"),
+        ("typescript", "export * from './b';"),
+    ],
+)
+def test_what_only_its_own_place_means_is_put_nowhere_else(language: str, text: str) -> None:
+    assert rewritten_import({"evidence": text, "language": language, "object": "a/b"}, "c/d") is None
 
 
 @pytest.mark.parametrize(

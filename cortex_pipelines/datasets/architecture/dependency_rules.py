@@ -128,6 +128,7 @@ def _reachable(start: str, lower_parts: dict[str, set[str]]) -> set[str]:
 
 T = TypeVar("T")
 Row = dict[str, Any]
+_VISIBILITY = re.compile(r"\Apub(?:\([^)]*\))?\s+")
 _QUOTED = re.compile(r"(['\"])(\.[^'\"\n]*)\1")
 _ENDING = re.compile(r"(/index)?\.(d\.ts|[cm]?[jt]sx?)$")
 _OTHER_IMPORTS = 8  # of the file, in a prompt
@@ -295,7 +296,7 @@ def _injected_examples(
             return
         imported_targets = {row["object"] for row in imports.of_file[source, path]}
         for edge in _shuffled(upper_imports, rule, seed, path)[:_TRIES]:
-            text = _rewrite_import(imports.facts[edge.fact_id], path)
+            text = rewritten_import(imports.facts[edge.fact_id], path)
             fact = imports.of_file[source, path][0]
             same_language = fact["language"] == imports.facts[edge.fact_id]["language"]
             if text and same_language and edge.target not in imported_targets:
@@ -304,17 +305,17 @@ def _injected_examples(
                 break
 
 
-def _rewrite_import(fact: Row, path: str) -> str | None:
+def rewritten_import(fact: Row, path: str) -> str | None:
     """An import statement as written in another file; None if it cannot be derived."""
     text: str = fact["evidence"].strip()
-    if "\n" in text or len(text) > 300:
+    if "\n" in text or len(text) > 300 or text.startswith("export"):
         return None
     if fact["language"] in ("javascript", "typescript"):
         target = _ENDING.sub("", relpath(fact["object"], dirname(path) or "."))
         module = target if target.startswith(".") else f"./{target}"
         return _QUOTED.sub(lambda match: f"{match[1]}{module}{match[1]}", text)
-    relative = ("from .", "use super::", "use self::", "mod ", "pub mod ", "import .")
-    return None if text.startswith(relative) else text
+    relative = ("from .", "use super::", "use self::", "mod ", "import .")
+    return None if _VISIBILITY.sub("", text).startswith(relative) else text
 
 
 def _example(

@@ -117,7 +117,7 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
         return
     code: str = unit["code"]
     body_at = len(code.encode()[: start - unit["start_byte"]].decode("utf-8", "replace"))
-    span = _parameters(code[:body_at], unit["name"])
+    span = parameter_span(code[:body_at], unit["name"])
     if span is None:
         return
     first, last = span
@@ -135,15 +135,27 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     yield _row(unit, "interface", prompt, parameters)
 
 
-def _parameters(head: str, name: str) -> tuple[int, int] | None:
-    """Span between the brackets after the name of a function."""
-    opened = head.find("(", head.find(f"{name}(") if f"{name}(" in head else head.find(name))
+def parameter_span(head: str, name: str) -> tuple[int, int] | None:
+    """Span between the brackets after the name of a function and its type parameters."""
+    named = re.search(rf"(?<![\w$]){re.escape(name)}(?=[(\[<])", head)
+    after = named.end() if named else head.find(name) + len(name)
+    if head[after : after + 1] in ("[", "<"):
+        after = _closing(head, after)
+    opened = head.find("(", after)
+    closed = _closing(head, opened) if opened >= 0 else len(head)
+    return (opened + 1, closed) if closed < len(head) else None
+
+
+def _closing(head: str, opened: int) -> int:
+    """Where the bracket closes that opens at ``opened``; the length of the text if nowhere."""
+    opening, closing = ("([{<", ")]}>") if head[opened] == "<" else ("([{", ")]}")
     depth = 0
-    for position in range(max(opened, 0), len(head)):
-        depth += (head[position] in "([{") - (head[position] in ")]}")
+    for position in range(opened, len(head)):
+        is_arrow = head[position - 1 : position + 1] in ("->", "=>")
+        depth += (head[position] in opening) - (head[position] in closing and not is_arrow)
         if depth == 0:
-            return (opened + 1, position) if opened >= 0 else None
-    return None
+            return position
+    return len(head)
 
 
 def _row(unit: Row, kind: str, prompt: str, completion: str) -> Row:
