@@ -233,13 +233,9 @@ def _is_asked_for_the_same(node: Node, other: Node, view: NodeTable) -> bool:
     return kind != "" and kind == expected_type(other, view)
 
 
-_ATTRIBUTES = on(
-    python="attribute",
-    script="member_expression",
-    java="field_access",
-    go="selector_expression",
-    rust="field_expression",
-)
+# Of Rust's a local mostly holds what was taken or borrowed, which is of another type.
+_KEPT_ATTRIBUTES = on(python="attribute", script="member_expression", java="field_access", go="selector_expression")
+_ATTRIBUTES = _KEPT_ATTRIBUTES | on(rust="field_expression")
 
 
 class WrongAttribute(Operator):
@@ -262,7 +258,7 @@ class LostReceiver(Operator):
 
     name = "lost_receiver"
     error_type = _FAMILY
-    places = _ATTRIBUTES
+    places = _KEPT_ATTRIBUTES
     explanation = "{new} is the local variable, but the attribute is meant; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
