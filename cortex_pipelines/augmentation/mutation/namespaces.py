@@ -57,7 +57,8 @@ _BLOCK_SCOPES = (
     | _LOOPS
     | split_words(
         "if_statement if_expression while_expression catch_clause try_with_resources_statement switch_rule match_arm "
-        "expression_switch_statement type_switch_statement expression_case type_case default_case communication_case"
+        "expression_switch_statement type_switch_statement expression_case type_case default_case communication_case "
+        "function_type"
     )
 )
 

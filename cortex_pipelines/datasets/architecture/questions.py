@@ -137,8 +137,8 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
 
 def parameter_span(head: str, name: str) -> tuple[int, int] | None:
     """Span between the brackets after the name of a function and its type parameters."""
-    named = re.search(rf"(?<![\w$]){re.escape(name)}(?=[(\[<])", head)
-    after = named.end() if named else head.find(name) + len(name)
+    match = re.search(rf"(?<![\w$]){re.escape(name)}(?=[(\[<])", head)
+    after = match.end() if match else head.find(name) + len(name)
     if head[after : after + 1] in ("[", "<"):
         after = _closing(head, after)
     opened = head.find("(", after)
