@@ -131,7 +131,7 @@ _PAIRS = {
     )
     | {"RLock": ("Lock",), "TrimSpace": ("ToLower",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
     "rust": _exchanged(
-        "starts_with/ends_with to_lowercase/to_uppercase trim_start/trim_end find/rfind min/max any/all first/last "
+        "starts_with/ends_with to_lowercase/to_uppercase trim_start/trim_end min/max any/all "
         "is_some/is_none is_ok/is_err push_back/push_front pop_back/pop_front"
     )
     | {"trim": ("trim_start", "trim_end")},
