@@ -185,6 +185,8 @@ def test_what_is_left_follows_the_pace_of_what_is_done() -> None:
             DatabaseError("x", {}, sqlite3.OperationalError("attempt to write a readonly database")),
             "the database of Dagster or MLflow cannot be written: correct the permissions",
         ),
+        (FileNotFoundError(2, "No such file", "out/x"), "[Errno 2] No such file: 'out/x'; correct the path, or make"),
+        (PermissionError(13, "Denied", "out/x"), "[Errno 13] Denied: 'out/x'; correct the permissions"),
     ],
 )
 def test_what_the_system_refuses_is_said_with_what_to_do(error: Exception, words: str) -> None:

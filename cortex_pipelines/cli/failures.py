@@ -19,6 +19,7 @@ _BUILT_IN_ERRORS = (ValueError, RuntimeError, LookupError)
 
 _RETRY_REMEDY = "correct that and run the same command again; what was finished is kept"
 
+_PATH_REMEDY = "correct the path, or make the folder first"
 _FULL = "the disk is full: free some space, then run the same command again; what was finished is kept"
 _READ_ONLY = (
     "the database of Dagster or MLflow cannot be written: correct the permissions of the project's folder, then run "
@@ -71,6 +72,10 @@ _KINDS = (
     ("safetensors._safetensors_rust.SafetensorError", "weights", "take the file again from DVC"),
     ("builtins.RecursionError", "input that is nested too deeply", "take the file out that was read last"),
     ("builtins.MemoryError", "not enough memory", "lower the limits in params.yaml"),
+    ("builtins.FileNotFoundError", "", _PATH_REMEDY),
+    ("builtins.IsADirectoryError", "", _PATH_REMEDY),
+    ("builtins.NotADirectoryError", "", _PATH_REMEDY),
+    ("builtins.PermissionError", "", "correct the permissions, and run the same command again"),
     ("builtins.OSError", "", "free some space or correct the permissions, and run the same command again"),
 )
 
