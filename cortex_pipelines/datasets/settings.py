@@ -129,8 +129,6 @@ class DatasetSettings(Settings):
     fim_share: Share
     """Share of train's units that also give a fill-in-the-middle example, 0 to 1; a function of validation or test
     gives up to four."""
-    context_signatures: NonNegativeInt
-    """Maximum number of sibling signatures, and as many signatures of called definitions, in the prompt of a gap."""
     min_name_length: PositiveInt
     """Minimum length of a name to predict, in characters: `i` or `fd` carry no meaning."""
     variables_per_unit: NonNegativeInt

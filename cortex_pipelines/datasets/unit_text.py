@@ -1,8 +1,8 @@
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
@@ -194,78 +194,5 @@ def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(spans, schema={"visible_from": pl.Int64, "visible_until": pl.Int64}, orient="row")
 
 
-_CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
-_SELF = ("self", "cls", "this", "Self", "super")
 _HIDDEN = ("function", "method")  # a longer constant that is held out is told by its text
 _HIDDEN_FROM = {"validation": ("train",), "test": ("train", "validation")}
-# Names defined dozens of times in a code base (`run`, `get`) carry no information.
-_MOST_HOMONYMS = 8
-
-COLUMNS = ("unit_id", "kind", "language", "source", "path", "context", "start_byte", "end_byte", "split")
-"""Columns of a unit that its context depends on."""
-
-
-def calls_of(units: pl.DataFrame) -> pl.DataFrame:
-    """Column ``calls``: distinct calls in each unit, as ``receiver.name``."""
-    calls = [[f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))] for code in units["code"]]
-    return pl.Series("calls", calls, dtype=pl.List(pl.String)).to_frame()
-
-
-DEFINITION_COLUMNS = ("source", "path", "context", "name", "kind", "signature", "start_byte")
-
-
-class RepositoryContext:
-    """Signatures of a project by location and by call.
-
-    ``units``: ``DEFINITION_COLUMNS`` and ``unit_id`` of all units of the project, with ``split`` (null if left out).
-    """
-
-    def __init__(self, units: pl.DataFrame, max_signatures: int) -> None:
-        self._units, self._max_signatures = units, max_signatures
-
-    @cached_property
-    def _definitions(self) -> Mapping[tuple[str, ...], list[dict[str, Any]]]:
-        """Definitions of the splits by source, path and context, and by source and name."""
-        rows = self._units.filter(
-            pl.col("kind").is_in(DEFINITIONS) & (pl.col("signature") != "") & pl.col("split").is_not_null()
-        ).sort("source", "path", "start_byte", "unit_id")
-        definitions: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-        for row in rows.select(*DEFINITION_COLUMNS, "split").iter_rows(named=True):
-            definitions[row["source"], row["path"], row["context"]].append(row)
-            definitions[row["source"], row["name"]].append(row)
-        return definitions
-
-    def lines(self, unit: dict[str, Any], calls: Iterable[str]) -> tuple[str, ...]:
-        """Comment lines for a prompt: nearest siblings first, then called definitions."""
-        comment = LINE_COMMENTS[unit["language"]]
-        comment_lines: dict[str, None] = {}
-        in_context = self._definitions.get((unit["source"], unit["path"], unit["context"]), [])
-        siblings = [other for other in in_context if self._may_show(unit, other)]
-        siblings.sort(key=lambda other: (abs(other["start_byte"] - unit["start_byte"]), other["start_byte"]))
-        for sibling in siblings[: self._max_signatures]:
-            comment_lines[f"{comment} {sibling['signature']}"] = None
-        for called in self._called(unit, calls):
-            path_prefix = "" if called["path"] == unit["path"] else f"{called['path']}: "
-            comment_lines[f"{comment} {path_prefix}{called['signature']}"] = None
-        return tuple(comment_lines)
-
-    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[dict[str, Any]]:
-        yielded = 0
-        for call in calls:
-            receiver, _, name = call.rpartition(".")
-            homonyms = self._definitions.get((unit["source"], name), [])
-            if receiver in _SELF or len(homonyms) > _MOST_HOMONYMS:
-                continue  # a method of the same class is a sibling
-            if not receiver:
-                homonyms = [other for other in homonyms if other["kind"] != "method"]
-            matches = [other for other in homonyms if other["path"] == unit["path"]] or homonyms
-            if len(matches) == 1 and self._may_show(unit, matches[0]):
-                yield matches[0]
-                yielded += 1
-            if yielded == self._max_signatures:
-                return
-
-    def _may_show(self, unit: dict[str, Any], other: dict[str, Any]) -> bool:
-        inside = unit["start_byte"] <= other["start_byte"] < unit["end_byte"]
-        same_file = (other["source"], other["path"]) == (unit["source"], unit["path"])
-        return other["split"] in ("train", unit["split"]) and not (inside and same_file)

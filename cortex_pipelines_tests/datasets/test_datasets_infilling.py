@@ -1,4 +1,4 @@
-"""Gaps and statements to write: whole statements, context from the repository, no answer in it."""
+"""Gaps and statements to write: whole statements, the code of the file around them, no answer in it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +14,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.completion import code_after, code_before, statement_candidates
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates, statement_span
 from cortex_pipelines.datasets.tasks.variants import gap_variants, variant_codes
-from cortex_pipelines.datasets.unit_text import (
-    RepositoryContext,
-    calls_of,
-    file_bytes,
-    fold_whitespace,
-    visible_spans,
-    with_layout,
-)
+from cortex_pipelines.datasets.unit_text import file_bytes, fold_whitespace, visible_spans, with_layout
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -50,7 +43,7 @@ def unit_named(units: pl.DataFrame, name: str) -> dict[str, Any]:
 def test_a_gap_with_its_context_is_the_file(laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings) -> None:
     units, texts = laid_out
     functions = units.filter(pl.col("kind").is_in(["function", "method"]))
-    candidates = infilling_candidates(functions, RepositoryContext(units, 6), texts, settings)
+    candidates = infilling_candidates(functions, texts, settings)
     gaps = candidates.filter(pl.col("not_made").is_null())
     assert gaps.height >= 3
     for row in gaps.iter_rows(named=True):
@@ -60,37 +53,15 @@ def test_a_gap_with_its_context_is_the_file(laid_out: tuple[pl.DataFrame, Any], 
         assert f"{body_line}\n{row['completion']}" in text
 
 
-def context_lines(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple[str, ...]:
-    """What the repository tells a unit."""
-    [calls] = calls_of(pl.DataFrame([unit]).select("code"))["calls"]
-    return RepositoryContext(units, most).lines(unit, calls)
-
-
-def test_the_context_shows_siblings_and_what_is_called_but_no_other_side(laid_out: tuple[pl.DataFrame, Any]) -> None:
-    units, _ = laid_out
-    lines = context_lines(units, 6, unit_named(units, "pay"))
-    assert lines == (
-        "# def warn(self, customer, amount)",
-        "# shop/prices.py: def rounded(value, places=2)",
-    ) or lines == ("# def warn(self, customer, amount):", "# shop/prices.py: def rounded(value, places=2):")
-    assert context_lines(units, 0, unit_named(units, "pay")) == ()
-    in_test = pl.when(pl.col("path") == "shop/prices.py").then(pl.lit("test"))
-    parted = units.with_columns(in_test.otherwise("split").alias("split"))
-    lines = context_lines(parted, 6, unit_named(parted, "pay"))
-    assert not any("rounded" in line for line in lines)
-    tested = unit_named(parted, "pay") | {"split": "test"}
-    assert any("rounded" in line for line in context_lines(parted, 6, tested))
-
-
 def test_what_is_to_be_written_stands_nowhere_in_the_prompt(example_project: Any, settings: DatasetSettings) -> None:
     project: ProjectUnits = example_project.inputs
     functions = project.units.filter(pl.col("kind").is_in(["function", "method"]))
-    gaps = infilling_candidates(functions, project.context, project.texts, settings)
+    gaps = infilling_candidates(functions, project.texts, settings)
     statements = statement_candidates(
         project.units.filter(pl.col("kind").is_in(["import", "variable", "constant"])), project.texts, settings
     )
     complete = statements.filter(pl.col("completion").is_not_null())
-    more = infilling_candidates(complete, project.context, project.texts, settings)
+    more = infilling_candidates(complete, project.texts, settings)
     usable = gaps.filter(pl.col("not_made").is_null())
     assert usable.height > 10
     for row in [*usable.iter_rows(named=True), *more.iter_rows(named=True)]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.unit_splits import deprecated, left_out
-from cortex_pipelines.datasets.tasks.completion import completion_candidates, unit_prompt
+from cortex_pipelines.datasets.tasks.completion import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
     masked,
@@ -69,23 +69,10 @@ def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSe
     return make
 
 
-@pytest.mark.parametrize(("language", "text", "lines"), CASES["a_doc_comment_is_written_as_in_code"])
-def test_a_doc_comment_is_written_as_in_code(language: str, text: str, lines: list[str]) -> None:
-    written = {"language": language, "path": "a", "context": "", "indent": " ", "docstring": text, "imports": []}
-    prompt = unit_prompt(written, UnitParts("f() {", "}"), 1000)
-    assert prompt is not None
-    assert prompt.split("\n")[2:-1] == lines
-
-
-def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates: Candidates) -> None:
+def test_a_prompt_shows_the_path_and_the_code_before_the_body(candidates: Candidates) -> None:
     examples = candidates("shop/prices.py", PYTHON)
     method = examples["total_price"]
-    assert method["prompt"] == (
-        '# shop/prices.py\n"""Prices."""\n\nimport decimal\nfrom typing import (\n    Any,\n)\n\n'
-        "class Shop:\n    class Till:\n        @property\n"
-        "        def total_price(self, *items: Any) -> int:\n"
-        '            """The total price."""\n'
-    )
+    assert method["prompt"] == "# shop/prices.py\n" + PYTHON.partition("            import math\n")[0]
     assert method["completion"].startswith("            import math\n")
     assert method["completion"].endswith("return self.total_price(amount)")
     assert examples["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
@@ -93,12 +80,26 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates:
     assert examples["Shop"]["completion"] is None
 
 
-@pytest.mark.parametrize(("path", "code", "is_whole"), CASES["inside_of_a_function_the_code_before_is_shown"])
-def test_inside_of_a_function_the_code_before_is_shown(
-    path: str, code: str, is_whole: bool, candidates: Candidates
+@pytest.mark.parametrize(("path", "code", "prompts"), CASES["of_a_long_file_what_is_nearest_is_shown"])
+def test_of_a_long_file_what_is_nearest_is_shown(
+    path: str, code: str, prompts: dict[int, str], candidates: Candidates
 ) -> None:
-    prompt = candidates(path, code)["inner"]["prompt"]
-    assert (prompt.partition("\n")[2] == code[: code.index("inner") + len("inner(first) {\n")]) == is_whole
+    """Below imports and the headers around the unit."""
+    for room, prompt in prompts.items():
+        assert candidates(path, code, max_prompt_bytes=room)["total"]["prompt"] == prompt
+
+
+def test_what_is_held_out_before_a_unit_is_not_shown(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    files = make_files({"shop/prices.py": PYTHON})
+    texts = file_bytes(files)
+    units = with_layout(make_units(files), texts, settings)
+    hidden_until = PYTHON.index("            import math\n")
+    last = units.filter(pl.col("name") == "one_line").with_columns(visible_from=pl.lit(hidden_until))
+    (prompt,) = completion_candidates(last, settings, texts=texts)["prompt"]
+    imports, after = PYTHON.partition("\n\n\n")[0], PYTHON[hidden_until : PYTHON.index("return [")]
+    assert prompt == f"# shop/prices.py\n{imports}\n\n{after}"
 
 
 def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
@@ -107,17 +108,6 @@ def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
     assert total["prompt"].endswith("int {\n")
     assert total["completion"].startswith("\tsum := 0\n")
     assert total["completion"].endswith("return sum\n}")
-
-
-@pytest.mark.parametrize(("path", "code", "left_out"), CASES["imports_give_way_whole"])
-def test_imports_give_way_whole_when_the_prompt_is_long(
-    path: str, code: str, left_out: str, candidates: Candidates
-) -> None:
-    whole = candidates(path, code)["total"]["prompt"]
-    assert left_out in whole
-    room = len(whole.encode()) - 1
-    assert candidates(path, code, max_prompt_bytes=room)["total"]["prompt"] == whole.replace(left_out, "")
-    assert candidates(path, code, max_prompt_bytes=30)["total"]["prompt"] is None
 
 
 def test_a_body_that_stands_in_its_own_prompt_makes_no_example(candidates: Candidates) -> None:

@@ -33,14 +33,7 @@ from cortex_pipelines.datasets.tasks.completion import (
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
 from cortex_pipelines.datasets.tasks.variants import gap_variants, renamed_units, variant_codes
-from cortex_pipelines.datasets.unit_text import (
-    DEFINITION_COLUMNS,
-    SPAN_COLUMNS,
-    FileKey,
-    RepositoryContext,
-    file_bytes,
-    visible_spans,
-)
+from cortex_pipelines.datasets.unit_text import SPAN_COLUMNS, FileKey, file_bytes, visible_spans
 from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
@@ -58,7 +51,6 @@ class ProjectUnits:
     # UNIT_SPLITS: each unit's split, or why it is left out; with `language`, `category`, `cyclomatic` and whether it
     # is `documented`
     splits: pl.DataFrame
-    context: RepositoryContext  # signatures of the whole project
     texts: dict[FileKey, bytes]
     rules: RowRules
 
@@ -111,7 +103,7 @@ def _completion_rows(
 def _gaps(
     units: pl.DataFrame, project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None, attempt: int = 0
 ) -> pl.DataFrame:
-    rows = infilling_candidates(units, project.context, project.texts, settings, cache, attempt)
+    rows = infilling_candidates(units, project.texts, settings, cache, attempt)
     return rows.with_columns(origin=pl.lit(ORIGINAL), task=pl.lit("fim"))
 
 
@@ -254,9 +246,6 @@ def project_units(
     with_redactions = prepared.with_columns(
         count_redactions(prepared, redactions), pl.col("quality").alias("weight")
     ).join(visible, on="unit_id", maintain_order="left")
-    definitions = units.select("unit_id", *DEFINITION_COLUMNS)
-    with_splits = definitions.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
-    context = RepositoryContext(with_splits, settings.context_signatures)
     unit_attributes = units.select(
         *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
     )
@@ -265,4 +254,4 @@ def project_units(
     held_out = prepared.filter(pl.col("split").is_in(["validation", "test"]) & (pl.col("kind") != "import"))
     codes = held_out.select(pl.coalesce(bodies(held_out), "code")).to_series()
     rules = RowRules(frozenset(counts["language"]), (*codes, *held_out["docstring"].drop_nulls()))
-    return ProjectUnits(with_redactions, split_rows, context, texts, rules)
+    return ProjectUnits(with_redactions, split_rows, texts, rules)

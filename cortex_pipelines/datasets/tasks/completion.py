@@ -1,7 +1,7 @@
 """Completion candidates: function bodies, given their context."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -23,10 +23,7 @@ from cortex_pipelines.datasets.unit_text import (
 from cortex_pipelines.rowcache import RowCache
 
 FUNCTIONS = ("function", "method")
-COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
-_TYPE = re.compile(
-    r"[^'\"`]*(?<![.\w$])(?:class|interface|struct|enum|trait|impl|mod|namespace|module|record|object)\b"
-)
+COLUMNS = ("kind", "code", "language", "path", "context", "indent", "imports")
 CANDIDATE_COLUMNS = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
 
 
@@ -53,40 +50,35 @@ def completion_candidates(
     return units.hstack(rows_of_units(cache, "bodies", inputs, row_of, CANDIDATE_COLUMNS))
 
 
-def unit_prompt(
-    unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = (), text: bytes = b""
-) -> str | None:
-    """Prompt: path, the file's beginning, context, enclosing headers, doc comment and header.
+def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: bytes) -> str | None:
+    """Path, the code of the file before a unit that its split may show, and the unit's ``beginning``.
 
-    Of a prompt that is too long, whole statements and lines of context are left out. None if the header does not fit.
-    A unit inside of a function or call, which uses its variables, stands after the code of ``text`` before it.
+    Of code that is too long the nearest lines are shown, below the headers around the unit and as many of its
+    ``imports`` as half of the room holds. None if the beginning does not fit.
     """
-    is_inside = not all(map(_TYPE.match, unit["context"].splitlines()))
-    if text and is_inside and unit.get("visible_from", 0) <= unit["start_byte"] - len(unit["indent"].encode()):
-        return _prompt_in_file(unit, parts.head, max_bytes, text)
-    comment = LINE_COMMENTS[unit["language"]]
-    header = enclosing_headers(unit)
-    if unit["docstring"] and unit["language"] != "python":
-        header += [f"{unit['indent']}{line}".rstrip() for line in doc_comment(unit["docstring"], unit["language"])]
-    end = "\n".join([*header, unit["indent"] + parts.head])
-    lines = [f"{comment} {unit['path']}"]
-    room = max_bytes - len("\n".join([*lines, "", end]).encode())
+    path = f"{LINE_COMMENTS[unit['language']]} {unit['path']}"
+    room = max_bytes - len(f"{path}\n{beginning}".encode())
     if room < 0:
         return None
-    for statement in (*unit["imports"], *context):
-        size = len(statement.encode()) + 1
+    start = unit["start_byte"]
+    visible = start - unit.get("visible_from", 0)
+    if text and start <= min(room, visible):
+        return f"{path}\n{code_before(text, start, start)}{beginning}"
+    imports, headers = list(_fitting(unit["imports"], room // 2)), enclosing_headers(unit)
+    above_bytes = len("\n".join([*imports, *headers, "", ""]).encode())
+    nearest = code_before(text, start, min(room - above_bytes, visible)) or unit["indent"]
+    imports_text = "\n".join(line for line in imports if not line.strip() or line not in nearest).strip("\n")
+    headers = [line for line in headers if line.strip() not in nearest]
+    prompt = "\n".join([path, *([imports_text, ""] if imports_text else []), *headers, nearest + beginning])
+    return prompt if len(prompt.encode()) <= max_bytes else None
+
+
+def _fitting(lines: Sequence[str], room: int) -> Iterator[str]:
+    for line in lines:
+        size = len(line.encode()) + 1
         if size <= room:
-            lines.append(statement)
+            yield line
             room -= size
-    return "\n".join([*lines, "", end])
-
-
-def doc_comment(text: str, language: str) -> list[str]:
-    """Lines of a doc comment as a language writes it."""
-    lines = text.splitlines()
-    if language in ("go", "rust"):
-        return [f"{'//' if language == 'go' else '///'} {line}" for line in lines]
-    return [f"/** {text} */"] if len(lines) == 1 else ["/**", *(f" * {line}" for line in lines), " */"]
 
 
 def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
@@ -106,7 +98,7 @@ def _body_example(
     if not settings.min_body_bytes <= size <= settings.max_body_bytes:
         return None, None, "body_size"
     text = texts.get((unit["source"], unit["path"]), b"")
-    prompt = unit_prompt(unit, parts, settings.max_prompt_bytes, text=text)
+    prompt = prompt_in_file(unit, parts.head, settings.max_prompt_bytes, text)
     if prompt is None:
         return None, None, "prompt_size"
     # A body that occurs in its own prompt (such as the docstring's example) would be copied, not written.
@@ -127,7 +119,7 @@ def statement_candidates(
     The prompt is the path and the code before the statement, up to the keyword of an import or the name that is
     declared, or the bracket that it stands in; the completion is the rest of the statement.
     """
-    columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
+    columns = ("unit_id", "source", "name", *COLUMNS, "start_byte")
     inputs = units.select(*columns, pl.col("^visible_from$"), text_hashes(units, texts))
     row_of = partial(_statement_example, texts=texts, settings=settings)
     return units.hstack(rows_of_units(cache, "statements", inputs, row_of, CANDIDATE_COLUMNS))
@@ -162,22 +154,12 @@ def _statement_example(
     if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
         return None, None, "body_size"
     text = texts.get((unit["source"], unit["path"]), b"")
-    prompt = _prompt_in_file(unit, code[:split_at], settings.max_prompt_bytes, text)
+    prompt = prompt_in_file(unit, code[:split_at], settings.max_prompt_bytes, text)
     if prompt is None:
         return None, None, "prompt_size"
     if fold_whitespace(completion) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"
     return prompt, completion, None
-
-
-def _prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: bytes) -> str | None:
-    """Path, the visible code before a unit, and its beginning; None if that does not fit."""
-    path = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
-    room = max_bytes - len((path + beginning).encode())
-    if room < 0:
-        return None
-    room = min(room, unit["start_byte"] - unit.get("visible_from", 0))
-    return path + code_before(text, unit["start_byte"], room) + beginning
 
 
 def _before_brackets(code: str, end: int) -> int:

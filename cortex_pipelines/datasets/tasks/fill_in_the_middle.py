@@ -1,7 +1,7 @@
 """Fill-in-the-middle: predict statements of a body, or a whole import or declaration.
 
 Gaps begin and end at statements, detected by indentation and brackets, in all languages. The prompt is the code
-before the gap, after imports and the signatures of siblings and called definitions; the suffix is the code after it.
+before the gap (``prompt_in_file``); the suffix is the code after it.
 The completion occurs in neither.
 """
 
@@ -17,30 +17,19 @@ from cortex_pipelines.datasets.tasks.completion import (
     CANDIDATE_COLUMNS,
     STATEMENTS,
     code_after,
+    prompt_in_file,
     unit_parts,
-    unit_prompt,
 )
 from cortex_pipelines.datasets.tasks.completion import COLUMNS as OF_FUNCTION
-from cortex_pipelines.datasets.unit_text import COLUMNS as CONTEXT_COLUMNS
-from cortex_pipelines.datasets.unit_text import (
-    FileKey,
-    RepositoryContext,
-    UnitParts,
-    calls_of,
-    fold_whitespace,
-    rows_of_units,
-    text_hashes,
-)
-from cortex_pipelines.rowcache import RowCache, unit_rows
+from cortex_pipelines.datasets.unit_text import FileKey, fold_whitespace, rows_of_units, text_hashes
+from cortex_pipelines.rowcache import RowCache
 
-# Inputs of a gap besides the repository context and the file's text.
-_CONTEXT_LINES = "shown"
+# Inputs of a gap besides the file's text.
 _COLUMNS = (
     *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),
     *OF_FUNCTION,
     *("prompt", "completion", "visible_from", "visible_until"),
 )
-_UNITS_AT_ONCE = 4_096  # lines of more as Python's strings take a hundred megabytes
 _TRIES = 6
 _CLOSE = ")]}"
 _BRACKETS = tuple(zip("([{", _CLOSE, strict=True))
@@ -55,7 +44,6 @@ def draw_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.Dat
 
 def infilling_candidates(
     units: pl.DataFrame,
-    context: RepositoryContext,
     texts: dict[FileKey, bytes],
     settings: DatasetSettings,
     cache: RowCache | None = None,
@@ -68,14 +56,8 @@ def infilling_candidates(
     ``units``: functions and methods with their layout and ``split``; or imports and declarations with ``prompt`` and
     ``completion`` of ``statement_candidates``.
     """
-    calls = unit_rows(cache, "calls", units.select("unit_id", "code"), calls_of)
-    context_lines = pl.Series(_CONTEXT_LINES, dtype=pl.List(pl.String))
-    for part in units.select(CONTEXT_COLUMNS).hstack(calls).iter_slices(_UNITS_AT_ONCE):
-        rows = part.iter_rows(named=True)
-        lines = [() if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"]) for unit in rows]
-        context_lines.append(pl.Series(lines, dtype=pl.List(pl.String)))
     columns = [name for name in _COLUMNS if name in units.columns]
-    inputs = units.select(*columns, context_lines.rechunk(), text_hashes(units, texts))
+    inputs = units.select(*columns, text_hashes(units, texts))
     row_of = partial(_gap, texts=texts, settings=settings, attempt=attempt)
     gaps = rows_of_units(cache, "gaps", inputs, row_of, {**CANDIDATE_COLUMNS, "suffix": pl.String})
     return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(gaps)
@@ -95,8 +77,8 @@ def _gap(
         if parts is None or span is None:
             return None, None, "no_gap", ""
         first, last = span
-        head = UnitParts(parts.head + "".join(f"{line}\n" for line in lines[:first]), "")
-        prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_CONTEXT_LINES]), text)
+        head = parts.head + "".join(f"{line}\n" for line in lines[:first])
+        prompt = prompt_in_file(unit, head, settings.max_prompt_bytes, text)
         middle = "\n".join(lines[first:last])
         rest = "".join(f"\n{line}" for line in lines[last:]) + following
         suffix = code_after(rest.encode(), 0, settings.max_suffix_bytes)
