@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -101,7 +102,15 @@ def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
 
 
 def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
-    return sorted(shuffled(examples, seed)[:count], key=lambda example: example.example_id)
+    """A sample in the order of its ids, half of it gaps, as far as there are enough of both.
+
+    A held-out function has several gaps, so that by number they would leave few other completions.
+    """
+    ranked = shuffled(examples, seed)
+    gaps = [example for example in ranked if example.suffix is not None]
+    others = [example for example in ranked if example.suffix is None]
+    in_turn = [example for pair in zip_longest(others, gaps) for example in pair if example is not None]
+    return sorted(in_turn[:count], key=lambda example: example.example_id)
 
 
 def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
