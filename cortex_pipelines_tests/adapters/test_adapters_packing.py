@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.data import packing
-from cortex_pipelines.prompts.examples import grouped_by_file
+from cortex_pipelines.prompts.examples import grouped_by_file, sampled
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
 from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
@@ -203,6 +203,16 @@ def test_a_name_ends_with_all_that_cannot_go_on_it_and_files_are_drawn_together(
     ]
     questions = [items[3], items[2], items[0]]
     assert [item.cluster for item in grouped_by_file(questions, items)] == ["c.py", "a.py", "a.py"]
+
+
+@pytest.mark.parametrize(("bodies", "gaps", "sizes"), [(30, 300, (12, 12)), (3, 300, (3, 21)), (30, 0, (24, 0))])
+def test_half_of_a_sample_are_gaps_however_many_there_are(bodies: int, gaps: int, sizes: tuple[int, int]) -> None:
+    whole = [example(number, "completion", "p", "x") for number in range(bodies)]
+    around = [replace(example(bodies + number, "completion", "p", "x"), suffix="s") for number in range(gaps)]
+    sample = sampled([*around, *whole], 24, 1)
+    drawn_gaps = sum(item.suffix is not None for item in sample)
+    assert (len(sample) - drawn_gaps, drawn_gaps) == sizes
+    assert sample == sampled([*whole, *around], 24, 1)
 
 
 def test_windows_that_slide_over_a_file_begin_alike() -> None:
