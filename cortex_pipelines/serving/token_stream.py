@@ -258,8 +258,9 @@ class StreamedAnswer:
         ready = len(text) - max((len(prefix) for prefix in prefixes if text.endswith(prefix)), default=0)
         if self._growing is not None:
             ready = min(ready, self._growing.settled)
-        held_starts = (each.start for each in self._unsent if each.until > self._base + ready)
-        ready = min(ready, next(held_starts, self._base + ready) - self._base)
+        for each in reversed(self._unsent):  # a token that is held back may share a character with the one before it
+            if each.until > self._base + ready:
+                ready = min(ready, each.start - self._base)
         if ready > self._sent:
             yield self._delta(index, ready, None)
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -98,6 +98,7 @@ def test_tokens_end_where_the_text_ends(tokenizer: Callable[[], Any], text: str,
 
 
 @settings(max_examples=60, deadline=None)
+@example(f"b{EMOJI}b", ["ba"], bytes_merged)
 @given(
     st.text(f"ab{EMOJI}é本 ,", max_size=12),
     st.lists(st.text(f"ab{EMOJI}é本 ,", min_size=1, max_size=3), max_size=2),
