@@ -363,9 +363,9 @@ def test_an_answer_that_the_deadline_ends_says_so(client: TestClient, stream: bo
     body = {"model": "shop", "prompt": "def f():\n", "max_tokens": 16, "stream": stream}
     answer = client.post("/v1/completions", json=body, headers={"x-cortex-deadline": "0.0001"})
     assert '"length"' in answer.text
-    told = answer.text if stream else str(answer.headers)
-    assert "x-cortex-late" in told
-    assert "0.0001 s" in told
+    ending = answer.text if stream else str(answer.headers)
+    assert "x-cortex-late" in ending
+    assert "0.0001 s" in ending
     assert "x-cortex-late" not in client.post("/v1/completions", json=GOOD).headers
 
 
