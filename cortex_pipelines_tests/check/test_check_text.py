@@ -72,6 +72,13 @@ def test_a_concatenation_is_fixed_also_where_it_ends_its_loop(start: str, more: 
     assert [finding.fix is not None for finding in findings] == [True] * fixed
 
 
+@pytest.mark.parametrize(("pattern", "count"), [("SEPARATORS_OF_WORDS_THAT_ARE_KEPT_IN_LOGS", 1), ("f'{line}+'", 0)])
+def test_long_names_of_constants_take_no_time(pattern: str, count: int) -> None:
+    code = f"import re\n\n\ndef f(lines):\n    for line in lines:\n        print(re.compile({pattern} , re.I, flags))\n"
+    assert not check_text("a.py", code, rules={"regex-compile-in-loop"})
+    assert len(check_text("a.py", code.replace(", flags", ""), rules={"regex-compile-in-loop"})) == count
+
+
 @pytest.mark.parametrize(("room", "fixed"), [(1_000_000, 60), (0, 0)])
 def test_a_fix_that_does_not_hold_hides_no_other_finding(
     room: int, fixed: int, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ _OUTSIDE = r"\b(request|req|ctx)\b\s*[.\[]|\bparams\s*[.\[]|\bargv\b|\bgetParame
 # Arguments without a name in lower case that might change from round to round.
 _CONSTANT = (
     r"^\(\s*(?:[rRbBuU]?(?:\"[^\"{]*\"|'[^'{]*'|`(?:[^`$]|\$(?!\{))*`|#\"[^\"]*\"#)"
-    r"|[A-Z_]+|[\s,|.]|re\.[A-Z]+)+\)$"
+    r"|[A-Z_]+|[\s,|.]|re\.[A-Z]+)++\)$"
 )
 _GLUED = r"\+|%|\bf[\"']|\.format\(|\$\{|\bSprintf\(|\bformat!"
 
