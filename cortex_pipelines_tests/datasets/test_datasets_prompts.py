@@ -157,6 +157,8 @@ OLD = "import static a.b;\n\n/** Old. */\n@Deprecated\nclass Old {\n    int f() 
         ),
         ("a.py", "def f():\n    warnings.warn('f()', DeprecationWarning)\n\ndef g():\n    h()\n", {"f"}),
         ("a.py", "@typing_extensions.deprecated('no')\ndef f():\n    h()\n", {"f"}),
+        ("a.py", "@pytest.mark.slow\n" * 20 + "@deprecated('no')\ndef f():\n    h()\n", {"f"}),
+        ("a.py", "@pytest.mark.slow\n" * 20 + "def f():\n    h()\n", set()),  # each once doubled the time and more
         ("a.go", "package a\n\n// F is old.\n//\n// Deprecated: use G.\nfunc F() {}\n\nfunc G() {}\n", {"F"}),
         ("a.js", "/** @deprecated */\nfunction f() { h() }\nfunction g() { h() }\n", {"f"}),
         ("a.rs", '#[deprecated(note = "no")]\nfn f() {}\nfn g() {}\n', {"f"}),

@@ -44,7 +44,7 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
 
 
 _DEPRECATED = re.compile(r"^[ \t/*]*(?:@deprecated\b|Deprecated:|\.\. deprecated::)", re.MULTILINE)
-_ATTRIBUTE = re.compile(r"\A(?:\s*(?:@[\w.]+|#\[[^\]]*\])[^\n]*\n)*?\s*(?:@(?:\w+\.)*[Dd]eprecated\b|#\[deprecated)")
+_ATTRIBUTE = re.compile(r"\A(?:\s*(?:@|#\[[^\]]*\])[^\n]*\n)*?\s*(?:@(?:\w+\.)*[Dd]eprecated\b|#\[deprecated)")
 _WARNS = re.compile(r"\bwarn\((?:[^()]|\([^()]*\))*DeprecationWarning")
 
 
