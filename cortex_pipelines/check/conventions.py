@@ -23,7 +23,7 @@ _FEWEST = 20  # units that a convention is learnt from
 
 _NAMES = {
     "snake_case": re.compile(r"_*[a-z][a-z0-9]*(_[a-z0-9]+)*_*"),
-    "camelCase": re.compile(r"[_$]*[a-z][a-z0-9]*([A-Z][A-Za-z0-9]*)*_*"),
+    "camelCase": re.compile(r"[_$]*[a-z][A-Za-z0-9]*_*"),
     "PascalCase": re.compile(r"_*[A-Z][A-Za-z0-9]*"),
     "UPPER_CASE": re.compile(r"_*[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_*"),
     "mixedCaps": re.compile(r"[_$]*[A-Za-z][A-Za-z0-9]*"),

@@ -217,8 +217,8 @@ _STYLES = (
     ("UPPER_CASE", re.compile(r"_*[A-Z][A-Z0-9]*(?:_+[A-Z0-9]+)*_*")),
     ("lower", re.compile(r"_*[a-z][a-z0-9]*_*")),
     ("snake_case", re.compile(r"_*[a-z][a-z0-9]*(?:_+[a-z0-9]+)+_*")),
-    ("camelCase", re.compile(r"[_$]*[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+_*")),
-    ("PascalCase", re.compile(r"_*(?:[A-Z][A-Za-z0-9]*)+_*")),
+    ("camelCase", re.compile(r"[_$]*[a-z][a-z0-9]*[A-Z][A-Za-z0-9]*_*")),
+    ("PascalCase", re.compile(r"_*[A-Z][A-Za-z0-9]*_*")),
 )
 _GROUP = ("kind", "language")
 CONVENTIONS = pl.Schema(
