@@ -158,14 +158,17 @@ def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:
     return [statement for statement, size in zip(statements, sizes, strict=True) if size <= max_bytes]
 
 
+_CONTINUES = re.compile(r"\n(?:[ \t]*\n)*(?:[ \t]+\S|(?:else|elif|except|finally)\b)")
+
+
 def _whole_statements(code: str) -> Iterator[str]:
-    """Lines, joined where a bracket, a string or a comment is open at the end."""
+    """Lines, joined where a bracket, a string or a comment is open at the end, or a block goes on."""
     depth, start = 0, 0
     unquoted = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), code)
     for mark in re.finditer(r"[()\[\]{}\n]", unquoted):
         if mark[0] != "\n":
             depth = max(depth + (1 if mark[0] in "([{" else -1), 0)
-        elif depth == 0:
+        elif depth == 0 and not _CONTINUES.match(unquoted, mark.start()):
             yield code[start : mark.start()]
             start = mark.end()
     yield code[start:]
