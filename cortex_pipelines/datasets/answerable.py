@@ -43,7 +43,7 @@ _KNOWN_ELSEWHERE = 0.5
 """Weight of a short literal of words that stand elsewhere in the project."""
 _MOST_UNFORESEEN, _MOST_UNFORESEEN_OF_TESTS = 0.13, 0.05
 """Share of an answer in literals, and half of its comments, that nobody could foresee; chosen by reading rows."""
-_TEXT = re.compile(r"string|char|regex|template|heredoc")
+_TEXT = re.compile(r"string|char|regex|template|heredoc|jsx_text")
 _NUMBER = re.compile(r"integer|float|number|int_literal|imaginary")
 
 INPUTS = ("unit_id", "code", "language", "kind", "path", "prompt", "answer", "suffix")

@@ -43,6 +43,12 @@ CASES = {
     "an import of Go": ("go", "import", "", '"github.com/spf13/pflag"', "\npflag.Parse()", None),
     "names of JavaScript": ("javascript", "function", "function f(a) {\n", "  return a.map(String);\n}", "", None),
     "no name of TypeScript": ("typescript", "function", "function f(a) {\n", "  return a.blorb(1);\n}", "", NAME),
+    "a text of a page": (
+        "javascript", "function", "function f(a, b) {\n", "  return <b>{a} Nobody foresees it.</b>;\n}", "", LITERAL
+    ),
+    "a word of the project on a page": (
+        "javascript", "function", "function f(a, b) {\n", "  return <b>{a.map(String)} known</b>;\n}", "", None
+    ),
     "names of Java": ("java", "method", "int f(String a) {\n", "  return a.length();\n}", "", None),
     "names of Go": ("go", "function", "func f(a string) bool {\n", '\treturn strings.Contains(a, "")\n}', "", None),
     "a variable of Go": ("go", "function", "func f(a int) int {\n", "\tblorb := a\n\treturn blorb\n}", "", None),
