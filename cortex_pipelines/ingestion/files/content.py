@@ -30,7 +30,7 @@ _NAMES = re.compile(
 # before that word nothing but the file is named.
 _MARK = re.compile(
     r"^\s*(?:#|//|/?\*|--|;|<!--|\"\"\"|%|'''|REM\b)(?:.*?"
-    r"(?:code generated\b.*\bdo not edit|@generated\b|\bdo not edit (?:this file|by hand|manually)"
+    r"(?:code generated\b.*\bdo not edit|@generated\b|\bdo not (?:edit|modify) (?:this file|by hand|manually)"
     r"|\bgenerated (?:by|from|with) .*do not (?:edit|modify)"
     r"|this (?:file (?:is|was) generated|is a generated file)\b)"
     r"|\W*+(?>(?:[\w-]+\.\w+|this|the|file|code|module|source|class|is|was|has|been|an?|note|warning)\b\W*)*+"
