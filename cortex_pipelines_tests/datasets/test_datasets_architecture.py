@@ -403,6 +403,13 @@ def test_what_only_its_own_place_means_is_put_nowhere_else(language: str, text: 
         ("a/b/c.go", "a/b", None),
         ("main.go", "store", FolderImport("s", "", "main", "store")),
         ("a/b.py", "a/b/c.py", None),
+        ("tests/test_b.py", "a/b.py", FolderImport("s", "", "tests", "a")),
+        ("a/test_b.py", "a/b.py", FolderImport("s", "a", "test_b", "b")),
+        # what a test inside a part imports, the part itself need not
+        ("src/hooks/__tests__/use.test.ts", "src/testing/render.tsx", None),
+        ("src/ui/dialog/dialog.spec.tsx", "src/ui/button/button.tsx", None),
+        ("a/sums/tests/test_sum.py", "a/readers/read.py", None),
+        ("shop/cart_test.go", "store", None),
     ],
 )
 def test_the_parts_of_an_import_are_where_its_paths_part(path: str, target: str, expected: FolderImport | None) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
+from cortex_pipelines.extraction.test_cases import is_test
 
 _MAX_PARTS = 60  # of a folder, for rules by order: they grow with the cube
 
@@ -65,13 +66,15 @@ class DependencyRule:
 
 
 def folder_import(edge: Edge) -> FolderImport | None:
-    """The parts joined by an import, where the two paths diverge; None if they do not."""
+    """The parts joined by an import, where the two paths diverge; None if they do not, or for a test of its part."""
     importer_path, imported_path = edge.path.split("/"), edge.target.split("/") if edge.target else []
     depth = 0
     while depth < min(len(importer_path), len(imported_path)) and importer_path[depth] == imported_path[depth]:
         depth += 1
     if depth >= len(importer_path) or depth >= len(imported_path):
         return None  # one path contains the other
+    if _is_test_within(edge.path, "/".join(importer_path[: depth + 1])):
+        return None
     folder = "/".join(importer_path[:depth])
     importer, imported = _part_name(importer_path, depth), _part_name(imported_path, depth)
     return FolderImport(edge.source, folder, importer, imported) if importer != imported else None
@@ -90,6 +93,11 @@ def learn_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) ->
     counted_parts = {rule.parts for rule in rules} | {rule.parts.inverse for rule in rules}
     rules += [rule for rule in _transitive_rules(rules, counts) if rule.parts not in counted_parts]
     return sorted(rules, key=lambda rule: rule.parts)
+
+
+def _is_test_within(path: str, part: str) -> bool:
+    """Whether a file is a test inside a part of the product: what it imports, the part itself need not."""
+    return is_test(path) and not is_test(part) and not is_test(f"{part}/")
 
 
 def _part_name(path: Sequence[str], index: int) -> str:
@@ -288,6 +296,7 @@ def _injected_examples(
         for source, path in imports.of_file
         if source == rule.parts.source
         and (path.startswith(f"{lower}/") or path.rsplit(".", 1)[0] == lower)
+        and not _is_test_within(path, lower)
         and rule_splits.share_split(rule, source, path)
     )
     injected_count = 0
