@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import time
 from dataclasses import fields
 from importlib import import_module
@@ -104,6 +105,25 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         r"disk +some 0\.6 GB",
     ):
         assert re.search(words, described), (words, described)
+
+
+def test_a_shallow_clone_is_said_to_lack_its_history(models: Path) -> None:
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(models))
+    (models / "code").mkdir()
+    (models / "code" / "a.py").write_text("def f():\n    return 1\n")
+    subprocess.run([*git, "init", "--quiet", "code"], check=True)
+    for arguments in (
+        ("add", "--all"),
+        ("commit", "--quiet", "-m", "1"),
+        ("commit", "--quiet", "-m", "2", "--allow-empty"),
+    ):
+        subprocess.run([*git[:-1], str(models / "code"), *arguments], check=True)
+    subprocess.run([*git, "clone", "--quiet", "--depth=1", f"file://{models / 'code'}", "cut"], check=True)
+    assert re.search(r"history +2 commits\n", cortex("add", "--no-control", "whole", "code").stdout)
+    shallow = cortex("add", "--no-control", "part", "cut").stdout
+    assert re.search(
+        r"history +1 commit; it is shallow: `git fetch --unshallow` in it, then `cortex update part`", shallow
+    )
 
 
 def test_a_control_is_added_where_none_is_named(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.entries import FileRef
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.git.history import commits_without_parents
+from cortex_pipelines.ingestion.git.repository import git_mirrors
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines.ingestion.licences.texts import licence_of_text
 from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins, parse_source
@@ -81,10 +83,18 @@ def describe_project(root: Path, name: str) -> AddedProject:
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
         "languages": _language_words(languages) or "none recognised by file name",
         "licence": ", ".join(licences) or _NO_LICENCE,
-        "history": f"{commits:,} commits" if commits else "none: reviews and refactorings are not learnt from it",
+        "history": _history_words(root, name, commits),
         "trains on": _training_words(parsed, commits),
     }
     return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), sum(map(_code_bytes, files)))
+
+
+def _history_words(root: Path, name: str, commits: int) -> str:
+    if not commits:
+        return "none: reviews and refactorings are not learnt from it"
+    is_cut = any(commits_without_parents(mirror) for mirror, _ in git_mirrors(_pinned(root, name), name, root).values())
+    rest = f"; it is shallow: `git fetch --unshallow` in it, then `cortex update {name}`, brings the rest"
+    return f"{commits:,} commit{'s' * (commits != 1)}{rest * is_cut}"
 
 
 def project_size(root: Path, name: str) -> tuple[int, int]:
@@ -93,12 +103,16 @@ def project_size(root: Path, name: str) -> tuple[int, int]:
     return sum(size for size, _ in sizes), sum(commits for _, commits in sizes)
 
 
+def _pinned(root: Path, name: str) -> ProjectSource:
+    settings: Any = load_parameters(root).projects[name]
+    return ProjectSource(settings, tuple(look_up(peek_yaml(root / "sources.lock"), f"projects.{name}") or []))
+
+
 def _source_files(root: Path, name: str) -> Iterator[tuple[OpenSource, list[FileRef], int]]:
-    params = load_parameters(root)
-    settings: Any = params.projects[name]
-    pins = look_up(peek_yaml(root / "sources.lock"), f"projects.{name}") or []
-    for source, pin in matching_pins(ProjectSource(settings, tuple(pins)), name):
-        opened = open_source(source, pin, settings.ingestion or params.ingestion, root)
+    params, pinned = load_parameters(root), _pinned(root, name)
+    settings: Any = params.projects[name].ingestion or params.ingestion
+    for source, pin in matching_pins(pinned, name):
+        opened = open_source(source, pin, settings, root)
         files = [entry for entry in opened.entries() if isinstance(entry, FileRef)]
         yield opened, files, int(pin.get("commits", 0))
 
