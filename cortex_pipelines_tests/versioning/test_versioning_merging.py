@@ -11,7 +11,7 @@ from cortex_pipelines.projects import doctor
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.repair import find_undeclared, take_out_undeclared
-from cortex_pipelines.versioning.dvc.yaml_files import read_yaml, yaml_text
+from cortex_pipelines.versioning.dvc.yaml_files import read_yaml, write_yaml, yaml_text
 from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.merging.conflicts import (
     ConflictError,
@@ -369,6 +369,15 @@ def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -
     assert bench.lock() == untouched
     assert set(read_yaml(bench.root / "sources.lock")["projects"]) == {"b"}
     assert take_out_undeclared(bench.project()) is None
+
+
+def test_what_another_process_adds_meanwhile_is_declared(bench: Workbench) -> None:
+    params = read_yaml(bench.root / "params.yaml")
+    bench.edit("params.yaml", lambda params: params["projects"].pop("a"))
+    project = bench.project()
+    assert project.partitions == ("b",)
+    write_yaml(bench.root / "params.yaml", params)
+    assert not find_undeclared(project)
 
 
 def test_a_joined_lock_is_written_as_dvc_writes_it(branched: Branches) -> None:

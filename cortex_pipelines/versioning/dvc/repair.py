@@ -74,15 +74,18 @@ class Undeclared:
 
 
 def find_undeclared(project: Project) -> Undeclared:
+    projects = project.resolve().parameters.projects  # as the files say now: `cortex add` may run beside this process
     declared = {STAGE} | {
-        project.address(asset, partition) for asset in project.graph.order for partition in project.partitions_of(asset)
+        project.address(asset, partition)
+        for asset in project.graph.order
+        for partition in (projects if asset.partitioned else (None,))
     }
     stages = [name for name in locked_stages(project.root) if name not in declared]
     pins: dict[str, set[str]] = {}
     for pin in project.graph.pins.values():
         if pin.lock and pin.partitioned and pin.lock_key.endswith(".{project}"):
             section = pin.lock_key.removesuffix(".{project}")
-            names = (look_up(read_yaml(project.root / pin.lock), section) or {}).keys() - set(project.partitions)
+            names = (look_up(read_yaml(project.root / pin.lock), section) or {}).keys() - projects.keys()
             pins.setdefault(pin.lock, set()).update(f"{section}.{name}" for name in names)
     return Undeclared(tuple(stages), {lock: tuple(sorted(keys)) for lock, keys in sorted(pins.items()) if keys})
 
