@@ -241,6 +241,10 @@ def test_the_card_of_a_project_says_what_it_teaches_and_what_is_wrong(
     assert rows["test"]["distance"] == 1.0
     assert f"{tables['test'].height} rows are few to judge by" in rows["test"]["warnings"][0]
     assert "other languages or tests than train: a distance of 1.00 bits" in rows["test"]["warnings"]
+    sampled = tables["manifest"].head(1).with_columns(pl.lit("sample").alias("left_out"), pl.lit(99_999).alias("count"))
+    pl.concat([tables["manifest"], sampled], how="vertical_relaxed").write_parquet(folder / "manifest.parquet")
+    assert "train: 100% of the rows are left out for the mix, as product" in cortex("card", "shop").stdout
+    tables["manifest"].write_parquet(folder / "manifest.parquet")
     text = cortex("card", "shop").stdout
     assert text.startswith(f"From shop a model can learn to complete code ({tables['train'].height} examples, 100% of")
     assert "completion, train: 100% of it is test code" in text

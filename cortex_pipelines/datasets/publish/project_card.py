@@ -30,7 +30,8 @@ def project_card(data: Path, project: str, settings: DatasetSettings) -> list[di
     """One row for each task and split of a project's data sets under ``data``; tasks that were not built are absent.
 
     ``tokens`` are estimated from bytes, ``tests`` is a share of the rows, ``distance`` is in bits to train, and
-    ``answerable`` is the share of the task's candidates whose answer can be known; the others were left out.
+    ``answerable`` is the share of the task's candidates whose answer can be known, and ``in_mix`` that of its rows
+    which the mix (or a limit) admits; the others were left out.
     """
     rows: list[dict[str, Any]] = []
     for task in PURPOSES:
@@ -41,6 +42,7 @@ def project_card(data: Path, project: str, settings: DatasetSettings) -> list[di
         manifest = pl.read_parquet(folder / f"{MANIFEST.name}.parquet")
         counts = dict(manifest.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
         unknowable = sum(count for reason, count in counts.items() if reason and reason.startswith("unanswerable"))
+        used, beyond = counts.get(None, 0), counts.get("sample", 0)
         answerable = sum(counts.get(reason, 0) for reason in (None, "sample", "injected_share", "shows_held_out"))
         for split, frame in tables.items():
             columns = strata(frame)
@@ -53,6 +55,7 @@ def project_card(data: Path, project: str, settings: DatasetSettings) -> list[di
                 "languages": _shares(frame, "language"),
                 "kinds": _shares(frame, "kind"),
                 "distance": round(distance(frame, tables["train"]), 3),
+                "in_mix": round(used / max(used + beyond, 1), 3),
                 "answerable": round(answerable / (answerable + unknowable), 3) if answerable + unknowable else None,
             }
             rows.append(row | {"warnings": list(_warnings(row, project, settings))})
@@ -74,6 +77,8 @@ def _warnings(row: dict[str, Any], project: str, settings: DatasetSettings) -> I
         yield f"{row['tests']:.0%} of it is test code"
     if held_out and row["distance"] > DIVERGENT:
         yield f"other languages or tests than train: a distance of {row['distance']:.2f} bits"
+    if row["rows"] and row["in_mix"] < 0.5 and not held_out and settings.max_train is None:
+        yield f"{1 - row['in_mix']:.0%} of the rows are left out for the mix, as product code is scarce (datasets.mix)"
     if row["answerable"] is not None and row["answerable"] < 0.5 and not held_out:
         yield f"of {1 - row['answerable']:.0%} of the candidates the answer cannot be known; they are left out"
 
