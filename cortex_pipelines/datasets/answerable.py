@@ -217,8 +217,13 @@ def changes_alone(refactoring: str, name_before: str | None, name_after: str | N
 _TELLING_SHARE_OF_PROSE, _SHORTEST = 0.25, 4
 
 
+_TICKET = re.compile(r"(?:#|\b(?:gh|issues?|bugs?|ticket|pr|pull request)[ -]#?)(\d{2,})\b", re.I)
+
+
 def tells_prose(code: str, text: str) -> bool:
-    """Whether the code has enough of the words of its documentation, the short ones aside."""
+    """Whether the code has enough of the words of its documentation, the short ones aside, and its ticket numbers."""
+    if any(number not in code for number in _TICKET.findall(text)):
+        return False
     stems = {word.lower()[:_STEM] for word in _PART.findall(code)}
     words = {word.lower() for word in _PART.findall(text) if len(word) >= _SHORTEST}
     return sum(word[:_STEM] in stems for word in words) >= _TELLING_SHARE_OF_PROSE * len(words)

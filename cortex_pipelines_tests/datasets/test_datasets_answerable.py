@@ -11,6 +11,7 @@ from cortex_pipelines.datasets.answerable import (
     language_names,
     naming_reasons,
     only_refers,
+    tells_prose,
     unanswerable,
 )
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
@@ -90,6 +91,22 @@ def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: b
 )
 def test_a_link_or_a_ticket_documents_nothing(text: str, refers: bool) -> None:
     assert only_refers(text) == refers
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Sums the prices of no row, see issue 4711.", True),
+        ("Sums the prices of no row, see issue 12.", False),
+        ("Regression of sums of prices (GH-12)", False),
+        ("Regression of sums of prices (#12)", False),
+        ("Sums 12 prices.", True),
+        ("Waits for the kettle.", False),
+    ],
+)
+def test_documentation_is_told_by_the_words_and_tickets_of_its_code(text: str, told: bool) -> None:
+    code = "def regression_of_sums_gh_4711(prices):\n    assert sum(prices.row) == 0\n"
+    assert tells_prose(code, text) == told
 
 
 def test_a_change_follows_from_its_description_or_does_more() -> None:
