@@ -161,6 +161,12 @@ OLD = "import static a.b;\n\n/** Old. */\n@Deprecated\nclass Old {\n    int f() 
         ("a.py", "@pytest.mark.slow\n" * 20 + "def f():\n    h()\n", set()),  # each once doubled the time and more
         ("a.go", "package a\n\n// F is old.\n//\n// Deprecated: use G.\nfunc F() {}\n\nfunc G() {}\n", {"F"}),
         ("a.js", "/** @deprecated */\nfunction f() { h() }\nfunction g() { h() }\n", {"f"}),
+        (
+            "a.ts",
+            "export function useOld() {\n  console.warn('[DEPRECATED] useOld is deprecated')\n}\n"
+            "function on() {\n  console.warn('[DEPRECATED] delay option is deprecated')\n}\n",
+            {"useOld"},
+        ),
         ("a.rs", '#[deprecated(note = "no")]\nfn f() {}\nfn g() {}\n', {"f"}),
     ],
 )

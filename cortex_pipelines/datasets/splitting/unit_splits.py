@@ -49,16 +49,18 @@ _WARNS = re.compile(r"\bwarn\((?:[^()]|\([^()]*\))*DeprecationWarning")
 
 
 def deprecated(units: pl.DataFrame) -> pl.Series:
-    """Whether a unit, or one around it, is marked as deprecated; a function is too if it warns of its deprecation."""
+    """Whether a unit, or one around it, is marked as deprecated; a function is too if it warns that it is."""
     ends: dict[FileKey, int] = {}
     flags: dict[str, bool] = {}
     rows = units.select(
-        *("source", "path", "unit_id", "language", "kind", "code", "docstring", "start_byte", "end_byte")
+        *("source", "path", "unit_id", "language", "kind", "name", "code", "docstring", "start_byte", "end_byte")
     ).sort("source", "path", "start_byte", -pl.col("end_byte"))
-    for source, path, unit, language, kind, code, docstring, start, end in rows.iter_rows():
+    for source, path, unit, language, kind, name, code, docstring, start, end in rows.iter_rows():
         marked = _DEPRECATED.search(docstring or "") or _ATTRIBUTE.search(code)
-        if not marked and language == "python" and kind in FUNCTIONS:
-            marked = _WARNS.search(code)
+        if not marked and kind in FUNCTIONS:
+            marked = _WARNS.search(code) if language == "python" else None
+        if not marked and kind in FUNCTIONS and " is deprecated" in code:
+            marked = re.search(rf"\b{re.escape(name)} is deprecated", code)
         if marked:
             ends[source, path] = max(end, ends.get((source, path), 0))
         flags[unit] = start < ends.get((source, path), 0)
