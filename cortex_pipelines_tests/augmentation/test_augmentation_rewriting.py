@@ -48,6 +48,16 @@ def test_the_tree_and_what_tools_read_in_comments_stay() -> None:
     assert {ast.dump(ast.parse(other)) for other in variants(PYTHON).values()} == {ast.dump(ast.parse(PYTHON))}
 
 
+@pytest.mark.parametrize("language", ["python", "javascript", "go", "rust"])
+@pytest.mark.parametrize("comment", [["x = g(a)"], ["Looks first at the longest,", "which is the last."]])
+def test_a_comment_that_is_code_or_a_part_of_a_sentence_is_not_restyled(language: str, comment: list[str]) -> None:
+    mark = "#" if language == "python" else "//"
+    old = next(line for line in CODE[language].split("\n") if "ook first" in line)
+    indent = old[: len(old) - len(old.lstrip())]
+    code = CODE[language].replace(old, "\n".join(f"{indent}{mark} {line}" for line in comment))
+    assert all(f"{mark} {line}" in variants(code, language)["comments_restyled"] for line in comment)
+
+
 @pytest.mark.parametrize(("language", "code", "one_argument"), CASES["a_nested_unit_keeps_where_it_stands"])
 def test_a_nested_unit_keeps_where_it_stands(language: str, code: str, one_argument: str) -> None:
     assert variants(code, language)["one_argument_a_line"] == one_argument

@@ -106,6 +106,8 @@ class CommentsRestyled(Rewrite):
             text = view.code(node)
             end = node.end_byte - text.endswith("\n")
             text = text.rstrip("\n")
+            if _CODE.search(text) or _goes_on(node):
+                continue
             if text.startswith("/*"):
                 words = text[2:-2].strip()
                 plain = "\n" not in words and view.text[end : end + 1] == b"\n"
@@ -117,6 +119,18 @@ class CommentsRestyled(Rewrite):
                 new = f"/* {_recased(words)} */" if safe else f"{mark} {_recased(words)}".rstrip()
             if new != text:
                 yield Edit(node.start_byte, end, new)
+
+
+_CODE = re.compile(r"[=;{}]|\w\(")
+
+
+def _goes_on(node: Node) -> bool:
+    """Whether a comment is a part of one of several lines, each of which need not be a sentence."""
+    around = (node.prev_sibling, node.next_sibling)
+    return any(
+        other is not None and other.type in COMMENTS and abs(other.start_point[0] - node.start_point[0]) == 1
+        for other in around
+    )
 
 
 def _recased(words: str) -> str:
