@@ -1,4 +1,4 @@
-"""Records that other records enclose: spans in batches of OpenTelemetry, turns in transcripts of coding agents."""
+"""Records that other records enclose: spans in batches of OpenTelemetry, turns in transcripts, what a user asked."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,16 @@ from typing import Any
 
 _STATUS: Mapping[Any, str] = {0: "STATUS_CODE_UNSET", 1: "STATUS_CODE_OK", 2: "STATUS_CODE_ERROR"}
 _NUMBERS = {"intValue": int, "doubleValue": float}
+_CONTENTS = {"content", "parts"}
+_USERS = frozenset(["user", "human"])
+_SPEAKERS = _USERS | {"assistant", "ai", "model", "system", "developer"}
+_DEEPEST = 20
 
 
 def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The spans of an OTLP batch, the calls of tools and their results in a transcript, or the record itself.
+
+    Of each conversation in it only the user's first message is left: the system's prompt often names the agent.
 
     Sources: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and
     https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-agent-spans/.
@@ -28,7 +34,36 @@ def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
             else:
                 yield outer | {"id": part.get("tool_use_id"), "is_error": bool(part.get("is_error"))}
     else:
-        yield record
+        yield _asked(record)
+
+
+def _asked(value: Any, depth: int = 0) -> Any:
+    """The value with each conversation in it, also as JSON in a text, cut to the user's first message."""
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, dict):
+        return {name: _asked(field, depth + 1) for name, field in value.items()}
+    if isinstance(value, str):
+        decoded = _decoded(value) if value.lstrip()[:1] in ("[", "{") and "content" in value else None
+        messages = next(filter(is_conversation, decoded.values()), None) if isinstance(decoded, dict) else decoded
+        return _request(messages) if is_conversation(messages) else value
+    if not isinstance(value, list):
+        return value
+    if not is_conversation(value):
+        return [_asked(element, depth + 1) for element in value]
+    request = _request(value)
+    return [] if request is None else [{"role": "user", "content": request}]
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a value is a list of messages, of which one says that a person or a model speaks."""
+    return any(_speaker(message) in _SPEAKERS and _CONTENTS & message.keys() for message in _objects(value))
+
+
+def _speaker(message: Mapping[str, Any]) -> str | None:
+    """OpenAI's and OpenTelemetry's ``role``, AutoGen's ``source`` or LangChain's ``type``."""
+    names = (message.get(name) for name in ("role", "source", "type"))
+    return next((name.lower() for name in names if isinstance(name, str)), None)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -47,8 +82,8 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
         "start_time": start,
         "duration_seconds": None if start is None or end is None else round(end - start, 6),
         "status_code": _STATUS.get(code, code) if isinstance(code, int | str) else None,
-        "request": _request(attributes.get("gen_ai.input.messages")),
-        "attributes": attributes,
+        "request": _request(_decoded(attributes.get("gen_ai.input.messages"))),
+        "attributes": _asked(attributes),
     }
 
 
@@ -68,14 +103,21 @@ def _seconds(nanoseconds: Any) -> float | None:
         return None
 
 
+def _decoded(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
 def _request(messages: Any) -> str | None:
     """The text of the first message of the user."""
-    try:
-        decoded = json.loads(messages)
-    except (TypeError, ValueError):
-        return None
-    for message in _objects(decoded):
-        if message.get("role") == "user":
-            texts = [str(part["content"]) for part in _objects(message.get("parts")) if part.get("content")]
-            return "\n".join(texts) or None
-    return None
+    asked = (message for message in _objects(messages) if _speaker(message) in _USERS)
+    return next(filter(None, (_words(message.get("content") or message.get("parts")) for message in asked)), None)
+
+
+def _words(content: Any) -> str | None:
+    if isinstance(content, str):
+        return content.strip() or None
+    texts = (part.get("text") or part.get("content") for part in _objects(content))
+    return "\n".join(text for text in texts if isinstance(text, str)).strip() or None

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
-from cortex_pipelines.coordination.enclosed import enclosed_records
+from cortex_pipelines.coordination.enclosed import enclosed_records, is_conversation
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.timestamps import is_timestamp
 
@@ -121,7 +121,8 @@ def _items(value: Any) -> tuple[str | None, list[Any]]:
 
 
 def _is_records(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    is_list = isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    return is_list and not is_conversation(value)
 
 
 _SEPARATOR = re.compile(r"[\s,]*")

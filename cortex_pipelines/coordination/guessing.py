@@ -186,8 +186,8 @@ def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
     # of keys whose values map one to one, the first is enough
     duplicates = {b.name for a, b in combinations(best, 2) if _one_to_one(a, b)}
     best = [column for column in best if column.name not in duplicates]
-    if fact in ("task", "master"):
-        return [column.name for column in best]
+    if fact in ("task", "master"):  # what is the same everywhere decides nothing
+        return [column.name for column in best if column.different > 1] or [column.name for column in best]
     return [max(best, key=lambda column: len(column.filled)).name] if best else []
 
 
