@@ -86,6 +86,15 @@ def test_more_of_the_same_tasks_is_no_drift(tmp_path: Path, settings: RoutingSet
     assert "the first on 2026-01-07" in "".join(parts)
 
 
+def test_outcomes_that_are_still_to_come_are_no_drift(tmp_path: Path, settings: RoutingSettings) -> None:
+    then = logged_tasks(write_tasks(tmp_path / "then", 150))
+    current = logged_tasks(write_tasks(tmp_path / "now", 300)).with_columns(
+        label_source=pl.when(pl.int_range(pl.len()) >= 200).then(pl.lit("decision")).otherwise("label_source")
+    )
+    figures, _ = compare_tasks(then, current, router, encode, settings)
+    assert (figures["new"], figures["drifting"]) == (150, 0)
+
+
 def test_a_new_topic_is_found_shown_and_costs_accuracy(tmp_path: Path, settings: RoutingSettings) -> None:
     then = logged_tasks(write_tasks(tmp_path / "then", 150))
     current = logged_tasks(write_tasks(tmp_path / "now", 300, ("security", "garden")))
