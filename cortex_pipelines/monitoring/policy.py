@@ -114,7 +114,8 @@ def _reasons(inputs: RetrainingInputs, rule: RetrainingRule) -> tuple[str, ...]:
         )
     enough_new = (inputs.new or 0) >= rule.new_items
     if rule.drift and inputs.drifting and enough_new:
-        reasons.append(f"{inputs.drifting} features of what is new drift")
+        features = "feature of what is new drifts" if inputs.drifting == 1 else "features of what is new drift"
+        reasons.append(f"{inputs.drifting} {features}")
     if enough_new and inputs.new_share is not None and inputs.new_share >= rule.new_share:
         reasons.append(f"{inputs.new_share:.0%} is new ({inputs.new:,})")
     if rule.corrections is not None and (inputs.corrections or 0) >= rule.corrections:
