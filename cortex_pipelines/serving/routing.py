@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,9 +49,12 @@ class _Request:
     explained: bool = False
     future: "Future[list[RoutedTask]]" = field(default_factory=Future)
 
+    def answer(self) -> None:
+        self.future.set_result([self.routed[index] for index in range(len(self.texts))])
+
 
 class RouterBatcher:
-    """Routes tasks in batches on its own thread.
+    """Routes tasks in batches on its own thread, and explains decisions on another.
 
     Tasks that arrive during a batch form the next one: a batch costs less than its tasks one by
     one, and no task waits for a batch to fill. The router is loaded for the first task and when
@@ -64,6 +67,7 @@ class RouterBatcher:
         self._loaded_router: LoadedRouter | None = None
         self._decision_cache: LruCache[RoutedTask] = LruCache(cached)
         self._work: queue.Queue[_Request | None] = queue.Queue()
+        self._explainer = ThreadPoolExecutor(1, "explanations")  # each asks the models hundreds of times
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
@@ -79,7 +83,7 @@ class RouterBatcher:
                 request.routed[index] = replace(cached_task, cached=True)
         request.future.set_running_or_notify_cancel()  # a caller that leaves early cancels nothing
         if len(request.routed) == len(texts):
-            request.future.set_result([request.routed[index] for index in range(len(texts))])
+            request.answer()
         else:
             self._work.put(request)
         return request.future
@@ -87,6 +91,7 @@ class RouterBatcher:
     def close(self) -> None:
         self._work.put(None)
         self._thread.join()
+        self._explainer.shutdown(cancel_futures=True)
 
     def _serve(self) -> None:
         stopping = False
@@ -109,19 +114,35 @@ class RouterBatcher:
             loaded = self._loaded_router
             decisions = loaded.router.route([request.texts[index] for request, index in tasks])
             for (request, index), decision in zip(tasks, decisions, strict=True):
-                explanation = explain(loaded.router, request.texts[index]) if request.explained else None
-                routed = request.routed[index] = RoutedTask(decision, loaded.notice, explanation=explanation)
+                routed = request.routed[index] = RoutedTask(decision, loaded.notice)
                 key = request.keys[index]
                 if key is not None and not loaded.notice:
                     # approximate bytes, without the evidence, which the router owns
                     self._decision_cache.store(key, routed, 2_000 + 100 * len(decision.probabilities))
         except BaseException as error:  # noqa: BLE001 - raised in the callers
-            failure: Exception = EngineError(f"the router failed: {type(error).__name__}: {error}")
-            if isinstance(error, RouterError):
-                failure = NoRouterError(str(error))
-            failure.__cause__ = error
-            for request in requests:
-                request.future.set_exception(failure)
+            _fail(requests, error)
             return
         for request in requests:
-            request.future.set_result([request.routed[index] for index in range(len(request.texts))])
+            if request.explained:
+                self._explainer.submit(_explain, loaded.router, request)
+            else:
+                request.answer()
+
+
+def _explain(router: Router, request: _Request) -> None:
+    try:
+        for index, text in enumerate(request.texts):
+            request.routed[index] = replace(request.routed[index], explanation=explain(router, text))
+    except BaseException as error:  # noqa: BLE001 - raised in the caller
+        _fail([request], error)
+        return
+    request.answer()
+
+
+def _fail(requests: Sequence[_Request], error: BaseException) -> None:
+    failure: Exception = EngineError(f"the router failed: {type(error).__name__}: {error}")
+    if isinstance(error, RouterError):
+        failure = NoRouterError(str(error))
+    failure.__cause__ = error
+    for request in requests:
+        request.future.set_exception(failure)

@@ -1,6 +1,7 @@
 """Which model answers, by which way, from the cache or newly generated; files of requests, and refusals."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.prompts.examples import prompt_segments, read_examples
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release, best_condition
+from cortex_pipelines.routing.serving.explanation import Explanation, explain
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving import gateway as module
-from cortex_pipelines.serving import open_gateway, task_answers
+from cortex_pipelines.serving import open_gateway, routing, task_answers
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.deadlines import answering_within
 from cortex_pipelines.serving.engines.engine import (
@@ -348,6 +350,24 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
         assert not cached("fix")
     version[0] = 2
     assert ([cached("fix"), cached("fix")], opened) == ([False, True], [1, 2])
+    desk.close()
+
+
+def test_an_explanation_keeps_no_other_task_waiting(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others_are_answered = threading.Event()
+
+    def explain_later(router: Router, text: str) -> Explanation:
+        others_are_answered.wait(60)
+        return explain(router, text)
+
+    monkeypatch.setattr(routing, "explain", explain_later)
+    rules = Router.from_rules(home / "routing-patterns.json", None)
+    desk = RouterBatcher(lambda: LoadedRouter(rules), lambda: 1)
+    explained = desk.submit(["The leaked secret key"], explained=True)
+    assert desk.submit(["fix the bug"]).result(30)[0].decision.master == "development"
+    assert not explained.done()
+    others_are_answered.set()
+    assert explained.result(30)[0].explanation == explain(rules, "The leaked secret key")
     desk.close()
 
 

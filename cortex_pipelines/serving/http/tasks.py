@@ -30,6 +30,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 _CHANCE = random.SystemRandom()
 """Exploration must not be predictable."""
+_MOST_EXPLAINED = 16
+"""An explanation takes as long as some two hundred decisions."""
 
 
 class RouteForm(Form):
@@ -72,6 +74,8 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     @router.post("/route")
     async def route(form: RouteForm, explain: bool = False) -> Response:
         texts = [form.task] if form.task is not None else form.tasks or []
+        if explain and len(texts) > _MOST_EXPLAINED:
+            raise RequestError(f"at most {_MOST_EXPLAINED} tasks can be explained at once", "tasks")
         routed = await asyncio.wrap_future(gateway.router.submit(texts, explain))
         for task in routed:
             gateway.metrics.routed_tasks.labels(task.decision.decided_by).inc()
