@@ -300,6 +300,8 @@ def test_predicted_outcomes_come_with_an_explained_decision(gateway: Gateway) ->
     (row,) = client.post("/route?explain=1", json={"tasks": ["fix the bug"]}).json()["decisions"]
     assert row["predicted"] == {"left_out": {"all": "no tables"}}
     assert "predicted" not in client.post("/route", json={"task": "The leaked secret key"}).json()
+    refused = client.post("/route?explain=1", json={"tasks": ["fix the bug"] * 17})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tasks")
 
 
 def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gateway) -> None:
@@ -356,6 +358,14 @@ def test_an_empty_task_is_not_routed(client: TestClient, body: dict[str, Any]) -
     answer = client.post("/route", json=body)
     assert answer.status_code == 400
     assert "it is empty; say in a sentence" in answer.json()["error"]["message"]
+
+
+def test_what_is_too_long_is_counted_in_its_unit(client: TestClient) -> None:
+    bodies: list[dict[str, Any]] = [{"task": "x " * 50_001}, {"tasks": ["x"] * 4097}]
+    assert [client.post("/route", json=body).json()["error"]["message"] for body in bodies] == [
+        "task: at most 100,000 characters are read, not 100,002",
+        "tasks: at most 4,096 elements are read, not 4,097",
+    ]
 
 
 @pytest.mark.parametrize("stream", [False, True])

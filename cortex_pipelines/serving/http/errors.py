@@ -125,6 +125,9 @@ def _sentence_of(problem: Mapping[str, Any]) -> str:
     location, message = _location(problem), problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         message = "unknown field; /docs lists the fields"
+    if problem["type"] == "too_long":  # pydantic says `items` of texts too
+        of = "characters" if isinstance(problem.get("input"), str) else "elements"
+        message = f"at most {problem['ctx']['max_length']:,} {of} are read, not {problem['ctx']['actual_length']:,}"
     if not location and (cause := _cause(problem)):
         return str(cause)
     return f"{location}: {message}" if location else f"the body: {message}"
