@@ -48,6 +48,23 @@ def wording(text: str) -> str:
     return _WITH_DIGIT.sub("0", normalised(_ADDRESS.sub(" 0 ", text)))
 
 
+def shares_words(texts: Sequence[str], others: Sequence[str]) -> list[bool]:
+    """Of each text whether with one of the others it has half of all words of both in common, numbers apart.
+
+    So much have tasks of a template, whatever stands in its gaps.
+    """
+    words = [frozenset(wording(text).split()) for text in others]
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, each in enumerate(words):
+        for word in each:
+            numbers[word].append(number)
+    shared = []
+    for own in (frozenset(wording(text).split()) for text in texts):
+        common = Counter(number for word in own for number in numbers.get(word, ()))
+        shared.append(any(3 * count >= len(own) + len(words[number]) for number, count in common.items()))
+    return shared
+
+
 def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
     """Label tasks from a frame of ``schemas.COORDINATION_EVENTS``.
 

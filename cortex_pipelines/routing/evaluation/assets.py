@@ -9,7 +9,7 @@ from cortex_pipelines.coordination.settings import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.assets import judged_attempts
-from cortex_pipelines.routing.dataset.labels import wording
+from cortex_pipelines.routing.dataset.labels import shares_words
 from cortex_pipelines.routing.evaluation.report import routing_report
 from cortex_pipelines.routing.evaluation.scores import (
     HELD_OUT_REQUESTS,
@@ -74,9 +74,8 @@ def task_router_evaluation(
         except UnreadableChampionError as error:
             notes.append(f"{error}; the router is compared with the rules instead.")
     train = pl.concat([train, validation])
-    wordings = set(map(wording, train["text"]))
-    if count := sum(wording(text) in wordings for text in texts):
-        notes.append(f"{count} of {len(texts)} tasks differ from learnt ones only in numbers, ids, paths and URLs.")
+    if count := sum(shares_words(texts, train["text"].to_list())):
+        notes.append(f"{count} of {len(texts)} tasks share most words with a learnt one.")
     decisions, requests = router.route(texts, asked), read_requests(HELD_OUT_REQUESTS)
     scope_decisions = router.route(requests)
     tfidf_masters = tfidf_predictions(router, train, test, routing)

@@ -1,14 +1,14 @@
 """What a person wants to know of a router: how often it is right, what it confuses, whether more tasks would help."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.routing.dataset.labels import wording
+from cortex_pipelines.routing.dataset.labels import shares_words
 from cortex_pipelines.routing.features import Indices
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
@@ -56,7 +56,7 @@ class HeldOutReport:
     trained_on: int
     """All tasks; the curve and the shares are of models that learnt without a fold of them."""
     alike: int = 0
-    """Tasks of the wording of one that was learnt, as those of a template are."""
+    """Tasks that share most words with one that was learnt, as those of a template do."""
     right_of_others: float = 0.0
 
     @property
@@ -80,10 +80,7 @@ class HeldOutReport:
             says = "so the share says nothing about tasks of another wording"
             if self.alike < self.tasks:
                 says = f"{_percent(self.right_of_others)} of the others are right"
-            differ = "differs" if self.alike == 1 else "differ"
-            parts.append(
-                f"of these, {self.alike:,} {differ} from learnt ones only in numbers, ids, paths and URLs; {says}"
-            )
+            parts.append(f"of these, {self.alike:,} share most words with a learnt one; {says}")
         if self.confused:
             first, second, count = self.confused[0]
             parts.append(f"most often takes {first} for {second} ({count:,} {'task' if count == 1 else 'tasks'})")
@@ -136,12 +133,12 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
 
 
 def _is_alike(comparison: Comparison) -> npt.NDArray[np.bool_]:
-    """Of each compared task, whether one of another fold has its wording."""
-    wordings = [wording(text) for text in comparison.training.features.texts]
-    folds = defaultdict(set)
-    for template, fold in zip(wordings, comparison.folds.tolist(), strict=True):
-        folds[template].add(fold)
-    return np.array([len(folds[wordings[row]]) > 1 for row in comparison.compared], dtype=np.bool_)
+    """Of each compared task, whether one of another fold has most of its words."""
+    texts, folds = np.array(comparison.training.features.texts, dtype=object), comparison.folds
+    is_alike = np.zeros(len(texts), dtype=np.bool_)
+    for fold in np.unique(folds):
+        is_alike[folds == fold] = shares_words(texts[folds == fold], texts[folds != fold])
+    return is_alike[comparison.compared]
 
 
 def _curve(comparison: Comparison, fit: Callable[[TrainingData], CandidateModel]) -> list[tuple[int, float]]:
