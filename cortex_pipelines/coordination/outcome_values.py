@@ -35,6 +35,7 @@ _SUCCEEDED, _COMPLETED, _FAILED = _WORDS["succeeded"], _WORDS["completed"], _WOR
 _FAULTS = _WORDS["faults"]  # what there may be none of, unlike what a task may not have done
 _OPEN, _PARTLY, _FILLERS, _WHOLLY = _WORDS["open"], _WORDS["partly"], _WORDS["fillers"], _WORDS["wholly"]
 _DENIALS, _NOTHING = _WORDS["denials"], _WORDS["nothing"]
+_WITHOUT = _WORDS["without"]  # the denials of which a fault may follow: there is none
 _DETAIL = _WORDS["detail"]  # what may follow a failure and begin its cause, of which nothing but failure is known
 _PHRASES = (
     (re.compile(r"\btimed[\s_-]*out\b|\btime[\s_-]out\b"), "timeout"),
@@ -42,6 +43,7 @@ _PHRASES = (
     (re.compile(r"\bre[\s_-]assigned\b"), "reassigned"),
     (re.compile(r"\brolled[\s_-]back\b|\brollback\b"), "reverted"),
     (re.compile(r"\b(?:in|on)[\s_-](?:progress|hold|review)\b|\bto[\s_-]do\b"), "pending"),
+    (re.compile(r"\b(?:in bearbeitung|zu erledigen|en (?:cours|attente|curso|espera)|à faire|por hacer)\b"), "pending"),
     (re.compile(r"\bout[\s_-]of[\s_-]memory\b"), "oom"),
     (re.compile(r"\b(error|failure|fault|crash)[\s_-]free\b"), r"no \1"),
     (re.compile(r"\b([a-z]+)\s*[:=]\s*0\b"), r"0 \1"),
@@ -149,6 +151,6 @@ def _sign(word: str, denial: str) -> _Sign | None:
     if word in _SUCCEEDED:
         return ("partly" if denial == "0" else "bad") if denial else "good"
     if word in _FAILED | _FAULTS:
-        none_of_it = denial == "0" or (word in _FAULTS and denial in ("no", "without", "zero"))
+        none_of_it = denial == "0" or (word in _FAULTS and denial in _WITHOUT)
         return "bad" if not denial else "clean" if none_of_it else "partly"
     return None if word in _FILLERS or word[0].isdigit() else "unknown"
