@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from cortex_pipelines.coordination.mapping import FACTS, duration_seconds, flattened, mapped_outcome
+from cortex_pipelines.coordination.mapping import FACTS, belonging_label, duration_seconds, flattened, mapped_outcome
 from cortex_pipelines.coordination.outcome_values import OutcomeReading
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
@@ -128,7 +128,7 @@ def _sample(column: LogColumn, render: Callable[[str], str]) -> str:
 def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, LogColumn]:
     flat = [dict(flattened(record)) for record in records[:SEEN]]
     names = dict.fromkeys(name for record in flat for name in record)
-    return {name: LogColumn(name, [record.get(name) for record in flat]) for name in names}
+    return {name: LogColumn(name, [belonging_label(record.get(name)) for record in flat]) for name in names}
 
 
 def guess_mapping(

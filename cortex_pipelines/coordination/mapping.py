@@ -71,6 +71,20 @@ def on_lines(texts: Sequence[tuple[int, str]]) -> bytes:
     return ("".join(parts) + "\n").encode("ascii", "replace") if parts else b""
 
 
+_LABEL = re.compile(
+    r"(?:area|component|comp|team|sig|agent|squad|module|domain|owner|department|scope|package)s?\s*[:/]", re.IGNORECASE
+)
+"""What begins a label that says where an issue belongs, among others that say of what kind or how urgent it is."""
+
+
+def belonging_label(labels: Any) -> Any:
+    """Of several labels the one that begins with ``area/``, ``team:`` or the like, where one does; else all."""
+    if not isinstance(labels, list):
+        return labels
+    found = [label for label in labels if isinstance(label, str) and _LABEL.match(label)]
+    return found[0] if len(found) == 1 else labels
+
+
 @dataclass(frozen=True)
 class Notation:
     """Which comes first in ``03/04/2026``, and whether ``1,500`` is 1.5: other records of the same file often say it.
@@ -163,6 +177,8 @@ def _fact(fact: Fact, key: str, value: Any, notation: Notation) -> Any:
     if isinstance(value, str) and value.strip().lower() in (_NOBODY if fact == "master" else _NOTHING):
         return None
     match fact:
+        case "master":
+            return belonging_label(value)
         case "task":
             value = " ".join(map(str, value)) if isinstance(value, list) else value
             # a number is no task; what stands there is a key that was taken for another
