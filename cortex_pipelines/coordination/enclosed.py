@@ -8,7 +8,8 @@ _STATUS: Mapping[Any, str] = {0: "STATUS_CODE_UNSET", 1: "STATUS_CODE_OK", 2: "S
 _NUMBERS = {"intValue": int, "doubleValue": float}
 _CONTENTS = {"content", "parts"}
 _USERS = frozenset(["user", "human"])
-_SPEAKERS = _USERS | {"assistant", "ai", "model", "system", "developer"}
+_MODELS = frozenset(["assistant", "ai", "model"])
+_SPEAKERS = _USERS | _MODELS | {"system", "developer"}
 _DEEPEST = 20
 
 
@@ -51,8 +52,9 @@ def _asked(value: Any, depth: int = 0) -> Any:
         return value
     if not is_conversation(value):
         return [_asked(element, depth + 1) for element in value]
-    request = _request(value)
-    return [] if request is None else [{"role": "user", "content": request}]
+    request, agent = _request(value), _answering(value)
+    asked = {"role": "user", "content": request} | ({"answered_by": agent} if agent else {})
+    return [] if request is None else [asked]
 
 
 def is_conversation(value: Any) -> bool:
@@ -114,6 +116,15 @@ def _request(messages: Any) -> str | None:
     """The text of the first message of the user."""
     asked = (message for message in _objects(messages) if _speaker(message) in _USERS)
     return next(filter(None, (_words(message.get("content") or message.get("parts")) for message in asked)), None)
+
+
+def _answering(messages: Any) -> str | None:
+    """The first agent that speaks by a name: AutoGen's ``source``, or the ``name`` of a model's message."""
+    names = (
+        message.get("source") or (message.get("name") if _speaker(message) in _MODELS else None)
+        for message in _objects(messages)
+    )
+    return next((name for name in names if isinstance(name, str) and name.lower() not in _SPEAKERS), None)
 
 
 def _words(content: Any) -> str | None:

@@ -27,8 +27,8 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
     ),
     "master": (
         "master agent subagent_type routed_to assignee assigned_to worker expert handler assignment_group team",
-        "owner queue group component service department category squad role resolver responsible handled_by channel "
-        "label labels user dag_id",
+        "owner queue group component service department category squad role resolver responsible handled_by "
+        "answered_by channel label labels user dag_id",
     ),
     "outcome": (
         "outcome success succeeded successful is_success status result conclusion resolution",
