@@ -128,9 +128,10 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
-    lines = route_lines(opened_router(model), tasks, explore)
+    opened = opened_router(model)
+    lines = route_lines(opened, tasks, explore)
     if task is not None:
-        say(_decision_words(json.loads(lines[0])))
+        say(_decision_words(json.loads(lines[0]), opened.in_scope))
     text = "".join(f"{line}\n" for line in lines)
     if out is None:
         click.echo(text, nl=False)
@@ -150,13 +151,14 @@ def opened_router(model: Path | None) -> "Router":
     return open_model(model)
 
 
-def _decision_words(decision: Mapping[str, Any]) -> str:
-    """Who takes a task, how sure that is, who is next, and why, in a sentence."""
+def _decision_words(decision: Mapping[str, Any], in_scope: float) -> str:
+    """Who takes a task, how sure that is, who is next, and why, in a sentence; below ``in_scope`` nobody should."""
     master, alternatives = decision["master"], decision["alternatives"]
     if master is None:
         return "nobody is named: no keyword of the rules fits; a person decides"
     runner_up = f"; next is {alternatives[0]['master']}, {alternatives[0]['probability']:.1%}" if alternatives else ""
-    abstention = ", which is too little: a person decides" if decision["abstained"] else ""
+    why = "which is too little" if decision["in_scope"] >= in_scope else "but the task is unlike all known ones"
+    abstention = f", {why}: a person decides" if decision["abstained"] else ""
     like = f"; most like “{decision['evidence'][0]['text'][:80]}”" if decision["evidence"] else ""
     return f"{master}, {decision['confidence']:.0%} sure{abstention}{runner_up}{like}"
 
