@@ -16,7 +16,7 @@ from mcp.types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextC
 from pydantic import AfterValidator, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.answers.question import TaskContext
+from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.retrieval.notes.note import LONGEST as LONGEST_NOTE
 from cortex_pipelines.retrieval.notes.note import Kind
@@ -146,7 +146,10 @@ def _tools(
         """
 
         def answer() -> Answer:
-            return asdict(suggest(open_gateway(), model, task, code, context or TaskContext()))
+            try:
+                return asdict(suggest(open_gateway(), model, task, code, context or TaskContext()))
+            except TaskError as error:
+                raise TaskError(str(error).replace("input:", "code:", 1)) from error
 
         return await _work(answer, "complete")
 

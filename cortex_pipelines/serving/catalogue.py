@@ -21,6 +21,8 @@ from cortex_pipelines.serving.security.access import Principal, current_principa
 
 _CHANCE = random.SystemRandom()
 _LOG = logging.getLogger("cortex_pipelines")
+_LISTED = 20
+"""Models that the error of an unknown name lists: agents cannot ask for the others."""
 
 
 class UnknownModelError(LookupError):
@@ -172,8 +174,9 @@ class Catalogue:
         if requested_name == ENCODER:
             raise UnknownModelError(f"{ENCODER} embeds texts and writes none: POST /v1/embeddings")
         closest = difflib.get_close_matches(requested_name, self.models, n=1)
-        hint = f"the nearest is {closest[0]}, and " if closest else ""
-        raise UnknownModelError(f"no model {requested_name[:100]}; {hint}GET /v1/models lists all")
+        hint = f"the nearest is {closest[0]}; " if closest else ""
+        names, more = sorted(self.models), ", …" if len(self.models) > _LISTED else ""
+        raise UnknownModelError(f"no model {requested_name[:100]}; {hint}there is {', '.join(names[:_LISTED])}{more}")
 
 
 class CatalogueSource:

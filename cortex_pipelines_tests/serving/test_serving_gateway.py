@@ -76,7 +76,7 @@ def test_a_release_is_another_one_when_anything_that_answers_is() -> None:
 
 
 def test_an_answer_is_named_after_what_gave_it_and_an_unknown_name_gets_the_nearest(gateway: Gateway) -> None:
-    with pytest.raises(UnknownModelError, match="no model shpo; the nearest is shop,"):
+    with pytest.raises(UnknownModelError, match="no model shpo; the nearest is shop; there is base, docs,"):
         gateway.backend_for("shpo")
     with pytest.raises(UnknownModelError, match="POST /route"):
         gateway.backend_for("task_router")

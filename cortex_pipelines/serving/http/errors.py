@@ -120,10 +120,12 @@ def _sentence_of(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "json_invalid":
         reason = (problem.get("ctx") or {}).get("error", "cannot be read")
         return f"the body is not valid JSON: {reason}"
-    if problem["type"] == "model_attributes_type":
-        return "the body: an object is expected, sent with content-type: application/json"
     location, message = _location(problem), problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if problem["type"] in ("model_attributes_type", "dataclass_type"):
+        message = (
+            "an object is expected" if location else "an object is expected, sent with content-type: application/json"
+        )
+    elif problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         message = "unknown field; /docs lists the fields"
     if problem["type"] == "too_long":  # pydantic says `items` of texts too
         of = "characters" if isinstance(problem.get("input"), str) else "elements"
