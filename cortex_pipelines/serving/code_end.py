@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
+from itertools import product, takewhile
 from typing import Literal
 
 from tree_sitter import Node, Tree
@@ -25,9 +25,6 @@ from cortex_pipelines.syntax.unparsable import skip_reason
 _NEAR = 6_000
 """Characters of the prompt, and of the suffix, that are parsed: some 150 lines."""
 
-_TRIES = 40
-"""Shorter ends that are tried where a text ends within a statement."""
-
 _MOST_ERRORS = 20
 """Of text without the answer, above which another placeholder would hardly make fewer, and is slow to parse."""
 
@@ -37,13 +34,9 @@ _MOST_MISSING = 4
 _WRONG_LINES = 0.1
 """Largest share of errors to lines where too many bytes are in errors; prose has more of both."""
 
-_CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
-_CLOSING = frozenset(_CLOSERS.values())
-_HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
-_FENCE = re.compile(r"[ \t]*(?:```|<\|)")
-_CLAUSES = {"python": re.compile(r"(?:else|elif|except|finally|case)\b")}
-_CLAUSE = re.compile(r"(?:else|catch|finally)\b|[.?:&|+*=%<>,;)\]-]|/[^/*]")
-_COMMENTS = {"python": ("#", "@"), "rust": ("//", "/*", "*", "#[", "#![")}
+CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
+CLOSING = frozenset(CLOSERS.values())
+HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
 _CODE_NODE = re.compile(
     r"function|method|class|import|assignment|call|return|declaration|declarator|(?:if|for|while|with|try|use|package)_|"
     r"struct|impl|decorat|lambda|arrow|macro_invocation|annotation"
@@ -78,12 +71,18 @@ class CodeEnd:
 
     @cached_property
     def extent(self) -> Extent:
-        """A block if the prompt has just begun one, a line if code follows on the cursor's own, else a statement."""
-        if self.after.split("\n", 1)[0].strip():
+        """A block if the prompt has just begun one, a line if what it begins follows already, else a statement."""
+        if self.after.split("\n", 1)[0].strip() or self.is_above_block:
             return "line"
         if self._is_python:
             return "block" if self._code_before.endswith(":") and not self._open else "statement"
         return "block" if self._code_before.endswith("{") else "statement"
+
+    @cached_property
+    def is_above_block(self) -> bool:
+        """Whether the next line is indented deeper: it belongs to what the cursor's line begins."""
+        below = re.match(r"[ \t]*\n(?:[ \t]*\n)*([ \t]*)\S", self.after)
+        return below is not None and len(self.cursor_line) > 0 and _indent(self.cursor_line) < len(below[1])
 
     @property
     def cursor_line(self) -> str:
@@ -105,6 +104,12 @@ class CodeEnd:
         inner = self.margin + self._step
         is_outside = len(self.cursor_line) <= len(self.margin)
         return inner.removeprefix(self.cursor_line) if is_outside and inner.startswith(self.cursor_line) else ""
+
+    @property
+    def is_indented(self) -> bool:
+        """Whether all white space before the answer's first letter stands before the cursor, or in ``lead``."""
+        line, least = self.cursor_line, len(self.margin) + (self.extent == "block")
+        return bool(self.lead) or (bool(line) and not line.strip() and len(line) >= least)
 
     @property
     def barred(self) -> str:
@@ -129,7 +134,10 @@ class CodeEnd:
 
     def is_whole(self, answer: str) -> bool:
         """Whether the code parses with this answer, and the answer closes what it has to."""
-        if self.brackets_after(answer) != self.open_after:
+        opened = self.brackets_after(answer)
+        if opened != self.open_after and not (
+            self.is_above_block and opened[: len(self.open_after)] == self.open_after
+        ):
             return False
         text = self._text(answer, self.open_after)
         return self._errors(text) <= self.errors and (not self._compiles or _is_python(text))
@@ -151,11 +159,12 @@ class CodeEnd:
     def _placeholder(self) -> tuple[int, int, str]:
         """The fewest errors without the answer, the brackets it then closes, and its placeholder."""
         best = (sys.maxsize, 0, "")
-        for missing in self._possibly_missing():
+        openers = ("", ":" if self._is_python else "{") if self.is_above_block else ("",)
+        for missing, opener in product(self._possibly_missing(), openers):
             open_brackets = self._open[: len(self._open) - missing]
             for filler in self._fillers():
                 text = filler + _closing(self._open[len(open_brackets) :])
-                if (errors := self._errors(self._text(text, open_brackets))) < best[0]:
+                if (errors := self._errors(self._text(text + opener, open_brackets))) < best[0]:
                     best = (errors, missing, text)
                 if not 0 < errors <= _MOST_ERRORS:
                     return best
@@ -168,11 +177,42 @@ class CodeEnd:
         texts = (self._text(filler + closing, self.open_after) for filler in self._fillers())
         return self._is_python and any(map(_is_python, texts))
 
+    @cached_property
+    def _opened_on_line(self) -> tuple[str, ...]:
+        return self._opened_since(self.before.removesuffix(self.cursor_line))
+
+    def _opened_since(self, beginning: str) -> tuple[str, ...]:
+        """Brackets open at the cursor that a beginning of the text before it does not hold."""
+        return _still_open(_brackets(self._tree(self.before).root_node, len(beginning.encode())))
+
+    @property
+    def _is_closed_below(self) -> bool:
+        """Whether a bracket closes the block around the cursor, as far to the left as the line that opens it.
+
+        The text after the cursor may end before the other brackets of the file do.
+        """
+        inside = _indent(self.cursor_line) if self.cursor_line else len(self.margin) + 1
+
+        def is_outside(line: str) -> bool:
+            return bool(line.strip()) and _indent(line) < inside
+
+        lines = self.before.split("\n")[:-1]
+        while lines and not is_outside(lines[-1]):
+            lines.pop()
+        below = next(filter(is_outside, self.after.split("\n")[1:]), "")
+        outer = self._open[: len(self._open) - len(self._opened_on_line)]
+        return (
+            bool(lines and outer)
+            and self._opened_since("\n".join(lines)) == self._opened_on_line
+            and _indent(below) == _indent(lines[-1])
+            and below.lstrip()[:1] == CLOSERS[outer[-1]]
+        )
+
     def _possibly_missing(self) -> Sequence[int]:
         """How many brackets the answer may have to close, the likeliest first."""
         count = len(self._open)
         if self.after.strip():
-            return range(min(count, _MOST_MISSING) + 1)
+            return range(min(count, len(self._opened_on_line) if self._is_closed_below else _MOST_MISSING) + 1)
         if self._is_python:
             return [0 if count and not self.cursor_line.strip() else count]
         first = int(self.extent == "block")
@@ -215,119 +255,6 @@ class CodeEnd:
         return sum(node.is_error or node.is_missing for node in nodes(root, errors=True)) if root.has_error else 0
 
 
-class GrowingCode:
-    """One growing answer: how much of it will stand, and whether it ends there."""
-
-    def __init__(self, end: CodeEnd) -> None:
-        self._end = end
-        self._checked = 0
-        self._unfollowed = -1
-        self._is_done = False
-        self.settled = 0
-
-    def settle(self, text: str) -> bool:
-        """Check each line that another one follows; true where the answer ends with ``settled`` characters."""
-        while not self._is_done and (newline := text.find("\n", self._checked)) >= 0:
-            if self._repeats_next_line(text[self._checked : newline]):
-                self._end_before(text[: self._checked].rstrip())
-                break
-            if not re.match(r"\s*(?:\w+\W|[^\w\s])", text[newline:]):
-                if newline > self._unfollowed:  # what follows is not known, and cannot make less of it stand
-                    self._unfollowed = newline
-                    self._keep(text, newline)
-                break
-            self._end_line(text, newline)
-            self._checked = newline + 1
-        if not self._is_done and not _CLOSING.isdisjoint(text[self._checked :]):
-            self._stop_at_excess(text)
-        return self._is_done
-
-    def cut(self, text: str, complete: bool) -> int:
-        """End of an answer, ``complete`` or cut off: after its last part that parses, else all of it."""
-        if self.settle(f"{text}\n") or _is_no_code(text[self._checked :]):
-            return self.settled
-        if complete and self._has_code(text) and self._end.is_whole(text):
-            return len(text)
-        return self.settled or self._longest(text) or len(text)
-
-    def _repeats_next_line(self, line: str) -> bool:
-        """Whether a line of the answer is the one that stands below the cursor already."""
-        below = re.search(r"\n(.*\w.*)", self._end.after)
-        full_line = line if self._checked else self._end.cursor_line + line
-        return below is not None and self._end.extent != "line" and full_line.rstrip() == below[1].rstrip()
-
-    def _end_line(self, text: str, newline: int) -> None:
-        answer = text[:newline]
-        following = next(line for line in text[newline:].split("\n") if line.strip())
-        if not self._checked and _is_no_code(self._end.cursor_line + answer):
-            self._is_done = True
-            return
-        parses = self._keep(text, newline)
-        if _is_no_code(following) or not self._belongs(answer, following, parses):
-            self._is_done = True
-            self.settled = self._unparsed_end(answer)
-
-    def _keep(self, text: str, newline: int) -> bool:
-        """Whether an answer parses up to the end of a line, which will stand then."""
-        answer = text[:newline]
-        parses = self._has_code(answer) and self._end.is_whole(answer)
-        if parses and self._has_code(text[self._checked : newline]):
-            self.settled = len(answer.rstrip())
-        return parses
-
-    def _belongs(self, answer: str, following: str, parses: bool) -> bool:
-        """Whether the next line belongs to what the answer began."""
-        end, content = self._end, following.strip()
-        indent = len(following) - len(following.lstrip())
-        if end.extent == "line":
-            return not parses and len(end.brackets_after(answer)) > len(end.open_after)
-        if end.extent == "block":
-            inside = indent > len(end.margin) or (not parses and content[0] in _CLOSING)
-        else:
-            first = next(line for line in f"{end.cursor_line}{answer}\n{following}".split("\n") if line.strip())
-            margin = len(first) - len(first.lstrip())
-            inside = indent > margin or (not parses and indent == margin)
-        if inside or not self._has_code(answer):
-            return inside
-        clause = _CLAUSES.get(end.grammar.language, _CLAUSE).match(content)
-        if parses:
-            return clause is not None and end.extent == "statement"
-        return clause is not None or self._is_in_string(answer)
-
-    def _is_in_string(self, answer: str) -> bool:
-        return any(self._end.is_whole(f"{answer}\n{quotes}") for quotes in ('"""', "'''", "`"))
-
-    def _stop_at_excess(self, text: str) -> None:
-        """End the answer before a bracket that closes more than it may."""
-        fewest_open = len(self._end.open_after)
-        if len(self._end.brackets_after(text)) >= fewest_open:
-            return
-        for bracket in re.finditer(r"[)\]}]", text):
-            if len(self._end.brackets_after(text[: bracket.end()])) < fewest_open:
-                self._end_before(text[: bracket.start()].rstrip())
-                return
-
-    def _end_before(self, answer: str) -> None:
-        self._is_done = True
-        if self._has_code(answer):
-            self.settled = len(answer) if self._end.is_whole(answer) else self._unparsed_end(answer)
-
-    def _unparsed_end(self, answer: str) -> int:
-        """What stands of an answer whose end does not parse: its first line if nothing of it does."""
-        return self.settled or self._longest(answer) or len(re.findall(r"\A\s*.*", answer)[0].rstrip())
-
-    def _longest(self, text: str) -> int:
-        """The longest beginning of an answer with which the code parses; 0 if it never does."""
-        ends = [match.end() for match in re.finditer(r"(?:\w+\b|[^\w\s])(?!(?<=[\w\"'`])[\"'`])", text)][-_TRIES:]
-        return next((end for end in reversed(ends) if self._has_code(text[:end]) and self._end.is_whole(text[:end])), 0)
-
-    def _has_code(self, text: str) -> bool:
-        """Whether an answer holds more than comments."""
-        marks = _COMMENTS.get(self._end.grammar.language, ("//", "/*", "*"))
-        lines = map(str.strip, text.split("\n"))
-        return any(line and not line.startswith(marks) for line in lines)
-
-
 def _near_end(prefix: str) -> str:
     """The end of a text, from a line at its top level if one is near."""
     if len(prefix) <= _NEAR:
@@ -345,18 +272,8 @@ def _near_start(suffix: str) -> str:
     return head[: starts[-1] + 1] if starts else head[: head.rfind("\n") + 1]
 
 
-def _is_heading(line: str) -> bool:
-    heading = _HEADING.fullmatch(line)
-    return heading is not None and language_of(heading[1], "") is not None
-
-
-def _is_no_code(line: str) -> bool:
-    """Whether a line is a heading as prompts have (a comment with a path), or begins a fence or a control token."""
-    return _is_heading(line) or bool(_FENCE.match(line))
-
-
 def _heading_language(prefix: str) -> str | None:
-    heading = _HEADING.fullmatch(prefix.split("\n", 1)[0])
+    heading = HEADING.fullmatch(prefix.split("\n", 1)[0])
     return language_of(heading[1], "") if heading else None
 
 
@@ -371,7 +288,11 @@ def _is_python(text: str) -> bool:
 
 
 def _closing(opened: Sequence[str]) -> str:
-    return "".join(_CLOSERS[each] for each in reversed(opened))
+    return "".join(CLOSERS[each] for each in reversed(opened))
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _start_of_statement(code: str) -> int:
@@ -386,9 +307,9 @@ def _start_of_statement(code: str) -> int:
 def _still_open(kinds: Iterator[str], opened: Sequence[str] = ()) -> tuple[str, ...]:
     stack = list(opened)
     for kind in kinds:
-        if kind in _CLOSERS:
+        if kind in CLOSERS:
             stack.append(kind)
-        elif stack and _CLOSERS[stack[-1]] == kind:
+        elif stack and CLOSERS[stack[-1]] == kind:
             stack.pop()
     return tuple(stack)
 
@@ -396,5 +317,5 @@ def _still_open(kinds: Iterator[str], opened: Sequence[str] = ()) -> tuple[str, 
 def _brackets(root: Node, start: int = -1) -> Iterator[str]:
     """Brackets that end after a byte, in order."""
     for node in nodes(root, start):
-        if not node.child_count and not node.is_missing and (node.type in _CLOSERS or node.type in _CLOSING):
+        if not node.child_count and not node.is_missing and (node.type in CLOSERS or node.type in CLOSING):
             yield node.type

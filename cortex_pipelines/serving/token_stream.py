@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from cortex_pipelines.adapters.data.packing import token_texts
-from cortex_pipelines.serving.code_end import GrowingCode
 from cortex_pipelines.serving.engines.engine import (
     Alternative,
     Finish,
@@ -17,6 +16,7 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
     TextDelta,
 )
+from cortex_pipelines.serving.growing_code import GrowingCode
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -59,6 +59,13 @@ def tokens_beginning(tokenizer: Any, size: int, letters: str) -> tuple[int, ...]
     """Tokens of a vocabulary whose text begins with one of some letters, after white space."""
     texts = token_texts(tokenizer, size)
     return tuple(token for token, text in enumerate(texts) if text.lstrip()[:1] in letters and text.strip())
+
+
+@lru_cache(128)
+def tokens_indenting(tokenizer: Any, size: int, start: str) -> tuple[int, ...]:
+    """Tokens of a vocabulary that go on with white space after ``start``."""
+    texts = enumerate(token_texts(tokenizer, size))
+    return tuple(token for token, text in texts if text.startswith(start) and text[len(start) :][:1].isspace())
 
 
 def alternative(raw: bytes, logprob: float) -> Alternative:

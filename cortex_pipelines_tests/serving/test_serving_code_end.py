@@ -3,8 +3,9 @@
 import pytest
 from magika import Magika
 
-from cortex_pipelines.serving.code_end import GrowingCode, code_end
+from cortex_pipelines.serving.code_end import code_end
 from cortex_pipelines.serving.code_language import _WORDS
+from cortex_pipelines.serving.growing_code import GrowingCode
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -78,3 +79,13 @@ def test_block_begins_where_it_stands() -> None:
     assert leads == ["    ", "", ""]
     assert ")" in code_end("def f(x):\n    y = x\n").barred
     assert ")" not in code_end("print(1, ").barred
+
+
+def test_white_space_before_the_cursor_is_enough_or_not() -> None:
+    befores = (
+        "class A {\n  void f() {\n    ",
+        "class A {\n  void f() {\n  ",
+        "def f():\n",
+        "def f():\n    if x:\n        y()\n    ",
+    )
+    assert [code_end(before).is_indented for before in befores] == [True, False, True, False]

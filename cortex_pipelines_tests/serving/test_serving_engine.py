@@ -24,6 +24,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, generate
 from cortex_pipelines.release import loading
 from cortex_pipelines.release.loading import ResidentBase
+from cortex_pipelines.serving.code_end import code_end
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -40,6 +41,7 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
     open_engine,
 )
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine, torch_precision
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -368,6 +370,32 @@ def test_an_answer_matches_its_grammar(weights_here: Engine) -> None:
         random_sampling = replace(sampling, temperature=1.0, seed=1)
         deltas = run_job(weights_here, Job(None, weights_here.prompt(prompt), random_sampling, 3))
         assert all(re.fullmatch(r"(to|fro)[A-Z]{2}\n?", text_of(deltas, index)) for index in range(3))
+
+
+@pytest.mark.parametrize("before", ["int f() {\n    ", "def f():\n    ", "def f():\n"])
+def test_no_answer_moves_the_indentation_before_it(weights_here: Engine, before: str) -> None:
+    ending = code_end(before)
+    prompt = replace(weights_here.prompt(before), lead=ending.lead)
+    job = Job(None, prompt, Sampling(4, temperature=2.0, seed=0, ending=ending), count=32)
+    deltas = run_job(weights_here, job)
+    answers = ["".join(delta.text for delta in deltas if delta.index == index) for index in range(32)]
+    assert not [answer for answer in answers if answer.removeprefix(ending.lead)[:1] in tuple(" \t\r\n")]
+
+
+def test_the_likeliest_white_space_is_not_added_to_that_before_the_cursor(engine: Engine) -> None:
+    import torch
+
+    ending = code_end("def f():\n")
+    job = Job(None, replace(engine.prompt("def f():\n"), lead=ending.lead), Sampling(8, ending=ending))
+    answer, written = StreamedAnswer(engine.tokenizer, job.prompt.start, job.sampling), []
+    ((space,),) = token_ids(engine.tokenizer, [" "])
+    logits = torch.zeros(len(engine.tokenizer))
+    logits[space] = 9
+    for step in TokenSampler(engine.tokenizer, frozenset()).steps(job, 0, answer, logits, [], lambda _: logits):
+        written.append(step.token)
+        list(answer.add(0, step))
+    start = f"{job.prompt.start}{ending.lead}"
+    assert engine.tokenizer.decode(written).removeprefix(start)[0] not in (" ", "\n")
 
 
 def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:

@@ -25,7 +25,8 @@ def opening_rules(ending: CodeEnd | None) -> str:
     if ending is None:
         return ""
     barred = "".join(f"\\U{ord(letter):08X}" for letter in ending.barred)
-    return rf"answer ::= [ \t\r\n]* [^ \t\r\n{barred}] .*"
+    space = "" if ending.is_indented else r"[ \t\r\n]* "
+    return rf"answer ::= {space}[^ \t\r\n{barred}] .*"
 
 
 class TokenConstraint:

@@ -8,7 +8,7 @@ from typing import Any
 from cortex_pipelines.adapters.data.packing import barred_before
 from cortex_pipelines.serving.engines.engine import Job, Sampling, ScoredToken
 from cortex_pipelines.serving.engines.grammar import TokenConstraint
-from cortex_pipelines.serving.token_stream import StreamedAnswer, tokens_beginning
+from cortex_pipelines.serving.token_stream import StreamedAnswer, tokens_beginning, tokens_indenting
 
 
 class TokenSampler:
@@ -47,6 +47,8 @@ class TokenSampler:
             if sampling.ending is not None and answer.is_blank:
                 barred = tokens_beginning(self._tokenizer, len(scores), sampling.ending.barred)
                 scores[[*self._ends, *barred]] = -torch.inf
+                if sampling.ending.is_indented:
+                    scores[[*tokens_indenting(self._tokenizer, len(scores), start[answer.length :])]] = -torch.inf
             if sampling.presence or sampling.frequency:
                 for token, count in Counter(generated_ids).items():
                     scores[token] -= sampling.presence + sampling.frequency * count
