@@ -113,9 +113,9 @@ class CodeEnd:
 
     @property
     def barred(self) -> str:
-        """Letters that no answer begins with: a comment's, and a bracket's that closes what it must not."""
+        """Letters that no answer begins with: a comment's, also of Python, and a bracket's that closes too much."""
         closers = "" if self.extent != "block" and self.open_after != self._open else ")]}"
-        return closers + ("#" if self._is_python else "/")
+        return closers + {"python": "#", "go": "/#", "java": "/#"}.get(self.grammar.language, "/")
 
     @property
     def errors(self) -> int:

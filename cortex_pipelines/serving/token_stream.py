@@ -297,8 +297,15 @@ class StreamedAnswer:
         if excess > 0:
             if placed_token.until <= self._base:
                 return
-            raw = token.raw[len(token.text[:excess].encode()) :]
-            token = replace(token, text=token.text[excess:], raw=raw)
+            head = token.text[:excess].encode()
+            text, raw = token.text[excess:], token.raw.removeprefix(head)
+            tops = tuple(
+                Alternative(text, top.logprob, raw)
+                if top.raw == token.raw
+                else alternative(top.raw.removeprefix(head) or top.raw, top.logprob)
+                for top in token.top
+            )
+            token = replace(token, text=text, raw=raw, top=tops)
         yield replace(token, offset=max(placed_token.start - self._base, 0))
 
 

@@ -128,6 +128,15 @@ def test_a_forced_start_and_a_stop_string_are_not_shown() -> None:
     assert (text, len(tokens), sum(delta.generated for delta in deltas)) == ("1", 1, len("1, 2"))
 
 
+def test_alternatives_begin_after_a_forced_start_as_the_token_does() -> None:
+    tokenizer = bytes_merged()
+    ids = tokenizer(f"b{EMOJI}", add_special_tokens=False)["input_ids"]
+    _, tokens, _ = answer(tokenizer, ids, Sampling(100), start="b")
+    own, other = tokens[0].top
+    assert (own.text, own.raw) == (tokens[0].text, tokens[0].raw) == ("", b"\xf0\x9f")
+    assert other.raw == token_bytes(tokenizer, 5)
+
+
 def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative() -> None:
     tokenizer = bytes_merged()
     ids = tokenizer(f"{EMOJI}b", add_special_tokens=False)["input_ids"]

@@ -79,6 +79,8 @@ def test_block_begins_where_it_stands() -> None:
     assert leads == ["    ", "", ""]
     assert ")" in code_end("def f(x):\n    y = x\n").barred
     assert ")" not in code_end("print(1, ").barred
+    assert "#" in code_end("package a\n\nfunc F() int {\n").barred
+    assert "#" not in code_end("pub struct A {\n    x: u32,\n}\n\n").barred
 
 
 def test_white_space_before_the_cursor_is_enough_or_not() -> None:
