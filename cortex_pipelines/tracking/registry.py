@@ -92,14 +92,14 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     Versions that have an alias are restored if they were deleted. Returns how many aliases moved.
     """
     ledger_roles = model_roles(project.root, model)
-    roles: dict[str, str | None] = {}
-    for alias in _ALIASES:
-        md5 = ledger_roles[alias]
+    numbers: dict[str | None, str | None] = {None: None}
+    for md5 in {ledger_roles[alias] for alias in _ALIASES} - {None}:
         try:
-            roles[alias] = restore_version(project, model, md5) if md5 else None
+            numbers[md5] = restore_version(project, model, md5)
         except ProjectError as error:
             _LOG.warning("MLflow's registry cannot hold %s: %s", model.name, error)
-            roles[alias] = find_version(project, model.name, md5)
+            numbers[md5] = find_version(project, model.name, md5)
+    roles = {alias: numbers[ledger_roles[alias]] for alias in _ALIASES}
     challenger = roles.pop(CHALLENGER)
     if challenger:  # else not judged here, but perhaps elsewhere
         roles[CHALLENGER] = challenger

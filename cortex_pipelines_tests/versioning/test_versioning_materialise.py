@@ -10,6 +10,9 @@ from unittest import mock
 
 import polars as pl
 import pytest
+from dvc.repo import Repo
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_objects.fs.local import LocalFileSystem
 
 from cortex_pipelines.parallel.processes import JOB_OF
 from cortex_pipelines.schemas.table import ContractError, Table
@@ -227,6 +230,27 @@ def test_a_reference_whose_files_are_lost(bench: Workbench) -> None:
         model_folder(project, "words", "a", missing)
     assert not (bench.root / ".cortex" / "models" / version).exists()
     assert model_name("words", None) == "words"
+
+
+def test_a_reference_that_was_pulled_damaged_is_removed_from_the_cache(
+    bench: Workbench, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = bench.make("words", "a").value
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    bench.make("words", "a")
+    cache = bench.root / ".dvc" / "cache" / "files" / "md5"
+    (entry,) = json.loads((cache / version[:2] / version[2:]).read_text())
+    damaged, whole = cache / entry["md5"][:2] / entry["md5"][2:], cache / version[:2] / version[2:]
+    content = damaged.read_bytes()
+    damaged.unlink()
+    damaged.write_bytes(content[::-1])
+    damaged.chmod(0o444)
+    with Repo(str(bench.root)) as repo:  # as `dvc pull` notes what it brings, unread
+        repo.cache.local.state.save(str(damaged), LocalFileSystem(), HashInfo("md5", entry["md5"]))
+    with pytest.raises(ProjectError, match=r"is not in the DVC cache: `dvc fetch --all-commits`"):
+        model_folder(bench.project(), "words", "a", version)
+    assert f"{damaged} was damaged and is removed" in caplog.text
+    assert (damaged.exists(), whole.exists()) == (False, True)
 
 
 def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(bench: Workbench) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import atomic_file, began_before, write_whole
 from cortex_pipelines.versioning import damaged_files
-from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.content import content_md5, file_md5
 from cortex_pipelines.versioning.dvc.changes import Comparison, locked_snapshot
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc, stage_texts
 from cortex_pipelines.versioning.dvc.stages import parameters_stage, stage_body
@@ -269,16 +269,20 @@ def commit(
 def drop_damaged(root: Path, hashes: Iterable[str]) -> None:
     """Remove objects from DVC's cache whose bytes are not those of their name, of which DVC trusts that they are.
 
-    What edits a file in data/ through a hard link edits the object, too. Hashes again what changed since DVC did.
+    What edits a file in data/ through a hard link edits the object, too; and what ``dvc pull`` brings is never hashed.
     """
     from dvc.repo import Repo
-    from dvc_data.hashfile.db import HashFileDB
-    from dvc_objects.errors import ObjectFormatError
 
     with Repo(str(root)) as repo:
         for name in hashes:
-            with contextlib.suppress(FileNotFoundError, ObjectFormatError):
-                HashFileDB.check(repo.cache.local, name)  # that of the class between asks for the modes alone
+            path = Path(repo.cache.local.oid_to_path(name))
+            if path.exists() and file_md5(str(path)) != name.removesuffix(".dir"):
+                path.unlink()
+                _LOG.warning(
+                    "DVC's cache: %s was damaged and is removed; if `dvc fetch` brings it back damaged, delete it in "
+                    "the remote, then `dvc push` where it is whole",
+                    path,
+                )
 
 
 @contextmanager
@@ -313,7 +317,7 @@ def ordered_lock(root: Path, addresses: Sequence[str]) -> Iterator[None]:
 
 
 def restore(root: Path, version: str, target: Path) -> bool:
-    """Copy a committed folder from DVC's cache; False if it is incomplete."""
+    """Copy a committed folder from DVC's cache; False if it is incomplete or damaged."""
     from dvc.repo import Repo
     from dvc_data.hashfile import load
     from dvc_data.hashfile.checkout import CheckoutError, checkout
@@ -327,4 +331,7 @@ def restore(root: Path, version: str, target: Path) -> bool:
             checkout(str(target), LocalFileSystem(), stored, cache, force=True)
         except (FileNotFoundError, CheckoutError):
             return False
-    return True
+    if content_md5(target) == version:
+        return True
+    drop_damaged(root, [version, *(entry["md5"] for entry in stored.as_list())])
+    return False
