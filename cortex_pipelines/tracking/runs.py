@@ -3,20 +3,17 @@
 import json
 import logging
 import platform
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import polars as pl
 
-from cortex_pipelines.ingestion.project_sources import is_url
 from cortex_pipelines.schemas.learned import LEADERBOARD
+from cortex_pipelines.tracking.commits import LockCommit, git_commit, lock_commit, source_tags
 from cortex_pipelines.tracking.experiments import (
     experiment_id,
     find_run,
@@ -127,7 +124,9 @@ class MlflowTracker:
         return _open(stage, made_from, dagster_run_id, live=True)
 
     def record(self, stage: Stage, version: Version, dagster_run_id: str) -> str:
-        return _open(stage, version.made_from, dagster_run_id, live=False).finish(version)
+        """Enter a version that was made without a run, as of the commit that locked it, if one did."""
+        locked = lock_commit(stage.project.root, stage.address)
+        return _open(stage, version.made_from, dagster_run_id, live=False, locked=locked).finish(version)
 
     def link(self, root: Path, run_id: str, artifact: str = "") -> str:
         """Address of a run or its artifact in MLflow's page, which without the last part is the one for traces."""
@@ -148,6 +147,7 @@ class OpenRun:
     live: LiveMetrics
     watching: ExitStack
     dagster_run_id: str
+    ended: int | None = None  # in ms since 1970; None if it goes on
 
     def finish(self, version: Version) -> str:
         """Record the output, and register its model if it is a release.
@@ -221,7 +221,7 @@ class OpenRun:
             _LOG.warning("MLflow did not accept the end of run %s: %s", self.run_id, second)
 
     def _end(self, status: str) -> None:
-        self.live.client.set_terminated(self.run_id, status)
+        self.live.client.set_terminated(self.run_id, status, self.ended)
         run_marker(self.stage.project.root, self.run_id).unlink(missing_ok=True)
 
 
@@ -235,14 +235,19 @@ def _leaderboard(folder: Path) -> dict[str, float]:
     return {f"{row['task']}/{row['candidate']}/{name}": float(row[name]) for row in rows for name in _COMPARED}
 
 
-def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) -> OpenRun:
+def _open(
+    stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool, locked: LockCommit | None = None
+) -> OpenRun:
     from mlflow.entities import Param
 
     root, partition = stage.project.root, stage.partition
     client = open_client(root)
     experiment = experiment_id(root, experiment_name(stage))
     tags = run_tags(stage, made_from, dagster_run_id) | _parent(stage, made_from)
-    run = client.create_run(experiment, run_name=stage.address, tags=tags)
+    if locked is not None:  # the machine that made it is not known
+        tags |= {"git_commit": locked.commit, "mlflow.source.git.commit": locked.commit, "processor": ""}
+    time_ms = None if locked is None else locked.seconds * 1000
+    run = client.create_run(experiment, time_ms, tags, stage.address)
     params = [
         Param(name, str(value)[:_LONGEST_PARAM])
         for file, values in made_from.params.items()
@@ -254,7 +259,7 @@ def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) ->
     _EXPERIMENTS[run_id] = experiment
     note_process(root, run_id)
     metrics = LiveMetrics(client, run_id, model_name(stage.asset.name, partition))
-    opened = OpenRun(stage, run_id, experiment, metrics, ExitStack(), dagster_run_id)
+    opened = OpenRun(stage, run_id, experiment, metrics, ExitStack(), dagster_run_id, time_ms)
     try:
         client.log_batch(run_id, params=params)
         inputs = []
@@ -326,37 +331,6 @@ def processor_type() -> str:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{platform.machine()} {models[0] if models else platform.processor()}".strip()
-
-
-def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
-    """MLflow's standard tags for git and entry point, without credentials and user."""
-    command = f"cortex run {name}" + (f" --project {partition}" if partition else "")
-    remote = _git(root, "remote", "get-url", "origin")
-    if not is_url(remote):
-        remote = ""
-    elif "://" in remote:
-        parts = urlsplit(remote)
-        remote = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    else:
-        remote = remote.rpartition("@")[2]
-    tags = {
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": command,
-        "mlflow.source.git.commit": git_commit(root),
-        "mlflow.source.git.branch": _git(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
-        "mlflow.source.git.repoURL": remote,
-    }
-    return {key: value for key, value in tags.items() if value}
-
-
-@lru_cache(maxsize=8)
-def git_commit(root: Path) -> str:
-    return _git(root, "rev-parse", "HEAD")
-
-
-def _git(root: Path, *words: str) -> str:
-    completed = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-    return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

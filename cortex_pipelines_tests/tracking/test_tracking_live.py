@@ -80,7 +80,7 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(bench, monkeyp
     ],
 )
 def test_neither_credentials_nor_places_of_this_machine_are_told(tmp_path: Path, origin: str, url: str | None) -> None:
-    from cortex_pipelines.tracking.runs import source_tags
+    from cortex_pipelines.tracking.commits import source_tags
 
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", origin], check=True)

@@ -11,11 +11,12 @@ from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.tracking import registry
+from cortex_pipelines.tracking.commits import git_commit
 from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
 from cortex_pipelines.tracking.model_versions import SIGNATURES, ModelMetadata, read_metadata, write_model_file
-from cortex_pipelines.tracking.recorded_versions import known_versions
-from cortex_pipelines.tracking.runs import MlflowTracker, git_commit
+from cortex_pipelines.tracking.recorded_versions import known_versions, last_seconds
+from cortex_pipelines.tracking.runs import MlflowTracker, processor_type
 from cortex_pipelines.tracking.store import database_uri, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
@@ -63,6 +64,26 @@ def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, 
     fan_in = open_client(bench.root).get_run(runs["tally", None]).data.tags
     assert (fan_in["input.loud/a"], fan_in["input.loud/b"]) == (lock["loud@a"], lock["loud@b"])
     assert json.loads(open_client(bench.root).get_run(runs["words", "b"]).data.tags["pin.note"]) == ["one", "two"]
+
+
+def test_a_version_made_without_a_run_is_of_the_commit_that_locked_it(bench: Workbench) -> None:
+    commits = []
+    for names in ("ab", "a"):
+        for name in names:
+            bench.edit("sources.lock", lambda v, name=name, names=names: v["projects"].update({name: [names]}))
+            bench.make("words", name)
+        bench.commit()
+        commits.append(bench.git("rev-parse", "HEAD"))
+    bench.commit()
+    for name, commit in zip(("b", "a"), commits, strict=True):
+        run = open_client(bench.root).get_run(record(bench, "words", name))
+        assert (run.data.tags["git_commit"], run.data.tags["processor"]) == (commit, "")
+        time = 1000 * int(bench.git("show", "-s", "--format=%ct", commit))
+        assert (run.info.start_time, run.info.end_time) == (time, time)
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["third"]))  # and not committed
+    tags = open_client(bench.root).get_run(record(bench, "words", "a")).data.tags
+    assert (tags["git_commit"], tags["processor"]) == (bench.git("rev-parse", "HEAD"), processor_type())
+    assert last_seconds(bench.root).keys() <= {("words", "a")}
 
 
 def test_digests_and_runs_are_found_by_version(
