@@ -124,8 +124,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     except ProjectError:
         return  # not every command needs a project
     require_no_conflicts(root)
-    if os.access(root, os.W_OK):  # else mounted read-only, as for a gateway in a container: nothing to clean up
-        say(*recover(root))
+    say(*recover(root))
 
 
 def _show_next_step(ctx: click.Context) -> None:

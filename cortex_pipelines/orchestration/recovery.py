@@ -5,6 +5,7 @@ removed, and an interrupted release is finished. Each step yields a message.
 """
 
 import fcntl
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +45,8 @@ _SCRATCH = (
 
 def recover(root: Path) -> list[str]:
     """Clean up after killed processes; a message for each step. ProjectError: a truncated file has no intact copy."""
+    if not os.access(root, os.W_OK):  # mounted read-only, as for a gateway in a container: nothing to clean up
+        return []
     for pattern in _SCRATCH:
         for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
             sweep(folder)

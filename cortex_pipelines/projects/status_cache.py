@@ -94,7 +94,7 @@ def read_cached_status(root: Path) -> list[dict[str, Any]] | None:
 
 def cache_status(root: Path, before: DependencyState, rows: list[dict[str, Any]]) -> None:
     stored_locally = tracking_uri(root) == database_uri(root) and has_own_databases(root)
-    if not before.settled or not stored_locally:
+    if not before.settled or not stored_locally or not os.access(root, os.W_OK):
         return
     (root / FILE).parent.mkdir(exist_ok=True)
     content = {"digest": before.digest, "caches": before.caches, "rows": rows}

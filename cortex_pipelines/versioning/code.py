@@ -14,6 +14,7 @@ what was computed before, and the map over all cores, which returns what one cor
 
 import ast
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -74,7 +75,7 @@ def recall(assets: Iterable[VersionedAsset], file: Path) -> None:
         kept = {}
     if kept.get("package") != package or kept["code"].keys() != {asset.name for asset in assets}:
         kept = {"package": package, "code": {asset.name: [asset.code, asset.packages] for asset in assets}}
-        if file.parents[1].is_dir() and content_md5(FOLDER) == package:
+        if os.access(file.parents[1], os.W_OK) and content_md5(FOLDER) == package:
             write_whole(file, json.dumps(kept))
     for asset in assets:
         vars(asset).update(zip(("code", "packages"), map(tuple, kept["code"][asset.name]), strict=True))

@@ -15,7 +15,10 @@ from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.projects import status_cache
 from cortex_pipelines.projects.doctor import _sandbox
 from cortex_pipelines.projects.reproduce import Reproduction, VersionComparison
+from cortex_pipelines.projects.status import status_rows
 from cortex_pipelines.projects.status_cache import FILE, cache_status, collect_state, read_cached_status
+from cortex_pipelines.versioning.dagster.instance import close_databases, open_instance
+from cortex_pipelines_tests.versioning.toy import Workbench
 
 ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
 
@@ -169,3 +172,21 @@ def comparison(determinism: str, *, identical: bool) -> VersionComparison:
 def test_a_model_may_differ_only_on_another_processor(determinism: str, same_processor: bool, expected: bool) -> None:
     compared = (comparison("exact", identical=True), comparison(determinism, identical=False))
     assert Reproduction("m version 1", "c", Path(), same_processor, compared).is_reproduced is expected
+
+
+def test_the_status_of_a_read_only_project_is_found_without_writing(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run_all()
+    (bench.root / "data" / "loud" / "b" / "more.txt").write_text("more")
+    expected = list(status_rows(bench.project(), bench.instance()))
+    close_databases()
+
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in bench.root.rglob("*")}
+
+    access, before = os.access, times()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    assert list(status_rows(bench.project(), open_instance(bench.root))) == expected
+    assert times() == before
+    assert {row["fresh"] for row in expected} == {True, False}

@@ -181,7 +181,7 @@ def test_variables_and_names_exist() -> None:
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(project: Path, monkeypatch, writable: bool) -> None:
     cleaned: list[Path] = []
-    monkeypatch.setattr(recovery, "recover", lambda root: cleaned.append(root) or [])
+    monkeypatch.setattr(recovery, "restore_settings", lambda root: cleaned.append(root) or [])
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK))
     cortex("keys", "list")

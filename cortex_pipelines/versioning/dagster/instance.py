@@ -2,7 +2,9 @@
 
 import atexit
 import os
+import shutil
 import sqlite3
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +140,7 @@ def open_instance(root: Path) -> "DagsterInstance":
     import dagster as dg
     from dagster._core.instance.ref import InstanceRef
 
-    home = root / ".dagster"
+    home = root / ".dagster" if os.access(root, os.W_OK) else _copy(root / ".dagster")
     home.mkdir(exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
@@ -160,6 +162,16 @@ def open_instance(root: Path) -> "DagsterInstance":
         instance.all_instigator_state()
         ready.touch()
     return instance
+
+
+def _copy(home: Path) -> Path:
+    """A temporary copy of the instance of a project that is read-only, since SQLite writes where it reads."""
+    copy = Path(tempfile.mkdtemp(), home.name)
+    for name in ("dagster.yaml", _READY, *DATABASES, *(f"{name}-wal" for name in DATABASES)):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        if (home / name).exists():
+            shutil.copy2(home / name, copy / name)
+    return copy
 
 
 NAME = "projects"  # of Dagster's partitions

@@ -55,7 +55,8 @@ def locked_repo(root: Path) -> Iterator[Any]:
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
     quicken_dvc()
     file_system = _atomic_file_system()
-    with Repo(str(root), fs=file_system, _wait_for_lock=True) as repo, lock_repo(repo):
+    lock_of = lock_repo if os.access(root, os.W_OK) else contextlib.nullcontext  # what is read-only is only read
+    with Repo(str(root), fs=file_system, _wait_for_lock=True) as repo, lock_of(repo):
         if sentence := damaged_files.mend(root, damaged_files.DVC_LOCK):
             _LOG.warning(sentence)
         yield repo
@@ -185,7 +186,8 @@ def write_parameters(project: Project) -> None:
 
 
 def record_parameters(project: Project, repo: Any) -> None:
-    project.resolve().write(project.root)
+    if not project.resolve().is_written(project.root):
+        project.resolve().write(project.root)
     entry = locked_stages(project.root).get(PARAMETERS, {})
     if any(Comparison(repo).changes(parameters_stage(project), entry)):
         with contextlib.chdir(project.root):
