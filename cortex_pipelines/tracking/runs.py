@@ -130,13 +130,16 @@ class MlflowTracker:
 
     def link(self, root: Path, run_id: str, artifact: str = "") -> str:
         """Address of a run or its artifact in MLflow's page, which without the last part is the one for traces."""
-        experiment = _EXPERIMENTS.get(run_id) or recorded_experiment(root, run_id) or "0"
+        experiment = _EXPERIMENTS.get(run_id) or recorded_experiment(root, run_id)
+        if experiment is None:  # it is on a server, unless it is gone
+            run = get_run(root, run_id)
+            experiment = _EXPERIMENTS[run_id] = str(run.info.experiment_id) if run else "0"
         page = f"{run_id}/artifacts/{artifact}" if artifact else run_id
         return f"{ui(root)}/#/experiments/{experiment}/runs/{page}?workflowType=machine_learning"
 
 
 _EXPERIMENTS: dict[str, str] = {}
-"""Experiment of each run that this process opened."""
+"""Experiment of each run that this process opened, or asked a server for."""
 
 
 @dataclass

@@ -229,6 +229,8 @@ def _connect_server(tracking: str, registry: str) -> "MlflowClient":
     for uri in {tracking, registry}:
         if uri.startswith(_SERVED):
             _require_server(uri)
+        elif uri.startswith("http"):
+            _require_answer(uri)
     try:
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         if tracking.startswith(DATABASES):
@@ -263,6 +265,24 @@ def _require_server(uri: str) -> None:
         raise ProjectError(
             f"MLflow's database cannot be used: {' '.join(str(error.orig).split())}; start its server or correct "
             "MLFLOW_TRACKING_URI, and run the same command again; what was finished is kept"
+        ) from error
+
+
+def _require_answer(uri: str) -> None:
+    """Ask a tracking server once; MLflow itself would try for five minutes."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=30, raise_on_status=False)
+    except MlflowException as error:
+        first: BaseException = error
+        while inner := first.__cause__ or first.__context__:
+            first = inner
+        raise ProjectError(
+            f"MLflow's server {uri} does not answer ({' '.join(str(first).split())}): start it or "
+            "correct MLFLOW_TRACKING_URI, and run the same command again; what was finished is kept"
         ) from error
 
 

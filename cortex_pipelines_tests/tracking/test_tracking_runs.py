@@ -98,8 +98,10 @@ def test_digests_and_runs_are_found_by_version(
     run = runs["loud", "b"]
     experiment = open_client(bench.root).get_run(run).info.experiment_id
     monkeypatch.setattr("cortex_pipelines.tracking.runs._EXPERIMENTS", {})  # as if another process had opened it
-    address = MlflowTracker().link(bench.root, run).partition("?")[0]
-    assert address.endswith(f"/experiments/{experiment}/runs/{run}")
+    for uri in (database_uri(bench.root), f"{database_uri(bench.root)}?timeout=30"):  # its own, and as of a server
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        address = MlflowTracker().link(bench.root, run).partition("?")[0]
+        assert address.endswith(f"/experiments/{experiment}/runs/{run}")
 
 
 def test_metrics_rows_observations_and_parameters_are_kept(bench: Workbench) -> None:

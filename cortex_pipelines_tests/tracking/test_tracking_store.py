@@ -101,9 +101,10 @@ def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(tmp_path, monke
     [
         ("postgresql+psycopg2://somebody@127.0.0.1:1/mlflow", "cannot be used: connection to"),
         ("postgresql+pg8000://somebody@127.0.0.1:1/mlflow", "needs the package pg8000"),
+        ("http://127.0.0.1:1", "MLflow's server http://127.0.0.1:1 does not answer .*refused"),
     ],
 )
-def test_a_database_that_cannot_be_reached_is_said_at_once(tmp_path, monkeypatch, uri: str, words: str) -> None:
+def test_a_server_that_cannot_be_reached_is_said_at_once(tmp_path, monkeypatch, uri: str, words: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(ProjectError, match=words) as raised:
         store.open_client(tmp_path)
