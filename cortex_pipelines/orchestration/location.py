@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.atomic import folder_lock, write_whole
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import AutomationSettings, load_parameters
 from cortex_pipelines.orchestration.nightly import WEEKLY_TAG, nightly_job
@@ -45,7 +45,14 @@ def end_dead(root: Path, instance: dg.DagsterInstance) -> None:
 
 
 def sync_project(project: Project, instance: dg.DagsterInstance, thorough: bool = False) -> int:
-    """Report missing versions to Dagster and MLflow; returns the number of events."""
+    """Report missing versions to Dagster and MLflow; returns the number of events. One process does so at a time:
+    two would enter each version twice.
+    """
+    with folder_lock(project.root / ".cortex" / "sync"):
+        return _sync(project, instance, thorough)
+
+
+def _sync(project: Project, instance: dg.DagsterInstance, thorough: bool) -> int:
     end_dead(project.root, instance)
     if sentence := take_out_undeclared(project):
         _LOG.warning(sentence)

@@ -1,17 +1,19 @@
 import os
 import signal
+import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.orchestration import planning, side_by_side
+from cortex_pipelines.orchestration import location, planning, side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.orchestration.side_by_side import (
@@ -316,3 +318,25 @@ def test_what_the_longest_chain_begins_with_comes_first() -> None:
     seconds = dict(zip(keys, (1.0, 3.0, 5.0, 4.0), strict=True))
     # chains of 6 seconds, of 5, of 4 and of 3
     assert [*longest_first({a: [], b: [a], c: [a], d: []}, seconds)] == [a, c, d, b]
+
+
+def test_one_process_syncs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2)
+    running: list[None] = []
+    most: list[int] = []
+
+    def enter(*_: Any) -> int:
+        running.append(None)
+        time.sleep(0.3)
+        most.append(len(running))
+        running.pop()
+        return 0
+
+    def begin(_: int) -> int:
+        together.wait()
+        return location.sync_project(mock.Mock(root=tmp_path), mock.Mock())
+
+    monkeypatch.setattr(location, "_sync", enter)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(begin, range(2)))
+    assert most == [1, 1]
