@@ -200,6 +200,7 @@ def test_what_is_left_follows_the_pace_of_what_is_done() -> None:
     ("error", "words"),
     [
         (OSError(28, "No space left on device"), "the disk is full: free some space"),
+        (sqlite3.OperationalError("disk I/O error"), "the disk is full or broken: free some space"),
         (DatabaseError("x", {}, sqlite3.OperationalError("database or disk is full")), "the disk is full: free some"),
         (
             DatabaseError("x", {}, sqlite3.OperationalError("attempt to write a readonly database")),

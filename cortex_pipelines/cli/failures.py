@@ -28,6 +28,7 @@ _READ_ONLY = (
 _SENTENCES = {
     "No space left on device": _FULL,
     "database or disk is full": _FULL,
+    "disk I/O error": _FULL.replace("full", "full or broken", 1),
     "attempt to write a readonly database": _READ_ONLY,
     "unable to open database file": _READ_ONLY,
 }
