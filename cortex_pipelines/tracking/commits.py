@@ -69,6 +69,11 @@ def _lock_commits(root: Path, state: str) -> dict[str, LockCommit]:
     return newest
 
 
+def committed(root: Path, commit: str, name: str) -> str:
+    """Text of a file of the project in a commit; empty if it has none."""
+    return _git(root, "show", f"{commit}:./{name}")
+
+
 def _git(root: Path, *words: str) -> str:
     completed = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
     return completed.stdout.strip() if completed.returncode == 0 else ""

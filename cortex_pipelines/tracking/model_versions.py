@@ -18,11 +18,12 @@ from cortex_pipelines.release.loading import base_of, parent_of
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.signing.manifest import MANIFEST, Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import SIGNED, sign_version, signed_folder
+from cortex_pipelines.tracking.commits import committed, lock_commit
 from cortex_pipelines.tracking.experiments import experiment_id, find_run, unless_missing
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.champions import model_folder, model_name
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project
 
 _EXAMPLE = "input_example.json"
@@ -162,9 +163,13 @@ def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str 
         tags=_own_tags(model, md5) | parent_tag(folder),
     )
     if run_id and locked_version(locked_stages(project.root), model.address) == md5:
+        # of a release that came by git, the files of that commit: those of the workspace may have moved on
+        locked = lock_commit(project.root, stage_address(f"{model.asset}_release", model.partition))
         for lock in LOCKS:
-            if (project.root / lock).exists():
-                client.log_artifact(run_id, str(project.root / lock))
+            path = project.root / lock
+            text = committed(project.root, locked.commit, lock) if locked else path.exists() and path.read_text("utf-8")
+            if text:
+                client.log_text(run_id, text, lock)
     return str(entry.version)
 
 

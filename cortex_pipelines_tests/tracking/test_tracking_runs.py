@@ -14,7 +14,13 @@ from cortex_pipelines.tracking import registry
 from cortex_pipelines.tracking.commits import git_commit
 from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
-from cortex_pipelines.tracking.model_versions import SIGNATURES, ModelMetadata, read_metadata, write_model_file
+from cortex_pipelines.tracking.model_versions import (
+    SIGNATURES,
+    ModelMetadata,
+    enter_version,
+    read_metadata,
+    write_model_file,
+)
 from cortex_pipelines.tracking.recorded_versions import known_versions, last_seconds
 from cortex_pipelines.tracking.runs import MlflowTracker, processor_type
 from cortex_pipelines.tracking.store import database_uri, open_client
@@ -84,6 +90,21 @@ def test_a_version_made_without_a_run_is_of_the_commit_that_locked_it(bench: Wor
     tags = open_client(bench.root).get_run(record(bench, "words", "a")).data.tags
     assert (tags["git_commit"], tags["processor"]) == (bench.git("rev-parse", "HEAD"), processor_type())
     assert last_seconds(bench.root).keys() <= {("words", "a")}
+
+
+def test_a_release_that_came_by_git_is_reproduced_from_the_files_of_its_commit(bench: Workbench) -> None:
+    versions = {name: bench.make("words", name).value for name in ("a", "b")}
+    # of the two, only one was released before the pins moved on
+    bench.edit("dvc.lock", lambda v: v["stages"].update({"words_release@a": {"cmd": "cortex run words_release"}}))
+    bench.commit()
+    released = (bench.root / "sources.lock").read_text()
+    bench.edit("sources.lock", lambda v: v["projects"].update(c=["moved on"]))
+    bench.commit()
+    current = (bench.root / "sources.lock").read_text()
+    for name, expected in (("a", released), ("b", current)):
+        run = record(bench, "words", name)
+        number = enter_version(bench.project(), ReleasedModel("words", name), versions[name], run)
+        assert registry.locks_of(bench.project(), f"words-{name}", number)["sources.lock"].strip() == expected.strip()
 
 
 def test_digests_and_runs_are_found_by_version(
