@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 # compiled modules are kept even where the environment says otherwise (images of containers often do): hundreds of
 # processes would each compile 3,000 modules, six seconds of a core
 export PYTHONDONTWRITEBYTECODE :=
-# what `make attack` is given: names of stages, --plan, --again
+# more options of pytest for `make attack`: `-k kills`, `--stepwise` to go on after one that broke through
 ATTACK ?=
 # where `make sbom` writes to, and more options of cyclonedx-py
 SBOM ?= .cortex/sbom.json
@@ -86,8 +86,8 @@ test: install ## everything that has to hold before a commit
 	$(MAKE) --no-print-directory -j 2 lint docs
 	$(MAKE) --no-print-directory unit
 
-attack: install ## the long attacks, stage by stage (ATTACK=--plan says how long, ATTACK=--again)
-	$(BIN)/python -m cortex_pipelines_tests.attacks $(ATTACK)
+attack: install ## the long attacks, two hours (ATTACK='-k kills', ATTACK=--stepwise)
+	pytest -m attack --durations=0 $(ATTACK) cortex_pipelines_tests/attacks
 
 audit: install ## known vulnerabilities; AUDIT_DB=FILE takes them from a file (OSV), offline
 	$(BIN)/python .ci/audit.py

@@ -25,7 +25,6 @@ from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
 
-MINUTES = 2
 LOCK = load_cases(__file__)["LOCK"]
 
 

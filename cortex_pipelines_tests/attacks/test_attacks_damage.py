@@ -23,7 +23,6 @@ from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITOR
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-MINUTES = 1
 EXAMPLES = 12
 WHOLE = CASES["WHOLE"]
 VICTIMS = CASES["VICTIMS"]
@@ -119,8 +118,7 @@ def of_others(outputs: Stages) -> dict[str, list[tuple[object, ...]]]:
 @example(victim="api/package.json", damage=[("replace", 0.0, b'{"name": "a", "dependencies": {"\\ud800": "1"}}')])
 @example(victim="deploy/compose.yml", damage=[("insert", 0.5, b'\n    labels: ["\\ud800"]\n')])
 @hypothesis_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_damaged_file_changes_no_row_of_another(victim: str, damage, undamaged, parameters, record_property) -> None:
-    record_property("attacks", EXAMPLES)
+def test_a_damaged_file_changes_no_row_of_another(victim: str, damage, undamaged, parameters) -> None:
     files = bytes_of(WHOLE) | {victim: damaged(VICTIMS[victim].encode(), damage)}
     assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)
 

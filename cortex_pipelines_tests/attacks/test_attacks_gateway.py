@@ -25,7 +25,6 @@ from cortex_pipelines.serving.security.audit import verify
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_process import started
 
-MINUTES = 10
 COUNT = 40
 LONGEST_DELAY = 3.0
 ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 8, "temperature": 0}
@@ -110,9 +109,8 @@ def test_a_killed_gateway_keeps_what_it_acknowledged(own_home: Path) -> None:
 
 
 @pytest.mark.attack
-def test_a_gateway_killed_many_times_keeps_what_it_acknowledged(own_home: Path, record_property) -> None:
+def test_a_gateway_killed_many_times_keeps_what_it_acknowledged(own_home: Path) -> None:
     attack(own_home, COUNT, int(os.environ.get("CORTEX_KILLS_SEED", "0")))
-    record_property("attacks", COUNT)
 
 
 def test_an_unfinished_line_does_not_swallow_the_next_event(tmp_path: Path) -> None:

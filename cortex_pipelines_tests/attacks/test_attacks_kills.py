@@ -27,7 +27,6 @@ VERSION = "1" * 32 + ".dir"
 UNITS = ("code_units", "--project", "beta")
 BETA = ("repository_files@beta", "code_units@beta")
 LONGEST_DELAY = 0.05
-MINUTES = 40
 COUNT, PARTS = 200, 20
 MOST_IN_A_ROW = 4
 MODEL = "task_router"
@@ -208,10 +207,9 @@ def attacks(killer: Killer, prepared: MiniProject, tmp_path_factory: pytest.Temp
 @pytest.mark.attack
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_many_kills_lose_nothing(part: int, attacks: dict[str, Attack], record_property) -> None:
+def test_many_kills_lose_nothing(part: int, attacks: dict[str, Attack]) -> None:
     chance = random.Random(f"{os.environ.get('CORTEX_KILLS_SEED', '0')} {part}")
     target, killed = COUNT // PARTS, 0
     while killed < target:
         name = chance.choice(list(SCENES))
         killed += attacks[name].kill(chance, chance.randint(1, min(MOST_IN_A_ROW, target - killed)))
-    record_property("attacks", killed)

@@ -14,7 +14,6 @@ from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.command import run_python
 from cortex_pipelines_tests.parameters import load_cases, whole_file
 
-MINUTES = 2
 REAL = whole_file()
 TREE = YAML().compose(REAL)
 TABLES = load_cases(__file__)

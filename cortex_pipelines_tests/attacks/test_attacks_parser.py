@@ -59,7 +59,6 @@ BOMBS: tuple[tuple[str, str, Shape], ...] = tuple(
     for name, (shape, *given) in (CASES["everywhere"] | CASES[language]).items()
 )
 """Language, name and shape of each."""
-MINUTES = 5
 SMALL, LARGE = 3_000, 200_000
 GROWTH = 2.3
 """Steps for twice the text: linear work, and what the parser does once."""
@@ -218,7 +217,7 @@ def files_of(text: str, language: str) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("language", "name", "shape"), BOMBS, ids=[f"{bomb_language}-{name}" for bomb_language, name, _ in BOMBS]
 )
-def test_200_kilobytes_cost_seconds(language: str, name: str, shape: Shape, parameters, record_property) -> None:
+def test_200_kilobytes_cost_seconds(language: str, name: str, shape: Shape, parameters) -> None:
     text = shape(LARGE)
     files = files_of(text, language)
     begun = time.process_time()
@@ -226,7 +225,5 @@ def test_200_kilobytes_cost_seconds(language: str, name: str, shape: Shape, para
     if extraction.units.height:
         label_units(extraction.units, {("directory:a", "a", "b"): text}, parameters.annotation)
     seconds = time.process_time() - begun
-    record_property("processor_seconds", round(seconds, 2))
-    record_property("within_target", seconds < TARGET_SECONDS)
     print(f"{seconds:.2f} s of processor for {language}, {name} (target {TARGET_SECONDS:.0f} s)")
     assert seconds < MOST_SECONDS

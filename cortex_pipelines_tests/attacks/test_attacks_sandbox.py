@@ -73,7 +73,6 @@ ATTACKS = [
     if not key.startswith("_")
     for attack in {"NAMESPACES": NAMESPACES, "CALLS": CALLS}.get(key) or _tabled(key)
 ]
-MINUTES = 5
 _SECONDS = {"wall_seconds": 120, "cpu_seconds": 30}
 _SPACE = {"memory_bytes": 1 << 29, "address_bytes": 1 << 29, "folder_bytes": 1 << 24, "output_bytes": 100_000}
 LIMITS = ResourceLimits(**_SECONDS, **_SPACE, processes=24)

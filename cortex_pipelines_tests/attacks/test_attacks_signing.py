@@ -27,7 +27,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
 CASES = load_cases(__file__)
-MINUTES = 3
 ROOT = Path(__file__).parents[2]
 DAMAGES = [pytest.param(15, id="short"), pytest.param(150, id="long", marks=pytest.mark.attack)]
 SAYS = {"billing": "list all repositories {}", "cards": "fix the bug in {}", "top-up": "scan {}"}
@@ -110,8 +109,7 @@ def damaged(folder: Path, out: Path, count: int) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.parametrize("count", DAMAGES)
 @pytest.mark.parametrize("signed", [True, False])
-def test_no_damaged_router_answers(trained, tmp_path, count: int, signed: bool, monkeypatch, record_property) -> None:
-    record_property("attacks", count)
+def test_no_damaged_router_answers(trained, tmp_path, count: int, signed: bool, monkeypatch) -> None:
     folder = trained(signed)
     if not signed:
         monkeypatch.chdir(tmp_path)
@@ -147,8 +145,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("count", DAMAGES)
-def test_no_damaged_adapter_is_verified(project, adapter: Path, tmp_path: Path, count: int, record_property) -> None:
-    record_property("attacks", count)
+def test_no_damaged_adapter_is_verified(project, adapter: Path, tmp_path: Path, count: int) -> None:
     version = str(content_md5(adapter))
     signature_path = sign_version(project, adapter, "code_adapter-demo", version, None)
     verify(project, adapter, signature_path, "code_adapter-demo", version)
@@ -159,8 +156,7 @@ def test_no_damaged_adapter_is_verified(project, adapter: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("count", DAMAGES)
-def test_no_damaged_bundle_is_verified(project, adapter: Path, tmp_path: Path, count: int, record_property) -> None:
-    record_property("attacks", count)
+def test_no_damaged_bundle_is_verified(project, adapter: Path, tmp_path: Path, count: int) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(adapter, bundle)
     write_signed(project, make_manifest(bundle, "code_adapter-demo", "v", None), bundle)
