@@ -23,8 +23,9 @@ from click.testing import CliRunner, Result
 
 import cortex_pipelines
 from cortex_pipelines.cli.main import main
-from cortex_pipelines_tests.integration.miniproject import git, run_in
+from cortex_pipelines_tests.integration.miniproject import git
 from cortex_pipelines_tests.parameters import STANDARD, load_cases
+from cortex_pipelines_tests.versioning.toy import begin_dvc
 
 SNIPPETS = (
     *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b"\r\n", b"{}", b"null", b"NaN", b"1e999"),
@@ -174,7 +175,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     projects = "projects:\n  demo:\n    sources:\n      - directory: data\n"
     (root / "params.yaml").write_text(projects + STANDARD.read_text())
     git(root, "init", "-q")
-    run_in(root, "dvc", "init", "-q")
+    begin_dvc(root)
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "begin")
     return root

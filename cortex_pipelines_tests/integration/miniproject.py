@@ -29,7 +29,7 @@ from cortex_pipelines.versioning.parameters import FOLDER
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
 from cortex_pipelines_tests.parameters import load_cases
-from cortex_pipelines_tests.versioning.toy import begin_dvc
+from cortex_pipelines_tests.versioning.toy import begin_dvc, run_dvc
 
 CASES = load_cases(__file__)
 
@@ -114,7 +114,7 @@ class MiniProject:
         return run_in(self.root, "dvc", "repro", *targets)
 
     def dvc_status(self) -> dict[str, Any]:
-        return dict(json.loads(run_in(self.root, "dvc", "status", "--json")))
+        return dict(json.loads(run_dvc(self.root, "status", "--json")))
 
     def open(self) -> tuple[Project, dg.Definitions]:
         return open_location(self.root)

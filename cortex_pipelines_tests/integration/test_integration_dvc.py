@@ -4,6 +4,7 @@ import pytest
 
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
+from cortex_pipelines_tests.versioning.toy import run_dvc
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,7 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_ma
     assert back == old, "a version that was made before keeps its run"
     assert "\nevents reported to Dagster: 0" in mini.cortex("sync").stderr
     git(mini.root, "checkout", "-q", "-f", "main")
-    run_in(mini.root, "dvc", "checkout", "--force", "code_units@beta")
+    run_dvc(mini.root, "checkout", "--force", "code_units@beta")
     mini.cortex("sync")
     assert units(mini) == new
 
@@ -60,8 +61,8 @@ def test_a_process_of_its_own_gives_the_same_bytes(data_made: MiniProject) -> No
 
 def test_outputs_come_back_from_a_remote(data_made: MiniProject) -> None:
     mini = data_made
-    run_in(mini.root, "dvc", "remote", "add", "-d", "store", str(mini.root.parent / "store"))
-    run_in(mini.root, "dvc", "push", "code_units@beta")
+    run_dvc(mini.root, "remote", "add", "-d", "store", str(mini.root.parent / "store"))
+    run_dvc(mini.root, "push", "code_units@beta")
     before = units(mini)
     shutil.rmtree(mini.root / ".dvc" / "cache")
     shutil.rmtree(mini.root / "data" / "code_units" / "beta")
@@ -69,7 +70,7 @@ def test_outputs_come_back_from_a_remote(data_made: MiniProject) -> None:
     missing = units(mini)
     assert not missing["fresh"]
     assert missing["data_version"] is None
-    run_in(mini.root, "dvc", "pull", "code_units@beta")
+    run_dvc(mini.root, "pull", "code_units@beta")
     mini.cortex("sync")
     assert units(mini) == before
 

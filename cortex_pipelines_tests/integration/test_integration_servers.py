@@ -15,6 +15,7 @@ from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.integration import servers
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, run_in
 from cortex_pipelines_tests.messages import missing
+from cortex_pipelines_tests.versioning.toy import run_dvc
 
 pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "servers.md"
@@ -37,8 +38,8 @@ def stored(begun: MiniProject, s3_address: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    run_in(begun.root, "dvc", "remote", "add", "-d", "store", f"s3://{servers.BUCKET}/dvc")
-    run_in(begun.root, "dvc", "remote", "modify", "store", "endpointurl", s3_address)
+    run_dvc(begun.root, "remote", "add", "-d", "store", f"s3://{servers.BUCKET}/dvc")
+    run_dvc(begun.root, "remote", "modify", "store", "endpointurl", s3_address)
     return begun
 
 

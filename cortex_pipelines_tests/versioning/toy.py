@@ -7,16 +7,18 @@ with it is read when the workbench loads, as a process imports its modules when 
 """
 
 import contextlib
+import io
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -51,6 +53,9 @@ TALLY = Table(
 )
 FIGURES = {"digest": AssetMetrics(("digest.json",), (Plot("course.json", "step", "total", "course"),))}
 CODE = ("words", "loud", "tally", "digest", "page")
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Processes that fork from one that has loaded what they need."""
+PROCESSES.set_forkserver_preload([__name__, "dvc.repo"])
 
 
 class LoudSettings(Settings):
@@ -319,14 +324,29 @@ class Workbench:
         return subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
 
     def dvc(self, *words: str) -> str:
-        process = subprocess.run(
-            [str(Path(sys.executable).with_name("dvc")), *words],
-            cwd=self.root,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return process.stdout.strip()
+        return run_dvc(self.root, *words)
+
+    def start(self, name: str, partition: str, moment: str = "-") -> BaseProcess:
+        """Begin to materialise one output in a process of its own; it may be killed at a moment."""
+        process = PROCESSES.Process(target=make_and_die, args=(self.root, name, partition, moment))
+        process.start()
+        return process
+
+
+def run_dvc(root: Path, *words: str) -> str:
+    """What ``dvc`` prints, called in this process: to load it takes a second."""
+    from dvc.cli import main
+    from dvc.ui import ui
+
+    with (
+        contextlib.chdir(root),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+        mock.patch.dict(os.environ, {"DVC_TEST": "1"}),
+        mock.patch.object(ui, "_enabled", True),
+    ):
+        status = main(list(words))
+    assert status == 0, f"dvc {' '.join(words)}: {printed.getvalue()}"
+    return printed.getvalue().strip()
 
 
 def reasons(bench: Workbench) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -406,14 +426,7 @@ def recomputed(bench: Workbench, name: str, partition: str | None, scratch: Path
     return value
 
 
-def main() -> None:
-    """Materialise one asset in a process of its own; may be told to be killed at a moment.
-
-    Words: root, asset, partition (- for none), moment (- for never).
-    """
-    root, name, partition, moment = sys.argv[1:5]
-    bench = Workbench(Path(root))
-
+def make_and_die(root: Path, name: str, partition: str, moment: str) -> None:
     def die(*args: Any, **kwargs: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -423,8 +436,4 @@ def main() -> None:
         "committing": "dvc.repo.Repo.commit",
     }
     with mock.patch(addresses[moment], die) if moment != "-" else contextlib.nullcontext():
-        bench.make(name, None if partition == "-" else partition)
-
-
-if __name__ == "__main__":
-    main()
+        Workbench(root).make(name, partition)
