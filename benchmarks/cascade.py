@@ -23,7 +23,7 @@ from cortex_pipelines.embeddings.query_encoder import QueryEncoder
 from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
 from cortex_pipelines.routing.serving.bundle import RouterBundle, load_router
 from cortex_pipelines.routing.serving.router import FIRST_TIER, Decision, Router
-from cortex_pipelines.serving.task_encoder import embed_alone
+from cortex_pipelines.serving.engines.task_encoder import embed_alone
 
 _ALONE = 300
 """Tasks that are timed one by one."""

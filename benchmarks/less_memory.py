@@ -36,8 +36,7 @@ from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.engine import CACHE, AdapterFiles, Prompt, open_engine
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
-from cortex_pipelines.serving.latency import measure
-from cortex_pipelines.serving.speed_check import answer_times
+from cortex_pipelines.serving.latency import answer_times, measure
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 ROOT, KEPT = Path.cwd(), Path(".cortex", "tmp", "less-memory")

@@ -17,7 +17,6 @@ from cortex_pipelines.cli.check import check
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
-from cortex_pipelines.cli.editors import lsp
 from cortex_pipelines.cli.explanations import explain
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
@@ -31,7 +30,7 @@ from cortex_pipelines.cli.removal import forget, remove
 from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
 from cortex_pipelines.cli.run import retrain, run, sync
 from cortex_pipelines.cli.search import context, graph, index, search
-from cortex_pipelines.cli.serving import mcp, predict_batch, serve, suggest
+from cortex_pipelines.cli.serving import lsp, mcp, predict_batch, serve, suggest
 from cortex_pipelines.cli.status import report, status, summary
 from cortex_pipelines.cli.study import study
 from cortex_pipelines.versioning.root import ProjectError, find_root

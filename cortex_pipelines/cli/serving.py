@@ -1,7 +1,8 @@
-"""``cortex serve`` and what answers without it: ``mcp``, ``predict-batch``, ``suggest``."""
+"""``cortex serve`` and what answers without it: ``mcp``, ``lsp``, ``predict-batch``, ``suggest``."""
 
 import atexit
 import json
+import logging
 import os
 import re
 import sys
@@ -108,7 +109,7 @@ def _print_speeds() -> None:
     from cortex_pipelines.models.machine import this_machine
     from cortex_pipelines.release.open_model import pinned_base
     from cortex_pipelines.serving.engines.engine import CACHE
-    from cortex_pipelines.serving.speed_check import Measured, measure_settings
+    from cortex_pipelines.serving.latency import Measured, measure_settings
 
     root, machine = find_root(), this_machine()
     base, settings = resolve_base(pinned_base(open_project(root)), root), load_parameters(root).serving
@@ -272,3 +273,31 @@ def suggest(
 def _with_options(error: Exception) -> str:
     """A sentence about fields of a request, with the names of the command's options."""
     return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", str(error))
+
+
+@click.command(epilog="Example: cortex lsp --model shop (an editor runs it)")
+@click.option("--stdio", is_flag=True, help="Speak over standard input and output; the default.")
+@click.option(
+    "--tcp", "port", type=click.IntRange(0, 65535), help="Instead: listen on this port of 127.0.0.1 for one editor."
+)
+@click.option("--gateway", help="Address of a running gateway, else http://127.0.0.1:8008; empty for no completions.")
+@click.option("--model", help="Project, project@champion or project@1.2.0 that completes; else the gateway's default.")
+def lsp(stdio: bool, port: int | None, gateway: str | None, model: str | None) -> None:
+    """Serve findings, fixes and completions to an editor, by the Language Server Protocol.
+
+    A gateway's key is the variable CORTEX_API_KEY, or the editor's setting `cortex.key`.
+    """
+    if stdio and port is not None:
+        raise click.UsageError("--stdio and --tcp exclude each other")
+    from cortex_pipelines.language_server.options import Options
+    from cortex_pipelines.language_server.server import create_server
+    from cortex_pipelines.language_server.transport import serve_stdio, serve_tcp
+
+    options = {"gateway": gateway, "model": model, "key": os.environ.get("CORTEX_API_KEY")}
+    defaults = Options().with_settings({name: value for name, value in options.items() if value is not None})
+    # it warns of each request that was answered before its cancellation came
+    logging.getLogger("pygls").setLevel(logging.ERROR)
+    server = create_server(defaults)
+    status = serve_stdio(server) if port is None else serve_tcp(server, port, say)
+    # a check that is still at work must not outlive the editor
+    os._exit(status)

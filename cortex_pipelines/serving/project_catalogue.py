@@ -28,9 +28,9 @@ from cortex_pipelines.release.open_model import open_router, open_rules, open_ve
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.serving.catalogue import Catalogue, Experiment, ServedModel, Split, with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.engines.task_encoder import embed_alone
 from cortex_pipelines.serving.rollout import arm_of
 from cortex_pipelines.serving.routing import LoadedRouter
-from cortex_pipelines.serving.task_encoder import embed_alone
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.dvc.yaml_files import read_json

@@ -33,8 +33,8 @@ from cortex_pipelines.serving.engines.reference import ReferenceFile
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
+from cortex_pipelines.serving.latency import measure_settings
 from cortex_pipelines.serving.settings import EngineName
-from cortex_pipelines.serving.speed_check import measure_settings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines_tests.command import run_python
 from cortex_pipelines_tests.parameters import load_cases

@@ -93,11 +93,11 @@ def sync(
     instance: "DagsterInstance",
     staleness: Staleness,
     describe: Callable[[DvcView], dict[str, Any]] = lambda _: {},
-    emit_inputs: bool = True,
     unknown: Callable[[DvcView], bool] = lambda _: False,
 ) -> int:
-    """Reconcile Dagster's view with DVC's; returns the number of events. ``emit_inputs=False`` leaves out tags about
-    code and inputs, to show in a test that they matter; ``unknown`` asks whether nothing remembers a version any more.
+    """Reconcile Dagster's view with DVC's; returns the number of events.
+
+    ``unknown`` asks whether nothing remembers a version any more.
     """
     # outputs of projects that left params.yaml remain in DVC's cache; left here, DVC would hash them with the folder
     # above the partitions, on which a fan-in stage depends
@@ -125,7 +125,7 @@ def sync(
             if not agree and dagster_version == (view.version or NOTHING):
                 agree = (status_snapshot.status(name, partition)[0] != "FRESH") == view.changed
             if unknown(view) or not agree:
-                events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
+                events += _sync_one(project, instance, view, staleness, describe)
     return events
 
 
@@ -135,7 +135,6 @@ def _sync_one(
     view: DvcView,
     staleness: Staleness,
     describe: Callable[[DvcView], dict[str, Any]],
-    emit_inputs: bool,
 ) -> int:
     import dagster as dg
 
@@ -151,9 +150,6 @@ def _sync_one(
         _LOG.info("%s: Dagster now has %s", project.address(view.asset, partition), view.version or "no output")
 
     tags = event_tags(instance, Stage(project, view.asset, partition), view.made_from, view.version or NOTHING)
-    if not emit_inputs:
-        report({key: value for key, value in tags.items() if key.startswith("dagster/data_version")})
-        return 1
     report(tags)
     if not view.changed or staleness.stale(name, partition):
         return 1
