@@ -15,6 +15,7 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedMode
 from cortex_pipelines_tests import databases
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 if TYPE_CHECKING:
     from cortex_pipelines_tests.versioning.toy import Workbench
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("CORTEX_EXPECTATIONS", "off")
 for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # of whoever runs the tests
     os.environ.pop(variable, None)
-settings.register_profile("shared-machine", deadline=None)
+# a property says how many examples it needs where these are too few or too dear
+settings.register_profile("shared-machine", deadline=None, max_examples=PROPERTY_STEPS)
 settings.load_profile("shared-machine")
 
 # no test cuts the power: a fifth of the time that a project takes to be made is waiting for the disk

@@ -16,14 +16,10 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.cli.data_tables import FILE, render
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.serving.http.openai_fields import FIELDS
-from cortex_pipelines.versioning.project import find_root
-from cortex_pipelines_tests.parameters import load_cases
 
-CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cortex_pipelines"
 GENERATED = ROOT / "docs" / "reference"
@@ -102,11 +98,6 @@ def test_commands_and_their_options_exist(name: str) -> None:
     assert [problem for line in command_lines(name) for problem in problems(line)] == []
 
 
-@pytest.mark.parametrize("line", CASES["commands_that_do_not_exist_are_noticed"])
-def test_commands_that_do_not_exist_are_noticed(line: str) -> None:
-    assert list(problems(line))
-
-
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", text(name))
@@ -152,11 +143,6 @@ def has_key(model: Any, key: str) -> bool:
         return False
     inner = list(reference().models_in(fields[first].annotation))
     return not suffix or any(has_key(inner_model, suffix) for inner_model in inner)
-
-
-def test_keys_that_do_not_exist_are_noticed() -> None:
-    assert has_key(Parameters, "evaluation.alternatives")
-    assert not has_key(Parameters, "evaluation.alternative")
 
 
 @pytest.mark.parametrize("name", CURRENT)
@@ -245,16 +231,6 @@ def test_messages_are_the_ones_that_are_printed() -> None:
     parts = [part.strip() for message in messages for part in message.split("…") if part.strip()]
     assert [part for part in parts if part not in exceptions and part not in literals()] == []
     assert len(parts) > 10
-
-
-def test_the_file_is_what_the_declarations_say_of_every_column() -> None:
-    assert (ROOT / FILE).read_text(encoding="utf-8") == render(open_project(ROOT)), "run `cortex dictionary`"
-    project = open_project(find_root(ROOT))
-    text = render(project)
-    for asset in project.graph.order:
-        for table in asset.tables:
-            assert f"### {table.name}.parquet" in text
-            assert all(f"| `{column.name}` |" in text for column in table.columns)
 
 
 def test_check_fails_on_a_file_of_before(tmp_path: Path, monkeypatch) -> None:

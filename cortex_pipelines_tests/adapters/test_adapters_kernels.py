@@ -100,7 +100,7 @@ def model() -> Any:
     return LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
 
 
-@example_settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(token_lists, min_size=1, max_size=8))
 def test_losses_are_those_of_the_masked_kind(model: Any, lists: list[list[int]]) -> None:
     examples = [TokenisedExample(f"{n:03d}", "t", tuple(ids), 1, len(ids) - 1, 0) for n, ids in enumerate(lists)]

@@ -34,7 +34,7 @@ def by_hand(model: Any, example: TokenisedExample) -> torch.Tensor:
     return cross_entropy(logits, targets, reduction="none")[targets != IGNORED]
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(token_lists, min_size=2, max_size=6))
 def test_packed_examples_lose_what_they_lose_alone(model: Any, lists: list[list[int]]) -> None:
     examples = [tokenised(ids, number) for number, ids in enumerate(lists)]
@@ -44,7 +44,7 @@ def test_packed_examples_lose_what_they_lose_alone(model: Any, lists: list[list[
     torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(token_lists, min_size=2, max_size=6))
 def test_rows_of_a_batch_lose_what_they_lose_alone(model: Any, lists: list[list[int]]) -> None:
     rows = pack([tokenised(ids, number) for number, ids in enumerate(lists)], 24)

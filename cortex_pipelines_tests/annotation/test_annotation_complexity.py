@@ -60,7 +60,7 @@ def test_parameters_without_the_receiver(language: str, code: str, name: str, co
 
 
 @given(st.integers(1, 12))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
     lines = ["def f():", *("  " * level + "if a:" for level in range(1, depth + 1))]
     complexity = measures("python", "\n".join([*lines, "  " * (depth + 1) + "pass"]))["f"]
@@ -69,7 +69,6 @@ def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
 
 
 @given(st.sampled_from(sorted(CASES["CLASSIFY"])), st.data())
-@settings(max_examples=100, deadline=None)
 def test_cut_code_is_measured_too(language: str, data: st.DataObject) -> None:
     text = CASES["CLASSIFY"][language]
     start = data.draw(st.integers(0, len(text)))

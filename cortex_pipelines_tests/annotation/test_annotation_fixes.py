@@ -2,7 +2,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.fixes.build import smell_fixes
@@ -84,7 +84,6 @@ _LINES = st.sampled_from(
 
 
 @given(st.lists(_LINES, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None)
 def test_all_else_of_the_tree_is_equal_by_pythons_own_parser(lines: list[str]) -> None:
     body = "\n".join(lines).replace("\n", "\n    ")
     code = f"def f():\n    {body}\n    return 1"
@@ -113,7 +112,6 @@ def test_real_functions_still_compile() -> None:
     st.sampled_from([before for _, _, before, _ in CASES["FIXED"]]),
     st.integers(0, 200),
 )
-@settings(max_examples=60, deadline=None)
 def test_cut_code_is_mended_or_left(language: str, code: str, cut: int) -> None:
     for fix in smell_fixes(code[cut:], language):
         assert fix.after != fix.before

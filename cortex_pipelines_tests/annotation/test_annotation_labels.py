@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT, RULES
@@ -84,7 +84,6 @@ FLAGS = ("has_error", "generated")
 
 
 @given(st.fixed_dictionaries(FIGURES), st.sampled_from([*FIGURES, *FLAGS, "docstring"]), st.integers(1, 99))
-@settings(max_examples=100, deadline=None)
 def test_quality_is_monotone_and_between_0_and_1(settings, figures, changed: str, by: int) -> None:
     better = {**figures, "docstring": "x", "name": "abc", "has_error": False, "generated": False}
     worse = dict(better)

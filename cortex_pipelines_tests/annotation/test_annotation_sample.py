@@ -3,7 +3,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.detector import detectors
@@ -73,7 +73,6 @@ def test_agreement_is_cached(shipped, tmp_path) -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
-@settings(max_examples=50, deadline=None)
 def test_more_evidence_is_never_less_confidence(shipped, scores) -> None:
     result = agreement(shipped, EXTRACTION)
     rates = [result.category_confidence(score) for score in sorted(scores)]

@@ -114,7 +114,7 @@ def test_only_changed_files_are_read(settings, tmp_path, monkeypatch) -> None:
     st.sampled_from(("", "{" * 500, "(" * 500, "if a {" * 200, "\x00", "😀", "# x = 1\n" * 50)),
     st.integers(0, 200),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_hostile_files_get_rows_that_keep_the_contract(settings, path, text, more, cut) -> None:
     units, files = read_texts({path: text[:cut] + more + text[cut:]})
     annotations = annotate(units, files, settings, EXTRACTION)

@@ -323,7 +323,7 @@ def test_control_c_is_no_error(begun: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.timeout(1800)
 def test_no_command_falls_over(begun: Path, tmp_path: Path) -> None:
-    attack(begun, tmp_path, 0, 200)
+    attack(begun, tmp_path, 0, 120)
 
 
 @pytest.mark.attack

@@ -117,14 +117,14 @@ def of_others(outputs: Stages) -> dict[str, list[tuple[object, ...]]]:
 @example(victim="api/package.json", damage=[("replace", 0.0, b'{"name": "\\ud800"}')])
 @example(victim="api/package.json", damage=[("replace", 0.0, b'{"name": "a", "dependencies": {"\\ud800": "1"}}')])
 @example(victim="deploy/compose.yml", damage=[("insert", 0.5, b'\n    labels: ["\\ud800"]\n')])
-@hypothesis_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_changes_no_row_of_another(victim: str, damage, undamaged, parameters) -> None:
     files = bytes_of(WHOLE) | {victim: damaged(VICTIMS[victim].encode(), damage)}
     assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)
 
 
 @given(name=st.sampled_from([part * times + end for part, times, end in CASES["NAMES"]]))
-@hypothesis_settings(max_examples=10, deadline=None)
+@hypothesis_settings(max_examples=10)
 def test_a_weird_name_changes_no_row_of_another(name: str, undamaged: Stages, parameters: Parameters) -> None:
     files = bytes_of(WHOLE) | {name: VICTIMS["shop/broken.py"].encode()}
     assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)

@@ -142,11 +142,6 @@ def was_contained(attack: Attack, result: CommandResult) -> bool:
     return answers(result.stdout).get(attack.name) == "HELD"
 
 
-def test_the_table_is_large_and_names_differ() -> None:
-    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 160
-    assert set(_ALONE) <= {attack.name for attack in ATTACKS if attack.alone}
-
-
 @needs_sandbox
 def test_attacks_that_can_share_a_sandbox_are_held(box: Path) -> None:
     result = inside(box, _TOGETHER)

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.augmentation.mutation import operators as folder
@@ -185,14 +185,12 @@ def test_a_name_that_the_parser_misses_stops_nothing(language: str, code: str) -
     assert len(mutants(code.encode(), language)) < 20
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(LANGUAGES))
 def test_no_input_stops_it(data: bytes, language: str) -> None:
     for mutant in mutants(data, language):
         assert data[mutant.start_byte : mutant.end_byte].decode() == mutant.fixed_code
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from(LANGUAGES))
 def test_a_cut_file_stops_nothing(data: st.DataObject, language: str) -> None:
     text = SAMPLES[language].encode()

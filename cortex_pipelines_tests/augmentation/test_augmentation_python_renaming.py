@@ -140,7 +140,7 @@ STATEMENTS = st.recursive(
 )
 
 
-@settings(max_examples=2 * PROPERTY_STEPS, deadline=None)
+@settings(max_examples=2 * PROPERTY_STEPS)
 @given(STATEMENTS, st.integers())
 def test_a_renamed_function_does_the_same(lines: list[str], seed: int) -> None:
     code = "\n".join(["def f():", "    c = 1", *_indented(lines)]) + "\n"

@@ -1,7 +1,7 @@
 import ast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.augmentation.node_table import NodeTable
@@ -79,7 +79,6 @@ def test_the_check_refuses_other_code(changed: str) -> None:
     assert not is_same(NodeTable(snippet), changed.encode())
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80), st.sampled_from(LANGUAGES))
 def test_no_input_stops_it(text: str, language: str) -> None:
     rewritten(text.encode(errors="ignore").decode(), language, "function", "", 9, 1)

@@ -128,7 +128,7 @@ _keys = st.sampled_from(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_keys, _odd, max_size=8))
 def test_any_record_gives_a_row_that_keeps_the_contract(record: dict[str, Any]) -> None:
     COORDINATION_EVENTS.frame([read(record)])

@@ -38,7 +38,6 @@ def equal_rows(first: LogRows, second: LogRows) -> bool:
     return first.end == second.end and all(equal)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(_lines, max_size=12), st.lists(st.integers(0, 400), max_size=4))
 def test_growing_logs_give_the_rows_of_one_reading(tmp_path_factory, lines: list[bytes], cuts: list[int]) -> None:
     data = b"".join(lines)
@@ -47,7 +46,7 @@ def test_growing_logs_give_the_rows_of_one_reading(tmp_path_factory, lines: list
         assert equal_rows(growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut]))
 
 
-@settings(max_examples=2 * PROPERTY_STEPS, deadline=None)
+@settings(max_examples=2 * PROPERTY_STEPS)
 @given(st.lists(_lines, max_size=12).map(b"".join) | st.binary(max_size=80))
 def test_every_byte_is_in_a_record_or_rejected_or_blank(data: bytes) -> None:
     rows = reader(None).read("a.jsonl", data)

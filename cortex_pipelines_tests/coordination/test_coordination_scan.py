@@ -57,7 +57,7 @@ def check_tiles(data: bytes) -> list[ByteSpan]:
     return spans
 
 
-@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_any_bytes)
 @example(b'{"a":1 {"b":2}\n{"c":3}')
 @example(b"{{{{{")
@@ -66,7 +66,7 @@ def test_stretches_tile_any_bytes_and_say_what_they_are(data: bytes) -> None:
     check_tiles(data)
 
 
-@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(_records, st.booleans(), st.booleans()), min_size=1, max_size=6),
     st.sampled_from([b"", b"\n", b"\r\n", b" ", b"{}", b"\n{}{}\n"]),
@@ -81,7 +81,7 @@ def test_the_objects_of_a_list_are_records() -> None:
     assert records(b'[{"a": 1},\n {"b": 2}]\n') == [{"a": 1}, {"b": 2}]
 
 
-@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_records, st.booleans(), st.data())
 def test_the_beginning_of_a_record_waits_for_its_rest(record, pretty: bool, data: st.DataObject) -> None:
     full_text = dumped(record, pretty, ascii_only=True)
@@ -94,7 +94,7 @@ def test_the_beginning_of_a_record_waits_for_its_rest(record, pretty: bool, data
     assert records(before + full_text) == [{"before": 1}, record]
 
 
-@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(_records, min_size=1, max_size=4),
     st.sampled_from(
@@ -155,7 +155,7 @@ def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
     assert len(check_tiles(unit * 5_000)) <= 15_001
 
 
-@settings(max_examples=3 * PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3 * PROPERTY_STEPS, suppress_health_check=[HealthCheck.too_slow])
 @given(_any_bytes, st.data())
 @example(b'{"a": [\n{"b":1}\n]}', None)
 @example(b'{"a": "}{', None)

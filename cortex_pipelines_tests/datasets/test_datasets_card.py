@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import cortex_pipelines.datasets.tasks.naming
@@ -83,7 +82,6 @@ def test_names_have_a_style(name: str, style: str) -> None:
 NAMES = st.tuples(st.sampled_from("fv"), st.sampled_from(["a_b", "aB", "AB", "ab", "aBc"]))
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(NAMES))
 def test_shares_of_conventions_add_up(names: list[tuple[str, str]]) -> None:
     frame = pl.DataFrame(

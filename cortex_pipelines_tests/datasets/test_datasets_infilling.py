@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
@@ -78,7 +77,6 @@ BODY = st.lists(
 )
 
 
-@hypothesis_settings(deadline=None)
 @given(BODY)
 def test_a_gap_is_whole_statements_and_not_all(settings: DatasetSettings, parts: list[tuple[int, str]]) -> None:
     lines = [" " * 4 * level + text for level, text in parts]
@@ -178,7 +176,6 @@ def test_code_that_is_held_out_is_hidden_before_behind_and_around() -> None:
     assert spans.rows() == [(0, None), (0, None), (20, 30), (90, 96), (90, None)]
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(0, 19), st.integers(0, 25))
 def test_room_is_kept(offset: int, room: int) -> None:
     text = b"one\ntwo\nthree\nfour\n"

@@ -24,6 +24,7 @@ from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard, shin
 from cortex_pipelines.datasets.dedup.similarity_join import Compared, HeldOutRows, tokenised_texts
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "=", "(", ")", "+", "return"])
 TEXTS = st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=12)
@@ -39,7 +40,6 @@ def similarity(first: str, second: str, size: int) -> float:
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(WORDS, max_size=20).map(" ".join), st.lists(WORDS, max_size=20).map(" ".join))
 def test_shingles_measure_what_they_say(first: str, second: str) -> None:
     assert jaccard(shingles(first, 5), shingles(second, 5)) == similarity(first, second, 5)
@@ -64,7 +64,6 @@ def test_texts_of_any_size_and_layout_have_shingles() -> None:
     assert len(shingles("", 5)) == 1
 
 
-@hypothesis_settings(deadline=None)
 @given(TEXTS)
 def test_clusters_are_chains_of_near_duplicates(settings: DatasetSettings, texts: list[str]) -> None:
     groups = Groups(len(texts))
@@ -77,7 +76,7 @@ def test_clusters_are_chains_of_near_duplicates(settings: DatasetSettings, texts
         assert (clusters[first] == clusters[second]) == (groups.of[first] == groups.of[second])
 
 
-@hypothesis_settings(deadline=None)
+@hypothesis_settings(max_examples=2 * PROPERTY_STEPS)
 @given(TEXTS, TEXTS)
 def test_leakage_is_exactly_the_near_duplicates(settings: DatasetSettings, train: list[str], test: list[str]) -> None:
     def compared(prefix: str, texts: list[str], first: int = 0) -> Compared:
@@ -146,7 +145,6 @@ def test_signatures_estimate_the_similarity(settings: DatasetSettings) -> None:
     assert np.std(errors) < 0.08
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=8), st.integers(1, 7))
 def test_many_texts_at_once_are_the_same_as_one_by_one(texts: list[str], size: int) -> None:
     together = all_shingles(texts, size)
@@ -162,7 +160,6 @@ def test_many_texts_at_once_are_the_same_as_one_by_one(texts: list[str], size: i
     assert all(np.array_equal(a, b) for a, b in zip(batches, together, strict=True))
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(1, 30), st.data())
 def test_connected_members_are_named_by_the_smallest(size: int, data: st.DataObject) -> None:
     numbers = st.integers(0, size - 1)
@@ -182,7 +179,6 @@ _LAID_OUT = [_CHAIN[3].replace(" ", "  "), "", "one two"]
 _TEXTS = st.lists(st.sampled_from([*_CHAIN, *_APART, *_LAID_OUT]), max_size=40)
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(_TEXTS, max_size=5), st.sampled_from([0.3, 1.0]), st.sampled_from([3, 256]))
 def test_known_clusters_are_those_of_clustering_everything(
     settings: DatasetSettings, runs: list[list[str]], most_new: float, most_compared: int

@@ -121,7 +121,7 @@ def test_a_unit_is_shown_and_its_test_asked_for_in_a_named_file(paired: Paired, 
 SIDES = st.sampled_from(["train", "train", "validation", "test"])
 
 
-@hypothesis_settings(max_examples=10, deadline=None)
+@hypothesis_settings(max_examples=10)
 @given(path_splits=st.tuples(*[SIDES] * (2 * len(WORDS))))
 def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
     paired: Paired, settings: DatasetSettings, path_splits: tuple[str, ...]

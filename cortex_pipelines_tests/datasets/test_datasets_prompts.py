@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -229,7 +228,6 @@ def test_variables_are_drawn_by_hash_and_capped(settings: DatasetSettings) -> No
 WORDS = st.text(alphabet="ab_$ .(é", max_size=30)
 
 
-@hypothesis_settings(deadline=None)
 @given(WORDS, st.text(alphabet="ab_é", min_size=1, max_size=3))
 def test_masking_is_what_a_regular_expression_would_do(text: str, name: str) -> None:
     expected = re.sub(rf"(?<![\w$]){re.escape(name)}(?![\w$])", "#", text)

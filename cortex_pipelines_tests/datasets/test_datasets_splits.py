@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
@@ -21,7 +20,6 @@ from cortex_pipelines.datasets.splitting.assign import (
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 3), st.sampled_from("ab"), st.booleans()), max_size=40))
 def test_three_groups_with_candidates_fill_all_splits(
     settings: DatasetSettings, sizes: list[tuple[int, int, str, bool]]

@@ -4,7 +4,6 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import Parameters, load_parameters
@@ -222,7 +221,6 @@ def test_a_message_is_cleaned(message: str, cleaned: str) -> None:
     assert clean_message(subject, body.strip("\n")).split() == cleaned.split()
 
 
-@hypothesis_settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=200))
 def test_any_message_can_be_cleaned_and_twice_is_once(subject: str, body: str) -> None:
     message = clean_message(subject.replace("\n", " "), body)

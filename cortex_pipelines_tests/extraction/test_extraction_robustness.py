@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -39,13 +39,11 @@ TEXTS = {
 
 @pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
 @given(language=st.sampled_from(LANGUAGES), data=st.data())
-@settings(max_examples=150, deadline=None)
 def test_units_of_any_text_are_its_lines(texts: st.SearchStrategy[str], language: str, data: st.DataObject) -> None:
     check(data.draw(texts).encode(errors="replace"), language)
 
 
 @given(st.sampled_from(LANGUAGES), st.binary(max_size=120))
-@settings(max_examples=100, deadline=None)
 def test_bytes_that_are_no_text(language: str, data: bytes) -> None:
     for unit in file_units(data, language, "", LIMITS):
         assert unit.code == data[unit.start_byte : unit.end_byte].decode(errors="replace")

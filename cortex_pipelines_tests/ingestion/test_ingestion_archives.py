@@ -21,9 +21,7 @@ from cortex_pipelines_tests.ingestion.connected import tar
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 Member = tuple[str, bytes]
-IN_ONE_FOLDER = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=2 * PROPERTY_STEPS
-)
+IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=2 * PROPERTY_STEPS)
 
 
 def zipped(*members: Member | tuple[zipfile.ZipInfo, bytes]) -> bytes:

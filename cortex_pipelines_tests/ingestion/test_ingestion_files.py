@@ -129,7 +129,7 @@ TREES = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=TREES)
 def test_git_directory_and_archive_of_a_tree_hold_the_same(tmp_path_factory, take, read_pinned: Any, files) -> None:
     root = tmp_path_factory.mktemp("tree")

@@ -143,7 +143,7 @@ def test_a_project_has_a_limit_of_its_own(plain, repository: Any, read: Any) -> 
     assert tables.skipped["detail"].item() == "this and all later entries: ingestion.max_project_bytes is 250"
 
 
-IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @IN_ONE_FOLDER

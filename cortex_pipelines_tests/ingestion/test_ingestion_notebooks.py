@@ -72,7 +72,7 @@ PIECES += ["x = !ls '", "%%time", "%%bash", "x?", "", "# why", "d[1] = %who", "x
 PIECES += ["    %sx \\", "    if y:", "            !ls", "        z = 1", ">>> x", "if x: y = !ls"]
 
 
-@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=9).map("\n".join).filter(str.strip))
 def test_what_is_python_to_ipython_is_python_with_the_same_lines(cell: str) -> None:
     assume(_runs(cell))

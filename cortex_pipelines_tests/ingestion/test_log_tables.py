@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
@@ -136,7 +136,6 @@ def logged(steps: list[tuple[int, int, str, bool, bool]]) -> tuple[pl.DataFrame,
     return DECISIONS.frame(decided), OUTCOMES.frame(went)
 
 
-@settings(max_examples=60, deadline=None)
 @given(_steps, st.integers(0, 600))
 def test_features_are_the_same_without_all_that_came_later(steps, minutes: int) -> None:
     decided, went = logged(steps)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
@@ -251,7 +251,6 @@ ANY = st.recursive(
 SAMPLE = st.lists(st.dictionaries(st.sampled_from("ab"), ANY), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(SAMPLE, SAMPLE)
 def test_any_records_can_be_compared(before: list[dict[str, Any]], after: list[Any]) -> None:
     result = compare(before, after, lambda texts: np.full((len(texts), 2), 0.5**0.5))

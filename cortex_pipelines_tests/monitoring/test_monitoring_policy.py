@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import yaml
 
-from cortex_pipelines.config import load_parameters
 from cortex_pipelines.monitoring.policy import (
     RetrainingDecision,
     RetrainingInputs,
@@ -54,13 +53,6 @@ def test_switched_off_reasons_do_not_count() -> None:
     rule = RULE.model_copy(update={"drift": False, "corrections": None})
     decision = should_retrain(replace(QUIET, drifting=3, new=60, corrections=99), rule, None)
     assert decision.describe() == "rest: 60 new (2.0%, at 10% it trains)"
-
-
-def test_the_profile_has_a_rule_for_each_model() -> None:
-    settings = load_parameters(Path(__file__).parents[2]).retraining
-    assert settings.nightly_minutes < settings.weekly_minutes
-    assert settings.code_adapter.corrections is not None
-    assert settings.task_router.corrections is None  # they are of completions
 
 
 def test_decisions_are_kept_and_the_latest_is_told(tmp_path: Path) -> None:

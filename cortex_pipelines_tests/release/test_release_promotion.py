@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.release import ledger, promotion
@@ -166,7 +166,6 @@ def test_a_verdict_is_written_and_read_back(tmp_path: Path) -> None:
     assert (out / "verdict.json").read_bytes() == first
 
 
-@settings(deadline=None, max_examples=60)
 @given(acts=st.lists(st.sampled_from(["a", "b", "c", "canary a", "canary b", "back"]), max_size=12))
 def test_a_rollback_undoes_the_last_act_once(tmp_path_factory: pytest.TempPathFactory, acts: list[str]) -> None:
     root = tmp_path_factory.mktemp("releases")

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -97,7 +97,6 @@ def test_tokens_end_where_the_text_ends(tokenizer: Callable[[], Any], text: str,
     assert output == text[: min([position for mark in stop if (position := text.find(mark)) >= 0], default=len(text))]
 
 
-@settings(max_examples=60, deadline=None)
 @example(f"b{EMOJI}b", ["ba"], bytes_merged)
 @given(
     st.text(f"ab{EMOJI}é本 ,", max_size=12),
@@ -109,7 +108,6 @@ def test_they_do_with_any_text_and_stop_strings(text: str, stop: list[str], toke
     require_exact(*answer(tokenizer(), ids, Sampling(100, stop=tuple(stop))))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(min_value=2, max_value=250), max_size=12))
 def test_bytes_that_are_no_text_are_those_of_the_tokens(ids: list[int]) -> None:
     text, tokens, _ = answer(bytes_each(), ids, Sampling(100))

@@ -260,14 +260,14 @@ def require_independence(engine: Engine, home: Path, cold: Cold, requests: Reque
 
 
 @given(requests_with(PROMPTS[:2]))
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 def test_no_request_feels_the_adapter_of_another(engine: Engine, home: Path, cold: Cold, requests: Requests) -> None:
     require_independence(engine, home, cold, requests)
 
 
 @pytest.mark.long
 @given(requests_with(PROMPTS))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_nor_does_it_with_other_prompts(engine: Engine, home: Path, cold: Cold, requests: Requests) -> None:
     require_independence(engine, home, cold, requests)
 
@@ -298,7 +298,7 @@ def test_only_so_many_adapters_stay_in_memory(weights_here: Engine, home: Path) 
 
 
 @given(st.lists(st.text("ab \n()def", min_size=1, max_size=3), max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(engine: Engine, stops: list[str]) -> None:
     prompt = engine.prompt(PROMPTS[0])
     full_text = text_of(run_job(engine, Job(None, prompt, Sampling(40))))

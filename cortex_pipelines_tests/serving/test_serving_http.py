@@ -415,7 +415,7 @@ VALUES = st.recursive(
 
 
 @given(st.sampled_from(CASES["ROUTES"]), st.dictionaries(st.sampled_from(CASES["FIELDS"]), VALUES, max_size=4))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_is_sent_makes_the_gateway_fail(client: TestClient, route: str, body: dict[str, Any]) -> None:
     content = json.dumps({"max_tokens": 1, "n_predict": 1, **body})
     headers = {"content-type": "application/json", "host": "127.0.0.1:8008"}

@@ -25,7 +25,6 @@ from cortex_pipelines.serving.settings import LatencySettings
 from cortex_pipelines.tracking import latencies
 from cortex_pipelines.tracking.latencies import Latency
 from cortex_pipelines_tests.messages import missing
-from cortex_pipelines_tests.parameters import sections
 from cortex_pipelines_tests.serving import tinygateway
 
 LLAMA = Latency("llama", "q8", 2, 20, 90.0, 120.0, 580.0, 700.0, 69.0, 410.0, "x86_64 of a test")
@@ -112,10 +111,6 @@ def test_every_engine_has_to_meet_the_sla(monkeypatch: pytest.MonkeyPatch) -> No
     assert latency.too_slow(project, ReleasedModel("task_router", None), "a") is None
     parameters.gates.latency = sla(tokens_40_ms=2000)
     assert latency.too_slow(project, model, "a") is None
-
-
-def test_the_profiles_promise_nothing() -> None:
-    assert sections()["gates"]["latency"] == {"engines": ["auto"], "first_token_ms": None, "tokens_40_ms": None}
 
 
 @pytest.fixture(scope="module")

@@ -269,7 +269,7 @@ def test_a_sliding_window_ends_where_the_bases_does(tmp_path: Path) -> None:
     assert torch.from_numpy(logits[0]).log_softmax(-1) == pytest.approx(expected.log_softmax(-1), abs=1e-3)
 
 
-_ONE_BY_ONE = [(width, threads, False) for width in ("fp32", "fp16", "q8") for threads in (1, 2, 3)]
+_ONE_BY_ONE = [(width, threads, False) for width in ("fp32", "fp16", "q8") for threads in (1, 3)]
 
 
 @pytest.mark.parametrize(("width", "threads", "tiled"), [*_ONE_BY_ONE, ("q8", 2, True), ("q8", 3, True)])

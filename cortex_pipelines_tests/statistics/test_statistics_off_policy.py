@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
@@ -292,7 +292,6 @@ def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
     assert missing(result.stderr, "log.jsonl line 3", problem) == []
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e100, 1e100), st.floats(1e-9, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_every_log_has_ordered_finite_figures(rows: list[tuple[float, float, float]]) -> None:
     value: off_policy.PolicyValue = off_policy.value_of_policy(*np.array(rows).T)

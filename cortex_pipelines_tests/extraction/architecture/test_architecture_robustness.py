@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.architecture.build import architecture_facts, facts_in_file
@@ -30,7 +30,6 @@ def _facts(path: str, text: str, limits: ArchitectureSettings, parsing: Extracti
 
 
 @given(path=st.sampled_from(sorted(WHOLE)), data=st.data())
-@settings(max_examples=150, deadline=None)
 def test_any_text_gives_facts_on_lines_that_exist(architecture, parsing, path: str, data: st.DataObject) -> None:
     text = WHOLE[path]
     for _ in range(data.draw(st.integers(1, 3))):
@@ -93,7 +92,6 @@ def test_what_stands_before_a_broken_line_is_kept(architecture: ArchitectureSett
         max_leaves=12,
     )
 )
-@settings(max_examples=60, deadline=None)
 def test_the_tree_holds_what_the_text_says(architecture: ArchitectureSettings, value: object) -> None:
     (root,) = documents(yaml.safe_dump({"top": value}), architecture)
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tree_sitter import Node
 
@@ -125,7 +124,6 @@ _LINES = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
 @given(_LINES, _LINES)
 def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(lines_before, lines_after: list[str]) -> None:
     settings = RefactoringSettings(**sections()["refactoring"])
