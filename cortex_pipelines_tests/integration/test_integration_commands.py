@@ -196,17 +196,6 @@ def test_it_says_which_version_it_is() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout == f"cortex, version {version('cortex-pipelines')}\n"
 
 
-def test_all_commands_are_there() -> None:
-    names = (
-        "add anomalies audit backup card check completion context defects dictionary doctor drift dvc-yaml "
-        "experiment explain export extract feedback forecast forget graph index init keys latency leaderboard lineage "
-        "logs lsp mcp memory merge-driver models mutate off-policy params patterns predict predict-batch promote "
-        "prompts refactorings releases remove report reproduce resolve restore retrain review rollback route router "
-        "run scan search serve status study suggest summary sync test-environment tune-machine update verify"
-    )
-    assert set(main.commands) == set(names.split())
-
-
 def test_commands_work_in_a_folder_below_the_project(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.chdir(begun.root / "sources" / "beta")

@@ -8,7 +8,7 @@ import pytest
 
 from cortex_pipelines.embeddings.encoder import EncoderError, SentenceEncoder
 from cortex_pipelines.embeddings.query_encoder import QueryEncoder
-from cortex_pipelines.serving import task_encoder
+from cortex_pipelines.serving.engines import task_encoder
 from cortex_pipelines.serving.engines.task_encoder import embed_alone
 from cortex_pipelines_tests.serving import tinygateway
 
