@@ -51,7 +51,8 @@ def wording(text: str) -> str:
 def shares_words(texts: Sequence[str], others: Sequence[str]) -> list[bool]:
     """Of each text whether with one of the others it has half of all words of both in common, numbers apart.
 
-    So much have tasks of a template, whatever stands in its gaps.
+    So much have tasks of a template, whatever stands in its gaps. Two such texts share one of the rarer half of words
+    of each (the prefix filter: Bayardo et al., Scaling Up All Pairs Similarity Search, 2007).
     """
     words = [frozenset(wording(text).split()) for text in others]
     numbers: dict[str, list[int]] = defaultdict(list)
@@ -60,8 +61,9 @@ def shares_words(texts: Sequence[str], others: Sequence[str]) -> list[bool]:
             numbers[word].append(number)
     shared = []
     for own in (frozenset(wording(text).split()) for text in texts):
-        common = Counter(number for word in own for number in numbers.get(word, ()))
-        shared.append(any(3 * count >= len(own) + len(words[number]) for number, count in common.items()))
+        rarest = sorted(own, key=lambda word: (len(numbers.get(word, ())), word))[: len(own) // 2 + 1]
+        near = (words[number] for word in rarest for number in numbers.get(word, ()))
+        shared.append(any(3 * len(own & each) >= len(own) + len(each) for each in near))
     return shared
 
 
