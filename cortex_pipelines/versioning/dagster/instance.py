@@ -167,6 +167,7 @@ def open_instance(root: Path) -> "DagsterInstance":
 def _copy(home: Path) -> Path:
     """A temporary copy of the instance of a project that is read-only, since SQLite writes where it reads."""
     copy = Path(tempfile.mkdtemp(), home.name)
+    atexit.register(shutil.rmtree, copy.parent, ignore_errors=True)
     for name in ("dagster.yaml", _READY, *DATABASES, *(f"{name}-wal" for name in DATABASES)):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         if (home / name).exists():
