@@ -32,6 +32,15 @@ def test_three_doors_give_one_version(tmp_path: Path) -> None:
     assert by_dvc.sync() == 12  # eight outputs, two notes and the loudness of two projects
     staleness = by_dvc.staleness()
     assert ({staleness.status(*stage)[0] for stage in by_dvc.all_stages()}, by_dvc.sync()) == ({"FRESH"}, 0)
+    assert told_of_digest(by_dvc) == told_of_digest(by_dagster), "code and inputs, too"
+
+
+def told_of_digest(bench: Workbench) -> dict[str, str]:
+    """Tags of the latest event by name; pointers to other events are those of one instance."""
+    tags = bench.instance().get_latest_materialization_event(dg.AssetKey("digest")).asset_materialization.tags
+    versions = {name: value for name, value in tags.items() if "event_pointer" not in name}
+    assert {name.partition("/input_data_version/")[0] for name in versions} >= {"dagster", "dagster/code_version"}
+    return versions
 
 
 def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(bench: Workbench) -> None:
