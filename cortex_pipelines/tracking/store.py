@@ -275,7 +275,8 @@ def _require_answer(uri: str) -> None:
     from mlflow.utils.rest_utils import http_request
 
     try:
-        http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=30, raise_on_status=False)
+        server = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        http_request(server, "/health", "GET", max_retries=0, timeout=30, raise_on_status=False)  # type: ignore[no-untyped-call]
     except MlflowException as error:
         first: BaseException = error
         while inner := first.__cause__ or first.__context__:
