@@ -157,8 +157,8 @@ def _decision_words(decision: Mapping[str, Any], in_scope: float) -> str:
     if master is None:
         return "nobody is named: no keyword of the rules fits; a person decides"
     runner_up = f"; next is {alternatives[0]['master']}, {alternatives[0]['probability']:.1%}" if alternatives else ""
-    why = "which is too little" if decision["in_scope"] >= in_scope else "but the task is unlike all known ones"
-    abstention = f", {why}: a person decides" if decision["abstained"] else ""
+    reason = "which is too little" if decision["in_scope"] >= in_scope else "but the task is unlike all known ones"
+    abstention = f", {reason}: a person decides" if decision["abstained"] else ""
     like = f"; most like “{decision['evidence'][0]['text'][:80]}”" if decision["evidence"] else ""
     return f"{master}, {decision['confidence']:.0%} sure{abstention}{runner_up}{like}"
 

@@ -35,15 +35,15 @@ def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
             else:
                 yield outer | {"id": part.get("tool_use_id"), "is_error": bool(part.get("is_error"))}
     else:
-        yield _asked(record)
+        yield _cut_conversations(record)
 
 
-def _asked(value: Any, depth: int = 0) -> Any:
+def _cut_conversations(value: Any, depth: int = 0) -> Any:
     """The value with each conversation in it, also as JSON in a text, cut to the user's first message."""
     if depth > _DEEPEST:
         return value
     if isinstance(value, dict):
-        return {name: _asked(field, depth + 1) for name, field in value.items()}
+        return {name: _cut_conversations(field, depth + 1) for name, field in value.items()}
     if isinstance(value, str):
         decoded = _decoded(value) if value.lstrip()[:1] in ("[", "{") and "content" in value else None
         messages = next(filter(is_conversation, decoded.values()), None) if isinstance(decoded, dict) else decoded
@@ -51,10 +51,10 @@ def _asked(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, list):
         return value
     if not is_conversation(value):
-        return [_asked(element, depth + 1) for element in value]
+        return [_cut_conversations(element, depth + 1) for element in value]
     request, agent = _request(value), _answering(value)
-    asked = {"role": "user", "content": request} | ({"answered_by": agent} if agent else {})
-    return [] if request is None else [asked]
+    message = {"role": "user", "content": request} | ({"answered_by": agent} if agent else {})
+    return [] if request is None else [message]
 
 
 def is_conversation(value: Any) -> bool:
@@ -85,7 +85,7 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
         "duration_seconds": None if start is None or end is None else round(end - start, 6),
         "status_code": _STATUS.get(code, code) if isinstance(code, int | str) else None,
         "request": _request(_decoded(attributes.get("gen_ai.input.messages"))),
-        "attributes": _asked(attributes),
+        "attributes": _cut_conversations(attributes),
     }
 
 
@@ -114,8 +114,10 @@ def _decoded(text: Any) -> Any:
 
 def _request(messages: Any) -> str | None:
     """The text of the first message of the user."""
-    asked = (message for message in _objects(messages) if _speaker(message) in _USERS)
-    return next(filter(None, (_words(message.get("content") or message.get("parts")) for message in asked)), None)
+    requests = (message for message in _objects(messages) if _speaker(message) in _USERS)
+    return next(
+        filter(None, (_message_text(message.get("content") or message.get("parts")) for message in requests)), None
+    )
 
 
 def _answering(messages: Any) -> str | None:
@@ -127,7 +129,7 @@ def _answering(messages: Any) -> str | None:
     return next((name for name in names if isinstance(name, str) and name.lower() not in _SPEAKERS), None)
 
 
-def _words(content: Any) -> str | None:
+def _message_text(content: Any) -> str | None:
     if isinstance(content, str):
         return content.strip() or None
     texts = (part.get("text") or part.get("content") for part in _objects(content))

@@ -81,8 +81,8 @@ def belonging_label(labels: Any) -> Any:
     """Of several labels the one that begins with ``area/``, ``team:`` or the like, where one does; else all."""
     if not isinstance(labels, list):
         return labels
-    found = [label for label in labels if isinstance(label, str) and _LABEL.match(label)]
-    return found[0] if len(found) == 1 else labels
+    masters = [label for label in labels if isinstance(label, str) and _LABEL.match(label)]
+    return masters[0] if len(masters) == 1 else labels
 
 
 @dataclass(frozen=True)

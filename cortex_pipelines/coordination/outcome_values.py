@@ -35,7 +35,7 @@ _SUCCEEDED, _COMPLETED, _FAILED = _WORDS["succeeded"], _WORDS["completed"], _WOR
 _FAULTS = _WORDS["faults"]  # what there may be none of, unlike what a task may not have done
 _OPEN, _PARTLY, _FILLERS, _WHOLLY = _WORDS["open"], _WORDS["partly"], _WORDS["fillers"], _WORDS["wholly"]
 _DENIALS, _NOTHING = _WORDS["denials"], _WORDS["nothing"]
-_WITHOUT = _WORDS["without"]  # the denials of which a fault may follow: there is none
+_WITHOUT = _WORDS["without"]  # denials that a fault may follow, which then was absent
 _DETAIL = _WORDS["detail"]  # what may follow a failure and begin its cause, of which nothing but failure is known
 _PHRASES = (
     (re.compile(r"\btimed[\s_-]*out\b|\btime[\s_-]out\b"), "timeout"),

@@ -93,8 +93,8 @@ def _history_words(root: Path, name: str, commits: int) -> str:
     if not commits:
         return "none: reviews and refactorings are not learnt from it"
     is_cut = any(commits_without_parents(mirror) for mirror, _ in git_mirrors(_pinned(root, name), name, root).values())
-    rest = f"; it is shallow: `git fetch --unshallow` in it, then `cortex update {name}`, brings the rest"
-    return f"{commits:,} commit{'s' * (commits != 1)}{rest * is_cut}"
+    remedy = f"; it is shallow: `git fetch --unshallow` in it, then `cortex update {name}`, brings the rest"
+    return f"{commits:,} commit{'s' * (commits != 1)}{remedy * is_cut}"
 
 
 def project_size(root: Path, name: str) -> tuple[int, int]:

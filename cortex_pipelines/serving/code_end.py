@@ -108,8 +108,8 @@ class CodeEnd:
     @property
     def is_indented(self) -> bool:
         """Whether all white space before the answer's first letter stands before the cursor, or in ``lead``."""
-        line, least = self.cursor_line, len(self.margin) + (self.extent == "block")
-        return bool(self.lead) or (bool(line) and not line.strip() and len(line) >= least)
+        line, width = self.cursor_line, len(self.margin) + (self.extent == "block")
+        return bool(self.lead) or (bool(line) and not line.strip() and len(line) >= width)
 
     @property
     def barred(self) -> str:

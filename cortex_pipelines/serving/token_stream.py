@@ -63,7 +63,7 @@ def tokens_beginning(tokenizer: Any, size: int, letters: str) -> tuple[int, ...]
 
 @lru_cache(128)
 def tokens_indenting(tokenizer: Any, size: int, start: str) -> tuple[int, ...]:
-    """Tokens of a vocabulary that go on with white space after ``start``."""
+    """Tokens of a vocabulary that add white space to ``start``."""
     texts = enumerate(token_texts(tokenizer, size))
     return tuple(token for token, text in texts if text.startswith(start) and text[len(start) :][:1].isspace())
 

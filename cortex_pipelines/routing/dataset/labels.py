@@ -48,22 +48,22 @@ def wording(text: str) -> str:
     return _WITH_DIGIT.sub("0", normalised(_ADDRESS.sub(" 0 ", text)))
 
 
-def shares_words(texts: Sequence[str], others: Sequence[str]) -> list[bool]:
-    """Of each text whether with one of the others it has half of all words of both in common, numbers apart.
+def shares_words(texts: Sequence[str], learnt: Sequence[str]) -> list[bool]:
+    """Of each text whether half of all words of it and a learnt one are in both, numbers apart.
 
     So much have tasks of a template, whatever stands in its gaps. Two such texts share one of the rarer half of words
     of each (the prefix filter: Bayardo et al., Scaling Up All Pairs Similarity Search, 2007).
     """
-    words = [frozenset(wording(text).split()) for text in others]
+    words = [frozenset(wording(text).split()) for text in learnt]
     numbers: dict[str, list[int]] = defaultdict(list)
     for number, each in enumerate(words):
         for word in each:
             numbers[word].append(number)
     shared = []
-    for own in (frozenset(wording(text).split()) for text in texts):
-        rarest = sorted(own, key=lambda word: (len(numbers.get(word, ())), word))[: len(own) // 2 + 1]
-        near = (words[number] for word in rarest for number in numbers.get(word, ()))
-        shared.append(any(3 * len(own & each) >= len(own) + len(each) for each in near))
+    for task in (frozenset(wording(text).split()) for text in texts):
+        rarest = sorted(task, key=lambda word: (len(numbers.get(word, ())), word))[: len(task) // 2 + 1]
+        candidates = (words[number] for word in rarest for number in numbers.get(word, ()))
+        shared.append(any(3 * len(task & each) >= len(task) + len(each) for each in candidates))
     return shared
 
 

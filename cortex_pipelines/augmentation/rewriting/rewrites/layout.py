@@ -126,10 +126,10 @@ _CODE = re.compile(r"[=;{}]|\w\(")
 
 def _goes_on(node: Node) -> bool:
     """Whether a comment is a part of one of several lines, each of which need not be a sentence."""
-    around = (node.prev_sibling, node.next_sibling)
+    siblings = (node.prev_sibling, node.next_sibling)
     return any(
         other is not None and other.type in COMMENTS and abs(other.start_point[0] - node.start_point[0]) == 1
-        for other in around
+        for other in siblings
     )
 
 
