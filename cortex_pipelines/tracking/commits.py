@@ -54,6 +54,7 @@ def lock_commit(root: Path, address: str) -> LockCommit | None:
 
 @lru_cache(maxsize=1)
 def _lock_commits(root: Path, state: str) -> dict[str, LockCommit]:
+    ages = {commit: age for age, commit in enumerate(_git(root, "rev-list", "HEAD").split())}
     times: dict[str, int] = {}
     newest: dict[str, LockCommit] = {}
     commit, address = "", ""
@@ -61,7 +62,8 @@ def _lock_commits(root: Path, state: str) -> dict[str, LockCommit]:
         if line.startswith("\t"):
             if line.startswith("\t  ") and line[3:4].strip():  # a stage's name, below which its entry is indented
                 address = line.strip().rstrip(":")
-            newest[address] = max(newest.get(address, LockCommit(0, "")), LockCommit(times[commit], commit))
+            if address not in newest or ages.get(commit, -1) < ages.get(newest[address].commit, -1):
+                newest[address] = LockCommit(times[commit], commit)
         elif line.startswith("committer-time "):
             times[commit] = int(line.split()[1])
         elif re.match("[0-9a-f]{40,} ", line):
