@@ -152,4 +152,4 @@ def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatc
     assert gateway.source.current.default == model
     assert f"http://127.0.0.1:{port}" in stderr
     unknown = finished_copy.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
-    assert "no model nothing; there is base, " in unknown
+    assert "no model nothing; there is alpha, alpha@challenger, base, " in unknown
