@@ -29,6 +29,9 @@ def test_a_way_is_chosen_on_other_files_and_first_lines_have_figures_of_their_ow
     # context is better only in group a, the base only in group b
     scores = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
     assert cross_selected_bits(scores, UNTRAINED_CONDITIONS) == [9.0, 8.0, 9.0]
+    # all other groups choose, of which one outweighs the rest
+    scores = table({"base": [5.0, 5.0, 1.0], "context": [4.0, 4.0, 9.0]}, ["a", "b", "c"])
+    assert cross_selected_bits(scores, UNTRAINED_CONDITIONS) == [5.0, 5.0, 9.0]
     scores = table({"base": [5.0, 5.0], "adapter": [4.0, 3.0]}, ["a", "b"])
     assert cross_selected_bits(scores, TRAINED_CONDITIONS) == [4.0, 3.0]
     assert condition_metrics(scores, CHOSEN)["gain_over_untrained"] == pytest.approx(0.15)

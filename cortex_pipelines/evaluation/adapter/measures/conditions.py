@@ -5,7 +5,7 @@ another project's adapter.
 """
 
 from collections.abc import Sequence
-from math import fsum, inf
+from math import inf
 from pathlib import Path
 
 import polars as pl
@@ -66,7 +66,7 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
     """Bits per byte of each measured condition, and what the adapter saves over it (``gain``, positive is better).
 
     ``gain_over_untrained`` is what the best condition with the adapter saves over the best without it, each selected
-    on other files than it is measured on. ``line_<condition>`` is the share of completions whose first line is
+    on all files but the one it is measured on. ``line_<condition>`` is the share of completions whose first line is
     generated correctly, ``gap_<condition>_bits_per_byte`` the bits per byte of gaps.
     """
     metrics: dict[str, float] = {}
@@ -97,15 +97,11 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
 
 
 def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[float]:
-    """Bits of each item under the condition that needs the fewest on the other half of the files.
+    """Bits of each item under the condition that needs the fewest on all other clusters of files.
 
-    A condition selected on the items it is measured on would look better than it is. Clusters of files are assigned to
-    the halves alternately.
+    A condition selected on the items it is measured on would look better than it is.
     """
-    measured = [condition for condition in conditions if not table[f"{condition}_bits"].null_count()]
-    half = table["cluster"].rank("dense").cast(pl.Int64) % 2
-    selected = {}
-    for fold in (0, 1):
-        training_rows = table.filter(half != fold)
-        selected[fold] = min(measured, key=lambda name: (fsum(training_rows[f"{name}_bits"]), measured.index(name)))
-    return [float(table[f"{selected[fold]}_bits"][row]) for row, fold in enumerate(half)]
+    columns = [f"{name}_bits" for name in conditions if not table[f"{name}_bits"].null_count()]
+    elsewhere = table.select(pl.col(columns).sum() - pl.col(columns).sum().over("cluster"))
+    rows = zip(table.select(columns).iter_rows(), elsewhere.iter_rows(), strict=True)
+    return [bits[totals.index(min(totals))] for bits, totals in rows]
