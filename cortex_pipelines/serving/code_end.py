@@ -37,6 +37,7 @@ _WRONG_LINES = 0.1
 CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
 CLOSING = frozenset(CLOSERS.values())
 HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
+_TEXT, _SUBSTITUTION = re.compile(r"(?:string(?:_literal)?|comment)$"), re.compile(r"interpolation|substitution")
 _CODE_NODE = re.compile(
     r"function|method|class|import|assignment|call|return|declaration|declarator|(?:if|for|while|with|try|use|package)_|"
     r"struct|impl|decorat|lambda|arrow|macro_invocation|annotation"
@@ -116,6 +117,19 @@ class CodeEnd:
         """Letters that no answer begins with: a comment's, also of Python, and a bracket's that closes too much."""
         closers = "" if self.extent != "block" and self.open_after != self._open else ")]}"
         return closers + {"python": "#", "go": "/#", "java": "/#"}.get(self.grammar.language, "/")
+
+    @cached_property
+    def closing_mark(self) -> str:
+        """What closes, after the cursor, the string or comment around it; empty outside of one."""
+        cursor = len(self.before.encode())
+        node = self._tree(self.before + self.after).root_node.descendant_for_byte_range(cursor, cursor)
+        while node is not None and not (_TEXT.search(node.type) and node.start_byte < cursor < node.end_byte):
+            node = None if _SUBSTITUTION.search(node.type) else node.parent
+        if node is None or node.has_error:
+            return ""
+        text = (node.children[-1].text if node.child_count else node.text) or b""
+        mark = text.decode() if node.child_count else "*/" * text.endswith(b"*/")
+        return mark if cursor + len(mark.encode()) <= node.end_byte else ""
 
     @property
     def errors(self) -> int:

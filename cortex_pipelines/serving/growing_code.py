@@ -26,6 +26,9 @@ class GrowingCode:
 
     def settle(self, text: str) -> bool:
         """Check each line that another one follows; true where the answer ends with ``settled`` characters."""
+        mark = self._end.closing_mark
+        if mark and not self._is_done and (closed := re.search(rf"(?<!\\){re.escape(mark)}", text)):
+            self._is_done, self.settled = True, len(text[: closed.start()].rstrip())
         while not self._is_done and (newline := text.find("\n", self._checked)) >= 0:
             if self._repeats_a_line(text, newline):
                 self._end_before(text[: self._checked].rstrip())
