@@ -83,7 +83,8 @@ class CodeEnd:
     def is_above_block(self) -> bool:
         """Whether the next line is indented deeper: it belongs to what the cursor's line begins."""
         below = re.match(r"[ \t]*\n(?:[ \t]*\n)*([ \t]*)\S", self.after)
-        return below is not None and len(self.cursor_line) > 0 and _indent(self.cursor_line) < len(below[1])
+        is_placed = len(self.cursor_line) > 0 or not (self._is_python or self._open)  # else a blank line in a block
+        return below is not None and is_placed and _indent(self.cursor_line) < len(below[1])
 
     @property
     def cursor_line(self) -> str:
