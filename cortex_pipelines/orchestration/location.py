@@ -109,8 +109,13 @@ def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.Sc
             tags=tags,
             execution_timezone=settings.time_zone,
             default_status=dg.DefaultScheduleStatus.STOPPED,
+            description=f"Moves the pins, makes what is stale, trains what has enough to learn in {most} at most, and "
+            "promotes what passes its gate.",
         )
-        for name, cron, tags in (("nightly", settings.nightly, {}), ("weekly", settings.weekly, WEEKLY_TAG))
+        for name, cron, tags, most in (
+            ("nightly", settings.nightly, {}, "retraining.nightly_minutes"),
+            ("weekly", settings.weekly, WEEKLY_TAG, "retraining.weekly_minutes"),
+        )
     ]
 
 
