@@ -93,7 +93,7 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     """
     ledger_roles = model_roles(project.root, model)
     numbers: dict[str | None, str | None] = {None: None}
-    for md5 in {ledger_roles[alias] for alias in _ALIASES} - {None}:
+    for md5 in filter(None, dict.fromkeys(ledger_roles[alias] for alias in _ALIASES)):
         try:
             numbers[md5] = restore_version(project, model, md5)
         except ProjectError as error:
