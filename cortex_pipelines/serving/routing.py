@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from cortex_pipelines.routing.serving.bundle import RouterError
@@ -124,7 +125,8 @@ class RouterBatcher:
             return
         for request in requests:
             if request.explained:
-                self._explainer.submit(_explain, loaded.router, request)
+                explanation = self._explainer.submit(_explain, loaded.router, request)
+                explanation.add_done_callback(partial(_fail_cancelled, request))
             else:
                 request.answer()
 
@@ -137,6 +139,11 @@ def _explain(router: Router, request: _Request) -> None:
         _fail([request], error)
         return
     request.answer()
+
+
+def _fail_cancelled(request: _Request, explanation: "Future[None]") -> None:
+    if explanation.cancelled():
+        request.future.set_exception(EngineError("the gateway was closed"))
 
 
 def _fail(requests: Sequence[_Request], error: BaseException) -> None:

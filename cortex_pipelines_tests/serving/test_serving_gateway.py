@@ -353,6 +353,28 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
     desk.close()
 
 
+def test_an_explanation_that_was_not_begun_fails_where_the_gateway_is_closed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def explain_later(router: Router, text: str) -> Explanation:
+        ended.wait(60)
+        return explain(router, text)
+
+    monkeypatch.setattr(routing, "explain", explain_later)
+    rules = Router.from_rules(home / "routing-patterns.json", None)
+    desk = RouterBatcher(lambda: LoadedRouter(rules), lambda: 1)
+    begun, waiting = (desk.submit([text], explained=True) for text in ("The leaked secret key", "fix the bug"))
+    desk.submit(["scan all"]).result(30)
+    closing = threading.Thread(target=desk.close)
+    closing.start()
+    assert isinstance(waiting.exception(30), EngineError)
+    ended.set()
+    assert begun.result(30)[0].explanation is not None
+    closing.join()
+
+
 def test_an_explanation_keeps_no_other_task_waiting(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     others_are_answered = threading.Event()
 
