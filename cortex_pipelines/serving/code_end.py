@@ -9,7 +9,7 @@ import ast
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product, takewhile
@@ -38,9 +38,10 @@ CLOSERS = {"(": ")", "[": "]", "{": "}", "${": "}"}
 CLOSING = frozenset(CLOSERS.values())
 HEADING = re.compile(r"[ \t]*(?:#|//) (\S+\.\w+)[ \t]*")
 _TEXT, _SUBSTITUTION = re.compile(r"(?:string(?:_literal)?|comment)$"), re.compile(r"interpolation|substitution")
+_CLAUSE = re.compile(r"\s*(?:[)\]}]|(?:else|elif|except|finally|catch)\b)")
 _CODE_NODE = re.compile(
     r"function|method|class|import|assignment|call|return|declaration|declarator|(?:if|for|while|with|try|use|package)_|"
-    r"struct|impl|decorat|lambda|arrow|macro_invocation|annotation"
+    r"struct|impl|decorat|lambda|arrow|macro_invocation|annotation|export_"
 )
 
 Extent = Literal["block", "statement", "line"]
@@ -130,7 +131,13 @@ class CodeEnd:
             return ""
         text = (node.children[-1].text if node.child_count else node.text) or b""
         mark = text.decode() if node.child_count else "*/" * text.endswith(b"*/")
-        return mark if cursor + len(mark.encode()) <= node.end_byte else ""
+        if cursor + len(mark.encode()) > node.end_byte:
+            return ""
+        if mark in self.after.split("\n", 1)[0]:
+            return mark
+        is_begun = mark == '"' and node.start_point.row == self.before.count("\n")  # hardly one of several lines
+        is_closed = not is_begun and self._errors(self.before + self.after) <= self._errors(self._text(mark, ()))
+        return mark if is_closed else ""
 
     @property
     def errors(self) -> int:
@@ -177,8 +184,8 @@ class CodeEnd:
         openers = ("", ":" if self._is_python else "{") if self.is_above_block else ("",)
         for missing, opener in product(self._possibly_missing(), openers):
             open_brackets = self._open[: len(self._open) - missing]
-            for filler in self._fillers():
-                text = filler + _closing(self._open[len(open_brackets) :])
+            for filler, ending in self._fillers():
+                text = filler + _closing(self._open[len(open_brackets) :]) + ending
                 if (errors := self._errors(self._text(text + opener, open_brackets))) < best[0]:
                     best = (errors, missing, text)
                 if not 0 < errors <= _MOST_ERRORS:
@@ -189,7 +196,7 @@ class CodeEnd:
     def _compiles(self) -> bool:
         """Whether Python's own parser, which is stricter, reads the code without the answer."""
         closing = _closing(self._open[len(self.open_after) :])
-        texts = (self._text(filler + closing, self.open_after) for filler in self._fillers())
+        texts = (self._text(filler + closing + ending, self.open_after) for filler, ending in self._fillers())
         return self._is_python and any(map(_is_python, texts))
 
     @cached_property
@@ -234,17 +241,34 @@ class CodeEnd:
         outer = reversed(self._open[: count - first])
         return [first + sum(1 for _ in takewhile("([".__contains__, outer))]
 
-    def _fillers(self) -> Sequence[str]:
+    def _fillers(self) -> Sequence[tuple[str, str]]:
+        """What may stand for the answer: its beginning, and what follows the brackets that it closes."""
         if not self._is_python:
-            return "", "x", "x;", "\nx"
-        inner = f"\n{self.margin}{self._step}pass"
-        inside = inner if self.cursor_line.strip() else f"{self.lead}pass"
-        return inside, "x", "", "x: pass", f"x:{inner}", f"{inside}\n{self.margin}finally:{inner}"
+            fillers = [("", ""), ("x", ""), ("x", ";"), ("", ";"), ("\nx", ""), ("x", "{}"), ("", "{}")]
+        else:
+            inner = f"\n{self.margin}{self._step}pass"
+            inside = inner if self.cursor_line.strip() else f"{self.lead}pass"
+            fillers = [(inside, ""), ("x", ""), ("", ""), ("x", ": pass"), ("x", f":{inner}")]
+            fillers.append((f"{inside}\n{self.margin}finally:{inner}", ""))
+        quotes = [] if self.closing_mark else [each for each in "\"'`" if self.cursor_line.count(each) % 2]
+        return [(quote, ending) for quote in quotes for ending in ("", ";", ":", "{}")] + fillers
 
     def _text(self, answer: str, still_open: tuple[str, ...]) -> str:
         if self.after.strip():
-            return self.before + answer + self.after
+            inner, closed = self._unclosed_below
+            outer = still_open[: max(len(still_open) - closed, 0)]
+            return self.before + answer + self.after + _closing((*outer, *inner))
         return f"{self.before}{answer}\n{_closing(still_open)}"
+
+    @cached_property
+    def _unclosed_below(self) -> tuple[tuple[str, ...], int]:
+        """Brackets open at the end of the text after the cursor, of those before it how many that closes.
+
+        All of them unless it is cut off within a block: a file's last line is not indented.
+        """
+        if not re.search(r"\n[ \t]+\S.*\s*\Z", self.after):
+            return (), len(self._open)
+        return _match_brackets(_brackets(self._tree(self.after).root_node))
 
     @cached_property
     def _step(self) -> str:
@@ -271,12 +295,29 @@ class CodeEnd:
 
 
 def _near_end(prefix: str) -> str:
-    """The end of a text, from a line at its top level if one is near."""
+    """The end of a text, from a line at its top level if one is near, else with the headers of the blocks around it."""
     if len(prefix) <= _NEAR:
         return prefix
     tail = prefix[-_NEAR:]
-    start = re.search(r"\n(?=[^\s)\]}])", tail)
-    return tail[start.end() :] if start else tail[tail.find("\n") + 1 :]
+    if start := re.search(r"\n(?=[^\s)\]}])", tail):
+        return tail[start.end() :]
+    margin = min(re.findall(r"\n([ \t]+)(?=\S)", tail), key=len, default="")
+    member = re.search(rf"\n(?={margin}[^\s)\]}}])", tail)
+    headers = _headers(prefix[:-_NEAR].split("\n"), len(margin))
+    return "\n".join([*headers, tail[member.end() if member else tail.find("\n") + 1 :]])
+
+
+def _headers(lines: Sequence[str], margin: int) -> Sequence[str]:
+    """Lines that begin the blocks around what follows them with an indentation."""
+    headers: list[str] = []
+    for number in reversed(range(len(lines))):
+        line = lines[number]
+        if line.strip() and _indent(line) < margin and not _CLAUSE.match(line):
+            ends = (last for last in range(number, len(lines)) if lines[last].rstrip().endswith(("{", ":")))
+            headers[:0] = lines[number : next(ends, number) + 1]
+            if not (margin := _indent(line)):
+                break
+    return headers
 
 
 def _near_start(suffix: str) -> str:
@@ -319,14 +360,21 @@ def _start_of_statement(code: str) -> int:
     return position
 
 
-def _still_open(kinds: Iterator[str], opened: Sequence[str] = ()) -> tuple[str, ...]:
-    stack = list(opened)
+def _still_open(kinds: Iterable[str], opened: Sequence[str] = ()) -> tuple[str, ...]:
+    return _match_brackets(kinds, opened)[0]
+
+
+def _match_brackets(kinds: Iterable[str], opened: Sequence[str] = ()) -> tuple[tuple[str, ...], int]:
+    """Brackets that are still open, and how many close none of these."""
+    stack, excess = list(opened), 0
     for kind in kinds:
         if kind in CLOSERS:
             stack.append(kind)
-        elif stack and CLOSERS[stack[-1]] == kind:
+        elif not stack:
+            excess += 1
+        elif CLOSERS[stack[-1]] == kind:
             stack.pop()
-    return tuple(stack)
+    return tuple(stack), excess
 
 
 def _brackets(root: Node, start: int = -1) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """How much of an answer that grows will stand, by where a completion of code ends."""
 
 import re
+from itertools import chain, repeat
 
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.serving.code_end import CLOSING, HEADING, CodeEnd
@@ -11,7 +12,8 @@ _TRIES = 40
 _FENCE = re.compile(r"[ \t]*(?:```|<\|)")
 _CLAUSES = {"python": re.compile(r"(?:else|elif|except|finally|case)\b")}
 _CLAUSE = re.compile(r"(?:else|catch|finally)\b|[.?:&|+*=%<>,;)\]-]|/[^/*]")
-_COMMENTS = {"python": ("#", "@"), "rust": ("//", "/*", "*", "#[", "#![")}
+_COMMENT, _COMMENTS = re.compile(r"//|/\*|\*"), {"python": re.compile("#")}
+_ANNOTATION = re.compile(r"(?:@(?!interface\b)[\w.]+(?:\(.*\))?|#!?\[.*\])$")
 
 
 class GrowingCode:
@@ -30,8 +32,8 @@ class GrowingCode:
         if mark and not self._is_done and (closed := re.search(rf"(?<!\\){re.escape(mark)}", text)):
             self._is_done, self.settled = True, len(text[: closed.start()].rstrip())
         while not self._is_done and (newline := text.find("\n", self._checked)) >= 0:
-            if self._repeats_a_line(text, newline):
-                self._end_before(text[: self._checked].rstrip())
+            if (repeated := self._repeated(text[:newline])) is not None:
+                self._end_before(text[:repeated].rstrip())
                 break
             if not re.match(r"\s*(?:\w+\W|[^\w\s])", text[newline:]):
                 if newline > self._unfollowed:  # what follows is not known, and cannot make less of it stand
@@ -52,15 +54,20 @@ class GrowingCode:
             return len(text)
         return self.settled or self._longest(text) or len(text)
 
-    def _repeats_a_line(self, text: str, newline: int) -> bool:
-        """Whether a line of the answer is the one that stands above it, or below the cursor, already."""
-        if self._end.extent == "line":
-            return False
-        code = self._end.before + text[:newline]
-        above, _, line = code.rpartition("\n")
-        below = re.search(r"\n(.*\w.*)", self._end.after)
-        lines = {each.rstrip() for each in (above.rstrip().rpartition("\n")[2], below[1] if below else "")}
-        return re.search(r"\w", line) is not None and line.rstrip() in lines
+    def _repeated(self, answer: str) -> int | None:
+        """Where the answer's last lines begin if they stand above, or below the cursor, already.
+
+        Below, one that ends with an open bracket is compared together with the next: calls often begin alike.
+        """
+        lines = [line.rstrip() for line in (self._end.before + answer).split("\n")]
+        if self._end.extent == "line" or not re.search(r"\w", lines[-1]):
+            return None
+        above = next(filter(None, reversed(lines[:-1])), "")
+        below = re.search(r"\n((?:.*\w.*[(\[]\n)*.*\w.*)", self._end.after)
+        for repeated in ([above], [line.rstrip() for line in below[1].split("\n")] if below else []):
+            if repeated == lines[-len(repeated) :]:
+                return len("\n".join(answer.split("\n")[: -len(repeated)]))
+        return None
 
     def _end_line(self, text: str, newline: int) -> None:
         answer = text[:newline]
@@ -129,10 +136,13 @@ class GrowingCode:
         return next((end for end in reversed(ends) if self._has_code(text[:end]) and self._end.is_whole(text[:end])), 0)
 
     def _has_code(self, text: str) -> bool:
-        """Whether an answer holds more than comments."""
-        marks = _COMMENTS.get(self._end.grammar.language, ("//", "/*", "*"))
-        lines = map(str.strip, text.split("\n"))
-        return any(line and not line.startswith(marks) for line in lines)
+        """Whether an answer holds more than comments and annotations."""
+        comment = _COMMENTS.get(self._end.grammar.language, _COMMENT)
+        starts = chain([self._end.cursor_line], repeat(""))
+        return any(
+            line.strip() and not comment.match(line.strip()) and not _ANNOTATION.match((start + line).strip())
+            for start, line in zip(starts, text.split("\n"), strict=False)
+        )
 
 
 def _is_heading(line: str) -> bool:

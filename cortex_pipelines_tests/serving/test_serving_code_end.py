@@ -36,6 +36,14 @@ def test_a_docstring_after_code_begins_there() -> None:
     assert code_end(text).before == text
 
 
+def test_code_far_below_the_head_of_its_class_is_read_within_it() -> None:
+    methods = "".join(f"  m{number}(a) {{\n    return a + {number};\n  }}\n\n" for number in range(200))
+    head = "class A extends B {\n  constructor(\n    a,\n  ) {\n    super(a);\n  }\n\n"
+    end = code_end(f"{head}{methods}  last(a) {{\n    ", "\n  }\n}\n", "javascript")
+    assert end.before.startswith("class A extends B {\n  m")
+    assert end.errors == 0
+
+
 def test_each_language_with_a_grammar_can_be_told() -> None:
     assert set(_WORDS) == set(PARSED) <= {str(each) for each in Magika().get_output_content_types()}
 
