@@ -1,7 +1,8 @@
-"""One parsed file: text, syntax tree, units and positions."""
+"""One parsed file: text, syntax tree, units, positions and suppressed rules."""
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,9 @@ MAX_BYTES = 2_000_000
 _PARSING = ExtractionSettings(
     max_file_bytes=MAX_BYTES, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000
 )
+
+_IGNORE = re.compile(r"\bcortex:\s*ignore(-file)?(?:\[([^\]\n]*)\])?(?![\w-])")
+_ALL = ""
 
 
 class NotCheckedError(ValueError):
@@ -122,3 +126,26 @@ def read_checked(path: str, text: str, source_path: str = "") -> CheckedFile:
     if isinstance(tree, SkipReason):
         raise NotCheckedError(tree.detail or tree.reason)
     return CheckedFile(path, source_path or path, data, grammar, tree)
+
+
+def suppression_filter(file: CheckedFile) -> Callable[[Finding], bool]:
+    """A predicate: whether a comment of the file suppresses a finding.
+
+    ``cortex: ignore`` and ``cortex: ignore[rule, …]`` hold for their line, on a line of their own for the next one;
+    ``cortex: ignore-file`` for the whole file.
+    """
+    if b"cortex:" not in file.data:
+        return lambda finding: False
+    ignored: dict[int, set[str]] = {}  # rules by line; line 0 stands for the file
+    for comment in file.comments():
+        for match in _IGNORE.finditer((comment.text or b"").decode(errors="replace")):
+            of_file, rules = match.groups()
+            own_line = not file.data[file.line_starts[comment.start_point[0]] : comment.start_byte].strip()
+            line = 0 if of_file else comment.end_point[0] + (2 if own_line else 1)
+            ignored.setdefault(line, set()).update(re.split(r"[,\s]+", rules.strip()) if rules else [_ALL])
+
+    def is_ignored(finding: Finding) -> bool:
+        kind = finding.rule.partition("/")[0]
+        return any(not {_ALL, kind, finding.rule}.isdisjoint(ignored.get(line, ())) for line in (0, finding.line))
+
+    return is_ignored

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cortex_pipelines.check.baseline import ReportedFinding
-from cortex_pipelines.check.check_paths import Report
+from cortex_pipelines.check.check_paths import Report, ReportedFinding
 from cortex_pipelines.check.findings import Finding, LineEdit
 from cortex_pipelines.check.rules import explanation_of
 

@@ -61,24 +61,24 @@ def check(
     if unsafe_fixes and not fix:
         raise click.UsageError("--unsafe-fixes requires --fix")
     try:
-        from cortex_pipelines.check.baseline import read_baseline
-        from cortex_pipelines.check.check_paths import CheckOptions, check_paths
+        from cortex_pipelines.check import check_paths as checks
         from cortex_pipelines.check.project_facts import rules_for
 
-        report = check_paths(
+        report = checks.check_paths(
             paths or (Path(),),
-            CheckOptions(
+            checks.CheckOptions(
                 rules=rules_for(paths[0] if paths else Path(), select, ignore),
                 project=project,
                 since=since,
                 fix=fix,
                 unsafe_fixes=unsafe_fixes,
-                accepted=Counter() if baseline is None or write_baseline else read_baseline(baseline),
+                accepted=Counter() if baseline is None or write_baseline else checks.read_baseline(baseline),
                 folder=baseline.absolute().parent if baseline else Path(),
             ),
         )
         if write_baseline and baseline is not None:
-            _accept(report, baseline)
+            checks.write_baseline(baseline, report.findings)
+            say(f"{len(report.findings):,} findings accepted in {baseline}")
             return
     except (ValueError, RuntimeError, OSError) as error:  # 1 would say that there are findings
         from cortex_pipelines.cli.failures import error_sentence
@@ -86,13 +86,6 @@ def check(
         raise click.UsageError(error_sentence(error)) from error
     _show(report, form)
     sys.exit(1 if report.findings else 0)
-
-
-def _accept(report: "Report", baseline: Path) -> None:
-    from cortex_pipelines.check.baseline import write_baseline
-
-    write_baseline(baseline, report.findings)
-    say(f"{len(report.findings):,} findings accepted in {baseline}")
 
 
 def _show(report: "Report", form: str) -> None:

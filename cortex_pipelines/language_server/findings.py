@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from lsprotocol import types
 
-from cortex_pipelines.check.findings import Finding, LineEdit
-from cortex_pipelines.check.fixing import disjoint
+from cortex_pipelines.check.findings import Finding, LineEdit, disjoint
 from cortex_pipelines.language_server.documents import OpenDocument
 
 QUICK_FIX = types.CodeActionKind.QuickFix.value
@@ -61,8 +60,7 @@ def _edits(findings: Iterable[Finding]) -> list[LineEdit]:
 
 def _suppression(document: OpenDocument, finding: Finding) -> LineEdit | None:
     """A comment that silences a finding: at the end of its line, else above it; None if neither would be a comment."""
-    from cortex_pipelines.check.checked_file import read_checked
-    from cortex_pipelines.check.suppressions import suppression_filter
+    from cortex_pipelines.check.checked_file import read_checked, suppression_filter
 
     lines = document.source.split("\n")
     file = read_checked(finding.path, document.source)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.check.findings import LineEdit
-from cortex_pipelines.check.fixing import with_edits
+from cortex_pipelines.check.findings import LineEdit, with_edits
 from cortex_pipelines_tests.command import cortex
 
 SMELL = "def {name}(x=[]):\n    return len(x)\n"
