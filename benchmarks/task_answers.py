@@ -35,10 +35,9 @@ from benchmarks.served import base_here
 from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.annotation.evidence import read_file
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
-from cortex_pipelines.answers import calibration
-from cortex_pipelines.answers.answer import Candidate, GeneratedText, Means, NoAnswerError
+from cortex_pipelines.answers import answer
+from cortex_pipelines.answers.answer import Calibration, Candidate, GeneratedText, Means, NoAnswerError
 from cortex_pipelines.answers.answering import TASKS, question_of
-from cortex_pipelines.answers.calibration import Calibration
 from cortex_pipelines.answers.documentation_style import described_parameters
 from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.answers.tasks.tests import unit_of_question
@@ -440,7 +439,7 @@ def report(rows: Sequence[QuestionResult], write: bool) -> None:
     fitted = fit([row for row in rows if row.split == FITTED], PARAMETERS.serving.tasks.least_confidence)
     Console(width=160).print(table_of([row for row in rows if row.split == TESTED], fitted))
     if write:
-        path = Path(calibration.__file__).with_name("calibration.json")
+        path = Path(answer.__file__).with_name("calibration.json")
         path.write_text(json.dumps(fit(rows, 0.0).steps, indent=1) + "\n", encoding="utf-8")
 
 

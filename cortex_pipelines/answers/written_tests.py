@@ -2,7 +2,9 @@
 
 import ast
 import doctest
+import json
 import re
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,12 +13,13 @@ from functools import cached_property
 
 from cortex_pipelines.answers.simple_calls import simple_calls
 from cortex_pipelines.answers.unit import python_tree
+from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
-from cortex_pipelines.execution.tests.environment import module_place
+from cortex_pipelines.execution.tests import call_trial
+from cortex_pipelines.execution.tests.environment import OWN, module_place, write_project
 from cortex_pipelines.execution.tests.mutant_killing import SingleTest, run_single_tests
-from cortex_pipelines.execution.tests.observed_calls import CallOutcome, observe
 
 _RUN_LOCK = threading.Lock()
 """One run at a time: each may take the memory and time that the limits of the sandbox allow."""
@@ -28,6 +31,12 @@ ALONE = "unit_under_test.py"
 _TEST_FILE = "test_written_here.py"
 _MOST_MUTANTS, _MOST_RUN, _MOST_ASSERTIONS, _FEW_ASSERTIONS = 8, 2, 4, 3
 _SECONDS_TO_OBSERVE, _SECONDS_TO_TEST = 3.0, 6.0
+
+CallOutcome = Mapping[str, str] | None
+"""``value`` or ``list`` (of what an iterator gives) with a literal, ``error`` with a class; None if neither."""
+
+_OTHER_SEED = {"PYTHONHASHSEED": "1"}
+"""Tests run with another one: an order that hangs on it is noticed."""
 
 
 @dataclass(eq=False)
@@ -115,9 +124,8 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
     if not calls or not unit.mutants:
         return None
     versions = [unit.file, unit.file, *unit.mutants]
-    seconds = _SECONDS_TO_OBSERVE
     with _exclusive_run():
-        outcomes = observe(unit.module, unit.path, versions, calls, unit.texts, unit.settings, seconds)
+        outcomes = _observe(unit, versions, calls)
     if len(outcomes) < 3:  # the original twice, and a mutant
         return None
     original, again, *mutants = outcomes
@@ -142,6 +150,29 @@ def observed_test(unit: TestedUnit, team_calls: Iterable[str] = ()) -> str | Non
     if cover:
         unit.observed = _test_of(unit, [(calls[index], original[index] or {}) for index in cover])
     return unit.observed
+
+
+def _observe(unit: TestedUnit, versions: Sequence[str], calls: Sequence[str]) -> list[list[CallOutcome]]:
+    """The outcome of each call (an expression in the module's names) with each version of the module's file.
+
+    Calls that did not run in time are missing at the end. Raises ``SandboxError``.
+    """
+    path, seconds = unit.path, _SECONDS_TO_OBSERVE
+    roots = ["", "src", module_place(path, unit.texts)[0]]
+    task = {
+        **{"module": unit.module, "path": path, "roots": roots},
+        **{"versions": versions, "calls": calls, "seconds": seconds},
+    }
+    with temporary_folder("calls") as folder:
+        write_project(folder, {**unit.texts, path: versions[0]})
+        (folder / "calls.json").write_text(json.dumps(task), encoding="utf-8")
+        shutil.copyfile(call_trial.__file__, folder / "trial.py")
+        command = [str(OWN.program), "trial.py"]
+        variables = {**OWN.variables, **_OTHER_SEED}
+        limits = unit.settings.sandbox_limits(seconds + 2)
+        result = sandbox.run(command, folder, limits, variables, OWN.readable_paths)
+    lines = result.stdout.decode(errors="replace").splitlines()
+    return [json.loads(line) for line in lines if line.endswith("]")]
 
 
 def _is_assertable(outcome: CallOutcome, code: str) -> bool:

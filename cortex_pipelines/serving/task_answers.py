@@ -9,9 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from cortex_pipelines.answers.answer import Answer, GeneratedText, Means
+from cortex_pipelines.answers.answer import Answer, GeneratedText, Means, held_out_calibration
 from cortex_pipelines.answers.answering import TASKS, answer, question_of
-from cortex_pipelines.answers.calibration import held_out_calibration
 from cortex_pipelines.answers.question import Question, TaskContext
 from cortex_pipelines.answers.team import Team
 from cortex_pipelines.evaluation.metrics.grading import CODE, broken_patterns

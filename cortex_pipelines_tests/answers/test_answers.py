@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.calibration import fit_steps
-from cortex_pipelines.answers.answer import Answer, GeneratedText, Means
+from cortex_pipelines.answers.answer import Answer, Calibration, GeneratedText, Means
 from cortex_pipelines.answers.answering import answer, question_of
-from cortex_pipelines.answers.calibration import Calibration
 from cortex_pipelines.answers.question import TaskContext, TaskError
 from cortex_pipelines.answers.team import Team
 from cortex_pipelines.answers.unit import UnitError, keywords, parse_code

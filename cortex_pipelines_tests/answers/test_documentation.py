@@ -2,7 +2,7 @@
 
 import pytest
 
-from cortex_pipelines.answers.documentation_style import DocumentedUnit, default_style, learn_style
+from cortex_pipelines.answers.documentation_style import DocumentedUnit, TeamDocumentation, default_style, learn_style
 from cortex_pipelines.answers.documented_unit import (
     documentation_from_facts,
     generated_documentation,
@@ -11,7 +11,6 @@ from cortex_pipelines.answers.documented_unit import (
     unknown_names,
     with_documentation,
 )
-from cortex_pipelines.answers.team_documentation import TeamDocumentation
 from cortex_pipelines.answers.unit_facts import UnitFacts, unit_facts
 
 CODE = {

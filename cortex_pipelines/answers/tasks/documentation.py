@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
+from cortex_pipelines.answers.documentation_style import team_documentation
 from cortex_pipelines.answers.documented_unit import (
     borrowed_documentation,
     documentation_from_facts,
@@ -12,7 +13,6 @@ from cortex_pipelines.answers.documented_unit import (
     unknown_names,
 )
 from cortex_pipelines.answers.question import Question
-from cortex_pipelines.answers.team_documentation import team_documentation
 from cortex_pipelines.answers.unit_facts import UnitFacts, unit_facts
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS

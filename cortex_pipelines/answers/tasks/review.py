@@ -9,9 +9,8 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.answers.answer import Candidate, Check, Means, Task
 from cortex_pipelines.answers.names import restyled
-from cortex_pipelines.answers.open_files import open_files
 from cortex_pipelines.answers.question import Question
-from cortex_pipelines.answers.tasks.refactoring import OPEN_FILE, OPEN_FILE_BELIEF
+from cortex_pipelines.answers.tasks.refactoring import OPEN_FILE, OPEN_FILE_BELIEF, open_files
 from cortex_pipelines.answers.unit import CodeUnit
 from cortex_pipelines.check.check import NotCheckedError, check_text
 from cortex_pipelines.check.rules import LIMITED, RULES
