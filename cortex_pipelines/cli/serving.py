@@ -289,9 +289,8 @@ def lsp(stdio: bool, port: int | None, gateway: str | None, model: str | None) -
     """
     if stdio and port is not None:
         raise click.UsageError("--stdio and --tcp exclude each other")
-    from cortex_pipelines.language_server.options import Options
-    from cortex_pipelines.language_server.server import create_server
-    from cortex_pipelines.language_server.transport import serve_stdio, serve_tcp
+    from cortex_pipelines.language_server.gateway import Options
+    from cortex_pipelines.language_server.server import create_server, serve_stdio, serve_tcp
 
     options = {"gateway": gateway, "model": model, "key": os.environ.get("CORTEX_API_KEY")}
     defaults = Options().with_settings({name: value for name, value in options.items() if value is not None})

@@ -10,7 +10,7 @@ from lsprotocol import types
 from pygls.io_ import run_async
 from pygls.lsp.client import LanguageClient
 
-from cortex_pipelines.language_server.options import Options
+from cortex_pipelines.language_server.gateway import Options
 from cortex_pipelines.language_server.server import CortexServer, create_server
 
 CAPABILITIES = types.ClientCapabilities(

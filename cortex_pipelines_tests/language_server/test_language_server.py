@@ -8,7 +8,7 @@ import pytest
 from lsprotocol import types
 
 from cortex_pipelines.language_server import server
-from cortex_pipelines.language_server.options import Options
+from cortex_pipelines.language_server.gateway import Options
 from cortex_pipelines_tests.language_server.editor import Editor, editing
 
 URI = "file:///nowhere/smelly.py"

@@ -67,7 +67,7 @@ def test_it_serves_one_editor_on_a_port() -> None:
 
 
 def test_it_is_ready_before_anything_heavy_is_loaded() -> None:
-    modules = "import cortex_pipelines.cli.main, cortex_pipelines.language_server.transport, sys"
+    modules = "import cortex_pipelines.cli.main, cortex_pipelines.language_server.server, sys"
     heavy = "{'torch', 'dagster', 'mlflow', 'dvc', 'pandas', 'polars', 'numpy', 'tree_sitter'}"
     assert run_python("-c", f"{modules}; print(sorted({heavy} & set(sys.modules)))").stdout == "[]\n"
 
