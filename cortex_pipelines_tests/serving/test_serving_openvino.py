@@ -161,7 +161,7 @@ def test_a_prompt_that_continues_an_answer_is_answered_as_if_nothing_were_known(
 
 
 def test_no_pass_follows_the_last_token(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cortex_pipelines.serving.engines.prompt_lookup.PromptLookup.guess", lambda *_: [])
+    monkeypatch.setattr("cortex_pipelines.serving.engines.openvino_engine.PromptLookup.guess", lambda *_: [])
     passes = Mock(side_effect=engine._base.run)
     prompt = engine.prompt(PROMPTS[0].rstrip())
     run_job(engine, Job(None, prompt, Sampling(1)))
@@ -171,7 +171,7 @@ def test_no_pass_follows_the_last_token(engine: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_guessed_changes_no_answer(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
+    from cortex_pipelines.serving.engines.openvino_engine import PromptLookup
 
     if not engine._guessed:
         pytest.skip("this processor computes a token another way beside others")
@@ -207,7 +207,7 @@ def test_what_is_guessed_changes_no_answer(engine: Any, monkeypatch: pytest.Monk
 
 
 def test_the_next_tokens_are_those_after_the_last_place_that_was_alike() -> None:
-    from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
+    from cortex_pipelines.serving.engines.openvino_engine import PromptLookup
 
     lookup = PromptLookup([1, 2, 3, 4, 5, 9, 1, 2, 3, 6, 7])
     assert lookup.guess(4) == []

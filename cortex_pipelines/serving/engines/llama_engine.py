@@ -27,10 +27,10 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
     TextDelta,
 )
-from cortex_pipelines.serving.engines.grammar import opening_rules, whole_grammar
 from cortex_pipelines.serving.engines.llama_files import EndedError, LlamaFiles, LlamaProcess
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.engines.reference import Comparison, ReferenceFile
+from cortex_pipelines.serving.engines.token_sampler import opening_rules, whole_grammar
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 

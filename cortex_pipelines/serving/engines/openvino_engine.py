@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +23,6 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Deadline, EngineError, LoadedAdapter, TextDelta
 from cortex_pipelines.serving.engines.openvino_files import OpenVinoFiles, Width
 from cortex_pipelines.serving.engines.openvino_model import Logits, PagedModel, Part, Text
-from cortex_pipelines.serving.engines.prompt_lookup import PromptLookup
 from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.engines.reference import Answers, Comparison, ReferenceFile
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
@@ -45,6 +44,37 @@ _PATIENCE = 0.01
 
 _EXACT = 1e-3
 """Largest difference (nats) from torch's log-probabilities, both in 32 bits."""
+
+_ALIKE = (3, 2, 1)
+"""Last tokens that are looked for. In flask's files three alone took 0.73 of the time, and these 0.61."""
+
+
+class PromptLookup:
+    """Guesses the next tokens of a text from where it has had its last ones before.
+
+    One pass computes the logits after all guessed tokens; those after a wrong one are not used. So an answer that
+    repeats what the prompt has, as code does, takes fewer passes and is the same. (Apoorv Saxena, Prompt Lookup
+    Decoding, 2023.)
+    """
+
+    def __init__(self, ids: Iterable[int]) -> None:
+        self._ids: list[int] = []
+        self._next: dict[tuple[int, ...], int] = {}
+        """By some tokens, the place after where they were last."""
+        for token in ids:
+            self.add(token)
+
+    def add(self, token: int) -> None:
+        for count in _ALIKE:
+            if len(self._ids) >= count:
+                self._next[tuple(self._ids[-count:])] = len(self._ids)
+        self._ids.append(token)
+
+    def guess(self, most: int) -> list[int]:
+        """At most so many tokens that may come next."""
+        starts = (self._next.get(tuple(self._ids[-count:])) for count in _ALIKE)
+        start = next((start for start in starts if start is not None), None)
+        return [] if start is None or most < 1 else self._ids[start : start + most]
 
 
 class OpenVinoEngine(QueuedEngine):
