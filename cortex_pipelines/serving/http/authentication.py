@@ -41,23 +41,13 @@ OPEN = frozenset({"/healthz", "/readyz"})
 
 _COMPLETE = (
     *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/v1/fim/completions"),
-    *("/infill", "/completion", "/completions", "/tokenize", "/detokenize", "/v1/embeddings"),
+    *("/infill", "/completion", "/completions", "/tokenize", "/v1/embeddings"),
     *("/predict", "/playground"),
 )
 _READ = (
-    *(
-        "/",
-        "/docs",
-        "/docs/oauth2-redirect",
-        "/redoc",
-        "/openapi.json",
-        "/overview",
-        "/load",
-        "/report",
-        "/leaderboard",
-    ),
+    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load", "/report"),
     *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props", "/leaderboard"),
-    *("/v1beta/server_setting", "/lora-adapters", "/graphql"),
+    *("/v1beta/server_setting", "/graphql"),
 )
 ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(_COMPLETE, frozenset({"complete"})),

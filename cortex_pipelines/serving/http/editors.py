@@ -66,11 +66,6 @@ class InfillForm(LlamaForm):
 
 class TokeniseForm(Form):
     content: LongText
-    with_pieces: bool = False
-
-
-class DetokeniseForm(Form):
-    tokens: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=100_000)]
 
 
 def editors_router(gateway: Gateway) -> APIRouter:
@@ -91,16 +86,7 @@ def editors_router(gateway: Gateway) -> APIRouter:
     @router.post("/tokenize")
     def tokenise(form: TokeniseForm) -> dict[str, Any]:
         (ids,) = token_ids(gateway.engine.tokenizer, [form.content])
-        if not form.with_pieces:
-            return {"tokens": ids}
-        decode = gateway.engine.tokenizer.decode
-        return {"tokens": [{"id": token, "piece": decode([token])} for token in ids]}
-
-    @router.post("/detokenize")
-    def detokenise(form: DetokeniseForm) -> dict[str, str]:
-        vocabulary_size = len(gateway.engine.tokenizer)
-        ids = [token for token in form.tokens if token < vocabulary_size]
-        return {"content": gateway.engine.tokenizer.decode(ids)}
+        return {"tokens": ids}
 
     @router.get("/props")
     def props() -> dict[str, Any]:
@@ -118,10 +104,6 @@ def editors_router(gateway: Gateway) -> APIRouter:
     def health() -> Response:
         alive = bool(gateway.engine.state()["alive"])
         return JSONResponse({"status": "ok" if alive else "error"}, 200 if alive else 503)
-
-    @router.get("/lora-adapters")
-    def adapters() -> list[Any]:
-        return []  # an adapter is a model here, not a slot's scale
 
     @router.get("/v1/health", name="health")
     @router.post("/v1/health", name="health")
