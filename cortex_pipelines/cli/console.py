@@ -3,8 +3,10 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -24,6 +26,19 @@ _PIPE_WIDTH = 400
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 AS_JSON_LIST = click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+
+
+class Declared(click.Choice[str]):
+    """Values of a ``Literal`` of a module, which is imported only when needed."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.case_sensitive = True
+        self._place = module, name
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        module, name = self._place
+        return get_args(getattr(import_module(module), name))
 
 
 def current_project() -> "Project":

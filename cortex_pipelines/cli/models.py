@@ -3,9 +3,8 @@
 import json
 import sys
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -14,6 +13,7 @@ from cortex_pipelines.cli.console import (
     AS_JSON_LIST,
     EXISTING_FILE,
     PATH,
+    Declared,
     current_project,
     print_json,
     print_table,
@@ -103,26 +103,12 @@ def verify(folder: Path, key: Path | None) -> None:
     say(f"{exported.model} {exported.version}: {len(exported.files)} files match the export")
 
 
-class _Declared(click.Choice[str]):
-    """Values of an enumeration in ``release.settings``, imported only when needed."""
-
-    def __init__(self, name: str) -> None:
-        self.case_sensitive = True
-        self._name = name
-
-    @cached_property
-    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
-        from cortex_pipelines.release import settings
-
-        return get_args(getattr(settings, self._name))
-
-
 @click.command(epilog='Example: cortex promote task_router --strategy canary --why "agreed"')
 @click.argument("model", required=False)
 @click.option("--why", "reason", help="Reason, for the ledger.  [default: by hand]")
 @click.option("--despite-gate", is_flag=True, help="Serve MODEL although its gate held it back; needs --why.")
-@click.option("--strategy", type=_Declared("Strategy"), help="Deployment strategy.")
-@click.option("--target", type=_Declared("Target"), help="Deployment target.")
+@click.option("--strategy", type=Declared("cortex_pipelines.release.settings", "Strategy"), help="Deployment strategy.")
+@click.option("--target", type=Declared("cortex_pipelines.release.settings", "Target"), help="Deployment target.")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="The canary's share of requests."
 )

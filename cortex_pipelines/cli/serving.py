@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import EXISTING_FILE, FILE, say
-from cortex_pipelines.serving.engine_names import EngineName
+from cortex_pipelines.cli.console import EXISTING_FILE, FILE, Declared, say
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
     from cortex_pipelines.serving.gateway import Gateway
+    from cortex_pipelines.serving.settings import EngineName
 
 
 _EDITORS = "docs/guides/serving.md#editors"
@@ -38,7 +38,11 @@ _EDITORS = "docs/guides/serving.md#editors"
 )
 @click.option("--trust", "key", type=EXISTING_FILE, help="With --from: public key of the exporter.")
 @click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
-@click.option("--engine", type=click.Choice(get_args(EngineName)), help="Else `serving.engine` of params.yaml.")
+@click.option(
+    "--engine",
+    type=Declared("cortex_pipelines.serving.settings", "EngineName"),
+    help="Else `serving.engine` of params.yaml.",
+)
 @click.option("--open", "everybody", is_flag=True, help="Listen on other addresses without any API key.")
 @click.option("--tls-cert", type=EXISTING_FILE, help="Certificate in PEM, for HTTPS; with --tls-key.")
 @click.option("--tls-key", type=EXISTING_FILE, help="Its private key in PEM.")
@@ -50,7 +54,7 @@ def serve(
     folder: Path | None,
     key: Path | None,
     model: str | None,
-    engine: EngineName | None,
+    engine: "EngineName | None",
     everybody: bool,
     tls_cert: Path | None,
     tls_key: Path | None,

@@ -28,7 +28,6 @@ from cortex_pipelines.parallel.backends import WorkerDiedError, result_of
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.open_model import open_verified, pinned_base
-from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.engines.engine import (
     CACHE,
     UPSTREAM_ENGINES,
@@ -44,7 +43,7 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.engines.torch_engine import answering_gpu, torch_precision
 from cortex_pipelines.serving.project_catalogue import ADAPTER
-from cortex_pipelines.serving.settings import LatencySettings, ServingSettings
+from cortex_pipelines.serving.settings import EngineName, LatencySettings, ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines.tracking.latencies import Latency, record

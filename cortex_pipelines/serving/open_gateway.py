@@ -22,7 +22,6 @@ from cortex_pipelines.release.promote import conclude, find_model
 from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
 from cortex_pipelines.serving.deadlines import measure_speed
-from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.engines.engine import CACHE, UPSTREAM_ENGINES, AdapterFiles, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.project_catalogue import (
@@ -35,6 +34,7 @@ from cortex_pipelines.serving.project_catalogue import (
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.output_filter import OutputFilter
+from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.keys import trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import verify

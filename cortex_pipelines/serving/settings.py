@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from cortex_pipelines.serving.engine_names import EngineName
 from cortex_pipelines.serving.security.access import Role
 from cortex_pipelines.settings import Length, PositiveFloat, PositiveInt, Settings, Share, Threads
+
+EngineName = Literal["auto", "torch", "llama", "openvino", "openai", "vllm"]
+"""Engines that can answer."""
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
