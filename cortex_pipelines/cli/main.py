@@ -17,16 +17,24 @@ from cortex_pipelines.cli.check import check
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
-from cortex_pipelines.cli.explanations import explain
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
 from cortex_pipelines.cli.groups import GROUPS, alias, suggestion
-from cortex_pipelines.cli.learned import defects, forecast, leaderboard
+from cortex_pipelines.cli.learned import defects, explain, forecast, leaderboard
 from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, latency, promote, releases, reproduce, rollback, tune_machine, verify
-from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
-from cortex_pipelines.cli.removal import forget, remove
+from cortex_pipelines.cli.project import (
+    backup,
+    forget,
+    init,
+    merge_driver,
+    params,
+    remove,
+    resolve,
+    restore,
+    test_environment,
+)
 from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
 from cortex_pipelines.cli.run import retrain, run, sync
 from cortex_pipelines.cli.search import context, graph, index, search
@@ -152,37 +160,22 @@ def _show_next_step(ctx: click.Context) -> None:
     click.echo("`cortex --help` lists all commands")
 
 
-_READING = frozenset(
-    {
-        "search",
-        "context",
-        "graph",
-        "route",
-        "releases",
-        "summary",
-        "lineage",
-        "status",
-        "leaderboard",
-        "forecast",
-        "defects",
-        "explain",
-    }
+_READING = (
+    *("search", "context", "graph", "route", "releases", "summary"),
+    *("lineage", "status", "leaderboard", "forecast", "defects", "explain"),
 )
 
-_COMMANDS = (
-    (check, defects, extract, lsp, mutate, patterns, refactorings, scan),
-    (anomalies, card, dictionary, drift, logs),
-    (export, forecast, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
-    (backup, init, merge_driver, params, resolve, restore, test_environment),
-    (context, graph, index, memory, search),
-    (explain,),
-    (off_policy, predict, review, route, router),
-    (audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),
-    (forget, remove, report, retrain, run, status, study, summary, sync),
-)
-for _group in _COMMANDS:
-    for _command in _group:
-        main.add_command(_command)
+for _command in (
+    *(check, defects, extract, lsp, mutate, patterns, refactorings, scan),
+    *(anomalies, card, dictionary, drift, logs),
+    *(export, forecast, latency, leaderboard, models, promote, releases, reproduce, rollback, tune_machine, verify),
+    *(backup, forget, init, merge_driver, params, remove, resolve, restore, test_environment),
+    *(context, explain, graph, index, memory, search),
+    *(off_policy, predict, review, route, router),
+    *(audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),
+    *(report, retrain, run, status, study, summary, sync),
+):
+    main.add_command(_command)
 
 
 @main.command(epilog="Example: cortex add flask pypi:flask==3.1.3")
@@ -201,7 +194,6 @@ def add(name: str, source: str, control: bool, no_control: bool) -> None:
     from cortex_pipelines.orchestration.planning import estimate_new, missing_control
     from cortex_pipelines.projects.added import CONTROL, add_control, describe_project
     from cortex_pipelines.projects.create import add_project
-    from cortex_pipelines.versioning.root import ProjectError
 
     root = find_root()
     add_project(root, name, source, control)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from dvc.repo import Repo
 
-from cortex_pipelines.cli.removal import forget as forget_command
+from cortex_pipelines.cli.project import forget as forget_command
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
