@@ -26,7 +26,6 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "identify": ("identify",),
     "jinja2": ("jinja2",),
     "lightgbm": ("lightgbm",),
-    "llama_cpp": ("xllamacpp",),
     "magika": ("magika",),
     "markupsafe": ("markupsafe",),
     "matplotlib": ("matplotlib",),

@@ -16,19 +16,13 @@ _SECONDS = 300
 
 
 def generate(base: Path, adapter: Path) -> str | None:
-    """Greedy completion of a fixed prompt by base and adapter in llama.cpp.
+    """Greedy completion of a fixed prompt by base and adapter in llama.cpp; None without ``llama-cli`` on the PATH.
 
-    None without llama.cpp: neither ``llama-cli`` on the PATH nor the Python package ``llama_cpp``. Raises
-    ``ExportError`` if llama.cpp cannot load the files, or generates nothing.
+    Raises ``ExportError`` if llama.cpp cannot load the files, or generates nothing.
     """
     program = shutil.which("llama-cli")
-    text = _by_program(program, base, adapter) if program else _by_package(base, adapter)
-    if text is not None and not text.strip():
-        raise ExportError("llama.cpp loads base and adapter but generates no text")
-    return text
-
-
-def _by_program(program: str, base: Path, adapter: Path) -> str:
+    if program is None:
+        return None
     options = ["-m", str(base), "--lora", str(adapter), "-p", PROMPT, "-n", str(_TOKENS)]
     options += ["--temp", "0", "--no-display-prompt", "-no-cnv"]
     process = subprocess.run(  # nosec B603
@@ -36,20 +30,9 @@ def _by_program(program: str, base: Path, adapter: Path) -> str:
     )
     if process.returncode:
         raise ExportError(f"llama-cli cannot load them: {process.stderr.strip()[-500:]}")
+    if not process.stdout.strip():
+        raise ExportError("llama.cpp loads base and adapter but generates no text")
     return process.stdout
-
-
-def _by_package(base: Path, adapter: Path) -> str | None:
-    try:
-        from llama_cpp import Llama
-    except ImportError:
-        return None
-    try:
-        model = Llama(str(base), lora_path=str(adapter), verbose=False)
-    except (RuntimeError, ValueError) as error:
-        raise ExportError(f"llama_cpp cannot load them: {error}") from error
-    answer = model(PROMPT, max_tokens=_TOKENS, temperature=0.0)
-    return str(answer["choices"][0]["text"])
 
 
 BASE = "base.gguf"
@@ -83,7 +66,7 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
     passed = (*adapter.passed, f"the rows of {base.name} are those that the adapter was trained on")
     metrics = {**adapter.metrics, "base_likeness": correlation}
     if text is None:
-        skipped = "not checked by generation: neither llama-cli nor llama_cpp is installed"
+        skipped = "not checked by generation: llama-cli is not installed"
         return ExportChecks(passed, (skipped,), metrics)
     return ExportChecks((*passed, "llama.cpp generates with it"), (), metrics)
 
