@@ -55,20 +55,9 @@ class Latency:
             f"{self.processor}, {self.answers} answers",
         )
 
-    def describe(self) -> str:
-        row = dict(zip(COLUMNS, self.row(), strict=True))
-        return ", ".join(
-            (
-                f"{row['engine']}: first token after {row['first token, ms']} ms",
-                f"40 tokens after {row['40 tokens, ms']} ms",
-                f"{row['tokens/s']} tokens/s",
-                f"{row['MB']} MB",
-            )
-        )
-
 
 def record(project: Project, name: str, version: str, latency: Latency) -> None:
-    """Remember on this machine; where MLflow knows the version, also tag it, and log to the run that released it."""
+    """Remember on this machine; where MLflow knows the version, also log to the run that released it."""
     from mlflow.entities import Metric
 
     path = project.root / FILE
@@ -82,7 +71,6 @@ def record(project: Project, name: str, version: str, latency: Latency) -> None:
     if number is None:
         return
     client, milliseconds = open_client(project.root), int(time.time() * 1000)
-    client.set_model_version_tag(name, number, f"latency.{latency.engine}", latency.describe())
     if run_id := client.get_model_version(name, number).run_id:
         values = {key: value for key, value in asdict(latency).items() if isinstance(value, float)}
         metrics = [Metric(f"latency/{latency.engine}/{key}", value, milliseconds, 0) for key, value in values.items()]

@@ -234,7 +234,6 @@ def test_how_long_people_wait_is_in_mlflow_the_report_and_an_exported_card(finis
     assert (found["engine"], found["answers"] >= 3) == ("torch", True)
     client = open_client(finished_copy.root)
     version = client.get_model_version_by_alias(name, "challenger")
-    assert version.tags["latency.torch"].startswith("torch (fp32, ")
     logged = client.get_run(version.run_id).data.metrics
     assert logged["latency/torch/tokens_40_ms_p95"] == found["tokens_40_ms_p95"]
     row = f"{found['first_token_ms_p50']:.0f} ({found['first_token_ms_p95']:.0f})"
