@@ -27,6 +27,7 @@ from cortex_pipelines.versioning.lock_file import (
     stage_address,
 )
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
+from cortex_pipelines.versioning.root import ask_git
 
 _PATH_KEYS = ("git", "directory", "archive", "logs", "path")
 """Keys of params.yaml with paths relative to the project."""
@@ -302,12 +303,10 @@ def _describe_metric_difference(entry: _RegisteredModel, output_folder: Path, re
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    process = subprocess.run(  # nosec B603 B607
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
-    )
+    process = ask_git(folder, *arguments)
     if process.returncode:
-        raise ReproductionError(f"git {arguments[0]} failed: {process.stderr.strip()}")
-    return process.stdout.strip()
+        raise ReproductionError(f"git {arguments[0]} failed: {process.stderr.decode(errors='replace').strip()}")
+    return process.stdout.decode().strip()
 
 
 def _cortex(folder: Path, *command: str) -> None:

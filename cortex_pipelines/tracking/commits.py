@@ -1,7 +1,6 @@
 """The commits that a run names: of the project at the time, or of the entry in ``dvc.lock``."""
 
 import re
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +8,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cortex_pipelines.ingestion.project_sources import is_url
 from cortex_pipelines.versioning.damaged_files import DVC_LOCK
+from cortex_pipelines.versioning.root import git_text
 
 
 def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
     """MLflow's standard tags for git and entry point, without credentials and user."""
     command = f"cortex run {name}" + (f" --project {partition}" if partition else "")
-    remote = _git(root, "remote", "get-url", "origin")
+    remote = git_text(root, "remote", "get-url", "origin")
     if not is_url(remote):
         remote = ""
     elif "://" in remote:
@@ -26,7 +26,7 @@ def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": command,
         "mlflow.source.git.commit": git_commit(root),
-        "mlflow.source.git.branch": _git(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
+        "mlflow.source.git.branch": git_text(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
         "mlflow.source.git.repoURL": remote,
     }
     return {key: value for key, value in tags.items() if value}
@@ -34,7 +34,7 @@ def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
 
 @lru_cache(maxsize=8)
 def git_commit(root: Path) -> str:
-    return _git(root, "rev-parse", "HEAD")
+    return git_text(root, "rev-parse", "HEAD")
 
 
 class LockCommit(NamedTuple):
@@ -47,18 +47,18 @@ class LockCommit(NamedTuple):
 def lock_commit(root: Path, address: str) -> LockCommit | None:
     """The commit that last changed a stage's entry in ``dvc.lock``; None if that is not committed."""
     path = root / DVC_LOCK
-    state = f"{path.stat().st_mtime_ns} {_git(root, 'rev-parse', 'HEAD')}" if path.exists() else ""
+    state = f"{path.stat().st_mtime_ns} {git_text(root, 'rev-parse', 'HEAD')}" if path.exists() else ""
     locked = _lock_commits(root, state).get(address)
     return locked if locked and locked.commit.strip("0") else None
 
 
 @lru_cache(maxsize=1)
 def _lock_commits(root: Path, state: str) -> dict[str, LockCommit]:
-    ages = {commit: age for age, commit in enumerate(_git(root, "rev-list", "HEAD").split())}
+    ages = {commit: age for age, commit in enumerate(git_text(root, "rev-list", "HEAD").split())}
     times: dict[str, int] = {}
     newest: dict[str, LockCommit] = {}
     commit, address = "", ""
-    for line in _git(root, "blame", "--porcelain", "--", DVC_LOCK).split("\n"):
+    for line in git_text(root, "blame", "--porcelain", "--", DVC_LOCK).split("\n"):
         if line.startswith("\t"):
             if line.startswith("\t  ") and line[3:4].strip():  # a stage's name, below which its entry is indented
                 address = line.strip().rstrip(":")
@@ -73,9 +73,4 @@ def _lock_commits(root: Path, state: str) -> dict[str, LockCommit]:
 
 def committed(root: Path, commit: str, name: str) -> str:
     """Text of a file of the project in a commit; empty if it has none."""
-    return _git(root, "show", f"{commit}:./{name}")
-
-
-def _git(root: Path, *words: str) -> str:
-    completed = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-    return completed.stdout.strip() if completed.returncode == 0 else ""
+    return git_text(root, "show", f"{commit}:./{name}")

@@ -8,7 +8,6 @@ it, and has the same bytes.
 
 import contextlib
 import sqlite3
-import subprocess  # nosec B404
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning.merging.conflicts import marker_line
-from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.versioning.root import ProjectError, ask_git
 
 DVC_LOCK = "dvc.lock"
 BY_MACHINE = (DVC_LOCK, "sources.lock", "releases.lock")
@@ -115,11 +114,7 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 
 def _of_git(root: Path, revision: str) -> bytes | None:
     """A file in git's index (``:``) or last commit (``HEAD:``); None if missing."""
-    command = ["git", "-C", str(root), "show", revision]
-    try:
-        process = subprocess.run(command, capture_output=True, check=False)  # nosec B603
-    except FileNotFoundError:
-        return None
+    process = ask_git(root, "show", revision)
     return process.stdout if process.returncode == 0 else None
 
 

@@ -1,6 +1,5 @@
 """Stages of ``dvc.lock``: addresses, versions, and whether their code is committed."""
 
-import subprocess  # nosec B404
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.damaged_files import DVC_LOCK
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
+from cortex_pipelines.versioning.root import ask_git
 
 
 def stage_address(asset: str, partition: str | None) -> str:
@@ -69,15 +69,7 @@ def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
     sorted_paths = sorted(paths)
     if not sorted_paths:
         return []
-    try:
-        process = subprocess.run(  # nosec B603 B607
-            ["git", "-C", str(root), "status", "--porcelain", "--no-renames", "-z", "--", *sorted_paths],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
+    process = ask_git(root, "status", "--porcelain", "--no-renames", "-z", "--", *sorted_paths)
     if process.returncode:
         return None
-    return sorted(line[3:] for line in process.stdout.split("\0") if line)
+    return sorted(line[3:] for line in process.stdout.decode("utf-8", "surrogateescape").split("\0") if line)

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import subprocess  # nosec B404
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import STAGE
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml, write_yaml
+from cortex_pipelines.versioning.root import ask_git
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -42,8 +42,7 @@ def restore_settings(root: Path) -> list[str]:
     """Bring a deleted ``.dvc`` back from git; what was done, in sentences. ProjectError if git does not have it."""
     if (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
         return []
-    git = ["git", "-C", str(root), "checkout", "--", ".dvc"]
-    if subprocess.run(git, capture_output=True, check=False).returncode:  # nosec B603
+    if ask_git(root, "checkout", "--", ".dvc").returncode:
         raise ProjectError(
             f"{root / '.dvc'} was deleted and is not in git: `dvc init` creates it (with "
             "`--no-scm` outside of git), then run the same command again"

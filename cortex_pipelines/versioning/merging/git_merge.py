@@ -1,10 +1,8 @@
 """Join the files that git left in conflict, and the driver that joins lock files."""
 
 import json
-import os
 import shlex
 import shutil
-import subprocess  # nosec B404
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ from cortex_pipelines.versioning.merging.pin_locks import (
     join_values,
 )
 from cortex_pipelines.versioning.parameters import ENTRY, FILE, json_text
-from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.versioning.root import ProjectError, ask_git, git_text
 
 Entries = Mapping[str, Any]  # entry of each stage, by address
 Fits = Callable[[Mapping[str, Any]], bool]  # whether the inputs that an entry names are those of the workspace
@@ -255,12 +253,11 @@ def write_attributes(root: Path) -> bool:
 
 
 def is_repository(root: Path) -> bool:
-    return _git(root, "rev-parse", "--is-inside-work-tree").strip() == b"true"
+    return git_text(root, "rev-parse", "--is-inside-work-tree") == "true"
 
 
 def has_driver(root: Path) -> bool:
-    command = _git(root, "config", "--get", _KEY).decode().strip()
-    words = shlex.split(command) if command else []
+    words = shlex.split(git_text(root, "config", "--get", _KEY))
     return bool(words) and shutil.which(words[0]) is not None
 
 
@@ -272,15 +269,15 @@ def set_driver(root: Path) -> bool:
     if program is None or missing_attributes(root) or has_driver(root) or not is_repository(root):
         return False
     command = f"{shlex.quote(program)} merge-driver %O %A %B %P || {_PLAIN}"
-    _git(root, "config", f"merge.{DRIVER}.name", "join lock files of cortex-pipelines")
-    _git(root, "config", _KEY, command)
+    ask_git(root, "config", f"merge.{DRIVER}.name", "join lock files of cortex-pipelines")
+    ask_git(root, "config", _KEY, command)
     return has_driver(root)
 
 
 def unmerged_versions(root: Path) -> dict[str, Versions]:
     """The versions of each unmerged file in git's index, by path in the project; a missing one is empty."""
     blobs: dict[str, dict[str, str]] = {}
-    listing = _git(root, "ls-files", "--unmerged", "-z").decode("utf-8", "surrogateescape")
+    listing = git_text(root, "ls-files", "--unmerged", "-z")
     for entry in filter(None, listing.split("\0")):
         facts, _, path = entry.partition("\t")
         _, blob, stage = facts.split()
@@ -288,23 +285,11 @@ def unmerged_versions(root: Path) -> dict[str, Versions]:
     unmerged = {}
     for path, stages in blobs.items():
         texts = {
-            stage: _git(root, "cat-file", "blob", blob).decode("utf-8", "replace") for stage, blob in stages.items()
+            stage: ask_git(root, "cat-file", "blob", blob).stdout.decode("utf-8", "replace")
+            for stage, blob in stages.items()
         }
         unmerged[path] = Versions(texts.get("1"), texts.get("2", ""), texts.get("3", ""))
     return unmerged
-
-
-def _git(root: Path, *words: str) -> bytes:
-    process = _run(root, *words)
-    return process.stdout if process.returncode == 0 else b""
-
-
-def _run(root: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
-    command = ["git", "-C", os.fspath(root), *words]
-    try:
-        return subprocess.run(command, capture_output=True, check=False)  # nosec B603
-    except FileNotFoundError:
-        return subprocess.CompletedProcess(command, 127, b"", b"git is not installed")
 
 
 @dataclass(frozen=True)
@@ -344,7 +329,7 @@ def resolve(root: Path, generate: Callable[[], None]) -> Resolution:
             _write(root, lock, texts[lock][0], versions[lock])
     staged = [file for file in files if file in unmerged]
     if staged:  # as resolved: `git add`, or `git rm` of one that is gone
-        process = _run(root, "add", "--all", "--", *staged)
+        process = ask_git(root, "add", "--all", "--", *staged)
         if process.returncode:
             raise ProjectError(f"`git add` failed: {process.stderr.decode(errors='replace').strip()}")
     notes = tuple(note for file in files for note in texts[file][1])
