@@ -81,7 +81,7 @@ def test_a_key_that_is_revoked_or_expired_counts_no_longer(enter: Enter, keys: K
     assert client.get("/v1/models").status_code == 200
     anna, late = keys.create("anna"), keys.create("late", lifetime=timedelta(seconds=-1))
     assert client.get("/v1/models", headers=bearing(anna)).status_code == 200
-    assert "late is expired" in client.get("/version", headers=bearing(late)).text
+    assert "late is expired" in client.get("/v1/models", headers=bearing(late)).text
     KeyRing(keys._path.parent).revoke("anna")
     answer = client.get("/v1/models", headers=bearing(anna))
     assert answer.status_code == 401
@@ -146,7 +146,7 @@ def test_host_names_of_this_machine_and_listed_ones_are_answered_and_no_others(e
         answer = client.post("/v1/completions", json=ASKED, headers={"host": host})
         assert code_of(answer) == (421, "unknown_host"), host
     for host in ("127.0.0.1:8008", "localhost", "LOCALHOST:80", "[::1]:8008", "models.example:443"):
-        assert client.get("/version", headers={"host": host}).status_code == 200, host
+        assert client.get("/v1/models", headers={"host": host}).status_code == 200, host
     assert hosts_of("0.0.0.0", tinygateway.settings()) is None
     assert hosts_of("0.0.0.0", tinygateway.settings(hosts=["a.example"])) == {"a.example"}
 
@@ -175,7 +175,7 @@ def test_each_key_has_its_own_minute(enter: Enter, keys: KeyRing) -> None:
     tokens = [keys.create("one"), keys.create("two")]
     client = enter(requests_per_minute=2)
     for token in tokens:
-        statuses = [client.get("/version", headers=bearing(token)) for _ in range(3)]
+        statuses = [client.get("/v1/models", headers=bearing(token)) for _ in range(3)]
         assert [answer.status_code for answer in statuses] == [200, 200, 429]
         assert int(statuses[-1].headers["retry-after"]) >= 1
         assert code_of(statuses[-1]) == (429, "rate_limit_exceeded")
@@ -229,7 +229,7 @@ def test_a_damaged_file_lets_nobody_in(enter: Enter, keys: KeyRing, content: str
     token = keys.create("a")
     client = enter()
     keys._path.write_text(content, encoding="latin-1")
-    assert code_of(client.get("/version", headers=bearing(token))) == (503, "keys_unreadable")
+    assert code_of(client.get("/v1/models", headers=bearing(token))) == (503, "keys_unreadable")
 
 
 def test_who_listens_for_others_needs_a_key_or_a_provider(keys: KeyRing) -> None:
@@ -330,16 +330,16 @@ def client(gateway: Gateway, folder: Path) -> Iterator[TestClient]:
 
 def test_a_token_is_accepted_in_the_place_of_a_key(client: TestClient, folder: Path) -> None:
     assert client.post("/v1/completions", json=ASKED, headers=bearing(token())).status_code == 200
-    assert client.get("/version", headers=bearing(KeyRing(folder).create("ci"))).status_code == 200, "keys stay good"
-    nothing = client.get("/version")
+    assert client.get("/v1/models", headers=bearing(KeyRing(folder).create("ci"))).status_code == 200, "keys stay good"
+    nothing = client.get("/v1/models")
     assert (nothing.status_code, nothing.headers["www-authenticate"]) == (401, "Bearer")
     assert "an API key or a token is needed" in nothing.text
     refused = client.get("/audit", headers=bearing(token()))
     assert refused.status_code == 403
     assert "oidc:anna lacks the scope audit" in refused.text
-    nobody = client.get("/version", headers=bearing(token(realm_access={"roles": ["guest"]})))
+    nobody = client.get("/v1/models", headers=bearing(token(realm_access={"roles": ["guest"]})))
     assert (nobody.status_code, "it has none" in nobody.text) == (403, True)
-    late = client.get("/version", headers=bearing(token(exp=int(time.time()) - 3600)))
+    late = client.get("/v1/models", headers=bearing(token(exp=int(time.time()) - 3600)))
     assert (late.status_code, late.json()["error"]["code"]) == (401, "invalid_token")
     assert late.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
@@ -398,13 +398,13 @@ def test_a_forgery_is_refused_with_a_sentence(client: TestClient, folder: Path, 
 
 
 def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(folder: Path, client: TestClient) -> None:
-    assert client.get("/version", headers=bearing(token())).status_code == 200
+    assert client.get("/v1/models", headers=bearing(token())).status_code == 200
     (folder / "keys.json").write_text(json.dumps({"keys": [public_jwk(OTHER, "rsa")]}))
-    assert client.get("/version", headers=bearing(token())).status_code == 401
-    assert client.get("/version", headers=bearing(token(OTHER))).status_code == 200
+    assert client.get("/v1/models", headers=bearing(token())).status_code == 401
+    assert client.get("/v1/models", headers=bearing(token(OTHER))).status_code == 200
     for broken in ("{", "[]", '{"keys": []}', '{"keys": [7]}'):
         (folder / "keys.json").write_text(broken)
-        answer = client.get("/version", headers=bearing(token(OTHER)))
+        answer = client.get("/v1/models", headers=bearing(token(OTHER)))
         assert (answer.status_code, answer.json()["error"]["code"]) == ((503, "provider_unavailable")), broken
 
 

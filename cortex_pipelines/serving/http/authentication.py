@@ -46,7 +46,7 @@ _COMPLETE = (
 )
 _READ = (
     *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load", "/report"),
-    *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props", "/leaderboard"),
+    *("/v1/models", "/metrics", "/health", "/v1/health", "/props", "/leaderboard"),
     *("/v1beta/server_setting", "/graphql"),
 )
 ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {

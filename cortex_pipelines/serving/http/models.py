@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
@@ -60,20 +59,6 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         # needs no key: the rest of the state is at /load
         status = "ready" if ready else "busy" if reached else "down"
         return JSONResponse({"status": status}, 200 if ready else 503)
-
-    @router.get("/version")
-    def versions() -> dict[str, Any]:
-        catalogue = gateway.source.current
-        releases = {
-            name: served.release.version for name, served in sorted(catalogue.models.items()) if "@" not in name
-        }
-        return {
-            "version": version("cortex-pipelines"),
-            "base": catalogue.base,
-            "default": catalogue.default,
-            "releases": releases,
-            "router": (catalogue.router or {}).get("version"),
-        }
 
     @router.get("/metrics")
     def metrics() -> Response:

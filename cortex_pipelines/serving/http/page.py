@@ -50,7 +50,7 @@ _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'
 
 LOOKED_AT = frozenset(
     {"none", *_FILES, "/report", "/overview", "/load", "/metrics", "/healthz", "/readyz", "/health", "/v1/health"}
-    | {"/v1/models", "/version", "/docs", "/openapi.json"}
+    | {"/v1/models", "/docs", "/openapi.json"}
 )
 """Routes that use no model; excluded from the load."""
 
