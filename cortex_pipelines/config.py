@@ -31,8 +31,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.learned.encoder.settings import EncoderSettings
-from cortex_pipelines.learned.settings import DefectSettings, ForecastSettings
+from cortex_pipelines.learned.settings import DefectSettings, EncoderSettings, ForecastSettings
 from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
 from cortex_pipelines.parallel.settings import ExecutionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings

@@ -202,7 +202,7 @@ def defect(path: Path, line: int | None, as_json: bool) -> None:
 
     A gain is in nats, under the base language model: 2.3 make the code ten times as likely.
     """
-    from cortex_pipelines.learned.defects.explanation import explain_statement
+    from cortex_pipelines.learned.defects.predict import explain_statement
 
     explanation = explain_statement(path, line, *opened_recogniser())
     if as_json:
@@ -226,7 +226,7 @@ def anomaly(series: Path, time_text: str | None, as_json: bool) -> None:
 
     A season is shown where it tells earlier values better than a random lag does.
     """
-    from cortex_pipelines.learned.forecast.explanation import explain_value
+    from cortex_pipelines.learned.forecast.predict import explain_value
     from cortex_pipelines.learned.forecast.series import read_series
     from cortex_pipelines.timestamps import moment
 

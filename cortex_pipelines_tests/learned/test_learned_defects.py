@@ -15,12 +15,16 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedMode
 from cortex_pipelines.learned.defects import likelihood
 from cortex_pipelines.learned.defects.assets import pattern_recogniser
 from cortex_pipelines.learned.defects.compare import Item, ScoredItem, stack_of, with_stacks
-from cortex_pipelines.learned.defects.edits import edits
-from cortex_pipelines.learned.defects.explanation import explain_statement
 from cortex_pipelines.learned.defects.likelihood import CodeModel
 from cortex_pipelines.learned.defects.network import TrainingRow, train_network
-from cortex_pipelines.learned.defects.predict import DefectError, Recogniser, rank_statements, read_regions
-from cortex_pipelines.learned.defects.scores import EDIT_GAIN, NETWORK, PLAIN, RANDOM, STACKED, Scores, Stack
+from cortex_pipelines.learned.defects.predict import (
+    DefectError,
+    Recogniser,
+    explain_statement,
+    rank_statements,
+    read_regions,
+)
+from cortex_pipelines.learned.defects.scores import EDIT_GAIN, NETWORK, PLAIN, RANDOM, STACKED, Scores, Stack, edits
 from cortex_pipelines.learned.defects.statements import unit_region
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS

@@ -9,10 +9,9 @@ import pytest
 
 from cortex_pipelines.learned.forecast.assets import performance_analyser
 from cortex_pipelines.learned.forecast.collections import all_series, own_series
-from cortex_pipelines.learned.forecast.explanation import against_random
 from cortex_pipelines.learned.forecast.methods import METHODS
 from cortex_pipelines.learned.forecast.network import ForecastNetwork
-from cortex_pipelines.learned.forecast.predict import forecast_series
+from cortex_pipelines.learned.forecast.predict import against_random, forecast_series
 from cortex_pipelines.learned.forecast.rolling import COMBINATION, backtest, forecast
 from cortex_pipelines.learned.forecast.series import Series, Step, read_series, seasons
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS

@@ -21,8 +21,8 @@ from cortex_pipelines.learned.encoder.comparison import (
 )
 from cortex_pipelines.learned.encoder.judging import SEARCH, labelled_functions
 from cortex_pipelines.learned.encoder.pairs import PAIRS, ProjectFolders, project_pairs, without_duplicates
-from cortex_pipelines.learned.encoder.settings import EncoderSettings
 from cortex_pipelines.learned.encoder.training import fine_tune
+from cortex_pipelines.learned.settings import EncoderSettings
 from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.retrieval.vectors import Encode
 from cortex_pipelines.schemas.learned import ENCODER_ITEMS, LEADERBOARD

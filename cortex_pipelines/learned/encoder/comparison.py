@@ -24,7 +24,7 @@ from cortex_pipelines.learned.encoder.judging import (
     similarities_by_words,
 )
 from cortex_pipelines.learned.encoder.pairs import ProjectFolders, project_pairs, without_duplicates
-from cortex_pipelines.learned.encoder.settings import EncoderSettings
+from cortex_pipelines.learned.settings import EncoderSettings
 from cortex_pipelines.retrieval.vectors import Encode, Floats
 from cortex_pipelines.schemas.learned import ENCODER_ITEMS
 from cortex_pipelines.statistics.leaderboard import leaderboard_rows

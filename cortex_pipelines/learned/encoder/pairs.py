@@ -12,7 +12,7 @@ import polars as pl
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.documentation import first_paragraph, repeats_name, without_docstring
-from cortex_pipelines.learned.encoder.settings import EncoderSettings, PairKind
+from cortex_pipelines.learned.settings import EncoderSettings, PairKind
 from cortex_pipelines.retrieval.vectors import encoder_text
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
 from cortex_pipelines.schemas.extraction import CODE_UNITS, REFACTORING_PAIRS

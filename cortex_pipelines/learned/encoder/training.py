@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.embeddings.threads import pinned_threads
-from cortex_pipelines.learned.encoder.settings import EncoderSettings
+from cortex_pipelines.learned.settings import EncoderSettings
 from cortex_pipelines.progress import quiet_transformers
 
 _WARMUP = 0.1  # of the steps
