@@ -1,51 +1,10 @@
-"""Read APIs from their descriptions: GraphQL schemas, OpenAPI and Swagger documents, Protocol Buffers."""
+"""Read APIs from their descriptions: OpenAPI and Swagger documents, Protocol Buffers."""
 
 import re
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import METHODS, Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader, numbered_matches
-
-_GRAPHQL = re.compile(
-    r'(?P<doc>"""(?:.*?)(?:"""|\Z)|"(?:[^"\\\n]|\\.)*")|(?P<comment>\#[^\n]*)'
-    r"|^[ \t]*(?:extend\s+)?(?P<kind>type|interface|input|enum|union|scalar)\s+(?P<name>\w+)"
-    r"|(?P<open>\{)|(?P<close>\})"
-    r"|^[ \t]*(?P<field>\w+)\s*(?P<given>\([^()]*\))?\s*:\s*(?P<gives>[\w!\[\] ]+)",
-    re.DOTALL | re.MULTILINE,
-)
-_ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}
-
-
-@fact_reader(lambda file: file.name.endswith((".graphql", ".graphqls", ".gql")))
-def graphql_api(file: SourceFile) -> Iterator[Fact]:
-    """Each type with its fields; fields of the root types as operations."""
-    kind, name, start, doc, depth = "", "", 0, "", 0
-    for line, match in numbered_matches(_GRAPHQL, file.text):
-        if match["doc"]:
-            doc = " ".join(match["doc"].strip('"').split())
-        elif match["kind"] and not depth:
-            kind, name, start = match["kind"], match["name"], line
-            if kind in ("union", "scalar"):
-                yield Fact(line, line, "api", name, kind, name, "graphql", doc, "summary")
-            description, doc = doc, ""
-        elif match["open"]:
-            depth += 1
-        elif match["close"]:
-            depth = max(depth - 1, 0)
-            if not depth and name:
-                relation = _ROOTS.get(name, kind)
-                yield Fact(start, line, "api", name, relation, name, "graphql", description, "summary")
-                name = ""
-        elif match["field"] and depth == 1 and name:
-            lines = (line, line + match[0].rstrip().count("\n"))
-            subject, relation, target = name, "field", f"{match['field']} {match['gives'].strip()}"
-            if name in _ROOTS:
-                parameters = " ".join((match["given"] or "").split())
-                subject, relation = f"{name}.{match['field']}", _ROOTS[name]
-                target = f"{parameters} -> {match['gives'].strip()}".strip()
-            yield Fact(*lines, "api", subject, relation, target, "graphql", doc, "summary")
-            doc = ""
-
 
 _OPENAPI = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Read deployment: Dockerfiles, Compose, Kubernetes and Helm, CI jobs of six services, Terraform blocks."""
+"""Read deployment: Dockerfiles, Compose, Kubernetes and Helm, CI jobs of GitHub and GitLab."""
 
 import json
 import re
@@ -182,10 +182,6 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
 _PATHS = {
     "github-actions": re.compile(r"(^|/)\.(github|gitea|forgejo)/workflows/[^/]+\.ya?ml$"),
     "gitlab-ci": re.compile(r"(^|/)\.gitlab-ci(\.[\w-]+)?\.ya?ml$|(^|/)\.gitlab/ci/.*\.ya?ml$"),
-    "circleci": re.compile(r"(^|/)\.circleci/config\.ya?ml$"),
-    "azure-pipelines": re.compile(r"(^|/)azure-pipelines[\w.-]*\.ya?ml$"),
-    "travis": re.compile(r"(^|/)\.travis\.ya?ml$"),
-    "bitbucket": re.compile(r"(^|/)bitbucket-pipelines\.ya?ml$"),
 }
 # Keys of GitLab's file that are not jobs.
 _NOT_JOBS = frozenset(
@@ -209,13 +205,8 @@ def ci(file: SourceFile) -> Iterator[Fact]:
             # YAML 1.1 reads the key `on` as true; here keys are texts
             for event in document.strings("on"):
                 yield Fact(*event.lines, "deployment", workflow, "trigger", event.value, kind)
-        elif kind == "gitlab-ci":
+        else:
             jobs = [child for child in document.children() if child[0] not in _NOT_JOBS and child[2].is_map]
-        elif kind == "azure-pipelines":
-            jobs = [(job.scalar("job") or "job", job.lines, job) for job in document.list("jobs")]
-        elif kind != "circleci":
-            jobs = []
-            yield Fact(1, document.end_line, "deployment", file.path, "job", "build", kind)
         for name, lines, job in jobs:
             subject, title = f"{workflow}/{name}", job.scalar("name") or job.scalar("stage") or name
             comment = file.comment_above(lines[0])
@@ -225,10 +216,9 @@ def ci(file: SourceFile) -> Iterator[Fact]:
 
 
 def _job_parts(job: Yaml) -> Iterator[tuple[Yaml, str, str]]:
-    executors = [image for item in job.list("docker") if (image := item.get("image")) is not None]
     for relation, nodes in (
-        ("runs-on", [*job.strings("runs-on"), *job.strings("image"), *executors]),
-        ("needs", [*job.strings("needs"), *job.strings("dependsOn")]),
+        ("runs-on", [*job.strings("runs-on"), *job.strings("image")]),
+        ("needs", job.strings("needs")),
         ("service", job.strings("services")),
     ):
         for node in nodes:
@@ -239,27 +229,3 @@ def _job_parts(job: Yaml) -> Iterator[tuple[Yaml, str, str]]:
             yield node, "uses", action
         elif script:
             yield node, "runs", next(filter(None, map(str.strip, script.splitlines())), "")[:200]
-
-
-_BLOCK = re.compile(r"^(resource|module|data|provider|variable|output)\s+\"([^\"]+)\"(?:\s+\"([^\"]+)\")?\s*\{")
-_SOURCE = re.compile(r"^\s*source\s*=\s*\"([^\"]+)\"")
-_DESCRIPTION = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
-
-
-@fact_reader(lambda file: file.name.endswith((".tf", ".tofu")))
-def terraform(file: SourceFile) -> Iterator[Fact]:
-    """Each top-level block; it ends at the first closing brace in column one."""
-    start, name, kind, source, description = 0, "", "", "", ""
-    for number, line in enumerate(file.lines, 1):
-        match = _BLOCK.match(line)
-        if match:
-            start, kind, source, description = number, match[1], match[2], ""
-            name = ".".join(part for part in match.groups() if part)
-        if start and (attribute := _SOURCE.match(line)) and kind == "module":
-            source = attribute[1]
-        if start and (attribute := _DESCRIPTION.match(line)):
-            description = attribute[1]
-        if start and (line.startswith("}") or (match and line.rstrip().endswith("}"))):
-            description_and_source = (description, "summary") if description else (file.comment_above(start), "comment")
-            yield Fact(start, number, "deployment", name, kind, source, "terraform", *description_and_source)
-            start = 0

@@ -1,4 +1,4 @@
-"""Read tables from SQL data definitions in any dialect, and models from Prisma schemas.
+"""Read tables from SQL data definitions in any dialect.
 
 SQL is read token by token, statement by statement: a statement that is broken or unknown hides no other.
 """
@@ -10,36 +10,6 @@ from itertools import takewhile
 
 from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, table_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
-
-_MODEL = re.compile(r"\s*(model|enum|view|type)\s+(\w+)\s*\{")
-_FIELD = re.compile(r"\s*(\w+)\s+([A-Za-z]\w*)(\[\]|\?)?(.*)$")
-_MAP = re.compile(r"@@map\(\s*(?:name:\s*)?\"([^\"]+)\"")
-_SCALARS = frozenset(
-    {"String", "Boolean", "Int", "BigInt", "Float", "Decimal", "DateTime", "Json", "Bytes"} | {"Unsupported"}
-)
-
-
-@fact_reader(lambda file: file.name.endswith(".prisma"))
-def prisma_models(file: SourceFile) -> Iterator[Fact]:
-    start, kind, model = 0, "", ""
-    name, columns = "", list[ColumnDefinition]()
-    for number, line in enumerate(file.lines, 1):
-        if match := _MODEL.match(line):
-            start, kind, model = number, match[1], match[2]
-            name, columns = "", []
-        elif start and line.strip().startswith("}"):
-            kind = "model" if kind == "type" else kind
-            comment = file.comment_above(start)
-            yield from table_facts(name or model, kind, "prisma", (start, number), columns, comment, model)
-            start = 0
-        elif start:
-            if table := _MAP.search(line):
-                name = name or table[1]
-            field = _FIELD.match(line.split("//")[0])
-            if field and kind != "enum":
-                target = field[2] if field[2] not in _SCALARS and "@relation" in field[4] else ""
-                columns.append(ColumnDefinition(field[1], field[2] + (field[3] or ""), (number, number), target))
-
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<comment>--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))"
