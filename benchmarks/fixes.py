@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, select_commits
-from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.settings import PairSettings
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.history import commit_time, read_log

@@ -13,8 +13,7 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.atomic import package_state, unless_passed
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.check.settings import CheckSettings
-from cortex_pipelines.coordination.settings import CoordinationSettings
-from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.coordination.settings import CoordinationSettings, LogTableSettings
 from cortex_pipelines.datasets.settings import (
     ArchitectureExampleSettings,
     DatasetSettings,
@@ -22,10 +21,12 @@ from cortex_pipelines.datasets.settings import (
     GeneralSettings,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.pairs.settings import PairSettings
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import (
+    ArchitectureSettings,
+    ExtractionSettings,
+    PairSettings,
+    RefactoringSettings,
+)
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource

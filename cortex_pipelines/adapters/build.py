@@ -3,15 +3,18 @@
 import json
 import logging
 import resource
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import fsum
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, make_canaries, read_corpus, read_test
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base, resolve_precision
-from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, AdapterVersion, ParentError, adapter_for
+from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, WEIGHTS, AdapterVersion, ParentError, adapter_for
 from cortex_pipelines.adapters.search import search_settings, shortened
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
@@ -20,7 +23,8 @@ from cortex_pipelines.adapters.training.launch import TrainingJob, require_packa
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.prompts.examples import read_examples
+from cortex_pipelines.prompts.examples import DATASETS, read_examples
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -157,3 +161,43 @@ def _input_record(inputs: TrainingInputs, base: BaseModel, settings: AdapterSett
         "parent": inputs.parent.version if inputs.parent else None,
         "settings": settings.model_dump(mode="json"),
     }
+
+
+def refit_adapter(
+    evaluated: Path, inputs: TrainingInputs, out: Path, root: Path, observe: Callable[[str, float], None]
+) -> None:
+    """Train an evaluated recipe once more on the rows of all splits, for the weights that are served.
+
+    A verdict needs rows that the training did not see; once it is given, they are the newest code and worth learning.
+    Nothing is chosen again: the steps grow with the rows, and end at the share of the schedule at which the evaluated
+    weights were the best by validation. An adapter per task becomes one per task; ``inputs`` are the training's.
+    """
+    base = resolve_base(inputs.base, root)
+
+    def observe_refit(name: str, value: float) -> None:
+        observe(f"refit_{name}", value)
+
+    for folder in sorted(path.parent for path in evaluated.glob(f"**/{WEIGHTS}")):
+        task = "" if folder == evaluated else folder.name
+        record = json.loads((folder / TRAINING).read_text())
+        evaluated_settings = AdapterSettings.model_validate(record["settings"])
+        # as many more tokens as there are rows more, and nothing left to choose
+        names = [name for name in inputs.datasets if DATASETS[name] in evaluated_settings.task_shares]
+        rows = {}
+        for split in SPLITS:
+            files = [inputs.datasets[name] / f"{split}.parquet" for name in names]
+            rows[split] = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files)
+        changes = {
+            "max_tokens": evaluated_settings.max_tokens * sum(rows.values()) // max(1, rows["train"]),
+            **{"validation_tokens": 0, "patience": None},
+            "search": evaluated_settings.search.model_copy(update={"trials": 0}),
+            # without validation the base's loss is missing, and a first step of easy rows would look like divergence
+            "divergence_factor": None,
+        }
+        settings = evaluated_settings.model_copy(update=changes)
+        until = record["best_step"] / record["planned_steps"]
+        refit = replace(inputs, name=f"{inputs.name}-refit", splits=SPLITS, until=until)
+        (out / task).mkdir(parents=True, exist_ok=True)
+        train_adapter(refit, base, settings, out / task, root, observe_refit, task)
+    if not (out / TRAINING).exists():
+        shutil.copy(evaluated / TRAINING, out / TRAINING)

@@ -16,9 +16,8 @@ from cortex_pipelines.extraction.architecture.facts import CONFIG, Fact, parsed_
 from cortex_pipelines.extraction.architecture.index import INTERNAL, SourceIndex, SourcePackage
 from cortex_pipelines.extraction.architecture.readers import imports
 from cortex_pipelines.extraction.architecture.resolvers import import_targets
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 
 RULE = "forbidden-import"
 

@@ -191,7 +191,7 @@ def _text_of(index_folder: Path | None, project: str | None) -> "ReadText":
         from cortex_pipelines.retrieval.index import open_index
 
         return _folder_text(Path(open_index(index_folder).manifest.root))
-    from cortex_pipelines.retrieval.project_text import project_text
+    from cortex_pipelines.retrieval.project_index import project_text
 
     return project_text(current_project(), project)
 
@@ -209,7 +209,7 @@ def _show(results: "list[SearchHit]", as_json: bool, read: "ReadText | None", qu
     if as_json or read is None:
         print_json([result.as_json() for result in results])
         return
-    from cortex_pipelines.retrieval.shown_lines import shown_lines
+    from cortex_pipelines.retrieval.search import shown_lines
     from cortex_pipelines.words import folded_words
 
     if not results:

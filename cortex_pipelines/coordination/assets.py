@@ -8,11 +8,10 @@ import polars as pl
 
 from cortex_pipelines.coordination.incremental import TABLES
 from cortex_pipelines.coordination.logs import logs_folder, pinned_outcomes, read_logs
-from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource
+from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource, LogTableSettings
 from cortex_pipelines.coordination.tables.decisions import decisions, outcomes
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.metrics import worker_and_system_metrics
-from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.privacy.compliance import check_logs
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache

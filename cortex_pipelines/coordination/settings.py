@@ -1,13 +1,13 @@
-"""Section ``coordination`` of ``params.yaml``: where the agent system's logs are, and how they are read."""
+"""Settings of the agent system's logs: where they are, how they are read, and the tables made of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from cortex_pipelines.ingestion.connectors.declared import DltSource
-from cortex_pipelines.settings import Regex, Row, Settings, Text
+from cortex_pipelines.settings import PositiveInt, Regex, Row, Settings, Text
 
 Fact = Literal["task", "master", "outcome", "time", "duration", "tokens", "id"]
 
@@ -45,3 +45,14 @@ class CoordinationSettings(Settings):
 class CoordinationSource:
     settings: CoordinationSettings
     pin: Mapping[str, Any]
+
+
+class LogTableSettings(Settings):
+    """Section ``log_tables``: settings of the decision, outcome, feature and metric tables."""
+
+    recent: PositiveInt
+    """Number of a master's latest outcomes before a decision that form its recent record."""
+    gauges: list[Regex]
+    """Regular expressions; a metric with a matching name is never read as a counter."""
+    counter_drops: float = Field(ge=0, lt=0.5)
+    """Maximum share of decreasing steps of a counter: a restart resets it to zero."""

@@ -7,11 +7,13 @@ import polars as pl
 
 from cortex_pipelines.extraction.architecture.build import FILE_COLUMNS, UNIT_COLUMNS
 from cortex_pipelines.extraction.architecture.build import architecture_facts as facts_of_project
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.mining import PairMiner
-from cortex_pipelines.extraction.pairs.settings import PairSettings
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import (
+    ArchitectureSettings,
+    ExtractionSettings,
+    PairSettings,
+    RefactoringSettings,
+)
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import ProjectSource

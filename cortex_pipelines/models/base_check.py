@@ -17,8 +17,7 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, FamilyError, families, family_of
 from cortex_pipelines.models.machine import Machine
-from cortex_pipelines.models.memory import Stored
-from cortex_pipelines.models.shape import Shape, shape_of
+from cortex_pipelines.models.memory import Shape, Stored, shape_of
 from cortex_pipelines.tokenization.text_encoder import gap_format, gap_marks
 
 _EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "shared.weight")

@@ -11,8 +11,7 @@ import yaml
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.family import Family, families
 from cortex_pipelines.models.machine import Machine, this_machine
-from cortex_pipelines.models.memory import Stored, Width
-from cortex_pipelines.models.shape import Shape, shape_of
+from cortex_pipelines.models.memory import Shape, Stored, Width, shape_of
 
 WIDTHS: tuple[Width, ...] = ("fp32", "bf16", "int8", "nf4")
 CONTEXT = 2048

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cortex_pipelines.adapters.build import TrainingInputs, parent_adapter
+from cortex_pipelines.adapters.build import TrainingInputs, parent_adapter, refit_adapter
 from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
-from cortex_pipelines.adapters.refit import refit_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer

@@ -6,8 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.embeddings.encoder import HALF, SentenceEncoder, machine_precision, sentence_part
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.retrieval.graph.build import (
     FACT_COLUMNS,

@@ -7,10 +7,11 @@ parsed or embedded here but the query. An index may be deleted: it comes out the
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -217,3 +218,20 @@ def _commits(project: Project, names: Sequence[str], *, prefix: bool) -> pl.Data
             )
         parts.append(rows)
     return pl.concat(parts)
+
+
+def project_text(project: Project, name: str | None) -> Callable[[str], str | None]:
+    """A reader of texts by the paths of the project's searcher; it returns None for an unknown path."""
+
+    @cache
+    def texts(owner: str) -> dict[str, str]:
+        file = project.output("repository_files", owner) / "files.parquet"
+        return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
+
+    def read(path: str) -> str | None:
+        owner, inner_path = name, path
+        if owner is None:
+            owner, _, inner_path = path.partition("/")
+        return texts(owner).get(inner_path)
+
+    return read

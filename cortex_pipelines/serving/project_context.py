@@ -19,10 +19,9 @@ from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
 from cortex_pipelines.retrieval.notes.project_notes import PastWork, ProjectNotes
 from cortex_pipelines.retrieval.open_index import open_searcher, reading_limits
-from cortex_pipelines.retrieval.project_index import open_project_searcher
-from cortex_pipelines.retrieval.project_text import project_text
+from cortex_pipelines.retrieval.project_index import open_project_searcher, project_text
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines.tokenization.counting import counter_of
+from cortex_pipelines.tokenization.text_encoder import counter_of
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 
 _TOKENIZER = "tokenizer.json"

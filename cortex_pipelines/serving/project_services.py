@@ -19,7 +19,7 @@ from cortex_pipelines.prompts.templates import project_templates
 from cortex_pipelines.retrieval.graph.open_graph import project_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
-from cortex_pipelines.retrieval.shown_lines import shown_lines
+from cortex_pipelines.retrieval.search import shown_lines
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.project_context import ContextSource, project_context

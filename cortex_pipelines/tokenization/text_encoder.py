@@ -10,10 +10,11 @@ everything else (prefix spaces, stripping, merges across segments) is the tokeni
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -282,3 +283,30 @@ def _tokenizer(specification: Mapping[str, Any], max_tokens: int | None) -> Any:
     if max_tokens is not None:
         tokenizer.enable_truncation(max_tokens)
     return tokenizer
+
+
+def counter_of(path: Path) -> Callable[[str], int]:
+    """A function that counts tokens as the ``tokenizer.json`` at ``path`` does.
+
+    It makes the copy that encoding any text needs only for a text that spells a control token or a byte.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    encoder = TextEncoder(tokenizer)
+
+    def count(text: str) -> int:
+        if len(encoder.split(text)) > 1 or "<0x" in text:
+            return len(encoder.ids([text])[0])
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return count
+
+
+def tokens_with_ends(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:
+    """Token numbers of a text and the character at which each ends; no text in it becomes a control token."""
+    segments = encoder_of(tokenizer).split(text)
+    # its first letter changed, the spelling of a control token is text, of the same length
+    plain = "".join(f"?{each.text[1:]}" if each.control else each.text for each in segments)
+    encoded = tokenizer(plain, add_special_tokens=False, return_offsets_mapping=True)
+    return encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.adapters.build import TrainingInputs
-from cortex_pipelines.adapters.refit import refit_adapter
+from cortex_pipelines.adapters.build import TrainingInputs, refit_adapter
 from cortex_pipelines_tests.adapters.tinymodel import Datasets, Train, pinned
 
 

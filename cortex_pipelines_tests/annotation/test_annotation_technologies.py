@@ -3,7 +3,7 @@ import pytest
 
 from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.extraction.architecture.build import architecture_facts
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings
 from cortex_pipelines_tests.annotation.conftest import read_texts
 from cortex_pipelines_tests.parameters import EXTRACTION, load_cases, sections
 

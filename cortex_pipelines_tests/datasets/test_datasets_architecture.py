@@ -22,8 +22,7 @@ from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.extraction.architecture.build import architecture_facts
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, UNIT_SPLITS

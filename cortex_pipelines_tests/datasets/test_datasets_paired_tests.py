@@ -18,8 +18,7 @@ from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.paired_tests import card_notes, common_words, dedent_code, paired_test_tables
 from cortex_pipelines.extraction.architecture.build import architecture_facts
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
 from cortex_pipelines.rowcache import RowCache

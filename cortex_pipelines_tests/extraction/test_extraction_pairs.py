@@ -11,8 +11,8 @@ from cortex_pipelines.extraction.assets import refactoring_pairs
 from cortex_pipelines.extraction.pairs.commits import changed_files, clean_message, is_noise, select_commits
 from cortex_pipelines.extraction.pairs.mining import PairMiner
 from cortex_pipelines.extraction.pairs.purposes import depth, parameter_count, purpose_of, smell_gone
-from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.model import Refactoring
+from cortex_pipelines.extraction.settings import PairSettings
 from cortex_pipelines.ingestion.project_sources import DirectorySource, GitSource, ProjectSettings, ProjectSource
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key

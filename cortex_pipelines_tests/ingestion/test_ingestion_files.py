@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import SourceError, blob_id
-from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
+from cortex_pipelines.ingestion.files.build import compiled_copies
 from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.settings import IngestionSettings

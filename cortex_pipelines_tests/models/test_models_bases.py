@@ -18,7 +18,7 @@ from cortex_pipelines.models.base_check import BaseError, read_base, refusals
 from cortex_pipelines.models.family import families, family_of
 from cortex_pipelines.models.known import KnownBase, known_bases, recommend
 from cortex_pipelines.models.machine import Machine, this_machine
-from cortex_pipelines.models.shape import shape_of
+from cortex_pipelines.models.memory import shape_of
 from cortex_pipelines.projects.base_model import base_source
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.serving.catalogue import Catalogue, ServedModel

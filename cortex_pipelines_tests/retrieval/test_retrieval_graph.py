@@ -9,8 +9,7 @@ import yaml
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.extraction.architecture.build import architecture_facts
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.retrieval.graph.build import LEAST_TOGETHER, GraphNode, GraphTables, changed_together, code_graph
 from cortex_pipelines.retrieval.graph.open_graph import project_graph

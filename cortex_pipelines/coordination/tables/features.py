@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.coordination.settings import LogTableSettings
 from cortex_pipelines.schemas.coordination import FEATURES
 from cortex_pipelines.words import unseparated_words
 

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.coordination.records import TIME
+from cortex_pipelines.coordination.settings import LogTableSettings
 from cortex_pipelines.coordination.tables.decisions import first_text, leaves, number_or_label
-from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
 
 _WORKER = ("worker_id", "worker", "agent_id")

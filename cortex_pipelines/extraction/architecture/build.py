@@ -19,9 +19,8 @@ from cortex_pipelines.extraction.architecture.facts import CONFIG, GUESSED, IMPO
 from cortex_pipelines.extraction.architecture.index import EXTERNAL, INTERNAL, ImportTarget, SourceIndex, SourcePackage
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import import_targets
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import READERS, Reader, SourceFile, rows_by_file
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 

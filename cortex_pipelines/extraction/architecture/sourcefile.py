@@ -16,10 +16,9 @@ from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches

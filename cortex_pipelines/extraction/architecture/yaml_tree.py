@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, Event, MappingStartEvent, NodeEvent, ScalarEvent
 
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings
 
 # The parser's own error, and others that hostile input raises.
 _PARSE_ERRORS = (YAMLError, ValueError, RecursionError, AssertionError, IndexError)

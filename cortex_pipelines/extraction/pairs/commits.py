@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.settings import PairSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of

@@ -11,10 +11,9 @@ import polars as pl
 
 from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, clean_message, select_commits
 from cortex_pipelines.extraction.pairs.purposes import purpose_of, smell_gone
-from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.detection import detect
 from cortex_pipelines.extraction.refactoring.model import Refactoring
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import PairSettings, RefactoringSettings
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins

@@ -2,8 +2,8 @@
 
 import re
 
-from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.model import Refactoring
+from cortex_pipelines.extraction.settings import PairSettings
 
 _SECURITY = re.compile(
     r"\bsecur|\bvulnerab|\bCVE-\d|\bCWE-\d|\bexploit|\binjection|\bXSS\b|\bCSRF\b|\bSSRF\b"

@@ -23,7 +23,6 @@ from cortex_pipelines.extraction.refactoring.model import (
     refactoring_of,
 )
 from cortex_pipelines.extraction.refactoring.purity import Purity
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.unit_pairing import (
     Container,
     MappedFunction,
@@ -34,6 +33,7 @@ from cortex_pipelines.extraction.refactoring.unit_pairing import (
     pair_types,
 )
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
+from cortex_pipelines.extraction.settings import RefactoringSettings
 
 
 class ChangeFinder:

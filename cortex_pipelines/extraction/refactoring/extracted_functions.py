@@ -16,7 +16,7 @@ from cortex_pipelines.extraction.refactoring.model import (
     Statement,
     select_statements,
 )
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import RefactoringSettings
 
 _MIN_SIMILARITY = 0.4  # values became parameters, so less of a statement stays the same
 

@@ -14,8 +14,8 @@ from cortex_pipelines.extraction.refactoring.mapping import (
 )
 from cortex_pipelines.extraction.refactoring.model import Function
 from cortex_pipelines.extraction.refactoring.renames import replaced_calls
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.unit_pairing import Pairing, grouped, outer_container, pair_unmoved
+from cortex_pipelines.extraction.settings import RefactoringSettings
 
 CALLED = 0.25
 """How much the required similarity falls if one function is called in place of the other."""

@@ -17,7 +17,7 @@ from cortex_pipelines.extraction.refactoring.mapping import (
     type_similarity,
 )
 from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, Function, ParsedFile, Type
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import RefactoringSettings
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

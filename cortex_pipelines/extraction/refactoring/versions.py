@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import IO
 
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import RefactoringSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import records, run_git, stream

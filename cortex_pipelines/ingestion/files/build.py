@@ -6,7 +6,7 @@ alone are cached; those that depend on other files (licence, tests, authors) are
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -16,7 +16,6 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.entries import File, FileRef, SkippedFile, SourceError
-from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
 from cortex_pipelines.ingestion.git.history import pseudonyms
 from cortex_pipelines.ingestion.licences.detect import annotations, folder_licences, is_reuse, licences_of
@@ -230,3 +229,65 @@ def _no_files_message(project: str, inventory: _Inventory) -> str:
         f"({f'left out: {reason_counts}' if reason_counts else 'they are empty'}); correct "
         f"projects.{project}.sources in params.yaml, then run `cortex update {project}`"
     )
+
+
+_SOURCE = "src"
+_TYPED = (".ts", ".tsx", ".mts", ".cts")
+_SOURCE_ENDINGS = (*_TYPED, ".js", ".mjs", ".cjs", ".jsx", ".coffee")
+_DECLARED = (".d.ts", ".d.mts", ".d.cts")
+_OUTPUT = (*_DECLARED, ".js", ".mjs", ".cjs")
+# Beside src, these hold nothing that anybody wrote; in the others there may be scripts too.
+_OUTPUT_FOLDERS = frozenset({"dist", "umd", "bundles"})
+_BUILT = _OUTPUT_FOLDERS | {
+    *("build", "built", "out", "output", "lib", "libs", "types", "typings"),
+    *("cjs", "commonjs", "es", "esm", "es5", "esm5", "es6", "es2015", "esnext", "module", "modules"),
+}
+
+_Folders = tuple[str, ...]
+
+
+def compiled_copies(paths: Collection[str]) -> set[str]:
+    """Files that are compiled from others of the same source.
+
+    A package with ``src/core/api.ts`` may ship ``core/api.js``, ``dist/cjs/core/api.js`` and
+    ``dist/types/core/api.d.ts``: the same code again, in forms too different to be found as near-duplicates. A script
+    is taken for such a copy if its path ends as that of a script in the ``src`` beside it, below nothing else than a
+    folder that compilers write to; and so is all of ``dist``, ``umd`` and ``bundles`` beside such a ``src``.
+    """
+    typed, sources = set[tuple[_Folders, str]](), set[tuple[_Folders, str]]()
+    for path in paths:
+        if _strip_ending(path, _DECLARED) is None and (stem := _strip_ending(path, _SOURCE_ENDINGS)) is not None:
+            *folders, _ = path.split("/")
+            for depth in (position for position, folder in enumerate(folders) if folder == _SOURCE):
+                source = tuple(folders[:depth]), "/".join(stem.split("/")[depth + 1 :])
+                sources.add(source)
+                if path.endswith(_TYPED):
+                    typed.add(source)
+    packages = {package for package, _ in sources}
+    return {path for path in paths if packages and _is_copy(path, packages, typed, sources)}
+
+
+def _is_copy(
+    path: str, packages: set[_Folders], typed: set[tuple[_Folders, str]], sources: set[tuple[_Folders, str]]
+) -> bool:
+    parts = tuple(path.split("/"))
+    stem = _strip_ending(path, _OUTPUT)
+    for depth in range(len(parts)):
+        package = parts[:depth]
+        if package not in packages:
+            continue
+        if len(parts) > depth + 1 and parts[depth] in _OUTPUT_FOLDERS:
+            return True
+        if stem is None:
+            continue
+        below = stem.split("/")[depth:]
+        if (package, "/".join(below)) in typed:
+            return True
+        suffixes = ("/".join(below[start:]) for start in range(1, len(below)))
+        if below[0] in _BUILT and any((package, suffix) in sources for suffix in suffixes):
+            return True
+    return False
+
+
+def _strip_ending(path: str, endings: tuple[str, ...]) -> str | None:
+    return next((path.removesuffix(ending) for ending in endings if path.endswith(ending)), None)

@@ -17,7 +17,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.tokenization.offsets import tokens_with_ends
+from cortex_pipelines.tokenization.text_encoder import tokens_with_ends
 
 _MOST_TOKENS = 1024
 """Tokens of a text that are read; what follows has no likelihood."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cortex_pipelines.adapters.data.packing import token_texts
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, weight_files
 from cortex_pipelines.models.family import FamilyError, GgufMap, family_of, original_context, rope_of
-from cortex_pipelines.models.shape import Shape, shape_of
+from cortex_pipelines.models.memory import Shape, shape_of
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
 from cortex_pipelines.release.loading import A, B, Lora, read_lora
 

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from cortex_pipelines.extraction.architecture.index import INTERNAL, join_path
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.retrieval.graph.imports import Targets
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import (

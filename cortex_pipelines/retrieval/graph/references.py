@@ -21,10 +21,9 @@ from cortex_pipelines.extraction.architecture.readers.imports import (
     python_imports,
     rust_imports,
 )
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import Captures, Reader, SourceFile, rows_by_file
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED
 

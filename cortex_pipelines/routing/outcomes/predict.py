@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.coordination.settings import LogTableSettings
 from cortex_pipelines.coordination.tables.decisions import attempt_id
 from cortex_pipelines.coordination.tables.features import features
-from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.routing.outcomes.predictors import PredictorError, load_predictors, predict_outcomes
 from cortex_pipelines.routing.outcomes.training import BASELINE, Predictor
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES

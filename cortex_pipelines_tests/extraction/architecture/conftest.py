@@ -6,8 +6,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.extraction.architecture.build import architecture_facts
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.architecture.build import architecture_facts, facts_in_file
 from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
-from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS

@@ -1,7 +1,7 @@
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import RefactoringSettings
 
 
 @pytest.fixture(scope="session")

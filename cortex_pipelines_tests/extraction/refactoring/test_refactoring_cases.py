@@ -10,8 +10,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.refactoring.detection import detect
 from cortex_pipelines.extraction.refactoring.model import Refactoring, Statement
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.statements import StatementReader
+from cortex_pipelines.extraction.settings import RefactoringSettings
 from cortex_pipelines_tests.parameters import load_cases, sections
 
 TABLES = load_cases(__file__)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.extraction.refactoring.model import CONTRACT
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
+from cortex_pipelines.extraction.settings import RefactoringSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.ingestion.conftest import Repository

@@ -6,7 +6,7 @@ import yaml
 
 from cortex_pipelines.extraction.refactoring.detection import detect
 from cortex_pipelines.extraction.refactoring.model import Refactoring
-from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import RefactoringSettings
 
 # Types named in the contract; other types may come with these.
 SCORED = {
