@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.renaming.rename import rename_locals
-from cortex_pipelines.augmentation.rewriting.rewrite_units import rewritten
+from cortex_pipelines.augmentation.rewriting import rewritten
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.parallel.ordered import mapped_rows
 from cortex_pipelines.rowcache import RowCache, row_keys

@@ -1,5 +1,8 @@
 """Inject bugs into a unit or file and verify the mutants' syntax."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -15,7 +18,6 @@ from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import BLOCKS, NodeTable, split_words
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
-from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import parse_unit
 
@@ -126,7 +128,20 @@ def _raising_code(node: Node, view: NodeTable) -> Node | None:
 
 @cache
 def operators() -> tuple[Operator, ...]:
-    return instances_in(folder, Operator)  # type: ignore[type-abstract]
+    """The operators that the modules in ``operators/`` define, by name."""
+    by_name: dict[str, Operator] = {}
+    for info in pkgutil.iter_modules(folder.__path__):
+        module = importlib.import_module(f"{folder.__name__}.{info.name}")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if not issubclass(kind, Operator) or kind.__module__ != module.__name__ or not hasattr(kind, "name"):
+                continue
+            if kind.name in by_name:
+                raise RuntimeError(
+                    f"two classes in {folder.__name__} are named {kind.name!r}: {type(by_name[kind.name])} and {kind}; "
+                    "give one of them another name"
+                )
+            by_name[kind.name] = kind()
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 @cache
