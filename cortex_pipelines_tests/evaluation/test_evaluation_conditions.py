@@ -4,7 +4,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.conditions import condition_metrics, cross_selected_bits
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import condition_metrics, cross_selected_bits
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 from cortex_pipelines_tests.parameters import sections

@@ -20,6 +20,8 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     ComparedModels,
     GeneralItems,
     bits_saved,
+    condition_metrics,
+    condition_table,
     foreign_code_metrics,
     forgetting_metrics,
     general_items,
@@ -28,7 +30,6 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     specialisation_metrics,
     task_rows,
 )
-from cortex_pipelines.evaluation.adapter.measures.conditions import condition_metrics, condition_table
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics, generation_table, select_items
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import (
