@@ -11,18 +11,16 @@ _STYLE = {"svg.hashsalt": "cortex", "svg.fonttype": "none", "text.parse_math": F
 _EDGES = (0.16, 0.14, 0.8, 0.82)
 
 
-def chart(
-    draw: Callable[[Any], object], width: float, height: float, edges: tuple[float, float, float, float] = _EDGES
-) -> str:
-    """A chart as a ``data:`` address; sizes in inches, ``edges`` are left, bottom, width and height as shares."""
-    encoded = b64encode(picture(draw, width, height, edges)).decode()
+def chart(draw: Callable[[Any], object], width: float, height: float) -> str:
+    """A chart as a ``data:`` address; sizes in inches."""
+    encoded = b64encode(picture(draw, width, height)).decode()
     return f"data:image/svg+xml;base64,{encoded}"
 
 
 def picture(
     draw: Callable[[Any], object], width: float, height: float, edges: tuple[float, float, float, float] = _EDGES
 ) -> bytes:
-    """A chart as the bytes of an SVG file; takes the arguments of ``chart``.
+    """A chart as the bytes of an SVG file; ``edges`` are left, bottom, width and height as shares.
 
     The bytes are the same from run to run: fixed edges, ids and defaults (no ``matplotlibrc``),
     and no date. The position of axis labels depends on installed fonts, so outputs that must be the

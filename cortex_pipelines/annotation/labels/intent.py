@@ -1,7 +1,6 @@
 """What a unit does, as a verb and its object, with the kind of the verb: from its name, documentation and calls."""
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cortex_pipelines.annotation.labels.vocabulary import words_of
@@ -126,7 +125,7 @@ class Intent(NamedTuple):
         return f"{self.verb} {self.object}".replace("_", " ").strip()[:_MOST_CHARS]
 
 
-def intent_of(unit: dict[str, Any], summary: str, patterns: Sequence[str] = ()) -> Intent | None:
+def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     """None if nothing says it. ``unit``: a row of ``CODE_UNITS``; ``summary``: first sentence of its documentation."""
     name, kind = unit["name"], unit["kind"]
     if kind == "import":

@@ -64,7 +64,7 @@ class Backtest:
         return widths
 
 
-def backtest(series: Series, horizon: int, methods: Mapping[str, Method], origins: int = ORIGINS) -> Backtest:
+def backtest(series: Series, horizon: int, methods: Mapping[str, Method]) -> Backtest:
     """Forecast the last values of a series from what came before each of several origins.
 
     The combination's weights at an origin come from the origins whose outcomes were known by then. Raises
@@ -74,7 +74,7 @@ def backtest(series: Series, horizon: int, methods: Mapping[str, Method], origin
     horizon = min(horizon, max(1, count // 5))
     stride = max(1, horizon // 2)
     latest = count - horizon
-    ends = [end for end in range(latest, latest - stride * origins, -stride) if end >= max(_FEWEST_PAST, count // 3)]
+    ends = [end for end in range(latest, latest - stride * ORIGINS, -stride) if end >= max(_FEWEST_PAST, count // 3)]
     if not ends:
         raise ForecastError(f"{series.name} has {count} values: too few for a forecast of {horizon}")
     ends.reverse()

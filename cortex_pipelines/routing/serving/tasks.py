@@ -53,9 +53,9 @@ def read_tasks(path: Path) -> list[Task]:
     return [_task(line.strip(b"\r"), number) for number, line in enumerate(lines, start=1)]
 
 
-def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
+def find_rules(logs: Path) -> Path | None:
     """The keyword rules beside the logs, nearest to the top."""
-    candidates = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob(name)]
+    candidates = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob("routing-patterns.json")]
     return Path(min(candidates)[1]) if candidates else None
 
 
