@@ -324,7 +324,7 @@ def _smells(code: str, path: str) -> list[str]:
         return ["does not parse"] * 1000
     data = snippet.prefix + snippet.code + snippet.suffix
     units = [each._asdict() for each in file_units(data, language, path, PARAMETERS.extraction)]
-    findings, _ = read_file(snippet.tree, data, grammar_for(language, path), units, PARAMETERS.annotation)
+    findings = read_file(snippet.tree, data, grammar_for(language, path), units, PARAMETERS.annotation).evidence
     return [each.label for each in dict.fromkeys(findings) if LABELS[each.label].kind != "pattern"]
 
 

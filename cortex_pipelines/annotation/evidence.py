@@ -102,22 +102,12 @@ def read_file(
     units: Sequence[dict[str, Any]],
     settings: AnnotationSettings,
     labels: frozenset[str] = frozenset(LABELS),
-) -> tuple[list[Evidence], list[SizeMetrics]]:
-    """Evidence in a file, in order, and the size of each of its units (rows of ``CODE_UNITS``), from one parse."""
-    reading = read_tree(tree, data, grammar, units, settings, labels)
-    return reading.evidence, reading.sizes
-
-
-def read_tree(
-    tree: Tree,
-    data: bytes,
-    grammar: Grammar,
-    units: Sequence[dict[str, Any]],
-    settings: AnnotationSettings,
-    labels: frozenset[str] = frozenset(LABELS),
     nodes: Sequence[str] = (),
 ) -> FileReading:
-    """What ``read_file`` gives and what it comes from; ``nodes``: further types of nodes that the walk collects."""
+    """Evidence in a file and the size of each of its units (rows of ``CODE_UNITS``), from one parse.
+
+    ``nodes``: further types of nodes that the walk collects.
+    """
     by_type = detectors_of(grammar.language, labels)
     offsets = {unit[column] for unit in units for column in ("start_byte", "body_start_byte")} - {None}
     walked = walk(tree, data, grammar.language, offsets, {*by_type, *nodes})

@@ -126,7 +126,7 @@ def _positioned(file: CheckedFile, edit: ByteEdit) -> LineEdit:
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar, labels: Collection[str]) -> list[Evidence]:
-    smells, _ = read_file(tree, data, grammar, (), _ANY_SIZE, frozenset(labels))
+    smells = read_file(tree, data, grammar, (), _ANY_SIZE, frozenset(labels)).evidence
     return [smell for smell in smells if smell.label in labels]
 
 

@@ -197,18 +197,15 @@ def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
 
 
 def _bands(judgements: Sequence[Prediction]) -> tuple[tuple[float, float], ...]:
-    """Accuracy by score band, made monotone by pooling adjacent violators (isotonic regression)."""
-    pooled: list[list[tuple[float, float, float]]] = []  # of start, right and cases, with the prior
+    """Accuracy by score band, made monotone by isotonic regression."""
+    from scipy.optimize import isotonic_regression
+
+    rates: list[float] = []
+    weights: list[int] = []
     for start, end in zip(_BANDS, (*_BANDS[1:], 2.0), strict=True):
         inside = [judgement for judgement in judgements if start <= judgement.score < end]
         right = sum(judgement.category == judgement.case.category for judgement in inside)
-        middle = (start + min(end, 1.0)) / 2
-        pooled.append([(start, right + _CATEGORY_PRIOR * middle, len(inside) + _CATEGORY_PRIOR)])
-        while len(pooled) > 1 and _rate(pooled[-2]) > _rate(pooled[-1]):
-            last = pooled.pop()
-            pooled[-1] += last
-    return tuple((start, round(_rate(pool), 4)) for pool in pooled for start, _, _ in pool)
-
-
-def _rate(groups: list[tuple[float, float, float]]) -> float:
-    return sum(right for _, right, _ in groups) / sum(cases for _, _, cases in groups)
+        weights.append(len(inside) + _CATEGORY_PRIOR)
+        rates.append((right + _CATEGORY_PRIOR * (start + min(end, 1.0)) / 2) / weights[-1])
+    pooled = isotonic_regression(rates, weights=weights).x
+    return tuple((start, round(float(rate), 4)) for start, rate in zip(_BANDS, pooled, strict=True))

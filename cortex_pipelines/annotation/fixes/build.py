@@ -96,8 +96,8 @@ def _edits(instance: SmellInstance, frame: tuple[bytes, bytes]) -> list[Edit]:
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
     no_limits = AnnotationSettings.model_construct()
-    evidence, _ = read_file(tree, data, grammar, (), no_limits, frozenset(FIXERS))
-    return [item for item in evidence if item.label in FIXERS]
+    reading = read_file(tree, data, grammar, (), no_limits, frozenset(FIXERS))
+    return [item for item in reading.evidence if item.label in FIXERS]
 
 
 def _is_verified(smell: str, smells: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.detector import Evidence
-from cortex_pipelines.annotation.evidence import owners, read_tree
+from cortex_pipelines.annotation.evidence import owners, read_file
 from cortex_pipelines.annotation.labels.categories import categorise
 from cortex_pipelines.annotation.labels.intent import intent_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS, first_sentence, words_of
@@ -113,7 +113,7 @@ def label_units(units: pl.DataFrame, texts: Mapping[FileKey, str], settings: Ann
 def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSettings) -> list[dict[str, Any]]:
     data, grammar = text.encode(), grammar_for(units[0]["language"], units[0]["path"])
     nodes = (*bindings.NODES[grammar.language], *names.NODES.get(grammar.language, ()))
-    reading = read_tree(parse(data, grammar), data, grammar, units, settings, nodes=nodes)
+    reading = read_file(parse(data, grammar), data, grammar, units, settings, nodes=nodes)
     imported = bindings.bindings(reading.walk, grammar.language, data.split(b"\n"))
     used = names.names_of_units(units, data, grammar.language, reading.walk, reading.parameters, imported)
     imports = "\n".join(unit["name"] for unit in units if unit["kind"] == "import")

@@ -83,9 +83,9 @@ def _too_large(question: Question, means: Means) -> Iterator[Comment]:
     grammar = grammar_for(unit.language, unit.path)
     units = [each._asdict() for each in file_units(data, unit.language, unit.path, means.parameters.extraction)]
     labels = LIMITED - (NOT_IN_TESTS if is_test(question.context.path) else frozenset())
-    smells, sizes = read_file(unit.snippet.tree, data, grammar, units, limits, labels)
-    by_start = {each["start_byte"]: size for each, size in zip(units, sizes, strict=True)}
-    for item in smells:
+    reading = read_file(unit.snippet.tree, data, grammar, units, limits, labels)
+    by_start = {each["start_byte"]: size for each, size in zip(units, reading.sizes, strict=True)}
+    for item in reading.evidence:
         if item.label not in labels or LABELS[item.label].belief < _SURE:
             continue
         line, size = data.count(b"\n", 0, item.start) + 1, by_start.get(item.start)
