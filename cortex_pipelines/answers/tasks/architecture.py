@@ -1,7 +1,7 @@
 """Location, owner and allowed imports of code, by the project's files and imports."""
 
 import re
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
@@ -9,6 +9,7 @@ from math import log
 from cortex_pipelines.answers.answer import Candidate, Check, Means, NoAnswerError, Task
 from cortex_pipelines.answers.question import Question
 from cortex_pipelines.config import Parameters
+from cortex_pipelines.datasets.architecture.dependency_rules import chain_text, import_chain
 from cortex_pipelines.prompts.examples import StopRule
 from cortex_pipelines.words import split_name
 
@@ -105,13 +106,13 @@ def _direction(question: Question, means: Means, importer: str, imported: str) -
     direct = {(first, second): [(first, second)], (second, first): [(second, first)]}
     forward, back = (direct[pair] if pair in pairs else [] for pair in direct)
     if not forward and not back:  # through other parts, unless they form a cycle
-        forward, back = _chain(first, second, pairs), _chain(second, first, pairs)
+        forward, back = import_chain(first, second, pairs), import_chain(second, first, pairs)
     if forward and back:
         raise NoAnswerError(f"{first} and {second} import each other, so neither direction is a rule")
     if forward:
-        yield Candidate(f"allowed: {first} may import {second}: {_chain_text(forward)}.", "analyser")
+        yield Candidate(f"allowed: {first} may import {second}: {chain_text(forward)}.", "analyser")
     elif back:
-        sentence = f"{first} must not import {second}: {_chain_text(back)}; the import turns the direction round"
+        sentence = f"{first} must not import {second}: {chain_text(back)}; the import turns the direction round"
         yield Candidate(f"violation: {sentence}.", "analyser")
 
 
@@ -123,30 +124,6 @@ def _part(name: str, parts: set[str]) -> str | None:
             return candidate
     ends = [part for part in parts if part.endswith(f"/{path}")]
     return ends[0] if len(ends) == 1 else None
-
-
-def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Shortest chain of imports from one part to another, or empty."""
-    lower_parts: dict[str, list[str]] = defaultdict(list)
-    for upper, lower in pairs:
-        lower_parts[upper].append(lower)
-    incoming_edges: dict[str, tuple[str, str] | None] = {start: None}
-    queue = deque([start])
-    while queue and end not in incoming_edges:
-        part = queue.popleft()
-        for lower in lower_parts[part]:
-            if lower not in incoming_edges:
-                incoming_edges[lower] = (part, lower)
-                queue.append(lower)
-    chain, step = list[tuple[str, str]](), incoming_edges.get(end)
-    while step is not None:
-        chain.append(step)
-        step = incoming_edges[step[0]]
-    return chain[::-1]
-
-
-def _chain_text(chain: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{upper} imports {lower}" for upper, lower in chain)
 
 
 def _quoted(text: str) -> str:

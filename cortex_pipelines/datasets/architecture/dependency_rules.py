@@ -239,32 +239,39 @@ def _prompt_imports(
         and (other.parts.source, other.parts.folder) == folder_key
         and rule_splits.rules[other.rule_id] in visible
     )
-    chain = _chain(rule.parts.importer, rule.parts.imported, pairs)
-    if chain is None or len(chain) > settings.max_listed:
+    chain = import_chain(rule.parts.importer, rule.parts.imported, pairs)
+    if not chain or len(chain) > settings.max_listed:
         return None
     distractors = [pair for pair in _shuffled(pairs, rule, seed, "listed") if pair not in chain]
     lower_parts: dict[str, list[str]] = defaultdict(list)
     for upper, lower in sorted([*chain, *distractors[: settings.max_listed - len(chain)]]):
         lower_parts[upper].append(lower)
     lines = tuple(f"{upper} imports {', '.join(lowers)}" for upper, lowers in lower_parts.items())
-    return lines, ", ".join(f"{upper} imports {lower}" for upper, lower in chain)
+    return lines, chain_text(chain)
 
 
-def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
-    """Shortest import path between two parts, ties broken by name."""
+def import_chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Shortest chain of imports from one part to another, ties broken by the order of the pairs; empty if none."""
+    lower_parts: dict[str, list[str]] = defaultdict(list)
+    for upper, lower in pairs:
+        lower_parts[upper].append(lower)
     edge_into: dict[str, tuple[str, str] | None] = {start: None}
     queue = deque([start])
     while queue and end not in edge_into:
         part = queue.popleft()
-        for pair in pairs:
-            if pair[0] == part and pair[1] not in edge_into:
-                edge_into[pair[1]] = pair
-                queue.append(pair[1])
-    step, chain = edge_into.get(end), []
+        for lower in lower_parts[part]:
+            if lower not in edge_into:
+                edge_into[lower] = (part, lower)
+                queue.append(lower)
+    chain, step = list[tuple[str, str]](), edge_into.get(end)
     while step is not None:
         chain.append(step)
         step = edge_into[step[0]]
-    return chain[::-1] or None
+    return chain[::-1]
+
+
+def chain_text(chain: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{upper} imports {lower}" for upper, lower in chain)
 
 
 def _injected_examples(
