@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cortex_pipelines.config import Parameters
     from cortex_pipelines.release.open_model import LoadedModel
-    from cortex_pipelines.retrieval.open_index import SearchHit
+    from cortex_pipelines.retrieval.search import SearchHit
     from cortex_pipelines.routing.serving.router import Router
     from cortex_pipelines.tracking.lineage import LineageNode
     from cortex_pipelines.versioning.project import Project

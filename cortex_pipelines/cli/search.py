@@ -120,7 +120,8 @@ def search(
     if file is not None and out is not None and is_same_file(out, file):
         raise click.UsageError("--out would overwrite the queries of --file; name another file")
     _require_one(index_folder, project)
-    from cortex_pipelines.retrieval.open_index import Filters, read_queries
+    from cortex_pipelines.retrieval.filters import Filters
+    from cortex_pipelines.retrieval.open_index import read_queries
     from cortex_pipelines.retrieval.queries import QueryError
 
     if conditions["since"] is not None:

@@ -19,20 +19,18 @@ from cortex_pipelines.ingestion.pretrained_models import (
 )
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.documents import ReadingLimits
-from cortex_pipelines.retrieval.filters import Filters as Filters
 from cortex_pipelines.retrieval.index import (
     MANIFEST,
     IndexManifest,
     SearchIndex,
+    SearchIndexError,
     build_index,
     open_index,
     read_folder,
     refuse_other,
     save,
 )
-from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexError
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines.retrieval.search import SearchHit as SearchHit
 from cortex_pipelines.retrieval.vectors import Floats, model_digest
 
 _BATCH = 32
