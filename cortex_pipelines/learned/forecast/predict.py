@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.learned.forecast.compare import NETWORK
-from cortex_pipelines.learned.forecast.methods import METHODS
 from cortex_pipelines.learned.forecast.network import ForecastNetwork
-from cortex_pipelines.learned.forecast.rolling import backtest, forecast
+from cortex_pipelines.learned.forecast.rolling import forecast
 from cortex_pipelines.learned.forecast.series import Doubles, ForecastError, Series, seasons
 from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap
 
@@ -36,7 +35,7 @@ def forecast_series(series: Series, horizon: int | None, trained: Path | None) -
     return {
         "winner": prediction.winner,
         "mase": {name: round(error, 4) for name, error in prediction.errors.items()},
-        "origins": prediction.origins,
+        "origins": len(prediction.past.ends),
         "seasons": list(prediction.seasons),
         "notes": list(series.notes),
         "forecast": rows,
@@ -66,7 +65,8 @@ def explain_value(series: Series, time: datetime | None) -> dict[str, Any]:
     past, value = series.head(index), float(series.values[index])
     lags = sorted(seasons(past))
     steps = min(max(lags, default=1), DEFAULT_HORIZON)
-    prediction, rolling = forecast(past, steps, {}), backtest(past, steps, METHODS)
+    prediction = forecast(past, steps, {})
+    rolling = prediction.past
     mean, low, high = (float(each[0]) for each in (prediction.mean, prediction.low, prediction.high))
     window = min(lags, default=1)
     level = float(past.values[-window:].mean())

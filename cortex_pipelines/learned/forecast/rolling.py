@@ -104,7 +104,7 @@ def _weights(members: Backtest, origins: Sequence[int]) -> Doubles:
 
 @dataclass(frozen=True)
 class Forecast:
-    """``mean``, ``low`` and ``high`` per step ahead; ``errors``: MASE of each candidate over the origins."""
+    """``mean``, ``low`` and ``high`` per step ahead; ``errors``: MASE by candidate, over the origins of ``past``."""
 
     winner: str
     mean: Doubles
@@ -112,7 +112,7 @@ class Forecast:
     high: Doubles
     seasons: tuple[int, ...]
     errors: Mapping[str, float]
-    origins: int
+    past: Backtest
 
 
 def forecast(series: Series, horizon: int, learned: Mapping[str, Method]) -> Forecast:
@@ -140,4 +140,4 @@ def forecast(series: Series, horizon: int, learned: Mapping[str, Method]) -> For
     low, high = mean - reach, mean + reach
     if series.values.min() >= 0:
         mean, low, high = (np.maximum(each, 0.0) for each in (mean, low, high))
-    return Forecast(winner, mean, low, high, lags, errors, len(result.ends))
+    return Forecast(winner, mean, low, high, lags, errors, result)
