@@ -7,6 +7,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import text
 from cortex_pipelines.annotation.labels.vocabulary import words_of
+from cortex_pipelines.augmentation.snippets import walk
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, parse
 
 _LEAVES = frozenset({"string", "string_literal", "interpreted_string_literal", "raw_string_literal"})
@@ -28,7 +29,7 @@ def same_code(output: str, expected: str, language: str) -> bool:
 def syntax_errors(code: str, language: str, path: str = "") -> int:
     """Number of ERROR and MISSING nodes in the code."""
     root = parse(code.encode(), grammar_for(language, path)).root_node
-    return sum(node.is_error or node.is_missing for node in _nodes(root)) if root.has_error else 0
+    return sum(node.is_error or node.is_missing for node in walk(root)) if root.has_error else 0
 
 
 def subtoken_f1(output: str, expected: str) -> float:
@@ -61,14 +62,6 @@ def parse_dedented(code: str, language: str) -> Node:
     indent = len(lines[0]) - len(lines[0].lstrip())
     dedented = "\n".join(line[min(indent, len(line) - len(line.lstrip())) :] for line in lines)
     return parse(dedented.encode(), grammar_for(language)).root_node
-
-
-def _nodes(root: Node) -> Iterator[Node]:
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack += node.children
 
 
 def _shape(root: Node) -> str:
