@@ -149,7 +149,7 @@ def _reads(view: NodeTable) -> tuple[list[Node], dict[str, list[Node]]]:
     if not notes:
         # a parser's stand-in for a name that is missing is empty
         uses = [part for part in view.nodes if part.type in _NAMES and part.end_byte > part.start_byte]
-        uses = [part for part in uses if _is_read(part, view)]
+        uses = [part for part in uses if not is_bound(part, view) and not _is_written(part, view)]
         by_name: dict[str, list[Node]] = {}
         for node in uses:
             by_name.setdefault(view.code(node), []).append(node)
@@ -161,19 +161,11 @@ def _is_last_use(node: Node, uses: list[Node], start: int, end: int, view: NodeT
     binding = binding_of(node, view)
     scope_start, scope_end = (binding.start, binding.end) if binding is not None else (0, len(view.text))
     if view.language == "go":  # which minds imports and variables, not parameters or functions of the package
-        minds = view.field(node) == "operand" if binding is None else not _is_parameter(binding, view)
-        if not minds:
+        is_parameter = binding is not None and view.parent_type(binding.node) == "parameter_declaration"
+        if is_parameter or (binding is None and view.field(node) != "operand"):
             return False
     uses_at = [use.start_byte for use in uses]
     return not any(scope_start <= use_at < scope_end and not start <= use_at < end for use_at in uses_at)
-
-
-def _is_parameter(binding: Binding, view: NodeTable) -> bool:
-    return view.parent_type(binding.node) == "parameter_declaration"
-
-
-def _is_read(node: Node, view: NodeTable) -> bool:
-    return not is_bound(node, view) and not _is_written(node, view)
 
 
 def _is_written(node: Node, view: NodeTable) -> bool:
