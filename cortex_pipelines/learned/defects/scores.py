@@ -163,16 +163,12 @@ class Stack:
     statement_weights: tuple[float, ...]
     whole_weights: tuple[float, ...]
 
-    def statements(self, scores: Scores) -> np.ndarray:
-        """Probability of each statement to be the wrong one of a region that holds a defect."""
-        return _probability(statement_features(scores, self.names), self.statement_weights)
-
-    def region_score(self, scores: Scores) -> float:
-        return float(_probability(region_features(scores, self.names)[None], self.whole_weights)[0])
-
 
 def stacked(scores: Scores, stack: Stack) -> Scores:
-    return scores.with_way(STACKED, stack.statements(scores), stack.region_score(scores))
+    """With the probability of each statement to be the wrong one of a region that holds a defect, and of that."""
+    statements = _probability(statement_features(scores, stack.names), stack.statement_weights)
+    region = _probability(region_features(scores, stack.names)[None], stack.whole_weights)
+    return scores.with_way(STACKED, statements, float(region[0]))
 
 
 def statement_features(scores: Scores, names: Sequence[str]) -> np.ndarray:
