@@ -1,10 +1,9 @@
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from itertools import accumulate
 from typing import Any
 
 import polars as pl
@@ -153,22 +152,39 @@ def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:
     comments = _LEADING_COMMENTS.match(code)
     is_licence = comments is not None and re.search("copyright|licen[cs]e", comments[0], re.IGNORECASE)
     unlicensed_code = code[comments.end() if comments and is_licence else 0 :].strip("\n")
-    statements = list(_whole_statements(unlicensed_code))
-    sizes = accumulate(len(statement.encode()) + 1 for statement in statements)
-    return [statement for statement, size in zip(statements, sizes, strict=True) if size <= max_bytes]
+    return list(fitting(_whole_statements(unlicensed_code), max_bytes))
+
+
+_ALL_IMPORTS = re.compile(r"import \(\n(?:[^\n()]*\n)+\)")  # of a file in Go
+
+
+def fitting(statements: Iterable[str], max_bytes: int) -> Iterator[str]:
+    """The statements that fit, one after the other; of one with all imports of a file, the lines that fit."""
+    for statement in statements:
+        if len(statement.encode()) >= max_bytes and _ALL_IMPORTS.fullmatch(statement):
+            first, *imports, last = statement.split("\n")
+            fitting_imports = fitting(filter(str.strip, imports), max_bytes - len(f"{first}\n{last}\n".encode()))
+            statement = "\n".join([first, *fitting_imports, last])
+        if (size := len(statement.encode()) + 1) <= max_bytes:
+            yield statement
+            max_bytes -= size
 
 
 _CONTINUES = re.compile(r"\n(?:[ \t]*\n)*(?:[ \t]+\S|(?:else|elif|except|finally)\b)")
+_COMMENT_LINE = re.compile(r"#(?!!?\[)|//")
 
 
 def _whole_statements(code: str) -> Iterator[str]:
-    """Lines, joined where a bracket, a string or a comment is open at the end, or a block goes on."""
+    """Lines, joined where a bracket, a string or a comment is open at the end, or a block or comment goes on."""
     depth, start = 0, 0
     unquoted = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), code)
     for mark in re.finditer(r"[()\[\]{}\n]", unquoted):
         if mark[0] != "\n":
             depth = max(depth + (1 if mark[0] in "([{" else -1), 0)
-        elif depth == 0 and not _CONTINUES.match(unquoted, mark.start()):
+        elif depth == 0 and not (
+            _CONTINUES.match(unquoted, mark.start())
+            or (_COMMENT_LINE.match(code, start) and _COMMENT_LINE.match(code, mark.end()))
+        ):
             yield code[start : mark.start()]
             start = mark.end()
     yield code[start:]

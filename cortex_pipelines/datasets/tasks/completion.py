@@ -1,7 +1,7 @@
 """Completion candidates: function bodies, given their context."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from cortex_pipelines.datasets.unit_text import (
     UnitParts,
     cut_unit,
     enclosing_headers,
+    fitting,
     fold_whitespace,
     in_word,
     rows_of_units,
@@ -50,6 +51,9 @@ def completion_candidates(
     return units.hstack(rows_of_units(cache, "bodies", inputs, row_of, CANDIDATE_COLUMNS))
 
 
+_REST_OF_IMPORTS = re.compile(r'\A(?:(?:\t(?:[\w.]+ )?"[^"\n]+"(?: *//[^\n]*)?)?\n)+\)\n+')  # of a file in Go
+
+
 def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: bytes) -> str | None:
     """Path, the code of the file before a unit that its split may show, and the unit's ``beginning``.
 
@@ -64,21 +68,14 @@ def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: b
     visible = start - unit.get("visible_from", 0)
     if text and start <= min(room, visible):
         return f"{path}\n{code_before(text, start, start)}{beginning}"
-    imports, headers = list(_fitting(unit["imports"], room // 2)), enclosing_headers(unit)
+    imports, headers = list(fitting(unit["imports"], room // 2)), enclosing_headers(unit)
     above_bytes = len("\n".join([*imports, *headers, "", ""]).encode())
-    nearest = code_before(text, start, min(room - above_bytes, visible)) or unit["indent"]
+    nearest = code_before(text, start, min(room - above_bytes, visible))
+    nearest = _REST_OF_IMPORTS.sub("", nearest) or unit["indent"]
     imports_text = "\n".join(line for line in imports if not line.strip() or line not in nearest).strip("\n")
     headers = [line for line in headers if line.strip() not in nearest]
     prompt = "\n".join([path, *([imports_text, ""] if imports_text else []), *headers, nearest + beginning])
     return prompt if len(prompt.encode()) <= max_bytes else None
-
-
-def _fitting(lines: Sequence[str], room: int) -> Iterator[str]:
-    for line in lines:
-        size = len(line.encode()) + 1
-        if size <= room:
-            yield line
-            room -= size
 
 
 def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
