@@ -28,8 +28,8 @@ from cortex_pipelines.rowcache import RowCache
 
 REDACTED = "unanswerable_redacted"
 _NAME, _LITERAL, _IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
-PLACEHOLDER = "REDACTED_[A-Z]"
-"""Pattern of what stands for redacted text."""
+_SECRET, _PERSONAL = "REDACTED_[A-Z]", "redacted-[0-9a-f]{8}"
+"""Patterns of placeholders: of a secret, and of a name or mail address."""
 _WORD = re.compile(r"[^\W\d]\w*")
 _TOKEN = re.compile(r"\w+")
 _DEFINITIONS = ("definition", "declaration", "item", "signature")
@@ -64,6 +64,16 @@ class ProjectWords:
 
     def stands_outside(self, word: str, unit: Mapping[str, int]) -> bool:
         return self._counts[word] > unit.get(word, 0)
+
+
+def holds_placeholder(columns: Iterable[str]) -> pl.Expr:
+    """Whether an answer holds a placeholder of a secret, or one of personal data that it does not repeat."""
+    answer, shown = (
+        pl.col("completion"),
+        pl.concat_str(sorted({"prompt", "suffix"}.intersection(columns)), ignore_nulls=True),
+    )
+    new = answer.str.extract_all(_PERSONAL).list.set_difference(shown.str.extract_all(_PERSONAL))
+    return answer.str.contains(_SECRET) | (new.list.len() > 0)
 
 
 def unanswerable(rows: pl.DataFrame, project: ProjectWords, cache: RowCache | None) -> pl.Series:

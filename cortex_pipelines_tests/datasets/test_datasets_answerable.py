@@ -8,6 +8,7 @@ from cortex_pipelines.datasets.answerable import (
     ProjectWords,
     changes_alone,
     follows,
+    holds_placeholder,
     language_names,
     naming_reasons,
     only_refers,
@@ -107,6 +108,22 @@ def test_a_link_or_a_ticket_documents_nothing(text: str, refers: bool) -> None:
 def test_documentation_is_told_by_the_words_and_tickets_of_its_code(text: str, told: bool) -> None:
     code = "def regression_of_sums_gh_4711(prices):\n    assert sum(prices.row) == 0\n"
     assert tells_prose(code, text) == told
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "holds"),
+    [
+        ("# Its test:\n", 'add("shop@example.com")', False),
+        ("# Its test:\n", 'add("redacted-2b9a361e@example.invalid")', True),
+        ('mail = "redacted-2b9a361e@example.invalid"\n', 'add("redacted-2b9a361e@example.invalid")', False),
+        ('mail = "redacted-48648664@example.invalid"\n', 'add("redacted-2b9a361e@example.invalid")', True),
+        ('key = "REDACTED_KEY_2b9a361e"\n', 'add("REDACTED_KEY_2b9a361e")', True),
+    ],
+)
+def test_an_answer_may_repeat_what_stands_for_a_mail_address(prompt: str, completion: str, holds: bool) -> None:
+    for rows in ({"prompt": prompt}, {"prompt": "", "suffix": prompt}, {"prompt": prompt, "suffix": None}):
+        frame = pl.DataFrame(rows | {"completion": completion})
+        assert frame.select(holds_placeholder(frame.columns)).item() is holds
 
 
 def test_a_change_follows_from_its_description_or_does_more() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.datasets.answerable import PLACEHOLDER, REDACTED, ProjectWords, naming_reasons, unanswerable
+from cortex_pipelines.datasets.answerable import REDACTED, ProjectWords, holds_placeholder, naming_reasons, unanswerable
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
@@ -181,7 +181,7 @@ def finish_tables(
     candidates = candidates.select(name for name in candidates.columns if name in used)
     reason = pl.col("split_reason")
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
-    is_redacted = pl.col("completion").str.contains(PLACEHOLDER) & pl.col("not_made").is_null()
+    is_redacted = holds_placeholder(candidates.columns) & pl.col("not_made").is_null()
     rows = candidates.with_columns(
         pl.col("weight").fill_null(1.0),
         split_reason=of_variant.otherwise(reason),
