@@ -46,6 +46,8 @@ _SECTION = re.compile(
 )
 # A sentence or line with a link, which nobody could know, and what follows it.
 _LINKED = re.compile(r"(?:(?<=[.!?])\s+(?:(?![.!?]\s).)*?|\n[ \t]*(?:\w+:)?[ \t]*)https?://.*", re.DOTALL)
+# A last sentence that breaks off: what it announces comes after the paragraph.
+_BROKEN_OFF = re.compile(r"(?:(?<=[.!?])\s+|\A)(?:(?![.!?]\s).)*?(?::+|\b(?:e\.g|i\.e)\.?[,:]*)\s*\Z", re.DOTALL)
 _NOT_PROSE = re.compile(r"(?i)\W*(?:todo|fixme|xxx|copyright|licen[cs]ed?|spdx|noqa|eslint-\w+)\b")
 _STUB = re.compile(r"\s*(?:pass|\.\.\.|raise NotImplementedError\b[^\n]*|\{\s*\})\s*;?\s*")
 _INLINE_TAG = re.compile(r"\{@\w+[^{}]*\}")
@@ -84,9 +86,12 @@ def documentation_candidates(
 
 
 def first_paragraph(docstring: str) -> str:
-    """The docstring up to the first blank line, tag, heading or sentence with a link; empty if it begins with a tag."""
+    """The docstring up to the first blank line, tag, heading or sentence with a link, in whole sentences.
+
+    Empty if it begins with a tag.
+    """
     match = _SECTION.search(docstring)
-    return _LINKED.sub("", docstring[: match.start()] if match else docstring).strip()
+    return _BROKEN_OFF.sub("", _LINKED.sub("", docstring[: match.start()] if match else docstring)).strip()
 
 
 def without_docstring(code: str, language: str, docstring: str, body_offset: int | None) -> str | None:
