@@ -48,6 +48,8 @@ _SYMMETRIC = split_words(
     "hypot intersect intersection is join lcm log logger max merge min mul multiply overlap overlaps print println "
     "same sum swap union zip"
 )
+_LISTING = split_words("asList of")  # names of functions whose arguments are the parts of a collection
+_LEVELS = split_words("trace debug info log warn warning error")  # of logs: which of them is meant is a choice
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -64,7 +66,7 @@ class ArgumentSwap(Operator):
             return
         name = callee_name(call)
         words = _WORD.findall(view.code(name)) if name is not None else ()
-        if any(word.lower() in _SYMMETRIC for word in words):
+        if any(word.lower() in _SYMMETRIC for word in words) or (name is not None and view.code(name) in _LISTING):
             return
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
         for left, right in pairwise(arguments):
@@ -123,8 +125,7 @@ _PAIRS = {
     "java": _exchanged(
         "startsWith/endsWith toLowerCase/toUpperCase indexOf/lastIndexOf min/max anyMatch/allMatch floor/ceil "
         "addFirst/addLast containsKey/containsValue"
-    )
-    | {"put": ("putIfAbsent",)},
+    ),
     "go": _exchanged(
         "HasPrefix/HasSuffix ToLower/ToUpper TrimLeft/TrimRight TrimPrefix/TrimSuffix Index/LastIndex Min/Max "
         "Floor/Ceil"
@@ -213,6 +214,8 @@ class WrongCallee(Operator):
         if name is None:
             return
         for other, example in other_callees(node, view)[:1]:
+            if {view.code(name).lower(), other.lower()} <= _LEVELS:
+                continue
             if _takes_and_gives_the_same(node, example, view):
                 yield replace_part(view, node, name, other)
 
