@@ -37,6 +37,12 @@ _MARK = re.compile(
     r"(?:auto-?|automatically[ -]|machine[ -])generated\b)",
     re.IGNORECASE,
 )
+# What a generator writes may say no more than that, in its first comment: migrations of Django, parsers of ANTLR.
+_FIRST_COMMENT = re.compile(
+    r"\ufeff?(?:#!.*\n)?(?:#.{0,80}coding.{0,80}\n)?\s*(?:#|//|/\*|--|;|<!--|%)[ *]*"
+    r"generated (?:by|from|with) .{1,200}$",
+    re.IGNORECASE | re.MULTILINE,
+)
 # A compiler or bundler ends what it writes with the place of its source map.
 _SOURCE_MAP = re.compile(r"\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
 # What a bundler writes begins with its loader, however long the lines of comments and texts within are.
@@ -51,7 +57,7 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
         return True
     head = text.split("\n", settings.generated_head_lines)[: settings.generated_head_lines]
     # a mark stands on a short line; one of a megabyte would be searched for ever
-    if any(_MARK.match(line[:400]) for line in head):
+    if _FIRST_COMMENT.match(text) or any(_MARK.match(line[:400]) for line in head):
         return True
     if language not in _MINIFIABLE:
         return False
