@@ -43,6 +43,9 @@ _FIRST_COMMENT = re.compile(
     r"generated (?:by|from|with) .{1,200}$",
     re.IGNORECASE | re.MULTILINE,
 )
+# A copy of another project's release among the files that a site serves: its banner has its version.
+_ASSETS = frozenset({"static", "public", "assets", "wwwroot", "webroot"})
+_RELEASE = re.compile(r"\s*/\*!(?:(?!\*/).){0,400}?\d\.\d{1,4}\.\d", re.DOTALL)
 # A compiler or bundler ends what it writes with the place of its source map.
 _SOURCE_MAP = re.compile(r"\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
 # What a bundler writes begins with its loader, however long the lines of comments and texts within are.
@@ -61,6 +64,8 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
         return True
     if language not in _MINIFIABLE:
         return False
+    if _ASSETS.intersection(folders) and _RELEASE.match(text):
+        return True
     last = text.rstrip().rpartition("\n")[2]
     lines = text.splitlines() or [""]
     longest, mean = max(map(len, lines)), len(text) / len(lines)
