@@ -179,7 +179,7 @@ def _may_be(value: str) -> bool:
 # Matched against the text in lower case: a pattern that begins with a word is fast.
 _QUOTED = r"""(?:n?\\?'([^'\n\\]{4,120})\\?'|\\?"([^"\n\\]{4,120})\\?")"""
 _IDENTIFIED = re.compile(
-    r"identified\s{1,9}(?:with\s{1,9}\S{1,60}\s{1,9})?(?:by|as)\s{1,9}(?:password\s{1,9})?"
+    r"identified\s{1,9}(?:with\s{1,9}\S{1,60}\s{1,9}as|(?:with\s{1,9}\S{1,60}\s{1,9})?by)\s{1,9}(?:password\s{1,9})?"
     rf"(?:{_QUOTED}|([\w!#$%^*-]{{6,80}})(?![\w.\[]))"
 )
 _PASSWORD = re.compile(rf"password\s{{0,9}}(?:=\s{{0,9}}|\(\s{{0,9}})?{_QUOTED}")
@@ -203,9 +203,10 @@ def stated_secrets(indexed: IndexedText) -> Iterator[Span]:
     for pattern, word in ((_IDENTIFIED, "identified"), (_PASSWORD, "password")):
         for match in pattern.finditer(lower) if word in vocabulary else ():
             start, end = match.span(match.lastindex or 0)
-            is_certain = pattern is _IDENTIFIED and match[3] is None and " " not in text[start:end]
+            value = text[start:end]  # prose may say what something is identified by
+            is_certain = pattern is _IDENTIFIED and match[3] is None and " " not in value and not value.isalpha()
             is_of_account = is_certain or _ACCOUNT.search(lower, max(0, match.start() - _BEFORE), match.start())
-            if is_of_account and _may_be(text[start:end]):
+            if is_of_account and _may_be(value):
                 yield Span(start, end, SECRET, "sql-password", "high")
     if "insert " in vocabulary and "values" in vocabulary:
         for match in _INSERT.finditer(lower):
