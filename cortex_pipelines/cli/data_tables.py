@@ -87,6 +87,8 @@ def card(project: str, as_json: bool) -> None:
     """Show what a model can learn from PROJECT's data sets, and what is wrong with them."""
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.datasets.publish.project_card import project_card, summary
+    from cortex_pipelines.orchestration.planning import unused_code
+    from cortex_pipelines.versioning.lock_file import stage_address
 
     root = find_root()
     parameters = load_parameters(root)
@@ -106,6 +108,8 @@ def card(project: str, as_json: bool) -> None:
     for row in rows:
         for warning in row["warnings"]:
             click.echo(f"{row['task']}, {row['split']}: {warning}")
+    for sentence in unused_code(current_project(), [stage_address("unit_splits", project)]):
+        click.echo(sentence)
 
 
 @click.command(epilog="Example: cortex logs exports --map task=summary,master=agent,outcome=status")

@@ -20,7 +20,7 @@ from cortex_pipelines.datasets.publish.card import CardSection, sizes, write_car
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import conventions, style_of, train_names
 from cortex_pipelines.schemas.augmentation import RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.ingestion import REDACTIONS
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
@@ -246,6 +246,13 @@ def test_the_card_of_a_project_says_what_it_teaches_and_what_is_wrong(
     text = cortex("card", "shop").stdout
     assert text.startswith(f"From shop a model can learn to complete code ({tables['train'].height} examples, 100% of")
     assert "completion, train: 100% of it is test code" in text
+    assert "code to train on" not in text
+    read = tmp_path / "data" / "repository_files" / "shop"
+    read.mkdir(parents=True)
+    REPOSITORY_FILES.frame([]).write_parquet(read / "files.parquet")
+    skipped = {"source": "git:.", "path": "latin.py", "reason": "not_utf8", "detail": "at byte 7", "size_bytes": 9}
+    SKIPPED_FILES.frame([skipped]).write_parquet(read / "skipped_files.parquet")
+    assert "left out: 1 not_utf8 (such as latin.py: at byte 7)\n" in cortex("card", "shop").stdout
     folder.parent.rename(tmp_path / "data" / "tests_dataset")  # where all are tests
     assert "test code" not in cortex("card", "shop").stdout
     assert (
