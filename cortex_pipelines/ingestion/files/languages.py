@@ -36,7 +36,7 @@ _BY_ENDING = {
     "ini": "ini cfg",
     "xml": "xml xsd xsl svg",
     "protobuf": "proto",
-    "graphql": "graphql gql",
+    "graphql": "graphql graphqls gql",
     "terraform": "tf",
     "jupyter": "ipynb",
     "markdown": "md markdown",

@@ -8,9 +8,9 @@ import re
 from cortex_pipelines.privacy.detect.text.wording import word_set
 
 _CODE = word_set(
-    "py pyi pyx ipynb js jsx mjs cjs ts tsx mts cts vue svelte java kt kts scala groovy clj c h cc cpp cxx hh hpp hxx "
-    "cu m mm cs fs vb go rs rb php pl pm lua r jl swift dart ex exs erl hs ml f90 zig nim v sv vhd asm s cmake mk g4 "
-    "proto graphql css scss less map patch diff ll wat"
+    "py pyi pyw pyx pxd ipynb js jsx mjs cjs ts tsx mts cts vue svelte java kt kts scala groovy clj c h cc cpp cxx hh "
+    "hpp hxx cu m mm cs fs vb go rs rb gemspec php pl pm lua r jl swift dart ex exs erl hs ml f90 zig nim v sv vhd "
+    "asm s cmake mk g4 proto graphql graphqls gql css scss less map patch diff ll wat"
 )
 _PROSE = word_set("md rst txt adoc html htm tex org log csv tsv")
 _SHELL = word_set("sh bash zsh ksh fish bat cmd ps1 psm1")
