@@ -145,7 +145,9 @@ def guess_mapping(
         if fact in explicit:
             continue
         used_keys = set(mapping.values())
-        best = _best(fact, [column for name, column in columns.items() if name not in used_keys])
+        task = columns.get(mapping.get("task", ""))
+        unused = [column for name, column in columns.items() if name not in used_keys]
+        best = _best(fact, unused, task.different if task else None)
         if len(best) == 1:
             mapping[fact] = best[0]
         elif best:
@@ -171,9 +173,9 @@ def _outcome_elsewhere(ids: LogColumn, records: Sequence[Mapping[str, Any]], use
     return None
 
 
-def _best(fact: Fact, columns: Sequence[LogColumn]) -> list[str]:
-    """The keys that fit a fact best: one, several that nothing tells apart, or none."""
-    scores = {column.name: _by_name(fact, column.name) for column in columns if _fits(fact, column)}
+def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) -> list[str]:
+    """The keys that fit a fact best: one, several that nothing tells apart, or none; ``tasks`` differ in text."""
+    scores = {column.name: _by_name(fact, column.name) for column in columns if _fits(fact, column, tasks)}
     if fact in ("task", "master") and not any(scores.values()):  # names in no known word: the values alone
         fitting = [column for column in columns if column.name in scores]
         if fact == "task" and fitting:
@@ -212,7 +214,7 @@ def _snake(name: str) -> str:
     return re.sub(r"[^a-z0-9#]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
-def _fits(fact: Fact, column: LogColumn) -> bool:
+def _fits(fact: Fact, column: LogColumn, tasks: int | None) -> bool:
     filled = len(column.filled)
     if not filled:
         return False
@@ -236,7 +238,7 @@ def _fits(fact: Fact, column: LogColumn) -> bool:
         case "tokens":
             return column.share(lambda value: bool(re.fullmatch(r"\d[\d,]*(\.0)?", str(value)))) >= _FIT
         case "id":
-            return column.different >= filled / 3  # several records may tell of a task
+            return column.different >= min(filled, tasks or filled) / 3  # many records may tell of a task
 
 
 def parse_map(text: str) -> dict[Fact, str]:
