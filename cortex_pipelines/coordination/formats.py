@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.coordination.enclosed import enclosed_records, is_conversation
+from cortex_pipelines.coordination.fact_names import SPECIFIC, is_task
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.timestamps import is_timestamp
 
@@ -101,8 +102,14 @@ def _items(value: Any) -> tuple[str | None, list[Any]]:
     """Records of a JSON value, and the key that they stand under if it is an object with more in it.
 
     They are a list, lists of equal length by column, objects by name with a key in common, or the longest list of
-    objects in an object, at whatever depth.
+    objects in an object, at whatever depth; but an object that tells of a task, with its steps, is one record.
     """
+    key, items = _listed(value)
+    is_record = key is not None and is_task(value, SPECIFIC) and not any(map(is_task, items))
+    return (None, [value]) if is_record else (key, items)
+
+
+def _listed(value: Any) -> tuple[str | None, list[Any]]:
     if not isinstance(value, dict):
         return None, value if isinstance(value, list) else [value]
     fields = list(value.values())

@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+from cortex_pipelines.coordination.fact_names import name_score
 from cortex_pipelines.coordination.mapping import FACTS, belonging_label, duration_seconds, flattened, mapped_outcome
 from cortex_pipelines.coordination.outcome_values import OutcomeReading
 from cortex_pipelines.coordination.settings import Fact
@@ -20,41 +21,8 @@ SEEN = 5000
 _FIT = 0.8
 """Least share of a key's values that must have the form of the fact; the rest may be slips."""
 
-_NAMES: Mapping[Fact, tuple[str, str]] = {
-    "task": (
-        "task title summary subject task_title headline task_summary short_description request prompt query",
-        "description task_description details text message name body question issue instruction content",
-    ),
-    "master": (
-        "master agent subagent_type routed_to assignee assigned_to worker expert handler assignment_group team",
-        "owner queue group component service department category squad role resolver responsible handled_by "
-        "answered_by channel label labels user dag_id",
-    ),
-    "outcome": (
-        "outcome success succeeded successful is_success status result conclusion resolution",
-        "state exit_code exitcode exit_status return_code returncode rc failed failure failures is_error has_error "
-        "error errors num_errors error_count error_message exception passed ok verdict state_reason resolved completed "
-        "solved done accepted correct",
-    ),
-    "time": (
-        "timestamp ts time created_at created occurred_at opened_at datetime logged_at",
-        "date start_time started_at start_date submitted_at execution_date updated_at updated opened when",
-    ),
-    "duration": (
-        "duration duration_seconds duration_s duration_ms elapsed elapsed_seconds elapsed_ms runtime took",
-        "seconds time_to_resolve resolution_time time_spent latency wall_time duration_min duration_minutes",
-    ),
-    "tokens": ("tokens tokens_used total_tokens token_count tokens_total", "usage n_tokens completion_tokens"),
-    "id": (
-        "task_id id ticket ticket_id issue_key key incident_number number issue_id",
-        "uuid run_id incident_id reference ref record_id issue task_number #",
-    ),
-}
-"""Usual names of each fact, the most specific first."""
 _ROLES = frozenset(["user", "assistant", "system", "tool", "function", "human", "ai", "model", "developer"])
 """Who speaks in a conversation, in whatever words: no masters."""
-_NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "value", "summary", "title", "username"})
-"""Last parts of a nested key that add nothing to the part before: ``assignee.login``."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +143,7 @@ def _outcome_elsewhere(ids: LogColumn, records: Sequence[Mapping[str, Any]], use
 
 def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) -> list[str]:
     """The keys that fit a fact best: one, several that nothing tells apart, or none; ``tasks`` differ in text."""
-    scores = {column.name: _by_name(fact, column.name) for column in columns if _fits(fact, column, tasks)}
+    scores = {column.name: name_score(fact, column.name) for column in columns if _fits(fact, column, tasks)}
     if fact in ("task", "master") and not any(scores.values()):  # names in no known word: the values alone
         fitting = [column for column in columns if column.name in scores]
         if fact == "task" and fitting:
@@ -196,22 +164,6 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
 def _one_to_one(a: LogColumn, b: LogColumn) -> bool:
     pairs = {(str(x), str(y)) for x, y in zip(a.values, b.values, strict=True) if x is not None or y is not None}
     return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
-
-
-def _by_name(fact: Fact, name: str) -> float:
-    parts = [_snake(part) for part in name.split(".")]
-    spoken = {parts[-1], "_".join(parts)}
-    if parts[-1] in _NAMING_PARTS and len(parts) > 1:
-        spoken.add(parts[-2])
-    for score, names in zip((3.0, 2.0), _NAMES[fact], strict=True):
-        if spoken & set(names.split()):
-            return score - 0.25 * (len(parts) - 1)
-    words = set(re.split(r"_+", parts[-1])) - {"id", "key", "number", "name", "time", "issue"}
-    return 0.5 if words & set(_NAMES[fact][0].split()) else 0.0
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"[^a-z0-9#]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
 def _fits(fact: Fact, column: LogColumn, tasks: int | None) -> bool:
