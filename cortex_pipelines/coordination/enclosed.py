@@ -1,4 +1,4 @@
-"""Records that other records enclose: spans in batches of OpenTelemetry, turns in transcripts, what a user asked."""
+"""Records that other records enclose: spans of OpenTelemetry, turns in transcripts, lines that a collector stored."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,15 @@ _USERS = frozenset(["user", "human"])
 _MODELS = frozenset(["assistant", "ai", "model"])
 _SPEAKERS = _USERS | _MODELS | {"system", "developer"}
 _DEEPEST = 20
+_LINES = frozenset(["message", "@message", "msg", "line", "log", "_raw", "textpayload", "body"])
+"""Where collectors (Docker, journald, Loki, CloudWatch, Splunk) put a program's own line, in lower case."""
 
 
 def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The spans of an OTLP batch, the calls of tools and their results in a transcript, or the record itself.
 
-    Of each conversation in it only the user's first message is left: the system's prompt often names the agent.
+    A line of a program that a collector stored as text is an object again. Of each conversation only the user's first
+    message is left: the system's prompt often names the agent.
 
     Sources: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and
     https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-agent-spans/.
@@ -43,7 +46,7 @@ def _cut_conversations(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         return value
     if isinstance(value, dict):
-        return {name: _cut_conversations(field, depth + 1) for name, field in value.items()}
+        return {name: _cut_conversations(_line(name, field), depth + 1) for name, field in value.items()}
     if isinstance(value, str):
         decoded = _decoded(value) if value.lstrip()[:1] in ("[", "{") and "content" in value else None
         messages = next(filter(is_conversation, decoded.values()), None) if isinstance(decoded, dict) else decoded
@@ -55,6 +58,13 @@ def _cut_conversations(value: Any, depth: int = 0) -> Any:
     request, agent = _request(value), _answering(value)
     message = {"role": "user", "content": request} | ({"answered_by": agent} if agent else {})
     return [] if request is None else [message]
+
+
+def _line(name: str, field: Any) -> Any:
+    """The object in a line that a collector stored as text; any other field as it is."""
+    is_object = isinstance(field, str) and name.lower() in _LINES and field.lstrip().startswith("{")
+    decoded = _decoded(field) if is_object else None
+    return decoded if isinstance(decoded, dict) else field
 
 
 def is_conversation(value: Any) -> bool:
