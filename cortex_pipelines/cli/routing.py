@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
-from cortex_pipelines.cli.own_logs import KEEP_RARE, MAP, mapping_of, print_account, print_mapping
+from cortex_pipelines.cli.own_logs import KEEP_RARE, MAP, mapping_of, other_files, print_account, print_mapping
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ def train(logs: Path, facts: str | None, keep_rare: bool, out: Path) -> None:
     parameters, mapping = load_parameters(), mapping_of(facts)
     opened = open_training_logs(logs, parameters, mapping)
     accounting = account(opened.events, opened.unread, keep_rare)
+    if opened.other_files:
+        click.echo(other_files(opened.other_files))
     print_mapping(opened, mapping)
     print_account(opened, accounting, keep_rare)
     trained = train_on_opened(opened, accounting, out, parameters)

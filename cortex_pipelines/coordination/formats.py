@@ -20,6 +20,9 @@ from cortex_pipelines.timestamps import is_timestamp
 
 _MOST_BYTES = 2**30
 """Most bytes that a gzip file may unpack to: one of a few kilobytes can fill any memory."""
+_ROTATED = re.compile(r"(?:\.\d{1,3}|[.-]\d{4}-?\d\d-?\d\d(?:[t_-]\d\d(?:-?\d\d)*)?)$")
+"""What log rotation appends to a name: ``.2``, ``-20260301`` or ``.2026-03-01_00-00``."""
+NATIVE_ENDINGS = (".jsonl", ".ndjson")
 NUMBERED = "lines are numbers of records"
 _DELIMITERS = ",;\t|"
 
@@ -34,9 +37,8 @@ class LogRecords:
 
 
 def read_records(name: str, data: bytes) -> LogRecords:
-    """The records of a file by the ending of its name (``ENDINGS``), which may be followed by ``.gz``."""
-    path = PurePosixPath(name.lower())
-    if path.suffix == ".gz":
+    """The records of a file by the ending of its name (``ENDINGS``), before ``.gz`` and what rotation appends."""
+    if name.lower().endswith(".gz"):
         try:
             with gzip.open(io.BytesIO(data)) as file:
                 data = file.read(_MOST_BYTES + 1)
@@ -44,13 +46,21 @@ def read_records(name: str, data: bytes) -> LogRecords:
             return LogRecords([], [(1, "not a gzip file, or cut off")])
         if len(data) > _MOST_BYTES:
             return LogRecords([], [(1, "more than 1 GiB when unpacked; split it")])
-        path = path.with_suffix("")
-    read = _READERS[path.suffix](data)
+    read = _READERS[_ending(name)](data)
     return replace(read, records=[(line, part) for line, record in read.records for part in enclosed_records(record)])
 
 
 def is_log_name(name: str) -> bool:
-    return PurePosixPath(name.lower().removesuffix(".gz")).suffix in ENDINGS
+    return _ending(name) in ENDINGS
+
+
+def is_native_name(name: str) -> bool:
+    """Whether a file has the form of the agent system's own logs."""
+    return _ending(name) in NATIVE_ENDINGS
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(_ROTATED.sub("", name.lower().removesuffix(".gz"))).suffix
 
 
 def _text(data: bytes) -> tuple[str, list[str]]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.formats import is_log_name
+from cortex_pipelines.coordination.formats import is_log_name, is_native_name
 from cortex_pipelines.coordination.incremental import TABLES, LogReader, join_frames
-from cortex_pipelines.coordination.mapping import NATIVE_ENDINGS, mapped_log
+from cortex_pipelines.coordination.mapping import mapped_log
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.coordination.settings import CoordinationSettings, CoordinationSource, Fact
@@ -66,15 +66,16 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings, ma
 
 def log_files(folder: Path, mapped: bool = False) -> list[Path]:
     """JSON lines and keyword rules; where logs of another form are mapped, all that can be read as records."""
-    paths = (path for path in folder.rglob("*") if path.suffix in NATIVE_ENDINGS or path.name == RULES_FILE)
+    paths = (path for path in folder.rglob("*") if is_native_name(path.name) or path.name == RULES_FILE)
     if mapped:
         paths = (path for path in folder.rglob("*") if is_log_name(path.name))
     return sorted((path for path in paths if path.is_file()), key=lambda path: os.fsencode(path.relative_to(folder)))
 
 
 def log_lines(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
-    """A log as the JSON lines of the agent system: as it is, or by the mapping."""
-    return mapped_log(name, data, mapping) if mapping and Path(name).name != RULES_FILE else data
+    """A log as the JSON lines of the agent system: as it is, unpacked, or by the mapping."""
+    is_read = (mapping or name.lower().endswith(".gz")) and Path(name).name != RULES_FILE
+    return mapped_log(name, data, mapping) if is_read else data
 
 
 def read_logs(

@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from cortex_pipelines.coordination.formats import read_records
+from cortex_pipelines.coordination.formats import is_native_name, read_records
 from cortex_pipelines.coordination.outcome_values import OutcomeReading, read_outcome
 from cortex_pipelines.coordination.records import canonical, native_task
 from cortex_pipelines.coordination.settings import Fact
 
 FACTS: tuple[Fact, ...] = ("task", "master", "outcome", "time", "duration", "tokens", "id")
-NATIVE_ENDINGS = (".jsonl", ".ndjson")
 NAMES: Mapping[Fact, str] = {
     "task": "task_title",
     "master": "routed_to",
@@ -50,7 +49,7 @@ def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
     out otherwise: among a system's JSON files there are many that are no logs.
     """
     read = read_records(name, data)
-    is_native = name.endswith(NATIVE_ENDINGS)
+    is_native = is_native_name(name)
     notation = notation_of([record for _, record in read.records], mapping)
     lines: list[tuple[int, str]] = []
     for line, record in read.records:

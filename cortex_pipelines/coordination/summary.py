@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.formats import ENDINGS, LogRecords, is_log_name, read_records
+from cortex_pipelines.coordination.formats import ENDINGS, LogRecords, is_log_name, is_native_name, read_records
 from cortex_pipelines.coordination.guessing import SEEN, Guess, columns_of, guess_mapping, unknown_key
 from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, log_files, log_lines
-from cortex_pipelines.coordination.mapping import NAMES, NATIVE_ENDINGS, mapped_record, notation_of
+from cortex_pipelines.coordination.mapping import NAMES, mapped_record, notation_of
 from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
 from cortex_pipelines.coordination.settings import CoordinationSettings, Fact
 from cortex_pipelines.coordination.task_ids import join_by_id
@@ -132,10 +132,7 @@ def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explic
     if settings.map and not explicit:
         return Guess(settings.map, {}, columns_of(every))
     is_native = any(
-        native_task(record)
-        for name, file_records in records.items()
-        if name.endswith(NATIVE_ENDINGS)
-        for record in file_records
+        native_task(record) for name, file_records in records.items() if is_native_name(name) for record in file_records
     )
     if is_native and not explicit:
         return None
@@ -227,7 +224,7 @@ def _notation_notes(read: LogRecords, mapping: Mapping[Fact, str]) -> list[str]:
 def _refused(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> list[dict[str, int | str]]:
     """What could not be read, and records that have neither of the two keys that make a task."""
     refused = list(read.refused)
-    if mapping and not name.endswith(NATIVE_ENDINGS):
+    if mapping and not is_native_name(name):
         keys = " nor ".join(mapping[fact] for fact in ("task", "master") if fact in mapping)
         incomplete = [line for line, record in read.records if mapped_record(record, mapping) is None]
         refused += [(line, f"it has neither {keys}") for line in incomplete]

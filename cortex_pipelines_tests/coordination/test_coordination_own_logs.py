@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
-from cortex_pipelines.coordination.formats import NUMBERED, read_records
+from cortex_pipelines.coordination.formats import NUMBERED, is_log_name, read_records
 from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.mapping import mapped_record, notation_of
@@ -36,6 +36,11 @@ def test_other_encodings_and_binary_formats(tmp_path: Path) -> None:
     assert "Windows-1252" in latin.notes[0]
     assert read_records("a.csv", "a,b\n1,2\n".encode("utf-16")).records == [(2, {"a": "1", "b": "2"})]
     assert read_records("a.JSONL.gz", gzip.compress(b'{"a": 1}\n')).records == [(1, {"a": 1})]
+    rotated = ("a.jsonl.1", "a.json.12.gz", "a.ndjson-20260301.gz", "a.jsonl.2026-03-01_00-00", "a.JSONL.2026-03-01")
+    for name in rotated:
+        data = b'{"a": 1}\n'
+        assert read_records(name, gzip.compress(data) if name.endswith(".gz") else data).records == [(1, {"a": 1})]
+    assert not any(map(is_log_name, ("a.log.1", "a.tar.gz", "jsonl.1", "a.jsonl.1234", "a.jsonl.old")))
     pl.DataFrame({"at": [datetime(2026, 3, 1)], "n": [{"x": 1}]}).write_parquet(tmp_path / "a.parquet")
     parquet = read_records("a.parquet", (tmp_path / "a.parquet").read_bytes())
     assert parquet.records == [(1, {"at": "2026-03-01T00:00:00", "n": {"x": 1}})]
@@ -159,6 +164,20 @@ def test_records_of_a_task_are_joined_by_its_id(
     settings = PARAMETERS.coordination.model_copy(update={"map": dict(opened.guess.mapping) if opened.guess else {}})
     pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY, mapped=True)
     assert read_logs(tmp_path, pin, settings, PRIVACY).events.equals(opened.events.sort("event_id"))
+
+
+@pytest.mark.parametrize("keys", [("task_title", "routed_to"), ("summary", "agent")])
+def test_rotated_logs_are_read_with_the_current_one(tmp_path: Path, keys: tuple[str, str]) -> None:
+    lines = [json.dumps({"task_id": n, keys[0]: f"fix page {n}", keys[1]: "ab"[n % 2]}) + "\n" for n in range(9)]
+    (tmp_path / "tasks.jsonl").write_text("".join(lines[5:]))
+    (tmp_path / "tasks.jsonl.1").write_text("".join(lines[3:6]))
+    (tmp_path / "tasks.jsonl.2.gz").write_bytes(gzip.compress("".join(lines[:3]).encode()))
+    opened = open_logs(tmp_path, PARAMETERS.coordination, PRIVACY)
+    assert len(account(opened.events, opened.unread, keep_rare=False).tasks) == 9
+    assert opened.other_files == []
+    settings = PARAMETERS.coordination.model_copy(update={"map": dict(opened.guess.mapping) if opened.guess else {}})
+    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY, mapped=bool(settings.map))
+    assert read_logs(tmp_path, pin, settings, PRIVACY).events["text"].n_unique() == 9
 
 
 def test_many_texts_of_failures_are_an_outcome() -> None:

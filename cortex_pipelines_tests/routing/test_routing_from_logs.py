@@ -119,8 +119,16 @@ def test_outside_a_project(logs: Path, tmp_path: Path, params: Parameters, monke
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cortex_pipelines.config.load_parameters", lambda _: params)
+    (logs / "older.log").write_text("not read, which is said")
     trained = cortex("router", "train", "logs", "--out", "model")
-    words = ("ensemble", "24 tasks, 3 masters", "held-out tasks (95 % interval", "where always", "precision recall")
+    words = (
+        "not read: 1 .log",
+        "ensemble",
+        "24 tasks, 3 masters",
+        "held-out tasks (95 % interval",
+        "where always",
+        "precision recall",
+    )
     assert missing(trained.output, *words) == []
     answer = cortex("route", "--model", "model", "fix the bug in a")
     assert json.loads(answer.stdout)["master"] in SAYS
