@@ -168,6 +168,12 @@ def label(*steps: dict[str, Any]) -> list[str] | None:
     return [labelled[0].master, labelled[0].source] if labelled else None
 
 
+def test_an_outcome_without_a_time_leaves_the_task_its_own() -> None:
+    untimed = {"master": "a", "success": True, "occurred_at": None}
+    (task,) = labelled_tasks(events({"master": "a", "occurred_at": START}, untimed))
+    assert (task.source, task.occurred_at) == ("outcome", START)
+
+
 @pytest.mark.parametrize(("steps", "expected"), CASES["the_label_of_a_task"])
 def test_the_label_of_a_task(steps: list[dict[str, Any]], expected: list[str] | None) -> None:
     assert label(*steps) == expected

@@ -28,7 +28,10 @@ _LONG_AGO, _LAST = (time.replace(tzinfo=UTC) for time in (datetime.min, datetime
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """``source``: ``outcome`` if the label was confirmed, ``decision`` if the task was only sent, ``weak:commit``."""
+    """``source``: ``outcome`` if the label was confirmed, ``decision`` if the task was only sent, ``weak:commit``.
+
+    ``occurred_at`` is the latest time that a record of the task has.
+    """
 
     text: str
     master: str
@@ -77,7 +80,8 @@ def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
 
 def labelled_task(text: str, steps: Sequence[dict[str, Any]]) -> LabelledTask | None:
     label = _label(steps)
-    return LabelledTask(text, *label, steps[-1]["file"], steps[-1]["occurred_at"]) if label else None
+    latest = max((step["occurred_at"] for step in steps if step["occurred_at"]), default=None)
+    return LabelledTask(text, *label, steps[-1]["file"], latest) if label else None
 
 
 def steps_by_task(events: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
