@@ -38,7 +38,9 @@ _NAMES: Mapping[Fact, tuple[str, str]] = {
     ),
 }
 """Usual names of each fact, the most specific first."""
-_NAMING_PARTS = frozenset({"name", "login", "displayname", "display_name", "value", "summary", "title", "username"})
+_NAMING_PARTS = frozenset(
+    {"name", "login", "displayname", "display_name", "display_value", "value", "summary", "title", "username"}
+)
 """Last parts of a nested key that add nothing to the part before: ``assignee.login``."""
 SPECIFIC, USUAL = 3.0, 2.0
 """Scores of a record's own keys with a name of the first and of the second row."""

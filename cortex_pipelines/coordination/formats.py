@@ -82,8 +82,8 @@ def _json_lines(data: bytes) -> LogRecords:
         line, at = line + encoded.count(b"\n", at, span.start), span.start
         if span.value is not None:
             records.append((line, span.value))
-        elif span.kind in ("rejected", "waiting"):
-            refused.append((line, span.reason))
+        elif span.kind in ("rejected", "waiting") and encoded[span.start : span.end].strip(b"[], \t\r\n"):
+            refused.append((line, span.reason))  # lists may follow each other, as `gh api --paginate` writes them
     return LogRecords(records, refused, notes)
 
 
@@ -111,8 +111,9 @@ def _json(data: bytes) -> LogRecords:
 def _items(value: Any) -> tuple[str | None, list[Any]]:
     """Records of a JSON value, and the key that they stand under if it is an object with more in it.
 
-    They are a list, lists of equal length by column, objects by name with a key in common, or the longest list of
-    objects in an object, at whatever depth; but an object that tells of a task, with its steps, is one record.
+    They are a list or a list of such pages, lists of equal length by column, objects by name with a key in common, or
+    the longest list of objects in an object, at whatever depth; but an object that tells of a task, with its steps, is
+    one record.
     """
     key, items = _listed(value)
     is_record = key is not None and is_task(value, SPECIFIC) and not any(map(is_task, items))
@@ -120,8 +121,10 @@ def _items(value: Any) -> tuple[str | None, list[Any]]:
 
 
 def _listed(value: Any) -> tuple[str | None, list[Any]]:
+    if isinstance(value, list):
+        return None, [item for page in value for item in (page if isinstance(page, list) else [page])]
     if not isinstance(value, dict):
-        return None, value if isinstance(value, list) else [value]
+        return None, [value]
     fields = list(value.values())
     is_table = fields and all(isinstance(field, list) and len(field) == len(fields[0]) > 0 for field in fields)
     if is_table and not any(isinstance(item, dict) for field in fields for item in field):
