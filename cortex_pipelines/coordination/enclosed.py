@@ -84,7 +84,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     """A span with its attributes by name, start in seconds since 1970, duration in seconds, and its first request."""
-    attributes = {str(pair.get("key")): _plain(pair.get("value")) for pair in _objects(span.get("attributes"))}
+    attributes = _plain_attributes(span.get("attributes"))
     start, end = (_seconds(span.get(name)) for name in ("startTimeUnixNano", "endTimeUnixNano"))
     status = span.get("status")
     code = status.get("code") if isinstance(status, dict) else None
@@ -94,14 +94,23 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
         "start_time": start,
         "duration_seconds": None if start is None or end is None else round(end - start, 6),
         "status_code": _STATUS.get(code, code) if isinstance(code, int | str) else None,
-        "request": _request(_decoded(attributes.get("gen_ai.input.messages"))),
+        "request": _first_request(attributes),
         "attributes": _cut_conversations(attributes),
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain_attributes(pairs: Any, depth: int = 0) -> dict[str, Any]:
+    return {str(pair.get("key")): _plain(pair.get("value"), depth) for pair in _objects(pairs)}
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
     """A value of OTLP; an integer is text there."""
     kind, field = next(iter(value.items()), ("", None)) if isinstance(value, dict) else ("", None)
+    values = field.get("values") if isinstance(field, dict) and depth < _DEEPEST else None
+    if kind == "kvlistValue":
+        return _plain_attributes(values, depth + 1)
+    if kind == "arrayValue":
+        return [_plain(element, depth + 1) for element in _objects(values)]
     try:
         return _NUMBERS[kind](field) if kind in _NUMBERS else field
     except (TypeError, ValueError):
@@ -120,6 +129,11 @@ def _decoded(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
         return None
+
+
+def _first_request(attributes: Mapping[str, Any]) -> str | None:
+    messages = attributes.get("gen_ai.input.messages")
+    return _request(_decoded(messages) if isinstance(messages, str) else messages)
 
 
 def _request(messages: Any) -> str | None:
