@@ -149,6 +149,8 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
         if fact == "task" and fitting:
             return [max(fitting, key=lambda column: sum(map(len, column.texts)) / len(column.filled)).name]
         return [column.name for column in fitting]
+    if fact == "time" and not any(scores.values()) and len(scores) == 1:
+        return list(scores)
     if fact == "outcome":  # `state: closed` says less than `state_reason: completed`
         scores = {c.name: scores[c.name] and scores[c.name] + 2 * c.understood for c in columns if c.name in scores}
     top = max(scores.values(), default=0.0)
