@@ -184,6 +184,7 @@ def train(logs: Path, facts: str | None, keep_rare: bool, out: Path) -> None:
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.routing.dataset.accounting import account
     from cortex_pipelines.routing.router_from_logs import open_training_logs, train_on_opened
+    from cortex_pipelines.routing.selection.held_out import percent
 
     parameters, mapping = load_parameters(), mapping_of(facts)
     opened = open_training_logs(logs, parameters, mapping)
@@ -197,11 +198,9 @@ def train(logs: Path, facts: str | None, keep_rare: bool, out: Path) -> None:
     width = max(len(score.master) for score in trained.held_out.masters)
     click.echo(f"{'master':<{width}} tasks precision recall  takes its tasks for")
     for score in trained.held_out.masters:
-        precision = "" if score.precision is None else f"{100 * score.precision:.0f} %"
+        precision = "" if score.precision is None else percent(score.precision)
         confusions = ", ".join(f"{master} {count}" for master, count in score.taken_for)
-        click.echo(
-            f"{score.master:<{width}} {score.tasks:>5} {precision:>9} {100 * score.recall:>4.0f} %  {confusions}"
-        )
+        click.echo(f"{score.master:<{width}} {score.tasks:>5} {precision:>9} {percent(score.recall):>6}  {confusions}")
     click.echo(
         f"\n{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
         "  p        p(loss)  p(Holm)  adopted"

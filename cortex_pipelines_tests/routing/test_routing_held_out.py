@@ -32,6 +32,12 @@ def test_the_sentence_compares_names_the_worst_pair_and_says_whether_more_tasks_
     assert report(0.64).endswith("(5 tasks)")  # of many tasks no curve is measured
 
 
+def test_a_router_that_errs_is_not_right_of_all() -> None:
+    errs = replace(HELD_OUT, tasks=1000, right=0.997).sentence()
+    assert errs.startswith("99.7 % right of 1,000 held-out tasks (95 % interval 99 % to 99.9 %)")
+    assert replace(HELD_OUT, right=1.0).sentence().startswith("100 % right")
+
+
 def test_tasks_of_a_template_are_counted_apart() -> None:
     few = replace(HELD_OUT, alike=60, right_of_others=0.55).sentence()
     assert "; of these, 60 share most words with a learnt one; 55 % of the others" in few

@@ -69,17 +69,17 @@ class HeldOutReport:
         share = wilson(round(self.right * self.tasks), self.tasks, 0.95)
         master, most = self.most_common
         if self.rules is not None:
-            than = f"the keyword rules have {_percent(self.rules)}"
+            than = f"the keyword rules have {percent(self.rules)}"
         else:
-            than = f"always {master} would have {_percent(most)}"
+            than = f"always {master} would have {percent(most)}"
         parts = [
-            f"{_percent(self.right)} right of {self.tasks:,} held-out tasks (95 % interval {_percent(share.low)} to "
-            f"{_percent(share.high)}), where {than}"
+            f"{percent(self.right)} right of {self.tasks:,} held-out tasks (95 % interval {percent(share.low)} to "
+            f"{percent(share.high)}), where {than}"
         ]
         if self.alike:
             says = "so the share says nothing about tasks of another wording"
             if self.alike < self.tasks:
-                says = f"{_percent(self.right_of_others)} of the others are right"
+                says = f"{percent(self.right_of_others)} of the others are right"
             parts.append(f"of these, {self.alike:,} share most words with a learnt one; {says}")
         if self.confused:
             first, second, count = self.confused[0]
@@ -90,13 +90,13 @@ class HeldOutReport:
         if len(self.curve) < len(_SHARES):
             return []
         (few, at_few), (half, at_half), (every, at_all) = self.curve
-        shares = f"{_percent(at_few)}, {_percent(at_half)} and {_percent(at_all)}"
+        shares = f"{percent(at_few)}, {percent(at_half)} and {percent(at_all)}"
         measured = f"{self.curve_model} gets {shares} when it learns from {few:,}, {half:,} and {every:,}"
         if at_all - at_half < 1 / self.tasks:
             return [f"more tasks of the same kind would change little: {measured}"]
         target = _FURTHER * self.trained_on
         guess = extrapolated([(n, 1 - right) for n, right in self.curve], target)
-        would = f"; if that goes on, {target:,} would give about {_percent(1 - guess)}" if guess is not None else ""
+        would = f"; if that goes on, {target:,} would give about {percent(1 - guess)}" if guess is not None else ""
         return [f"{self.trained_on:,} tasks are few: {measured}{would}"]
 
 
@@ -178,5 +178,7 @@ def extrapolated(errors: Sequence[tuple[int, float]], tasks: int) -> float | Non
     return float(np.exp(offset + slope * math.log(tasks))) if slope < 0 else None
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def percent(share: float) -> str:
+    """In whole numbers; but almost all is not 100 %, and almost none not 0 %."""
+    rounded = f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if rounded in ("0 %", "100 %") and 0 < share < 1 else rounded
