@@ -10,7 +10,14 @@ from itertools import combinations
 from typing import Any
 
 from cortex_pipelines.coordination.fact_names import name_score
-from cortex_pipelines.coordination.mapping import FACTS, belonging_label, duration_seconds, flattened, mapped_outcome
+from cortex_pipelines.coordination.mapping import (
+    FACTS,
+    belonging_label,
+    duration_seconds,
+    flattened,
+    mapped_outcome,
+    says_where,
+)
 from cortex_pipelines.coordination.outcome_values import OutcomeReading
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.timestamps import is_timestamp
@@ -149,6 +156,8 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
         if fact == "task" and fitting:
             return [max(fitting, key=lambda column: sum(map(len, column.texts)) / len(column.filled)).name]
         return [column.name for column in fitting]
+    if fact == "master":  # `area/web` is there to say it, the author of an issue is not
+        scores = {c.name: scores[c.name] and scores[c.name] + c.share(says_where) for c in columns if c.name in scores}
     if fact == "time" and not any(scores.values()) and len(scores) == 1:
         return list(scores)
     if fact == "outcome":  # `state: closed` says less than `state_reason: completed`

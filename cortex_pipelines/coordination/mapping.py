@@ -80,8 +80,12 @@ def belonging_label(labels: Any) -> Any:
     """Of several labels the one that begins with ``area/``, ``team:`` or the like, where one does; else all."""
     if not isinstance(labels, list):
         return labels
-    masters = [label for label in labels if isinstance(label, str) and _LABEL.match(label)]
+    masters = list(filter(says_where, labels))
     return masters[0] if len(masters) == 1 else labels
+
+
+def says_where(label: Any) -> bool:
+    return isinstance(label, str) and bool(_LABEL.match(label))
 
 
 @dataclass(frozen=True)
