@@ -155,11 +155,19 @@ def sweep(folder: Path, prefix: str = "") -> int:
 
 def began_before(process: int, path: Path) -> bool | None:
     """Whether a process started before a file was written; None if it ended or may not be inspected."""
+    try:
+        return started_by(process, path.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def started_by(process: int, time: float) -> bool | None:
+    """Whether a process started before a time, so that its number was not another's then; None as above."""
     import psutil  # rarely needed
 
     try:
-        return bool(psutil.Process(process).create_time() <= path.stat().st_mtime + 1)
-    except (psutil.Error, OSError):
+        return bool(psutil.Process(process).create_time() <= time + 1)
+    except psutil.Error:
         return None
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-import psutil
 
+from cortex_pipelines.atomic import started_by
 from cortex_pipelines.monitoring.policy import RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.nightly import models_of, plan_retraining
 from cortex_pipelines.orchestration.planning import ANYWAY, FRESH, decide, stages_of
@@ -60,15 +60,23 @@ def run_assets(
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs whose process is gone as failed, which frees their places in the queue and in pools."""
     active_runs = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    dead = [
-        run
-        for run in instance.get_runs(active_runs)
-        if _PROCESS in run.tags and not psutil.pid_exists(int(run.tags[_PROCESS]))
-    ]
+    dead = [record.dagster_run for record in instance.get_run_records(active_runs) if _is_dead(instance, record)]
     for run in dead:
         instance.report_run_failed(run, "the process that ran it is gone; run it again")
     return len(dead)
+
+
+def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    run = record.dagster_run
+    if _PROCESS in run.tags:
+        return not started_by(int(run.tags[_PROCESS]), record.create_timestamp.timestamp())
+    # Dagster's launcher notes a process only in the log of the run, and its monitoring does not look for it
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        if process := entry.get_dagster_event().engine_event_data.metadata.get("pid"):
+            return not started_by(int(str(process.value)), entry.timestamp)
+    return False
 
 
 _DAGSTERS = ("DagsterExecutionStepExecutionError", "DagsterMaxRetriesExceededError", "RetryRequested")

@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,12 +11,20 @@ from typing import Any
 from unittest import mock
 
 import dagster as dg
+import psutil
 import pytest
+from dagster._core.events import EngineEventData
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration import location, planning, side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
-from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
+from cortex_pipelines.orchestration.runs import (
+    RunOutcome,
+    close_dead_runs,
+    run_assets,
+    run_stale,
+    split_by_partitioning,
+)
 from cortex_pipelines.orchestration.side_by_side import (
     Jobs,
     Key,
@@ -340,3 +349,25 @@ def test_one_process_syncs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(begin, range(2)))
     assert most == [1, 1]
+
+
+def test_a_run_of_dagsters_launcher_ends_with_its_process(bench: Workbench) -> None:
+    instance = bench.instance()
+    run = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.STARTED))
+    assert close_dead_runs(instance) == 0, "its process has not begun"
+    with subprocess.Popen(["sleep", "600"]) as worker:
+        instance.report_engine_event("Started process for run", run, EngineEventData.in_process(worker.pid))
+        assert close_dead_runs(instance) == 0
+        worker.kill()
+    assert close_dead_runs(instance) == 1
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize("tags", [{}, {"cortex/process": str(os.getpid())}], ids=["launcher", "command"])
+def test_a_run_ends_if_a_later_process_has_its_number(bench: Workbench, tags: dict[str, str]) -> None:
+    instance = bench.instance()
+    run = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    instance.report_engine_event("Started process for run", run, EngineEventData.in_process(os.getpid()))
+    assert close_dead_runs(instance) == 0
+    with mock.patch.object(psutil.Process, "create_time", return_value=time.time() + 60):
+        assert close_dead_runs(instance) == 1
