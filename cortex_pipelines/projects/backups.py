@@ -5,6 +5,7 @@ keys are never in a backup.
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -14,14 +15,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.release.ledger import latest, moves, project_models, refit_of
+from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.tracking.store import workspace_id
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 REMEDY = "`apt-get install restic`, or a package of https://restic.net"
 _KEYS = ".cortex/keys"
 _REPRODUCIBLE = (
     *(".venv", ".cortex/cache", ".cortex/search", ".cortex/tmp", ".cortex/logs", ".cortex/damaged"),
-    *(".cortex/models", ".cortex/status.json", ".dvc/cache", ".dvc/tmp"),
+    *(".cortex/status.json", ".dvc/cache", ".dvc/tmp"),
 )
 """Paths that can be rebuilt from sources, pins and code, or are not needed."""
 
@@ -67,6 +73,8 @@ def back_up(
             f"{repository} holds backups of another project, from {', '.join(projects_elsewhere)}; name another place, "
             f"or, if that was this project, add --moved-from {projects_elsewhere[0]}"
         )
+    if not everything:
+        _open_served_versions(project)
     exact_outputs = [f"data/{asset.name}" for asset in project.graph.order if asset.determinism == "exact"]
     excluded = (_KEYS, *(() if everything else (*_REPRODUCIBLE, *exact_outputs)))
     escaped_root = re.sub(r"([\\*?\[\]])", r"\\\1", str(root.resolve()))  # literally, not as a pattern
@@ -75,6 +83,27 @@ def back_up(
     if forget_earlier:
         run("forget", "--quiet", "--tag", _TAG, "--group-by", "", "--keep-last", "1", "--prune")
         run("check", "--quiet")
+
+
+def _open_served_versions(project: Project) -> None:
+    """Copy what serves from DVC's cache to ``.cortex/models``, if the workspace has another version: a model that was
+    trained since, or examples that were built since the promotion.
+    """
+    for model in project_models(project):
+        roles, lines = model_roles(project.root, model), moves(project.root, model)
+        for version in {roles[role] for role in ("champion", "previous", "canary")} - {None}:
+            index = (latest(lines, version, "release") or {}).get("index")
+            outputs = {
+                model.asset: version,
+                f"{model.asset}_release": refit_of(lines, version),
+                "completion_dataset": index,
+            }
+            for asset, digest in outputs.items():
+                try:
+                    if digest:
+                        model_folder(project, asset, model.partition, digest)
+                except ProjectError as error:
+                    _LOG.warning("not in the backup: %s", error)
 
 
 def restore(repository: str, into: Path, password_file: Path | None = None, path: Path | None = None) -> None:

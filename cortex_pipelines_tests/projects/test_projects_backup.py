@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, record
 from cortex_pipelines.signing.keys import private_key
+from cortex_pipelines.versioning.champions import ChampionPin, model_folder
+from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.integration.miniproject import MiniProject, run_in
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -89,6 +93,29 @@ def test_a_destroyed_project_is_restored(begun: MiniProject, tmp_path: Path, mon
     password.write_text("guessed")
     refused = project.cortex("backup", repository, *password_options, status=1).stderr
     assert "the password is not that of this backup" in refused
+
+
+@needs_restic
+@pytest.mark.slow
+def test_a_restored_project_has_the_champion_that_a_later_training_replaced(
+    begun: MiniProject, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct horse battery staple\n")
+    repository, password_options = str(tmp_path / "backup"), ("--password-file", str(password))
+    begun.cortex("run", *MADE)
+    model, missing = ReleasedModel("code_adapter", "beta"), f"{0:032}.dir"
+    # what the workspace has as another output stands in for versions that DVC's cache alone has
+    champion, index = begun.version("repository_files@beta"), begun.version("interactions")
+    entry = LedgerEntry("2026", "jane", "promote", model.name, champion, missing, "", release={"index": index})
+    record(begun.root, model, ChampionPin(champion, missing), entry)
+    begun.cortex("backup", repository, *password_options)
+    assert f"not in the backup: version {missing} of code_adapter-beta" in caplog.text
+    begun.cortex("restore", repository, str(tmp_path / "restored"), *password_options)
+    project = open_project(tmp_path / "restored")
+    assert not (project.root / ".dvc" / "cache").exists()
+    for name, version in (("code_adapter", champion), ("completion_dataset", index)):
+        assert content_md5(model_folder(project, name, "beta", version)) == version
 
 
 @pytest.fixture(scope="module")
