@@ -44,8 +44,10 @@ INTERACTIONS = "interactions"
 FEEDBACK = "feedback_dataset"
 """The training data set made from feedback, by project."""
 
-_LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
-"""Below ``.cortex``: files set aside after damage, and checkpoints of interrupted trainings."""
+_LEFTOVERS = (Path("damaged"), Path("data_docs"), Path("cache") / "checkpoints")
+"""Below ``.cortex``: files set aside after damage, checks with frequent values of former versions, and checkpoints of
+interrupted trainings.
+"""
 
 FORGOTTEN_TAG = "forgotten"
 """Tag of registered model versions that were trained on forgotten data."""

@@ -185,6 +185,8 @@ def test_models_are_named_marked_and_former_versions_deleted(tmp_path: Path, mon
     converted.mkdir(parents=True)
     opened = bench.root / ".cortex" / "models" / old
     opened.mkdir(parents=True)
+    checks = bench.root / ".cortex" / "data_docs" / "loud@a"  # the values of a former version
+    checks.mkdir(parents=True)
 
     with Repo(bench.root) as repo, repo.config.edit("local") as config:
         config["remote"]["shared"] = {"url": "https://me:secret@store.example.org/dvc"}
@@ -196,7 +198,7 @@ def test_models_are_named_marked_and_former_versions_deleted(tmp_path: Path, mon
     assert [name for name, _ in purged.remotes] == ["shared"]
     assert purged.dvc_bytes > 0
     assert ((cache / old[:2] / old[2:]).exists(), rows.exists()) == (False, False)
-    assert (converted.exists(), opened.exists()) == (False, False)
+    assert (converted.exists(), opened.exists(), checks.exists()) == (False, False, False)
     new = bench.lock()["loud@a"]["outs"][0]["md5"]
     assert (cache / new[:2] / new[2:]).exists()
     # runs of what is as it was stay, and those that carry a registered model
