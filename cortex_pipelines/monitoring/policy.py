@@ -86,7 +86,7 @@ def should_retrain(inputs: RetrainingInputs, rule: RetrainingRule, most_minutes:
             words += "" if inputs.drifting else ", no drift"
         return RetrainingDecision(False, (words,))
     obeyed = not inputs.champion or bool(inputs.settings) or inputs.forgotten
-    if not obeyed and inputs.days is not None and inputs.days < rule.rest_days:
+    if not obeyed and inputs.days is not None and 0 <= inputs.days < rule.rest_days:
         too_recent = f"but it was trained {inputs.days:.1f} days ago, and rests for {rule.rest_days}"
         return RetrainingDecision(False, (*for_it, too_recent))
     if most_minutes is not None and (inputs.minutes or 0) > most_minutes:

@@ -38,6 +38,7 @@ def test_without_a_reason_it_rests_and_says_how_far_it_is(changed: dict[str, Any
 
 def test_rest_and_cost_hold_a_training_back() -> None:
     due = replace(QUIET, new=500, new_share=0.5)
+    assert should_retrain(replace(due, days=-3650.0), RULE, 360).retrain, "a clock was ahead during the last training"
     early = should_retrain(replace(due, days=1.0), RULE, 360)
     assert early.describe() == ("rest: 50% is new (500); but it was trained 1.0 days ago, and rests for 2")
     dear = should_retrain(replace(due, minutes=400.0), RULE, 360)
