@@ -141,9 +141,8 @@ class Past:
         compared = sorted({part for _, part in self.runs})[:_COMPARED_PROJECTS]
         ratios: dict[str, list[float]] = {}
         for (name, part), run in self.runs.items():
-            if part in compared and (
-                expected := modelled(name, "seconds", self._size(name, part or None), self.workers)
-            ):
+            expected = modelled(name, "seconds", self._size(name, part or None), self.workers)
+            if part in compared and expected and expected.expected:  # 0 in a project without code
                 ratios.setdefault(name, []).append((run.seconds + fitted()["overhead"]) / expected.expected)
         pace = ratios.get(asset) or [ratio for values in ratios.values() for ratio in values]
         return median(pace) if pace else 1.0

@@ -222,6 +222,14 @@ def test_every_asset_is_estimated_before_it_ever_ran() -> None:
     assert total([Estimate(3, 2, 6), Estimate(5, 5, 9)]) == Estimate(8, 7, 13)
 
 
+def test_runs_of_a_project_without_code_say_nothing_of_the_machine() -> None:
+    sizes = {"prose": ProjectSize(0, 1, 0), "shop": ProjectSize(1e5, 100, 50)}
+    runs = {(asset, "prose"): Run(1.0, None) for asset in ("augmented_units", "unit_splits")}
+    after, before = (Past(runs, lambda name: sizes.get(str(name))) for runs in (runs, {}))
+    for asset in ("code_units", "unit_splits"):
+        assert after.cost(asset, "shop").seconds == before.cost(asset, "shop").seconds, asset
+
+
 def test_a_run_for_one_project_makes_what_its_control_needs(tmp_path: Path) -> None:
     projects = {name: {"sources": [{"directory": "x"}]} for name in ("shop", "other", "third")}
     write_yaml(tmp_path / "params.yaml", {"projects": projects, "general": {"project": "other"}})
