@@ -42,7 +42,10 @@ $(BIN)/.runs: pyproject.toml constraints.txt requirements.lock | $(BIN)/pip
 	$(BIN)/python .ci/install.py demo
 	touch $@
 
+# asked before there is an environment: the next `make` would keep that of the wrong version
 $(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else \
+		"$(PYTHON) is Python %d.%d; choose 3.11, 3.12 or 3.13, as in: make demo PYTHON=python3.11" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 
 install-locked: | $(BIN)/pip ## the same environment, each file checked against its hash

@@ -28,6 +28,17 @@ def pins(*names: str) -> dict[str, str]:
     return {canonicalize_name(name): pin for text in texts for name, pin in PIN.findall(text)}
 
 
+def test_no_environment_is_begun_with_another_python(tmp_path: Path) -> None:
+    python = tmp_path / "python3.10"
+    python.write_text(f"#!{sys.executable}\nimport sys\nsys.version_info = (3, 10, 12)\nexec(sys.argv[2])\n")
+    python.chmod(0o755)
+    command = ("make", "-C", str(ROOT), f"VENV={tmp_path}/venv", f"PYTHON={python}", f"{tmp_path}/venv/bin/pip")
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode
+    assert f"{python} is Python 3.10; choose 3.11, 3.12 or 3.13" in ended.stderr
+    assert not (tmp_path / "venv").exists()
+
+
 def test_lock_and_constraints_name_the_same_versions() -> None:
     locked, pinned = pins(*LOCKS), pins("constraints.txt")
     assert len(pinned) > 200
