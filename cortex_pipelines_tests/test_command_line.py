@@ -107,6 +107,16 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         assert re.search(words, described), (words, described)
 
 
+def test_what_is_added_without_a_licence_is_said_to_be_trained_on_or_not(models: Path) -> None:
+    (models / "code").mkdir()
+    (models / "code" / "a.py").write_text("def f():\n    return 1\n")
+    assert "none found; files without one are trained on" in cortex("add", "--no-control", "shop", "code").stdout
+    parameters = models / "params.yaml"
+    parameters.write_text(f"{parameters.read_text()}\ningestion: {{trainable_without_licence: []}}\n")
+    refused = cortex("add", "--no-control", "other", "code").stdout
+    assert "none found; files without one are not trained on: set `licence` of the project" in refused
+
+
 def test_a_shallow_clone_is_said_to_lack_its_history(models: Path) -> None:
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(models))
     (models / "code").mkdir()

@@ -23,7 +23,11 @@ from cortex_pipelines.versioning.root import ProjectError
 _SHOWN_LANGUAGES = 5
 _LICENCE_NAMES = ("license", "licence", "copying", "notice")
 _MANIFESTS = ("pyproject.toml", "package.json", "Cargo.toml", "setup.cfg", "setup.py", "pom.xml", "PKG-INFO")
-_NO_LICENCE = "none found; params.yaml, section privacy, says what is trained on without one"
+_NO_LICENCE = {
+    True: "none found; files without one are trained on (`ingestion.trainable_without_licence` in params.yaml)",
+    False: "none found; files without one are not trained on: set `licence` of the project in params.yaml",
+}
+"""What is said without a licence, by whether the kinds of all sources may be trained on without one."""
 
 CONTROL = "other_code"
 """Project added as the control: it represents all other code."""
@@ -68,21 +72,24 @@ def add_control(root: Path, project: str, language: str | None) -> str | None:
 
 def describe_project(root: Path, name: str) -> AddedProject:
     """What a project's sources bring: files, languages, licence, history, and what will be trained on."""
-    settings: Any = load_parameters(root).projects[name]
+    params = load_parameters(root)
+    settings: Any = params.projects[name]
+    silent_kinds = (settings.ingestion or params.ingestion).trainable_without_licence
     files: list[FileRef] = []
     licences = dict.fromkeys(filter(None, [settings.licence]))
-    commits = 0
+    commits, is_silent_allowed = 0, True
     for opened, source_files, source_commits in _source_files(root, name):
         files += source_files
         licences |= dict.fromkeys(_licences(opened, source_files))
         commits += source_commits
+        is_silent_allowed &= opened.kind in silent_kinds
     languages = Counter(language_of(file.path, "") for file in files)
     parsed = {language: count for language, count in languages.items() if language and language in PARSED}
     words = {
         "source": "; ".join(", ".join(map(str, source.declaration.values())) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
         "languages": _language_words(languages) or "none recognised by file name",
-        "licence": ", ".join(licences) or _NO_LICENCE,
+        "licence": ", ".join(licences) or _NO_LICENCE[is_silent_allowed],
         "history": _history_words(root, name, commits),
         "trains on": _training_words(parsed, commits),
     }
