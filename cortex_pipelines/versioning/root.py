@@ -16,7 +16,9 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (begin, *begin.parents):
         if (folder / "params.yaml").is_file():
             return folder
-    raise ProjectError(f"no params.yaml in {begin} or above it; change to a project's folder first")
+    raise ProjectError(
+        f"no params.yaml in {begin} or above it; change to a project's folder first, or make one: `cortex init FOLDER`"
+    )
 
 
 def require_project(name: str, projects: Iterable[str]) -> None:

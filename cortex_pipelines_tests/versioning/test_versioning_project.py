@@ -14,7 +14,7 @@ def test_the_nearest_folder_with_parameters_is_the_root(tmp_path: Path, monkeypa
     assert find_root(deep) == (tmp_path / "p").resolve()
     monkeypatch.setenv("CORTEX_ROOT", str(deep))
     assert find_root() == (tmp_path / "p").resolve()
-    with pytest.raises(ProjectError, match="change to a project's folder first"):
+    with pytest.raises(ProjectError, match="change to a project's folder first, or make one: `cortex init FOLDER`"):
         find_root(tmp_path)
 
 
