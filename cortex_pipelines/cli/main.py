@@ -138,6 +138,7 @@ def _show_next_step(ctx: click.Context) -> None:
     """What to do next in a project; outside of one, the help."""
     from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
     from cortex_pipelines.versioning.lock_file import locked_stages
+    from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 
     try:
         root = find_root()
@@ -145,7 +146,9 @@ def _show_next_step(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
         return
     projects = (peek_yaml(root / "params.yaml") or {}).get("projects") or {}
-    paths = [out["path"] for stage in locked_stages(root).values() for out in stage.get("outs") or ()]
+    # the parameters are in git, so that every clone has them
+    stages = [stage for address, stage in locked_stages(root).items() if address != PARAMETERS]
+    paths = [out["path"] for stage in stages for out in stage.get("outs") or ()]
     output_count = sum((root / path).exists() for path in paths) if projects else 0
     click.echo(f"{root}: {', '.join(projects) or 'no project yet'}")
     if not projects:

@@ -62,7 +62,9 @@ def test_the_profile_of_ones_own_workspace_is_that_of_what_is_added(begun: MiniP
 
 
 def test_outputs_that_are_not_here_are_not_called_made(begun: MiniProject) -> None:
-    (begun.root / "dvc.lock").write_text("stages: {a: {outs: [{path: data/a, md5: x}]}}\n")
+    outputs = ("parameters: {outs: [{path: data/parameters, md5: x}]}", "a: {outs: [{path: data/a, md5: x}]}")
+    (begun.root / "dvc.lock").write_text(f"stages: {{{', '.join(outputs)}}}\n")
+    (begun.root / "data" / "parameters").mkdir(parents=True, exist_ok=True)  # in git, with every clone
     assert "outputs are made" not in begun.cortex().stdout
     (begun.root / "data" / "a").mkdir(parents=True)
     assert "1 outputs are made" in begun.cortex().stdout
