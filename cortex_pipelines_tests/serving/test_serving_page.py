@@ -66,6 +66,12 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: 
         assert "//" not in re.sub(r"^\s*//.*| // .*", "", file.read_text(), flags=re.MULTILINE), "an address"
 
 
+def test_a_problem_is_said_where_the_page_has_been_scrolled_to(client: TestClient) -> None:
+    assert '<p id="problem"' in client.get("/").text
+    (rule,) = re.findall(r"#problem \{(.+)\}", client.get("/page/page.css").text)
+    assert "position: sticky; top: 0" in rule
+
+
 def test_the_overview_lists_models_with_all_their_ways(client: TestClient) -> None:
     overview = client.get("/overview").json()
     assert overview["base_note"] is None, "it is not the demonstration base"

@@ -496,6 +496,7 @@ async function find() {
   const what = $("find-what").value;
   const text = $("find-text").value;
   const project = $("find-project").value || undefined;
+  $("found").replaceChildren(make("p", { className: "note" }, "Searching …"));
   try {
     const path = what === "search" || what === "context" ? `/${what}` : "/relations";
     const asked = { search: { query: text }, context: { task: text } }[what] ?? { question: what, name: text };
