@@ -31,7 +31,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
         print_json(rows)
         return
     served = machine.precision if machine.gpu_memory else "q8"
-    shown = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", served))
+    columns = (("training_mb", "bf16"), ("training_mb", "nf4"), ("serving_mb", served))
     print_table(
         ("base", "family", "weights", "trained bf16", "nf4", f"served {served}", "gaps", "export", "licence"),
         [
@@ -39,7 +39,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
                 row["name"] + (" (this project's)" if row["current"] else ""),
                 row["family"],
                 "" if row["parameters"] is None else f"{row['parameters'] / 1e9:.2f} billion",
-                *(_gb(row[kind].get(width)) for kind, width in shown),
+                *(_gb(row[kind].get(width)) for kind, width in columns),
                 "marks" if row["fim"] else "",
                 ", ".join(row["export"]) or "none",
                 row["licence"],

@@ -70,15 +70,15 @@ def recall(assets: Iterable[VersionedAsset], file: Path) -> None:
         return  # what this process runs may be older than what is on disk by now
     package = content_md5(FOLDER)
     try:
-        kept = read_json(file)
+        cached = read_json(file)
     except ValueError:  # cut off
-        kept = {}
-    if kept.get("package") != package or kept["code"].keys() != {asset.name for asset in assets}:
-        kept = {"package": package, "code": {asset.name: [asset.code, asset.packages] for asset in assets}}
+        cached = {}
+    if cached.get("package") != package or cached["code"].keys() != {asset.name for asset in assets}:
+        cached = {"package": package, "code": {asset.name: [asset.code, asset.packages] for asset in assets}}
         if os.access(file.parents[1], os.W_OK) and content_md5(FOLDER) == package:
-            write_whole(file, json.dumps(kept))
+            write_whole(file, json.dumps(cached))
     for asset in assets:
-        vars(asset).update(zip(("code", "packages"), map(tuple, kept["code"][asset.name]), strict=True))
+        vars(asset).update(zip(("code", "packages"), map(tuple, cached["code"][asset.name]), strict=True))
 
 
 @cache

@@ -77,8 +77,8 @@ def compute(asset: VersionedAsset, keywords: Mapping[str, Any], address: str) ->
     """The asset's tables, computed on a node if the settings name a cluster and the asset can be; else here."""
     if asset.room not in ROOMS or not is_clustered():
         return asset.compute(**keywords) or {}
-    for own in filter(None, map(_own_file, keywords.values())):
-        _LOG.info("%s: computed on this machine, which has %s", address, own)
+    for local_file in filter(None, map(_own_file, keywords.values())):
+        _LOG.info("%s: computed on this machine, which has %s", address, local_file)
         return asset.compute(**keywords) or {}
     cores = max(
         value.threads * getattr(value, "processes", 1) for value in keywords.values() if hasattr(value, "threads")

@@ -52,9 +52,9 @@ class Project:
 
     def resolve(self) -> Effective:
         """The parameters as the files say now."""
-        stated = self._resolve(self.root)
-        if self._resolved is None or self._resolved[0] is not stated:
-            self._resolved = stated, replace(stated, code=self._installed_code, packages=installed())
+        explicit = self._resolve(self.root)
+        if self._resolved is None or self._resolved[0] is not explicit:
+            self._resolved = explicit, replace(explicit, code=self._installed_code, packages=installed())
         return self._resolved[1]
 
     def depends_on_files(self, asset: VersionedAsset) -> bool:

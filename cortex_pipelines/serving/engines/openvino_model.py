@@ -187,7 +187,7 @@ class PagedModel:
         self.is_tiled = width == "q8" and _has_tiles() and _narrowest(graph) >= _NARROWEST
         """Whether a token that is read differs in its last bits from one that is written."""
         cache_options = _SMALL_CACHE if self.is_tiled else {"KV_CACHE_PRECISION": _CACHE_TYPES[width]}
-        self._inputs = {place.get_any_name() for place in graph.inputs}
+        self._inputs = {port.get_any_name() for port in graph.inputs}
         self._writing = self._reading = compiled(graph, threads, "f32", **cache_options)
         if self.is_tiled:
             self._reading = compiled(graph, threads, "bf16", **cache_options)

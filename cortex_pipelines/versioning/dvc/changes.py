@@ -48,7 +48,7 @@ class Comparison:
             yield "command changed"
         locked = _hashes(entry, "deps")
         for path in body.get("deps", ()):
-            yield from self._moved(path, locked.get(path))
+            yield from self._file_changes(path, locked.get(path))
         for file, keys in _items(body.get("params", ())):
             yield from self._changed_parameters(file, keys, entry.get("params", {}).get(file))
         locked = _hashes(entry, "outs")
@@ -57,9 +57,9 @@ class Comparison:
             if version and (options or {}).get("cache", True) and not self._holds(version):
                 yield f"{path} not in cache"
             else:
-                yield from self._moved(path, version)
+                yield from self._file_changes(path, version)
 
-    def _moved(self, path: str, locked: str | None) -> Iterator[str]:
+    def _file_changes(self, path: str, locked: str | None) -> Iterator[str]:
         current = self.md5(path)
         if current is None or current != locked:
             yield f"{path} {'deleted' if current is None else 'modified'}"
@@ -98,6 +98,6 @@ def _hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str | None]:
     return {item["path"]: item.get("md5") for item in entry.get(kind, ())}
 
 
-def _items(listed: Any) -> Iterator[tuple[str, Any]]:
-    for item in listed:
+def _items(items: Any) -> Iterator[tuple[str, Any]]:
+    for item in items:
         yield from item.items() if isinstance(item, dict) else [(item, None)]
