@@ -24,6 +24,8 @@ _TEMPORARY = "cortex-"
 _MODE = 0o7777
 _BASE = "CORTEX_TEMPORARY_BASE"
 _OWNER = "CORTEX_TEMPORARY_OWNER"
+_CLOCK_STEP = 60
+"""Seconds: a clock that is set moves the times at which processes seem to have started."""
 
 
 @contextmanager
@@ -166,7 +168,7 @@ def started_by(process: int, time: float) -> bool | None:
     import psutil  # rarely needed
 
     try:
-        return bool(psutil.Process(process).create_time() <= time + 1)
+        return bool(psutil.Process(process).create_time() <= time + _CLOCK_STEP)
     except psutil.Error:
         return None
 

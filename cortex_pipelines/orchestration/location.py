@@ -38,9 +38,9 @@ from cortex_pipelines.versioning.materialise import ContractCheck, Version
 from cortex_pipelines.versioning.project import Project, Stage
 
 
-def end_dead(root: Path, instance: dg.DagsterInstance) -> None:
+def end_dead(root: Path, instance: dg.DagsterInstance, is_daemon: bool = False) -> None:
     """End the runs of killed processes in Dagster and MLflow."""
-    close_dead_runs(instance)
+    close_dead_runs(instance, is_daemon)
     end_dead_runs(root)
 
 
@@ -194,7 +194,7 @@ def open_location(root: Path, pool: str | None = None) -> tuple[Project, dg.Defi
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         project = _open_recovered(root)
         follow_projects(context.instance, project)
-        end_dead(root, context.instance)  # which changed no file, and would count as going on
+        end_dead(root, context.instance, is_daemon=True)  # which changed no file, and would count as going on
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:
             return dg.SkipReason("nothing changed since the last check")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.project import Project
 
 _LOG = logging.getLogger("cortex_pipelines")
-_PROCESS = "cortex/process"
+_PROCESS, _MACHINE = "cortex/process", "cortex/machine"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def run_assets(
         instance=instance,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        tags={_PROCESS: str(os.getpid())},
+        tags={_PROCESS: str(os.getpid()), _MACHINE: platform.node()},
     )
     failures = result.get_step_failure_events()
     interrupt = dg.DagsterExecutionInterruptedError.__name__
@@ -59,21 +60,34 @@ def run_assets(
     return RunOutcome(tuple(materialised), failed)
 
 
-def close_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs whose process is gone as failed, which frees their places in the queue and in pools."""
+def close_dead_runs(instance: dg.DagsterInstance, is_daemon: bool = False) -> int:
+    """Mark runs whose process is gone as failed, which frees their places in the queue and in pools.
+
+    A container that shares the project's folder has other processes: what a command ran is judged on its machine alone,
+    what Dagster launched where its daemon runs.
+    """
     active_runs = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    dead = [record.dagster_run for record in instance.get_run_records(active_runs) if _is_dead(instance, record)]
+    dead = [
+        record.dagster_run
+        for record in instance.get_run_records(active_runs)
+        if (
+            _is_dead(record) if _PROCESS in record.dagster_run.tags else is_daemon and _is_dead_launch(instance, record)
+        )
+    ]
     for run in dead:
         instance.report_run_failed(run, "the process that ran it is gone; run it again")
     return len(dead)
 
 
-def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    run = record.dagster_run
-    if _PROCESS in run.tags:
-        return not started_by(int(run.tags[_PROCESS]), record.create_timestamp.timestamp())
-    # Dagster's launcher notes a process only in the log of the run, and its monitoring does not look for it
-    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+def _is_dead(record: dg.RunRecord) -> bool:
+    tags = record.dagster_run.tags
+    is_here = tags.get(_MACHINE, platform.node()) == platform.node()
+    return is_here and not started_by(int(tags[_PROCESS]), record.create_timestamp.timestamp())
+
+
+def _is_dead_launch(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether the process of a run is gone that Dagster's launcher notes in its log, and that nothing looks for."""
+    for entry in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         if process := entry.get_dagster_event().engine_event_data.metadata.get("pid"):
             return not started_by(int(str(process.value)), entry.timestamp)
     return False

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import platform
 from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from itertools import count
@@ -189,7 +190,9 @@ def run_marker(root: Path, run_id: str) -> Path:
 def note_process(root: Path, run_id: str) -> None:
     mark = run_marker(root, run_id)
     mark.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(mark, json.dumps({"process": os.getpid(), "uri": _hashed_uri(root)}).encode())
+    write_whole(
+        mark, json.dumps({"process": os.getpid(), "machine": platform.node(), "uri": _hashed_uri(root)}).encode()
+    )
 
 
 def end_dead_runs(root: Path) -> int:
@@ -204,9 +207,10 @@ def end_dead_runs(root: Path) -> int:
         try:
             noted = json.loads(mark.read_text(encoding="utf-8"))
             process, uri = int(noted["process"]), str(noted["uri"])
+            is_here = noted.get("machine", platform.node()) == platform.node()  # a container has other processes
         except (OSError, ValueError, TypeError, KeyError):
             continue  # ended meanwhile, or is being written
-        if uri != _hashed_uri(root) or began_before(process, mark):
+        if uri != _hashed_uri(root) or not is_here or began_before(process, mark):
             continue
         try:
             client = open_client(root)

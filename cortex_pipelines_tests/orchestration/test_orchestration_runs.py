@@ -1,4 +1,5 @@
 import os
+import platform
 import signal
 import subprocess
 import threading
@@ -354,12 +355,13 @@ def test_one_process_syncs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_run_of_dagsters_launcher_ends_with_its_process(bench: Workbench) -> None:
     instance = bench.instance()
     run = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.STARTED))
-    assert close_dead_runs(instance) == 0, "its process has not begun"
+    assert close_dead_runs(instance, is_daemon=True) == 0, "its process has not begun"
     with subprocess.Popen(["sleep", "600"]) as worker:
         instance.report_engine_event("Started process for run", run, EngineEventData.in_process(worker.pid))
-        assert close_dead_runs(instance) == 0
+        assert close_dead_runs(instance, is_daemon=True) == 0
         worker.kill()
-    assert close_dead_runs(instance) == 1
+    assert close_dead_runs(instance) == 0, "a command may run outside of the daemon's container"
+    assert close_dead_runs(instance, is_daemon=True) == 1
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
 
 
@@ -368,6 +370,15 @@ def test_a_run_ends_if_a_later_process_has_its_number(bench: Workbench, tags: di
     instance = bench.instance()
     run = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.STARTED, tags=tags))
     instance.report_engine_event("Started process for run", run, EngineEventData.in_process(os.getpid()))
-    assert close_dead_runs(instance) == 0
-    with mock.patch.object(psutil.Process, "create_time", return_value=time.time() + 60):
-        assert close_dead_runs(instance) == 1
+    with mock.patch.object(psutil.Process, "create_time", return_value=time.time() + 5):
+        assert close_dead_runs(instance, is_daemon=True) == 0, "the clock was set"
+    with mock.patch.object(psutil.Process, "create_time", return_value=time.time() + 600):
+        assert close_dead_runs(instance, is_daemon=True) == 1
+
+
+def test_a_run_of_another_machine_is_left_alone(bench: Workbench) -> None:
+    instance, process = bench.instance(), {"cortex/process": str(2**22 + 1)}
+    for number, machine in enumerate(("container", platform.node())):
+        tags = process | {"cortex/machine": machine}
+        instance.add_run(dg.DagsterRun("job", status=dg.DagsterRunStatus.STARTED, tags=tags))
+        assert close_dead_runs(instance, is_daemon=True) == number

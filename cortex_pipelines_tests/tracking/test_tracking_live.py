@@ -1,5 +1,6 @@
 import json
 import logging
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -89,15 +90,17 @@ def test_neither_credentials_nor_places_of_this_machine_are_told(tmp_path: Path,
 
 def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
     client = open_client(tmp_path)
-    dead, alive = (str(client.create_run(experiment_id(tmp_path, "data")).info.run_id) for _ in range(2))
+    dead, alive, elsewhere = (str(client.create_run(experiment_id(tmp_path, "data")).info.run_id) for _ in range(3))
     note_process(tmp_path, alive)
     words = "import sys; from pathlib import Path; from cortex_pipelines.tracking.experiments "
     words += f"import note_process; note_process(Path(sys.argv[1]), {dead!r})"
     subprocess.run([sys.executable, "-c", words, str(tmp_path)], check=True, cwd=ROOT)
+    mark = run_marker(tmp_path, elsewhere)
+    mark.write_text(run_marker(tmp_path, dead).read_text().replace(platform.node(), "container"))
     assert (end_dead_runs(tmp_path), end_dead_runs(tmp_path)) == (1, 0)
     assert client.get_run(dead).info.status == "FAILED"
     assert "is gone" in client.get_run(dead).data.tags["error"]
-    assert client.get_run(alive).info.status == "RUNNING"
+    assert {client.get_run(each).info.status for each in (alive, elsewhere)} == {"RUNNING"}
 
 
 def test_steps_and_the_machine_s_load_are_there_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
