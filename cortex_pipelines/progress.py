@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import accumulate
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Steps:
         self.expected = dict(expected)
         self.running: dict[str, float] = {}
         self.total = len(expected)
-        self._spent = self._foreseen = 0.0
+        self._paces: list[tuple[float, float]] = []
         self._ended = threading.Event()
         self._counting = threading.Lock()
 
@@ -110,18 +111,20 @@ class Steps:
         """Count a finished step; returns its position, such as ``[3/12]``."""
         with self._counting:
             if expected := self.expected.get(address):
-                self._spent, self._foreseen = self._spent + seconds, self._foreseen + expected
+                self._paces.append((seconds / expected, expected))
             if self.waiting.pop(address, self) is self:
                 self.total += 1  # stale only because another one was made
             return f"[{self.completed}/{self.total}]"
 
     def remaining(self) -> str:
-        """Time that is left, if steps take longer than expected by as much as those until now."""
+        """Time that is left at the pace until now: the median of taken to expected time, weighted by the latter."""
         begun = {address: time.monotonic() - begin for address, begin in list(self.running.items())}
-        late = [address for address, seconds in begun.items() if seconds > (self.expected.get(address) or seconds)]
-        spent = self._spent + sum(begun[address] for address in late)
-        foreseen = self._foreseen + sum(self.expected[address] or 0 for address in late)
-        pace = max(spent / foreseen, 1) if foreseen else 1
+        expected = {address: self.expected.get(address) or 0 for address in begun}
+        late = [(begun[each] / seconds, seconds) for each, seconds in expected.items() if 0 < seconds < begun[each]]
+        paces = sorted(self._paces + late)
+        half = sum(weight for _, weight in paces) / 2
+        totals = accumulate(weight for _, weight in paces)
+        pace = next((max(pace, 1) for (pace, _), total in zip(paces, totals, strict=True) if total >= half), 1)
         seconds_left = (max((value or 0) * pace - begun.get(address, 0), 0) for address, value in self.waiting.items())
         seconds = sum(seconds_left) / self.jobs
         if not seconds:

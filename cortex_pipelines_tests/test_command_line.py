@@ -203,7 +203,14 @@ def test_what_is_left_follows_the_pace_of_what_is_done() -> None:
     steps.running["running"] = time.monotonic() - 20
     assert steps.remaining() == "  (7 min left)"
     steps.running["next"] = time.monotonic() - 450
-    assert steps.remaining() == "  (3 min left)", "of 50 s expected, at 4.4 times what they take"
+    assert steps.remaining() == "  (3 min left)", "of 50 s expected, at 4.5 times what they take"
+
+
+def test_one_step_that_takes_long_does_not_make_all_that_is_left_long() -> None:
+    steps = Steps({"quick": 60.0, "late": 9.0, "next": 100.0})
+    steps.end("quick", 60.0)
+    steps.running["late"] = time.monotonic() - 353
+    assert steps.remaining() == "  (2 min left)"
 
 
 @pytest.mark.parametrize(
