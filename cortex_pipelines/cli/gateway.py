@@ -73,7 +73,10 @@ def _ring() -> KeyRing:
     from cortex_pipelines.serving.open_gateway import served_root
     from cortex_pipelines.signing.keys import keys_folder
 
-    return KeyRing(keys_folder(served_root()))
+    root = served_root()
+    if not (root / "params.yaml").is_file():
+        say(f"not in a project: these keys, in {root}, are for `cortex serve --from`")
+    return KeyRing(keys_folder(root))
 
 
 @click.group(epilog="Example: cortex audit verify")

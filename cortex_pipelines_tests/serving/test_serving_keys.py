@@ -258,6 +258,17 @@ def test_the_commands(project: Path) -> None:
     assert "there is: ci" in cortex("keys", "revoke", "b", status=1).stderr
 
 
+def test_keys_outside_of_a_project_are_said_to_be_for_exported_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    result = cortex("keys", "create", "anna")
+    assert f"not in a project: these keys, in {tmp_path}" in result.stderr
+    assert KeyRing(next((tmp_path / "cache").rglob("keys"))).find(result.stdout.strip()).name == "anna"
+
+
 def test_serving_others_is_refused_without_a_key(project: Path) -> None:
     assert "--open lets everybody in" in cortex("serve", "--host", "0.0.0.0", status=1).stderr
     assert "go together" in cortex("serve", "--tls-cert", str(tinygateway.ROOT / "params.yaml"), status=2).stderr
