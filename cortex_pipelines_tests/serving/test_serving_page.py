@@ -66,6 +66,13 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: 
         assert "//" not in re.sub(r"^\s*//.*| // .*", "", file.read_text(), flags=re.MULTILINE), "an address"
 
 
+def test_the_page_has_each_part_that_its_script_names(client: TestClient) -> None:
+    script = client.get("/page/page.js").text
+    fields = re.findall(r'"(\w+)"', script[script.index("const DETAILS") :].split(";", 1)[0])
+    named = set(re.findall(r'\$\("([\w-]+)"\)', script)) | {f"ask-{field}" for field in fields}
+    assert {"ask-request", "ask-name", "ask-code"} <= named <= set(re.findall(r'id="([\w-]+)"', client.get("/").text))
+
+
 def test_a_problem_is_said_where_the_page_has_been_scrolled_to(client: TestClient) -> None:
     assert '<p id="problem"' in client.get("/").text
     (rule,) = re.findall(r"#problem \{(.+)\}", client.get("/page/page.css").text)

@@ -446,8 +446,11 @@ const told = (headers) => ["model", "way", "notice", "cut"].map((name) => header
 
 // ---- tasks --------------------------------------------------------------
 
-const isNaming = () => $("ask-task").value === "naming";
-const showName = () => { $("ask-name-label").hidden = !isNaming(); };
+const DETAILS = { naming: "name", refactoring: "request" }; // fields of a question that one task has
+const detail = () => DETAILS[$("ask-task").value];
+const showDetail = () => Object.values(DETAILS).forEach((field) => {
+  $(`ask-${field}-label`).hidden = field !== detail();
+});
 
 let asking = 0;
 let finding = 0;
@@ -461,7 +464,7 @@ async function ask() {
       model: $("model").value,
       task: $("ask-task").value,
       input: $("ask-code").value,
-      context: { language: $("ask-language").value, name: isNaming() ? $("ask-name").value : "" },
+      context: { language: $("ask-language").value, ...detail() && { [detail()]: $(`ask-${detail()}`).value } },
     })).json();
     if (mine === asking) $("told").replaceChildren(taskCard(answer));
   } catch (error) {
@@ -640,7 +643,7 @@ for (const [id, submit] of Object.entries({ say: chat, ask, find })) {
     submit();
   });
 }
-$("ask-task").addEventListener("change", showName);
+$("ask-task").addEventListener("change", showDetail);
 $("forget").addEventListener("click", () => {
   talk = [];
   $("talk").replaceChildren();
@@ -652,7 +655,7 @@ examples("task-examples", each(UNIT, (text, name) => {
   $("ask-task").value = name;
   $("ask-language").value = "python";
   $("ask-name").value = "f";
-  showName();
+  showDetail();
   fill("ask-code", text);
 }));
 $("route").addEventListener("submit", (event) => {
