@@ -155,9 +155,9 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
         )
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RouterError(
-            f"{folder} contains no complete router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, "
-            f"{NEIGHBOURS_FILE}: {type(error).__name__}: {error}); train it again with "
-            "`cortex run task_router` or `cortex router train`, or fetch it with `dvc pull`"
+            f"{folder} contains no complete router of this version of cortex-pipelines ({WEIGHTS_FILE}, "
+            f"{VOCABULARY_FILE}, {NEIGHBOURS_FILE}: {type(error).__name__}: {error}); train it again with "
+            "`cortex run task_router` or `cortex router train`, or fetch it, if it is damaged, with `dvc pull`"
         ) from error
 
 
