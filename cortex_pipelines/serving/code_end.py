@@ -199,42 +199,11 @@ class CodeEnd:
         texts = (self._text(filler + closing + ending, self.open_after) for filler, ending in self._fillers())
         return self._is_python and any(map(_is_python, texts))
 
-    @cached_property
-    def _opened_on_line(self) -> tuple[str, ...]:
-        return self._opened_since(self.before.removesuffix(self.cursor_line))
-
-    def _opened_since(self, beginning: str) -> tuple[str, ...]:
-        """Brackets open at the cursor that a beginning of the text before it does not hold."""
-        return _still_open(_brackets(self._tree(self.before).root_node, len(beginning.encode())))
-
-    @property
-    def _is_closed_below(self) -> bool:
-        """Whether a bracket closes the block around the cursor, as far to the left as the line that opens it.
-
-        The text after the cursor may end before the other brackets of the file do.
-        """
-        inside = _indent(self.cursor_line) if self.cursor_line else len(self.margin) + 1
-
-        def is_outside(line: str) -> bool:
-            return bool(line.strip()) and _indent(line) < inside
-
-        lines = self.before.split("\n")[:-1]
-        while lines and not is_outside(lines[-1]):
-            lines.pop()
-        below = next(filter(is_outside, self.after.split("\n")[1:]), "")
-        outer = self._open[: len(self._open) - len(self._opened_on_line)]
-        return (
-            bool(lines and outer)
-            and self._opened_since("\n".join(lines)) == self._opened_on_line
-            and _indent(below) == _indent(lines[-1])
-            and below.lstrip()[:1] == CLOSERS[outer[-1]]
-        )
-
     def _possibly_missing(self) -> Sequence[int]:
         """How many brackets the answer may have to close, the likeliest first."""
         count = len(self._open)
         if self.after.strip():
-            return range(min(count, len(self._opened_on_line) if self._is_closed_below else _MOST_MISSING) + 1)
+            return range(min(count, _MOST_MISSING) + 1)
         if self._is_python:
             return [0 if count and not self.cursor_line.strip() else count]
         first = int(self.extent == "block")

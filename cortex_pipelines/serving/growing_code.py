@@ -1,7 +1,6 @@
 """How much of an answer that grows will stand, by where a completion of code ends."""
 
 import re
-from itertools import chain, repeat
 
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.serving.code_end import CLOSING, HEADING, CodeEnd
@@ -138,10 +137,10 @@ class GrowingCode:
     def _has_code(self, text: str) -> bool:
         """Whether an answer holds more than comments and annotations."""
         comment = _COMMENTS.get(self._end.grammar.language, _COMMENT)
-        starts = chain([self._end.cursor_line], repeat(""))
+        lines = zip(text.split("\n"), f"{self._end.cursor_line}{text}".split("\n"), strict=True)
         return any(
-            line.strip() and not comment.match(line.strip()) and not _ANNOTATION.match((start + line).strip())
-            for start, line in zip(starts, text.split("\n"), strict=False)
+            line.strip() and not comment.match(line.strip()) and not _ANNOTATION.match(full_line.strip())
+            for line, full_line in lines
         )
 
 
