@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import psutil
 
 from cortex_pipelines.atomic import started_by
 from cortex_pipelines.monitoring.policy import RetrainingDecision, log_decision
@@ -82,15 +83,20 @@ def close_dead_runs(instance: dg.DagsterInstance, is_daemon: bool = False) -> in
 def _is_dead(record: dg.RunRecord) -> bool:
     tags = record.dagster_run.tags
     is_here = tags.get(_MACHINE, platform.node()) == platform.node()
-    return is_here and not started_by(int(tags[_PROCESS]), record.create_timestamp.timestamp())
+    return is_here and _has_ended(tags[_PROCESS], record.create_timestamp.timestamp())
 
 
 def _is_dead_launch(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether the process of a run is gone that Dagster's launcher notes in its log, and that nothing looks for."""
     for entry in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         if process := entry.get_dagster_event().engine_event_data.metadata.get("pid"):
-            return not started_by(int(str(process.value)), entry.timestamp)
+            return _has_ended(str(process.value), entry.timestamp)
     return False
+
+
+def _has_ended(process: str, time: float) -> bool:
+    """Whether a process of that time is gone, though a later one may have its number; not if it cannot be inspected."""
+    return not psutil.pid_exists(int(process)) or started_by(int(process), time) is False
 
 
 _DAGSTERS = ("DagsterExecutionStepExecutionError", "DagsterMaxRetriesExceededError", "RetryRequested")
