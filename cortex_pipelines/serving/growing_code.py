@@ -20,6 +20,7 @@ class GrowingCode:
 
     def __init__(self, end: CodeEnd) -> None:
         self._end = end
+        self._below = _first_lines(end.after)
         self._checked = 0
         self._unfollowed = -1
         self._is_done = False
@@ -62,9 +63,8 @@ class GrowingCode:
         if self._end.extent == "line" or not re.search(r"\w", lines[-1]):
             return None
         above = next(filter(None, reversed(lines[:-1])), "")
-        below = re.search(r"\n((?:.*\w.*[(\[]\n)*.*\w.*)", self._end.after)
-        for repeated in ([above], [line.rstrip() for line in below[1].split("\n")] if below else []):
-            if repeated == lines[-len(repeated) :]:
+        for repeated in ([above], self._below):
+            if repeated and repeated == lines[-len(repeated) :]:
                 return len("\n".join(answer.split("\n")[: -len(repeated)]))
         return None
 
@@ -142,6 +142,18 @@ class GrowingCode:
             line.strip() and not comment.match(line.strip()) and not _ANNOTATION.match(full_line.strip())
             for line, full_line in lines
         )
+
+
+def _first_lines(after: str) -> list[str]:
+    """The first line with a word below the cursor, and the next ones while they end with an open bracket."""
+    first: list[str] = []
+    for line in after.split("\n")[1:]:
+        has_word = re.search(r"\w", line) is not None
+        if has_word:
+            first.append(line.rstrip())
+        if first and not (has_word and line.endswith(("(", "["))):
+            break
+    return first
 
 
 def _is_heading(line: str) -> bool:
