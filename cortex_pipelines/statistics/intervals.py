@@ -10,7 +10,6 @@ from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import stdtrit
 
 _CHUNK = 256
 
@@ -76,6 +75,8 @@ def two_sample_bootstrap(
 
 
 def _expanded_percentile(estimate: float, ratios: np.ndarray, confidence: float, clusters: int) -> Interval:
+    from scipy.special import stdtrit  # takes as long to import as the rest of a command
+
     tail = (1 - confidence) / 2
     if clusters > 1:
         tail = NormalDist().cdf(stdtrit(clusters - 1, tail) * sqrt(clusters / (clusters - 1)))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.projects.parameter_file import to_yaml
-from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
+from cortex_pipelines.versioning.dvc.quick_yaml import parsed_lock, quicken_dvc
 from cortex_pipelines.versioning.dvc.yaml_files import YamlTextError, parse_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY
 from cortex_pipelines_tests.parameters import load_cases
@@ -56,6 +56,11 @@ def test_a_lock_that_is_updated_is_written_as_dvc_writes_it(bench: Workbench) ->
     text = (bench.root / "dvc.lock").read_text()
     assert _yaml.dumps_yaml(ruamel.yaml.YAML().load(text)) == text
     assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text
+
+
+def test_small_numbers_are_parsed_quickly() -> None:
+    lock = "schema: '2.0'\nstages:\n  one:\n    params:\n      rate: 5e-05\n      least: -2.5e-10\n      most: 1e+20\n"
+    assert parsed_lock(lock) == ruamel.yaml.YAML(typ="safe").load(lock)
 
 
 def test_what_is_parsed_may_be_changed() -> None:

@@ -21,7 +21,7 @@ _TEXTS = 8
 _STAGES = 10_000  # stages whose text is remembered; a lock of a hundred is some 300 kB
 _LOCK = re.compile(r"(schema: [^\n]*\n)stages:\n((?:  [^\n]*\n)+)")
 _STAGE = re.compile(r"  [^ \n][^\n]*\n(?:   [^\n]*\n)*")
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(?P<real>(\.[0-9]+)?(e[-+]?[0-9]+)?)")
 
 
 class _Yaml12(yaml.CSafeLoader):
@@ -34,9 +34,10 @@ class _Yaml12(yaml.CSafeLoader):
         return mapping
 
     def construct_decimal(self, node: Any) -> int | float:
-        if not _DECIMAL.fullmatch(node.value):
+        number = _DECIMAL.fullmatch(node.value)
+        if number is None:
             raise ConstructorError(None, None, "no plain decimal number", node.start_mark)
-        return float(node.value) if "." in node.value else int(node.value)
+        return float(node.value) if number["real"] else int(node.value)
 
 
 @cache
