@@ -284,6 +284,16 @@ def test_a_row_that_shows_a_held_out_answer_leaves_train(settings: DatasetSettin
     assert [selected[split].height for split in SPLITS] == [1, 3, 3]
 
 
+def test_a_row_that_shows_a_held_out_import_stays_in_train(settings: DatasetSettings) -> None:
+    beginning = '"github.com/acme/the-shop-of-all/internal/controller/'
+    rows = pl.concat([_candidates(split, {("go", "a.go"): 3}) for split in SPLITS]).with_columns(kind=pl.lit("import"))
+    prompt = pl.format('import (\n\t{}http"\n\t{}grpc"\n)\n{}', pl.lit(beginning), pl.lit(beginning), "prompt")
+    rows = rows.with_columns(prompt, pl.format('{}{}"', pl.lit(beginning), "example_id").alias("completion"))
+    assert _select(rows, settings, RowRules())["train"].height == 3
+    as_functions = rows.with_columns(kind=pl.lit("function"))
+    assert _select(as_functions, settings, RowRules())["train"].is_empty()
+
+
 def test_a_prompt_with_several_answers_is_left_out_on_both_sides(settings: DatasetSettings) -> None:
     rows = pl.concat([_candidates(split, {("go", "a.go"): 3}) for split in SPLITS]).with_columns(suffix=pl.lit(""))
     prompt, suffix, answer = pl.col("prompt"), pl.col("suffix"), pl.col("completion")

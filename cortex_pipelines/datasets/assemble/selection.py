@@ -151,8 +151,12 @@ _ROWS_AT_ONCE = 1024  # whose shingles take some 8 MB
 
 
 def shows_held_out(rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules) -> pl.Series:
-    """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
-    answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
+    """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit.
+
+    Imports do not count: those of one package are alike, and stand in most files.
+    """
+    no_imports = (frame.filter(pl.col("kind").ne_missing("import")) for frame in held_out_rows)
+    answers = [*rules.held_out, *(text for frame in no_imports for text in frame["completion"])]
     shown = pl.concat_str("prompt", "completion", *(["suffix"] if "suffix" in rows.columns else []))
     fingerprints = fingerprints_of(list(dict.fromkeys(answers)), _HELD_OUT_TOKENS, _HELD_OUT_SHARE)
     holds: list[bool] = []
