@@ -57,7 +57,7 @@ class MixSettings(Settings):
     min_language_share: Share
     """Minimum share of a language with enough units, for which rows of the others are left out."""
     min_language_units: PositiveInt
-    """Number of units from which a language has ``min_language_share``."""
+    """Number of units that may be trained on from which a language has ``min_language_share``."""
     temperature: PositiveShare
     """Exponent of the languages' row counts where ``max_train`` leaves rows out: 1 keeps their shares, a smaller one
     brings them nearer to each other."""

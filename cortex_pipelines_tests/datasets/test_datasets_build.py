@@ -408,6 +408,17 @@ def test_left_out_rows_are_counted_where_there_are_too_many(data: SimpleNamespac
     assert dict(by_reason.select("left_out", "count").iter_rows()) == dict(counts.iter_rows())
 
 
+def test_a_language_has_its_share_by_units_that_may_be_trained_on(
+    files: pl.DataFrame, make_files: Any, make_units: Any, project_maker: Any, settings: DatasetSettings
+) -> None:
+    lines = "".join(f"export function step{number}(a) {{ return a * {number}; }}\n" for number in range(9))
+    few = settings.model_copy(update={"mix": settings.mix.model_copy(update={"min_language_units": 5})})
+    for path, languages in (("vendor/steps.js", {"python"}), ("web/steps.js", {"python", "javascript"})):
+        texts = {path: lines, **dict(files.filter(language="python").select("path", "text").iter_rows())}
+        made = make_files(texts)
+        assert project_maker(make_units(made), made, few).inputs.rules.taught_languages == languages
+
+
 def test_a_copied_file_and_generated_code_are_left_out(example_project: Any, units: pl.DataFrame) -> None:
     prepared = example_project.inputs.units
     assert units.filter(pl.col("path") == "shop/copy.py").height > 0

@@ -250,7 +250,7 @@ def project_units(
         *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
     )
     split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
-    counts = units.group_by("language").len().filter(pl.col("len") >= settings.mix.min_language_units)
+    counts = prepared.group_by("language").len().filter(pl.col("len") >= settings.mix.min_language_units)
     held_out = prepared.filter(pl.col("split").is_in(["validation", "test"]) & (pl.col("kind") != "import"))
     codes = held_out.select(pl.coalesce(bodies(held_out), "code")).to_series()
     rules = RowRules(frozenset(counts["language"]), (*codes, *held_out["docstring"].drop_nulls()))
