@@ -204,6 +204,15 @@ def test_a_test_that_calls_a_unit_among_many_is_not_its_test(paired: Paired, set
     assert left_out.select("source", "path", "start_byte").null_count().row(0) == (0, 0, 0)
 
 
+def test_a_function_without_a_body_has_no_test(paired: Paired, settings: DatasetSettings) -> None:
+    body = pl.when(pl.col("name") != "pack_crate").then("body_start_byte").alias("body_start_byte")
+    project = replace(paired.project, units=paired.project.units.with_columns(body))
+    tables = paired.tables(settings, project=project, splits={"": "train"})
+    shown = {prompt.partition("\n")[0] for prompt in tables["train"]["prompt"]}
+    assert shown == {f"# shop/pack_{word}.py" for word in WORDS} - {"# shop/pack_crate.py"}
+    assert tables["manifest"]["left_out"].drop_nulls().to_list() == ["unanswerable_test"]
+
+
 @pytest.mark.parametrize(
     ("name", "test_name", "words"),
     [

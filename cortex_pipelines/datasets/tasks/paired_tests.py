@@ -17,6 +17,7 @@ from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
 from cortex_pipelines.datasets.splitting.unit_splits import cluster_splits
+from cortex_pipelines.datasets.tasks.completion import FUNCTIONS
 from cortex_pipelines.datasets.unit_text import FileKey, fold_whitespace, prompt_about_unit
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import TEST_REQUEST, TESTS_DATASET
@@ -147,7 +148,8 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     """Units with the tests that are about them: those named after the unit first, then those that call it alone.
 
     A test is about one unit: of those that it is named after, the one of the longest name. A test that calls a unit
-    among others, and is not named after it, nobody would write when asked for its test.
+    among others, and is not named after it, nobody would write when asked for its test. A function without a body,
+    such as one of an interface, has no test of its own.
     """
     tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
     tests = tests.select(
@@ -162,7 +164,8 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     pairs = pairs.with_columns(pl.Series("words", word_counts, dtype=pl.Int64))
     pairs = pairs.sort(-pl.col("words"), "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id", "unit_id")
     is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
-    is_about = is_first & ((pl.col("words") > 0) | (pl.col("units_called") == 1))
+    has_body = ~pl.col("kind").is_in(FUNCTIONS) | pl.col("body_start_byte").is_not_null()
+    is_about = is_first & has_body & ((pl.col("words") > 0) | (pl.col("units_called") == 1))
     pairs = pairs.with_columns(is_about.alias("is_about"))
     closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter("is_about").alias("tests"))
     return units.join(closest, on="unit_id", maintain_order="left")
