@@ -240,7 +240,7 @@ def tells_prose(code: str, text: str) -> bool:
 
 
 _REFERENCE = re.compile(
-    r"https?://\S+|[\w./-]*#\d+|\b[A-Z]{2,}-\d+|:\w+:`[^`]*`|\b(?:see|cf|issue|bug|ticket|pull|request|link|refs?)\b",
+    r"https?://\S+|(?<![\w./-])[\w./-]*+#\d+|\b[A-Z]{2,}-\d+|:\w+:`[^`]*`|\b(?:see|cf|issue|bug|ticket|pull|request|link|refs?)\b",
     re.I,
 )
 

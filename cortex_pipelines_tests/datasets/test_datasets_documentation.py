@@ -1,5 +1,7 @@
 """Code without its docstring, and the docstring's first paragraph."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,13 @@ def test_what_says_nothing_is_left_out_with_the_reason(candidates: Rows, name: s
 @pytest.mark.parametrize(("docstring", "first"), CASES["the_first_paragraph_ends_where_lists_begin"])
 def test_the_first_paragraph_ends_where_lists_begin(docstring: str, first: str) -> None:
     assert first_paragraph(docstring) == first
+
+
+@pytest.mark.parametrize("run", [" ", "\n ", ":", "a", ". ", "a: ", "e.g. ", "/"])
+def test_long_runs_of_any_kind_take_linear_time(run: str) -> None:
+    program = CASES["long_runs_of_any_kind_take_linear_time"]
+    # a quadratic expression would take minutes, and is ended by the limit
+    assert subprocess.run([sys.executable, "-c", program, run], check=False).returncode == 0
 
 
 def test_a_docstring_that_is_not_found_is_not_cut_at_a_guess() -> None:

@@ -45,9 +45,11 @@ _SECTION = re.compile(
     rf"|(?:{_HEADINGS}):?[ \t]*$)"
 )
 # A sentence or line with a link, which nobody could know, and what follows it.
-_LINKED = re.compile(r"(?:(?<=[.!?])\s+(?:(?![.!?]\s).)*?|\n[ \t]*(?:\w+:)?[ \t]*)https?://.*", re.DOTALL)
+_LINKED = re.compile(r"(?:(?<=[.!?])\s++(?:(?![.!?]\s).)*?|\n[ \t]*+(?:\w+:)?[ \t]*+)https?://.*", re.DOTALL)
 # A last sentence that breaks off: what it announces comes after the paragraph.
-_BROKEN_OFF = re.compile(r"(?:(?<=[.!?])\s+|\A)(?:(?![.!?]\s).)*?(?::+|\b(?:e\.g|i\.e)\.?[,:]*)\s*\Z", re.DOTALL)
+_BROKEN_OFF = re.compile(
+    r"(?:(?<=[.!?])\s++|\A)(?:(?![.!?]\s).)*?(?:(?<!:):++|\b(?:e\.g|i\.e)\.?[,:]*+)\s*+\Z", re.DOTALL
+)
 _NOT_PROSE = re.compile(r"(?i)\W*(?:todo|fixme|xxx|copyright|licen[cs]ed?|spdx|noqa|eslint-\w+)\b")
 _STUB = re.compile(r"\s*(?:pass|\.\.\.|raise NotImplementedError\b[^\n]*|\{\s*\})\s*;?\s*")
 _INLINE_TAG = re.compile(r"\{@\w+[^{}]*\}")
