@@ -159,16 +159,20 @@ def architecture_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Where code belongs, who owns it, what it accepts, and imports to judge by learnt rules."""
+    splits = UNIT_SPLITS.read(unit_splits, "unit_id", "split", "left_out")
+    # a copy of code has a place of its own, unlike what other filters leave out, such as minified code
+    usable = splits.filter(pl.col("left_out").is_null() | (pl.col("left_out") == "near_duplicate"))
+    units = ANNOTATED_UNITS.read(annotated_units, *ARCHITECTURE_UNIT_COLUMNS)
     tables = architecture_tables(
         ARCHITECTURE_FACTS.read(architecture_facts),
-        ANNOTATED_UNITS.read(annotated_units, *ARCHITECTURE_UNIT_COLUMNS),
+        units.join(usable.select("unit_id"), on="unit_id", how="semi", maintain_order="left"),
         REPOSITORY_FILES.read(repository_files),
         REDACTIONS.read(repository_files),
         load_fingerprints(root, datasets),
         architecture_examples,
         datasets,
         cache,
-        dict(UNIT_SPLITS.read(unit_splits, "unit_id", "split").drop_nulls().iter_rows()),
+        dict(splits.select("unit_id", "split").drop_nulls().iter_rows()),
     )
     purpose = "To know where code belongs and what it accepts, and to keep the project's dependency rules."
     write_card(out, "architecture_dataset", purpose, tables, datasets, missing_kinds(tables))

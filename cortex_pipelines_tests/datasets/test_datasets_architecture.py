@@ -437,13 +437,19 @@ def test_the_assets_read_and_give_the_declared_tables(
     from cortex_pipelines.extraction.assets import architecture_facts as facts_asset
     from cortex_pipelines.rowcache import RowCache
 
-    folders = {name: tmp_path / name for name in ("files", "units", "facts", "splits", "out")}
+    folders = {name: tmp_path / name for name in ("files", "units", "facts", "annotated", "splits", "out")}
     for folder in folders.values():
         folder.mkdir()
     files.write_parquet(folders["files"] / "files.parquet")
     REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
     CODE_UNITS.empty().write_parquet(folders["units"] / "units.parquet")
-    UNIT_SPLITS.empty().write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
+    units = _units(files)
+    units.write_parquet(folders["annotated"] / "units.parquet")
+    left_out = pl.when(pl.col("path").str.starts_with("shop/store/")).then(pl.lit("mean_line"))
+    splits = units.select("unit_id", left_out.alias("left_out")).with_columns(
+        pl.when(pl.col("left_out").is_null()).then(pl.lit("train")).alias("split")
+    )
+    splits.write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
     fact_tables = facts_asset(
         folders["files"],
         folders["units"],
@@ -456,7 +462,7 @@ def test_the_assets_read_and_give_the_declared_tables(
     fact_rows.write_parquet(folders["facts"] / f"{ARCHITECTURE_FACTS.name}.parquet")
     tables = architecture_dataset(
         architecture_facts=folders["facts"],
-        annotated_units=folders["units"],
+        annotated_units=folders["annotated"],
         repository_files=folders["files"],
         unit_splits=folders["splits"],
         architecture_examples=examples,
@@ -469,3 +475,6 @@ def test_the_assets_read_and_give_the_declared_tables(
     card = (folders["out"] / "card.md").read_text()
     assert "dependency rules were learnt" in card
     assert "web" in card
+    questions = pl.concat([tables[split] for split in SPLITS]).filter(pl.col("kind") != "violation")
+    assert questions.height
+    assert not questions["path"].str.starts_with("shop/store/").any(), "a filter of units leaves them out"
