@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.datasets.answerable import ProjectWords
 from cortex_pipelines.datasets.architecture.dependency_rules import (
     DependencyRule,
     Edge,
@@ -16,11 +17,12 @@ from cortex_pipelines.datasets.architecture.dependency_rules import (
     rewritten_import,
     split_rules,
 )
-from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS, parameter_span
+from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS, parameter_span, questions
 from cortex_pipelines.datasets.architecture.tables import TOO_FEW, architecture_tables, missing_kinds
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
+from cortex_pipelines.datasets.unit_text import file_bytes, with_layout
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.extraction.units import extract
@@ -190,6 +192,27 @@ def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None
         assert prompt.startswith(
             f"# {path}\nclass {thing.title()}(Base):\n    def {thing}_worth(...):\n        return first_{thing}"
         )
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "is_told"),
+    [
+        ("shop/a.py", "def list_seats(limit=10, db=None):\n    return db.seats(limit)\n", True),
+        ("shop/a.py", "def list_seats(limit=LIMIT, db=None):\n    return db.seats(limit or LIMIT)\n", True),
+        ("shop/a.py", "def list_seats(limit=10, db=Depends(get_db)):\n    return db.seats(limit)\n", False),
+        ("shop/a.py", "def list_seats(db, order='by row'):\n    return db.seats(order)\n", False),
+        ("shop/a.ts", "function listSeats({ db, size = 'icon' }) {\n  return db.seats(size);\n}\n", False),
+        ("shop/a.ts", "function listSeats({ db, size = '' }: Props = {}) {\n  return db.seats(size);\n}\n", True),
+        ("shop/a.rs", "fn list(db: impl Iterator<Item = Seat>) -> u8 {\n    db.count()\n}\n", True),
+    ],
+)
+def test_a_default_value_that_the_body_does_not_tell_is_not_asked_for(
+    path: str, code: str, is_told: bool, examples: ArchitectureExampleSettings
+) -> None:
+    files = _frame({path: code})
+    words = ProjectWords([b"Depends get_db LIMIT Props Seat by row icon impl Iterator Item u8", code.encode()])
+    units = with_layout(_units(files), file_bytes(files), DatasetSettings(**_PARAMETERS["datasets"]))
+    assert bool([*questions(units.to_dicts(), [], words, examples, 0)]) == is_told
 
 
 @pytest.mark.parametrize(

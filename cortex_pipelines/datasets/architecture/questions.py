@@ -32,6 +32,8 @@ _STEM, _FEWEST_LETTERS = 5, 3
 _NAMES_OF_A_FILE = 4
 _MOST_OF_A_PACKAGE = 12
 _TEST = re.compile(r"(?i)test|_*(?:main|init)$")
+_WITH_DEFAULTS, _DEFAULT = ("python", "javascript", "typescript"), re.compile(r"(?<![=!<>])=(?![=>])([^,:}]*)")
+"""Languages whose parameters may have a default value, and that value."""
 _RECEIVER = re.compile(r"^(?:&\s*(?:mut\s+)?)?(?:mut\s+)?(?:self|cls|this)\b(?:\s*:[^,]*)?(?:,\s*|$)")
 
 
@@ -128,6 +130,9 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     unknown = {*_NAME.findall(parameters)} - visible
     if not parameters or not all(words.stands_outside(name, uses) for name in unknown):
         return
+    defaults = _DEFAULT.findall(parameters) if unit["language"] in _WITH_DEFAULTS else ()
+    if not visible.issuperset(name for default in defaults for name in _NAME.findall(default)):
+        return  # not told by the body, such as what a framework passes
     if not all(name in shown for part in own for name in _NAME.findall(part)[:1]):
         return
     name = unit["qualified_name"] or unit["name"]
