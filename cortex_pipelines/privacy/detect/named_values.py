@@ -21,7 +21,7 @@ from cortex_pipelines.privacy.detect.values import (
 )
 from cortex_pipelines.privacy.settings import PrivacySettings
 
-PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
+PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|masterauth|contrase|senha", re.IGNORECASE)
 """What a name has whose value a person may have chosen."""
 
 SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE)

@@ -19,7 +19,7 @@ _SECRETS = word_set(
     "password passwd passwort passwrd passwords pswd psw pwd pw pass passphrase passcode secret secrets token tokens "
     "apikey apitoken accesskey secretkey authkey authtoken privatekey appsecret clientsecret accesstoken credential "
     "credentials cred creds bearer authorization contrasena senha secrete passw psswrd passwd1 masterkey signingkey "
-    "licensekey psk requirepass storepass keypass bindpw rootpw userpass dbpass sshpass storepassword"
+    "licensekey psk requirepass masterauth storepass keypass bindpw rootpw userpass dbpass sshpass storepassword"
 )
 _KEYS = frozenset(["key", "keys"])
 # What makes a key one that opens something.
