@@ -204,6 +204,27 @@ def test_a_test_that_calls_a_unit_among_many_is_not_its_test(paired: Paired, set
     assert left_out.select("source", "path", "start_byte").null_count().row(0) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "is_about"),
+    [
+        ("made.clients", "test_that_all_is_well", True),
+        ('client.get(f"{URL}/crates")', "test_that_all_is_well", False),
+        ('self.client.post("/crates", {})', "test_pack_crate_of_1", True),
+        ('mvc.perform(post("/crates"))', "shouldBeWell", False),
+    ],
+)
+def test_a_test_that_sends_a_request_is_about_what_is_named(
+    line: str, name: str, is_about: bool, paired: Paired, settings: DatasetSettings
+) -> None:
+    is_crate = pl.when(pl.col("path") == "tests/test_crate.py")
+    cases = paired.cases.with_columns(
+        is_crate.then(pl.lit(name)).otherwise("name").alias("name"),
+        is_crate.then(pl.col("code") + f"\n    {line}").otherwise("code").alias("code"),
+    )
+    train = paired.tables(settings, cases=cases, splits={"": "train"})["train"]
+    assert train["prompt"].str.starts_with("# shop/pack_crate.py").any() == is_about
+
+
 def test_a_function_without_a_body_has_no_test(paired: Paired, settings: DatasetSettings) -> None:
     body = pl.when(pl.col("name") != "pack_crate").then("body_start_byte").alias("body_start_byte")
     project = replace(paired.project, units=paired.project.units.with_columns(body))

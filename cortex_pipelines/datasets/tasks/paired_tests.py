@@ -30,6 +30,11 @@ FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "g
 """Columns read from REPOSITORY_FILES."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_REQUEST = (
+    r"(?i)client\s*\.\s*(?:get|post|put|patch|delete|request)\(|\bmvc\s*\.\s*perform\(|\brequest\(app\)"
+    r"|\bhttp(?:test)?\.NewRequest|\bpage\.goto\("
+)
+"""What sends a request in a test, of which it is a test, whatever it calls besides."""
 _NONE = "tests_none"
 _S = pl.String
 _NOTHING = (
@@ -165,7 +170,8 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     pairs = pairs.sort(-pl.col("words"), "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id", "unit_id")
     is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
     has_body = ~pl.col("kind").is_in(FUNCTIONS) | pl.col("body_start_byte").is_not_null()
-    is_about = is_first & has_body & ((pl.col("words") > 0) | (pl.col("units_called") == 1))
+    calls_it_alone = (pl.col("units_called") == 1) & ~pl.col("test_code").str.contains(_REQUEST)
+    is_about = is_first & has_body & ((pl.col("words") > 0) | calls_it_alone)
     pairs = pairs.with_columns(is_about.alias("is_about"))
     closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter("is_about").alias("tests"))
     return units.join(closest, on="unit_id", maintain_order="left")
