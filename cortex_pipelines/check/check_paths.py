@@ -115,7 +115,7 @@ _BASELINE_VERSION = 1
 
 # As the profile `standard` has them.
 _GENERATED = IngestionSettings.model_construct(
-    generated_head_lines=40, minified_line_chars=1000, minified_mean_chars=100
+    generated_head_lines=40, minified_line_chars=300, minified_mean_chars=100
 )
 
 

@@ -27,7 +27,7 @@ class IngestionSettings(Settings):
     """Unpacked to packed size above which an archive counts as a bomb; code has 3 to 10."""
 
     minified_line_chars: PositiveInt
-    """Longest line of a hand-written file, in characters; StarCoder (arXiv 2305.06161)."""
+    """Longest line of a hand-written file, in characters; StarCoder (arXiv 2305.06161) has 1000, and either bound."""
 
     minified_mean_chars: PositiveInt
     """Largest mean line length of such a file, in characters; StarCoder (arXiv 2305.06161)."""

@@ -15,7 +15,7 @@ from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.parameters import load_cases, sections
 
 CASES = load_cases(__file__)
 
@@ -104,6 +104,13 @@ def test_compiled_copies_are_kept_and_not_trained_on(plain: Any, read: Any) -> N
 )
 def test_generated_vendored_and_minified_code_is_marked(settings, path: str, text: str, expected: bool) -> None:
     assert is_generated(path, language_of(path, text), text, settings) is expected
+
+
+def test_a_minifier_may_break_its_lines() -> None:
+    settings = IngestionSettings(**sections()["ingestion"])
+    text = "/* RequireJS 2.1.15 */\n" + ("x=1;" * 125 + "\n") * 30
+    assert is_generated("lib/require.js", "javascript", text, settings)
+    assert not is_generated("a.js", "javascript", "x = 1;\n" * 30 + ("y" * 400 + "\n") * 5, settings)
 
 
 def test_a_mark_is_looked_for_quickly_in_hostile_lines(settings: IngestionSettings) -> None:
