@@ -21,7 +21,8 @@ _FILES = {
 }
 _NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
 TEST_PATH = (
-    r"(^|/)(tests?|testing|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$"
+    r"(^|/)(tests?|testing|__tests__|specs?)/|(^|/)test_[^/]*$|(^|/)tests?\.(py|rs|[cm]?[jt]sx?)$"
+    r"|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$"
 )
 """Pattern of the paths of test code, support of tests included."""
 _TEST = re.compile(TEST_PATH)
