@@ -6,9 +6,11 @@ computation, and the cache may be deleted at any time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +55,7 @@ class RowCache:
         return value if _seal(value) == seal else None
 
     def put(self, value: bytes, *parts: Any) -> None:
-        with atomic_file(self._path(parts), durable=False, staging=self._folder) as scratch:
+        with _if_writable(), atomic_file(self._path(parts), durable=False, staging=self._folder) as scratch:
             scratch.write_bytes(value + _seal(value))
 
     def rows(self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
@@ -105,7 +107,7 @@ class RowCache:
             return None
 
     def store_table(self, name: str, table: pl.DataFrame) -> None:
-        with atomic_file(self._table(name), durable=False, staging=self._folder) as scratch:
+        with _if_writable(), atomic_file(self._table(name), durable=False, staging=self._folder) as scratch:
             table.write_ipc(scratch, compression="lz4", record_batch_size=_ROWS_PER_BATCH)
 
     def _table(self, name: str) -> Path:
@@ -149,6 +151,16 @@ def unit_rows(
 
     computed = cache.rows(name, keyed[_KEY], compute_missing)
     return keyed.select(_KEY).join(computed, on=_KEY, how="left", maintain_order="left").drop(_KEY)
+
+
+@contextmanager
+def _if_writable() -> Iterator[None]:
+    """Store nothing in a project that is mounted read-only."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
 
 
 def _seal(value: bytes) -> bytes:

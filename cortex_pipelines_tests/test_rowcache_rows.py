@@ -1,8 +1,11 @@
+import errno
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +59,23 @@ def test_another_version_or_name_shares_nothing(tmp_path: Path) -> None:
         compute = Counting()
         RowCache(tmp_path, version).rows(name, keys, compute)
         assert compute.asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_values_are_computed_again_where_a_project_is_mounted_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The hash of weights that this path did not have before, after an upgrade; a full disk is an error."""
+
+    def refuse(self: Path, *args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    cache, rows = RowCache(tmp_path, "v1"), pl.Series(["a", "b"])
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    if number == errno.ENOSPC:
+        with pytest.raises(OSError, match="No space left"):
+            cache.put(b"value", "key")
+        return
+    cache.put(b"value", "key")
+    assert cache.get("key") is None
+    assert cache.rows("t", rows, Counting()).equals(Counting()(rows))
