@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from cortex_pipelines.adapters.training import loop
+from cortex_pipelines.adapters.training import checkpoint, loop
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
 from cortex_pipelines_tests.adapters.tinymodel import Datasets, train_adapter
 from cortex_pipelines_tests.parameters import load_cases
@@ -44,6 +44,10 @@ def test_a_killed_training_goes_on_to_the_same_bytes(root: Path, datasets: Datas
     (state,) = saved_checkpoints(root)
     # a training with other settings neither uses nor changes the checkpoint
     assert (build(root, datasets, tmp_path / "other", seed=5), saved_checkpoints(root)) == (uninterrupted, [state])
+    for name in ("content_md5", "installed"):  # nor one by other code or other packages, which an upgrade brings
+        with mock.patch.object(checkpoint, name, return_value="another"):
+            steps = build(root, datasets, tmp_path / name)
+        assert (steps, saved_checkpoints(root)) == (uninterrupted, [state])
     assert (build(root, datasets, tmp_path / "on"), saved_checkpoints(root)) == (uninterrupted - 6, [])
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name

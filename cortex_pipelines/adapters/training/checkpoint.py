@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
 from cortex_pipelines.atomic import atomic_file
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.packages import installed
 
 if TYPE_CHECKING:
     import torch
@@ -65,16 +67,19 @@ class Checkpoints:
 
 
 def training_key(base_digest: str, corpus: "Corpus", settings: "AdapterSettings") -> str:
-    """Hash of a training's inputs: base, ordered examples, settings and torch version."""
-    import torch
-
+    """Hash of what a training depends on: base, ordered examples, settings, the code of this room and packages."""
     digest = hashlib.sha256()
     for examples in (corpus.train, corpus.validation, corpus.general):
         for example in examples:
             digest.update(repr(example).encode())
         digest.update(b"\n")
-    made_from = {"base": base_digest, "examples": digest.hexdigest(), "torch": torch.__version__}
-    made_from["settings"] = settings.model_dump_json()
+    made_from = {
+        "base": base_digest,
+        "examples": digest.hexdigest(),
+        "settings": settings.model_dump_json(),
+        "code": content_md5(Path(__file__).parents[1]),
+        "packages": installed(),
+    }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
