@@ -25,6 +25,7 @@ from cortex_pipelines.routing.selection.model_selection import ModelSelection, s
 from cortex_pipelines.routing.selection.out_of_scope import learn_scope, read_requests
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.versioning.packages import installed
 
 OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 
@@ -39,8 +40,8 @@ def search_neural(
     outside = np.flatnonzero(folds != fold)[: max(1, settings.search_tasks - share)]
     train, unseen, _ = training.refit(outside, inside, fold)
     validation = replace(training.take(inside), features=unseen)
-    # a trial depends on tasks, settings and this package's code
-    digest = hashlib.sha256(settings.model_dump_json().encode())
+    # a trial depends on tasks, settings, this room's code and packages
+    digest = hashlib.sha256(f"{settings.model_dump_json()}{installed()}".encode())
     arrays = [getattr(part, name) for part in (train, validation) for name in ("labels", "weights")]
     arrays += [part.features.projected for part in (train, validation)] + list(training.history.arrays().values())
     arrays += [train.attempts.rows] if train.attempts else []

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.embeddings.encoder import SentenceEncoder
+from cortex_pipelines.routing import train as training
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.serving.bundle import RouterError, load_config, load_router
 from cortex_pipelines.routing.serving.explanation import explain
@@ -61,6 +62,23 @@ def changed(folder: Path, tiny_encoder: Path, tmp_path: Path, **config: object) 
     values = json.loads((folder / "config.json").read_text())
     (tmp_path / "changed" / "config.json").write_text(json.dumps({**values, **config}))
     return Router.load(tmp_path / "changed", tiny_encoder)
+
+
+def test_an_unfinished_search_goes_on_only_with_the_same_packages(
+    tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Path] = []
+
+    def interrupted(*arguments: Any) -> None:
+        files.append(next(argument for argument in arguments if isinstance(argument, Path)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "search", interrupted)
+    for versions in ({"torch": "2.1"}, {"torch": "2.1"}, {"torch": "2.2"}):
+        monkeypatch.setattr(training, "installed", lambda versions=versions: versions, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_encoder, settings, tmp_path / "router", tasks(), PATTERNS)
+    assert files[0] == files[1] != files[2]
 
 
 def test_what_a_word_counts_for_is_what_the_decision_loses_without_it(router: Router) -> None:
