@@ -26,6 +26,7 @@ from cortex_pipelines.versioning.lock_file import (
     split_address,
     stage_address,
 )
+from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 from cortex_pipelines.versioning.root import ask_git
 
@@ -261,12 +262,25 @@ def _compare(
     registered = str(locked_version(entry.registered_stages, address))
     reproduced = locked_version(stages, address) or "not made"
     name, partition = split_address(address)
-    output, detail = folder / "data" / name / (partition or ""), ""
+    output, details = folder / "data" / name / (partition or ""), list[str]()
+    if registered != reproduced and address in stages:
+        details += _describe_makers(entry.registered_stages[address], stages[address])
     if registered != reproduced and name == entry.asset:
-        detail = _describe_weight_difference(entry, output)
+        details.append(_describe_weight_difference(entry, output))
     elif registered != reproduced and name == entry.evaluation:
-        detail = _describe_metric_difference(entry, output, registered)
-    return VersionComparison(address, determinism, registered, reproduced, detail)
+        details.append(_describe_metric_difference(entry, output, registered))
+    return VersionComparison(address, determinism, registered, reproduced, "; ".join(details))
+
+
+def _describe_makers(registered: Mapping[str, Any], reproduced: Mapping[str, Any]) -> Iterator[str]:
+    """How this package, where it is not part of the project, and others differ from those that made a version."""
+    before, now = registered.get("params", {}), reproduced.get("params", {})
+    if before.get(CODE) != now.get(CODE):
+        yield "made by another version of this package: install that one and reproduce it again"
+    versions = before.get(PACKAGES, {})
+    for name, version in now.get(PACKAGES, {}).items():
+        if versions.get(name) != version:
+            yield f"{name} {version}, was {versions.get(name, 'not read')}"
 
 
 def _describe_weight_difference(entry: _RegisteredModel, output_folder: Path) -> str:
