@@ -6,6 +6,7 @@ parsed or embedded here but the query. An index may be deleted: it comes out the
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -144,16 +145,22 @@ def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[Sear
     )
     if skipped:
         note = "; ".join(filter(None, (f"not made yet and left out: {', '.join(skipped)}", note)))
-    with suppress(SearchIndexError):  # not made yet, of another format, or damaged: it is made again
-        return open_index(version_folder), note
-    with folder_lock(folder):
-        with suppress(SearchIndexError):  # another process may have made it meanwhile
-            return open_index(version_folder), note
+
+    def build() -> SearchIndex:
         try:
-            index = _build(project, names, embedded, asset, prefix=name is None)
+            return _build(project, names, embedded, asset, prefix=name is None)
         except SearchIndexError as error:
             missing = "no commits" if asset == COMMITS else "no text that can be searched"
             raise ProjectError(f"{', '.join(names)}: there are {missing}") from error
+
+    with suppress(SearchIndexError):  # not made yet, of another format, or damaged: it is made again
+        return open_index(version_folder), note
+    if not os.access(project.root, os.W_OK):  # mounted read-only, as for a gateway in a container: it stays in memory
+        return build(), note
+    with folder_lock(folder):
+        with suppress(SearchIndexError):  # another process may have made it meanwhile
+            return open_index(version_folder), note
+        index = build()
         save(index, version_folder)
         for other in folder.iterdir():
             if other != version_folder:

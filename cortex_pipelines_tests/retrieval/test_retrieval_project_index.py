@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +89,24 @@ def test_the_index_follows_the_version_and_the_old_one_goes(project: Path) -> No
     write(project, name, SEND.replace("send_message", "post_letter"))
     assert project_index.open_project_searcher(opened, name, params).search("post letter")[0].name == "post_letter"
     assert len(list((opened.state / "search" / name / "search_documents").iterdir())) == 1
+
+
+def test_a_project_that_is_mounted_read_only_is_searched(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a gateway in a container, whose copy of the project came without the index."""
+    access, makedirs = os.access, Path.mkdir
+
+    def refuse(self: Path, *args: Any, **options: Any) -> None:
+        if self.is_relative_to(project):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+        makedirs(self, *args, **options)
+
+    opened = open_project(project)
+    params = cortex_pipelines.load_parameters(project)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for name in (opened.partitions[0], None):
+        (first, *_) = project_index.open_project_searcher(opened, name, params).search("send message")
+        assert first.name == "send_message"
 
 
 def test_files_that_are_not_made_yet(project: Path) -> None:
