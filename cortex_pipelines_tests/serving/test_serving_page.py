@@ -168,6 +168,11 @@ def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(client: TestClien
     assert second["correction"].startswith("development; the key ")
     assert SECRET not in (state / FILE).read_text()
     assert "ann@corp-mail.com" not in (state / FILE).read_text()
+    for master, secrets in (("Web Team", 0), ("команда: данные", 0), (f"it is {SECRET}", 1)):
+        vote = {"vote": "down", "task_id": "page-7", "master": master}
+        assert client.post("/feedback", json=vote).json() == {"redacted": secrets}
+    assert [event["master"] for event in logged_events(state)[2:4]] == ["Web Team", "команда: данные"]
+    assert SECRET not in (state / FILE).read_text()
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ class FeedbackForm(Form):
     completion_id: Id | None = None
     task_id: Id | None = None
     version: Id | None = None
-    master: Id | None = None
+    master: ModelName | None = None
     original: Annotated[LongText, Field(max_length=20_000)] | None = None
     correction: Annotated[LongText, Field(max_length=20_000)] | None = None
     simulated: Literal[True] | None = None
@@ -246,7 +246,7 @@ def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
                 "a correction is kept only in a project, which can take secrets out of it; send the vote without it",
                 "correction",
             )
-        for name in ("original", "correction"):
+        for name in ("original", "correction", "master"):
             if services.redact is not None and name in event:
                 event[name], count = await run_in_threadpool(services.redact, event[name])
                 redacted += count
