@@ -147,13 +147,17 @@ def _hash(text: str) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the chosen model was: ``compared`` are the numbers of the held-out tasks among ``training``."""
+    """How the chosen model was: ``compared`` are the numbers of the held-out tasks among ``training``.
+
+    ``times`` are those of all tasks, in seconds since 1970; NaN where that is not known.
+    """
 
     masters: Sequence[str]
     training: TrainingData
     compared: Indices
     folds: Indices
     selection: ModelSelection
+    times: Doubles
 
 
 _OUTCOMES = {"outcome": "succeeded", "decision": "not known"}  # outcome of a neighbour by its label source
@@ -213,7 +217,8 @@ def train_router(
             keywords = KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
         selection = select_model(training, compared, folds, keywords, hyperparameters)
         if observe is not None:
-            observe(Comparison(masters, training, compared, folds, selection))
+            times = seconds(tasks["occurred_at"].to_list())
+            observe(Comparison(masters, training, compared, folds, selection, times))
         unlike = sentence_part(embed(read_requests()))
         scope, scope_metrics = learn_scope(training.features.sentence, confirmed, unlike, settings.in_scope_kept)
     config = RouterConfig(

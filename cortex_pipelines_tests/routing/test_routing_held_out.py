@@ -1,11 +1,24 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cortex_pipelines.routing.dataset.labels import wording
-from cortex_pipelines.routing.selection.held_out import HeldOutReport, MasterScore, _is_alike, extrapolated
+from cortex_pipelines.routing.features import FeatureExtractor
+from cortex_pipelines.routing.models.base import TrainingData
+from cortex_pipelines.routing.models.linear import TfidfLogreg
+from cortex_pipelines.routing.selection.held_out import (
+    HeldOutReport,
+    LatestTasks,
+    MasterScore,
+    _is_alike,
+    _latest,
+    extrapolated,
+    percent,
+)
+from cortex_pipelines_tests.routing.logs import PARAMETERS
 
 SCORES = [
     MasterScore("backend", 60, 0.9, 0.9, [("data", 5), ("infra", 1)]),
@@ -55,6 +68,27 @@ def test_tasks_of_a_template_are_counted_apart() -> None:
         training=training, folds=np.array([0, 1, 1, 0, 0, 2]), compared=np.array([0, 1, 3, 4, 5])
     )
     assert _is_alike(comparison).tolist() == [True, True, False, True, False]
+
+
+def test_what_changes_with_time_is_said() -> None:
+    """Folds mix the times, so that a master whose tasks all go elsewhere since a day does not show in them."""
+    count = 150
+    texts = [f"{'fix the page' if n % 2 else 'load the rows'} of shop {n % 7}" for n in range(count)]
+    labels = np.array([(n % 2) ^ (n >= 115) for n in range(count)])
+    embeddings = np.zeros((count, 4), dtype=np.float32)
+    extractor = FeatureExtractor.fit(texts, embeddings, 2)
+    features, weights = extractor.features(texts, embeddings), np.ones(count, dtype=np.float32)
+    training = TrainingData(features, labels, weights, 2, PARAMETERS.routing)
+    times = np.array([86_400.0 * n for n in range(count)])
+    compared, right = np.arange(0, count, 1), np.arange(count) % 4 > 0
+    comparison = SimpleNamespace(training=training, compared=compared, times=times)
+    latest = _latest(comparison, TfidfLogreg.fit, right)
+    assert latest == LatestTasks(datetime(1970, 5, 1, tzinfo=UTC), 30, 0.0, float(right[120:].mean()))
+    words = replace(HELD_OUT, latest=latest).sentence()
+    assert "of the latest 30 (since 1970-05-01), TF-IDF gets 0 % when it learns from the earlier tasks alone" in words
+    assert words.endswith(f"the router {percent(right[120:].mean())} when it learns from others of that time too")
+    for none in (np.full(count, np.nan), np.zeros(count)):
+        assert _latest(SimpleNamespace(**vars(comparison) | {"times": none}), TfidfLogreg.fit, right) is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ _FURTHER = 4
 """Times the tasks up to which the curve is drawn on: a power law has no floor, labels and tasks have one."""
 _FEW = 1000
 """Tasks up to which the curve is measured: with more, it says little and takes long."""
+_LATEST, _FEWEST_LATEST = 0.2, 20
+"""Share of the held-out tasks that counts as the latest ones, and how many there must be to say anything of them."""
 _FITS: dict[str, Callable[[TrainingData], CandidateModel]] = {
     "lexical": TfidfLogreg.fit,
     "semantic": EmbeddingLogreg.fit,
@@ -36,6 +39,19 @@ class MasterScore:
     precision: float | None
     recall: float
     taken_for: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class LatestTasks:
+    """Of the latest tasks, ``right`` is the share of a model that learnt from the earlier ones alone.
+
+    ``right_of_router`` is that of the router out of fold, which had learnt from others of their time.
+    """
+
+    since: datetime
+    tasks: int
+    right: float
+    right_of_router: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,7 @@ class HeldOutReport:
     alike: int = 0
     """Tasks that share most words with one that was learnt, as those of a template do."""
     right_of_others: float = 0.0
+    latest: LatestTasks | None = None
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
@@ -84,7 +101,14 @@ class HeldOutReport:
         if self.confused:
             first, second, count = self.confused[0]
             parts.append(f"most often takes {first} for {second} ({count:,} {'task' if count == 1 else 'tasks'})")
-        return "; ".join([*parts, *self._more_tasks()])
+        parts += self._more_tasks()
+        if self.latest:
+            parts.append(
+                f"of the latest {self.latest.tasks:,} (since {self.latest.since:%Y-%m-%d}), {self.curve_model} gets "
+                f"{percent(self.latest.right)} when it learns from the earlier tasks alone, and the router "
+                f"{percent(self.latest.right_of_router)} when it learns from others of that time too"
+            )
+        return "; ".join(parts)
 
     def _more_tasks(self) -> list[str]:
         if len(self.curve) < len(_SHARES):
@@ -129,7 +153,27 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
         trained_on=len(training.labels),
         alike=int(is_alike.sum()),
         right_of_others=float((chosen == labels)[~is_alike].mean()) if not is_alike.all() else 0.0,
+        latest=_latest(comparison, _FITS[model], chosen == labels),
     )
+
+
+def _latest(
+    comparison: Comparison, fit: Callable[[TrainingData], CandidateModel], right: npt.NDArray[np.bool_]
+) -> LatestTasks | None:
+    """How a model of the past does on what came after it: folds mix the times, and so do not show a change."""
+    training, times = comparison.training, comparison.times
+    known = np.sort(times[comparison.compared][~np.isnan(times[comparison.compared])])
+    if not len(known):
+        return None
+    since = known[math.floor((1 - _LATEST) * len(known))]
+    is_latest = times[comparison.compared] >= since
+    latest, earlier = comparison.compared[is_latest], np.flatnonzero(times < since)
+    if len(latest) < _FEWEST_LATEST or len(np.unique(training.labels[earlier])) < 2:
+        return None
+    part, features, _ = replace(training, attempts=None).refit(earlier, latest)
+    foreseen = fit(part).scores(features).argmax(axis=1) == training.labels[latest]
+    day = datetime.fromtimestamp(float(since), UTC)
+    return LatestTasks(day, len(latest), float(foreseen.mean()), float(right[is_latest].mean()))
 
 
 def _is_alike(comparison: Comparison) -> npt.NDArray[np.bool_]:
