@@ -121,7 +121,7 @@ def card(project: str, as_json: bool) -> None:
 def logs(folder: Path, facts: str | None, accept: bool, keep_rare: bool, as_json: bool) -> None:
     """Say how the logs in FOLDER are read, file by file, and what a router would learn from.
 
-    Read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz. Where records do not have the
+    Read are JSON lines, JSON, CSV, TSV and Parquet, also .gz or .zst. Where records do not have the
     agent system's own names, the keys of the facts about a task are guessed by name, type and
     values: correct them with --map.
     """

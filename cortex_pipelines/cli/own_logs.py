@@ -132,7 +132,7 @@ def unused_lines(logs: "OwnLogs", account: "Accounting") -> dict[str, list[tuple
 def other_files(names: Sequence[str]) -> str:
     kinds = Counter(Path(name).suffix or name for name in names)
     counts = ", ".join(f"{count} {ending}" for ending, count in kinds.most_common())
-    return f"not read: {counts} (read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz)"
+    return f"not read: {counts} (read are JSON lines, JSON, CSV, TSV and Parquet, also with .gz or .zst)"
 
 
 def keep_mapping(folder: Path, opened: "OwnLogs") -> None:

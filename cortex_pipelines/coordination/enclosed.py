@@ -16,7 +16,7 @@ _LINES = frozenset(["message", "@message", "msg", "line", "log", "_raw", "textpa
 
 
 def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The spans of an OTLP batch, the calls of tools and their results in a transcript, or the record itself.
+    """Spans or log records of an OTLP batch, calls of tools and their results in a transcript, or the record itself.
 
     A line of a program that a collector stored as text is an object again. Of each conversation only the user's first
     message is left: the system's prompt often names the agent.
@@ -27,9 +27,9 @@ def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     message = record.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(record.get("resourceSpans"), list):
-        for resource in _objects(record["resourceSpans"]):
-            for scope in _objects(resource.get("scopeSpans")):
-                yield from map(_span, _objects(scope.get("spans")))
+        yield from map(_span, _signals(record, "resourceSpans", "scopeSpans", "spans"))
+    elif isinstance(record.get("resourceLogs"), list):
+        yield from map(_log_record, _signals(record, "resourceLogs", "scopeLogs", "logRecords"))
     elif turns := [part for part in _objects(content) if part.get("type") in ("tool_use", "tool_result")]:
         outer = {name: field for name, field in record.items() if not isinstance(field, dict | list)}
         for part in turns:
@@ -82,6 +82,23 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
     yield from (element for element in (value if isinstance(value, list) else ()) if isinstance(element, dict))
 
 
+def _signals(batch: Mapping[str, Any], *names: str) -> Iterator[dict[str, Any]]:
+    """The spans or log records of a batch, which has them by resource and scope."""
+    outer, *inner = names
+    for part in _objects(batch.get(outer)):
+        yield from _signals(part, *inner) if inner else (part,)
+
+
+def _log_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A log record with its attributes by name, and an object in its body as one."""
+    return {
+        "timestamp": _seconds(record.get("timeUnixNano") or record.get("observedTimeUnixNano")),
+        "trace_id": record.get("traceId"),
+        "body": _cut_conversations(_line("body", _plain(record.get("body")))),
+        "attributes": _cut_conversations(_plain_attributes(record.get("attributes"))),
+    }
+
+
 def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     """A span with its attributes by name, start in seconds since 1970, duration in seconds, and its first request."""
     attributes = _plain_attributes(span.get("attributes"))
@@ -90,6 +107,7 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     code = status.get("code") if isinstance(status, dict) else None
     return {
         "span_id": span.get("spanId"),
+        "trace_id": span.get("traceId"),
         "name": span.get("name"),
         "start_time": start,
         "duration_seconds": None if start is None or end is None else round(end - start, 6),

@@ -15,7 +15,7 @@ from typing import Any
 
 from cortex_pipelines.coordination.enclosed import enclosed_records, is_conversation
 from cortex_pipelines.coordination.fact_names import SPECIFIC, is_task
-from cortex_pipelines.coordination.json_scanner import scan
+from cortex_pipelines.coordination.json_scanner import OUTSIDE, scan
 from cortex_pipelines.timestamps import is_timestamp
 
 _MOST_BYTES = 2**30
@@ -23,6 +23,8 @@ _MOST_BYTES = 2**30
 _ROTATED = re.compile(r"(?:\.\d{1,3}|[.-]\d{4}-?\d\d-?\d\d(?:[t_-]\d\d(?:-?\d\d)*)?)$")
 """What log rotation appends to a name: ``.2``, ``-20260301`` or ``.2026-03-01_00-00``."""
 NATIVE_ENDINGS = (".jsonl", ".ndjson")
+PACKED = (".gz", ".zst")
+_UNPACKED = re.compile(r"\.(?:gz|zst)$")
 NUMBERED = "lines are numbers of records"
 _DELIMITERS = ",;\t|"
 
@@ -37,17 +39,28 @@ class LogRecords:
 
 
 def read_records(name: str, data: bytes) -> LogRecords:
-    """The records of a file by the ending of its name (``ENDINGS``), before ``.gz`` and what rotation appends."""
-    if name.lower().endswith(".gz"):
+    """The records of a file by the ending of its name (``ENDINGS``), before ``PACKED`` and what rotation appends."""
+    if name.lower().endswith(PACKED):
         try:
-            with gzip.open(io.BytesIO(data)) as file:
-                data = file.read(_MOST_BYTES + 1)
+            data = _unpacked(name, data)
         except (OSError, EOFError, zlib.error):
-            return LogRecords([], [(1, "not a gzip file, or cut off")])
+            form = "gzip" if name.lower().endswith(".gz") else "Zstandard"
+            return LogRecords([], [(1, f"not a {form} file, or cut off")])
         if len(data) > _MOST_BYTES:
             return LogRecords([], [(1, "more than 1 GiB when unpacked; split it")])
     read = _READERS[_ending(name)](data)
     return replace(read, records=[(line, part) for line, record in read.records for part in enclosed_records(record)])
+
+
+def _unpacked(name: str, data: bytes) -> bytes:
+    """What a packed file holds, up to a byte more than is read."""
+    if name.lower().endswith(".gz"):
+        with gzip.open(io.BytesIO(data)) as file:
+            return file.read(_MOST_BYTES + 1)
+    from pyarrow import BufferReader, CompressedInputStream
+
+    with CompressedInputStream(BufferReader(data), "zstd") as stream:
+        return bytes(stream.read(_MOST_BYTES + 1))
 
 
 def is_log_name(name: str) -> bool:
@@ -60,7 +73,7 @@ def is_native_name(name: str) -> bool:
 
 
 def _ending(name: str) -> str:
-    return PurePosixPath(_ROTATED.sub("", name.lower().removesuffix(".gz"))).suffix
+    return PurePosixPath(_ROTATED.sub("", _UNPACKED.sub("", name.lower()))).suffix
 
 
 def _text(data: bytes) -> tuple[str, list[str]]:
@@ -85,6 +98,17 @@ def _json_lines(data: bytes) -> LogRecords:
         elif span.kind in ("rejected", "waiting") and encoded[span.start : span.end].strip(b"[], \t\r\n"):
             refused.append((line, span.reason))  # lists may follow each other, as `gh api --paginate` writes them
     return LogRecords(records, refused, notes)
+
+
+def _log_lines(data: bytes) -> LogRecords:
+    """JSON in the lines of a program's log, where text, such as a time before it, is nothing refused."""
+    read = _json_lines(data)
+    if not read.records:
+        return replace(read, refused=[(1, "none of its lines has a JSON object")] if read.refused else [])
+    lines = {line for line, _ in read.records}
+    texts = sum(reason == OUTSIDE and line not in lines for line, reason in read.refused)
+    notes = [*read.notes, *([f"lines without JSON, left out: {texts:,}"] if texts else [])]
+    return LogRecords(read.records, [refusal for refusal in read.refused if refusal[1] != OUTSIDE], notes)
 
 
 def _json(data: bytes) -> LogRecords:
@@ -241,6 +265,7 @@ def _plain(value: Any) -> Any:
 _READERS: Mapping[str, Callable[[bytes], LogRecords]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
+    ".log": _log_lines,
     ".json": _json,
     ".csv": _table,
     ".tsv": _table,

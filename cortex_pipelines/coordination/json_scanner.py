@@ -28,6 +28,9 @@ _CUT_TOKEN = re.compile(r"t(ru?)?|f(a(ls?)?)?|n(ul?)?|-|\.|[eE][+-]?|\.\d*[eE][+
 _CUT_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
 
 
+OUTSIDE = "text outside of a JSON object"
+
+
 @dataclass(frozen=True)
 class ByteSpan:
     """A span of a file, from ``start`` up to ``end`` (bytes); ``value`` is the object of a record.
@@ -91,7 +94,7 @@ def scan(data: bytes, position: int = 0) -> Iterator[ByteSpan]:
             junk = _JUNK.match(text, position)
             end = position + len(junk.group().rstrip(_BLANKS)) if junk else position + 1
             settled = junk is not None and junk.end() < len(text)
-            yield ByteSpan(position, end, "rejected", reason="text outside of a JSON object", settled=settled)
+            yield ByteSpan(position, end, "rejected", reason=OUTSIDE, settled=settled)
             position = end
         else:
             if boundary <= position:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.formats import ENDINGS, LogRecords, is_log_name, is_native_name, read_records
+from cortex_pipelines.coordination.formats import ENDINGS, PACKED, LogRecords, is_log_name, is_native_name, read_records
 from cortex_pipelines.coordination.guessing import SEEN, Guess, columns_of, guess_mapping, unknown_key
 from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, join_frames
 from cortex_pipelines.coordination.json_scanner import scan
@@ -91,7 +91,9 @@ def open_logs(
     if not path.exists():
         raise CoordinationError(f"coordination logs: no folder or file {path}")
     if path.is_file() and not is_log_name(path.name):
-        raise CoordinationError(f"{path} is not read as a log; those end in {', '.join(ENDINGS)}, each also with .gz")
+        raise CoordinationError(
+            f"{path} is not read as a log; those end in {', '.join(ENDINGS)}, each also with {' or '.join(PACKED)}"
+        )
     folder = path if path.is_dir() else path.parent
     paths = [path] if path.is_file() else log_files(folder, mapped=True)
     try:

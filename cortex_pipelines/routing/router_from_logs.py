@@ -11,7 +11,7 @@ import polars as pl
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.coordination.formats import ENDINGS
+from cortex_pipelines.coordination.formats import ENDINGS, PACKED
 from cortex_pipelines.coordination.logs import CoordinationError
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.coordination.summary import OwnLogs, open_logs
@@ -72,7 +72,9 @@ def open_training_logs(logs: Path, params: Parameters, mapping: Mapping[Fact, st
         raise CoordinationError(f"coordination logs: no file or folder {logs}")
     opened = open_logs(logs.resolve(), params.coordination, params.privacy, mapping)
     if not opened.files:
-        raise CoordinationError(f"coordination logs: no log in {logs}; read are {', '.join(ENDINGS)}, each also .gz")
+        raise CoordinationError(
+            f"coordination logs: no log in {logs}; read are {', '.join(ENDINGS)}, each also {' or '.join(PACKED)}"
+        )
     if questions := opened.questions():
         raise CoordinationError("\n".join(questions))
     return opened

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from pyarrow import compress
 
 from cortex_pipelines.coordination.formats import NUMBERED, is_log_name, read_records
 from cortex_pipelines.coordination.guessing import guess_mapping, parse_map
@@ -36,11 +37,22 @@ def test_other_encodings_and_binary_formats(tmp_path: Path) -> None:
     assert "Windows-1252" in latin.notes[0]
     assert read_records("a.csv", "a,b\n1,2\n".encode("utf-16")).records == [(2, {"a": "1", "b": "2"})]
     assert read_records("a.JSONL.gz", gzip.compress(b'{"a": 1}\n')).records == [(1, {"a": 1})]
-    rotated = ("a.jsonl.1", "a.json.12.gz", "a.ndjson-20260301.gz", "a.jsonl.2026-03-01_00-00", "a.JSONL.2026-03-01")
+    packed = compress(b'{"a": 1}\n', codec="zstd", asbytes=True)
+    assert read_records("a.log.zst", packed).records == [(1, {"a": 1})]
+    assert "cut off" in read_records("a.jsonl.zst", packed[:9]).refused[0][1]
+    assert "cut off" in read_records("a.jsonl.zst", b"{}").refused[0][1]
+    rotated = (
+        "a.log.1",
+        "a.jsonl.1",
+        "a.json.12.gz",
+        "a.ndjson-20260301.gz",
+        "a.jsonl.2026-03-01_00-00",
+        "a.JSONL.2026-03-01",
+    )
     for name in rotated:
         data = b'{"a": 1}\n'
         assert read_records(name, gzip.compress(data) if name.endswith(".gz") else data).records == [(1, {"a": 1})]
-    assert not any(map(is_log_name, ("a.log.1", "a.tar.gz", "jsonl.1", "a.jsonl.1234", "a.jsonl.old")))
+    assert not any(map(is_log_name, ("a.txt.1", "a.tar.gz", "jsonl.1", "a.jsonl.1234", "a.jsonl.old")))
     pl.DataFrame({"at": [datetime(2026, 3, 1)], "n": [{"x": 1}]}).write_parquet(tmp_path / "a.parquet")
     parquet = read_records("a.parquet", (tmp_path / "a.parquet").read_bytes())
     assert parquet.records == [(1, {"at": "2026-03-01T00:00:00", "n": {"x": 1}})]
