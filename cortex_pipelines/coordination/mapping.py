@@ -27,7 +27,7 @@ NAMES: Mapping[Fact, str] = {
 """Name of each fact in the records that the agent system itself writes."""
 
 _NOTHING = frozenset({"", "null", "none", "nan", "n/a", "na", "-", "undefined", "(none)"})
-_NOBODY = _NOTHING | {"unassigned", "nobody"}
+_NOBODY = _NOTHING | {"unassigned", "nobody", "user", "user_proxy"}  # who asks is no master
 DateOrder = Literal["day first", "month first"] | None
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+,(?:\d\d?|\d{4,})|(?:0|\d{4,}),\d+|\d{1,3}(?:\.\d{3})+,\d+)(?![\d.,])")
 """A number whose comma cannot separate thousands: ``150,7`` and ``1.234,567``, not ``1,500``."""
@@ -74,6 +74,13 @@ _LABEL = re.compile(
     r"(?:area|component|comp|team|sig|agent|squad|module|domain|owner|department|scope|package)s?\s*[:/]", re.IGNORECASE
 )
 """What begins a label that says where an issue belongs, among others that say of what kind or how urgent it is."""
+_KIND = re.compile(
+    r"(?:kind|type|priority|severity|status)s?\s*[:/].*|p[0-4]|bug|documentation|duplicate|enhancement|good first issue"
+    r"|help wanted|invalid|question|wontfix",
+    re.IGNORECASE,
+)
+"""Labels of kind, urgency or state, among them all that a new repository has
+(https://docs.github.com/en/issues/using-labels-and-milestones-to-track-work/managing-labels#about-default-labels)."""
 
 
 def belonging_label(labels: Any) -> Any:
@@ -181,7 +188,9 @@ def _fact(fact: Fact, key: str, value: Any, notation: Notation) -> Any:
         return None
     match fact:
         case "master":
-            return belonging_label(value)
+            label = belonging_label(value)
+            is_kind = isinstance(label, str) and "label" in key.lower() and _KIND.fullmatch(label.strip())
+            return None if is_kind else label
         case "task":
             value = " ".join(map(str, value)) if isinstance(value, list) else value
             # a number is no task; what stands there is a key that was taken for another
