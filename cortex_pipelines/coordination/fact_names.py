@@ -7,15 +7,16 @@ from typing import Any
 from cortex_pipelines.coordination.settings import Fact
 from cortex_pipelines.words import unseparated_words
 
-_NAMES: Mapping[Fact, tuple[str, str]] = {
+_NAMES: Mapping[Fact, tuple[str, ...]] = {
     "task": (
         "task title summary subject task_title headline task_summary short_description request prompt query",
         "description task_description details text message name body question issue instruction content",
     ),
     "master": (
-        "master agent subagent_type routed_to assignee assigned_to worker expert handler assignment_group team",
-        "owner queue group component service department category squad role resolver responsible handled_by "
-        "answered_by channel label labels user dag_id",
+        "master agent subagent_type routed_to worker expert handler assignment_group team",
+        "assignee assigned_to owner queue group component components component_s service department category squad "
+        "role resolver responsible handled_by answered_by label labels dag_id",
+        "user",
     ),
     "outcome": (
         "outcome success succeeded successful is_success status result conclusion resolution",
@@ -42,8 +43,8 @@ _NAMING_PARTS = frozenset(
     {"name", "login", "displayname", "display_name", "display_value", "value", "summary", "title", "username"}
 )
 """Last parts of a nested key that add nothing to the part before: ``assignee.login``."""
-SPECIFIC, USUAL = 3.0, 2.0
-"""Scores of a record's own keys with a name of the first and of the second row."""
+SPECIFIC, USUAL, WEAK = 3.0, 2.0, 1.0
+"""Scores of a record's own keys with a name of the first, second and third row."""
 
 
 def name_score(fact: Fact, name: str) -> float:
@@ -51,7 +52,7 @@ def name_score(fact: Fact, name: str) -> float:
     spoken = {parts[-1], "_".join(parts)}
     if parts[-1] in _NAMING_PARTS and len(parts) > 1:
         spoken.add(parts[-2])
-    for score, names in zip((SPECIFIC, USUAL), _NAMES[fact], strict=True):
+    for score, names in zip((SPECIFIC, USUAL, WEAK), _NAMES[fact], strict=False):
         if spoken & set(names.split()):
             return score - 0.25 * (len(parts) - 1)
     words = set(re.split(r"_+", parts[-1])) - {"id", "key", "number", "name", "time", "issue"}

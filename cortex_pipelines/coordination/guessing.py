@@ -28,6 +28,7 @@ SEEN = 5000
 _FIT = 0.8
 """Least share of a key's values that must have the form of the fact; the rest may be slips."""
 
+_NEEDED: tuple[Fact, ...] = ("task", "master")
 _ROLES = frozenset(["user", "assistant", "system", "tool", "function", "human", "ai", "model", "developer"])
 """Who speaks in a conversation, in whatever words: no masters."""
 
@@ -155,9 +156,13 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
         fitting = [column for column in columns if column.name in scores]
         if fact == "task" and fitting:
             return [max(fitting, key=lambda column: sum(map(len, column.texts)) / len(column.filled)).name]
-        return [column.name for column in fitting]
+        varied = [column for column in fitting if column.different > 1]
+        return [column.name for column in (varied if len(varied) > 1 else fitting)]
     if fact == "master":  # `area/web` is there to say it, the author of an issue is not
         scores = {c.name: scores[c.name] and scores[c.name] + c.share(says_where) for c in columns if c.name in scores}
+    if fact in _NEEDED:  # what is the same everywhere decides nothing
+        telling = {column.name for column in columns if column.different > 1 and scores.get(column.name)}
+        scores = {name: score for name, score in scores.items() if not telling or name in telling}
     if fact == "time" and not any(scores.values()) and len(scores) == 1:
         return list(scores)
     if fact == "outcome":  # `state: closed` says less than `state_reason: completed`
@@ -167,8 +172,8 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
     # of keys whose values map one to one, the first is enough
     duplicates = {b.name for a, b in combinations(best, 2) if _one_to_one(a, b)}
     best = [column for column in best if column.name not in duplicates]
-    if fact in ("task", "master"):  # what is the same everywhere decides nothing
-        return [column.name for column in best if column.different > 1] or [column.name for column in best]
+    if fact in _NEEDED:
+        return [column.name for column in best]
     return [max(best, key=lambda column: len(column.filled)).name] if best else []
 
 

@@ -71,6 +71,26 @@ def test_keys_are_guessed_or_asked_about(expected: dict[str, str], columns: dict
         assert "--map master=team or --map master=agent" in guess.question("master", str)
 
 
+@pytest.mark.parametrize(
+    ("fields", "masters"),
+    [
+        (
+            [{"assignee": {"name": a}, "components": [{"name": c}]} for a, c in ("xp", "yp", "yq")],
+            ["assignee", "components"],
+        ),
+        (
+            [{"Assignee": a, "Component/s": c, "Reporter": "z"} for a, c in ("xp", "yp", "yq")],
+            ["Assignee", "Component/s"],
+        ),
+        ([{"via": {"channel": c}, "brand": b} for c, b in ("xp", "yp", "yq")], ["via.channel", "brand"]),
+    ],
+)
+def test_people_channels_and_components_are_asked_about(fields: list[dict[str, Any]], masters: list[str]) -> None:
+    """Jira's and Zendesk's: which of them is a task's master, nothing tells."""
+    records = [{"summary": text, **field} for text, field in zip(("fix it", "do it", "see it"), fields, strict=True)]
+    assert [key.removesuffix(".name") for key in guess_mapping(records, {}).open["master"]] == masters
+
+
 @pytest.mark.parametrize(("fact", "key", "value", "expected"), CASES["facts"])
 def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expected: list | None) -> None:
     mapping = {"task": "summary", "master": "agent"} | {fact: key}
