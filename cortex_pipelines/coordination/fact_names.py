@@ -10,7 +10,7 @@ from cortex_pipelines.words import unseparated_words
 _NAMES: Mapping[Fact, tuple[str, ...]] = {
     "task": (
         "task title summary subject task_title headline task_summary short_description request prompt query",
-        "description task_description details text message name body question issue instruction content",
+        "description task_description details text message name body question issue instruction content input",
     ),
     "master": (
         "master agent subagent_type routed_to worker expert handler assignment_group team",

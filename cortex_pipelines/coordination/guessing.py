@@ -81,9 +81,10 @@ class Guess:
     columns: Mapping[str, LogColumn]
 
     @property
-    def names_tasks(self) -> bool:
-        """Whether there are keys, or candidates, of both task and master."""
-        return all(fact in self.mapping or fact in self.open for fact in ("task", "master"))
+    def clarity(self) -> tuple[bool, float]:
+        """Whether there are keys, or candidates, of both task and master; and how much their names say so."""
+        keys = {fact: [self.mapping[fact]] if fact in self.mapping else self.open.get(fact, ()) for fact in _NEEDED}
+        return all(keys.values()), sum(max((name_score(fact, key) for key in keys[fact]), default=0) for fact in keys)
 
     def question(self, fact: Fact, render: Callable[[str], str]) -> str:
         """Names the candidate keys with three redacted values each."""

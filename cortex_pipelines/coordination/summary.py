@@ -143,7 +143,7 @@ def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explic
     if sample and (wrong := unknown_key(explicit, columns_of(sample))):
         raise CoordinationError(wrong)
     guesses = [guess_mapping(form, explicit, sample) for form in islice(_forms(records), _MOST_FORMS)]
-    return next((guess for guess in guesses if guess.names_tasks), guesses[0] if guesses else Guess({}, {}, {}))
+    return max(guesses, key=lambda guess: guess.clarity, default=Guess({}, {}, {}))
 
 
 def _forms(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[list[Mapping[str, Any]]]:
@@ -227,7 +227,7 @@ def _refused(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> list[d
     """What could not be read, and records that have neither of the two keys that make a task."""
     refused = list(read.refused)
     if mapping and not is_native_name(name):
-        keys = " nor ".join(mapping[fact] for fact in ("task", "master") if fact in mapping)
+        keys = " or ".join(mapping[fact] for fact in ("task", "master") if fact in mapping)
         incomplete = [line for line, record in read.records if mapped_record(record, mapping) is None]
-        refused += [(line, f"it has neither {keys}") for line in incomplete]
+        refused += [(line, f"it has no {keys or 'key of a task or a master'}") for line in incomplete]
     return [{"line": line, "reason": reason} for line, reason in sorted(refused)]
