@@ -129,12 +129,32 @@ def guess_mapping(
             mapping[fact] = best[0]
         elif best:
             choices[fact] = best
+    if "id" not in explicit and (joining := _joining_id(columns, mapping)):
+        mapping["id"] = joining
     decided = columns[mapping["outcome"]].decided if mapping.get("outcome") in columns else False
     if all_records and not decided and "outcome" not in explicit and mapping.get("id"):
         ids = columns.get(mapping["id"]) or LogColumn(mapping["id"], [])
         if outcome := _outcome_elsewhere(ids, all_records, set(mapping.values())):
             mapping["outcome"], columns[outcome.name] = outcome.name, outcome
     return Guess({fact: mapping[fact] for fact in FACTS if mapping.get(fact)}, choices, columns)
+
+
+def _joining_id(columns: Mapping[str, LogColumn], mapping: Mapping[Fact, str]) -> str | None:
+    """Where task and master stand in different records, the key with most values that records of both have."""
+    if not {mapping.get(fact) for fact in _NEEDED} <= columns.keys():
+        return None
+    of_task, of_master = (columns[mapping[fact]].values for fact in _NEEDED)
+    if any(task is not None and master is not None for task, master in zip(of_task, of_master, strict=True)):
+        return None
+    shared = {}
+    for name, column in columns.items():
+        tasks, masters = (
+            {str(key) for key, value in zip(column.values, values, strict=True) if None not in (key, value)}
+            for values in (of_task, of_master)
+        )
+        shared[name] = len(tasks & masters)
+    best = max(shared, key=lambda name: shared[name])
+    return best if shared[best] > 1 else None
 
 
 def _outcome_elsewhere(ids: LogColumn, records: Sequence[Mapping[str, Any]], used: set[str]) -> LogColumn | None:
