@@ -100,6 +100,20 @@ def test_logs_of_another_form_train_the_same_router(logs: Path, tmp_path: Path, 
         train_on_logs(tmp_path / "agents.csv", tmp_path / "out", params, {"master": "agnt"})
 
 
+def test_tasks_that_name_their_master_are_counted_apart(logs: Path, tmp_path: Path, params: Parameters) -> None:
+    """A label that stands in the text, as of a form that adds it, is learnt whatever the task is."""
+    held_out = train_on_logs(logs, tmp_path / "out", params).held_out
+    assert (held_out.naming, "name their master" in held_out.sentence()) == (0, False)
+    for file in logs.rglob("*.*"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        titles = [f"[{row['routed_to'].upper()}] {row['task_title']}" for row in rows]
+        lines = [json.dumps(row | {"task_title": title}) for row, title in zip(rows, titles, strict=True)]
+        file.write_text("\n".join(lines))
+    held_out = train_on_logs(logs, tmp_path / "out", params).held_out
+    assert held_out.naming == held_out.tasks
+    assert "name their master; so the share says nothing about tasks that do not" in held_out.sentence()
+
+
 def test_what_is_missing_is_said(logs: Path, tmp_path: Path, params: Parameters) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "few").mkdir()

@@ -55,6 +55,9 @@ def test_tasks_of_a_template_are_counted_apart() -> None:
     few = replace(HELD_OUT, alike=60, right_of_others=0.55).sentence()
     assert "; of these, 60 share most words with a learnt one; 55 % of the others" in few
     assert "says nothing about tasks of another wording" in replace(HELD_OUT, alike=100).sentence()
+    naming = replace(HELD_OUT, naming=60, right_of_not_naming=0.45).sentence()
+    assert naming.endswith("; 60 name their master; 45 % of the others are right")
+    assert "name their master" not in replace(HELD_OUT, naming=9).sentence()
     texts = (
         "Fix T-1",
         "Refund of Anna is late",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.routing.dataset.labels import shares_words
+from cortex_pipelines.routing.dataset.labels import normalised, shares_words
 from cortex_pipelines.routing.features import Indices
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
@@ -22,6 +22,8 @@ _FURTHER = 4
 """Times the tasks up to which the curve is drawn on: a power law has no floor, labels and tasks have one."""
 _FEW = 1000
 """Tasks up to which the curve is measured: with more, it says little and takes long."""
+_MANY = 0.1
+"""Least share of tasks with their master's name that is worth a word: what is left out then changes the figure."""
 _LATEST, _FEWEST_LATEST = 0.2, 20
 """Share of the held-out tasks that counts as the latest ones, and how many there must be to say anything of them."""
 _FITS: dict[str, Callable[[TrainingData], CandidateModel]] = {
@@ -74,6 +76,9 @@ class HeldOutReport:
     alike: int = 0
     """Tasks that share most words with one that was learnt, as those of a template do."""
     right_of_others: float = 0.0
+    naming: int = 0
+    """Tasks whose text has the name of their master."""
+    right_of_not_naming: float = 0.0
     latest: LatestTasks | None = None
 
     @property
@@ -102,6 +107,11 @@ class HeldOutReport:
             first, second, count = self.confused[0]
             parts.append(f"most often takes {first} for {second} ({count:,} {'task' if count == 1 else 'tasks'})")
         parts += self._more_tasks()
+        if self.naming >= _MANY * self.tasks:
+            says = "so the share says nothing about tasks that do not"
+            if self.naming < self.tasks:
+                says = f"{percent(self.right_of_not_naming)} of the others are right"
+            parts.append(f"{self.naming:,} name their master; {says}")
         if self.latest:
             parts.append(
                 f"of the latest {self.latest.tasks:,} (since {self.latest.since:%Y-%m-%d}), {self.curve_model} gets "
@@ -138,6 +148,9 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
             recall = float((chosen[of_master] == number).mean())
             scores.append(MasterScore(name, int(of_master.sum()), precision, recall, taken_for.most_common()))
     is_alike = _is_alike(comparison)
+    texts = (f" {normalised(training.features.texts[task])} " for task in comparison.compared)
+    named = [f" {normalised(names[label])} " in text for label, text in zip(labels, texts, strict=True)]
+    is_naming = np.array(named, dtype=np.bool_)
     largest = max(scores, key=lambda score: score.tasks)
     rules = next((step.accuracy for step in selection.steps if step.model == "rules"), None)
     adopted = max(selection.weights, key=lambda name: selection.weights[name])
@@ -153,6 +166,8 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
         trained_on=len(training.labels),
         alike=int(is_alike.sum()),
         right_of_others=float((chosen == labels)[~is_alike].mean()) if not is_alike.all() else 0.0,
+        naming=int(is_naming.sum()),
+        right_of_not_naming=float((chosen == labels)[~is_naming].mean()) if not is_naming.all() else 0.0,
         latest=_latest(comparison, _FITS[model], chosen == labels),
     )
 
