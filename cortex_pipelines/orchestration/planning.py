@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
+from math import ceil
 from typing import Any
 
 import polars as pl
@@ -182,8 +183,10 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
         return cost
     else:
         evaluation: Any = project.effective.section("evaluation", partition)
-        items = _held_out(project, partition, evaluation.items)
-        texts = round(evaluation.choices * _TEXTS_PER_CHOICE + items * _TEXTS_PER_ITEM)
+        size = past.size_of(partition)
+        units = ceil(size.code / 1e6 * _UNITS * _MOST_HELD_OUT) if size else evaluation.items + evaluation.choices
+        items = _held_out(project, partition, evaluation.items, units)
+        texts = round(min(evaluation.choices, units) * _TEXTS_PER_CHOICE + items * _TEXTS_PER_ITEM)
         texts_rate = TEXTS_PER_SECOND * rate / TRAINING_TOKENS_PER_SECOND
         seconds, basis = texts / texts_rate, f"at most {texts:,} texts at {texts_rate:.2g}/s"
         width: Width = "fp32" if evaluation.precision == "fp32" or not machine.bf16 else "bf16"
@@ -193,10 +196,14 @@ def stage_cost(project: Project, past: Past, name: str, partition: str | None) -
     return replace(cost, seconds=estimate(seconds, _MODEL_RANGE), memory=peak, basis=basis)
 
 
-def _held_out(project: Project, partition: str | None, most: int) -> int:
-    """Items of an evaluation, at most so many of a task; as many of each whose data set is not there yet."""
+_UNITS = 2_000  # of a megabyte of source: 1,600 to 3,500 in the three projects of this repository
+_MOST_HELD_OUT = 0.25  # of the units are in test, as datasets.splitting.assign has it for few
+
+
+def _held_out(project: Project, partition: str | None, most: int, units: int) -> int:
+    """Items of an evaluation, at most so many of a task; of each whose data set is not there yet, one a unit."""
     files = [project.output(f"{task}_dataset", partition) / "test.parquet" for task in {*DATASETS.values()}]
-    return sum(min(most, table_rows(path)) if path.is_file() else most for path in files)
+    return sum(min(most, table_rows(path) if path.is_file() else units) for path in files)
 
 
 def _training_tokens(
@@ -305,7 +312,6 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
             )
 
 
-_UNITS = 2_000  # of a megabyte of source: 1,600 to 3,500 in the three projects of this repository
 _WEIGHTS = 0.6e9  # bytes of the default base, unpacked once
 
 
@@ -320,7 +326,7 @@ def estimate_new(project: Project, name: str, size: int) -> dict[str, str]:
     disk = sum(cost.disk.expected for cost in data if cost.disk)
     training, judging = costs["code_adapter"], costs[evaluation]
     return {
-        "units": f"some {round(size / 1e6 * _UNITS, -1):,.0f} functions, classes and methods",
+        "units": f"some {float(f'{ceil(size / 1e6 * _UNITS):.2g}'):,.0f} functions, classes and methods",
         "takes": f"some {duration(max(10, seconds.expected))} for the data sets, "
         + " and ".join(
             f"{duration(cost.seconds.expected)} to {verb} ({cost.basis})"

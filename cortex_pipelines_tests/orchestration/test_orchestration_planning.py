@@ -17,6 +17,7 @@ from cortex_pipelines.orchestration.planning import (
     PlannedStage,
     data_left_out,
     duration,
+    estimate_new,
     plan_stages,
     stages_of,
     unused_code,
@@ -200,6 +201,19 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     assert larger.memory is not None
     assert 6000 < larger.memory.expected < 7500
     assert steps["code_adapter_evaluation@some"].cost.basis.endswith("texts at 0.3/s")
+
+
+def test_an_evaluation_is_bounded_by_what_a_small_project_can_hold_out(tmp_path: Path) -> None:
+    sources = {"sources": [{"directory": "x"}]}
+    write_yaml(tmp_path / "params.yaml", {"projects": {"small": sources, "large": sources}})
+    project = open_project(tmp_path)
+    sizes = {"small": (1_500, 1), "large": (2_000_000, 1)}
+    with mock.patch("cortex_pipelines.orchestration.planning.project_size", side_effect=lambda _, name: sizes[name]):
+        small, large = (estimate_new(project, name, sizes[name][0]) for name in ("small", "large"))
+    assert small["units"] == "some 3 functions, classes and methods"
+    assert large["units"] == "some 4,000 functions, classes and methods"
+    assert "14 s to evaluate (at most 47 texts" in small["takes"]
+    assert "35 min to evaluate" in large["takes"]
 
 
 def test_every_asset_is_estimated_before_it_ever_ran() -> None:
