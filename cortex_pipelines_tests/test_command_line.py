@@ -19,7 +19,7 @@ from cortex_pipelines.cli.failures import error_sentence
 from cortex_pipelines.cli.groups import GROUPS, suggestion
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.progress import Steps, report_step
-from cortex_pipelines.projects import added
+from cortex_pipelines.projects import added, create
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.command import cortex, run_python
@@ -87,6 +87,16 @@ def test_a_new_project_says_what_is_next_and_lacks_nothing(models: Path) -> None
     assert "ok      dvc: " in outside.stdout
     assert "params.yaml" not in outside.output
     assert cortex().stdout == cortex("--help").stdout
+
+
+def test_without_git_or_dvc_nothing_of_a_new_project_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for program in ("git", "dvc"):
+        monkeypatch.setattr(create, "which", lambda name, missing=program: None if name == missing else name)
+        assert f"{program} is not installed" in cortex("init", "models", status=1).stderr
+        assert not (tmp_path / "models").exists()
 
 
 def test_what_is_added_is_said_in_words(models: Path) -> None:

@@ -3,6 +3,7 @@
 import subprocess  # nosec B404
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from cortex_pipelines.atomic import atomic_file, write_whole
@@ -67,10 +68,13 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         A message for each step.
 
     Raises:
-        ProjectError: the folder is already a project.
+        ProjectError: the folder is already a project, or git or DVC is missing.
     """
     if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
         raise ProjectError(f"{folder} is already a project")
+    for program in ("git", "dvc"):
+        if which(program) is None:
+            raise ProjectError(f"{program} is not installed; install it and try again")
     folder.mkdir(parents=True, exist_ok=True)
     files = {"params.yaml": parameters, **_FILES}
     missing_files = [name for name in files if not (folder / name).exists()]
@@ -100,12 +104,7 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
 
 
 def _run(folder: Path, *command: str) -> None:
-    try:
-        process = subprocess.run(  # nosec B603
-            command, cwd=folder, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise ProjectError(f"{command[0]} is not installed; install it and try again") from error
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # nosec B603
     if process.returncode:
         raise ProjectError(f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}")
 
