@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from dataclasses import fields
 from importlib import import_module
@@ -87,6 +88,18 @@ def test_a_new_project_says_what_is_next_and_lacks_nothing(models: Path) -> None
     assert "ok      dvc: " in outside.stdout
     assert "params.yaml" not in outside.output
     assert cortex().stdout == cortex("--help").stdout
+
+
+def test_where_the_locale_is_not_utf8_names_of_files_still_are(models: Path) -> None:
+    """A server's `LC_ALL` may be another, and Python's own way out of it switched off."""
+    (models / "cödé").mkdir()
+    (models / "cödé" / "a.py").write_text("def f():\n    return 1\n")
+    command = [Path(sys.executable).with_name("cortex"), "add", "--no-control", "shop", "cödé"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_yaml(models / "params.yaml")["projects"]["shop"]["sources"][0]["directory"] == "cödé"
+    assert "source     cödé" in done.stdout.decode()
 
 
 def test_without_git_or_dvc_nothing_of_a_new_project_is_written(

@@ -47,6 +47,12 @@ from cortex_pipelines.versioning.root import ProjectError, find_root
 class _Cortex(click.Group):
     """Command group that turns every error into one sentence; see ``cli.failures``."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        if sys.getfilesystemencoding() != "utf-8":  # paths are written to files, which are UTF-8
+            os.environ["PYTHONUTF8"] = "1"  # for dvc, too
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # nosec B606
+        return super().main(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
