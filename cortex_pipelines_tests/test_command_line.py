@@ -102,6 +102,13 @@ def test_where_the_locale_is_not_utf8_names_of_files_still_are(models: Path) -> 
     assert "source     cödé" in done.stdout.decode()
 
 
+@pytest.mark.parametrize("command", ["route", "search", "context", "memory add", "explain route", "predict"])
+def test_a_text_without_its_quotes_is_said_to_need_them(command: str) -> None:
+    refused = cortex(*command.split(), "rotate", "the", "key", status=2).stderr
+    assert refused.endswith("; put a text of several words in quotes\n")
+    assert "quotes" not in cortex("doctor", "rotate", status=2).stderr
+
+
 def test_without_git_or_dvc_nothing_of_a_new_project_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

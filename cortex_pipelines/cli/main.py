@@ -43,6 +43,9 @@ from cortex_pipelines.cli.status import report, status, summary
 from cortex_pipelines.cli.study import study
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
+_SENTENCES = frozenset({"query", "task", "text"})
+"""Arguments of commands that are texts of several words."""
+
 
 class _Cortex(click.Group):
     """Command group that turns every error into one sentence; see ``cli.failures``."""
@@ -56,6 +59,11 @@ class _Cortex(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            names = {each.name for each in error.ctx.command.params} if error.ctx else set()
+            if "unexpected extra argument" in error.message and names & _SENTENCES:
+                raise click.UsageError(f"{error.message}; put a text of several words in quotes", error.ctx) from error
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise  # click's own exits
         except KeyboardInterrupt as error:
