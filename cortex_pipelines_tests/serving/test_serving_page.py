@@ -52,6 +52,20 @@ def played(client: TestClient, way: str, **changes: Any) -> tuple[str, Any]:
     return "".join(chunk["choices"][0]["text"] for chunk in chunks if chunk["choices"]), answer
 
 
+def test_the_page_of_the_interface_loads_nothing_and_names_every_route_and_field(client: TestClient) -> None:
+    answer = client.get("/docs")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.search(r"<script|(?:href|src)=", answer.text)
+    description = client.get("/openapi.json").json()
+    for path, operations in description["paths"].items():
+        assert all(f"{method.upper()} {path}</h2>" in answer.text for method in operations), path
+    for name, form in description["components"]["schemas"].items():
+        if "Error" not in name:
+            assert all(f">{field}<" in answer.text for field in form.get("properties", {})), name
+    assert ">integer from 0 to 5 or null<" in answer.text
+    assert client.get("/redoc").status_code == 404
+
+
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: TestClient) -> None:
     page = client.get("/")
     policy = page.headers["content-security-policy"]

@@ -45,7 +45,7 @@ _COMPLETE = (
     *("/predict", "/playground"),
 )
 _READ = (
-    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load", "/report"),
+    *("/", "/docs", "/openapi.json", "/overview", "/load", "/report"),
     *("/v1/models", "/metrics", "/health", "/v1/health", "/props", "/leaderboard"),
     *("/v1beta/server_setting", "/graphql"),
 )

@@ -44,8 +44,10 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 """The page shows model output, and no script in it may run."""
-_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
-"""The report brings its styles along, and loads nothing."""
+PAGE_HEADERS = HEADERS | {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+}
+"""Pages of ``pages`` bring their styles along, and load nothing."""
 
 
 LOOKED_AT = frozenset(
@@ -79,7 +81,7 @@ def page_router(gateway: Gateway, services: ProjectServices = NOTHING) -> APIRou
     def report() -> Response:
         if services.report is None:
             raise ServiceError("an exported folder has no report; start `cortex serve` in the project")
-        return HTMLResponse(services.report(), headers=HEADERS | {"content-security-policy": _REPORT_POLICY})
+        return HTMLResponse(services.report(), headers=PAGE_HEADERS)
 
     @router.get("/overview")
     async def overview() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import HTMLResponse, Response
 
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
@@ -26,8 +27,9 @@ from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.editors import editors_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.graph import graph_router
+from cortex_pipelines.serving.http.interface import interface_page
 from cortex_pipelines.serving.http.models import models_router
-from cortex_pipelines.serving.http.page import page_router
+from cortex_pipelines.serving.http.page import PAGE_HEADERS, page_router
 from cortex_pipelines.serving.http.project_routes import feedback_router, services_router
 from cortex_pipelines.serving.http.tasks import tasks_router
 from cortex_pipelines.serving.security.audit import AuditLog
@@ -63,7 +65,12 @@ def create_app(
         gateway.close()
 
     app = FastAPI(
-        title="cortex-pipelines", version=version("cortex-pipelines"), description=_DESCRIPTION, lifespan=life
+        title="cortex-pipelines",
+        version=version("cortex-pipelines"),
+        description=_DESCRIPTION,
+        lifespan=life,
+        docs_url=None,  # Swagger's pages run scripts of another server
+        redoc_url=None,
     )
     add_error_handlers(app)
     # routes are matched in this order: the most frequent first
@@ -79,6 +86,10 @@ def create_app(
     ):
         app.include_router(router)
     app.router.routes.extend(agent_routes)
+
+    @app.get("/docs", include_in_schema=False)
+    def interface() -> Response:
+        return HTMLResponse(interface_page(app.openapi()), headers=PAGE_HEADERS)
 
     app.add_middleware(RequestReader)
     if authenticator is not None:
