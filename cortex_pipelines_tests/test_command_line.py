@@ -137,6 +137,21 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         assert re.search(words, described), (words, described)
 
 
+def test_notebooks_that_are_added_are_code_in_the_language_of_their_cells(models: Path) -> None:
+    (models / "code").mkdir()
+    cell = {"cell_type": "code", "source": "def f():\n    return 1\n", "outputs": [{"data": "x" * 50_000}]}
+    metadata = {"language_info": {"name": "javascript"}}
+    for name, notebook in (("a", {"cells": [cell]}), ("b", {"cells": [cell]}), ("c", {"metadata": metadata})):
+        (models / "code" / f"{name}.ipynb").write_text(json.dumps({"cells": []} | notebook))
+    (models / "code" / "damaged.ipynb").write_text("{")
+    described = cortex("add", "--no-control", "shop", "code").stdout
+    assert re.search(r"trains on +functions and classes of 3 files \(javascript, python\)", described), described
+    assert re.search(r"units +some 1 functions", described), "outputs are no code"
+    assert added.describe_project(models, "shop").language == "python"  # a control is one in it
+    code, commits = added.project_size(models, "shop")
+    assert (0 < code < 200, commits) == (True, 0)
+
+
 def test_what_is_added_without_a_licence_is_said_to_be_trained_on_or_not(models: Path) -> None:
     (models / "code").mkdir()
     (models / "code" / "a.py").write_text("def f():\n    return 1\n")

@@ -1,4 +1,5 @@
-"""What a source brings, in words, as `cortex add` says it: read from the listing of its files at the pin."""
+"""What a source brings, in words, as `cortex add` says it: read from the listing of its files at the pin, and from
+notebooks."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.entries import FileRef
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 from cortex_pipelines.ingestion.git.history import commits_without_parents
 from cortex_pipelines.ingestion.git.repository import git_mirrors
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
@@ -77,14 +79,17 @@ def describe_project(root: Path, name: str) -> AddedProject:
     silent_kinds = (settings.ingestion or params.ingestion).trainable_without_licence
     files: list[FileRef] = []
     licences = dict.fromkeys(filter(None, [settings.licence]))
-    commits, is_silent_allowed = 0, True
+    parsed: Counter[str] = Counter()
+    commits, size, is_silent_allowed = 0, 0, True
     for opened, source_files, source_commits in _source_files(root, name):
         files += source_files
+        for language, code_bytes in _code(opened, source_files):
+            parsed[language] += 1
+            size += code_bytes
         licences |= dict.fromkeys(_licences(opened, source_files))
         commits += source_commits
         is_silent_allowed &= opened.kind in silent_kinds
     languages = Counter(language_of(file.path, "") for file in files)
-    parsed = {language: count for language, count in languages.items() if language and language in PARSED}
     words = {
         "source": "; ".join(", ".join(map(str, source.declaration.values())) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
@@ -93,7 +98,7 @@ def describe_project(root: Path, name: str) -> AddedProject:
         "history": _history_words(root, name, commits),
         "trains on": _training_words(parsed, commits),
     }
-    return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), sum(map(_code_bytes, files)))
+    return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), size)
 
 
 def _history_words(root: Path, name: str, commits: int) -> str:
@@ -106,8 +111,11 @@ def _history_words(root: Path, name: str, commits: int) -> str:
 
 def project_size(root: Path, name: str) -> tuple[int, int]:
     """Bytes of code in a project's sources at their pins, and commits of its history; raises SourceError."""
-    sizes = [(sum(map(_code_bytes, files)), commits) for _, files, commits in _source_files(root, name)]
-    return sum(size for size, _ in sizes), sum(commits for _, commits in sizes)
+    size = commits = 0
+    for opened, files, source_commits in _source_files(root, name):
+        size += sum(code_bytes for _, code_bytes in _code(opened, files))
+        commits += source_commits
+    return size, commits
 
 
 def _pinned(root: Path, name: str) -> ProjectSource:
@@ -124,8 +132,19 @@ def _source_files(root: Path, name: str) -> Iterator[tuple[OpenSource, list[File
         yield opened, files, int(pin.get("commits", 0))
 
 
-def _code_bytes(file: FileRef) -> int:
-    return file.size if language_of(file.path, "") in PARSED else 0
+def _code(opened: OpenSource, files: Sequence[FileRef]) -> Iterator[tuple[str, int]]:
+    """Language and bytes of each file of code; of a notebook, those of its cells."""
+    by_language = {file: language_of(file.path, "") for file in files}
+    for file, language in by_language.items():
+        if language in PARSED:
+            yield language, file.size
+    for notebook_file in opened.files([file for file, language in by_language.items() if language == "jupyter"]):
+        try:
+            notebook = read_notebook(notebook_file.data.decode(errors="replace"))
+        except NotebookError:
+            continue
+        if notebook.language in PARSED:
+            yield notebook.language, len(notebook.text.encode())
 
 
 def _language_words(languages: Mapping[str | None, int]) -> str:
