@@ -37,7 +37,7 @@ _SHORT_YEAR = re.compile(r"^(\d{1,2})[/ -]([A-Z][a-z]{2})[/ -](\d\d)\b(?!:)")
 _EXIT_CODE = re.compile(r"(?:^|[._ ])(?:exit|return)[_ ]?(?:code|status)$|(?:^|\.)rc$", re.IGNORECASE)
 _FAILURE = re.compile(
     r"(?:^|[._ ])(?:failed|failures?|(?:is|has)_?(?:errors?|failed)|errors?|errored|exception"
-    r"|(?:error|failure)s?_?count|error_?message)$",
+    r"|(?:error|failure)s?_?count|error[._]?message)$",
     re.IGNORECASE,
 )
 
