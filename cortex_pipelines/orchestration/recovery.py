@@ -35,6 +35,7 @@ _SCRATCH = (
     ".cortex/signed/*/*",
     ".cortex/cache/rows/*",
     ".cortex/cache/llama/*",
+    f"{CACHE.as_posix()}/checkpoints",
     f"{CACHE.as_posix()}/downloads",
     SNAPSHOTS.as_posix(),
     ".dagster",

@@ -259,7 +259,7 @@ def test_a_cut_row_cache_is_computed_again(tmp_path: Path) -> None:
 def test_unfinished_states_and_conversions_of_adapters_are_swept(tmp_path: Path) -> None:
     checkpoints, models = (tmp_path / ".cortex" / "cache" / n for n in ("checkpoints", "models"))
     checkpoints.mkdir(parents=True)
-    for name in ("key.pt", "key.999999999", f"key.{os.getpid()}"):
+    for name in ("key.pt", ".key.pt.0123456789ab.aside", "key.999999999", f"key.{os.getpid()}"):
         (checkpoints / name).touch()
     (models / "tmpabc").mkdir(parents=True)
     with (models / "key.lock").open("w") as lock:
