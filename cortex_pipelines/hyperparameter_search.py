@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.progress import track
 
 TRIALS_FILE = "trials.json"
@@ -76,11 +77,10 @@ def search(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(pruner=optuna.pruners.MedianPruner(_STARTUP, warm_up))
-    trials_file.parent.mkdir(parents=True, exist_ok=True)
+    lines = list[str]()
     if trials_file.exists():  # an interrupted search; its last line may be truncated
-        complete_lines = trials_file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-        trials_file.write_text("".join(f"{line}\n" for line in complete_lines), encoding="utf-8")
-        for line in complete_lines[:trials]:
+        lines = trials_file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1][:trials]
+        for line in lines:
             study.add_trial(_restored(json.loads(line)))
     for number in track(range(len(study.trials), trials), description):
         study.sampler = optuna.samplers.TPESampler(seed=seed + number)
@@ -91,7 +91,9 @@ def search(
             study.tell(proposed, objective(proposed))
         except optuna.TrialPruned:
             study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
-        _save_trial(trials_file, study.trials[number])
+        lines.append(_line(study.trials[number]))
+        # all of them: a search for the same beside this one, as in Dagster and a terminal, writes there, too
+        write_whole(trials_file, "".join(f"{line}\n" for line in lines))
     finished = []
     for number, frozen in enumerate(study.trials):
         parameters, steps = dict(sorted(frozen.params.items())), dict(frozen.intermediate_values)
@@ -114,19 +116,18 @@ def _importance(study: Any, seed: int) -> dict[str, float]:
     return {name: round(float(share), 6) for name, share in sorted(importances.items())}
 
 
-def _save_trial(trials_file: Path, frozen: Any) -> None:
+def _line(frozen: Any) -> str:
     import optuna
 
     to_json = optuna.distributions.distribution_to_json
-    line = {
+    values = {
         "state": frozen.state.name,
         "params": frozen.params,
         "distributions": {name: to_json(distribution) for name, distribution in frozen.distributions.items()},
         "value": frozen.value,
         "steps": list(frozen.intermediate_values.items()),
     }
-    with trials_file.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    return json.dumps(values)
 
 
 def _restored(line: Mapping[str, Any]) -> Any:

@@ -73,6 +73,26 @@ def test_a_search_that_died_goes_on_as_if_it_had_not(tmp_path: Path, died_at: in
 
 
 @pytest.mark.filterwarnings("ignore:The value nan")
+def test_a_search_goes_on_as_if_none_had_run_beside_it(tmp_path: Path) -> None:
+    """Both are killed after three trials of their own."""
+    memory = tmp_path / "m.jsonl"
+
+    def killed(trial: Any) -> float:
+        if trial.number == 3:
+            raise KeyboardInterrupt
+        return bowl(trial)
+
+    def beside(trial: Any) -> float:
+        if trial.number == 0:
+            with pytest.raises(KeyboardInterrupt):
+                search_result(memory, objective=killed)
+        return killed(trial)
+
+    with pytest.raises(KeyboardInterrupt):
+        search_result(memory, objective=beside)
+    assert search_result(memory) == search_result(tmp_path / "whole.jsonl")
+
+
 def test_a_trial_without_a_number_is_no_candidate(tmp_path: Path) -> None:
     def sometimes(trial: Any) -> float:
         x = trial.suggest_float("x", 0, 1)

@@ -37,6 +37,7 @@ _SCRATCH = (
     ".cortex/cache/llama/*",
     f"{CACHE.as_posix()}/checkpoints",
     f"{CACHE.as_posix()}/downloads",
+    f"{CACHE.as_posix()}/studies",
     SNAPSHOTS.as_posix(),
     ".dagster",
     ".dvc/tmp",
