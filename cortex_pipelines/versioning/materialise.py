@@ -88,7 +88,7 @@ def materialise(
         dvc_store.write_parameters(project)
     stages.provide_inputs(project)
     begin = snapshot.take(stage)
-    _require_own_parameters(project, begin)
+    _require_own_parameters(project, begin, by_dvc)
     if snapshot.code_version(stage, begin) != project.code_versions[asset.name]:
         raise InputMovedError(
             f"{asset.name}: its code or its section of params.yaml changed on disk after this "
@@ -126,13 +126,15 @@ def materialise(
     return Version(value, begin, True, checks, observations)
 
 
-def _require_own_parameters(project: Project, current: Snapshot) -> None:
+def _require_own_parameters(project: Project, current: Snapshot, by_dvc: bool) -> None:
     effective = project.resolve().files
     for file, values in current.params.items():
         file_values = effective.get(file)
         if not file_values:
             continue
         changed = [key for key, value in values.items() if look_up(file_values, key) != value]
+        if changed and not by_dvc:  # this process wrote them a moment ago
+            raise InputMovedError(f"{file}: {', '.join(changed)} changed as this began; run it again")
         if changed and file == PACKAGES:
             moves = ", ".join(f"{name} {values[name]} -> {look_up(file_values, name)}" for name in changed)
             raise ProjectError(

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -13,7 +14,7 @@ from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.changes import Comparison
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameters import CODE, FOLDER, PACKAGES, SHARED, merged, project_file, settings_in
-from cortex_pipelines.versioning.project import ProjectError, Stage, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import Project, ProjectError, Stage, read_yaml, write_yaml
 from cortex_pipelines_tests.parameters import ROOT, load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
 
@@ -100,6 +101,23 @@ def test_a_stage_run_alone_under_dvc_does_not_read_old_values(bench: Workbench) 
     with pytest.raises(Exception, match="failed to reproduce") as refused, bench.dvc_here() as repo:
         repo.reproduce(["loud@a"], single_item=True, force=True)
     assert "run `dvc repro` without --single-item" in str(refused.value.__cause__)
+
+
+def test_an_edit_as_a_run_begins_asks_for_another_run(bench: Workbench) -> None:
+    """Not for a command of DVC, which a run of Dagster or `cortex run` does not need."""
+    write = dvc_store.write_parameters
+
+    def edited_then(project: Project) -> None:
+        write(project)
+        edit_project(bench, "a", loudness={"suffix": "."})
+
+    bench.make("words", "a")
+    with (
+        mock.patch.object(dvc_store, "write_parameters", edited_then),
+        pytest.raises(materialise.InputMovedError, match="loudness changed as this began; run it again"),
+    ):
+        bench.make("loud", "a")
+    bench.make("loud", "a")
 
 
 def test_files_follow_the_projects(bench: Workbench) -> None:
