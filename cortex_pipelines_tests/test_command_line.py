@@ -137,6 +137,16 @@ def test_what_is_added_is_said_in_words(models: Path) -> None:
         assert re.search(words, described), (words, described)
 
 
+def test_a_folder_of_a_repository_is_said_to_lack_its_history(models: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "mono" / "services" / "cart", models / "own"):
+        folder.mkdir(parents=True)
+        (folder / "a.py").write_text("def f():\n    return 1\n")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path / "mono")], check=True)
+    described = cortex("add", "--no-control", "cart", "../mono/services/cart").stdout
+    assert re.search(r"history +none: .*; add \.\./mono instead, the git repository that the folder", described)
+    assert re.search(r"history +none: [^;]*\n", cortex("add", "--no-control", "own", "own").stdout)
+
+
 def test_notebooks_that_are_added_are_code_in_the_language_of_their_cells(models: Path) -> None:
     (models / "code").mkdir()
     cell = {"cell_type": "code", "source": "def f():\n    return 1\n", "outputs": [{"data": "x" * 50_000}]}

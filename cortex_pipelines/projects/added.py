@@ -4,6 +4,7 @@ notebooks."""
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cortex_pipelines.ingestion.git.history import commits_without_parents
 from cortex_pipelines.ingestion.git.repository import git_mirrors
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines.ingestion.licences.texts import licence_of_text
-from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins, parse_source
+from cortex_pipelines.ingestion.project_sources import DirectorySource, ProjectSource, matching_pins, parse_source
 from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
 from cortex_pipelines.projects.create import add_project
 from cortex_pipelines.syntax.grammars import PARSED
@@ -103,10 +104,22 @@ def describe_project(root: Path, name: str) -> AddedProject:
 
 def _history_words(root: Path, name: str, commits: int) -> str:
     if not commits:
-        return "none: reviews and refactorings are not learnt from it"
+        repository = next(_repositories_around(root, name), None)
+        remedy = f"; add {repository} instead, the git repository that the folder is part of, for its history"
+        return "none: reviews and refactorings are not learnt from it" + (remedy if repository else "")
     is_cut = any(commits_without_parents(mirror) for mirror, _ in git_mirrors(_pinned(root, name), name, root).values())
     remedy = f"; it is shallow: `git fetch --unshallow` in it, then `cortex update {name}`, brings the rest"
     return f"{commits:,} commit{'s' * (commits != 1)}{remedy * is_cut}"
+
+
+def _repositories_around(root: Path, name: str) -> Iterator[str]:
+    """Paths of the git repositories around a project's folders, unless this workspace lies in them, too."""
+    workspace = root.resolve()
+    for source in load_parameters(root).projects[name].sources:
+        if isinstance(source, DirectorySource):
+            for parent in (workspace / source.directory).resolve().parents:
+                if (parent / ".git").exists() and not workspace.is_relative_to(parent):
+                    yield relpath(parent, workspace)
 
 
 def project_size(root: Path, name: str) -> tuple[int, int]:
