@@ -147,6 +147,21 @@ def test_a_folder_of_a_repository_is_said_to_lack_its_history(models: Path, tmp_
     assert re.search(r"history +none: [^;]*\n", cortex("add", "--no-control", "own", "own").stdout)
 
 
+def test_submodules_of_what_is_added_are_said_to_be_left_out(models: Path) -> None:
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", "code")
+    (models / "code").mkdir()
+    (models / "code" / "a.py").write_text("def f():\n    return 1\n")
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        ("update-index", "--add", "--cacheinfo", f"160000,{'a' * 40},vendor/cart"),
+        ("commit", "--quiet", "-m", "1"),
+    ):
+        subprocess.run([*git, *arguments], check=True)
+    described = cortex("add", "--no-control", "shop", "code").stdout
+    assert re.search(r"left out +vendor/cart: submodules; to learn from them, add their repositories\n", described)
+
+
 def test_notebooks_that_are_added_are_code_in_the_language_of_their_cells(models: Path) -> None:
     (models / "code").mkdir()
     cell = {"cell_type": "code", "source": "def f():\n    return 1\n", "outputs": [{"data": "x" * 50_000}]}

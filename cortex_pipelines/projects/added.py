@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.entries import FileRef
+from cortex_pipelines.ingestion.entries import FileRef, SkippedFile
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 from cortex_pipelines.ingestion.git.history import commits_without_parents
@@ -81,9 +81,12 @@ def describe_project(root: Path, name: str) -> AddedProject:
     files: list[FileRef] = []
     licences = dict.fromkeys(filter(None, [settings.licence]))
     parsed: Counter[str] = Counter()
+    submodules: list[str] = []
     commits, size, is_silent_allowed = 0, 0, True
     for opened, source_files, source_commits in _source_files(root, name):
         files += source_files
+        skipped = (entry for entry in opened.entries() if isinstance(entry, SkippedFile))
+        submodules += [entry.path for entry in skipped if entry.reason == "submodule"]
         for language, code_bytes in _code(opened, source_files):
             parsed[language] += 1
             size += code_bytes
@@ -99,6 +102,8 @@ def describe_project(root: Path, name: str) -> AddedProject:
         "history": _history_words(root, name, commits),
         "trains on": _training_words(parsed, commits),
     }
+    if submodules:
+        words["left out"] = f"{', '.join(submodules)}: submodules; to learn from them, add their repositories"
     return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), size)
 
 
