@@ -274,11 +274,11 @@ def _compare(
 
 def _describe_makers(registered: Mapping[str, Any], reproduced: Mapping[str, Any]) -> Iterator[str]:
     """How this package, where it is not part of the project, and others differ from those that made a version."""
-    before, now = registered.get("params", {}), reproduced.get("params", {})
-    if before.get(CODE) != now.get(CODE):
+    before, after = registered.get("params", {}), reproduced.get("params", {})
+    if before.get(CODE) != after.get(CODE):
         yield "made by another version of this package: install that one and reproduce it again"
     versions = before.get(PACKAGES, {})
-    for name, version in now.get(PACKAGES, {}).items():
+    for name, version in after.get(PACKAGES, {}).items():
         if versions.get(name) != version:
             yield f"{name} {version}, was {versions.get(name, 'not read')}"
 

@@ -73,8 +73,8 @@ def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: b
     nearest = code_before(text, start, min(room - above_bytes, visible))
     nearest = _REST_OF_IMPORTS.sub("", nearest) or unit["indent"]
     imports_text = "\n".join(line for line in imports if not line.strip() or line not in nearest).strip("\n")
-    shown = fold_whitespace(nearest)
-    headers = [line for line in headers if fold_whitespace(line) not in shown]
+    folded = fold_whitespace(nearest)
+    headers = [line for line in headers if fold_whitespace(line) not in folded]
     prompt = "\n".join([path, *([imports_text, ""] if imports_text else []), *headers, nearest + beginning])
     return prompt if len(prompt.encode()) <= max_bytes else None
 

@@ -149,8 +149,8 @@ def held_out_report(comparison: Comparison) -> HeldOutReport:
             scores.append(MasterScore(name, int(of_master.sum()), precision, recall, taken_for.most_common()))
     is_alike = _is_alike(comparison)
     texts = (f" {normalised(training.features.texts[task])} " for task in comparison.compared)
-    named = [f" {normalised(names[label])} " in text for label, text in zip(labels, texts, strict=True)]
-    is_naming = np.array(named, dtype=np.bool_)
+    names_master = [f" {normalised(names[label])} " in text for label, text in zip(labels, texts, strict=True)]
+    is_naming = np.array(names_master, dtype=np.bool_)
     largest = max(scores, key=lambda score: score.tasks)
     rules = next((step.accuracy for step in selection.steps if step.model == "rules"), None)
     adopted = max(selection.weights, key=lambda name: selection.weights[name])
@@ -177,10 +177,10 @@ def _latest(
 ) -> LatestTasks | None:
     """How a model of the past does on what came after it: folds mix the times, and so do not show a change."""
     training, times = comparison.training, comparison.times
-    known = np.sort(times[comparison.compared][~np.isnan(times[comparison.compared])])
-    if not len(known):
+    ordered = np.sort(times[comparison.compared][~np.isnan(times[comparison.compared])])
+    if not len(ordered):
         return None
-    since = known[math.floor((1 - _LATEST) * len(known))]
+    since = ordered[math.floor((1 - _LATEST) * len(ordered))]
     is_latest = times[comparison.compared] >= since
     latest, earlier = comparison.compared[is_latest], np.flatnonzero(times < since)
     if len(latest) < _FEWEST_LATEST or len(np.unique(training.labels[earlier])) < 2:
