@@ -65,8 +65,11 @@ def list_keys() -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Let the key NAME count no longer; a gateway that runs knows it at the next request."""
-    _ring().revoke(name)
+    ring = _ring()
+    ring.revoke(name)
     say(f"{name} is revoked")
+    if not ring.usable:
+        say("no key is valid now: `cortex keys create NAME` makes one, and until then only tokens of a provider count")
 
 
 def _ring() -> KeyRing:
