@@ -95,6 +95,7 @@ def serve(
     from cortex_pipelines.serving.catalogue import answering
 
     catalogue = gateway.source.current
+    gateway.load_ahead(catalogue.default)
     for name, served in sorted(catalogue.models.items()):
         if "@" not in name:
             say(f"{name}: {answering(served)}{'; the default' if name == catalogue.default else ''}")

@@ -126,7 +126,7 @@ class Gateway:
         return replace(backend, upstream=model, notice=notice)
 
     def load_ahead(self, project: str | None) -> None:
-        """Load the adapter of the project that a session works in before it is asked for, where memory is left."""
+        """Load the adapter of a project, such as a session's, before it is asked for, where memory is left."""
         served = self.source.current.models.get(project or "")
         if served is None or served.adapter is None or self.settings.engine in UPSTREAM_ENGINES:
             return

@@ -24,6 +24,7 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.serving.tinygateway import wait_until
 
 pytestmark = pytest.mark.slow
 PROJECT = "alpha"
@@ -145,7 +146,12 @@ def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatc
         port = str(occupied.getsockname()[1])
         assert "cannot be listened on" in finished_copy.cortex("serve", "--port", port, status=1).stderr
     served: list[Gateway] = []
-    monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
+
+    def run(gateway: Gateway, *_: object) -> None:
+        wait_until(lambda: output["version"] in gateway.engine.state()["resident"])  # before the first request
+        served.append(gateway)
+
+    monkeypatch.setattr(server, "run", run)
     stderr = finished_copy.cortex("serve", "--port", port, "--model", model).stderr
     (gateway,) = served
     gateway.close()
