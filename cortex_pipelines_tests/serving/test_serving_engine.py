@@ -164,6 +164,14 @@ def test_prompts_are_cut_alike_until_reading_is_another_matter(home: Path) -> No
     engine.close()
 
 
+def test_what_was_measured_on_a_busy_machine_is_forgotten_once_it_is_idle(weights_here: Engine, monkeypatch) -> None:
+    monkeypatch.setattr(weights_here, "speed", Speed(1.0, 1.0))
+    assert (narrow := weights_here.prompt_capacity(Deadline(1.0))) == 64
+    for number in range(4):
+        run_job(weights_here, Job(None, weights_here.prompt(f"x{number} = 1\n" * 20), Sampling(1)))
+    assert weights_here.prompt_capacity(Deadline(1.0)) > narrow
+
+
 @pytest.mark.parametrize("project", WHO)
 def test_text_is_divided_and_written_as_in_the_evaluation(engine: Engine, home: Path, project: str | None) -> None:
     model = load_causal_model(tinygateway.base_in(home), "fp32")

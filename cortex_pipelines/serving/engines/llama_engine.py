@@ -199,8 +199,12 @@ class LlamaEngine(QueuedEngine):
         def is_abandoned() -> bool:
             return work.cancelled.is_set() or self._closed
 
-        def on_read(cached: int) -> None:
+        is_alone = self._busy == 1
+
+        def on_read(cached: int, tokens: int, seconds: float) -> None:
             work.cached = work.cached or cached
+            if is_alone and self._busy == 1:  # else others had a part of this time
+                self._note_reading(tokens, seconds)
 
         payload: dict[str, Any] = {
             "n_predict": job.most_tokens,

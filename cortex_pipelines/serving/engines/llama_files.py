@@ -175,11 +175,12 @@ class LlamaProcess:
         ids: Sequence[int],
         options: Mapping[str, Any],
         is_abandoned: Callable[[], bool],
-        on_read: Callable[[int], None] = lambda _: None,
+        on_read: Callable[[int, int, float], None] = lambda *_: None,
     ) -> Iterator[ScoredToken]:
         """Stream the continuation of a prompt with further fields of ``/completion``; closing the iterator stops it.
 
-        ``on_read`` gets how many tokens of the prompt were read for an earlier request.
+        ``on_read`` gets how many tokens of the prompt were read for an earlier request and for this one, and the
+        seconds that the latter took.
         """
         scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
         payload = {
@@ -196,7 +197,7 @@ class LlamaProcess:
             yield from self._stream(payload, is_abandoned, on_read)
 
     def _stream(
-        self, payload: Mapping[str, Any], is_abandoned: Callable[[], bool], on_read: Callable[[int], None]
+        self, payload: Mapping[str, Any], is_abandoned: Callable[[], bool], on_read: Callable[[int, int, float], None]
     ) -> Iterator[ScoredToken]:
         connection = _Connection(self._socket)
         try:
@@ -226,7 +227,7 @@ class LlamaProcess:
         threading.Thread(target=drain, args=(out,), daemon=True).start()
 
 
-def _steps(response: http.client.HTTPResponse, on_read: Callable[[int], None]) -> Iterator[ScoredToken]:
+def _steps(response: http.client.HTTPResponse, on_read: Callable[[int, int, float], None]) -> Iterator[ScoredToken]:
     if response.status != http.HTTPStatus.OK:
         raise EngineError(f"llama.cpp refuses the request: {response.read()[:500]!r}")
     for line in response:
@@ -238,8 +239,9 @@ def _steps(response: http.client.HTTPResponse, on_read: Callable[[int], None]) -
         chunk = json.loads(content)
         if "error" in chunk:
             raise EngineError(f"llama.cpp failed: {chunk['error']}")
-        if progress := chunk.get("prompt_progress"):
-            on_read(progress["cache"])
+        if (progress := chunk.get("prompt_progress")) and progress["processed"] == progress["total"]:
+            cached = progress["cache"]
+            on_read(cached, progress["total"] - cached, progress["time_ms"] / 1000)
         for scored in chunk.get("completion_probabilities", ()):
             top = tuple((entry["id"], entry["logprob"]) for entry in scored["top_logprobs"])
             yield ScoredToken(scored["id"], scored["logprob"], top)
