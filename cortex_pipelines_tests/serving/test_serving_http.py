@@ -53,6 +53,14 @@ def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
     assert client.get("/v1/models/nothing").status_code == 404
 
 
+@pytest.mark.parametrize("base", ["", "/v1/v1", "/openai/v1"])
+@pytest.mark.parametrize("path", ["/completions", "/chat/completions", "/embeddings", "/models"])
+def test_a_client_with_a_wrong_base_url_is_told_the_right_one(client: TestClient, base: str, path: str) -> None:
+    answer = client.post(base + path, json={})
+    assert answer.status_code == 404
+    assert f"but at /v1{path}: mend the client's base URL" in answer.json()["error"]["message"]
+
+
 def test_a_completion_names_what_answered(client: TestClient) -> None:
     request = {"model": "shop", "prompt": "the carts", "max_tokens": 6, "logprobs": 2}
     answer = client.post("/v1/completions", json=request)

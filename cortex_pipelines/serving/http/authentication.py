@@ -41,7 +41,7 @@ OPEN = frozenset({"/healthz", "/readyz"})
 
 _COMPLETE = (
     *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/v1/fim/completions"),
-    *("/infill", "/completion", "/completions", "/tokenize", "/v1/embeddings"),
+    *("/infill", "/completion", "/tokenize", "/v1/embeddings"),
     *("/predict", "/playground"),
 )
 _READ = (

@@ -79,7 +79,6 @@ def editors_router(gateway: Gateway) -> APIRouter:
         return await _answer(gateway, form, gap, request)
 
     @router.post("/completion")
-    @router.post("/completions")
     async def complete(form: LlamaForm, request: Request) -> Response:
         return await _answer(gateway, form, completion(form.prompt), request)
 

@@ -90,7 +90,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         sentence = str(error.detail)
         if error.status_code == 404:
-            sentence = f"there is nothing at {request.method} {request.url.path[:200]}; see /docs"
+            sentence = f"there is nothing at {request.method} {request.url.path[:200]}{_where_it_is(request)}"
         elif error.status_code == 405:
             sentence = f"{request.method} is not answered there; see /docs"
         elif error.status_code == 400:  # FastAPI's only message for a body that cannot be read
@@ -101,6 +101,14 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         sentence = f"unexpected {type(error).__name__}: this is a fault of the gateway"
         return error_response(sentence, 500, code="unexpected")
+
+
+def _where_it_is(request: Request) -> str:
+    """Where an OpenAI client would be answered whose base URL lacks ``/v1``, or has more before it."""
+    path = "/v1/" + request.url.path.rsplit("/v1/", 1)[-1].lstrip("/")
+    if path in request.app.openapi()["paths"]:
+        return f", but at {path}: mend the client's base URL, which ends with /v1"
+    return "; see /docs"
 
 
 def _unreadable(request: Request, cause: BaseException | None) -> str:
