@@ -102,7 +102,8 @@ def serve(
     if catalogue.base_note:
         say(catalogue.base_note)
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
-    say(f"page: http{'s' if tls else ''}://{host}:{port}/ (Ctrl-C ends it); editors: {_EDITORS}")
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    say(f"page: http{'s' if tls else ''}://{address}/ (Ctrl-C ends it); editors: {_EDITORS}")
     run(gateway, host, port, services, tls, log_requests)
 
 

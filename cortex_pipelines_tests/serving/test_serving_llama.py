@@ -241,7 +241,7 @@ def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(fi
     assert abs(cold - after) > 0.05
 
 
-def test_the_command_takes_another_engine_than_the_parameters(gateway: Gateway, home: Path, monkeypatch) -> None:
+def test_the_command_takes_another_engine_and_address(gateway: Gateway, home: Path, monkeypatch) -> None:
     requested: list[str | None] = []
 
     def opened(_folder: Path, _key: Path | None, engine: EngineName | None) -> Gateway:
@@ -251,7 +251,11 @@ def test_the_command_takes_another_engine_than_the_parameters(gateway: Gateway, 
     monkeypatch.setattr(open_gateway, "open_exported", opened)
     monkeypatch.setattr(server, "run", lambda *_: None)
     monkeypatch.setattr(server, "require_free", lambda *_: None)
-    for words in ((), ("--engine", "llama")):
+    for words, address in (
+        ((), "http://127.0.0.1:8008/"),
+        (("--engine", "llama", "--host", "::1"), "http://[::1]:8008/"),
+    ):
         result = CliRunner().invoke(serve, ["--from", str(home), *words])
         assert result.exit_code == 0, result.output
+        assert f"page: {address}" in result.output
     assert (requested, CliRunner().invoke(serve, ["--engine", "other"]).exit_code) == (["torch", "llama"], 2)
