@@ -10,7 +10,7 @@ from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, print_json, say
 from cortex_pipelines.release.experiments.plan import ExperimentOptions, Metric
 from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines.versioning.root import find_root
+from cortex_pipelines.versioning.root import find_root, require_project
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
@@ -194,6 +194,7 @@ def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> N
 @AS_JSON_LIST
 def status(project: str | None, as_json: bool) -> None:
     """Show all experiments, or those of PROJECT, with what they have shown; the oldest first."""
+    from cortex_pipelines.config import load_parameters
     from cortex_pipelines.release.experiments import running
 
     root = find_root()
@@ -202,6 +203,8 @@ def status(project: str | None, as_json: bool) -> None:
         for entry in running.experiment_log(root).entries()
         if project in (None, entry.plan.project)
     ]
+    if project is not None and not entries:
+        require_project(project, load_parameters(root).projects)
     if as_json:
         print_json(entries)
         return
