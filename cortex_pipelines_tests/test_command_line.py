@@ -310,3 +310,16 @@ def test_a_declared_asset_is_what_its_module_declares() -> None:
         assert declared == {name: getattr(real, name) for name in declared}
         assert (code, packages, parameters) == (real.code, real.packages, real.parameters)
         assert asset.description == real.description
+
+
+def test_pipes_are_read_as_files(tmp_path: Path) -> None:
+    """A table comes from a pipe or standard input, and no secret passes a scan because it came through one."""
+    secret = "password" + " = 'hunter2hunter2xyz'"
+    from_input = json.loads(cortex("scan", "-", "--json", typed=secret).stdout)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["/bin/sh", "-c", f'echo "{secret}" > {pipe}']):
+        assert json.loads(cortex("scan", pipe, "--json").stdout) == from_input
+    assert [finding["rule"] for finding in from_input] == ["password"]
+    days = "".join(f"2026-01-{day:02},{day % 7}\n" for day in range(1, 31))
+    assert "seasons of 7 steps" in cortex("forecast", "-", typed=f"time,value\n{days}").stderr

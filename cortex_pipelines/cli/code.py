@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.cli.console import AS_JSON_LIST, INPUT, PATH, current_project, print_json, print_table, say
 
 if TYPE_CHECKING:
     from cortex_pipelines.extraction.patterns.pattern_files import PatternFile
@@ -98,7 +98,7 @@ def refactorings(before: Path, after: Path | None, commit: str | None, as_json: 
 
 
 @click.command(epilog="Example: cortex scan src --json")
-@click.argument("path", type=PATH)
+@click.argument("path", type=INPUT)
 @AS_JSON_LIST
 def scan(path: Path, as_json: bool) -> None:
     """Locate secrets and personal data in PATH, a file or folder, without showing them."""

@@ -1,11 +1,13 @@
 """What the commands share: types of arguments, the project they run in, messages and tables."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -18,7 +20,23 @@ if TYPE_CHECKING:
 
     from cortex_pipelines.versioning.project import Project
 
+
+class InputPath(click.Path):
+    """A file or folder to read; of standard input (``-``) or a pipe (``<(...)``), the file into which it was copied."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        is_stream = value == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+        if ctx is None or not is_stream:
+            return super().convert(value, param, ctx)
+        copy = Path(ctx.with_resource(TemporaryDirectory())) / "standard-input"
+        with click.open_file(value, "rb") as stream, copy.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        return copy
+
+
 PATH = click.Path(path_type=Path)
+INPUT = InputPath(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 

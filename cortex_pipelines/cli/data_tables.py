@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.cli.console import (
+    AS_JSON,
+    AS_JSON_LIST,
+    INPUT,
+    PATH,
+    current_project,
+    print_json,
+    print_table,
+    say,
+)
 from cortex_pipelines.cli.own_logs import (
     KEEP_RARE,
     MAP,
@@ -196,7 +205,7 @@ def records(file: Path, log: str | None) -> None:
 
 
 @anomalies.command(epilog="Example: cortex anomalies score pump.csv --out scores.csv")
-@click.argument("file", type=PATH)
+@click.argument("file", type=INPUT)
 @click.option(
     "--fit-share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -223,8 +232,8 @@ def score(file: Path, fit_share: float, out: Path) -> None:
 
 
 @click.command(epilog="Example: cortex drift january.jsonl february.jsonl --json")
-@click.argument("reference", type=PATH)
-@click.argument("current", type=PATH)
+@click.argument("reference", type=INPUT)
+@click.argument("current", type=INPUT)
 @AS_JSON
 def drift(reference: Path, current: Path, as_json: bool) -> None:
     """Test which columns of CURRENT are no longer distributed as in REFERENCE.

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.cli.console import (
+    AS_JSON,
+    AS_JSON_LIST,
+    INPUT,
+    PATH,
+    current_project,
+    print_json,
+    print_table,
+    say,
+)
 from cortex_pipelines.cli.own_logs import KEEP_RARE, MAP, mapping_of, other_files, print_account, print_mapping
 from cortex_pipelines.versioning.root import find_root
 
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command("off-policy", epilog="Example: cortex off-policy decisions.jsonl --json")
-@click.argument("log", type=PATH)
+@click.argument("log", type=INPUT)
 @click.option("--low", type=float, help="Smallest possible reward, with --high.")
 @click.option("--high", type=float, help="Largest possible reward, with --low.")
 @AS_JSON
@@ -110,7 +119,7 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
 
 @click.command(epilog='Example: cortex route "Rotate the leaked API key"')
 @click.argument("task", required=False)
-@click.option("--file", "file", type=PATH, help="JSON lines with tasks.")
+@click.option("--file", "file", type=INPUT, help="JSON lines with tasks.")
 @click.option("--out", type=PATH, help="File for the decisions of --file.")
 @click.option("--model", type=PATH, help="Folder of `cortex router train`; without it the project's champion.")
 @click.option(

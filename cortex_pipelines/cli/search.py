@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortex_pipelines.atomic import is_same_file
-from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, say
+from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, INPUT, PATH, current_project, print_json, say
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def index(path: Path | None, out: Path | None, rebuild: bool, project: str | Non
 @click.argument("query", required=False)
 @_INDEX
 @_PROJECT
-@click.option("--file", "file", type=PATH, help="JSON lines: id and query.")
+@click.option("--file", "file", type=INPUT, help="JSON lines: id and query.")
 @click.option("--out", type=PATH, help="File for the results of --file.")
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, help="Most results of a query.")
 @click.option("--language", help="Only files in this language.")
