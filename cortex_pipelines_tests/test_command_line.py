@@ -323,3 +323,11 @@ def test_pipes_are_read_as_files(tmp_path: Path) -> None:
     assert [finding["rule"] for finding in from_input] == ["password"]
     days = "".join(f"2026-01-{day:02},{day % 7}\n" for day in range(1, 31))
     assert "seasons of 7 steps" in cortex("forecast", "-", typed=f"time,value\n{days}").stderr
+
+
+def test_a_command_outside_of_a_project_loads_nothing_heavy(tmp_path: Path) -> None:
+    ran = run_python(
+        "-X", "importtime", "-c", "from cortex_pipelines.cli.main import main; main(['releases'])", cwd=tmp_path
+    )
+    assert "no params.yaml" in ran.stderr
+    assert "orchestration" not in ran.stderr

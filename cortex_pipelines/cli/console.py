@@ -60,16 +60,18 @@ class Declared(click.Choice[str]):
 
 
 def current_project() -> "Project":
+    root = find_root()
     from cortex_pipelines.catalog import open_project
 
-    return open_project(find_root())
+    return open_project(root)
 
 
 def current_instance() -> "dg.DagsterInstance":
+    root = find_root()
     from cortex_pipelines.versioning.dagster.instance import close_databases, open_instance
 
     click.get_current_context().call_on_close(close_databases)
-    return open_instance(find_root())
+    return open_instance(root)
 
 
 def open_workspace() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":

@@ -137,13 +137,13 @@ def main(ctx: click.Context, debug: bool) -> None:
     ctx.with_resource(temporary_files())
     if ctx.invoked_subcommand in ("doctor", "init", "lsp", "merge-driver", "resolve"):
         return  # these work while a file of the project is in conflict
-    from cortex_pipelines.orchestration.recovery import recover
-    from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
-
     try:
         root = find_root()
     except ProjectError:
         return  # not every command needs a project
+    from cortex_pipelines.orchestration.recovery import recover
+    from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
+
     require_no_conflicts(root)
     say(*recover(root))
 
