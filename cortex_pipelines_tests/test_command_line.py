@@ -293,6 +293,8 @@ def test_one_step_that_takes_long_does_not_make_all_that_is_left_long() -> None:
             DatabaseError("x", {}, sqlite3.OperationalError("attempt to write a readonly database")),
             "the database of Dagster or MLflow cannot be written: correct the permissions",
         ),
+        (sqlite3.OperationalError("database is locked"), "another program holds the database of Dagster or MLflow"),
+        (sqlite3.DatabaseError("file is not a database"), "the database of Dagster or MLflow: file is not a database"),
         (FileNotFoundError(2, "No such file", "out/x"), "[Errno 2] No such file: 'out/x'; correct the path, or make"),
         (PermissionError(13, "Denied", "out/x"), "[Errno 13] Denied: 'out/x'; correct the permissions"),
     ],

@@ -31,10 +31,17 @@ _SENTENCES = {
     "disk I/O error": _FULL.replace("full", "full or broken", 1),
     "attempt to write a readonly database": _READ_ONLY,
     "unable to open database file": _READ_ONLY,
+    "database is locked": "another program holds the database of Dagster or MLflow: wait until it is done, or end it, "
+    "then run the same command again; what was finished is kept",
 }
 """What is said instead of a library's words, of whatever kind the error is."""
 
 _SERVER = "psycopg2.OperationalError"
+_DATABASE = (
+    "the database of Dagster or MLflow",
+    "if another command is at work here, wait until it is done; what a damaged database held "
+    "is made again by `cortex sync` once it is moved away",
+)
 _KINDS = (
     (
         "dvc.exceptions.DvcException",
@@ -47,12 +54,8 @@ _KINDS = (
         "start it or correct its address (.dagster/dagster.yaml, MLFLOW_TRACKING_URI), and run the "
         "same command again; what was finished is kept",
     ),
-    (
-        "sqlalchemy.exc.SQLAlchemyError",
-        "the database of Dagster or MLflow",
-        "if another command is at work here, wait until it is done; what a damaged database held "
-        "is made again by `cortex sync` once it is moved away",
-    ),
+    ("sqlalchemy.exc.SQLAlchemyError", *_DATABASE),
+    ("sqlite3.DatabaseError", *_DATABASE),
     (
         "polars.exceptions.PolarsError",
         "a table",
