@@ -99,6 +99,17 @@ def test_what_a_word_counts_for_is_what_the_decision_loses_without_it(router: Ro
     assert explain(router, "?!").attributions == ()
 
 
+def test_a_long_task_is_explained_by_its_runs_of_words_with_a_bounded_number_of_questions(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    route = router.route_by_all
+    monkeypatch.setattr(router, "route_by_all", lambda texts: asked.extend(texts) or route(texts))
+    runs = [run for run, _ in explain(router, " ".join(f"word{number}" for number in range(480))).attributions]
+    assert (len(runs), len(asked)) == (48, 1 + 48 + 5)
+    assert (runs[0], runs[-1].split()[-1]) == (" ".join(f"word{number}" for number in range(10)), "word479")
+
+
 def test_a_decision_says_all_that_it_promises(router: Router, folder: Path) -> None:
     (decision,) = router.route(["fix the bug in a"])
     answer = decision.as_json()

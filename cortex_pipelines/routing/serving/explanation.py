@@ -1,19 +1,20 @@
 """Why a task goes to a master: what each word counts for, the nearest training tasks, what would send it elsewhere.
 
-A word's weight is what the log-probability of the master loses without it (leave one out). All models are asked for
-each text, also where TF-IDF alone decided the task, as the two cannot be compared.
+A word's weight is what the log-probability of the master loses without it (leave one out). Each text costs a decision,
+so a long task is divided into runs of words, which are left out as one. All models decide each text, also where TF-IDF
+alone decided the task, as the two cannot be compared.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import ceil, log
 from typing import Any
 
 from cortex_pipelines.routing.serving.router import Decision, Router
 
 WORD = re.compile(r"\w+(?:['’.-]\w+)*")
-_MOST_WORDS = 200  # of a task; later ones have no weight
+_MOST_RUNS = 50  # of words
 _LEAST = 1e-9  # probability
 _MOST_REMOVED = 5
 
@@ -21,7 +22,7 @@ _MOST_REMOVED = 5
 @dataclass(frozen=True)
 class Explanation:
     decision: Decision
-    attributions: tuple[tuple[str, float], ...]  # words in their order
+    attributions: tuple[tuple[str, float], ...]  # words, or runs of them, in their order
     counterfactual: tuple[tuple[str, ...], str] | None  # words without which another is chosen, and which
 
     def as_json(self) -> dict[str, Any]:
@@ -35,7 +36,10 @@ class Explanation:
 
 
 def explain(router: Router, text: str) -> Explanation:
-    spans = [match.span() for match in WORD.finditer(text)][:_MOST_WORDS]
+    words = [match.span() for match in WORD.finditer(text)]
+    length = ceil(len(words) / _MOST_RUNS) or 1
+    runs = (words[start : start + length] for start in range(0, len(words), length))
+    spans = [(run[0][0], run[-1][1]) for run in runs]
     decision, *others = router.route_by_all([text, *(without(text, [span]) for span in spans)])
     weights = [_log(decision, decision.master) - _log(other, decision.master) for other in others]
     order = sorted(range(len(spans)), key=lambda index: (-weights[index], index))
@@ -49,8 +53,8 @@ def explain(router: Router, text: str) -> Explanation:
         ),
         None,
     )
-    words = tuple((text[slice(*span)], weight) for span, weight in zip(spans, weights, strict=True))
-    return Explanation(decision, words, counterfactual)
+    attributions = tuple((text[slice(*span)], weight) for span, weight in zip(spans, weights, strict=True))
+    return Explanation(decision, attributions, counterfactual)
 
 
 def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
