@@ -141,9 +141,9 @@ def temporary_folder(kind: str) -> AbstractContextManager[Path]:
 
 
 def sweep(folder: Path, prefix: str = "") -> int:
-    """Remove unfinished files of dead processes in a folder, not recursively; returns their number."""
+    """Remove unfinished files of dead processes in a folder, unless it is another user's; returns their number."""
     count = 0
-    for entry in folder.glob(f"{prefix}*{_MARK}"):
+    for entry in folder.glob(f"{prefix}*{_MARK}") if os.access(folder, os.W_OK | os.X_OK) else ():
         handle = _try_lock(entry)
         if handle is None:
             continue

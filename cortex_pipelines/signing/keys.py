@@ -95,10 +95,23 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
 
 
 def keys_folder(root: Path) -> Path:
-    return root / ".cortex" / "keys"
+    """Raises UntrustedModelError if the keys are another user's."""
+    folder = root / ".cortex" / "keys"
+    if folder.exists():
+        _require_access(folder, os.R_OK | os.X_OK)
+    return folder
+
+
+def _require_access(path: Path, mode: int) -> None:
+    if not os.access(path, mode):
+        raise UntrustedModelError(
+            f"{path} belongs to another user of this machine (number {path.stat().st_uid}): run this command as that "
+            "user, or work in a clone of your own"
+        )
 
 
 def only_readable_here(path: Path) -> None:
+    _require_access(path, os.R_OK)
     if path.stat().st_mode & _OTHER_USERS:
         raise UntrustedModelError(
             f"others can read the signing key {path}; `chmod 600` it if nobody has read it, else "

@@ -1,6 +1,7 @@
 """What was released is what is loaded: manifests, signatures, also in OpenSSF's form, and keys."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -138,6 +139,15 @@ def test_the_key_is_for_one_person_and_made_once(tmp_path: Path) -> None:
     private.chmod(0o640)
     with pytest.raises(UntrustedModelError, match="others can read the signing key"):
         public_key(tmp_path)
+
+
+def test_another_users_keys_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    public_key(tmp_path)
+    folder = keys_folder(tmp_path)
+    for closed in (folder, folder / "signing.key"):
+        monkeypatch.setattr(os, "access", lambda path, _mode, closed=closed: path != closed)  # root may read all
+        with pytest.raises(UntrustedModelError, match=f"{closed} belongs to another user of this machine"):
+            public_key(tmp_path)
 
 
 def test_another_projects_release_is_taken_once_its_key_is_trusted(tmp_path: Path) -> None:
