@@ -147,10 +147,10 @@ def _sync_one(
         described = describe(view) if view.version else {}
         event = dg.AssetMaterialization(name, partition=partition, tags=tags, metadata=metadata | described)
         instance.report_runless_asset_event(event)
-        _LOG.info("%s: Dagster now has %s", project.address(view.asset, partition), view.version or "no output")
 
     tags = event_tags(instance, Stage(project, view.asset, partition), view.made_from, view.version or NOTHING)
     report(tags)
+    _LOG.info("%s: Dagster now has %s", project.address(view.asset, partition), view.version or "no output")
     if not view.changed or staleness.stale(name, partition):
         return 1
     report(tags | {CODE_VERSION: MADE_BY_DVC + value_md5(view.reasons)})
