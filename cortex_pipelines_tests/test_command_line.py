@@ -325,6 +325,8 @@ def test_pipes_are_read_as_files(tmp_path: Path) -> None:
     assert [finding["rule"] for finding in from_input] == ["password"]
     days = "".join(f"2026-01-{day:02},{day % 7}\n" for day in range(1, 31))
     assert "seasons of 7 steps" in cortex("forecast", "-", typed=f"time,value\n{days}").stderr
+    assert "does not exist" in cortex("forecast", tmp_path / "missing.csv", status=2).stderr
+    assert "is a directory" in cortex("explain", "anomaly", tmp_path, status=2).stderr
 
 
 def test_a_command_outside_of_a_project_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class InputPath(click.Path):
         is_stream = value == "-" or (path.exists() and not path.is_file() and not path.is_dir())
         if ctx is None or not is_stream:
             return super().convert(value, param, ctx)
-        copy = Path(ctx.with_resource(TemporaryDirectory())) / "standard-input"
+        copy = ctx.with_resource(temporary_folder("input")) / "standard-input"
         with click.open_file(value, "rb") as stream, copy.open("wb") as file:
             shutil.copyfileobj(stream, file)
         return copy
@@ -37,6 +37,7 @@ class InputPath(click.Path):
 
 PATH = click.Path(path_type=Path)
 INPUT = InputPath(path_type=Path)
+EXISTING_INPUT = InputPath(path_type=Path, dir_okay=False, exists=True)
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 

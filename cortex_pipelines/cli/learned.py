@@ -10,7 +10,7 @@ from cortex_pipelines.cli.console import (
     AS_JSON,
     AS_JSON_LIST,
     EXISTING_FILE,
-    INPUT,
+    EXISTING_INPUT,
     PATH,
     current_project,
     print_json,
@@ -46,7 +46,7 @@ def leaderboard(as_json: bool) -> None:
 
 
 @click.command(epilog="Example: cortex forecast requests.csv --horizon 24")
-@click.argument("series", type=INPUT)
+@click.argument("series", type=EXISTING_INPUT)
 @click.option("--horizon", type=int, help="Steps ahead. By default a season of the series, at most 24.")
 @AS_JSON
 def forecast(series: Path, horizon: int | None, as_json: bool) -> None:
@@ -219,7 +219,7 @@ def defect(path: Path, line: int | None, as_json: bool) -> None:
 
 
 @explain.command(epilog="Example: cortex explain anomaly requests.csv --time 2026-01-12T05:00:00Z")
-@click.argument("series", type=INPUT)
+@click.argument("series", type=EXISTING_INPUT)
 @click.option("--time", "time_text", help="Time of the value; by default the last.")
 @AS_JSON
 def anomaly(series: Path, time_text: str | None, as_json: bool) -> None:
