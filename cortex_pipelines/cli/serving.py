@@ -75,6 +75,7 @@ def serve(
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.report import report_page
+    from cortex_pipelines.serving.http.authentication import host_in_url
     from cortex_pipelines.serving.http.server import require_free, require_keys, run
     from cortex_pipelines.serving.open_gateway import open_exported, open_gateway, served_root
     from cortex_pipelines.serving.project_services import project_services
@@ -102,8 +103,7 @@ def serve(
     if catalogue.base_note:
         say(catalogue.base_note)
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    say(f"page: http{'s' if tls else ''}://{address}/ (Ctrl-C ends it); editors: {_EDITORS}")
+    say(f"page: http{'s' if tls else ''}://{host_in_url(host)}:{port}/ (Ctrl-C ends it); editors: {_EDITORS}")
     run(gateway, host, port, services, tls, log_requests)
 
 

@@ -18,12 +18,11 @@ from fastapi.responses import JSONResponse
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cortex_pipelines.serving.deadlines import DEADLINE, answering_within, requested_seconds
 from cortex_pipelines.serving.http.answers import CACHE
-from cortex_pipelines.serving.http.errors import error_response
+from cortex_pipelines.serving.http.errors import error_response, is_routed
 from cortex_pipelines.serving.http.page import LOOKED_AT
 from cortex_pipelines.serving.response_cache import cache_disabled
 from cortex_pipelines.serving.rollout import answering_user
@@ -84,15 +83,15 @@ def scopes_for(path: str) -> frozenset[str]:
     return ROUTE_SCOPES.get(path, _CLOSED)
 
 
-def _is_routed(scope: Scope) -> bool:
-    return any(route.matches(scope)[0] is not Match.NONE for route in scope["app"].routes)
+def host_in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
     """Accepted host names, None for any; few on loopback, against DNS rebinding."""
     configured_hosts = frozenset(name.lower() for name in settings.hosts)
     if is_loopback(host):
-        return _LOOPBACK | configured_hosts | {f"[{host.lower()}]" if ":" in host else host.lower()}
+        return _LOOPBACK | configured_hosts | {host_in_url(host.lower())}
     return configured_hosts or None
 
 
@@ -139,7 +138,7 @@ class Authenticator:
         requests, tokens = self._buckets[principal.name]
         metered = replace(principal, tokens=tokens)
         reason = principal.refusal(scopes_for(path))
-        if reason and not _is_routed(scope):
+        if reason and not is_routed(scope):
             reason = ""  # whoever has a key is told that nothing is there
         if principal.limited and path in _ANY_PROJECT:
             reason = f"{principal.name} is for single projects or models, and {path} is for all of them"

@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from cortex_pipelines.prompts.chat_rendering import ChatError
 from cortex_pipelines.prompts.templates import PromptFileError
@@ -103,10 +105,14 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_response(sentence, 500, code="unexpected")
 
 
+def is_routed(scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is not Match.NONE for route in scope["app"].routes)
+
+
 def _where_it_is(request: Request) -> str:
     """Where an OpenAI client would be answered whose base URL lacks ``/v1``, or has more before it."""
     path = "/v1/" + request.url.path.rsplit("/v1/", 1)[-1].lstrip("/")
-    if path in request.app.openapi()["paths"]:
+    if is_routed({**request.scope, "path": path}):
         return f", but at {path}: mend the client's base URL, which ends with /v1"
     return "; see /docs"
 
