@@ -24,6 +24,7 @@ from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key, record_pseudonym
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
 
@@ -75,7 +76,7 @@ class LogReader:
         rows: list[list[dict[str, Any]]] = [[] for _ in TABLES]
         events, rejected, redacted, unread = rows
         file_name = self._path(name)
-        for span in spans:
+        for span in track([span for span in spans if span.kind != "blank"], f"Reading {file_name}"):
             location = {"file": file_name, "byte_offset": span.start}
             if span.kind in ("rejected", "waiting"):
                 rejected.append(location | {"reason": span.reason})

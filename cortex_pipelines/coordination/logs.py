@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.formats import PACKED, is_log_name, is_native_name
+from cortex_pipelines.coordination.formats import PACKED, LogRecords, is_log_name, is_native_name, read_records
 from cortex_pipelines.coordination.incremental import TABLES, LogReader, join_frames
 from cortex_pipelines.coordination.mapping import mapped_log
 from cortex_pipelines.coordination.outcome_values import read_outcome
@@ -72,10 +72,10 @@ def log_files(folder: Path, mapped: bool = False) -> list[Path]:
     return sorted((path for path in paths if path.is_file()), key=lambda path: os.fsencode(path.relative_to(folder)))
 
 
-def log_lines(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
-    """A log as the JSON lines of the agent system: as it is, unpacked, or by the mapping."""
+def log_lines(name: str, data: bytes, mapping: Mapping[Fact, str], read: LogRecords | None = None) -> bytes:
+    """A log as the JSON lines of the agent system: as it is, unpacked, or by the mapping; ``read`` if it was read."""
     is_read = (mapping or name.lower().endswith(PACKED)) and Path(name).name != RULES_FILE
-    return mapped_log(name, data, mapping) if is_read else data
+    return mapped_log(name, read or read_records(name, data), mapping) if is_read else data
 
 
 def read_logs(

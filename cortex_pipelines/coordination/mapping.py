@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from cortex_pipelines.coordination.formats import is_native_name, read_records
+from cortex_pipelines.coordination.formats import LogRecords, is_native_name
 from cortex_pipelines.coordination.outcome_values import OutcomeReading, read_outcome
 from cortex_pipelines.coordination.records import canonical, native_task
 from cortex_pipelines.coordination.settings import Fact
@@ -42,13 +42,12 @@ _FAILURE = re.compile(
 )
 
 
-def mapped_log(name: str, data: bytes, mapping: Mapping[Fact, str]) -> bytes:
+def mapped_log(name: str, read: LogRecords, mapping: Mapping[Fact, str]) -> bytes:
     """A log as JSON lines of the agent system's own form, each record on the line where it stands in the original.
 
     Records without the mapping's task and master are kept as they are if the file's own form is JSON lines, and left
     out otherwise: among a system's JSON files there are many that are no logs.
     """
-    read = read_records(name, data)
     is_native = is_native_name(name)
     notation = notation_of([record for _, record in read.records], mapping)
     lines: list[tuple[int, str]] = []

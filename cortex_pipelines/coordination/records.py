@@ -53,6 +53,11 @@ def canonical(record: Mapping[str, Any]) -> str:
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
+def event_id(payload: str) -> str:
+    """Id of the record whose ``canonical`` text is ``payload``."""
+    return hashlib.sha256(payload.encode()).hexdigest()
+
+
 def event(
     record: Mapping[str, Any],
     file: str,
@@ -64,7 +69,7 @@ def event(
     outcome, success = _outcome(record)
     task_id = _text(_first(record, _TASK_ID))
     return {
-        "event_id": hashlib.sha256(payload.encode()).hexdigest(),
+        "event_id": event_id(payload),
         "kind": kind_of(record, file),
         "file": file,
         "byte_offset": byte_offset,
@@ -167,7 +172,7 @@ def _time(record: Mapping[str, Any]) -> Timestamp | None:
     return None
 
 
-def _master(record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str, str]) -> str | None:
+def _master(record: Mapping[str, Any], keys: tuple[str, ...], aliases: Mapping[str, str]) -> str | None:
     name = _text(_first(record, keys))
     return aliases.get(name, name) if name and not _NUMERIC.fullmatch(name) else None
 
@@ -204,27 +209,36 @@ def _shortened(value: Any) -> str:
 
 
 def value_at(record: Mapping[str, Any], dotted: str) -> Any:
+    return _value_at(record, _parts(dotted))
+
+
+def _value_at(record: Mapping[str, Any], parts: Sequence[str]) -> Any:
     node: Any = record
-    for part in _parts(dotted):
+    for part in parts:
         if not isinstance(node, dict):
             return None
         node = node.get(part)
     return node
 
 
-@cache  # some forty look-ups per record
+@cache
 def _parts(dotted: str) -> tuple[str, ...]:
     return tuple(dotted.split("."))
 
 
-def _scalars(record: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    for key in keys:
-        field = value_at(record, key)
+@cache  # some forty look-ups per record
+def _divided(keys: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((key, _parts(key)) for key in keys)
+
+
+def _scalars(record: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for key, parts in _divided(keys):
+        field = _value_at(record, parts)
         if field is not None and not isinstance(field, (dict, list)) and field != "":
             yield key, field
 
 
-def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
+def _first(record: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     return next((field for _, field in _scalars(record, keys)), None)
 
 

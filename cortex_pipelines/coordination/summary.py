@@ -16,12 +16,21 @@ from cortex_pipelines.coordination.incremental import LineNumbers, LogReader, jo
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.coordination.logs import RULES_FILE, CoordinationError, log_files, log_lines
 from cortex_pipelines.coordination.mapping import NAMES, mapped_record, notation_of
-from cortex_pipelines.coordination.records import event, native_task, time_assumption, unread_fields
+from cortex_pipelines.coordination.records import (
+    canonical,
+    event_id,
+    is_test_row,
+    kind_of,
+    native_task,
+    time_assumption,
+    unread_fields,
+)
 from cortex_pipelines.coordination.settings import CoordinationSettings, Fact
 from cortex_pipelines.coordination.task_ids import join_by_id
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.progress import track
 
 _FEWEST_SEEN = 200
 """Least records of a file that are looked at for their keys."""
@@ -100,7 +109,8 @@ def open_logs(
         contents = {file.relative_to(folder).as_posix(): file.read_bytes() for file in paths}
     except OSError as error:
         raise CoordinationError(f"{error.filename} cannot be read ({error.strerror})") from error
-    guess = _guess(contents, settings, explicit or {})
+    logs = {name: read_records(name, data) for name, data in contents.items() if Path(name).name != RULES_FILE}
+    guess = _guess(logs, settings, explicit or {})
     mapping = guess.mapping if guess else {}
     native = {file.relative_to(folder).as_posix() for file in log_files(folder)}
     if guess is None:
@@ -111,25 +121,23 @@ def open_logs(
     lines: dict[tuple[str, int], int] = {}
     event_ids: set[str] = set()
     for name, data in contents.items():
-        text = log_lines(name, data, mapping) if mapping or name in native else b""
+        text = log_lines(name, data, mapping, logs.get(name)) if mapping or name in native else b""
         parts.append(reader.read(name, text).frames)
         numbers = LineNumbers(text)
         lines |= {
             position: numbers.line_of(position[1]) for position in parts[-1][0].select("file", "byte_offset").rows()
         }
-        files.append(_summary(name, text, data if guess else None, mapping, settings, redact, event_ids))
+        files.append(_summary(name, text, logs.get(name) if guess else None, mapping, settings, redact, event_ids))
     events, _, _, unread = join_frames(parts)
     read = {folder / name for name in contents}
     other_files = [file for file in folder.rglob("*") if file.is_file() and file not in read] if path.is_dir() else []
     return OwnLogs(files, join_by_id(events), unread, lines, guess, sorted(file.name for file in other_files), redact)
 
 
-def _guess(contents: Mapping[str, bytes], settings: CoordinationSettings, explicit: Mapping[Fact, str]) -> Guess | None:
-    records = {
-        name: [record for _, record in read_records(name, data).records]
-        for name, data in contents.items()
-        if Path(name).name != RULES_FILE
-    }
+def _guess(
+    logs: Mapping[str, LogRecords], settings: CoordinationSettings, explicit: Mapping[Fact, str]
+) -> Guess | None:
+    records = {name: [record for _, record in read.records] for name, read in logs.items()}
     every = [record for file_records in records.values() for record in file_records]
     if settings.map and not explicit:
         return Guess(settings.map, {}, columns_of(every))
@@ -165,13 +173,13 @@ def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySett
 def _summary(
     name: str,
     text: bytes,
-    original: bytes | None,
+    read: LogRecords | None,
     mapping: Mapping[Fact, str],
     settings: CoordinationSettings,
     redact: RecordRedactor,
     event_ids: set[str],
 ) -> FileSummary:
-    """``text`` is the log as it is read; of one of another form, ``original`` says what was refused and assumed."""
+    """``text`` is the log as it is read; of one of another form, ``read`` says what was refused and assumed."""
     keys = {NAMES[fact]: key for fact, key in mapping.items()}
     test_rows = [re.compile(rule) for rule in settings.test_rows]
     kinds: Counter[str] = Counter()
@@ -181,24 +189,24 @@ def _summary(
     unread: list[dict[str, int | str]] = []
     repeated: list[int] = []
     lines = LineNumbers(text)
-    for span in scan(text):
+    for span in track([span for span in scan(text) if span.kind != "blank"], f"Summarising {name}"):
         line = lines.line_of(span.start)
         if span.value is not None:
-            row = event(span.value, name, span.start, settings.aliases, test_rows)
-            kinds[row["kind"]] += 1
-            counts["test_rows"] += row["test_row"]
-            repeated += [line] if row["event_id"] in event_ids else []
-            event_ids.add(row["event_id"])
+            kind = kind_of(span.value, name)
+            kinds[kind] += 1
+            counts["test_rows"] += is_test_row(span.value, test_rows)
+            record_id = event_id(canonical(span.value))
+            repeated += [line] if record_id in event_ids else []
+            event_ids.add(record_id)
             assumption = time_assumption(span.value)
             assumed.update([assumption] if assumption else [])
-            if fields := unread_fields(span.value, row["kind"]):
-                fields = unread_fields(redact(span.value).value, row["kind"])
+            if fields := unread_fields(span.value, kind):
+                fields = unread_fields(redact(span.value).value, kind)
             unread += ({"line": line} | asdict(item) | {"field": keys.get(item.field, item.field)} for item in fields)
         elif span.kind in ("rejected", "waiting"):
             rejected.append({"line": line, "reason": span.reason})
         counts["empty"] += span.kind == "empty"
     main_kind = min(kinds, key=lambda kind: (-kinds[kind], kind)) if kinds else "empty"
-    read = read_records(name, original) if original is not None and Path(name).name != RULES_FILE else None
     return FileSummary(
         file=name,
         kind=main_kind,
