@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import somersd
 
 from cortex_pipelines.routing.outcomes import training
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
@@ -162,6 +163,20 @@ def test_columns_that_give_the_answer_away_are_not_read_and_named() -> None:
         == []
     )
     assert models["duration_seconds"]["linear"].model.encoding.columns == allowed
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=3, max_size=30))
+def test_rank_correlation_is_that_of_a_table_of_all_values(pairs: list[tuple[int, int]]) -> None:
+    columns = np.array(pairs, dtype=float).T
+    assume(all(len(set(column)) > 1 for column in columns))
+    expected = somersd(*columns).statistic
+    assert training.somers_d(*columns) == pytest.approx(expected, abs=1e-12)
+
+
+def test_rank_correlation_of_many_tasks_that_all_differ() -> None:
+    numbers = np.arange(30_000.0)
+    assert training.somers_d(numbers, np.sqrt(numbers)) == pytest.approx(1.0)
+    assert training.somers_d(numbers, -numbers) == pytest.approx(-1.0)
 
 
 def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
