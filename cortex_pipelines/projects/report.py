@@ -8,7 +8,7 @@ from typing import Any
 
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.pages import render
-from cortex_pipelines.projects.status import project_data
+from cortex_pipelines.projects.status import project_data, router_baseline
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import ReleasedModel, ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
@@ -84,7 +84,8 @@ def _figure(metrics: Mapping[str, Any]) -> str:
     if metrics.get("line_adapter") is not None:
         return f"first lines exactly right: {metrics['line_adapter']:.0%}, by the base {metrics['line_base']:.0%}"
     if metrics.get("challenger") is not None and metrics.get("baseline") is not None:
-        return f"tasks sent rightly: {metrics['challenger']:.0%}, by the keyword rules {metrics['baseline']:.0%}"
+        baseline = f"{router_baseline(metrics)}: {metrics['baseline']:.0%}"
+        return f"tasks sent rightly: {metrics['challenger']:.0%} ({baseline})"
     return "–"
 
 

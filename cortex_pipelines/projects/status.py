@@ -319,11 +319,16 @@ def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _router_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for against, name in (("keyword rules", "baseline"), ("TF-IDF", "tfidf")):
+    for against, name in ((router_baseline(metrics), "baseline"), ("TF-IDF", "tfidf")):
         if metrics.get(name) is not None:
             shares = (f"{metrics['challenger']:.0%}", f"{against} {metrics[name]:.0%}")
             difference = _interval(metrics, f"{name}_difference", "accuracy")
             yield "tasks sent to the right master", *shares, difference, f"{int(metrics['items']):,}"
+
+
+def router_baseline(metrics: Mapping[str, Any]) -> str:
+    """What a router's evaluation calls ``baseline``: only rules know some masters and others not."""
+    return "keyword rules" if "known_items" in metrics else "always the commonest master"
 
 
 def _interval(metrics: Mapping[str, Any], name: str, measure: str) -> str:

@@ -104,7 +104,7 @@ def _judge(
     if refusing:
         return "refused", f"a limit is broken: {'; '.join(map(describe_guard, refusing))}"
     low, high = figures["improvement_low"], figures["improvement_high"]
-    interval = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
+    interval = f"{figures['improvement']:.4g}, and its interval, {low:.4g} to {high:.4g},"
     smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
     if high < 0:
         return "refused", f"significantly worse: {interval} lies below zero"

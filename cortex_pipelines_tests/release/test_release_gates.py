@@ -35,7 +35,7 @@ CONTROL = guard("own_improvement_low", at_least=0.0)
 @pytest.mark.parametrize(
     ("metrics", "changes", "expected", "words"),
     [
-        (BETTER, {}, "promoted", "0.1, interval 0.05 to 0.15"),
+        (BETTER, {}, "promoted", "better: 0.1, and its interval, 0.05 to 0.15"),
         (BETTER | {"hand_written_sample": 1.0}, {}, "promoted", "hand-written sample"),
         (BETTER, {"smallest_improvement": 0.06}, "kept", "does not lie above the smallest worth shipping, 0.06"),
         (BETTER | {"improvement_low": -0.01}, {}, "kept", ""),
