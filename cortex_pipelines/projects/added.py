@@ -23,7 +23,7 @@ from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.versioning.project import look_up, peek_yaml
 from cortex_pipelines.versioning.root import ProjectError
 
-_SHOWN_LANGUAGES = 5
+_SHOWN = 5
 _LICENCE_NAMES = ("license", "licence", "copying", "notice")
 _MANIFESTS = ("pyproject.toml", "package.json", "Cargo.toml", "setup.cfg", "setup.py", "pom.xml", "PKG-INFO")
 _NO_LICENCE = {
@@ -103,7 +103,7 @@ def describe_project(root: Path, name: str) -> AddedProject:
         "trains on": _training_words(parsed, commits),
     }
     if submodules:
-        words["left out"] = f"{', '.join(submodules)}: submodules; to learn from them, add their repositories"
+        words["left out"] = f"{_first(submodules)}: submodules; to learn from them, add their repositories"
     return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), size)
 
 
@@ -167,8 +167,11 @@ def _code(opened: OpenSource, files: Sequence[FileRef]) -> Iterator[tuple[str, i
 
 def _language_words(languages: Mapping[str | None, int]) -> str:
     ranked = sorted(((count, name) for name, count in languages.items() if name), reverse=True)
-    more = f" and {len(ranked) - _SHOWN_LANGUAGES} more" if len(ranked) > _SHOWN_LANGUAGES else ""
-    return ", ".join(f"{name} {count:,}" for count, name in ranked[:_SHOWN_LANGUAGES]) + more
+    return _first([f"{name} {count:,}" for count, name in ranked])
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _training_words(parsed: Mapping[str, int], commits: int) -> str:
