@@ -116,7 +116,7 @@ def _shifts(frame: pl.DataFrame, before: Profile | None) -> Iterator[Declared]:
         if name not in frame.columns:
             continue
         missing = figures.get("missing", 0.0)
-        if missing or frame[name].null_count():
+        if missing < 1.0 and (missing or frame[name].null_count()):  # what was nowhere may come
             low, high = max((1 - missing) / 2, 1 - missing - _MISSING), min(1.0, 1 - missing + _MISSING)
             kind = "ExpectColumnProportionOfNonNullValuesToBeBetween"
             yield warning(kind, column=name, min_value=low, max_value=high)

@@ -56,6 +56,7 @@ def test_few_rows_other_columns_and_a_first_version_raise_no_warning() -> None:
     before = profile(frame(0).drop("quality").with_columns(gone=pl.lit(1)))
     assert validate(frame(1), TABLE, before).warnings == ()
     assert validate(frame(1), TABLE, profile(frame(0, 100))).warnings == ()
+    assert validate(frame(1), TABLE, profile(frame(0).with_columns(quality=pl.lit(None, pl.Float64)))).warnings == ()
     assert validate(TABLE.empty(), TABLE, profile(TABLE.empty())).warnings == ()
 
 
