@@ -73,6 +73,7 @@ _PATH = re.compile(
 )
 _VERSION = re.compile(r"^v?\d+(?:\.\d+)+(?:[-_.+][\w.-]*|[a-z]+\d*)?$|SNAPSHOT", re.IGNORECASE)
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[:/]\d{2}")
+_INTEGRITY = re.compile(r"^sha(?:1|256|384|512)-[A-Za-z0-9+/]+=*$")  # of a package that anyone may download
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$")
 _DOTTED = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+$")
 _RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
@@ -179,7 +180,7 @@ def is_strong_secret(value: str) -> bool:
     if len(value) < 10 or not is_random(value):
         return False
     share = lexical_share(value)
-    if _VERSION.search(value) or _DATE.match(value) or share > 0.6:
+    if _VERSION.search(value) or _DATE.match(value) or _INTEGRITY.match(value) or share > 0.6:
         return False
     is_base64 = "/" in value and "." not in value and len(value) >= 24 and share < 0.4
     if (_PATH.search(value) and not is_base64) or (_DOTTED.match(value) and share > 0.5):

@@ -106,9 +106,9 @@ def _stands_alone(text: str, start: int) -> bool:
 
 
 def _is_public(address: str) -> bool:
-    """Whether an IP address is public: not private, reserved or a network address."""
+    """Whether an IP address is public: not private, reserved, a network address or four digits, as versions are."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::"))
+    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::")) and len(address) > 7
