@@ -35,6 +35,7 @@ _TOKEN = re.compile(r"\w+")
 _DEFINITIONS = ("definition", "declaration", "item", "signature")
 _FROM = re.compile(r"\bfrom\s*['\"]")
 _PATH = re.compile(r"(?:[.:/]|\bimport\b)+")
+_MAJOR_VERSION = re.compile(r'[./]v\d+(?="$)')
 _NAMES = Path(__file__).parent / "names"
 _FORESEEABLE = frozenset({"0", "1", "2", "-1", "10", "100", "0.0", "1.0", "0.5"})
 _LONGEST_WORDS = 3
@@ -86,9 +87,10 @@ def unanswerable(rows: pl.DataFrame, project: ProjectWords, cache: RowCache | No
 def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
     answer: str = row["answer"]
     if row["kind"] == "import":
-        # the names that the import makes known; of a path the last part
+        # the names that the import makes known; of a path the last part, or what its major version stands behind
         names = _FROM.split(answer)[0] if _FROM.search(answer) else _PATH.split(answer)[-1]
-        known = {*_WORD.findall(names or answer)} - {"as", "type"}
+        package = _PATH.split(_MAJOR_VERSION.sub("", answer))[-1] if row["language"] == "go" else ""
+        known = {*_WORD.findall(f"{names or answer} {package}")} - {"as", "type"}
         if known.isdisjoint(_TOKEN.findall(row["suffix"])):
             return _IMPORT
     unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()

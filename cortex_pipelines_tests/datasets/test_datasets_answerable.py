@@ -43,6 +43,9 @@ CASES = {
     "an import that is used": ("python", "import", "from ", "fresh import thing", "\nthing()", None),
     "an import that is not used": ("python", "import", "from ", "fresh import thing", "\nother()", IMPORT),
     "an import of Go": ("go", "import", "", '"github.com/spf13/pflag"', "\npflag.Parse()", None),
+    "an import of a major version of Go": ("go", "import", "", '"github.com/spf13/fresh/v2"', "\nfresh.Parse()", None),
+    "an import of a versioned path of Go": ("go", "import", "", '"github.com/fresh.v2"', "\nfresh.Parse()", None),
+    "a package that is called by its version": ("go", "import", "", '"github.com/spf13/v1"', "\nv1.Parse()", None),
     "names of JavaScript": ("javascript", "function", "function f(a) {\n", "  return a.map(String);\n}", "", None),
     "no name of TypeScript": ("typescript", "function", "function f(a) {\n", "  return a.blorb(1);\n}", "", NAME),
     "a text of a page": (

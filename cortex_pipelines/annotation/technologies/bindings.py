@@ -37,8 +37,7 @@ _READERS: dict[str, Callable[[SourceFile], Iterator[Fact]]] = {
     "rust": imports.rust_imports,
 }
 _LOADERS = (b"require", b"import")
-_VERSION = re.compile(r"v\d+|go")
-_GO_AFFIXES = re.compile(r"^go-|[-.]go$|\.v\d+$")
+_GO_AFFIXES = re.compile(r"^go-|[-.]go$")
 
 
 _STANDARD_START = {"java": "java.", "javascript": "node:", "typescript": "node:"}
@@ -144,7 +143,7 @@ def _locals(language: str, fact: Fact, node: Node, lines: Sequence[bytes]) -> It
             yield local, ""
         else:  # the package may be called otherwise than the end of its path
             parts = fact.object.split("/")
-            package = parts[-2] if _VERSION.fullmatch(local) and len(parts) > 1 else local
+            package = parts[-2] if local == "go" and len(parts) > 1 else local
             yield from ((name, "") for name in {package, _GO_AFFIXES.sub("", package)})
     elif names:
         yield from ((local, STAR if local == STAR else name) for name, local in names)
