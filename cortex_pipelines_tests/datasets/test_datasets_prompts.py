@@ -99,6 +99,11 @@ def test_what_is_held_out_before_a_unit_is_not_shown(
     (prompt,) = completion_candidates(last, settings, texts=texts)["prompt"]
     imports, after = PYTHON.partition("\n\n\n")[0], PYTHON[hidden_until : PYTHON.index("return [")]
     assert prompt == f"# shop/prices.py\n{imports}\n\n{after}"
+    beginning = PYTHON.index("def one_line")
+    hidden = last.with_columns(visible_from=pl.lit(beginning))
+    expected = f"# shop/prices.py\n{imports}\n\n{PYTHON[beginning : PYTHON.index('return [')]}"
+    room = settings.model_copy(update={"max_prompt_bytes": len(expected) + 2})
+    assert completion_candidates(hidden, room, texts=texts)["prompt"].to_list() == [expected]
 
 
 def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:

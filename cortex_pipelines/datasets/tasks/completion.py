@@ -58,7 +58,7 @@ def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: b
     """Path, the code of the file before a unit that its split may show, and the unit's ``beginning``.
 
     Of code that is too long the nearest lines are shown, below the headers around the unit and as many of its
-    ``imports`` as half of the room holds. None if the beginning does not fit.
+    ``imports`` as half of the room holds, or all that the code leaves of it. None if the beginning does not fit.
     """
     path = f"{LINE_COMMENTS[unit['language']]} {unit['path']}"
     room = max_bytes - len(f"{path}\n{beginning}".encode())
@@ -68,7 +68,9 @@ def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: b
     visible = start - unit.get("visible_from", 0)
     if text and start <= min(room, visible):
         return f"{path}\n{code_before(text, start, start)}{beginning}"
-    imports, headers = list(fitting(unit["imports"], room // 2)), enclosing_headers(unit)
+    headers = enclosing_headers(unit)
+    left_over = room - visible - len("\n".join([*headers, "", "", ""]).encode())
+    imports = list(fitting(unit["imports"], max(room // 2, left_over)))
     above_bytes = len("\n".join([*imports, *headers, "", ""]).encode())
     nearest = code_before(text, start, min(room - above_bytes, visible))
     nearest = _REST_OF_IMPORTS.sub("", nearest) or unit["indent"]
