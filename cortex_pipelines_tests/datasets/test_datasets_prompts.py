@@ -210,6 +210,16 @@ def test_a_name_is_masked_wherever_it_stands(settings: DatasetSettings) -> None:
     for code in ("def url(self):\n    return url.quote(self.a)", "def quote(self):\n    return url.quote(self.a)"):
         assert naming_example(unit(code=code), "method", code[4 : code.index("(")], settings) is None
     assert naming_example(unit(code="def url(self):\n    return self.url()"), "method", "url", settings)
+    code = 'fn format(&self) -> String { format!("{}", self.total) }'
+    assert naming_example(unit(code=code, language="rust"), "method", "format", settings) is None
+    assert naming_example(unit(code=code.replace("!", "")), "method", "format", settings)
+
+
+def test_a_question_has_the_article_of_its_kind(settings: DatasetSettings) -> None:
+    for kind, asked in (("enum", "an enum"), ("interface", "an interface"), ("class", "a class")):
+        prompt = naming_example(unit(code="class Price {}", language="java"), kind, "Price", settings)
+        assert prompt is not None
+        assert f"is {asked}. Its name" in prompt
 
 
 @pytest.mark.parametrize(("changes", "is_asked"), CASES["only_telling_names_are_asked_for"])

@@ -38,14 +38,14 @@ _LOCAL, _NAME_COLUMNS = "local_names", ("name_kind", "prompt", "completion")
 LOCAL_NAMES = pl.Schema([("unit_id", pl.String()), (_LOCAL, pl.List(pl.String))])
 COLUMNS = (
     *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
-    *("start_byte", "end_byte"),
+    *("start_byte", "end_byte", "body_start_byte"),
 )
 
 
 def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> str | None:
-    """The unit's name if worth learning: no dunder, constructor or single letter."""
+    """The unit's name if worth learning: no dunder, constructor, single letter or signature of an overload."""
     name = unit["name"]
-    if unit["kind"] not in NAMED:
+    if unit["kind"] not in NAMED or (unit["kind"] == "function" and unit["body_start_byte"] is None):
         return None
     enclosing = re.findall(r"\w+", unit["context"])
     is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
@@ -73,7 +73,8 @@ def naming_example(
     if settings.mask in code or _names_others(name, kind, code, unit):
         return None
     hidden = masked(code, name, settings.mask)
-    question = f"{comment} {settings.mask} is a {kind}. Its name:\n"
+    article = "an" if kind[0] in "aeiou" else "a"
+    question = f"{comment} {settings.mask} is {article} {kind}. Its name:\n"
     prompt = f"{hidden}\n\n{question}"
     reveals_name = masked(question, name, "") != question
     too_long = len(prompt.encode()) > settings.max_prompt_bytes
@@ -85,7 +86,8 @@ _RECEIVER = re.compile(r"\s*func \((\w+)")
 
 
 def _names_others(name: str, kind: str, code: str, unit: Mapping[str, Any]) -> bool:
-    """Whether something else has that name: a member of another object, or an object or package whose members are used.
+    """Whether something else has that name: a member of another object, or an object or package whose members are used,
+    or a macro.
 
     ``code``: all that is shown.
     """
@@ -93,7 +95,8 @@ def _names_others(name: str, kind: str, code: str, unit: Mapping[str, Any]) -> b
     occurrences = re.finditer(
         rf"(?:([\w$]+|[)\]])\s*(?:\?\.|\.|::|->|#))?(?<![\w$]){re.escape(name)}(?![\w$])(\s*(?:\.|::)\w)?", code
     )
-    return any(
+    is_macro = unit["language"] == "rust" and re.search(rf"(?<![\w$]){re.escape(name)}!(?!=)", code)
+    return bool(is_macro) or any(
         (occurrence[1] is not None and occurrence[1] not in own_names)
         or (occurrence[2] is not None and kind in _FUNCTIONS)
         for occurrence in occurrences
