@@ -43,8 +43,11 @@ _FIRST_COMMENT = re.compile(
     r"generated (?:by|from|with) .{1,200}$",
     re.IGNORECASE | re.MULTILINE,
 )
-# A copy of another project's release among the files that a site serves: its banner has its version.
-_ASSETS = frozenset({"static", "public", "assets", "wwwroot", "webroot"})
+# A copy of another project's release among the files that a site serves or tests read: its banner has its version.
+_ASSETS = frozenset(
+    {"static", "public", "assets", "wwwroot", "webroot"}
+    | {"test", "tests", "testdata", "fixtures", "__fixtures__", "bench", "benchmarks"}
+)
 _RELEASE = re.compile(r"\s*/\*!(?:(?!\*/).){0,400}?\d\.\d{1,4}\.\d", re.DOTALL)
 # A compiler or bundler ends what it writes with the place of its source map.
 _SOURCE_MAP = re.compile(r"\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
