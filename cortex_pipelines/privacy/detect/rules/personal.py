@@ -111,4 +111,5 @@ def _is_public(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::")) and len(address) > 7
+    is_version = parsed.version == 4 and len(address) == len("1.2.3.4")
+    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::")) and not is_version
