@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from dvc.scm import SCMError
 from sqlalchemy.exc import DatabaseError
 
 from cortex_pipelines.catalog import ASSETS
@@ -296,6 +297,7 @@ def test_one_step_that_takes_long_does_not_make_all_that_is_left_long() -> None:
         (sqlite3.OperationalError("database is locked"), "another program holds the database of Dagster or MLflow"),
         (sqlite3.DatabaseError("file is not a database"), "the database of Dagster or MLflow: file is not a database"),
         (FileNotFoundError(2, "No such file", "out/x"), "[Errno 2] No such file: 'out/x'; correct the path, or make"),
+        (SCMError("/srv/shop is not a git repository"), "the project's folder is in no git repository any more: bring"),
         (PermissionError(13, "Denied", "out/x"), "[Errno 13] Denied: 'out/x'; correct the permissions"),
     ],
 )

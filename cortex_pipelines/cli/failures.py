@@ -33,6 +33,8 @@ _SENTENCES = {
     "unable to open database file": _READ_ONLY,
     "database is locked": "another program holds the database of Dagster or MLflow: wait until it is done, or end it, "
     "then run the same command again; what was finished is kept",
+    " is not a git repository": "the project's folder is in no git repository any more: bring its .git back, or run "
+    "`git init` and commit, then run the same command again",
 }
 """What is said instead of a library's words, of whatever kind the error is."""
 

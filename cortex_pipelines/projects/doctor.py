@@ -65,10 +65,24 @@ def _check_project(root: Path) -> Iterator[CheckResult]:
             "writes, such as `cortex update`, sets the driver up",
             needed=False,
         )
+    elif not _without_git(root):
+        yield CheckResult(
+            "git repository", False, "this folder is in none", "bring its .git back, or run `git init` and commit"
+        )
     yield from check_stores(root)
     yield from _packages(root)
     yield from _parameters(root)
     yield from _weights(root)
+
+
+def _without_git(root: Path) -> bool:
+    """Whether DVC is set up for a folder outside of git."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        return bool(Config(str(root / ".dvc"))["core"].get("no_scm"))
+    except ConfigError:
+        return False
 
 
 def check_stores(root: Path) -> Iterator[CheckResult]:

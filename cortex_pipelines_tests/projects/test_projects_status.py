@@ -13,7 +13,7 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.status import count_states, state
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.projects import status_cache
-from cortex_pipelines.projects.doctor import _sandbox
+from cortex_pipelines.projects.doctor import _sandbox, check_machine
 from cortex_pipelines.projects.reproduce import Reproduction, VersionComparison
 from cortex_pipelines.projects.status import status_rows
 from cortex_pipelines.projects.status_cache import FILE, cache_status, collect_state, read_cached_status
@@ -190,3 +190,15 @@ def test_the_status_of_a_read_only_project_is_found_without_writing(
     assert list(status_rows(bench.project(), open_instance(bench.root))) == expected
     assert times() == before
     assert {row["fresh"] for row in expected} == {True, False}
+
+
+def test_the_doctor_says_that_a_folder_is_in_no_git_repository(tmp_path: Path) -> None:
+    def missing() -> set[str]:
+        return {check.what for check in check_machine(tmp_path) if not check.good and check.needed}
+
+    (tmp_path / ".dvc").mkdir()
+    assert "git repository" in missing()
+    (tmp_path / ".dvc" / "config").write_text("[core]\nno_scm = true\n")
+    assert "git repository" not in missing(), "DVC was told to do without"
+    (tmp_path / ".dvc" / "config").write_text("[core\n")
+    assert "git repository" in missing()
