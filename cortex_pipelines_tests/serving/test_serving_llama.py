@@ -1,8 +1,11 @@
 """What is particular to the llama.cpp engine: its processes, its files, and its probe."""
 
 import json
+import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -107,6 +110,18 @@ def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
         with pytest.raises(EngineError, match=r"llama.cpp ended while it wrote"):
             run_job(engine, job)
     assert text_of(run_job(engine, job))
+
+
+def test_a_gateway_with_thousands_of_connections_answers(engine: LlamaEngine, files: LlamaFiles) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with ExitStack() as connections:
+        connections.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            connections.enter_context(Path(os.devnull).open())
+        process = LlamaProcess(files.base().path, None, window=512, slots=1, threads=1, exact=True)
+        connections.callback(process.close)
+        assert text_of(run_job(engine, Job(None, engine.prompt(PROMPTS[1]), Sampling(4))))
 
 
 def test_a_process_ends_with_its_engine_and_with_whoever_started_it(home: Path, files: LlamaFiles) -> None:

@@ -6,7 +6,6 @@ The server is reached over a Unix socket private to this user.
 import http.client
 import json
 import os
-import select
 import shutil
 import socket
 import subprocess  # nosec B404
@@ -15,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,7 @@ class LlamaProcess:
         connection = _Connection(self._socket)
         try:
             connection.request("POST", "/completion", json.dumps(payload), {"content-type": "application/json"})
-            while not select.select([connection.sock], [], [], _LOOK)[0]:
+            while not wait([connection.sock], _LOOK):  # select() fails beyond 1,024 open files
                 if is_abandoned():
                     return
             yield from _steps(connection.getresponse(), on_read)
@@ -219,7 +219,7 @@ class LlamaProcess:
                     pass
 
         out = self._process.stdout
-        if out is None or not select.select([out], [], [], _PATIENCE)[0] or not out.readline():
+        if out is None or not wait([out.fileno()], _PATIENCE) or not out.readline():
             lines = (self._folder / "errors").read_text("utf-8", errors="replace").splitlines()
             reason = lines[-1] if lines else f"nothing within {_PATIENCE:g} seconds"
             raise EngineError(f"llama.cpp cannot be started: {reason}")
