@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -19,17 +20,20 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import openai
 import pytest
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cortex_pipelines.feedback.store import FILE as EVENTS
+from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.security.audit import FILE, verify
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT
+from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT, settings
 
 MODULE = "cortex_pipelines_tests.serving.tinygateway"
 _tried = itertools.count()
@@ -269,3 +273,17 @@ def test_it_ends_when_it_is_asked_to(served: Served) -> None:
     """The last of the module, which ends the process of the others."""
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(timeout=300) in (0, -signal.SIGINT, 130)
+
+
+def test_as_many_connections_are_served_as_the_system_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, int]] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: limits.append(resource.getrlimit(resource.RLIMIT_NOFILE)))
+    monkeypatch.setattr(server, "create_app", Mock())
+    monkeypatch.setattr(signal, "signal", Mock())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard - 1, hard))
+    try:
+        server.run(Mock(settings=settings(), state=tmp_path / ".cortex" / "serving"), "127.0.0.1", 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert limits == [(hard, hard)]

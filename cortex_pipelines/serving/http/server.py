@@ -1,5 +1,6 @@
 """The gateway as a web application and as a process: routes, ``/mcp``, port check, shutdown."""
 
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -138,6 +139,8 @@ def run(
     """Serve until the process is terminated; running requests are finished. ``tls``: certificate and key (PEM)."""
     import uvicorn
 
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each connection is one
     settings = gateway.settings
     keys = KeyRing(gateway.state.parent / "keys")
     root = gateway.state.parents[1]
