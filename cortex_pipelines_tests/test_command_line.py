@@ -32,6 +32,18 @@ READING = (
     "graph callers limit --index index", "context limit --index index", "route --model none x",
     "models --json", "models recommend --json",
 )  # fmt: skip
+OF_A_PROJECT = (
+    "add shop ../shop", "update", "dvc-yaml", "lineage task_router", "run", "run --plan", "retrain", "sync", "status",
+    "report --no-open", "summary", "export task_router --out x", "promote", "rollback task_router",
+    "latency task_router", "releases", "reproduce task_router", "tune-machine", "params", "resolve",
+    "test-environment shop", "backup x", "forget --author a@b.example", "remove shop", "dictionary", "card shop",
+    "anomalies records a.py", "predict task", "review", "leaderboard", "defects a.py", "explain predict x --master a",
+    "explain defect a.py", "explain route task", "route task", "mcp", "predict-batch a.py", "suggest completion text",
+    "serve", "prompts", "experiment start shop champion base", "experiment status", "experiment stop shop",
+    "feedback import", "feedback show", "feedback commits shop .", "memory add text", "memory search text",
+    "memory show", "memory forget --author a", "patterns learn --project shop", "models add x", "search text",
+    "context text", "graph callers name", "index --rebuild",
+)  # fmt: skip
 
 _LOADED = """
 import contextlib, io, json, sys
@@ -331,9 +343,28 @@ def test_pipes_are_read_as_files(tmp_path: Path) -> None:
     assert "is a directory" in cortex("explain", "anomaly", tmp_path, status=2).stderr
 
 
-def test_a_command_outside_of_a_project_loads_nothing_heavy(tmp_path: Path) -> None:
-    ran = run_python(
-        "-X", "importtime", "-c", "from cortex_pipelines.cli.main import main; main(['releases'])", cwd=tmp_path
-    )
-    assert "no params.yaml" in ran.stderr
-    assert "orchestration" not in ran.stderr
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("check -", "extract - --out units", "mutate -", "patterns check -", "refactorings - -", "logs -"),
+        *("index - --out index", "router train - --out router", "defects -", "explain defect -", "anomalies records -"),
+    ],
+)
+def test_what_is_read_by_its_name_comes_from_no_pipe(line: str, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for nameless in ("-", str(pipe)):
+        said = cortex(*line.replace(" -", f" {nameless}", 1).split(), status=2, typed="").stderr
+        assert f"{nameless} has no name that says how to read it; save it as a file first" in said
+
+
+def test_feedback_comes_from_standard_input(models: Path) -> None:
+    assert "1 lines: 0 taken, 1 refused" in cortex("feedback", "import", "-", typed="{}\n").stdout
+
+
+def test_commands_of_a_project_say_so_outside_of_one_before_they_import_anything(tmp_path: Path) -> None:
+    (tmp_path / "a.py").touch()
+    modules = HEAVY | {"cortex_pipelines.orchestration", "polars"}
+    loaded = run_python("-c", _LOADED, json.dumps(OF_A_PROJECT), json.dumps(sorted(modules)), cwd=tmp_path)
+    assert json.loads(loaded.stdout) == {line: [] for line in OF_A_PROJECT}
+    sentence = "Error: no params.yaml in "
+    assert [line[: len(sentence)] for line in loaded.stderr.splitlines()] == [sentence] * len(OF_A_PROJECT)

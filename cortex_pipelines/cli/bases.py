@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON_LIST, print_json, print_table, say
+from cortex_pipelines.cli.console import AS_JSON_LIST, in_project, print_json, print_table, say
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 
@@ -118,6 +118,7 @@ def _describe_base(row: dict[str, Any]) -> str:
 @click.argument("base")
 @click.option("--revision", default="main", show_default=True, help="Branch, tag or commit on the hub.")
 @click.option("--measure/--no-measure", default=True, help="Train a few steps on this machine.")
+@in_project
 def add(base: str, revision: str, measure: bool) -> None:
     """Check BASE, measure it, pin it, and make it the project's base model.
 

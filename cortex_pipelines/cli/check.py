@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortex_pipelines.cli.console import FILE, PATH, print_table, say
+from cortex_pipelines.cli.console import FILE, NAMED, print_table, say
 
 if TYPE_CHECKING:
     from cortex_pipelines.check.check_paths import Report
 
 
 @click.command(epilog="Example: cortex check src --diff main --format sarif > check.sarif")
-@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=NAMED, metavar="[PATH]...")
 @click.option("--diff", "since", metavar="REF", help="Only lines that are new since the history left this commit.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended with behaviour kept.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also by fixes that change behaviour.")

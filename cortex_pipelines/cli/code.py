@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON_LIST, INPUT, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.cli.console import (
+    AS_JSON_LIST,
+    INPUT,
+    NAMED,
+    PATH,
+    current_project,
+    in_project,
+    print_json,
+    print_table,
+    say,
+)
 
 if TYPE_CHECKING:
     from cortex_pipelines.extraction.patterns.pattern_files import PatternFile
 
 
 @click.command(epilog="Example: cortex extract src --out units.parquet")
-@click.argument("path", type=PATH)
+@click.argument("path", type=NAMED)
 @click.option("--out", required=True, type=PATH, help="Parquet file to write.")
 def extract(path: Path, out: Path) -> None:
     """Extract the units of code in PATH, a file or folder, to a Parquet table."""
@@ -30,7 +40,7 @@ def extract(path: Path, out: Path) -> None:
 
 
 @click.command(epilog="Example: cortex mutate src/app.py --json --limit 20")
-@click.argument("file", type=PATH)
+@click.argument("file", type=NAMED)
 @AS_JSON_LIST
 @click.option("--limit", type=click.IntRange(min=0), help="Sample this many, weighted by how common such bugs are.")
 def mutate(file: Path, as_json: bool, limit: int | None) -> None:
@@ -69,8 +79,8 @@ def mutate(file: Path, as_json: bool, limit: int | None) -> None:
 
 
 @click.command(epilog="Example: cortex refactorings before after --json, or cortex refactorings . --commit HEAD")
-@click.argument("before", type=PATH, metavar="BEFORE_DIR|REPO")
-@click.argument("after", type=PATH, required=False, metavar="[AFTER_DIR]")
+@click.argument("before", type=NAMED, metavar="BEFORE_DIR|REPO")
+@click.argument("after", type=NAMED, required=False, metavar="[AFTER_DIR]")
 @click.option("--commit", metavar="SHA", help="Compare this commit of REPO with its first parent.")
 @AS_JSON_LIST
 def refactorings(before: Path, after: Path | None, commit: str | None, as_json: bool) -> None:
@@ -128,7 +138,7 @@ def patterns() -> None:
 
 
 @patterns.command(epilog="Example: cortex patterns check src tests/test_prices.py")
-@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.argument("paths", nargs=-1, required=True, type=NAMED)
 @click.option("--project", help="The patterns in this project's sources, instead of --folder.")
 @_FOLDER
 def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
@@ -160,6 +170,7 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
     "--least", "fewest", type=click.IntRange(min=2), default=3, show_default=True, help="Fewest commits or files."
 )
 @click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Most patterns of either kind.")
+@in_project
 def learn(project: str, out: Path, fewest: int, most: int) -> None:
     """Propose patterns from shapes that recur in a project's history and code.
 

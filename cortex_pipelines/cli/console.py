@@ -3,11 +3,11 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, wraps
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 import click
 
@@ -21,13 +21,25 @@ if TYPE_CHECKING:
     from cortex_pipelines.versioning.project import Project
 
 
+def _is_stream(value: Any) -> bool:
+    path = Path(value)
+    return value == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+class NamedPath(click.Path):
+    """A file or folder that is read by its name, which standard input (``-``) or a pipe (``<(...)``) does not have."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if _is_stream(value):
+            self.fail(f"{value} has no name that says how to read it; save it as a file first", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class InputPath(click.Path):
     """A file or folder to read; of standard input (``-``) or a pipe (``<(...)``), the file into which it was copied."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(value)
-        is_stream = value == "-" or (path.exists() and not path.is_file() and not path.is_dir())
-        if ctx is None or not is_stream:
+        if ctx is None or not _is_stream(value):
             return super().convert(value, param, ctx)
         copy = ctx.with_resource(temporary_folder("input")) / "standard-input"
         with click.open_file(value, "rb") as stream, copy.open("wb") as file:
@@ -36,12 +48,15 @@ class InputPath(click.Path):
 
 
 PATH = click.Path(path_type=Path)
+NAMED = NamedPath(path_type=Path)
 INPUT = InputPath(path_type=Path)
 EXISTING_INPUT = InputPath(path_type=Path, dir_okay=False, exists=True)
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 _PIPE_WIDTH = 400
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 AS_JSON_LIST = click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
@@ -58,6 +73,17 @@ class Declared(click.Choice[str]):
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
         module, name = self._place
         return get_args(getattr(import_module(module), name))
+
+
+def in_project(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Outside of a project, refuse before the command imports anything."""
+
+    @wraps(command)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        find_root()
+        return command(*args, **kwargs)
+
+    return checked
 
 
 def current_project() -> "Project":

@@ -13,8 +13,10 @@ from cortex_pipelines.cli.console import (
     AS_JSON,
     AS_JSON_LIST,
     INPUT,
+    NAMED,
     PATH,
     current_project,
+    in_project,
     print_json,
     print_table,
     say,
@@ -50,6 +52,7 @@ where an asset is made from all of them), sorted by its key.
 
 @click.command(epilog="Example: cortex dictionary --check")
 @click.option("--check", is_flag=True, help="Only fail if the file is out of date.")
+@in_project
 def dictionary(check: bool) -> None:
     """Write data/README.md: every table and column, with its meaning."""
     project = current_project()
@@ -92,6 +95,7 @@ def _table(table: "Table", described: str) -> Iterator[str]:
 @click.command(epilog="Example: cortex card flask --json")
 @click.argument("project")
 @AS_JSON_LIST
+@in_project
 def card(project: str, as_json: bool) -> None:
     """Show what a model can learn from PROJECT's data sets, and what is wrong with them."""
     from cortex_pipelines.config import load_parameters
@@ -122,7 +126,7 @@ def card(project: str, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: cortex logs exports --map task=summary,master=agent,outcome=status")
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=NAMED)
 @MAP
 @click.option("--accept", is_flag=True, help="Write the mapping and the folder to params.yaml.")
 @KEEP_RARE
@@ -184,8 +188,9 @@ def anomalies() -> None:
 
 
 @anomalies.command(epilog="Example: cortex anomalies records new/heartbeat-history.jsonl")
-@click.argument("file", type=PATH)
+@click.argument("file", type=NAMED)
 @click.option("--log", help="Watched log that FILE continues; defaults to the log of the same name.")
+@in_project
 def records(file: Path, log: str | None) -> None:
     """Score the records in FILE by the fitted detectors; print a summary and each alert as JSON.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON, FILE, PATH, print_json, print_table, say
+from cortex_pipelines.cli.console import AS_JSON, FILE, INPUT, PATH, in_project, print_json, print_table, say
 from cortex_pipelines.versioning.root import find_root
 
 _SHOWN = 20
@@ -18,9 +18,10 @@ def feedback() -> None:
 
 
 @feedback.command("import", epilog="Example: cortex feedback import corrections.csv --project shop")
-@click.argument("files", nargs=-1, type=PATH)
+@click.argument("files", nargs=-1, type=INPUT)
 @click.option("--project", help="Project of lines that name none.")
 @click.option("--refused", type=FILE, help="Write each refused line's file, number and reason here, as JSON lines.")
+@in_project
 def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) -> None:
     """Import FILES of feedback; without any, the log of this project's gateway.
 
@@ -53,6 +54,7 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
 @click.option("--project", help="Only this project's interactions.")
 @AS_JSON
 @click.option("--html", type=FILE, help="Write a page to this file.")
+@in_project
 def show(project: str | None, as_json: bool, html: Path | None) -> None:
     """Show figures with intervals by project, language, task and version.
 
@@ -88,6 +90,7 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
 @feedback.command(epilog="Example: cortex feedback commits shop ../shop")
 @click.argument("project")
 @click.argument("repository", type=PATH)
+@in_project
 def commits(project: str, repository: Path) -> None:
     """Measure how much of PROJECT's accepted completions the next commit of REPOSITORY retains.
 

@@ -6,7 +6,7 @@ from typing import Any, Unpack, get_args
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, print_json, say
+from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, in_project, print_json, say
 from cortex_pipelines.release.experiments.plan import ExperimentOptions, Metric
 from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES
 from cortex_pipelines.serving.security.keys import KeyRing
@@ -116,6 +116,7 @@ def verify(head: str | None) -> None:
 @click.option("--variant", help="Those of prompts/VARIANT, which an experiment may compare.")
 @click.option("--register", is_flag=True, help="Enter all in MLflow's prompt registry.")
 @AS_JSON
+@in_project
 def prompts(name: str | None, variant: str | None, register: bool, as_json: bool) -> None:
     """List the templates of prompts with their versions, or print that of NAME.
 
@@ -174,6 +175,7 @@ def experiment() -> None:
 )
 @click.option("--slowest", type=float, help="Guardrail: seconds that 95 % of B's answers keep to.")
 @click.option("--why", default="by hand", help="Reason, for the record.")
+@in_project
 def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> None:
     """Divide the users of PROJECT between A and B from the next request on.
 
@@ -192,6 +194,7 @@ def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> N
 @experiment.command(epilog="Example: cortex experiment status shop --json")
 @click.argument("project", required=False)
 @AS_JSON_LIST
+@in_project
 def status(project: str | None, as_json: bool) -> None:
     """Show all experiments, or those of PROJECT, with what they have shown; the oldest first."""
     from cortex_pipelines.config import load_parameters
@@ -214,6 +217,7 @@ def status(project: str | None, as_json: bool) -> None:
 @experiment.command(epilog='Example: cortex experiment stop shop --why "seen enough"')
 @click.argument("project")
 @click.option("--why", "reason", default="by hand", help="Reason, for the record.")
+@in_project
 def stop(project: str, reason: str) -> None:
     """End the experiment of PROJECT and print what it showed; its champion answers again."""
     from cortex_pipelines.release.experiments import running

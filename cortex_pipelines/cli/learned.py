@@ -9,14 +9,16 @@ import click
 from cortex_pipelines.cli.console import (
     AS_JSON,
     AS_JSON_LIST,
-    EXISTING_FILE,
     EXISTING_INPUT,
     PATH,
+    NamedPath,
     current_project,
+    in_project,
     print_json,
     print_table,
     say,
 )
+from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
     from cortex_pipelines.learned.defects.likelihood import CodeModel
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: cortex leaderboard --json")
 @AS_JSON_LIST
+@in_project
 def leaderboard(as_json: bool) -> None:
     """Compare the candidates of each learned task with its simplest one, and show which is adopted.
 
@@ -58,7 +61,6 @@ def forecast(series: Path, horizon: int | None, as_json: bool) -> None:
     """
     from cortex_pipelines.learned.forecast.predict import forecast_series
     from cortex_pipelines.learned.forecast.series import read_series
-    from cortex_pipelines.versioning.root import ProjectError, find_root
 
     trained = None
     try:
@@ -82,9 +84,10 @@ def forecast(series: Path, horizon: int | None, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: cortex defects src/search.py --json")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, type=NamedPath(path_type=Path, exists=True), metavar="PATH...")
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Lines of the table.")
 @AS_JSON_LIST
+@in_project
 def defects(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
     """Rank the statements of files by how likely each is wrong, in six languages.
 
@@ -139,6 +142,9 @@ def explain() -> None:
 def route(task: str, model: Path | None, as_json: bool) -> None:
     """Show what each word of TASK counts for, the nearest known tasks, and what would change the master."""
     from cortex_pipelines.cli.routing import opened_router
+
+    if model is None:
+        find_root()  # before seconds of imports
     from cortex_pipelines.routing.serving.explanation import explain as explain_routing
 
     explanation = explain_routing(opened_router(model), task).as_json()
@@ -157,6 +163,7 @@ def route(task: str, model: Path | None, as_json: bool) -> None:
 @click.argument("task")
 @click.option("--master", required=True, help="Master to predict for.")
 @AS_JSON
+@in_project
 def predict(task: str, master: str, as_json: bool) -> None:
     """Show what each feature of TASK adds to its predicted outcome at a master, and the most alike earlier tasks.
 
@@ -195,9 +202,10 @@ def predict(task: str, master: str, as_json: bool) -> None:
 
 
 @explain.command(epilog="Example: cortex explain defect src/search.py --line 12")
-@click.argument("path", type=EXISTING_FILE)
+@click.argument("path", type=NamedPath(path_type=Path, dir_okay=False, exists=True))
 @click.option("--line", type=click.IntRange(1), help="Line of the statement; by default that of the most suspect one.")
 @AS_JSON
+@in_project
 def defect(path: Path, line: int | None, as_json: bool) -> None:
     """Show why a statement of PATH is suspect: which edits make the code likelier, and by how much.
 

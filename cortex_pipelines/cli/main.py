@@ -15,7 +15,7 @@ from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.bases import models
 from cortex_pipelines.cli.check import check
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
-from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
+from cortex_pipelines.cli.console import AS_JSON, current_project, in_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
@@ -202,6 +202,7 @@ for _command in (
     "--control", is_flag=True, help="It represents all other code: gains on it do not count as learning a project."
 )
 @click.option("--no-control", is_flag=True, help="Add no package as the control where none is named.")
+@in_project
 def add(name: str, source: str, control: bool, no_control: bool) -> None:
     """Add a project called NAME with the source SOURCE.
 
@@ -248,6 +249,7 @@ def completion(shell: str) -> None:
 
 @main.command(epilog="Example: cortex update flask")
 @click.argument("project", required=False)
+@in_project
 def update(project: str | None) -> None:
     """Update the pins in sources.lock to the current sources, of all projects or of PROJECT."""
     from cortex_pipelines.projects.update_pins import update_pins
@@ -258,6 +260,7 @@ def update(project: str | None) -> None:
 
 @main.command("dvc-yaml", epilog="Example: cortex dvc-yaml --check")
 @click.option("--check", is_flag=True, help="Only fail if dvc.yaml is out of date.")
+@in_project
 def dvc_yaml(check: bool) -> None:
     """Write dvc.yaml from the asset graph."""
     from cortex_pipelines.release.ledger import ensure_keys, project_models
@@ -274,6 +277,7 @@ def dvc_yaml(check: bool) -> None:
 @main.command(epilog="Example: cortex lineage task_router@champion")
 @click.argument("model")
 @AS_JSON
+@in_project
 def lineage(model: str, as_json: bool) -> None:
     """Trace MODEL, MODEL@ALIAS or MODEL/VERSION back to its data sets and source commits."""
     from cortex_pipelines.projects.status import node_facts

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import AS_JSON, print_json, say
+from cortex_pipelines.cli.console import AS_JSON, in_project, print_json, say
 from cortex_pipelines.retrieval.notes.note import KINDS, SUMMARY, Kind
 from cortex_pipelines.versioning.root import find_root
 
@@ -28,6 +28,7 @@ def memory() -> None:
 @click.option("--supersedes", help="Identity of the entry in whose place it is.")
 @click.option("--origin", default="cortex memory", show_default=True, help="Where it comes from.")
 @_AUTHOR
+@in_project
 def add(
     text: str, project: str | None, kind: Kind, answer: str, supersedes: str | None, origin: str, author: str | None
 ) -> None:
@@ -46,6 +47,7 @@ def add(
 @click.option("--history", is_flag=True, help="Also what was superseded.")
 @_AUTHOR
 @AS_JSON
+@in_project
 def search(
     query: str, project: str | None, k: int, kind: str | None, history: bool, author: str | None, as_json: bool
 ) -> None:
@@ -76,6 +78,7 @@ def search(
 @_PROJECT
 @_AUTHOR
 @AS_JSON
+@in_project
 def show(project: str | None, author: str | None, as_json: bool) -> None:
     """Show a project as you left it: exchanges, notes, and what is new since you were here."""
     overview = _open(project).show(author or "")
@@ -97,6 +100,7 @@ def show(project: str | None, author: str | None, as_json: bool) -> None:
 @_PROJECT
 @click.option("--author", help="All entries of this mail address, key or agent.")
 @click.option("--before", help="Only what was added before this day, such as 2026-01-31.")
+@in_project
 def forget(ids: tuple[str, ...], project: str | None, author: str | None, before: str | None) -> None:
     """Delete the entries IDS, or all of an author or before a day, from the files.
 

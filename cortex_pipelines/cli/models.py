@@ -15,6 +15,7 @@ from cortex_pipelines.cli.console import (
     PATH,
     Declared,
     current_project,
+    in_project,
     print_json,
     print_table,
     say,
@@ -38,6 +39,7 @@ from cortex_pipelines.versioning.root import find_root
 @click.option("--sign", type=click.Choice(["openssf"]), help="Also sign in this format, to verify without cortex.")
 @click.option("--drop-layers", type=click.IntRange(0), default=0, help="Layers that a merged model loses.")
 @click.option("--drop-heads", type=click.IntRange(0), default=0, help="Groups of heads that each layer loses.")
+@in_project
 def export(
     model: str,
     form: str,
@@ -112,6 +114,7 @@ def verify(folder: Path, key: Path | None) -> None:
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="The canary's share of requests."
 )
+@in_project
 def promote(
     model: str | None,
     reason: str | None,
@@ -152,6 +155,7 @@ def promote(
 @click.argument("model")
 @click.option("--why", "reason", default="by hand", help="Reason, for the ledger.")
 @click.option("--to", help="Version that was champion once, such as 1.0.0, or `baseline`.")
+@in_project
 def rollback(model: str, reason: str, to: str | None) -> None:
     """End the canary of MODEL, or restore the previous champion.
 
@@ -176,6 +180,7 @@ def rollback(model: str, reason: str, to: str | None) -> None:
     help="Only this one; may be repeated.  [default: openvino, llama and torch]",
 )
 @AS_JSON_LIST
+@in_project
 def latency(model: str, engines: tuple[Any, ...], as_json: bool) -> None:
     """Measure how long people wait for MODEL, MODEL@ALIAS or MODEL/VERSION, by engine.
 
@@ -208,6 +213,7 @@ _SHOWN = 12
 
 @click.command(epilog="Example: cortex releases")
 @AS_JSON_LIST
+@in_project
 def releases(as_json: bool) -> None:
     """List every model: gate verdict, champion, canary and archive."""
     from cortex_pipelines.release.ledger import project_models
@@ -250,6 +256,7 @@ def releases(as_json: bool) -> None:
 @click.option("--into", type=PATH, help="Empty folder to rebuild in.")
 @click.option("--data-only", is_flag=True, help="Only the data sets; train nothing.")
 @AS_JSON
+@in_project
 def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> None:
     """Rebuild MODEL, MODEL@ALIAS or MODEL/VERSION from scratch and compare.
 
@@ -275,6 +282,7 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
 
 @click.command("tune-machine", epilog="Example: cortex tune-machine --dry-run")
 @click.option("--dry-run", is_flag=True, help="Measure and show; write nothing.")
+@in_project
 def tune_machine(dry_run: bool) -> None:
     """Measure the best precision and row length of this machine; write them to params.yaml."""
     from cortex_pipelines.adapters.autotune import fastest_setting, measure_throughput

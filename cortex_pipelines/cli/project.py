@@ -5,7 +5,16 @@ from pathlib import Path
 
 import click
 
-from cortex_pipelines.cli.console import EXISTING_FILE, FILE, PATH, at_terminal, current_instance, current_project, say
+from cortex_pipelines.cli.console import (
+    EXISTING_FILE,
+    FILE,
+    PATH,
+    at_terminal,
+    current_instance,
+    current_project,
+    in_project,
+    say,
+)
 from cortex_pipelines.versioning.root import ProjectError, find_root, require_project
 
 
@@ -41,6 +50,7 @@ def init(folder: Path, base: str | None) -> None:
 @click.argument("project", required=False)
 @click.option("--section", help="Only this section, such as datasets.")
 @click.option("--write", is_flag=True, help="Write the values to data/parameters, where DVC reads.")
+@in_project
 def params(project: str | None, section: str | None, write: bool) -> None:
     """Show the parameters in effect (for PROJECT), with the origin and meaning of each."""
     from cortex_pipelines.config import LAYOUT, resolve
@@ -68,6 +78,7 @@ def params(project: str | None, section: str | None, write: bool) -> None:
 
 
 @click.command(epilog="Example: git merge feature; cortex resolve; git commit")
+@in_project
 def resolve() -> None:
     """Join lock files and generated files that a git merge, rebase or cherry-pick left in conflict.
 
@@ -122,6 +133,7 @@ _SHOWN = 12
 @click.command("test-environment", epilog="Example: cortex test-environment shop 'pytest<9'")
 @click.argument("project")
 @click.argument("packages", nargs=-1)
+@in_project
 def test_environment(project: str, packages: tuple[str, ...]) -> None:
     """Pin the packages that the tests of PROJECT need, so that they can run.
 
@@ -158,6 +170,7 @@ _PASSWORD = click.option(
 @click.option(
     "--moved-from", type=PATH, multiple=True, help="Folder where this project was: backups of it in WHERE are its own."
 )
+@in_project
 def backup(
     repository: str, password_file: Path | None, everything: bool, forget_earlier: bool, moved_from: tuple[Path, ...]
 ) -> None:
@@ -198,6 +211,7 @@ def restore(repository: str, into: Path, password_file: Path | None, path: Path 
 @click.option("--weights", is_flag=True, help="With --purge: weights of marked models, too.")
 @click.option("--certificate", type=FILE, help="Write a signed account of a deletion and its progress.")
 @click.option("--deletion", help="With --certificate: which; otherwise the last one.")
+@in_project
 def forget(
     author: str | None,
     user: str | None,
@@ -307,6 +321,7 @@ def _purge(weights: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--purge", is_flag=True, help="Also its notes, feedback, weights, and former versions of all projects.")
+@in_project
 def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     """Take PROJECT out of params.yaml, the locks, data/, the indexes and Dagster's partitions.
 

@@ -13,8 +13,10 @@ from cortex_pipelines.cli.console import (
     AS_JSON,
     AS_JSON_LIST,
     INPUT,
+    NAMED,
     PATH,
     current_project,
+    in_project,
     print_json,
     print_table,
     say,
@@ -56,6 +58,7 @@ def off_policy(log: Path, low: float | None, high: float | None, as_json: bool) 
 @click.command(epilog='Example: cortex predict "Rotate the leaked API key" --master security')
 @click.argument("task")
 @click.option("--master", help="Master to predict for; without it, every master of the logs.")
+@in_project
 def predict(task: str, master: str | None) -> None:
     """Predict success, duration, tokens and complexity of TASK, as JSON.
 
@@ -87,6 +90,7 @@ def predict(task: str, master: str | None) -> None:
 @click.option("--by", help="Who decides, stored as a pseudonym. By default the user that is logged in.")
 @click.option("--drop", is_flag=True, help="Delete TASK without an answer.")
 @AS_JSON_LIST
+@in_project
 def review(task: str | None, master: str | None, by: str | None, drop: bool, as_json: bool) -> None:
     """List the tasks that the router left to a person, or decide that TASK belongs to MASTER.
 
@@ -134,6 +138,8 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:
         raise click.UsageError("--out requires --file")
+    if model is None:
+        find_root()  # before seconds of imports
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
@@ -181,7 +187,7 @@ def router() -> None:
 
 
 @router.command(epilog="Example: cortex router train exports --map task=summary,master=agent --out my-router")
-@click.argument("logs", type=PATH)
+@click.argument("logs", type=NAMED)
 @MAP
 @KEEP_RARE
 @click.option("--out", required=True, type=PATH, help="Folder for the router.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import current_instance, current_project, open_workspace, print_json, say
+from cortex_pipelines.cli.console import current_instance, current_project, in_project, open_workspace, print_json, say
 from cortex_pipelines.cli.groups import suggestion
 from cortex_pipelines.interrupts import ending_on_interrupt
 from cortex_pipelines.versioning.root import ProjectError
@@ -82,6 +82,7 @@ _JOBS = click.option("--jobs", type=click.IntRange(1, 1024), help="Stages at onc
 @click.option("--workers", type=click.IntRange(1, 1024), help="Instead of execution.workers.")
 @_JOBS
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON: seconds, MB of memory and of disk.")
+@in_project
 @ending_on_interrupt()
 def run(
     assets: tuple[str, ...],
@@ -187,6 +188,7 @@ def _run_named(
 @click.option("--plan", "only_plan", is_flag=True, help="Show the decisions; run nothing.")
 @click.option("--anyway", is_flag=True, help="Train whatever is stale, whatever the policy says.")
 @_JOBS
+@in_project
 @ending_on_interrupt()
 def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int | None) -> None:
     """Make what is stale, and train those models again that the policy of retraining names.
@@ -306,6 +308,7 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
 
 
 @click.command(epilog="Example: dvc repro && cortex sync")
+@in_project
 @ending_on_interrupt()
 def sync() -> None:
     """Synchronise Dagster, MLflow and the registry's aliases with DVC."""

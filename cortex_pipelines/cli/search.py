@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortex_pipelines.atomic import is_same_file
-from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, INPUT, PATH, current_project, print_json, say
+from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, INPUT, NAMED, PATH, current_project, print_json, say
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -29,10 +29,12 @@ _PROJECT = click.option("--project", help="This project only; by default all pro
 def _require_one(index_folder: Path | None, project: str | None) -> None:
     if index_folder is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")
+    if index_folder is None:
+        find_root()  # before seconds of imports
 
 
 @click.command(epilog="Example: cortex index src --out /tmp/index")
-@click.argument("path", required=False, type=PATH)
+@click.argument("path", required=False, type=NAMED)
 @click.option("--out", type=PATH, help="Folder of the index.")
 @click.option("--rebuild", is_flag=True, help="Instead: make the project's own index again.")
 @click.option("--project", help="With --rebuild: only this project's index, not those of all projects.")
@@ -51,6 +53,7 @@ def index(path: Path | None, out: Path | None, rebuild: bool, project: str | Non
     if rebuild:
         if path or out:
             raise click.UsageError("--rebuild takes no PATH and no --out; --project NAME chooses")
+        find_root()  # before seconds of imports
         from cortex_pipelines.retrieval.project_index import rebuild as rebuilt
 
         collection = rebuilt(current_project(), project).collection

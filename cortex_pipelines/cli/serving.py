@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import EXISTING_FILE, FILE, Declared, say
+from cortex_pipelines.cli.console import EXISTING_FILE, FILE, Declared, in_project, say
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def serve(
         raise click.UsageError("--check measures the base of a project; leave --from out")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if folder is None:
+        find_root()  # before seconds of imports
     require_packages()
     if check:
         _print_speeds()
@@ -152,6 +154,7 @@ def require_packages() -> None:
 
 @click.command(epilog="Example: cortex mcp --model shop@champion")
 @click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
+@in_project
 def mcp(model: str | None) -> None:
     """Serve tools to an agent by the Model Context Protocol, over standard input and output.
 
@@ -188,6 +191,7 @@ def mcp(model: str | None) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--out", type=FILE, help="Instead of printing.")
 @click.option("--model", help="Model of lines that name none; else the only project with a champion.")
+@in_project
 def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) -> None:
     """Answer each line of FILE, a body of POST /predict, by a line; - reads standard input.
 
@@ -240,6 +244,7 @@ _TASKS = (
 @click.option("--target", default="", help="Of a translation: the language to translate to.")
 @click.option("--language", default="", help="Of the text, where no path tells it.")
 @click.option("--alternatives", default=2, show_default=True, type=click.IntRange(0, 4), help="Other answers to give.")
+@in_project
 def suggest(
     task: str,
     text: str | None,

@@ -12,6 +12,7 @@ from cortex_pipelines.cli.console import (
     FILE,
     current_instance,
     current_project,
+    in_project,
     print_json,
     say,
     text_console,
@@ -31,6 +32,7 @@ _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 @AS_JSON_LIST
 @click.option("--project", help="Only this project, and what is made from all.")
 @click.option("--page", type=FILE, help="Write a page to this file.")
+@in_project
 def status(as_json: bool, project: str | None, page: Path | None) -> None:
     """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale.
 
@@ -127,6 +129,7 @@ def count_states(rows: list[dict[str, Any]]) -> str:
 @click.command(epilog="Example: cortex report")
 @click.option("--out", type=FILE, help="File to write, instead of .cortex/report.html.")
 @click.option("--no-open", is_flag=True, help="Only write it.")
+@in_project
 def report(out: Path | None, no_open: bool) -> None:
     """Open one page on projects, data, models, releases and usage: what is good or wrong, and what to do.
 
@@ -146,6 +149,7 @@ def report(out: Path | None, no_open: bool) -> None:
 
 
 @click.command(epilog="Example: cortex summary")
+@in_project
 def summary() -> None:
     """Show what was built for each project, how each model did, and where the reports are."""
     from rich import box
