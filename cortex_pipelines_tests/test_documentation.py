@@ -106,6 +106,21 @@ def test_links_lead_somewhere(name: str) -> None:
     assert [link for link, path in targets.items() if not path.exists() and path not in pages] == []
 
 
+def anchors(path: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", prose), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_headings(name: str) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", text(name))
+    pages = [(ROOT / name if not page else (ROOT / name).parent / page, anchor) for page, anchor in links]
+    written = [(page, anchor) for page, anchor in pages if "reference" not in page.parts]
+    assert [(page.name, anchor) for page, anchor in written if anchor not in anchors(page)] == []
+
+
 @pytest.mark.parametrize("name", CURRENT)
 def test_paths_in_quotes_exist(name: str) -> None:
     paths = [
