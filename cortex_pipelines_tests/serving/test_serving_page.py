@@ -149,6 +149,14 @@ def test_why_no_adapter_answers_is_told(home: Path, verdict: str, told: str) -> 
     assert told in answering(replace(served, release=release, details={**served.details, "verdict": verdict}))
 
 
+def test_the_page_tells_that_a_project_has_no_adapter_yet(home: Path, client: TestClient) -> None:
+    served = tinygateway.catalogue(home).models["shop"]
+    release = replace(served.release, adapter=None, way="base")
+    told = answering(replace(served, release=release, details={**served.details, "verdict": None}))
+    assert told == "base; it has no adapter yet"
+    assert "; it has no adapter yet" in client.get("/page/page.js").text
+
+
 def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:
     answer = client.post("/playground", json={"model": "base", "way": "both", "prompt": "x"})
     assert "there is base" in tinygateway.refusal(answer, 400)

@@ -98,7 +98,8 @@ function modelCard(model) {
   const bits = Object.entries(model.bits_per_byte ?? {});
   return make("article", { className: "card" },
     make("h3", {}, model.name, ...chips(model.roles ?? [], model.plan, model.number)),
-    make("p", {}, `Answered by: ${WAYS[model.way].toLowerCase()}`),
+    make("p", {}, `Answered by: ${WAYS[model.way].toLowerCase()}` +
+      (model.project && !model.verdict && model.way === "base" ? "; it has no adapter yet" : "")),
     versions(model.version, model.release),
     verdictLine(model.verdict, model.reason, (model.roles ?? []).length ? "Gate" : "Gate on the challenger"),
     model.notice ? make("p", {}, model.notice) : null,
@@ -169,8 +170,8 @@ function noteModel() {
   const model = chosen();
   if (!model) return;
   const names = Object.keys(model.ways).map((way) => WAYS[way].toLowerCase());
-  $("model-note").textContent = `Shown beside each other: ${names.join(", ")}. ` +
-    `Requests for ${model.name} are answered by: ${WAYS[model.way].toLowerCase()}.`;
+  const shown = names.length > 1 ? `Shown beside each other: ${names.join(", ")}. ` : "";
+  $("model-note").textContent = `${shown}Requests for ${model.name} are answered by: ${WAYS[model.way].toLowerCase()}.`;
 }
 
 // ---- playground -----------------------------------------------------------
