@@ -151,7 +151,7 @@ def read_table(asset: str, table: str, project: str | None = None, folder: str |
         if project in (None, name) and (path := opened.output(asset, name) / f"{table}.parquet").exists()
     ]
     if not frames:
-        raise LookupError(f"no table {table} of {asset} yet: run `cortex run {asset}` first")
+        raise LookupError(f"no table {table} of {asset} yet: run `cortex run {asset} --upstream` first")
     return pl.concat(frames)
 
 

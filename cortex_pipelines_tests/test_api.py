@@ -98,7 +98,8 @@ def test_a_table_of_all_projects_and_of_one(project: Path) -> None:
     with pytest.raises(LookupError, match=r"no asset anotated_units; assets: .*code_units"):
         read("anotated_units", "units", folder=project)
     assert "has no project shop" in refusal(LookupError, read, "annotated_units", "units", "shop", folder=project)
-    assert "run `cortex run code_units` first" in refusal(LookupError, read, "code_units", "units", folder=project)
+    message = refusal(LookupError, read, "code_units", "units", folder=project)
+    assert "run `cortex run code_units --upstream` first" in message
 
 
 def test_a_router_is_never_that_of_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -301,9 +301,9 @@ def _show_plan(
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
     unknown = [name for name in assets if name not in project.graph.assets]
     if unknown:
-        available = ", ".join(asset.name for asset in project.graph.order)
-        hint = suggestion(unknown[0], [*project.graph.assets])
-        raise ProjectError(f"no asset {', '.join(unknown)}{hint}; there is: {available}")
+        names = [asset.name for asset in project.graph.order]
+        hint = suggestion(unknown[0], names) or f"; there is: {', '.join(names)}"
+        raise ProjectError(f"no asset {', '.join(unknown)}{hint}")
     project.selected(partition)
 
 

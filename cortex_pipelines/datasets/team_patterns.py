@@ -154,5 +154,5 @@ def _output_folder(project: Project, asset: str, name: str) -> Path:
     project.selected(name)
     folder = project.output(asset, name)
     if not folder.is_dir():
-        raise ProjectError(f"{asset} of {name} is not made yet; `cortex run {asset} --project {name}` makes it")
+        raise ProjectError(f"{asset} of {name} is missing; `cortex run {asset} --project {name} --upstream` makes it")
     return folder

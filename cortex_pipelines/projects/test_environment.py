@@ -38,7 +38,7 @@ def pin_environment(project: Project, name: str, extra_requirements: Sequence[st
     extra = [_parse_requirement(line) for line in extra_requirements]
     folder = project.output("repository_files", name)
     if not (folder / "files.parquet").exists():
-        raise ProjectError(f"{name}: its files are not read yet: `cortex run --project {name} repository_files`")
+        raise ProjectError(f"{name}: read its files first by `cortex run repository_files --project {name} --upstream`")
     available: dict[str, None] = {}
     not_packages: dict[str, None] = {}
     files = REPOSITORY_FILES.read(folder, "source", "path", "text")

@@ -132,7 +132,9 @@ def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[Sear
     names, skipped = project.selected(name), list[str]()
     if name is None:
         skipped = [each for each in names if not project.output(asset, each).is_dir()]
-        names = [each for each in names if each not in skipped] or names
+        names = [each for each in names if each not in skipped]
+        if not names:
+            raise ProjectError(f"no project has {asset} yet; `cortex run {asset} --upstream` makes it")
     folder = project.state / INDEXES / (name or _ALL) / asset
     version_folder = folder / _version(project, names, asset)
     embedded = [partition for partition in names if project.output(VECTORS, partition).is_dir()]
@@ -207,7 +209,7 @@ def _version(project: Project, names: Sequence[str], asset: str) -> str:
         version = content_md5(project.output(asset, name))
         if version is None:
             raise ProjectError(
-                f"what is searched of {name} is not made yet; `cortex run {asset} --project {name}` makes it"
+                f"what is searched of {name} is missing; `cortex run {asset} --project {name} --upstream` makes it"
             )
         parts.append((name, version, content_md5(project.output(VECTORS, name))))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

@@ -100,7 +100,7 @@ def open_verified_output(project: Project, name: str) -> tuple[Path, str]:
     folder = project.output(name, None)
     version = content_md5(folder)
     if version is None:
-        raise ProjectError(f"no {folder}; run `cortex run {name}` first")
+        raise ProjectError(f"no {folder}; run `cortex run {name} --upstream` first")
     locked = locked_version(locked_stages(project.root), name)
     if locked != version:
         raise UntrustedModelError(

@@ -226,7 +226,7 @@ def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     project = open_project(tmp_path)
     first, *_ = project.partitions
-    with pytest.raises(ProjectError, match=f"`cortex run code_graph --project {first}` makes it"):
+    with pytest.raises(ProjectError, match=f"`cortex run code_graph --project {first} --upstream` makes it"):
         project_graph(project, first)
     inputs = tables(PYTHON)
     for name in project.partitions:

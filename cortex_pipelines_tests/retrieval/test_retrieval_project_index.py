@@ -113,8 +113,12 @@ def test_files_that_are_not_made_yet(project: Path) -> None:
     opened = open_project(project)
     name = opened.partitions[0]
     shutil.rmtree(opened.output("search_documents", name))
-    with pytest.raises(ProjectError, match="is not made yet; `cortex run search_documents"):
+    with pytest.raises(ProjectError, match="is missing; `cortex run search_documents"):
         project_index.open_project_searcher(opened, name, cortex_pipelines.load_parameters(project))
+    for other in opened.partitions[1:]:
+        shutil.rmtree(opened.output("search_documents", other))
+    with pytest.raises(ProjectError, match="no project has search_documents yet; `cortex run search_documents --up"):
+        project_index.open_project_searcher(opened, None, cortex_pipelines.load_parameters(project))
 
 
 def test_an_index_is_opened_once_and_kept_up_to_date(tmp_path: Path) -> None:

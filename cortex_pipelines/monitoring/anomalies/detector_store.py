@@ -78,7 +78,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
         return int(stored["window"]), detectors
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise DetectorError(
-            f"{folder}: no detectors ({type(error).__name__}: {error}); run `cortex run worker_anomalies` first"
+            f"{folder}: no detectors ({type(error).__name__}: {error}); run `cortex run worker_anomalies --upstream`"
         ) from error
 
 

@@ -42,7 +42,7 @@ def project_graph(project: Project, name: str | None) -> CodeGraph:
         folder = project.output(_ASSET, partition)
         if not (folder / f"{CODE_GRAPH.name}.parquet").is_file():
             raise ProjectError(
-                f"the graph of {partition} is not made yet; `cortex run {_ASSET} --project {partition}` makes it"
+                f"the graph of {partition} is missing; `cortex run {_ASSET} --project {partition} --upstream` makes it"
             )
         prefix = "" if name is not None else f"{partition}/"
         edges.append(CODE_GRAPH.read(folder).with_columns(_prefixed(prefix, end) for end in ("from_path", "to_path")))

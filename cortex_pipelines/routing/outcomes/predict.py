@@ -106,5 +106,5 @@ def adopted_models(predictors: Path, evaluation: Path) -> dict[str, Predictor]:
 def read_table(folder: Path, name: str) -> pl.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.exists():
-        raise PredictorError(f"no {path}; run `cortex run {folder.name}` first")
+        raise PredictorError(f"no {path}; run `cortex run {folder.name} --upstream` first")
     return pl.read_parquet(path)

@@ -26,7 +26,7 @@ from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 
 FILE = "predictors.json"
-_NONE = "{}: no outcome predictors ({}); run `cortex run outcome_predictors` first"
+_NONE = "{}: no outcome predictors ({}); run `cortex run outcome_predictors --upstream` first"
 
 
 class PredictorError(ValueError):

@@ -5,7 +5,7 @@ const WAYS = {
   context: "Base with similar code",
   adapter: "Adapter",
   both: "Adapter with similar code",
-  rules: "Keyword rules",
+  rules: "Keyword rules, if there are any",
   model: "Trained router",
 };
 const POLL_MS = 2000;
