@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,6 +15,7 @@ from cortex_pipelines.routing.evaluation.scores import (
     class_table,
     compare,
     coverage_risk,
+    likelier_than_tfidf_p,
     recalls,
     routing_metrics,
     scope_metrics,
@@ -109,9 +111,32 @@ def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(settin
     metrics = routing_metrics(beaten, [], settings, sample=False)
     assert metrics["least_difference_low"] == metrics["baseline_difference_low"]
     assert decide(metrics, gate).verdict == "promoted"
+    # one that is as often right, but gives the right masters more
+    likelier = routing_metrics(identical_scores, [], settings, sample=False, likelier_p=settings.adopt_p)
+    assert decide(likelier, gate).verdict == "promoted"
+    assert decide(likelier | {"least_difference_low": 0.0}, gate).verdict == "kept"
+    worse = scores(ROWS, tfidf=[row[0] for row in ROWS])
+    assert decide(routing_metrics(worse, [], settings, sample=False, likelier_p=0.0), gate).verdict == "refused"
     # TF-IDF itself is compared with the reference alone
     itself = routing_metrics(identical_scores, [], settings, sample=False, is_tfidf=True)
     assert decide(itself, gate).verdict == "promoted"
+
+
+def test_the_likelihood_of_the_right_masters_is_compared_in_pairs() -> None:
+    right = ["a", "b"] * 20
+    pairs = list(zip(right, [0.55, 0.6, 0.65, 0.7] * 10, strict=True))
+
+    def p_value(gain: float) -> float:
+        decisions = [
+            Decision("a", 0.5, 0.5, (), (), "joint", (), False, 1.0, "x", {master: share + gain * (n % 3)})
+            for n, (master, share) in enumerate(pairs)
+        ]
+        tfidf = np.log([[share, 1 - share] if m == "a" else [1 - share, share] for m, share in pairs])
+        return likelier_than_tfidf_p(decisions, right, ["a", "b"], tfidf)
+
+    assert p_value(0.0) == 1.0, "it is TF-IDF itself"
+    assert p_value(0.1) < 0.001 < 0.999 < p_value(-0.1)
+    assert likelier_than_tfidf_p([], [], ["a"], np.zeros((0, 1))) == 1.0
 
 
 def test_abstention_is_counted_and_one_never_sure_covers_nothing(settings: RoutingSettings) -> None:

@@ -18,13 +18,15 @@ from cortex_pipelines.routing.evaluation.scores import (
     coverage_risk,
     joint_predictions,
     learning_curve,
+    likelier_than_tfidf_p,
     outcome_rows,
     routing_metrics,
     scope_metrics,
     score_tasks,
-    tfidf_predictions,
+    tfidf_scores,
     voter_metrics,
 )
+from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.routing.serving.router import FIRST_TIER, Router, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -78,12 +80,17 @@ def task_router_evaluation(
         notes.append(f"{count} of {len(texts)} tasks share most words with a learnt one.")
     decisions, requests = router.route(texts, asked), read_requests(HELD_OUT_REQUESTS)
     scope_decisions = router.route(requests)
-    tfidf_masters = tfidf_predictions(router, train, test, routing)
+    names, tfidf = tfidf_scores(router, train, test, routing)
+    tfidf_masters = [names[best] for best in tfidf.argmax(axis=1)]
     scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     embeddings = router.encode(texts)
+    steps = json.loads((task_router / "candidates.json").read_text(encoding="utf-8"))
+    (weight,) = [step.get("weight", 1.0) for step in steps if step["model"] == "lexical"]
+    is_tfidf = set(router.weights) == {"lexical"}
+    likelier_p = likelier_than_tfidf_p(decisions, test["master"].to_list(), names, combine([tfidf], [weight]))
     metrics = {
-        **routing_metrics(scores, known_masters, routing, coordination.sample, set(router.weights) == {"lexical"}),
+        **routing_metrics(scores, known_masters, routing, coordination.sample, is_tfidf, likelier_p),
         **scope_metrics(decisions, scope_decisions, router.in_scope, routing),
         **voter_metrics(router, test, embeddings, asked),
         "aurc": area_under_risk(risk),
@@ -95,7 +102,7 @@ def task_router_evaluation(
         metrics,
         known_masters,
         notes,
-        json.loads((task_router / "candidates.json").read_text(encoding="utf-8")),
+        steps,
         learning_curve(router, train, test, routing),
         [
             (text, str(decision.master))

@@ -24,7 +24,7 @@ from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
 from cortex_pipelines.statistics.leaderboard import leaderboard_rows
-from cortex_pipelines.statistics.significance import mcnemar_exact
+from cortex_pipelines.statistics.significance import higher_likelihood_p, mcnemar_exact
 
 
 @dataclass(frozen=True)
@@ -81,21 +81,44 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Rout
     )
 
 
+def likelier_than_tfidf_p(
+    decisions: Sequence[Decision], right: Sequence[str], names: Sequence[str], tfidf: Doubles
+) -> float:
+    """One-sided p-value of a paired t-test that the ``right`` masters are likelier by the decisions than by TF-IDF.
+
+    ``tfidf``: calibrated log-probabilities, (tasks, names). Tasks of masters that were not learnt are left out.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    rows = [row for row, master in enumerate(right) if master in numbers]
+    if len(rows) < 2:
+        return 1.0
+    shares = [decisions[row].probabilities.get(right[row], 0.0) for row in rows]
+    by_router = np.log(np.maximum(shares, np.finfo(float).tiny))
+    return higher_likelihood_p(by_router, tfidf[rows, [numbers[right[row]] for row in rows]])
+
+
 def routing_metrics(
-    scores: pl.DataFrame, known_masters: Sequence[str], settings: RoutingSettings, sample: bool, is_tfidf: bool = False
+    scores: pl.DataFrame,
+    known_masters: Sequence[str],
+    settings: RoutingSettings,
+    sample: bool,
+    is_tfidf: bool = False,
+    likelier_p: float = 1.0,
 ) -> dict[str, float]:
     """All metrics of a router evaluation, by name.
 
     The reference is the champion, or else the baseline, and ``difference`` is challenger minus reference.
     ``least_difference`` is that or the one to TF-IDF, whichever interval begins lower: what a gate goes by, since
-    rules that do not know all masters are easily beaten. ``known_`` is for the tasks of those masters only that the
-    baseline knows. TF-IDF (``is_tfidf``) cannot beat itself.
+    rules that do not know all masters are easily beaten. TF-IDF is also beaten by one that is right as often and
+    significantly likelier to be (``likelier_p``), as in the selection of models, and cannot beat itself (``is_tfidf``).
+    ``known_`` is for the tasks of those masters only that the baseline knows.
     """
     against_rules = compare(scores, "baseline", settings)
     has_champion = scores["champion_right"].null_count() == 0
     against = compare(scores, "champion", settings) if has_champion else against_rules
     against_tfidf = compare(scores, "tfidf", settings)
-    weakest = against if is_tfidf else min(against, against_tfidf, key=lambda c: c.difference.low)
+    is_likelier = likelier_p <= settings.adopt_p and against_tfidf.difference.estimate >= 0
+    weakest = against if is_tfidf or is_likelier else min(against, against_tfidf, key=lambda c: c.difference.low)
     certain = scores.filter(pl.col("decided_by") != "person")
     metrics = {
         "items": float(scores.height),
@@ -114,6 +137,7 @@ def routing_metrics(
         **against_tfidf.second.as_metrics("tfidf"),
         **against_tfidf.difference.as_metrics("tfidf_difference"),
         "tfidf_mcnemar_p": against_tfidf.p_value,
+        "tfidf_likelier_p": likelier_p,
         **weakest.difference.as_metrics("least_difference"),
     }
     if has_champion:
@@ -266,34 +290,39 @@ def learning_curve(
     for part in (train.head(round(train.height * share)) for share in _SHARES):
         if part["master"].n_unique() > 1:
             fits = (TfidfLogreg.fit, EmbeddingLogreg.fit)
-            predictions = _predictions(fits, part, embeddings[: part.height], test, test_embeddings, settings)
+            names, scores = _scores(fits, part, embeddings[: part.height], test, test_embeddings, settings)
+            predictions = ([names[best] for best in each.argmax(axis=1)] for each in scores)
             correct = (int((pl.Series(masters) == test["master"]).sum()) for masters in predictions)
             intervals = (wilson(count, test.height, settings.confidence) for count in correct)
             points.append(CurvePoint(part.height, *intervals))
     return points
 
 
-def tfidf_predictions(router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings) -> list[str]:
+def tfidf_scores(
+    router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
+) -> tuple[list[str], Doubles]:
+    """Masters, and TF-IDF's log-probability of each for the test tasks."""
     embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
-    return _predictions((TfidfLogreg.fit,), train, embeddings, test, test_embeddings, settings)[0]
+    names, (scores,) = _scores((TfidfLogreg.fit,), train, embeddings, test, test_embeddings, settings)
+    return names, scores
 
 
-def _predictions(
+def _scores(
     fits: Sequence[Callable[[TrainingData], CandidateModel]],
     train: pl.DataFrame,
     embeddings: Floats,
     test: pl.DataFrame,
     test_embeddings: Floats,
     settings: RoutingSettings,
-) -> list[list[str]]:
-    """Masters of the test tasks by each learner, fitted on the same features of the training tasks."""
+) -> tuple[list[str], list[Doubles]]:
+    """Masters, and their scores for the test tasks by each learner, fitted on the same features of train."""
     names = sorted(train["master"].unique())
     texts = train["text"].to_list()
     with pinned_threads(settings.threads):
         extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
         training = TrainingData.of_tasks(train, names, extractor.features(texts, embeddings), settings)
         features = extractor.features(test["text"].to_list(), test_embeddings)
-        return [[names[best] for best in fit(training).scores(features).argmax(axis=1)] for fit in fits]
+        return names, [fit(training).scores(features) for fit in fits]
 
 
 def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:

@@ -43,7 +43,8 @@ class SelectionStep:
 
     ``gained`` counts tasks that only this one gets right, ``lost`` those that only ``against`` does. ``p_value`` is
     McNemar's, ``p_loss`` of the paired t-test of log-likelihoods, ``p_corrected`` the smaller of the two after Holm's
-    correction; None for the first, and for the average, which is there to be beaten.
+    correction; None for the first, and for the average, which is there to be beaten. ``weight`` calibrates the scores
+    of a single model.
     """
 
     model: str
@@ -57,6 +58,7 @@ class SelectionStep:
     p_loss: float | None = None
     p_corrected: float | None = None
     adopted: bool = False
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ def select_model(
     table = {name: out_of_fold[name][compared] for name in order}
     labels, shares = training.labels[compared], np.ones(len(compared))
     steps, top, logs = _steps(table, labels, shares, folds[compared], training.settings.adopt_p)
+    alone = {name: learn_weights([scores], labels, shares)[0] for name, scores in table.items()}
+    steps = tuple(replace(step, weight=alone.get(step.model)) for step in steps)
     voters = order if top == ENSEMBLE else [top]
     weights = dict(zip(voters, learn_weights([table[n] for n in voters], labels, shares), strict=True))
     plain = combine([table[name] for name in voters], [1.0 / len(voters)] * len(voters))
