@@ -183,5 +183,5 @@ def is_same(view: NodeTable, changed: bytes) -> bool:
 
 def _without_trailing_commas(snippet: Snippet) -> list[tuple[str, bytes]]:
     tokens = snippet.tokens
-    followed = zip(tokens, [*tokens[1:], ("", b"")], strict=True)
+    followed = zip(tokens, [*tokens[1:], ("", b"")], strict=False)
     return [token for token, (after, _) in followed if (token[0], after) != (",", ")")]

@@ -1,7 +1,7 @@
 import ast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cortex_pipelines.augmentation.node_table import NodeTable
@@ -79,5 +79,6 @@ def test_the_check_refuses_other_code(changed: str) -> None:
 
 
 @given(st.text(max_size=80), st.sampled_from(LANGUAGES))
+@example("#", "python")
 def test_no_input_stops_it(text: str, language: str) -> None:
     rewritten(text.encode(errors="ignore").decode(), language, "function", "", 9, 1)
