@@ -261,6 +261,7 @@ def test_shells_complete_commands(shell: str) -> None:
 def test_misspelt_assets_and_projects_are_too(models: Path) -> None:
     assert suggestion("code_unit", [asset.name for asset in ASSETS]) == "; did you mean code_units?"
     assert "did you mean code_units?" in cortex("run", "code_unit", "--plan", status=1).stderr
+    assert "no asset nothing; there is: coordination_events, " in cortex("run", "nothing", status=1).stderr
 
 
 def test_steps_are_counted_with_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
@@ -353,8 +354,8 @@ def test_pipes_are_read_as_files(tmp_path: Path) -> None:
 def test_what_is_read_by_its_name_comes_from_no_pipe(line: str, tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     for nameless in ("-", str(pipe)):
-        said = cortex(*line.replace(" -", f" {nameless}", 1).split(), status=2, typed="").stderr
-        assert f"{nameless} has no name that says how to read it; save it as a file first" in said
+        errors = cortex(*line.replace(" -", f" {nameless}", 1).split(), status=2, typed="").stderr
+        assert f"{nameless} has no name that says how to read it; save it as a file first" in errors
 
 
 def test_feedback_comes_from_standard_input(models: Path) -> None:

@@ -152,8 +152,8 @@ def test_why_no_adapter_answers_is_told(home: Path, verdict: str, told: str) -> 
 def test_the_page_tells_that_a_project_has_no_adapter_yet(home: Path, client: TestClient) -> None:
     served = tinygateway.catalogue(home).models["shop"]
     release = replace(served.release, adapter=None, way="base")
-    told = answering(replace(served, release=release, details={**served.details, "verdict": None}))
-    assert told == "base; it has no adapter yet"
+    card = answering(replace(served, release=release, details={**served.details, "verdict": None}))
+    assert card == "base; it has no adapter yet"
     assert "; it has no adapter yet" in client.get("/page/page.js").text
 
 

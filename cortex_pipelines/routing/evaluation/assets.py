@@ -14,6 +14,7 @@ from cortex_pipelines.routing.evaluation.report import routing_report
 from cortex_pipelines.routing.evaluation.scores import (
     HELD_OUT_REQUESTS,
     area_under_risk,
+    best_masters,
     candidate_rows,
     coverage_risk,
     joint_predictions,
@@ -81,7 +82,7 @@ def task_router_evaluation(
     decisions, requests = router.route(texts, asked), read_requests(HELD_OUT_REQUESTS)
     scope_decisions = router.route(requests)
     names, tfidf = tfidf_scores(router, train, test, routing)
-    tfidf_masters = [names[best] for best in tfidf.argmax(axis=1)]
+    tfidf_masters = best_masters(names, tfidf)
     scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     embeddings = router.encode(texts)

@@ -236,8 +236,12 @@ def voter_metrics(router: Router, test: pl.DataFrame, embeddings: Floats, asked:
 
 
 def joint_predictions(router: Router, texts: Sequence[str], embeddings: Floats, asked: Doubles) -> list[str]:
-    scores = router.candidate_scores(texts, embeddings, asked, [JOINT])[JOINT]
-    return [router.masters[best] for best in scores.argmax(axis=1)]
+    return best_masters(router.masters, router.candidate_scores(texts, embeddings, asked, [JOINT])[JOINT])
+
+
+def best_masters(names: Sequence[str], scores: Doubles) -> list[str]:
+    """The likeliest of the named masters for each task; ``scores``: (tasks, names)."""
+    return [names[best] for best in scores.argmax(axis=1)]
 
 
 def outcome_rows(router: Router, attempts: pl.DataFrame, settings: RoutingSettings) -> list[dict[str, Any]]:
@@ -291,8 +295,7 @@ def learning_curve(
         if part["master"].n_unique() > 1:
             fits = (TfidfLogreg.fit, EmbeddingLogreg.fit)
             names, scores = _scores(fits, part, embeddings[: part.height], test, test_embeddings, settings)
-            predictions = ([names[best] for best in each.argmax(axis=1)] for each in scores)
-            correct = (int((pl.Series(masters) == test["master"]).sum()) for masters in predictions)
+            correct = (int((pl.Series(best_masters(names, each)) == test["master"]).sum()) for each in scores)
             intervals = (wilson(count, test.height, settings.confidence) for count in correct)
             points.append(CurvePoint(part.height, *intervals))
     return points
