@@ -104,8 +104,7 @@ def first_release(mini: MiniProject) -> None:
         analysis = {"least_answers": 12, "most_answers": 400, "margin": 0.35}
         values["deployment"].update(strategy="canary", share=0.5, analysis=analysis)
         gate = {"figure": "completion_improvement_over_base", "smallest_improvement": 0.0}
-        # six completions of three files decide: one of thirteen bytes must not reach the interval's end by chance
-        values["evaluation"].update(confidence=0.5)
+        values["evaluation"].update(items=12)  # of fewer, the smallest file alone would end the interval
         values["release"]["code_adapter"] = gate | {"smallest_items": 2, "guards": {}}
 
     mini.edit_params(edit)
