@@ -151,12 +151,14 @@ def test_abstention_is_counted_and_one_never_sure_covers_nothing(settings: Routi
     assert (metrics["in_scope_kept"], metrics["out_of_scope_abstained"]) == (0.75, pytest.approx(2 / 3))
     assert (metrics["scope_auroc"], metrics["out_of_scope_items"]) == (pytest.approx(10 / 12), 3.0)
     metrics |= routing_metrics(scores(ROWS), [], settings, sample=False)
-    html = routing_report(scores(ROWS), metrics, [], [], [], [], [("<cake>", "a")])
+    html = routing_report(scores(ROWS), metrics, "commonest master", [], [], [], [], [("<cake>", "a")])
     assert "<td>&lt;cake&gt;</td><td>a</td>" in html
+    assert "Commonest master" in html
+    assert "rules" not in html
     metrics = routing_metrics(scores(ROWS, person=80), ["c"], settings, sample=False)
     assert metrics["coverage"] == 0.0
     assert "covered" not in metrics
-    assert "none" in routing_report(scores(ROWS, person=80), metrics, ["c"], [], [], [])
+    assert "none" in routing_report(scores(ROWS, person=80), metrics, "keyword rules", ["c"], [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,8 @@ def test_the_calibration_error(confidence: list[float], right: list[bool], expec
 def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
     frame = scores(rows)
     metrics = routing_metrics(frame, ["a", "b"], settings, options.pop("sample", False))
-    return routing_report(frame, metrics, ["a", "b"], *(options.pop(name, []) for name in ("notes", "steps", "curve")))
+    rest = [options.pop(name, []) for name in ("notes", "steps", "curve")]
+    return routing_report(frame, metrics, "keyword rules", ["a", "b"], *rest)
 
 
 def test_the_report_shows_champion_candidates_and_learning_curve(settings: RoutingSettings) -> None:
@@ -207,8 +210,8 @@ def test_the_report_is_self_contained_escaped_and_always_the_same(settings: Rout
     assert missing(html, "1 &lt; 2", "&lt;Task&gt; &amp; a") == []
     assert "<Task>" not in html
     assert "http" not in html
-    assert "Gained: right where the rules are wrong (30)" in html
-    assert missing(html, "Lost: wrong where the rules are right (10)", "20 of 30 shown") == []
+    assert "Gained: right where the baseline is wrong (30)" in html
+    assert missing(html, "Lost: wrong where the baseline is right (10)", "20 of 30 shown") == []
     # the confusion matrix: a to a, b to a, c to b
     assert missing(html, '<tr><td>a</td><td class="n hit">50</td>', '<tr><td>b</td><td class="n miss">10</td>') == []
 

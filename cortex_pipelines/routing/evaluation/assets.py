@@ -63,6 +63,7 @@ def task_router_evaluation(
     router = Router.load(task_router, encoder, versions["task_router"])
     notes = [f"Version {router.version}."]
     train, validation = (pl.read_parquet(routing_dataset / f"{split}.parquet") for split in ("train", "validation"))
+    named = "keyword rules" if router.rules is not None else "commonest master"
     if router.rules is not None:
         baseline, known_masters = [router.by_rules(text).master for text in texts], router.rules.masters
     else:
@@ -101,6 +102,7 @@ def task_router_evaluation(
     page = routing_report(
         scores,
         metrics,
+        named,
         known_masters,
         notes,
         steps,
@@ -112,7 +114,6 @@ def task_router_evaluation(
         ],
     )
     (out / "report.html").write_text(page, encoding="utf-8")
-    named = "rules" if router.rules is not None else "commonest master"
     rows = [
         *candidate_rows(scores, named, joint_predictions(router, texts, embeddings, asked), routing),
         *outcome_rows(router, attempts, routing),

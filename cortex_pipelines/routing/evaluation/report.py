@@ -22,20 +22,24 @@ _FIGURES = {
     "ece_before": "ECE of the plain average",
     "ece": "ECE of the decisions",
 }
-_GAINED = ("Gained: right where the rules are wrong", "Rules said", "challenger", "baseline")
-_LOST = ("Lost: wrong where the rules are right", "Router said", "baseline", "challenger")
+_GAINED = ("Gained: right where the baseline is wrong", "Baseline said", "challenger", "baseline")
+_LOST = ("Lost: wrong where the baseline is right", "Router said", "baseline", "challenger")
 
 
 def routing_report(
     scores: pl.DataFrame,
     metrics: Mapping[str, float],
+    baseline: str,
     known_masters: Sequence[str],
     notes: Sequence[str],
     steps: Sequence[Mapping[str, Any]],
     curve: Sequence[CurvePoint],
     misrouted: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """``misrouted`` are requests that belong to no master and were sent to one all the same, with it."""
+    """``baseline`` names what the router is compared with first: keyword rules, or what stands in for them.
+
+    ``misrouted`` are requests that belong to no master and were sent to one all the same, with it.
+    """
     voters = {name: name.removeprefix("voter_") for name in sorted(metrics) if name.startswith("voter_")}
     scope = [
         ("Left to a person", _span(metrics, "out_of_scope_abstained")),
@@ -44,7 +48,7 @@ def routing_report(
     ]
     known_accuracies: list[tuple[str, str]] = []
     if "known_items" in metrics:
-        rules = _comparison_rows(metrics, "Keyword rules", "rules", "known_baseline", "known_")
+        rules = _comparison_rows(metrics, baseline.capitalize(), baseline, "known_baseline", "known_")
         known_accuracies = [("Router", _span(metrics, "known_challenger")), *rules]
     counts = scores.group_by("master", "challenger").len().rows()
     masters = {right for right, _, _ in counts} | {routed_to for _, routed_to, _ in counts if routed_to is not None}
@@ -58,7 +62,7 @@ def routing_report(
         "Task router on held-out tasks",
         metrics=metrics,
         notes=notes,
-        accuracies=_accuracies(metrics),
+        accuracies=_accuracies(metrics, baseline),
         known_masters=known_masters,
         known_accuracies=known_accuracies,
         scope=scope,
@@ -102,9 +106,9 @@ def _pictures(scores: pl.DataFrame) -> dict[str, str]:
     return {"reliability": chart(draw_reliability, _INCHES, _INCHES), "risk": chart(draw_risk, _INCHES, _INCHES)}
 
 
-def _accuracies(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+def _accuracies(metrics: Mapping[str, float], baseline: str) -> list[tuple[str, str]]:
     rows = [("Router", _span(metrics, "challenger"))]
-    rows += _comparison_rows(metrics, "Keyword rules", "rules", "baseline", "baseline_")
+    rows += _comparison_rows(metrics, baseline.capitalize(), baseline, "baseline", "baseline_")
     rows += _comparison_rows(metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_")
     if "champion" in metrics:
         rows += _comparison_rows(metrics, "Champion", "champion", "champion", "")
