@@ -1,7 +1,8 @@
 """Records that other records enclose: spans of OpenTelemetry, turns in transcripts, lines that a collector stored."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _STATUS: Mapping[Any, str] = {0: "STATUS_CODE_UNSET", 1: "STATUS_CODE_OK", 2: "STATUS_CODE_ERROR"}
@@ -13,16 +14,20 @@ _SPEAKERS = _USERS | _MODELS | {"system", "developer"}
 _DEEPEST = 20
 _LINES = frozenset(["message", "@message", "msg", "line", "log", "_raw", "textpayload", "body"])
 """Where collectors (Docker, journald, Loki, CloudWatch, Splunk) put a program's own line, in lower case."""
+_PAIR = re.compile(r"""(?<!\S)([^\W\d][\w.-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?!\S)""")
+_FEWEST_PAIRS = 3
+"""Fewest ``key=value`` pairs that make a line a record: sentences of other logs quote one or two."""
 
 
 def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Spans or log records of an OTLP batch, calls of tools and their results in a transcript, or the record itself.
+    """Spans or log records of an OTLP batch, lines of a Loki stream, calls of tools in a transcript, or the record.
 
     A line of a program that a collector stored as text is an object again. Of each conversation only the user's first
     message is left: the system's prompt often names the agent.
 
-    Sources: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and
-    https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-agent-spans/.
+    Sources: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding,
+    https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-agent-spans/ and
+    https://grafana.com/docs/loki/latest/reference/loki-http-api/.
     """
     message = record.get("message")
     content = message.get("content") if isinstance(message, dict) else None
@@ -30,6 +35,8 @@ def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from map(_span, _signals(record, "resourceSpans", "scopeSpans", "spans"))
     elif isinstance(record.get("resourceLogs"), list):
         yield from map(_log_record, _signals(record, "resourceLogs", "scopeLogs", "logRecords"))
+    elif isinstance(record.get("stream"), dict) and isinstance(record.get("values"), list):
+        yield from _loki_lines(record["stream"], record["values"])
     elif turns := [part for part in _objects(content) if part.get("type") in ("tool_use", "tool_result")]:
         outer = {name: field for name, field in record.items() if not isinstance(field, dict | list)}
         for part in turns:
@@ -61,10 +68,27 @@ def _cut_conversations(value: Any, depth: int = 0) -> Any:
 
 
 def _line(name: str, field: Any) -> Any:
-    """The object in a line that a collector stored as text; any other field as it is."""
-    is_object = isinstance(field, str) and name.lower() in _LINES and field.lstrip().startswith("{")
-    decoded = _decoded(field) if is_object else None
+    """The object or the pairs in a line that a collector stored as text; any other field as it is."""
+    if not isinstance(field, str) or name.lower() not in _LINES:
+        return field
+    if not field.lstrip().startswith("{"):
+        return field if _PAIR.sub("", field).strip() else key_value_pairs(field) or field
+    decoded = _decoded(field)
     return decoded if isinstance(decoded, dict) else field
+
+
+def key_value_pairs(line: str) -> dict[str, str]:
+    """What a line in logfmt says, without the text between its pairs; nothing if it has too few of them."""
+    pairs = {key: _decoded(value) if value[:1] == '"' else value for key, value in _PAIR.findall(line)}
+    return {key: value for key, value in pairs.items() if value} if len(pairs) >= _FEWEST_PAIRS else {}
+
+
+def _loki_lines(labels: Mapping[str, Any], values: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """``values`` are pairs of nanoseconds since 1970 and a line, or have a third element, the line's own labels."""
+    for nanoseconds, line, *rest in (value for value in values if isinstance(value, list) and len(value) > 1):
+        own = rest[0] if rest and isinstance(rest[0], dict) else {}
+        line = _cut_conversations(_line("line", line))
+        yield {"labels": {**labels, **own}, "timestamp": _seconds(nanoseconds), "line": line}
 
 
 def is_conversation(value: Any) -> bool:

@@ -16,7 +16,7 @@ _NAMES: Mapping[Fact, tuple[str, ...]] = {
         "master agent subagent_type routed_to worker expert handler assignment_group team",
         "assignee assigned_to owner queue group component components component_s service department category squad "
         "role resolver responsible handled_by answered_by label labels dag_id",
-        "user",
+        "user next goto",
     ),
     "outcome": (
         "outcome success succeeded successful is_success status result conclusion resolution",

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
-from cortex_pipelines.coordination.enclosed import enclosed_records, is_conversation
+from cortex_pipelines.coordination.enclosed import enclosed_records, is_conversation, key_value_pairs
 from cortex_pipelines.coordination.fact_names import SPECIFIC, is_task
 from cortex_pipelines.coordination.json_scanner import OUTSIDE, scan
 from cortex_pipelines.timestamps import is_timestamp
@@ -101,14 +101,27 @@ def _json_lines(data: bytes) -> LogRecords:
 
 
 def _log_lines(data: bytes) -> LogRecords:
-    """JSON in the lines of a program's log, where text, such as a time before it, is nothing refused."""
+    """JSON in the lines of a program's log, else logfmt, where text, such as a time before it, is nothing refused."""
     read = _json_lines(data)
     if not read.records:
-        return replace(read, refused=[(1, "none of its lines has a JSON object")] if read.refused else [])
+        return _logfmt(data)
     lines = {line for line, _ in read.records}
     texts = sum(reason == OUTSIDE and line not in lines for line, reason in read.refused)
-    notes = [*read.notes, *([f"lines without JSON, left out: {texts:,}"] if texts else [])]
+    notes = [*read.notes, *_left_out("JSON", texts)]
     return LogRecords(read.records, [refusal for refusal in read.refused if refusal[1] != OUTSIDE], notes)
+
+
+def _logfmt(data: bytes) -> LogRecords:
+    text, notes = _text(data)
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    records = [(number, dict[str, Any](pairs)) for number, line in lines if (pairs := key_value_pairs(line))]
+    if not records:
+        return LogRecords([], [(1, "none of its lines has a JSON object or key=value pairs")] if lines else [], notes)
+    return LogRecords(records, [], [*notes, *_left_out("key=value pairs", len(lines) - len(records))])
+
+
+def _left_out(form: str, lines: int) -> list[str]:
+    return [f"lines without {form}, left out: {lines:,}"] if lines else []
 
 
 def _json(data: bytes) -> LogRecords:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 from cortex_pipelines.coordination.fact_names import name_score
@@ -190,8 +190,9 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
         scores = {c.name: scores[c.name] and scores[c.name] + 2 * c.understood for c in columns if c.name in scores}
     top = max(scores.values(), default=0.0)
     best = [column for column in columns if top > 0 and scores.get(column.name) == top]
-    # of keys whose values map one to one, the first is enough
+    # of keys whose values map one to one the first is enough, and none that repeats what another says
     duplicates = {b.name for a, b in combinations(best, 2) if _one_to_one(a, b)}
+    duplicates |= {b.name for a, b in permutations(best, 2) if _repeats(b, a)}
     best = [column for column in best if column.name not in duplicates]
     if fact in _NEEDED:
         return [column.name for column in best]
@@ -201,6 +202,12 @@ def _best(fact: Fact, columns: Sequence[LogColumn], tasks: int | None = None) ->
 def _one_to_one(a: LogColumn, b: LogColumn) -> bool:
     pairs = {(str(x), str(y)) for x, y in zip(a.values, b.values, strict=True) if x is not None or y is not None}
     return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
+
+
+def _repeats(column: LogColumn, other: LogColumn) -> bool:
+    """Whether ``other`` has all values of a column in the same records, and more."""
+    fuller = len(other.filled) > len(column.filled)
+    return fuller and all(x in (None, y) for x, y in zip(column.values, other.values, strict=True))
 
 
 def _fits(fact: Fact, column: LogColumn, tasks: int | None) -> bool:

@@ -27,7 +27,8 @@ NAMES: Mapping[Fact, str] = {
 """Name of each fact in the records that the agent system itself writes."""
 
 _NOTHING = frozenset({"", "null", "none", "nan", "n/a", "na", "-", "undefined", "(none)"})
-_NOBODY = _NOTHING | {"unassigned", "nobody", "user", "user_proxy"}  # a user only asks
+_NOBODY = _NOTHING | {"unassigned", "nobody", "user", "user_proxy", "finish", "__end__"}
+"""A user only asks; LangGraph's supervisors end with the last two."""
 DateOrder = Literal["day first", "month first"] | None
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+,(?:\d\d?|\d{4,})|(?:0|\d{4,}),\d+|\d{1,3}(?:\.\d{3})+,\d+)(?![\d.,])")
 """A number whose comma cannot separate thousands: ``150,7`` and ``1.234,567``, not ``1,500``."""
