@@ -114,6 +114,11 @@ def say(*sentences: str) -> None:
         click.echo(sentence, err=True)
 
 
+def first_few(names: Sequence[str], most: int) -> str:
+    """The first ``most`` names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
 def at_terminal() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stdout.isatty()

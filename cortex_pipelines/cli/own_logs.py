@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.cli.console import say
+from cortex_pipelines.cli.console import first_few, say
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ MAP = click.option(
 KEEP_RARE = click.option("--keep-rare", is_flag=True, help="Keep masters of one or two tasks.")
 _EXAMPLES = 3
 """Lines quoted for each reason."""
+_MASTERS = 12
 _ROWS = 5
 _WIDTH = 48
 
@@ -79,7 +80,7 @@ def print_rows(logs: "OwnLogs") -> None:
 
 def print_account(logs: "OwnLogs", account: "Accounting", keep_rare: bool) -> None:
     """Tasks by master, and the records that give none, by reason with their lines."""
-    masters = ", ".join(f"{master} {count:,}" for master, count in account.masters)
+    masters = first_few([f"{master} {count:,}" for master, count in account.masters], _MASTERS)
     records = sum(file.records for file in logs.files)
     click.echo(
         f"{records:,} records give {len(account.tasks):,} tasks to learn from, over {len(account.masters)} masters"
@@ -92,13 +93,12 @@ def print_account(logs: "OwnLogs", account: "Accounting", keep_rare: bool) -> No
     if account.joined:
         click.echo(f"  {account.joined:,} records more tell of the same tasks")
     for reason, locations in unused_lines(logs, account).items():
-        examples = ", ".join(f"{file}:{line}" for file, line in locations[:_EXAMPLES])
-        more = f" and {len(locations) - _EXAMPLES:,} more" if len(locations) > _EXAMPLES else ""
-        click.echo(f"  {len(locations):,} not used: {reason} ({examples}{more})")
+        examples = first_few([f"{file}:{line}" for file, line in locations], _EXAMPLES)
+        click.echo(f"  {len(locations):,} not used: {reason} ({examples})")
     for spellings in account.spellings:
         click.echo(f"Is this one master? {' and '.join(spellings)}: coordination.aliases in params.yaml joins them")
     if account.rare:
-        names = ", ".join(f"{master} ({count})" for master, count in account.rare.items())
+        names = first_few([f"{master} ({count})" for master, count in account.rare.items()], _MASTERS)
         treatment = "kept" if keep_rare else "left out; `--keep-rare` keeps them"
         click.echo(f"Are these masters? They have one or two tasks: {names}: {treatment}")
 

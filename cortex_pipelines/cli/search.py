@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortex_pipelines.atomic import is_same_file
-from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, INPUT, NAMED, PATH, current_project, print_json, say
+from cortex_pipelines.cli.console import (
+    AS_JSON,
+    AS_JSON_LIST,
+    INPUT,
+    NAMED,
+    PATH,
+    current_project,
+    first_few,
+    print_json,
+    say,
+)
 from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
@@ -170,10 +180,9 @@ def _show_history(query: str, project: str | None, k: int, as_json: bool) -> Non
         print_json([change.as_json() for change in changes])
         return
     for change in changes:
-        more = f" and {len(change.paths) - 3:,} more" if len(change.paths) > 3 else ""
         click.echo(f"{change.score:7.3f}  {change.commit[:60]}  {change.date:%Y-%m-%d}")
         click.echo(f"         {change.subject}")
-        click.echo(f"         {', '.join(change.paths[:3])}{more}")
+        click.echo(f"         {first_few(change.paths, 3)}")
 
 
 def _open(index_folder: Path | None, project: str | None) -> "Searcher":

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations, permutations
 from typing import Any
 
-from cortex_pipelines.coordination.fact_names import name_score
+from cortex_pipelines.coordination.fact_names import USUAL, name_score
 from cortex_pipelines.coordination.mapping import (
     FACTS,
     belonging_label,
@@ -25,6 +25,8 @@ from cortex_pipelines.words import unseparated_words
 
 SEEN = 5000
 """Most records that a guess is made from."""
+_MOST_MASTERS = 200
+"""Most labels that a key may have whose name does not say that it is a task's master."""
 _FIT = 0.8
 """Least share of a key's values that must have the form of the fact; the rest may be slips."""
 
@@ -221,7 +223,8 @@ def _fits(fact: Fact, column: LogColumn, tasks: int | None) -> bool:
             return worded >= filled / 2 and many and column.share(is_timestamp) < 1 - _FIT
         case "master":
             short = len(column.texts) >= filled / 2 and sum(map(len, column.texts)) <= 40 * len(column.texts)
-            few = column.different <= max(3, min(filled / 2, 200))
+            is_named = name_score("master", column.name) >= USUAL
+            few = column.different <= max(3, filled / 2 if is_named else min(filled / 2, _MOST_MASTERS))
             is_other = max(column.share(is_timestamp), column.understood) >= _FIT
             return short and few and not is_other and not _ROLES.issuperset(map(str.lower, column.texts))
         case "outcome":

@@ -91,6 +91,15 @@ def test_people_channels_and_components_are_asked_about(fields: list[dict[str, A
     assert [key.removesuffix(".name") for key in guess_mapping(records, {}).open["master"]] == masters
 
 
+def test_a_key_that_names_masters_may_have_hundreds(tmp_path: Path) -> None:
+    lines = [{"text": f"fix part {n}", "agent": f"team {n % 250}", "reporter": f"person {n % 250}"} for n in range(750)]
+    assert guess_mapping(lines, {}).mapping["master"] == "agent"
+    assert "master" not in guess_mapping([line | {"agent": None} for line in lines], {}).mapping
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert "over 250 masters: team 0 3, " in (output := cortex("logs", tmp_path).output)
+    assert " and 238 more" in output
+
+
 @pytest.mark.parametrize(("fact", "key", "value", "expected"), CASES["facts"])
 def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expected: list | None) -> None:
     mapping = {"task": "summary", "master": "agent"} | {fact: key}
