@@ -29,7 +29,7 @@ from cortex_pipelines.cli.own_logs import (
     mapping_of,
     other_files,
     print_account,
-    print_file,
+    print_files,
     print_mapping,
     print_rows,
     unused_lines,
@@ -151,8 +151,7 @@ def logs(folder: Path, facts: str | None, accept: bool, keep_rare: bool, as_json
         unused = unused_lines(opened, accounting)
         print_json([file_json(file, opened, unused) for file in opened.files])
         return
-    for file in opened.files:
-        print_file(file)
+    print_files(opened.files)
     if opened.other_files:
         click.echo(other_files(opened.other_files))
     if not opened.files:

@@ -26,6 +26,7 @@ KEEP_RARE = click.option("--keep-rare", is_flag=True, help="Keep masters of one 
 _EXAMPLES = 3
 """Lines quoted for each reason."""
 _MASTERS = 12
+_FILES = 20
 _ROWS = 5
 _WIDTH = 48
 
@@ -159,7 +160,17 @@ def file_json(file: "FileSummary", opened: "OwnLogs", unused: dict[str, list[tup
     return asdict(file) | {"map": mapping, "unused": {reason: lines for reason, lines in of_file.items() if lines}}
 
 
-def print_file(file: "FileSummary") -> None:
+def print_files(files: "Sequence[FileSummary]") -> None:
+    """Of many files, those with most that was not read."""
+    ranked = sorted(range(len(files)), key=lambda at: -len(files[at].rejected) - len(files[at].unread))
+    for at in sorted(ranked[:_FILES]):
+        _print_file(files[at])
+    if rest := [files[at] for at in ranked[_FILES:]]:
+        records, rejected = sum(file.records for file in rest), sum(len(file.rejected) for file in rest)
+        click.echo(f"and {len(rest):,} files more: {records:,} records, {rejected:,} rejected (--json lists all)")
+
+
+def _print_file(file: "FileSummary") -> None:
     click.echo(
         f"{file.file}: {file.kind}, {file.records} records, {file.duplicates} duplicates, {file.test_rows} from "
         f"tests, {len(file.rejected)} rejected, {len(file.unread)} fields not understood"

@@ -100,6 +100,14 @@ def test_a_key_that_names_masters_may_have_hundreds(tmp_path: Path) -> None:
     assert " and 238 more" in output
 
 
+def test_of_many_files_those_are_shown_with_most_that_was_not_read(tmp_path: Path) -> None:
+    for day in range(30):
+        (tmp_path / f"{day:02d}.jsonl").write_text('{"text": "fix it", "agent": "x"}\n' + "no\n" * (day == 29))
+    output = cortex("logs", tmp_path).output
+    assert "19.jsonl" not in output
+    assert missing(output, "18.jsonl: ", "29.jsonl:2: ", "and 10 files more: 10 records, 0 rejected") == []
+
+
 @pytest.mark.parametrize(("fact", "key", "value", "expected"), CASES["facts"])
 def test_a_fact_is_read_by_key_and_type(fact: Any, key: str, value: Any, expected: list | None) -> None:
     mapping = {"task": "summary", "master": "agent"} | {fact: key}
