@@ -7,7 +7,7 @@ from typing import Any
 
 _STATUS: Mapping[Any, str] = {0: "STATUS_CODE_UNSET", 1: "STATUS_CODE_OK", 2: "STATUS_CODE_ERROR"}
 _NUMBERS = {"intValue": int, "doubleValue": float}
-_CONTENTS = {"content", "parts"}
+_CONTENTS = frozenset({"content", "parts"})
 _USERS = frozenset(["user", "human"])
 _MODELS = frozenset(["assistant", "ai", "model"])
 _SPEAKERS = _USERS | _MODELS | {"system", "developer"}
@@ -49,11 +49,16 @@ def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _cut_conversations(value: Any, depth: int = 0) -> Any:
-    """The value with each conversation in it, also as JSON in a text, cut to the user's first message."""
+    """The value with each conversation in it, also as JSON in a text, cut to the user's first message.
+
+    What a model says in a message of its own is no task either.
+    """
     if depth > _DEEPEST:
         return value
     if isinstance(value, dict):
-        return {name: _cut_conversations(_line(name, field), depth + 1) for name, field in value.items()}
+        answer = _CONTENTS if str(value.get("role")).lower() in _MODELS else frozenset()
+        fields = {name: field for name, field in value.items() if name not in answer}
+        return {name: _cut_conversations(_line(name, field), depth + 1) for name, field in fields.items()}
     if isinstance(value, str):
         decoded = _decoded(value) if value.lstrip()[:1] in ("[", "{") and "content" in value else None
         messages = next(filter(is_conversation, decoded.values()), None) if isinstance(decoded, dict) else decoded
