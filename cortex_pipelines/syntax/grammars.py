@@ -1,7 +1,7 @@
 """Languages and their tree-sitter grammars.
 
-A language is a line here. Folders of queries hold ``<language>.scm``; a line
-``; inherits: <name>`` in it stands for what a language shares with others.
+A language is a line here. Folders of queries hold ``<language>.scm``, and may hold one for an ending
+that has a grammar of its own; a line ``; inherits: <name>`` stands for what a language shares with others.
 """
 
 import importlib
@@ -308,7 +308,9 @@ def _language(grammar: Grammar) -> Language:
 
 @cache
 def _query(grammar: Grammar, queries: Path) -> Query:
-    return Query(_language(grammar), _query_text(queries, grammar.language))
+    dialects = (ending.removeprefix(".") for ending in grammar.endings)
+    name = next((dialect for dialect in dialects if (queries / f"{dialect}.scm").exists()), grammar.language)
+    return Query(_language(grammar), _query_text(queries, name))
 
 
 def _query_text(queries: Path, name: str) -> str:

@@ -214,6 +214,12 @@ class SymbolTable:
         ]
         return self._pick_definition(same_package)
 
+    def object_in(self, path: str, name: str) -> int:
+        """A method of the object that a name of a JavaScript file stands for; -1 if there is none."""
+        methods = self._members.get(("javascript", name), {}).values()
+        inside = (number for numbers in methods for number in numbers if self.units[number].path == path)
+        return next((n for n in inside if self.units[n].qualified_name == f"{name}.{self.units[n].name}"), -1)
+
     def member_names(self, number: int) -> list[str]:
         owner = self.units[number]
         names = self._members.get((owner.family, owner.name), {})

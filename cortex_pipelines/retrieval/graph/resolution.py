@@ -47,7 +47,8 @@ class Symbol(NamedTuple):
     """The symbol that an expression stands for.
 
     ``kind`` is ``unit`` (a function, or a type itself), ``value`` (of a type), ``super`` (the bases
-    of a type), ``module`` (a file or folder, in ``path``) or ``external``.
+    of a type), ``object`` (one written in place, by one of its methods), ``module`` (a file or folder,
+    in ``path``) or ``external``.
     """
 
     kind: str
@@ -266,6 +267,8 @@ class ReferenceResolver:
         declared = self._variables.get((path, -1), {}).get(name)
         if declared is not None:
             return self._declared_value(declared, path, -1, depth)
+        if (number := symbols.object_in(path, name)) >= 0:
+            return ResolvedSymbol(Symbol("object", number), rank)
         for target in self._stars.get(path, ()):
             resolved = self._in_module(target, name, depth + 1)
             if resolved is not None:
@@ -337,6 +340,8 @@ class ReferenceResolver:
         declared = self._variables.get((target, -1), {}).get(name)
         if declared is not None:
             return self._declared_value(declared, target, -1, depth)
+        if (number := symbols.object_in(target, name)) >= 0:
+            return ResolvedSymbol(Symbol("object", number), rank)
         if target.endswith("__init__.py"):
             folder = dirname(target)
             for path in (f"{folder}/{name}.py", f"{folder}/{name}/__init__.py"):
@@ -357,7 +362,11 @@ class ReferenceResolver:
         if symbol.kind == "module":
             member = self._in_module(symbol.path, name, depth + 1)
             return member and ResolvedSymbol(member.symbol, max(rank, member.rank))
-        if not self._symbols.units[symbol.number].is_type:
+        unit = self._symbols.units[symbol.number]
+        if symbol.kind == "object":
+            siblings = self._symbols.overloads.get((unit.path, f"{unit.owner}.{name}"), [])
+            return ResolvedSymbol(Symbol("unit", siblings[0]), rank) if siblings else None
+        if not unit.is_type:
             return None
         types = self.bases.get(symbol.number, []) if symbol.kind == "super" else [symbol.number]
         for type_number in self.with_bases(types):

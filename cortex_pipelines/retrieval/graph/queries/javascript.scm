@@ -1,5 +1,6 @@
 ; What refers to what in JavaScript and JSX.
 ; inherits: ecmascript
+; inherits: jsx
 
 (class_heritage [(identifier) (member_expression)] @base)
 (formal_parameters (identifier) @variable)

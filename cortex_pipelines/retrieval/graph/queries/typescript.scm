@@ -1,4 +1,4 @@
-; What refers to what in TypeScript and TSX.
+; What refers to what in TypeScript.
 ; inherits: ecmascript
 
 (extends_clause value: (_) @base)

@@ -1,0 +1,3 @@
+; What refers to what in TSX.
+; inherits: typescript
+; inherits: jsx
