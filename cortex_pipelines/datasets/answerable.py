@@ -196,14 +196,11 @@ def _tells_name(prompt: str, name: str) -> bool:
 
 
 CHANGE = "unanswerable_change"
-_MOST_NEW = 0.05
-"""Share of a changed code in words that neither the code before nor the description of the change has."""
 
 
 def follows(prompt: str, answer: str) -> bool:
     """Whether a change follows from its description; one that does more besides brings words of its own."""
-    words, shown = _WORD.findall(answer), {*_WORD.findall(prompt)}
-    return sum(len(word) for word in words if word not in shown) <= _MOST_NEW * sum(map(len, words))
+    return {*re.findall(r"\w+", answer)} <= {*re.findall(r"\w+", prompt)}
 
 
 _SYMBOL = re.compile(r"\w+|\S")

@@ -135,6 +135,11 @@ def test_a_change_follows_from_its_description_or_does_more() -> None:
     )
     assert follows(prompt, "def fetch(url, timeout):\n    return send(url, timeout)\n")
     assert not follows(prompt, "def fetch(url, timeout):\n    log.warning(retries)\n    return send(url, timeout)\n")
+    body = "".join(f"    send(url_{number}, timeout)\n" for number in range(30))
+    prompt = f"Add Parameter. The function get got the parameter retries.\ndef get(url):\n{body}"
+    assert follows(prompt, f"def get(url, retries):\n{body}")
+    for default in ("None", "3"):
+        assert not follows(prompt, f"def get(url, retries={default}):\n{body}"), "its default is not told"
 
 
 ADDED = ("def f(a):\n    g(a)", "def f(a, b):\n    g(a)")
