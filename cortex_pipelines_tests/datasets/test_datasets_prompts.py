@@ -261,11 +261,12 @@ def test_no_answer_is_in_its_prompt(files: pl.DataFrame, units: pl.DataFrame, se
         assert row["completion"] not in re.findall(r"\w+", row["prompt"])
 
 
-def test_a_constant_is_shown_with_its_uses(
+def test_a_constant_is_shown_with_its_uses_in_code(
     make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
 ) -> None:
     text = (
-        "MOST_ITEMS = 12\n\n\ndef basket(items):\n    return items[:MOST_ITEMS]\n\n\n"
+        "MOST_ITEMS = 12\n\n\n# MOST_ITEMS of a basket\ndef basket(items):\n"
+        "    \"\"\"A basket\n    of MOST_ITEMS.\"\"\"\n    return items[:MOST_ITEMS]\n\n\n"
         "def is_full(items):\n    return len(items) >= MOST_ITEMS  # MOST_ITEMS is a bound\n"
     )
     files = make_files({"shop/basket.py": text})

@@ -6,12 +6,13 @@ name that something else is called by as well, such as a package or a global, is
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.augmentation.node_table import COMMENTS
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import (
@@ -23,6 +24,7 @@ from cortex_pipelines.datasets.unit_text import (
     text_hashes,
 )
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _FUNCTIONS = ("function", "method")
 _TYPES = ("class", "struct", "trait", "interface", "enum")
@@ -174,7 +176,8 @@ def _naming_rows(
     uses: list[str] = []
     if unit["kind"] in _DECLARATIONS:
         text = texts.get((unit["source"], unit["path"]), b"")
-        uses = uses_of(unit["name"], text, unit["start_byte"], unit["end_byte"])
+        code = _without_prose(text, unit["language"], unit["path"])
+        uses = uses_of(unit["name"], code, unit["start_byte"], unit["end_byte"])
     kinds, prompts, names = [], [], []
     own = unit_name(unit, settings)
     targets = [(unit["kind"], own)] if own else []
@@ -185,6 +188,21 @@ def _naming_rows(
             prompts.append(prompt)
             names.append(name)
     return kinds, prompts, names
+
+
+@lru_cache(maxsize=4)
+def _without_prose(text: bytes, language: str, path: str) -> bytes:
+    """A file with docstrings and comments on lines of their own blank: a name in them may be a word like any other."""
+    blank, pending = bytearray(text), [parse(text, grammar_for(language, path)).root_node]
+    while pending:
+        node = pending.pop()
+        is_docstring = node.type == "expression_statement" and [each.type for each in node.children] == ["string"]
+        begins_line = not text[text.rfind(b"\n", 0, node.start_byte) + 1 : node.start_byte].strip()
+        if is_docstring or (node.type in COMMENTS and begins_line):
+            blank[node.start_byte : node.end_byte] = re.sub(rb"[^\r\n]", b" ", node.text or b"")
+        else:
+            pending += node.children
+    return bytes(blank)
 
 
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
