@@ -36,6 +36,23 @@ def test_patterns_and_anti_patterns(annotated, path: str, code: str, name: str, 
     assert pattern in annotated(path, code)[name]["patterns"]
 
 
+@pytest.mark.parametrize(
+    ("code", "is_raw"),
+    [
+        ("node.innerHTML = text", True),
+        ("node.innerHTML = `<p>${text}</p>`", True),
+        ('node.innerHTML = "<b>" + text + "</b>"', True),
+        ("return <p dangerouslySetInnerHTML={{ __html: text }} />", True),
+        ('node.innerHTML = ""', False),
+        ("node.innerHTML = `<p>\n</p>`", False),
+        ("node.innerHTML = DOMPurify.sanitize(text)", False),
+        ("return <p dangerouslySetInnerHTML={{ __html: DOMPurify.sanitize(text) }} />", False),
+    ],
+)
+def test_html_is_raw_unless_it_is_constant_or_sanitised(annotated, code: str, is_raw: bool) -> None:
+    assert ("raw-html" in annotated("a.jsx", f"function show(node, text) {{ {code}; }}")["show"]["patterns"]) is is_raw
+
+
 def test_figures_past_their_limits_are_smells(annotated) -> None:
     deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(f" y{i} = 1\n" for i in range(12))
     units = annotated("a.py", deep + "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4)))

@@ -106,7 +106,7 @@ def hard_coded_bind(visit: NodeVisit, context: FileContext) -> Iterator[Evidence
 
 @detector("raw-html", script="jsx_attribute")
 def raw_html(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-    if normalized_text(visit.node).startswith("dangerouslySetInnerHTML"):
+    if re.match("dangerouslySetInnerHTML(?!.*[sS]aniti[sz]e)", normalized_text(visit.node)):
         yield evidence("raw-html", visit.node)
 
 

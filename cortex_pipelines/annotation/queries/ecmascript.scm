@@ -15,8 +15,9 @@
 ((new_expression constructor: (identifier) @_name) @found.proxy (#eq? @_name "Proxy"))
 (await_expression) @found.async-await
 ((new_expression constructor: (identifier) @_name) @found.dynamic-code (#eq? @_name "Function"))
-((assignment_expression left: (member_expression property: (property_identifier) @_name))
-  @found.raw-html (#any-of? @_name "innerHTML" "outerHTML"))
+((assignment_expression left: (member_expression property: (property_identifier) @_name) right: (_) @_html)
+  @found.raw-html (#any-of? @_name "innerHTML" "outerHTML")
+  (#not-match? @_html "^(\"[^\"]*\"|'[^']*'|`[^`$]*`)$|[sS]aniti[sz]e"))
 ((pair key: (property_identifier) @_key value: (false)) @found.disabled-tls-verification
   (#eq? @_key "rejectUnauthorized"))
 ((call_expression function: (member_expression object: (identifier) @_object
