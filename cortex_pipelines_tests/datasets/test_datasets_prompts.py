@@ -266,7 +266,7 @@ def test_a_constant_is_shown_with_its_uses_in_code(
 ) -> None:
     text = (
         "MOST_ITEMS = 12\n\n\n# MOST_ITEMS of a basket\ndef basket(items):\n"
-        "    \"\"\"A basket\n    of MOST_ITEMS.\"\"\"\n    return items[:MOST_ITEMS]\n\n\n"
+        '    """A basket\n    of MOST_ITEMS."""\n    return items[:MOST_ITEMS]\n\n\n'
         "def is_full(items):\n    return len(items) >= MOST_ITEMS  # MOST_ITEMS is a bound\n"
     )
     files = make_files({"shop/basket.py": text})

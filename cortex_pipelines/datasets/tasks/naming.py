@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.augmentation.node_table import COMMENTS
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import (
@@ -198,7 +197,7 @@ def _without_prose(text: bytes, language: str, path: str) -> bytes:
         node = pending.pop()
         is_docstring = node.type == "expression_statement" and [each.type for each in node.children] == ["string"]
         begins_line = not text[text.rfind(b"\n", 0, node.start_byte) + 1 : node.start_byte].strip()
-        if is_docstring or (node.type in COMMENTS and begins_line):
+        if is_docstring or (node.type.endswith("comment") and begins_line):
             blank[node.start_byte : node.end_byte] = re.sub(rb"[^\r\n]", b" ", node.text or b"")
         else:
             pending += node.children
