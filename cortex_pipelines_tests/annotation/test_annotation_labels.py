@@ -53,6 +53,22 @@ def test_html_is_raw_unless_it_is_constant_or_sanitised(annotated, code: str, is
     assert ("raw-html" in annotated("a.jsx", f"function show(node, text) {{ {code}; }}")["show"]["patterns"]) is is_raw
 
 
+@pytest.mark.parametrize(
+    ("comment", "is_code"),
+    [
+        ("size = 0", True),
+        ("check(size == 0)", True),
+        ("await rows.fetch()", True),
+        ("size == 0", False),
+        ("{'seq': 0, 'name': 'main'}", False),
+        ("(m0, m0.T)", False),
+    ],
+)
+def test_a_value_in_a_comment_is_no_code(annotated, comment: str, is_code: bool) -> None:
+    patterns = annotated("a.py", f"def f(size):\n    # {comment}\n    return size\n")["f"]["patterns"]
+    assert ("commented-out-code" in patterns) is is_code
+
+
 def test_figures_past_their_limits_are_smells(annotated) -> None:
     deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(f" y{i} = 1\n" for i in range(12))
     units = annotated("a.py", deep + "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4)))

@@ -121,6 +121,7 @@ _CODE_LINE = re.compile(
 )
 _PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}|https?://|^\s*(e\.g\.|i\.e\.|see )", re.I)
 _STATEMENTS = re.compile(r"statement|declaration|assignment|call|definition|if_expression|let_")
+_EFFECTS = re.compile(r"assignment|call|await|yield|update_expression|new_expression")
 
 
 @detector("todo-comment", types=COMMENTS)
@@ -178,8 +179,15 @@ def _parses(code: str, language: str) -> bool:
     for before, after in _FRAMES[language]:
         root = parse(f"{before}{dedented}{after}".encode(), grammar_for(language)).root_node
         if not root.has_error:
-            return bool(before) or any(_STATEMENTS.search(statement.type) for statement in root.named_children)
+            return bool(before) or any(map(_does_something, root.named_children))
     return False
+
+
+def _does_something(statement: Node) -> bool:
+    """Whether a statement is more than a value: ``{'id': 1}`` or ``size == 0`` is an example, or a heading."""
+    if statement.type == "expression_statement":
+        return any(_EFFECTS.search(part.type) for part in statement.named_children)
+    return bool(_STATEMENTS.search(statement.type))
 
 
 # What has to stand around a statement for it to be a file; a header of Python needs a body.
