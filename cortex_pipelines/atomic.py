@@ -15,8 +15,9 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 _PACKAGE = Path(__file__).parent
 _MARK = ".aside"
@@ -130,10 +131,27 @@ def folder_lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_file(handle)
         yield
     finally:
         os.close(handle)
+
+
+def lock_file(file: IO[Any] | int, wait: bool = True) -> bool:
+    """Lock an open file or folder until it is closed; without ``wait`` False if another process holds it.
+
+    OSError: its file system has no such locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OSError(
+            f"files cannot be locked here ({error.strerror}), as on some network file systems: put the project, and "
+            "TMPDIR if it is set, on a local disk"
+        ) from error
+    return True
 
 
 def temporary_folder(kind: str) -> AbstractContextManager[Path]:
@@ -144,12 +162,16 @@ def sweep(folder: Path, prefix: str = "") -> int:
     """Remove unfinished files of dead processes in a folder, unless it is another user's; returns their number."""
     count = 0
     for entry in folder.glob(f"{prefix}*{_MARK}") if os.access(folder, os.W_OK | os.X_OK) else ():
-        handle = _try_lock(entry)
+        try:
+            handle = _try_lock(entry)
+        except OSError:
+            continue
         if handle is None:
             continue
         try:
-            _remove(entry)
-            count += 1
+            if os.fstat(handle).st_uid == os.getuid():
+                _remove(entry)
+                count += 1
         finally:
             os.close(handle)
     return count
@@ -219,25 +241,26 @@ def _create_locked(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
             path.mkdir(mode=0o700)
         else:
             path.touch(exist_ok=False)
-        handle = _try_lock(path)
+        try:
+            handle = _try_lock(path)
+        except OSError:
+            _remove(path)
+            raise
         if handle is not None:  # else another process swept it in between
             return path, handle
 
 
 def _try_lock(path: Path) -> int | None:
-    """A lock handle on a file or folder; None if another process holds it."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(handle)
-        if status.st_uid == os.getuid() and os.path.samestat(status, path.lstat()):
-            return handle
-    except OSError:
-        pass
-    os.close(handle)
+    """A lock handle on a file or folder; None if another process holds or removed it."""
+    with ExitStack() as stack:
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            stack.callback(os.close, handle)
+            if lock_file(handle, wait=False) and os.path.samestat(os.fstat(handle), path.lstat()):
+                stack.pop_all()
+                return handle
+        except FileNotFoundError:
+            pass
     return None
 
 

@@ -1,6 +1,5 @@
 """JSON files, and append-only files of lines, written by several processes and rewritten atomically."""
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cortex_pipelines.atomic import atomic_file
+from cortex_pipelines.atomic import atomic_file, lock_file
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -27,7 +26,7 @@ def open_for_append(path: Path) -> Iterator[BinaryIO]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("ab+")
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            lock_file(file)  # until it is closed
             if _is_same_file(file, path):  # not replaced by another process
                 yield file
                 return

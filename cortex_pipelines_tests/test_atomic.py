@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import stat
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.atomic import atomic_file, discard, publish, scratch_folder, sweep, temporary_files, write_whole
+from cortex_pipelines.jsonl import open_for_append
 from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -46,6 +49,26 @@ def test_what_the_living_hold_stays_and_what_the_dead_left_goes(
     (tmp_path / "notes").unlink()
     living(tmp_path).communicate()
     assert ([entry.name for entry in tmp_path.iterdir()], (tmp_path / "lock").read_text()) == (["lock"], "ha")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
+def test_without_locks_nothing_is_begun_and_a_person_is_told(number: int, tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for enter in (atomic_file(tmp_path / "lock"), scratch_folder(tmp_path), open_for_append(tmp_path / "events")):
+        assert "cannot be locked here" in refusal(OSError, enter.__enter__)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["events"]
+
+
+def test_scratch_files_that_belong_to_the_mount_are_made_and_left_to_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    write_whole(tmp_path / "lock", "whole")
+    with scratch_folder(tmp_path) as scratch:
+        assert scratch.is_dir()
+    (tmp_path / "left.aside").touch()
+    assert (sweep(tmp_path), sorted(entry.name for entry in tmp_path.iterdir())) == (0, ["left.aside", "lock"])
 
 
 def test_an_error_leaves_a_file_and_who_may_read_it_as_they_were(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ No step needs a person: truncated files are set aside and recreated or restored,
 removed, and an interrupted release is finished. Each step yields a message.
 """
 
-import fcntl
 import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from cortex_pipelines.atomic import began_before, sweep
+from cortex_pipelines.atomic import began_before, lock_file, sweep
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.release.ledger import RELEASING
@@ -81,9 +80,7 @@ def _sweep_training(cache: Path) -> None:
     with ExitStack() as locks:
         for path in (cache / "models").glob("*.lock") if unfinished else ():
             file = locks.enter_context(path.open())
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock_file(file, wait=False):
                 return
         for folder in unfinished:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,5 @@
 """Find, convert and load the pretrained base model."""
 
-import fcntl
 import hashlib
 import importlib.metadata
 import io
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.atomic import publish, scratch_folder
+from cortex_pipelines.atomic import lock_file, publish, scratch_folder
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.progress import quiet_transformers
 
@@ -76,7 +75,7 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
     if not (cache / key).is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # others wait for the first
+            lock_file(lock)  # others wait for the first
             if not (cache / key).is_dir():
                 with scratch_folder(cache, ".model.") as scratch:
                     _LOG.info("Converting %s to safetensors (once, about 20 s)", gguf.name)

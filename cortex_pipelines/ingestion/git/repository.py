@@ -3,7 +3,6 @@
 A mirror is a bare repository in the cache; nothing is checked out, and it can be deleted at any time.
 """
 
-import fcntl
 import hashlib
 import logging
 import re
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import lock_file
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git, stream
@@ -110,7 +110,7 @@ def _locked(mirror: Path) -> Iterator[None]:
     """Lock a mirror for one process; removes locks that a killed git left."""
     mirror.parent.mkdir(parents=True, exist_ok=True)
     with mirror.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_file(lock)
         for stale in [*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")]:
             stale.unlink()
         yield

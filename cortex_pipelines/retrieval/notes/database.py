@@ -1,6 +1,5 @@
 """The SQLite file of a project's notes and cached answers, written by concurrent processes."""
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -11,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import lock_file
 from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
 
 FORMAT = 2
@@ -155,7 +155,7 @@ class Database:
         """Create the tables; one process at a time, since two would fail to change the mode."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.path.parent / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_file(lock)
             with closing(_connect(self.path)) as connection:
                 if connection.execute("PRAGMA user_version").fetchone() != (0,):
                     return

@@ -5,11 +5,9 @@ where a password would need a slow hash, and costs microseconds per request inst
 milliseconds. The key itself is shown once and never stored.
 """
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cortex_pipelines.atomic import atomic_file
+from cortex_pipelines.atomic import atomic_file, folder_lock
 from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES, scopes_of
 
 FILE = "api.json"
@@ -181,17 +179,13 @@ class KeyRing:
     @contextmanager
     def _changing(self) -> Iterator[list[ApiKey]]:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with folder_lock(self._path.parent):
             keys = list(self.keys)
             yield keys
             rows = [asdict(key) for key in sorted(keys, key=lambda key: key.name)]
             with atomic_file(self._path) as scratch:
                 scratch.chmod(0o600)  # before anything is in it
                 scratch.write_text(json.dumps({"keys": rows}, indent=1) + "\n", encoding="utf-8")
-        finally:
-            os.close(handle)
 
 
 def _digest(token: str, salt: bytes) -> str:
