@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -21,9 +23,9 @@ from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.engines.engine import TextDelta
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http import editors
+from cortex_pipelines.serving.http import authentication, editors
 from cortex_pipelines.serving.http.answers import event_stream
-from cortex_pipelines.serving.http.authentication import LARGEST_BODY
+from cortex_pipelines.serving.http.authentication import LARGEST_BODY, RequestReader
 from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines_tests.parameters import load_cases
@@ -411,6 +413,24 @@ def test_a_body_that_is_too_large_and_other_paths_and_methods_get_a_sentence(cli
     assert "larger than 4 MiB" in tinygateway.refusal(answer, 413)
     assert "nothing at GET /v2" in client.get("/v2").json()["error"]["message"]
     assert "GET is not answered" in client.get("/v1/completions").json()["error"]["message"]
+
+
+HEAD = b"POST /late HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(b"", b""), (HEAD, b""), (HEAD + b"\r\nha", b"408"), (HEAD + b"\r\nhalf" + HEAD, b"200")]
+)
+def test_a_request_that_never_comes_whole_is_not_waited_for(monkeypatch, sent: bytes, status: bytes) -> None:
+    monkeypatch.setattr(authentication, "LONGEST_SENDING", 0.5)
+    app = FastAPI()
+    app.add_middleware(RequestReader)
+    app.post("/late")(lambda: "done")
+    with tinygateway.listening(app) as url, socket.create_connection(("127.0.0.1", urlsplit(url).port)) as client:
+        client.settimeout(30)
+        client.sendall(sent)
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer[9:12] == status
 
 
 VALUES = st.recursive(

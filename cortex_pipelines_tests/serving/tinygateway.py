@@ -34,7 +34,7 @@ from cortex_pipelines.serving.engines.engine import AdapterFiles, open_engine
 from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
-from cortex_pipelines.serving.http.server import create_app, run
+from cortex_pipelines.serving.http.server import create_app, impatient_protocol, run
 from cortex_pipelines.serving.rollout import Rollouts
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.audit import AuditLog
@@ -205,7 +205,7 @@ def http_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[st
 
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=impatient_protocol(), log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

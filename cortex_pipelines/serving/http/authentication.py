@@ -1,5 +1,6 @@
 """Host names, keys, scopes and rate limits, checked before a body is read; unlisted routes require ``admin``."""
 
+import asyncio
 import ipaddress
 import json
 import logging
@@ -237,11 +238,13 @@ USER = "x-cortex-user"
 """Header with the user or session, which stays with one variant of a canary or experiment."""
 
 LARGEST_BODY = 4 * 2**20
+LONGEST_SENDING = 60.0
+"""Seconds in which a request's head has to arrive, and then its body."""
 
 
 @dataclass
 class RequestReader:
-    """Rejects bodies that are too large; applies the headers ``x-cortex-cache: no``, ``-deadline`` and ``-user``."""
+    """Rejects too large and late bodies; applies the headers ``x-cortex-cache: no``, ``-deadline`` and ``-user``."""
 
     app: ASGIApp
 
@@ -252,16 +255,21 @@ class RequestReader:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")
         messages: list[Message] = []
-        size = int(length) if length.isdecimal() else 0
-        while size <= LARGEST_BODY:
-            message = await receive()
-            messages.append(message)
-            if message["type"] != "http.request":
-                break
-            size = max(size, sum(len(message.get("body", b"")) for message in messages))
-            if not message.get("more_body"):
-                break
-        if size > LARGEST_BODY:
+        size, received = int(length) if length.isdecimal() else 0, 0
+        try:
+            async with asyncio.timeout(LONGEST_SENDING):
+                while max(size, received) <= LARGEST_BODY:
+                    message = await receive()
+                    messages.append(message)
+                    received += len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError:
+            explanation = f"the body did not arrive within {LONGEST_SENDING:.0f} seconds"
+            closing = {"connection": "close"}
+            await error_response(explanation, 408, code="timeout", headers=closing)(scope, receive, send)
+            return
+        if max(size, received) > LARGEST_BODY:
             explanation = f"the body is larger than {LARGEST_BODY // 2**20} MiB; send less text"
             await error_response(explanation, 413, code="too_large")(scope, receive, send)
             return

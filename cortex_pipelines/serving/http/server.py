@@ -1,5 +1,6 @@
 """The gateway as a web application and as a process: routes, ``/mcp``, port check, shutdown."""
 
+import asyncio
 import resource
 import signal
 import socket
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -14,6 +16,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import authentication
 from cortex_pipelines.serving.http.answers import DRAIN
 from cortex_pipelines.serving.http.authentication import (
     AuditMiddleware,
@@ -128,6 +131,36 @@ def require_keys(keys: KeyRing, host: str, provider: bool = False) -> None:
         )
 
 
+def impatient_protocol() -> type[asyncio.Protocol]:
+    """uvicorn's protocol, which alone would wait for the rest of a request's head for ever."""
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    base: Any = AutoHTTPProtocol
+
+    class Impatient(base):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._await_request()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._waiting.cancel()
+            self._await_request()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._waiting.cancel()
+            super().connection_lost(exc)
+
+        def _await_request(self) -> None:
+            self._waiting = self.loop.call_later(authentication.LONGEST_SENDING, self._end_unless_answering)
+
+        def _end_unless_answering(self) -> None:
+            if self.cycle is None or self.cycle.response_complete:
+                self.timeout_keep_alive_handler()
+
+    return Impatient
+
+
 def run(
     gateway: Gateway,
     host: str,
@@ -157,6 +190,7 @@ def run(
             create_app(gateway, services, host, authenticator),
             host=host,
             port=port,
+            http=impatient_protocol(),
             log_level="warning",
             timeout_graceful_shutdown=DRAIN,
             ssl_certfile=certificate,
