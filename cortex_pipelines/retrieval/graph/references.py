@@ -38,6 +38,9 @@ _IMPORTS: dict[str, Reader] = {
 }
 _LONGEST = 200  # characters of an expression that is looked at; longer ones are chains of unknown types
 _ARGUMENTS = re.compile(r"\([^()]*\)")
+_SPACED = re.compile(r"\s*(\.|\(\))\s*")
+_AROUND = re.compile(r"parenthesized_expression \(|(?:unary|reference)_expression [&*]")
+_MADE = ("composite_literal", "struct_expression")
 _OPERANDS = ("identifier", "self", "crate", "super")
 _LITERAL = re.compile(r"[A-Za-z]{0,2}[\"'`\[{]|\d")
 _MEMBERS = ("attribute", "property", "field", "name")
@@ -199,8 +202,13 @@ def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
 
 def expression(node: Node | None) -> str:
     """Dotted names and calls of an expression (``a.b().c``); ``?`` where it is something else."""
+    while node is not None and node.named_children and _AROUND.fullmatch(f"{node.type} {node.children[0].type}"):
+        node = node.named_children[-1]
     if node is None:
         return ""
+    if node.type in _MADE:  # by its type, as by a call in other languages
+        made = plain_type(text(node.named_children[0]))
+        return made + CALLED if made else UNKNOWN
     if node.end_byte - node.start_byte > _LONGEST:
         return UNKNOWN
     source = text(node)
@@ -210,7 +218,7 @@ def expression(node: Node | None) -> str:
             break
         source = shorter
     source = source.replace("\1", CALLED).replace("::", ".").replace("?.", ".")
-    source = "".join(source.replace("await ", "").replace("new ", "").split()).lstrip("*&")
+    source = _SPACED.sub(r"\1", source.replace("await ", "").replace("new ", "").strip().lstrip("*&"))
     return source if re.fullmatch(r"[\w$]+(?:\(\))?(?:\.[\w$]+(?:\(\))?)*", source) else UNKNOWN
 
 
