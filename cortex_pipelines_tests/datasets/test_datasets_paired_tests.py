@@ -251,17 +251,21 @@ def test_a_test_is_named_after_a_unit_by_whole_words(name: str, test_name: str, 
     assert common_words(name, test_name) == words
 
 
-def test_a_test_is_the_answer_of_the_unit_with_the_longest_name_in_it(
-    paired: Paired, settings: DatasetSettings
+@pytest.mark.parametrize("word", ["crate", "letter"])
+def test_a_test_is_the_answer_of_the_unit_with_the_longest_name_in_it_and_its_type(
+    word: str, paired: Paired, settings: DatasetSettings
 ) -> None:
     crate = pl.col("path") == "tests/test_crate.py"
-    named = pl.when(crate).then(pl.lit("test_pack_crate_and_pack_letter")).otherwise("name")
+    named = pl.when(crate).then(pl.lit("test_pack_crate_and_pack_letter")).otherwise("name").alias("name")
     of_tests = paired.edges.filter(pl.col("relation") == "tests")
     own = of_tests.filter(pl.col("from_path") == "tests/test_crate.py")
     letter = of_tests.filter(pl.col("from_path") == "tests/test_letter.py").select(pl.col("^to_.*$"))
-    edges = pl.concat([own, own.with_columns(letter)])
-    tables = paired.tables(settings, cases=paired.cases.with_columns(named), edges=edges, splits={"": "train"})
-    assert sum(tables[split].height for split in SPLITS) == 1
+    owned = pl.col("to_name").replace(f"pack_{word}", f"shop.Pack.pack_{word}")
+    edges = pl.concat([own, own.with_columns(letter)]).with_columns(owned)
+    cases = paired.cases.with_columns(named)
+    tables = paired.tables(settings, cases=cases, edges=edges, splits={"": "train"})
+    (prompt,) = tables["train"]["prompt"]
+    assert f"def pack_{word}(" in prompt
 
 
 @pytest.mark.parametrize(

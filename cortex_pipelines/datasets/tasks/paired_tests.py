@@ -24,7 +24,7 @@ from cortex_pipelines.schemas.datasets import TEST_REQUEST, TESTS_DATASET
 
 NAME = "tests_dataset"
 _EDGE_END = ("to_path", "to_kind", "to_start_line", "to_end_line")
-EDGE_COLUMNS = (*("source", "relation", "from_path", "from_start_line", "from_end_line"), *_EDGE_END)
+EDGE_COLUMNS = (*("source", "relation", "from_path", "from_start_line", "from_end_line"), "to_name", *_EDGE_END)
 """Columns read from CODE_GRAPH."""
 FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "generated")
 """Columns read from REPOSITORY_FILES."""
@@ -152,9 +152,9 @@ def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSett
 def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     """Units with the tests that are about them: those named after the unit first, then those that call it alone.
 
-    A test is about one unit: of those that it is named after, the one of the longest name. A test that calls a unit
-    among others, and is not named after it, nobody would write when asked for its test. A function without a body,
-    such as one of an interface, has no test of its own.
+    A test is about one unit: of those that it is named after, the one of the longest name, that of its type
+    included. A test that calls a unit among others, and is not named after it, nobody would write when asked for its
+    test. A function without a body, such as one of an interface, has no test of its own.
     """
     tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
     tests = tests.select(
@@ -165,7 +165,7 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     called = called.with_columns(pl.len().over("test_unit_id").alias("units_called"))
     unit_place, place = ["source", "path", "kind", "start_line", "end_line"], ["source", *_EDGE_END]
     pairs = units.join(called.drop(*ends.values()), left_on=unit_place, right_on=place, maintain_order="left")
-    word_counts = [common_words(*names) for names in pairs.select("name", "test_name").iter_rows()]
+    word_counts = [_named_words(*names) for names in pairs.select("to_name", "name", "test_name").iter_rows()]
     pairs = pairs.with_columns(pl.Series("words", word_counts, dtype=pl.Int64))
     pairs = pairs.sort(-pl.col("words"), "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id", "unit_id")
     is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
@@ -182,6 +182,12 @@ def common_words(name: str, test_name: str) -> int:
     words, test_words = (_WORD.findall(text) for text in (name, test_name))
     unit_words, words_of_test = (f" {' '.join(each).lower()} " for each in (words, test_words))
     return len(words) if words and unit_words in words_of_test else 0
+
+
+def _named_words(qualified_name: str, name: str, test_name: str) -> int:
+    """Words that a test has from a unit's name; if it has any, those from the name of the unit's type, too."""
+    owner, words = qualified_name.rpartition(".")[0].rpartition(".")[2], common_words(name, test_name)
+    return words and words + common_words(owner, test_name)
 
 
 def _example(
