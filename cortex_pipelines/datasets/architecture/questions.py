@@ -133,7 +133,7 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     defaults = _DEFAULT.findall(parameters) if unit["language"] in _WITH_DEFAULTS else ()
     if not visible.issuperset(name for default in defaults for name in _NAME.findall(default)):
         return  # not told by the body, such as what a framework passes
-    if not all(name in shown for part in own for name in _NAME.findall(part)[:1]):
+    if not all(name in visible for part in own for name in _NAME.findall(part)[:1]):
         return
     name = unit["qualified_name"] or unit["name"]
     prompt = f"{unit_excerpt(unit, shown)}\n\nWhat does {name} accept?"
