@@ -56,6 +56,7 @@ _HARMLESS = word_set(
     "special pad mask eos bos sep cls unk registry locale i18n trans issuer data field label menu node state count num "
     "max min accelerator shortcut hotkey keyboard key random"
 )
+_COMPARED = word_set("expected actual want wanted got")  # a key that a test compares is one of a cache or a table
 # Names of values that are not secrets, on purpose.
 _DISCLAIMED = word_set(
     "non not no invalid wrong bad fake dummy mock bogus example sample mismatched incorrect malformed placeholder stub"
@@ -102,7 +103,7 @@ def _strength(words: list[str], index: int) -> int:
     word = words[index]
     before = words[index - 1] if index else ""
     if word in _KEYS:
-        if before in _HARMLESS:
+        if before in _HARMLESS or before in _COMPARED:
             return NONE
         return STRONG if before in _OPENING else WEAK
     if word in _SECRETS or _MISSPELT.fullmatch(word):
