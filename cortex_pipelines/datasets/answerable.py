@@ -23,6 +23,7 @@ from cortex_pipelines.augmentation.mutation.namespaces import is_bound
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 from cortex_pipelines.augmentation.snippets import parse_file, parse_unit
 from cortex_pipelines.datasets.unit_text import rows_of_units
+from cortex_pipelines.extraction.architecture.syntax import package_names
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.rowcache import RowCache
 
@@ -35,7 +36,6 @@ _TOKEN = re.compile(r"\w+")
 _DEFINITIONS = ("definition", "declaration", "item", "signature")
 _FROM = re.compile(r"\bfrom\s*['\"]")
 _PATH = re.compile(r"(?:[.:/]|\bimport\b)+")
-_MAJOR_VERSION = re.compile(r'[./]v\d+(?="$)')
 _NAMES = Path(__file__).parent / "names"
 _FORESEEABLE = frozenset({"0", "1", "2", "-1", "10", "100", "0.0", "1.0", "0.5"})
 _LONGEST_WORDS = 3
@@ -89,8 +89,8 @@ def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
     if row["kind"] == "import":
         # the names that the import makes known; of a path the last part, or what its major version stands behind
         names = _FROM.split(answer)[0] if _FROM.search(answer) else _PATH.split(answer)[-1]
-        package = _PATH.split(_MAJOR_VERSION.sub("", answer))[-1] if row["language"] == "go" else ""
-        known = {*_WORD.findall(f"{names or answer} {package}")} - {"as", "type"}
+        package = package_names(answer.strip('"')) if row["language"] == "go" else ()
+        known = {*_WORD.findall(" ".join([names or answer, *package]))} - {"as", "type"}
         if known.isdisjoint(_TOKEN.findall(row["suffix"])):
             return _IMPORT
     unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()

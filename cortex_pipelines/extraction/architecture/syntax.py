@@ -1,5 +1,7 @@
 """Queries on syntax trees that several languages share."""
 
+import re
+
 from tree_sitter import Node
 
 _STRINGS = frozenset(
@@ -10,6 +12,7 @@ _INTERPOLATIONS = frozenset({"interpolation", "template_substitution", "string_i
 _MAX_NESTING = 8
 _MAX_LEVELS = 64
 _MAX_NAME_BYTES = 200
+_MAJOR_VERSION = re.compile(r"(?<=[^/])[./]v\d+$")
 
 
 def text(node: Node | None) -> str:
@@ -155,3 +158,8 @@ def top_of_chain(node: Node, links: frozenset[str], tops: dict[int, Node]) -> No
 def short_text(node: Node | None) -> str:
     """Source text of a node; empty if it is too long to be a name."""
     return text(node) if node is not None and node.end_byte - node.start_byte <= _MAX_NAME_BYTES else ""
+
+
+def package_names(path: str) -> list[str]:
+    """What the package of a path in Go may be called: its end, or what its major version stands behind."""
+    return [*dict.fromkeys(each.rpartition("/")[2] for each in (_MAJOR_VERSION.sub("", path), path))]

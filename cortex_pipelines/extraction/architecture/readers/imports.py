@@ -16,6 +16,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     lines_of,
     name_of,
     named_children,
+    package_names,
     string_value,
     text,
 )
@@ -31,7 +32,6 @@ _DOCSTRING = re.compile(
 _COMMENT = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*+((?:[ \t]*//[^\n]*\n)+|/\*.*?\*/[ \t]*\n?)", re.DOTALL)
 _AFTER_COMMENT = ("\n", "import", "'use", '"use', "const ")
 _INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
-_MAJOR_VERSION = re.compile(r"(?<=[^/])[./]v\d+$")  # of a module in Go, whose package is called what stands before
 
 
 def _import(node: Node, module: str, language: str | None, relation: str = "imports", **details: Any) -> Fact:
@@ -46,8 +46,7 @@ def go_imports(file: SourceFile) -> Iterator[Fact]:
     for node in file.nodes("import"):
         path = string_value(node.child_by_field_name("path"))
         if path:
-            ends = [each.rsplit("/", 1)[-1] for each in (_MAJOR_VERSION.sub("", path), path)]
-            names = [name_of(node)] if name_of(node) else dict.fromkeys(ends)
+            names = [name_of(node)] if name_of(node) else package_names(path)
             yield _import(node, path, "go", names=[("", name) for name in names])
 
 
