@@ -176,11 +176,17 @@ _FILLERS = split_words(
 )
 
 
-def naming_reasons(rows: pl.DataFrame, project: ProjectWords) -> pl.Series:
-    """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can."""
+def naming_reasons(rows: pl.DataFrame, project: ProjectWords, defined: Mapping[str, int]) -> pl.Series:
+    """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can.
+
+    ``defined``: how many units have a name. The uses of a function or type that has it alone are no custom.
+    """
     reasons = [
-        None if _tells_name(prompt, name) or project.is_custom(name, code) else _NAMING
-        for prompt, name, code in rows.select("prompt", "completion", "code").iter_rows()
+        None
+        if _tells_name(prompt, name)
+        or (project.is_custom(name, code) and (kind in ("variable", "constant") or defined.get(name, 0) > 1))
+        else _NAMING
+        for prompt, name, code, kind in rows.select("prompt", "completion", "code", "kind").iter_rows()
     ]
     return pl.Series("unanswerable", reasons, dtype=pl.String)
 

@@ -73,6 +73,8 @@ NAMES = {
     "words of the code": ("def <NAME>(user):\n    return user.email", "get_user_email", True),
     "other words": ("def <NAME>(user):\n    return user.email", "contact_address", False),
     "a custom of the project": ("<NAME> = f()", "rv", True),
+    "a function of many callers": ("def <NAME>(user):\n    return user.email", "helper", False),
+    "a function of many types": ("def <NAME>(user):\n    return user.email", "count", True),
     "a number": ("<NAME> = app()", "app2", False),
     "a test of half its words": ("def <NAME>():\n    assert sort([2, 1])", "test_sort_keeps_order", False),
 }
@@ -80,8 +82,9 @@ NAMES = {
 
 @pytest.mark.parametrize(("prompt", "name", "known"), NAMES.values(), ids=NAMES)
 def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: bool) -> None:
-    rows = pl.DataFrame({"prompt": [prompt], "completion": [name], "code": [prompt]})
-    assert naming_reasons(rows, PROJECT).is_null().to_list() == [known]
+    kind = "function" if prompt.startswith("def") else "variable"
+    rows = pl.DataFrame({"prompt": [prompt], "completion": [name], "code": [prompt], "kind": [kind]})
+    assert naming_reasons(rows, PROJECT, {"helper": 1, "count": 2}).is_null().to_list() == [known]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,8 @@ def naming_tables(
     of_variants = naming_candidates(variants, LOCAL_NAMES.to_frame(), project.texts, settings, variant_cache)
     rows = pl.concat([of_units.with_columns(origin=pl.lit(ORIGINAL)), of_variants.with_columns(origin=pl.lit(RENAMED))])
     candidates = rows.join(units, on="unit_id", maintain_order="left").with_columns(kind="name_kind")
-    candidates = candidates.with_columns(naming_reasons(candidates, project.words).alias("not_made"))
+    defined = dict(units["name"].value_counts().iter_rows())
+    candidates = candidates.with_columns(naming_reasons(candidates, project.words, defined).alias("not_made"))
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
     return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds, project.rules)
 
