@@ -235,9 +235,13 @@ _TELLING_SHARE_OF_PROSE, _SHORTEST = 0.25, 4
 _TICKET = re.compile(r"(?:#|\b(?:gh|issues?|bugs?|ticket|pr|pull request)[ -]#?)(\d{2,})\b", re.I)
 
 
+_DEFAULT = re.compile(r"\bdefault(?:s? to|s? is|:)\s+\W{0,3}(?!(?:the|an?)\b)([\w-]*\w)", re.I)
+
+
 def tells_prose(code: str, text: str) -> bool:
-    """Whether the code has enough of the words of its documentation, the short ones aside, and its ticket numbers."""
-    if any(number not in code for number in _TICKET.findall(text)):
+    """Whether the code has enough of the words of its documentation, the short ones aside, and its ticket numbers and
+    default values."""
+    if any(stated not in code for stated in _TICKET.findall(text) + _DEFAULT.findall(text)):
         return False
     stems = {word.lower()[:_STEM] for word in _PART.findall(code)}
     words = {word.lower() for word in _PART.findall(text) if len(word) >= _SHORTEST}

@@ -108,6 +108,9 @@ def test_a_link_or_a_ticket_documents_nothing(text: str, refers: bool) -> None:
         ("Regression of sums of prices (GH-12)", False),
         ("Regression of sums of prices (#12)", False),
         ("Sums 12 prices.", True),
+        ("Sums prices of a row (default: true)", False),
+        ("Sums prices of a row, defaults to ``0``.", True),
+        ("Sums prices, by default those of a row, which defaults to the first.", True),
         ("Waits for the kettle.", False),
     ],
 )
