@@ -204,6 +204,7 @@ def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None
         ("shop/a.ts", "function listSeats({ db, size = 'icon' }) {\n  return db.seats(size);\n}\n", False),
         ("shop/a.ts", "function listSeats({ db, size = '' }: Props = {}) {\n  return db.seats(size);\n}\n", True),
         ("shop/a.go", "package a\n\nfunc handle(c *Seat) {\n}\n", False),
+        ("shop/a.go", "package a\n\nfunc handle(int) {\n}\n", False),
         ("shop/a.rs", "fn list(db: impl Iterator<Item = Seat>) -> u8 {\n    db.count()\n}\n", True),
     ],
 )
