@@ -91,6 +91,25 @@ def test_compiled_copies_are_kept_and_not_trained_on(plain: Any, read: Any) -> N
     assert marks == {"dist/api.js": (True, False), "src/api.ts": (False, True)}
 
 
+def test_what_gitattributes_mark_is_not_trained_on(plain: Any, read: Any) -> None:
+    plain(
+        {
+            ".gitattributes": b"* text=auto\n# a.py linguist-vendored\nold/** linguist-vendored\n[ linguist-vendored\n",
+            "a.py": b"a = 1\n",
+            "old/b.py": b"b = 1\n",
+            "old/own/c.py": b"c = 1\n",
+            "old/own/.gitattributes": b"*.py -linguist-vendored\nd.py text linguist-generated=true\n",
+            "old/own/d.py": b"d = 1\n",
+            "more/d.py": b"d = 2\n",
+            "more/its.gitattributes": b"* linguist-vendored\n",
+        }
+    )
+    files = read({"directory": "plain"}, licence="MIT").files
+    marked = files.filter("generated", pl.col("path").str.ends_with(".py"))
+    assert marked["path"].to_list() == ["old/b.py", "old/own/d.py"]
+    assert not files.filter("generated")["trainable"].any()
+
+
 @pytest.mark.parametrize(
     ("path", "text", "expected"),
     [

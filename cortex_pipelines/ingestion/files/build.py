@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.entries import File, FileRef, SkippedFile, SourceError
+from cortex_pipelines.ingestion.files import attributes
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
 from cortex_pipelines.ingestion.git.history import pseudonyms
 from cortex_pipelines.ingestion.licences.detect import annotations, folder_licences, is_reuse, licences_of
@@ -44,7 +45,9 @@ def add_source_metadata(
     files: pl.DataFrame, source: OpenSource, project_licence: str | None, settings: IngestionSettings, key: bytes
 ) -> pl.DataFrame:
     paths = files["path"].to_list()
-    generated = files["generated"] | files["path"].is_in(sorted(compiled_copies(paths)))
+    is_attributes = pl.col("path").str.split("/").list.last() == attributes.FILE
+    marked = attributes.marked_files(paths, files.filter(is_attributes).select("path", "text").iter_rows())
+    generated = files["generated"] | files["path"].is_in(sorted(compiled_copies(paths) | marked))
     authors = source.authors(set(paths), pseudonyms(key))
     folder_statements = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
