@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 from typing import Any
+from urllib.parse import unquote
 
 from cortex_pipelines.atomic import atomic_file, write_whole
 from cortex_pipelines.catalog import open_project, project_name_refusal
@@ -68,10 +69,13 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         A message for each step.
 
     Raises:
-        ProjectError: the folder is already a project, or git or DVC is missing.
+        ProjectError: the folder is already a project or its path unusable, or git or DVC is missing.
     """
     if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
         raise ProjectError(f"{folder} is already a project")
+    path = str(folder.resolve())
+    if "?" in path or unquote(path) != path:
+        raise ProjectError(f"{path}: no folder of a database's path may have ? or an escape such as %20 in its name")
     for program in ("git", "dvc"):
         if which(program) is None:
             raise ProjectError(f"{program} is not installed; install it and try again")

@@ -193,6 +193,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         # a connection that stays open would keep using the file of a deleted database
         os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     from mlflow import MlflowClient
+    from mlflow.tracking._tracking_service.utils import _get_store
 
     # it logs what it raises as well, with a traceback
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -213,7 +214,8 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
             damaged_files.set_aside_all(root, database(root))
         if _lacks_records(root):
             (home / _LOST).touch()  # for the next sync, which enters them
-        # creates the database already
+        # the first experiment's place; without one MLflow would write the current folder into SQL, unescaped
+        _get_store(tracking, artifact_root(root))  # type: ignore[no-untyped-call]
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)

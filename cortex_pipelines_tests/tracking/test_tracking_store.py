@@ -32,6 +32,14 @@ def test_the_variables_of_mlflow_name_another_place(tmp_path: Path, monkeypatch:
     assert experiments.experiment_ids(root) == [project_experiment, "0"]
 
 
+@pytest.mark.parametrize("name", ['it\'s "new"', ":name"])
+def test_a_database_begins_whatever_its_folder_is_called(tmp_path: Path, monkeypatch, name: str) -> None:
+    root = tmp_path / name
+    root.mkdir()
+    monkeypatch.chdir(root)
+    assert store.open_client(root).get_experiment("0").artifact_location == (root / ".mlflow/artifacts/0").as_uri()
+
+
 def test_a_server_chooses_where_artifacts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requests: list[dict[str, object]] = []
 
