@@ -330,18 +330,25 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.orchestration.location import sync_project
     from cortex_pipelines.projects import erase, forget
-    from cortex_pipelines.projects.remove import plan_removal, remove_project
+    from cortex_pipelines.projects.remove import finish_removal, plan_removal, remove_project
 
     workspace = current_project()
-    root, removal = workspace.root, plan_removal(workspace, project)
-    say(*removal.describe(purge))
+    root, params = workspace.root, load_parameters(workspace.root)
+    mark = erase.removal_mark(root, project)
+    is_removed = purge and project not in params.projects and mark in mark.parent.glob("*")
+    removal = None if is_removed else plan_removal(workspace, project)
+    say(*(removal.describe(purge) if removal else [f"{project} is removed already; to delete: what `--purge` deletes"]))
     if dry_run:
         say("nothing was removed (--dry-run)")
         return
     if not yes and sys.stdin.isatty():
         click.confirm(f"remove {project}?", abort=True, err=True)
-    deleted = erase.erase_project(root, load_parameters(root), project) if purge else {}
-    remove_project(workspace, removal)
+    if removal:
+        erase.mark_removal(root, params, project)
+    deleted = erase.erase_project(root, params, project) if purge else {}
+    if removal:
+        remove_project(workspace, removal)
+    finish_removal(root)
     remaining, instance = current_project(), current_instance()
     sync_project(remaining, instance)
     if purge:
@@ -353,6 +360,7 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
             f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of {len(weights)} models"
         )
         say(*(f"the remote {remote} ({url}) may still hold former versions" for remote, url in purged.remotes))
+        mark.unlink()
     counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count)
     say(
         f"{project} is removed{f'; deleted: {counts}' if counts else ''}; commit params.yaml, "

@@ -31,6 +31,7 @@ _SCRATCH = (
     ".cortex/keys/trusted",
     ".cortex/serving",
     ".cortex/feedback",
+    ".cortex/removed",
     ".cortex/signed/*/*",
     ".cortex/cache/rows/*",
     ".cortex/cache/llama/*",

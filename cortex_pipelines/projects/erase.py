@@ -1,11 +1,13 @@
 """Delete data outside the asset graph, as tombstones select it: feedback, the gateway's logs, keys, notes."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.feedback.project_feedback import gateway_log
@@ -83,7 +85,23 @@ def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
 
     counts = {"events of feedback": _erase_stored_events(root, params, covers)}
     counts["events of the gateway"] = _erase_logged_events(gateway_log(root), covers)
-    notes = project_notes.notes_files(root, name)
+    notes, own_copies = project_notes.notes_files(root, name), _own_copies(root, params, name)
+    for path in (*notes, *own_copies):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return {**counts, "databases of notes": bool(notes), "copies of sources": len(own_copies)}
+
+
+def removal_mark(root: Path, name: str) -> Path:
+    """There from a project's removal until its purge; lists the copies of its sources."""
+    return root / ".cortex" / "removed" / f"{name}.json"
+
+
+def mark_removal(root: Path, params: Parameters, name: str) -> None:
+    own_copies = [str(path.relative_to(root)) for path in _own_copies(root, params, name)]
+    write_whole(removal_mark(root, name), json.dumps(own_copies))
+
+
+def _own_copies(root: Path, params: Parameters, name: str) -> list[Path]:
     pinned: dict[str, Any] = read_yaml(root / "sources.lock").get("projects") or {}
 
     def copies(project: str) -> set[Path]:
@@ -97,10 +115,10 @@ def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
         }
 
     copies_of_others = [copies(project) for project in params.projects if project != name]
-    own_copies = sorted(path for path in copies(name).difference(*copies_of_others) if path.exists())
-    for path in (*notes, *own_copies):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return {**counts, "databases of notes": bool(notes), "copies of sources": len(own_copies)}
+    own = copies(name)
+    if name not in params.projects:
+        own = {root / path for path in json.loads(removal_mark(root, name).read_text(encoding="utf-8"))}
+    return sorted(path for path in own.difference(*copies_of_others) if path.exists())
 
 
 def emptied_projects(params: Parameters) -> frozenset[str]:

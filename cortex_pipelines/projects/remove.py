@@ -79,8 +79,8 @@ def plan_removal(project: Project, name: str) -> Removal:
     )
 
 
-def remove_project(project: Project, removal: Removal) -> Project:
-    """Remove a project; returns the changed workspace. After an interruption, the same command continues."""
+def remove_project(project: Project, removal: Removal) -> None:
+    """Take a project out of params.yaml, with its outputs; `finish_removal` takes it out of what is made of that."""
     root, name = project.root, removal.name
     text = without_project((root / FILE).read_text(encoding="utf-8"), name)
     stop_for_release(root, name, f"{name} was removed")
@@ -92,8 +92,10 @@ def remove_project(project: Project, removal: Removal) -> Project:
         drop_indexes(project)
         for pages in (project.state / "data_docs").glob(f"*@{name}"):
             shutil.rmtree(pages)
+
+
+def finish_removal(root: Path) -> None:
     remaining = open_project(root)
     take_out_undeclared(remaining)
     ensure_keys(root, project_models(remaining))
     stages.write(remaining)
-    return remaining

@@ -50,3 +50,7 @@ def test_a_project_leaves_every_place_and_the_control_is_not_removed(begun: Mini
     before = texts(begun)
     assert "general.project" in begun.cortex("remove", "other", "--yes", status=1).stderr
     assert texts(begun) == before
+    begun.cortex("remove", "alpha", "--yes")
+    purged = begun.cortex("remove", "alpha", "--yes", "--purge").stderr
+    assert missing(purged, "alpha is removed already", "1 copies of sources") == []
+    assert "no project alpha" in begun.cortex("remove", "alpha", "--yes", "--purge", status=1).stderr
