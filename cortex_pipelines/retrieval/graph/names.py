@@ -214,11 +214,24 @@ class SymbolTable:
         ]
         return self._pick_definition(same_package)
 
-    def object_in(self, path: str, name: str) -> int:
-        """A method of the object that a name of a JavaScript file stands for; -1 if there is none."""
-        methods = self._members.get(("javascript", name), {}).values()
-        inside = (number for numbers in methods for number in numbers if self.units[number].path == path)
-        return next((n for n in inside if self.units[n].qualified_name == f"{name}.{self.units[n].name}"), -1)
+    def method_of(self, path: str, name: str) -> int:
+        """A method of what a name stands for that is no unit; -1 if there is none.
+
+        It is an object of a JavaScript file, or a type of a Go package that is a list, map, function or number.
+        """
+        family = "go" if self.package(path).startswith("go:") else "javascript"
+        methods = (n for numbers in self._members.get((family, name), {}).values() for n in numbers)
+        top = (number for number in methods if self.units[number].qualified_name == f"{name}.{self.units[number].name}")
+        return next((number for number in top if self._are_together(self.units[number].path, path)), -1)
+
+    def sibling(self, number: int, name: str) -> int:
+        """The method of a name beside another of the same owner."""
+        unit = self.units[number]
+        others = self._members.get((unit.family, unit.owner), {}).get(name, ())
+        return next((other for other in others if self._are_together(self.units[other].path, unit.path)), -1)
+
+    def _are_together(self, path: str, other: str) -> bool:
+        return path == other or self.package(path) == self.package(other) != ""
 
     def member_names(self, number: int) -> list[str]:
         owner = self.units[number]

@@ -47,8 +47,8 @@ class Symbol(NamedTuple):
     """The symbol that an expression stands for.
 
     ``kind`` is ``unit`` (a function, or a type itself), ``value`` (of a type), ``super`` (the bases
-    of a type), ``object`` (one written in place, by one of its methods), ``module`` (a file or folder,
-    in ``path``) or ``external``.
+    of a type), ``object`` (one that is no unit, by one of its methods: ``SymbolTable.method_of``), ``module``
+    (a file or folder, in ``path``) or ``external``.
     """
 
     kind: str
@@ -267,7 +267,7 @@ class ReferenceResolver:
         declared = self._variables.get((path, -1), {}).get(name)
         if declared is not None:
             return self._declared_value(declared, path, -1, depth)
-        if (number := symbols.object_in(path, name)) >= 0:
+        if (number := symbols.method_of(path, name)) >= 0:
             return ResolvedSymbol(Symbol("object", number), rank)
         for target in self._stars.get(path, ()):
             resolved = self._in_module(target, name, depth + 1)
@@ -340,7 +340,8 @@ class ReferenceResolver:
         declared = self._variables.get((target, -1), {}).get(name)
         if declared is not None:
             return self._declared_value(declared, target, -1, depth)
-        if (number := symbols.object_in(target, name)) >= 0:
+        inside = target if target in self._paths else f"{target}/package.go"  # of Go, the folder is imported
+        if (number := symbols.method_of(inside, name)) >= 0:
             return ResolvedSymbol(Symbol("object", number), rank)
         if target.endswith("__init__.py"):
             folder = dirname(target)
@@ -364,8 +365,8 @@ class ReferenceResolver:
             return member and ResolvedSymbol(member.symbol, max(rank, member.rank))
         unit = self._symbols.units[symbol.number]
         if symbol.kind == "object":
-            siblings = self._symbols.overloads.get((unit.path, f"{unit.owner}.{name}"), [])
-            return ResolvedSymbol(Symbol("unit", siblings[0]), rank) if siblings else None
+            number = self._symbols.sibling(symbol.number, name)
+            return ResolvedSymbol(Symbol("unit", number), rank) if number >= 0 else None
         if not unit.is_type:
             return None
         types = self.bases.get(symbol.number, []) if symbol.kind == "super" else [symbol.number]
@@ -389,7 +390,7 @@ class ReferenceResolver:
 
     def _result(self, resolved: ResolvedSymbol | None, depth: int) -> ResolvedSymbol | None:
         if resolved is None or resolved.symbol.kind != "unit":
-            return resolved if resolved and resolved.symbol.kind == "external" else None
+            return resolved if resolved and resolved.symbol.kind in ("external", "object") else None
         number = resolved.symbol.number
         unit = self._symbols.units[number]
         if unit.is_type:
