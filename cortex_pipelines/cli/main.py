@@ -252,9 +252,13 @@ def completion(shell: str) -> None:
 @in_project
 def update(project: str | None) -> None:
     """Update the pins in sources.lock to the current sources, of all projects or of PROJECT."""
-    from cortex_pipelines.projects.update_pins import update_pins
+    from cortex_pipelines.projects.update_pins import UnreadSourcesError, update_pins
 
-    changed = update_pins(find_root(), project)
+    try:
+        changed = update_pins(find_root(), project)
+    except UnreadSourcesError as error:
+        say(*(f"moved: {key}" for key in error.changed))
+        raise
     say("\n".join(f"moved: {key}" for key in changed) or "every pin is where it was")
 
 

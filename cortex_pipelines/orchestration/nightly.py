@@ -19,7 +19,7 @@ import dagster as dg
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.planning import ANYWAY, decide
 from cortex_pipelines.progress import Steps
-from cortex_pipelines.projects.update_pins import update_pins
+from cortex_pipelines.projects.update_pins import UnreadSourcesError, update_pins
 from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
@@ -170,12 +170,24 @@ def nightly_job(
     of_models = graph.downstream(models)
     data_op = _data_op(nightly, set(graph.assets) - of_models, build_data) if build_data else None
 
-    @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
+    outs = {"moved": dg.Out(dg.Nothing), "unread": dg.Out(str)}
+
+    @dg.op(name=PINS, description="Pin the current state of every source.", out=outs)
     def pins_op(context: dg.OpExecutionContext) -> Iterator[Any]:
+        unread = ""
         with reported_errors(context):
-            changed_pins = update_pins(project.root)
+            try:
+                changed_pins = update_pins(project.root)
+            except UnreadSourcesError as error:
+                unread, changed_pins = str(error), error.changed
         context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
-        yield dg.Output(None, metadata={"pins moved": ", ".join(changed_pins) or "none"})
+        yield dg.Output(None, "moved", metadata={"pins moved": ", ".join(changed_pins) or "none"})
+        yield dg.Output(unread, "unread")
+
+    @dg.op(name="sources_read", description="Fails if a source could not be read; the others are built all the same.")
+    def sources_op(unread: str) -> None:
+        if unread:
+            raise dg.Failure(unread)
 
     # One process for all steps: separate ones would each spend seconds on imports.
     @dg.job(
@@ -184,7 +196,8 @@ def nightly_job(
         executor_def=dg.in_process_executor,
     )
     def job() -> None:
-        pins = pins_op()
+        pins, unread = pins_op()
+        sources_op(unread)
         planned = plan_op(data_op(pins) if data_op else pins)
         outputs: dict[str, Any] = {}
         # monitors of a model come before it

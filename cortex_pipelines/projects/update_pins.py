@@ -77,18 +77,35 @@ FILE = "sources.lock"
 _LOG = logging.getLogger("cortex_pipelines")
 
 
+class UnreadSourcesError(ValueError):
+    """Keys of ``sources.lock`` that keep their pins, with the reasons; the others were updated, some ``changed``."""
+
+    def __init__(self, reasons: Mapping[str, str], changed: list[str]) -> None:
+        super().__init__("\n".join(f"not moved: {key}: {reason}" for key, reason in reasons.items()))
+        self.changed = changed
+
+
 def update_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
-    """Pin the current state of every source, or of one project's; returns the changed keys of ``sources.lock``."""
+    """Pin the current state of every source, or of one project's; returns the changed keys of ``sources.lock``.
+
+    Raises ``UnreadSourcesError`` if some of all sources could not be read, after the others are pinned.
+    """
     params = load_parameters(root)
     if project is not None:
         require_project(project, params.projects)
     workspace = open_project(root)
     if sentence := take_out_undeclared(workspace):
         _LOG.warning(sentence)
-    changed = pin_sources(root, project, params, missing)
+    unread = None
+    try:
+        changed = pin_sources(root, project, params, missing)
+    except UnreadSourcesError as error:
+        unread, changed = error, error.changed
     add_author_tombstones(root)
     ensure_keys(root, project_models(workspace))  # also for a new project, for `dvc repro`
     follow_projects(workspace)
+    if unread:
+        raise unread
     return changed
 
 
@@ -96,12 +113,18 @@ def pin_sources(root: Path, project: str | None, params: Parameters, missing: bo
     """As ``update_pins``, for given parameters; the first project gets missing pins of logs and models, too."""
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
+    unread: dict[str, str] = {}
     for name, settings in sorted(params.projects.items()):
         already_pinned = missing and look_up(lock, f"projects.{name}") is not None
         if project in (None, name) and not already_pinned:
             take = partial(resolve_pins, settings, root, root / CACHE)
             key = project_key(name, params.privacy)
-            pins[f"projects.{name}"] = without_private_errors(take, SourceError, params.privacy, key)
+            try:
+                pins[f"projects.{name}"] = without_private_errors(take, SourceError, params.privacy, key)
+            except SourceError as error:
+                if project == name:
+                    raise
+                unread[f"projects.{name}"] = str(error)
     other_pins = {
         "coordination": partial(_logs_pin, root, params),
         "feedback": partial(pin_feedback, root, params),
@@ -116,9 +139,13 @@ def pin_sources(root: Path, project: str | None, params: Parameters, missing: bo
                 pins[lock_key] = take_pin()
             except (CoordinationError, SourceError, WeightsError) as error:
                 if project is None:
-                    raise
-                _LOG.warning("%s; what needs it is not made until `cortex update`", error)
-    return _write(root, lock, pins, set(params.projects))
+                    unread[lock_key] = str(error)
+                else:
+                    _LOG.warning("%s; what needs it is not made until `cortex update`", error)
+    changed = _write(root, lock, pins, set(params.projects))
+    if unread:
+        raise UnreadSourcesError(unread, changed)
+    return changed
 
 
 def pin_base(root: Path, params: Parameters) -> dict[str, Any]:

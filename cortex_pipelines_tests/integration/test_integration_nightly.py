@@ -88,14 +88,14 @@ def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(finishe
     assert rows["task_router", None]["fresh"]
 
 
-def test_a_source_that_is_gone_fails_the_night_and_says_why(data_made: MiniProject) -> None:
-    before = data_made.outputs()
-    (data_made.root / "sources" / "alpha").rename(data_made.root / "sources" / "moved")
-    result = nightly(data_made)
-    assert not result.success
-    words = failure(result)
-    assert missing(words, "sources/alpha", "params.yaml") == []
-    assert data_made.outputs() == before
+def test_a_source_that_is_gone_fails_the_night_and_the_rest_goes_on(finished_copy: MiniProject) -> None:
+    before = finished_copy.outputs()
+    (finished_copy.root / "sources" / "alpha").rename(finished_copy.root / "sources" / "moved")
+    result = nightly(finished_copy)
+    assert (result.success, [e.step_key for e in result.get_step_failure_events()]) == (False, ["sources_read"])
+    assert missing(failure(result), "projects.alpha", "sources/alpha", "params.yaml") == []
+    assert step_metadata(result)["plan"]["stale"] == "nothing"
+    assert finished_copy.outputs() == before
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ import yaml
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, snapshot_file
 from cortex_pipelines.projects.erase import drop_mirrors
-from cortex_pipelines.projects.update_pins import pin_sources
+from cortex_pipelines.projects.update_pins import UnreadSourcesError, pin_sources
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.ingestion.connected import database, declared, examples
 
@@ -45,14 +45,17 @@ def test_sources_are_pinned_beside_all_others(root: Path) -> None:
     assert pin_sources(root, "shop", params) == []
 
 
-def test_unread_sources_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_unread_sources_are_kept(root: Path, tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
     monkeypatch.delenv("AGENTS_URL")
     assert pin_sources(root, "shop", write(root)) == ["projects.shop"]
     assert "dlt:agents: the environment variable AGENTS_URL" in caplog.text
-    before = (root / "sources.lock").read_bytes()
-    with pytest.raises(ValueError, match="dlt:agents: the environment variable AGENTS_URL"):
+    database(tmp_path / "tracker.db", "DELETE FROM tickets WHERE number = 7;")
+    with pytest.raises(UnreadSourcesError, match="coordination: dlt:agents: the environment variable AGENTS_URL") as e:
         pin_sources(root, None, load_parameters(root))
-    assert (root / "sources.lock").read_bytes() == before
+    assert "projects.shop" in e.value.changed
+    assert "coordination" not in e.value.changed
+    (tracker,) = read_yaml(root / "sources.lock")["projects"]["shop"]
+    assert tracker["rows"] == 2
 
 
 def test_forgetting_a_source_deletes_its_snapshot(root: Path, tmp_path: Path) -> None:
