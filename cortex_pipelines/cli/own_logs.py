@@ -162,12 +162,15 @@ def file_json(file: "FileSummary", opened: "OwnLogs", unused: dict[str, list[tup
 
 def print_files(files: "Sequence[FileSummary]") -> None:
     """Of many files, those with most that was not read."""
-    ranked = sorted(range(len(files)), key=lambda at: -len(files[at].rejected) - len(files[at].unread))
-    for at in sorted(ranked[:_FILES]):
-        _print_file(files[at])
-    if rest := [files[at] for at in ranked[_FILES:]]:
-        records, rejected = sum(file.records for file in rest), sum(len(file.rejected) for file in rest)
-        click.echo(f"and {len(rest):,} files more: {records:,} records, {rejected:,} rejected (--json lists all)")
+    ranked = sorted(files, key=lambda file: -len(file.rejected) - len(file.unread))
+    hidden = {file.file for file in ranked[_FILES:]}
+    for file in files:
+        if file.file not in hidden:
+            _print_file(file)
+    if hidden:
+        records = sum(file.records for file in ranked[_FILES:])
+        rejected = sum(len(file.rejected) for file in ranked[_FILES:])
+        click.echo(f"and {len(hidden):,} files more: {records:,} records, {rejected:,} rejected (--json lists all)")
 
 
 def _print_file(file: "FileSummary") -> None:

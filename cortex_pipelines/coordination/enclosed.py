@@ -51,7 +51,7 @@ def enclosed_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _cut_conversations(value: Any, depth: int = 0) -> Any:
     """The value with each conversation in it, also as JSON in a text, cut to the user's first message.
 
-    What a model says in a message of its own is no task either.
+    A message of a model loses its text, which is not a task.
     """
     if depth > _DEEPEST:
         return value
@@ -90,10 +90,10 @@ def key_value_pairs(line: str) -> dict[str, str]:
 
 def _loki_lines(labels: Mapping[str, Any], values: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """``values`` are pairs of nanoseconds since 1970 and a line, or have a third element, the line's own labels."""
-    for nanoseconds, line, *rest in (value for value in values if isinstance(value, list) and len(value) > 1):
-        own = rest[0] if rest and isinstance(rest[0], dict) else {}
+    for nanoseconds, line, *extra in (value for value in values if isinstance(value, list) and len(value) > 1):
+        line_labels = extra[0] if extra and isinstance(extra[0], dict) else {}
         line = _cut_conversations(_line("line", line))
-        yield {"labels": {**labels, **own}, "timestamp": _seconds(nanoseconds), "line": line}
+        yield {"labels": {**labels, **line_labels}, "timestamp": _seconds(nanoseconds), "line": line}
 
 
 def is_conversation(value: Any) -> bool:

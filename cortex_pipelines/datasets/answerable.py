@@ -179,7 +179,7 @@ _FILLERS = split_words(
 def naming_reasons(rows: pl.DataFrame, project: ProjectWords, defined: Mapping[str, int]) -> pl.Series:
     """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can.
 
-    ``defined``: how many units have a name. The uses of a function or type that has it alone are no custom.
+    ``defined``: how many units have a name. A function or type that has it alone is not named by custom.
     """
     reasons = [
         None
@@ -241,7 +241,7 @@ _DEFAULT = re.compile(r"\bdefault(?:s? to|s? is|:)\s+\W{0,3}(?!(?:the|an?)\b)([\
 def tells_prose(code: str, text: str) -> bool:
     """Whether the code has enough of the words of its documentation, the short ones aside, and its ticket numbers and
     default values."""
-    if any(stated not in code for stated in _TICKET.findall(text) + _DEFAULT.findall(text)):
+    if any(claim not in code for claim in _TICKET.findall(text) + _DEFAULT.findall(text)):
         return False
     stems = {word.lower()[:_STEM] for word in _PART.findall(code)}
     words = {word.lower() for word in _PART.findall(text) if len(word) >= _SHORTEST}

@@ -115,10 +115,10 @@ def _own_copies(root: Path, params: Parameters, name: str) -> list[Path]:
         }
 
     copies_of_others = [copies(project) for project in params.projects if project != name]
-    own = copies(name)
+    own_copies = copies(name)
     if name not in params.projects:
-        own = {root / path for path in json.loads(removal_mark(root, name).read_text(encoding="utf-8"))}
-    return sorted(path for path in own.difference(*copies_of_others) if path.exists())
+        own_copies = {root / path for path in json.loads(removal_mark(root, name).read_text(encoding="utf-8"))}
+    return sorted(path for path in own_copies.difference(*copies_of_others) if path.exists())
 
 
 def emptied_projects(params: Parameters) -> frozenset[str]:

@@ -80,7 +80,7 @@ def plan_removal(project: Project, name: str) -> Removal:
 
 
 def remove_project(project: Project, removal: Removal) -> None:
-    """Take a project out of params.yaml, with its outputs; `finish_removal` takes it out of what is made of that."""
+    """Delete a project and its outputs; `finish_removal` updates what depends on them."""
     root, name = project.root, removal.name
     text = without_project((root / FILE).read_text(encoding="utf-8"), name)
     stop_for_release(root, name, f"{name} was removed")

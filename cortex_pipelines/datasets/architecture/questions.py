@@ -126,15 +126,15 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     parameters = _RECEIVER.sub("", " ".join(code[first:last].split()).rstrip(","))
     own = parameters.split(",")
     shown = code[:first] + "..." + code[last:]
-    told, uses = {*_NAME.findall(shown)}, Counter(_NAME.findall(code))
-    visible = told | language_names(unit["language"])
+    shown_names, uses = {*_NAME.findall(shown)}, Counter(_NAME.findall(code))
+    visible = shown_names | language_names(unit["language"])
     unknown = {*_NAME.findall(parameters)} - visible
     if not parameters or not all(words.stands_outside(name, uses) for name in unknown):
         return
     defaults = _DEFAULT.findall(parameters) if unit["language"] in _WITH_DEFAULTS else ()
     if not visible.issuperset(name for default in defaults for name in _NAME.findall(default)):
         return  # not told by the body, such as what a framework passes
-    if not all(name in told for part in own for name in _NAME.findall(part)[:1]):
+    if not all(name in shown_names for part in own for name in _NAME.findall(part)[:1]):
         return
     name = unit["qualified_name"] or unit["name"]
     prompt = f"{unit_excerpt(unit, shown)}\n\nWhat does {name} accept?"

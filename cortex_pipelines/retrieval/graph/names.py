@@ -215,7 +215,7 @@ class SymbolTable:
         return self._pick_definition(same_package)
 
     def method_of(self, path: str, name: str) -> int:
-        """A method of what a name stands for that is no unit; -1 if there is none.
+        """A method of something named that is not a unit; -1 without one.
 
         It is an object of a JavaScript file, or a type of a Go package that is a list, map, function or number.
         """
@@ -227,8 +227,8 @@ class SymbolTable:
     def sibling(self, number: int, name: str) -> int:
         """The method of a name beside another of the same owner."""
         unit = self.units[number]
-        others = self._members.get((unit.family, unit.owner), {}).get(name, ())
-        return next((other for other in others if self._are_together(self.units[other].path, unit.path)), -1)
+        methods = self._members.get((unit.family, unit.owner), {}).get(name, ())
+        return next((number for number in methods if self._are_together(self.units[number].path, unit.path)), -1)
 
     def _are_together(self, path: str, other: str) -> bool:
         return path == other or self.package(path) == self.package(other) != ""

@@ -207,8 +207,8 @@ def expression(node: Node | None) -> str:
     if node is None:
         return ""
     if node.type in _MADE:  # by its type, as by a call in other languages
-        made = plain_type(text(node.named_children[0]))
-        return made + CALLED if made else UNKNOWN
+        type_name = plain_type(text(node.named_children[0]))
+        return type_name + CALLED if type_name else UNKNOWN
     if node.end_byte - node.start_byte > _LONGEST:
         return UNKNOWN
     source = text(node)

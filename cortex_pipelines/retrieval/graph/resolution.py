@@ -47,7 +47,7 @@ class Symbol(NamedTuple):
     """The symbol that an expression stands for.
 
     ``kind`` is ``unit`` (a function, or a type itself), ``value`` (of a type), ``super`` (the bases
-    of a type), ``object`` (one that is no unit, by one of its methods: ``SymbolTable.method_of``), ``module``
+    of a type), ``object`` (not a unit; known by one of its methods, ``SymbolTable.method_of``), ``module``
     (a file or folder, in ``path``) or ``external``.
     """
 
