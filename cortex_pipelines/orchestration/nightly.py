@@ -181,8 +181,8 @@ def nightly_job(
             except UnreadSourcesError as error:
                 unread, changed_pins = str(error), error.changed
         context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
-        yield dg.Output(None, "moved", metadata={"pins moved": ", ".join(changed_pins) or "none"})
         yield dg.Output(unread, "unread")
+        yield dg.Output(None, "moved", metadata={"pins moved": ", ".join(changed_pins) or "none"})
 
     @dg.op(name="sources_read", description="Fails if a source could not be read; the others are built all the same.")
     def sources_op(unread: str) -> None:

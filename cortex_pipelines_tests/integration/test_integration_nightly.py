@@ -89,13 +89,13 @@ def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(finishe
 
 
 def test_a_source_that_is_gone_fails_the_night_and_the_rest_goes_on(finished_copy: MiniProject) -> None:
-    before = finished_copy.outputs()
+    before = finished_copy.version("code_units@alpha")
     (finished_copy.root / "sources" / "alpha").rename(finished_copy.root / "sources" / "moved")
     result = nightly(finished_copy)
     assert (result.success, [e.step_key for e in result.get_step_failure_events()]) == (False, ["sources_read"])
     assert missing(failure(result), "projects.alpha", "sources/alpha", "params.yaml") == []
     assert step_metadata(result)["plan"]["stale"] == "nothing"
-    assert finished_copy.outputs() == before
+    assert finished_copy.version("code_units@alpha") == before
 
 
 @pytest.mark.long

@@ -65,7 +65,7 @@ def test_each_asset_and_project_is_a_step_and_dagster_agrees_with_dvc(bench: Wor
     first = night(bench)
     assert first.success
     assert materialised(first) == ALL
-    assert steps(first, "STEP_SUCCESS") == ALL | {"move_pins", "plan"}
+    assert steps(first, "STEP_SUCCESS") == ALL | {"move_pins", "sources_read", "plan"}
     assert len(bench.lock()) == len(ALL)
     staleness = bench.staleness()
     assert ({staleness.status(*stage)[0] for stage in bench.all_stages()}, bench.sync()) == ({"FRESH"}, 0)
@@ -118,7 +118,7 @@ def test_a_quiet_night_says_nothing(bench: Workbench) -> None:
     quiet = night(bench)
     assert quiet.success
     assert materialised(quiet) == set()
-    assert steps(quiet, "STEP_SUCCESS") == {"move_pins", "plan", "tally", "digest"}
+    assert steps(quiet, "STEP_SUCCESS") == {"move_pins", "sources_read", "plan", "tally", "digest"}
 
 
 def test_what_comes_out_the_same_stops_the_night_there(bench: Workbench) -> None:
