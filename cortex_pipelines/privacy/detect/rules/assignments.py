@@ -275,7 +275,8 @@ def _is_assigned(text: str, start: int, name: str, operator: re.Match[str], path
     if op == "(":
         return _SETTER.fullmatch(name) is not None
     if op == ",":
-        return operator["close"] is not None and (name.isupper() or path.endswith(".sql"))
+        is_name = (name.isupper() and not PLACEHOLDER.fullmatch(name)) or path.endswith(".sql")
+        return operator["close"] is not None and is_name
     if op is None and operator["space"] is not None:
         if operator["quote"] == "`" or _VERB.fullmatch(name):
             return False
