@@ -117,6 +117,7 @@ _BASELINE_VERSION = 1
 _GENERATED = IngestionSettings.model_construct(
     generated_head_lines=40, minified_line_chars=300, minified_mean_chars=100
 )
+_GENERATED_FILE = "is generated or vendored"
 
 
 class BaselineError(ValueError):
@@ -220,18 +221,25 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
         resolved = path.resolve()
         if since is not None and not any(file.is_relative_to(resolved) for file in changed):
             changed |= changed_since(since, resolved)
+        marked: set[Path] = set()
         if path.is_file():
             files = [resolved]
-        elif since is not None:
-            files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
         else:
-            files = [resolved / file.path for file in list_files(resolved) if not file.left_out and _is_code(file.path)]
+            listed = [each for each in list_files(resolved) if not each.left_out and _is_code(each.path)]
+            marked = {resolved / each.path for each in listed if each.marked}
+            files = [resolved / each.path for each in listed]
+            if since is not None:
+                files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
         for file in files:
             lines = ALL_LINES if since is None else changed.get(file)
             if file in visited or lines is None:
                 continue
             visited.add(file)
-            yield path / file.relative_to(resolved) if file != resolved else path, lines
+            shown = path / file.relative_to(resolved) if file != resolved else path
+            if file in marked:
+                report.not_checked.append((shown.as_posix(), _GENERATED_FILE))
+            else:
+                yield shown, lines
 
 
 def _is_code(path: Path | str) -> bool:
@@ -293,7 +301,7 @@ def _check_file(
 def require_handwritten(path: str, text: str) -> None:
     """Raises NotCheckedError for generated code."""
     if is_generated(path, language_of(path, text), text, _GENERATED):
-        raise NotCheckedError("is generated or vendored")
+        raise NotCheckedError(_GENERATED_FILE)
 
 
 def _new_findings(

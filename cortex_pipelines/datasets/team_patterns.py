@@ -142,7 +142,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             for file in list_files(path):
-                if not file.left_out and language_of(file.path, "") in PARSED:
+                if not (file.left_out or file.marked) and language_of(file.path, "") in PARSED:
                     yield path / file.path
         elif path.is_file():
             yield path

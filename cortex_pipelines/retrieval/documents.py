@@ -107,7 +107,7 @@ def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: R
     path = file.path
     content = _FileContent(left_out=file.left_out)
     if not file.left_out:
-        content = _read_content(folder, path, file.size, limits)
+        content = _read_content(folder, path, file.size, limits, file.marked)
     documents: tuple[Document, ...] = ()
     if content.notebook:
         texts = (path, "", "", "", content.text)
@@ -134,7 +134,7 @@ def read_text(folder: Path, path: str, limits: ReadingLimits) -> str | None:
     return None if read.left_out else read.text
 
 
-def _read_content(folder: Path, path: str, size: int, limits: ReadingLimits) -> _FileContent:
+def _read_content(folder: Path, path: str, size: int, limits: ReadingLimits, marked: bool = False) -> _FileContent:
     max_bytes = limits.ingestion.max_file_bytes
     if path.endswith(".ipynb"):
         max_bytes = limits.ingestion.max_notebook_bytes
@@ -154,7 +154,7 @@ def _read_content(folder: Path, path: str, size: int, limits: ReadingLimits) -> 
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     language = language_of(path, text)
-    generated = is_generated(path, language, text, limits.ingestion)
+    generated = marked or is_generated(path, language, text, limits.ingestion)
     if generated and len(text) > _LARGEST_GENERATED:
         return _FileContent(language=language, blob=blob, left_out="generated")
     lines = text.count("\n") + 1

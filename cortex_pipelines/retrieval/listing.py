@@ -4,12 +4,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pathspec
 
 from cortex_pipelines.ingestion.entries import SourceError, folders_of, printable, unsafe_path_reason
+from cortex_pipelines.ingestion.files import attributes
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.files import MADE_BY_TOOLS, NOT_SOURCES
 
@@ -21,12 +22,16 @@ _UNREADABLE_FOLDER = "unreadable folder"  # why a file, or nothing of a folder, 
 
 @dataclass(frozen=True)
 class ListedFile:
-    """One file, not read yet; ``left_out`` says why it, or the folder with this path, is not read."""
+    """One file, not read yet; ``left_out`` says why it, or the folder with this path, is not read.
+
+    ``marked``: ``.gitattributes`` says that it is generated or vendored.
+    """
 
     path: str
     size: int
     mtime: int
     left_out: str = ""
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class HeadCommit:
     blobs: dict[str, str]
 
 
-def list_files(folder: Path) -> Iterator[ListedFile]:
+def list_files(folder: Path) -> list[ListedFile]:
     """The regular files of a folder that people write, in the order of their paths.
 
     Left out without a word: version control, virtual environments and caches of tools, links, devices, and what
@@ -53,7 +58,22 @@ def list_files(folder: Path) -> Iterator[ListedFile]:
     if (folder / _REPOSITORY).exists():
         with suppress(SourceError):
             tracked = frozenset(run_git(None, "-C", str(folder), "ls-files", "-z").split("\0"))
-    yield from sorted(_walk(folder, tracked), key=lambda entry: entry.path)
+    files = sorted(_walk(folder, tracked), key=lambda entry: entry.path)
+    marked = _marked(folder.resolve(), [file.path for file in files if not file.left_out])
+    return [replace(file, marked=True) if file.path in marked else file for file in files]
+
+
+def _marked(folder: Path, paths: list[str]) -> set[str]:
+    """Those of the paths that files of attributes mark, also those around the folder in its repository."""
+    parents = [*folder.parents]
+    root = next((parent for parent in (folder, *parents) if (parent / _REPOSITORY).exists()), folder)
+    prefix = "".join(f"{part}/" for part in folder.relative_to(root).parts)
+    around = [parent / attributes.FILE for parent in parents if parent.is_relative_to(root)]
+    texts = []
+    for file in (*around, *(folder / path for path in paths if path.rpartition("/")[2] == attributes.FILE)):
+        with suppress(OSError):
+            texts.append((file.relative_to(root).as_posix(), file.read_text(encoding="utf-8", errors="replace")))
+    return {path.removeprefix(prefix) for path in attributes.marked_files([prefix + path for path in paths], texts)}
 
 
 def head_commit(folder: Path) -> HeadCommit | None:

@@ -88,6 +88,19 @@ def test_only_lines_that_are_new_since_a_commit_count() -> None:
     assert "no commit 'nowhere'" in cortex("check", "--diff", "nowhere", status=2).stderr
 
 
+def test_what_a_repository_marks_as_vendored_is_checked_by_its_own_name_alone() -> None:
+    git("init", "-q", "-b", "main")
+    Path(".gitattributes").write_text("libs/** linguist-vendored\n")
+    Path("libs").mkdir()
+    git("add", ".")
+    git("commit", "-qm", "1")
+    Path("libs/copy.py").write_text(SMELL.format(name="f"))
+    for words in ((".",), ("libs",), ("--diff", "HEAD")):
+        assert rules_at(*words, status=0) == []
+        assert "libs/copy.py: not checked: is generated or vendored" in cortex("check", *words).stderr
+    assert rules_at("libs/copy.py") == [("libs/copy.py", 1, "mutable-default")]
+
+
 def test_lines_that_look_like_headers_of_a_diff_do_not_move_it() -> None:
     git("init", "-q", "-b", "main")
     Path("a.py").write_text('"""\n-- a/x\n"""\n')

@@ -84,3 +84,20 @@ def test_only_what_a_commit_has_is_of_that_commit(tmp_path: Path) -> None:
     }
     (below,) = read_folder(nested, reading_limits(PARAMETERS))
     assert below.commit not in (None, head)
+
+
+def test_files_that_a_repository_marks_are_listed_as_marked(tmp_path) -> None:
+    for name in ("vendor/copy.py", "src/made.py", "src/own.py", "src/gen/a.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(CODE)
+    (tmp_path / ".gitattributes").write_text("vendor/* linguist-vendored\nsrc/gen/** gitlab-generated\n")
+    (tmp_path / "src" / ".gitattributes").write_text("made.py linguist-generated=true\n")
+    committed(tmp_path)
+    assert [file.path for file in list_files(tmp_path) if file.marked] == [
+        "src/gen/a.py",
+        "src/made.py",
+        "vendor/copy.py",
+    ]
+    assert [file.path for file in list_files(tmp_path / "src") if file.marked] == ["gen/a.py", "made.py"]
+    read = {file.path: file.generated for file in read_folder(tmp_path, reading_limits(PARAMETERS))}
+    assert read["vendor/copy.py"] and not read["src/own.py"]

@@ -105,7 +105,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if path.is_file():
             yield path
         else:
-            files = (each for each in list_files(path) if not each.left_out)
+            files = (each for each in list_files(path) if not (each.left_out or each.marked))
             yield from (path / each.path for each in files if language_of(each.path, "") in PARSED)
 
 

@@ -73,7 +73,7 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
         for source in list_files(root)
         if not source.left_out and not (root / source.path).resolve().is_relative_to(index_folder)
     ]
-    facts = json.dumps([_FORMAT, [(source.path, source.size, source.mtime) for source in sources]])
+    facts = json.dumps([_FORMAT, [(source.path, source.size, source.mtime, source.marked) for source in sources]])
     graph_folder = folder / f"graph-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
     if graph_folder.is_dir():
         edges, units, files = (pl.read_parquet(graph_folder / f"{name}.parquet") for name in _TABLES)
@@ -119,7 +119,7 @@ def _build_tables(
                 **dict.fromkeys(REPOSITORY_FILES.schema),
                 **{"source": "", "path": file.path, "blob": "", "language": language},
                 **{"size_bytes": file.size, "revision": "", "trainable": False, "notebook": False},
-                "generated": is_generated(file.path, language, text, params.ingestion),
+                "generated": file.marked or is_generated(file.path, language, text, params.ingestion),
                 "text": text,
             }
         )
