@@ -8,8 +8,8 @@ from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.wording import word_set
 
-_USER = re.compile(r"(?<![\w.+%/-])[A-Za-z0-9][\w.+%-]{0,63}$", re.ASCII)
-_AUTHORITY = re.compile(r"://[^\s/]*$")
+_USER = re.compile(r"(?<![\w.+%/-])[A-Za-z0-9][\w.+%-]{0,63}\Z", re.ASCII)  # `$` would take a line break
+_AUTHORITY = re.compile(r"://[^\s/]*\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,18}(?![\w(@:]|-\w)", re.ASCII)
 # Country codes have two letters; longer endings are only those that addresses have in practice, as `a@b.shape` is code.
 _ENDINGS = word_set(
@@ -31,10 +31,10 @@ _ANYBODY = re.compile(
 )
 _IPV4 = re.compile(r"[0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w-]|\.\w)")
 # What makes four numbers a version or a section instead.
-_VERSION = re.compile(r"(?i)(?:version|ver|release|v|build|==|>=|<=|~=|\^|[\w-]+/|oid|section|rfc|§)\W{0,4}$")
+_VERSION = re.compile(r"(?i)(?:version|ver|release|v|build|==|>=|<=|~=|\^|[\w-]+/|oid|section|rfc|§)\W{0,4}\Z")
 _LEAST_COLONS = 4  # slices of Python (`[0::2]`) have fewer
 _COLONS = re.compile(r":[0-9a-fA-F]{0,4}:")
-_IPV6_START = re.compile(r"(?<![\w:.])[0-9a-fA-F:]{0,39}$")
+_IPV6_START = re.compile(r"(?<![\w:.])[0-9a-fA-F:]{0,39}\Z")
 _IPV6 = re.compile(r"[0-9a-fA-F:]{3,39}(?![\w:])")
 _NUMBER = re.compile(r" ([0-9]{1,4})(?= )")
 _PHONES = (
