@@ -70,15 +70,18 @@ def test_calls_and_bases_by_scope_import_type_and_unique_name(language: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("source", "plain"),
+    ("language", "source", "plain"),
     [
-        *(("Optional[Foo]", "Foo"), ("Foo | None", "Foo"), ('"Foo"', "Foo"), ("list[Foo]", "list")),
-        *(("Box<dyn Foo>", "Foo"), ("*pkg.Foo", "pkg.Foo"), ("a::Foo", "a.Foo"), ("[]Foo", "")),
-        *(("&mut Foo<T>", "Foo"), ("Foo | Bar", ""), ("", "")),
+        *(("python", "Optional[Foo]", "Foo"), ("python", "Foo | None", "Foo"), ("python", '"Foo"', "Foo")),
+        *(("python", "list[Foo]", "list"), ("python", "Foo | Bar", ""), ("python", "", "")),
+        *(("go", "*pkg.Foo", "pkg.Foo"), ("go", "[]Foo", ""), ("typescript", "Result<Foo>", "Result")),
+        *(("rust", "Box<dyn Foo>", "Foo"), ("rust", "a::Foo", "a.Foo"), ("rust", "&mut Foo<T>", "Foo")),
+        *(("rust", "crate::Result<Option<Foo>>", "Foo"), ("rust", "Result<Foo<A, B>, Error>", "Foo")),
+        *(("rust", "Result<(), Error>", ""), ("rust", "Arc<std::sync::Mutex<Foo>>", "Foo")),
     ],
 )  # fmt: skip
-def test_types_are_read_by_their_names(source: str, plain: str) -> None:
-    assert plain_type(source) == plain
+def test_types_are_read_by_their_names(language: str, source: str, plain: str) -> None:
+    assert plain_type(source, language) == plain
 
 
 def test_the_order_of_rows_and_what_is_kept_do_not_matter(tmp_path: Path) -> None:

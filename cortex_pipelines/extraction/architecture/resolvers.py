@@ -106,7 +106,7 @@ def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mappin
         return [ImportTarget(child, INTERNAL, local)]
     crate = index.package_named(importer, "cargo", top, top.replace("_", "-"))
     if crate is not None:
-        roots = (*crate.detail.get("roots", ()), "src/lib.rs", "src/main.rs")
+        roots = (*crate.detail.get("roots", ()), "src/main.rs")
         entry = index.first(join(crate.root, path) for path in roots) or crate.root
         return [ImportTarget(_module_file(index, join(crate.root, "src"), words[1:]) or entry, INTERNAL, local)]
     # a capital: variants of a type that is defined here

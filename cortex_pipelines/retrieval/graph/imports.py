@@ -36,7 +36,9 @@ def bind_imports(
             continue
         internal = [target for target, scope in at_line if scope == INTERNAL]
         words = [word for word in re.split(r"[./:]+", reference.module) if word]
-        target = _pick_target(internal, words, reference.about, only=len(at_line) == len(internal))
+        only = len(at_line) == len(internal)
+        tails = _tails(family, words, reference.about)
+        target = internal[0] if only and len(internal) == 1 else _pick_target(internal, tails, only=only)
         local, bound = _local_binding(family, reference, words, target)
         if target is None:
             if local and local != "*":
@@ -54,16 +56,21 @@ def bind_imports(
     return bindings, stars
 
 
-def _pick_target(targets: list[str], words: list[str], name: str, *, only: bool) -> str | None:
-    """The target of several on one line that a module and a name in it mean."""
-    if only and len(targets) == 1:
-        return targets[0]
-    tails = [[*words, name]] if name not in ("", "*", "default") else []
-    for tail in (*tails, words):
-        for target in targets:
-            if tail and STEM.sub("", f"/{target}").split("/")[-len(tail) :] == tail:
+def _tails(family: str, words: list[str], name: str) -> list[list[str]]:
+    """What the path of the file that an import means may end with, the longest first."""
+    if family == "rust":  # the first word is that of the crate, the last ones may be names in the file
+        return [words[1:end] for end in range(len(words), 1, -1)]
+    return [[*words, name], words] if name not in ("", "*", "default") else [words]
+
+
+def _pick_target(targets: list[str], tails: list[list[str]], *, only: bool) -> str | None:
+    """The target of several on one line that an import means; else the outermost, if no other is possible."""
+    stems = {target: STEM.sub("", f"/{target}").split("/") for target in targets}
+    for tail in filter(None, tails):
+        for target, stem in stems.items():
+            if stem[-len(tail) :] == tail:
                 return target
-    return targets[0] if only and targets else None
+    return min(targets, key=lambda target: len(stems[target])) if only and targets else None
 
 
 def _local_binding(

@@ -38,9 +38,11 @@ _IMPORTS: dict[str, Reader] = {
 }
 _LONGEST = 200  # characters of an expression that is looked at; longer ones are chains of unknown types
 _ARGUMENTS = re.compile(r"\([^()]*\)")
+_AWAITED = re.compile(r"\bawait\s+(?![.=])|\s*\.\s*await\b")
 _SPACED = re.compile(r"\s*(\.|\(\))\s*")
 _AROUND = re.compile(r"parenthesized_expression \(|(?:unary|reference)_expression [&*]")
 _MADE = ("composite_literal", "struct_expression")
+_PASSED_OVER = (".", "await", "?")
 _OPERANDS = ("identifier", "self", "crate", "super")
 _LITERAL = re.compile(r"[A-Za-z]{0,2}[\"'`\[{]|\d")
 _MEMBERS = ("attribute", "property", "field", "name")
@@ -126,8 +128,9 @@ def _import_references(file: SourceFile) -> Iterator[Reference]:
 
 
 def _syntax_references(file: SourceFile) -> Iterator[Reference]:
+    language = file.language or ""
     for captures in file.captures.get("call", ()):
-        yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0])), "")
+        yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0]), language), "")
     for kind in (CALL, READ, WRITE, DECORATOR):
         for captures in file.captures.get("member" if kind == CALL else kind, ()):
             yield from _member_reference(kind, next(iter(captures.values()))[0])
@@ -135,13 +138,13 @@ def _syntax_references(file: SourceFile) -> Iterator[Reference]:
         yield from _macro_reference(captures["macro"][0])
     for captures in file.captures.get("base", ()):
         node = captures["base"][0]
-        yield _reference(BASE, node, "", plain_type(text(node)))
+        yield _reference(BASE, node, "", plain_type(text(node), language))
     for captures in file.captures.get("implemented", ()):
         node, trait = captures["implemented"][0], captures["_type"][0]
-        yield _reference(IMPLEMENTS, node, plain_type(text(node)), plain_type(text(trait)))
+        yield _reference(IMPLEMENTS, node, plain_type(text(node), language), plain_type(text(trait), language))
     for kind in (VARIABLE, FIELD):
         for captures in file.captures.get(kind, ()):
-            yield _typed_reference(kind, captures)
+            yield _typed_reference(kind, captures, language)
     for kind in (RESULT, YIELD, DEFAULT):
         for captures in file.captures.get(kind, ()):
             yield _reference(kind, captures[kind][0], "", expression(captures[kind][0]))
@@ -167,6 +170,8 @@ def _macro_reference(node: Node) -> Iterator[Reference]:
         return
     while before is not None and before.type in (".", "::"):
         operand = before.prev_sibling
+        while operand is not None and operand.type in _PASSED_OVER:
+            operand = operand.prev_sibling
         called = CALLED if operand is not None and operand.type == "token_tree" else ""
         operand = operand.prev_sibling if operand is not None and called else operand
         owner.append(text(operand) + called if operand is not None and operand.type in _OPERANDS else UNKNOWN)
@@ -174,16 +179,16 @@ def _macro_reference(node: Node) -> Iterator[Reference]:
     yield _reference(CALL, node, text(node), ".".join(reversed(owner)))
 
 
-def _typed_reference(kind: str, captures: Captures) -> Reference:
+def _typed_reference(kind: str, captures: Captures, language: str) -> Reference:
     node = captures[kind][0]
     qualifier, name = "", expression(node)
     if "_type" in captures:
-        qualifier = plain_type(text(captures["_type"][0]))
+        qualifier = plain_type(text(captures["_type"][0]), language)
     elif "_made" in captures:
         qualifier = expression(captures["_made"][0])
         qualifier = "" if qualifier in ("", UNKNOWN) else qualifier + CALLED
     elif kind == FIELD:  # embedded in Go: called after its type
-        qualifier = plain_type(text(node))
+        qualifier = plain_type(text(node), language)
         name = qualifier.rpartition(".")[2]
     owner, dot, last = name.rpartition(".")
     if dot and owner in ("self", "cls", "this"):
@@ -207,7 +212,7 @@ def expression(node: Node | None) -> str:
     if node is None:
         return ""
     if node.type in _MADE:  # by its type, as by a call in other languages
-        type_name = plain_type(text(node.named_children[0]))
+        type_name = plain_type(text(node.named_children[0]), "")
         return type_name + CALLED if type_name else UNKNOWN
     if node.end_byte - node.start_byte > _LONGEST:
         return UNKNOWN
@@ -217,27 +222,35 @@ def expression(node: Node | None) -> str:
         if shorter == source:
             break
         source = shorter
-    source = source.replace("\1", CALLED).replace("::", ".").replace("?.", ".")
-    source = _SPACED.sub(r"\1", source.replace("await ", "").replace("new ", "").strip().lstrip("*&"))
+    source = _AWAITED.sub("", source.replace("\1", CALLED)).replace("::", ".").replace("?.", ".").rstrip("?")
+    source = _SPACED.sub(r"\1", source.replace("new ", "").strip().lstrip("*&"))
     return source if re.fullmatch(r"[\w$]+(?:\(\))?(?:\.[\w$]+(?:\(\))?)*", source) else UNKNOWN
 
 
-_WRAPPED = re.compile(r"^(?:Optional|Type|type|Box|Rc|Arc|RefCell|Awaitable)\s*[\[<](.*)[\]>]$")
+_WRAPPED = re.compile(r"^(?:Optional|Type|type|Awaitable)\s*[\[<](.*)[\]>]$")
+_WRAPPED_IN_RUST = re.compile(
+    r"^(?:\w+\s*::\s*)*(?:Option|Result|Box|Rc|Arc|Pin|Cell|RefCell|Mutex|RwLock)\s*<(.*)>$", re.DOTALL
+)
+_FIRST_ARGUMENT = re.compile(r"(?:[^<>(),]|<[^<>]*(?:<[^<>]*>[^<>]*)*>|\([^()]*\))+")
 _NAMED = re.compile(r"(?:[^\W\d]|\$)[\w$]*(?:(?:\.|::)(?:[^\W\d]|\$)[\w$]*)*")
 _BEFORE_TYPE = re.compile(r"^(?:&|\*|mut\b|dyn\b|impl\b|const\b|'\w+\s|\s)+")
 
 
-def plain_type(source: str) -> str:
-    """The name of a type without pointers, generics and ``None``; empty if it is another form."""
+def plain_type(source: str, language: str) -> str:
+    """The name of a type without pointers, generics, ``None`` and errors; empty if it is another form."""
     source = source[:_LONGEST].strip().strip("\"'").strip()
     source = _BEFORE_TYPE.sub("", source)
     parts = [part.strip() for part in source.split("|")] if "[" not in source else [source]
     parts = [part for part in parts if part not in ("None", "null", "undefined")]
     if len(parts) != 1:
         return ""
-    wrapped = _WRAPPED.match(parts[0])
+    if language == "rust":
+        wrapped = _WRAPPED_IN_RUST.match(parts[0])
+        wrapped = wrapped and _FIRST_ARGUMENT.match(wrapped[1])
+    else:
+        wrapped = _WRAPPED.match(parts[0])
     if wrapped:
-        return plain_type(wrapped[1])
+        return plain_type(wrapped[wrapped.lastindex or 0], language)
     name = _NAMED.match(parts[0])
     if name is None or parts[0][name.end() :].lstrip()[:1] not in ("", "<", "[", "{"):
         return ""
@@ -256,4 +269,4 @@ _RESULTS = {  # the type that a function's signature, on one line, says it gives
 def result_type(family: str, signature: str) -> str:
     """The name of the type that a function gives; empty if its signature does not say it."""
     match = _RESULTS[family].search(signature)
-    return plain_type(match[1]) if match else ""
+    return plain_type(match[1], family) if match else ""

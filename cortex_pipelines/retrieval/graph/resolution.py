@@ -40,6 +40,12 @@ _PROPERTIES = frozenset({"property", "cached_property", "abstractproperty", "hyb
 _SECONDARY = frozenset({"overload", "setter", "deleter"})
 _GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
 _NOTHING = frozenset({"None", "null", "undefined"})
+_UNWRAPS = {  # methods of the wrappers that ``plain_type`` leaves out: what they give is of the same type
+    "rust": frozenset(
+        "unwrap expect unwrap_or unwrap_or_else unwrap_or_default ok ok_or ok_or_else map_err clone cloned take "
+        "as_ref as_mut lock read write borrow borrow_mut".split()
+    )
+}
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 
 
@@ -230,12 +236,18 @@ class ReferenceResolver:
         for part in parts[start:]:
             if resolved is None:
                 return None
-            name = part.removesuffix(CALLED)
+            name, owner = part.removesuffix(CALLED), resolved
             resolved = self._member(resolved, name, depth + 1)
+            if resolved is None and owner.symbol.kind == "value" and name in self._unwraps(path):
+                resolved = owner
+                continue
             is_property = resolved is not None and resolved.symbol.number in self.properties
             if part != name or (is_property and resolved and resolved.symbol.kind == "unit"):
                 resolved = self._result(resolved, depth + 1)
         return resolved
+
+    def _unwraps(self, path: str) -> frozenset[str]:
+        return _UNWRAPS.get(self._symbols.families.get(path, ""), frozenset())
 
     def _bare_name(self, name: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)

@@ -17,7 +17,23 @@
 
 (parameter pattern: (identifier) @variable type: (_) @_type)
 (let_declaration pattern: (identifier) @variable type: (_) @_type)
-(let_declaration pattern: (identifier) @variable value: (call_expression function: (_) @_made))
+(let_declaration pattern: (identifier) @variable value: [
+  (call_expression function: (_) @_made)
+  (await_expression (call_expression function: (_) @_made))
+  (try_expression (call_expression function: (_) @_made))
+  (try_expression (await_expression (call_expression function: (_) @_made)))])
+([
+  (let_condition pattern: (tuple_struct_pattern type: (identifier) @_case . (identifier) @variable) value: [
+    (call_expression function: (_) @_made)
+    (await_expression (call_expression function: (_) @_made))
+    (try_expression (call_expression function: (_) @_made))
+    (try_expression (await_expression (call_expression function: (_) @_made)))])
+  (let_declaration pattern: (tuple_struct_pattern type: (identifier) @_case . (identifier) @variable) value: [
+    (call_expression function: (_) @_made)
+    (await_expression (call_expression function: (_) @_made))
+    (try_expression (call_expression function: (_) @_made))
+    (try_expression (await_expression (call_expression function: (_) @_made)))])]
+ (#any-of? @_case "Ok" "Some"))
 (let_declaration pattern: (identifier) @variable value: (struct_expression name: (_) @_type))
 (field_declaration name: (field_identifier) @field type: (_) @_type)
 (token_tree (identifier) @macro . (token_tree))
