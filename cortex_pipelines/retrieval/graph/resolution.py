@@ -40,12 +40,22 @@ _PROPERTIES = frozenset({"property", "cached_property", "abstractproperty", "hyb
 _SECONDARY = frozenset({"overload", "setter", "deleter"})
 _GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
 _NOTHING = frozenset({"None", "null", "undefined"})
-_UNWRAPS = {  # methods of the wrappers that ``plain_type`` leaves out: what they give is of the same type
-    "rust": frozenset(
-        "unwrap expect unwrap_or unwrap_or_else unwrap_or_default ok ok_or ok_or_else map_err clone cloned take "
-        "as_ref as_mut lock read write borrow borrow_mut".split()
-    )
-}
+_RUST_UNWRAPS = ("unwrap", "expect", "unwrap_or", "unwrap_or_else", "unwrap_or_default", "ok", "ok_or", "ok_or_else")
+_RUST_BORROWS = (
+    "map_err",
+    "clone",
+    "cloned",
+    "take",
+    "as_ref",
+    "as_mut",
+    "lock",
+    "read",
+    "write",
+    "borrow",
+    "borrow_mut",
+)
+# Methods of the wrappers that ``plain_type`` leaves out: what they give is of the same type.
+_UNWRAPS = {"rust": frozenset((*_RUST_UNWRAPS, *_RUST_BORROWS))}
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 
 
@@ -233,21 +243,19 @@ class ReferenceResolver:
             name, start = parts[0].removesuffix(CALLED), 1
             resolved = self._bare_name(name, path, enclosing_unit, depth)
             resolved = self._result(resolved, depth + 1) if parts[0] != name else resolved
+        unwraps = _UNWRAPS.get(self._symbols.families.get(path, ""), frozenset())
         for part in parts[start:]:
             if resolved is None:
                 return None
-            name, owner = part.removesuffix(CALLED), resolved
+            name, value = part.removesuffix(CALLED), resolved
             resolved = self._member(resolved, name, depth + 1)
-            if resolved is None and owner.symbol.kind == "value" and name in self._unwraps(path):
-                resolved = owner
+            if resolved is None and value.symbol.kind == "value" and name in unwraps:
+                resolved = value
                 continue
             is_property = resolved is not None and resolved.symbol.number in self.properties
             if part != name or (is_property and resolved and resolved.symbol.kind == "unit"):
                 resolved = self._result(resolved, depth + 1)
         return resolved
-
-    def _unwraps(self, path: str) -> frozenset[str]:
-        return _UNWRAPS.get(self._symbols.families.get(path, ""), frozenset())
 
     def _bare_name(self, name: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)

@@ -49,7 +49,8 @@ def cargo_manifests(file: SourceFile) -> Iterator[Fact]:
         return
     keys = ("dependencies", "build-dependencies", "dev-dependencies")
     needs = [need for key in keys for need in _table(data, key)]
-    paths = [_table(data, "lib").get("path", "src/lib.rs"), *(t.get("path") for t in targets or () if isinstance(t, dict))]
+    library = _table(data, "lib").get("path", "src/lib.rs")
+    paths = [library, *(target.get("path") for target in targets or () if isinstance(target, dict))]
     details = detail(roots=[str(path) for path in paths if path])
     yield from _package(file, name, "cargo", r"^\s*name\s*=", package.get("description"), needs, details)
 
