@@ -115,8 +115,8 @@ def run(
     if only_plan:
         workspace = current_project()
         _check_names(workspace, assets, partition)
-        planned = workspace.graph.upstream(assets) if upstream else assets
-        _show_plan(workspace, planned, partition, _buildable_assets(workspace), jobs, as_json)
+        planned = set(assets) or _buildable_assets(workspace)
+        _show_plan(workspace, workspace.graph.upstream(planned) if upstream else planned, partition, jobs, as_json)
         return
     if "DVC_STAGE" in os.environ:  # DVC holds the locks that a sync needs, and counts its stages itself
         project, definitions, instance = open_workspace()
@@ -241,7 +241,7 @@ def _buildable_assets(project: "Project") -> set[str]:
 
 
 def _show_plan(
-    project: "Project", assets: Collection[str], partition: str | None, among: set[str], jobs: int | None, as_json: bool
+    project: "Project", assets: Collection[str], partition: str | None, jobs: int | None, as_json: bool
 ) -> None:
     """Show stale assets, what each takes, and data excluded by limits."""
     from cortex_pipelines.orchestration import side_by_side
@@ -249,7 +249,7 @@ def _show_plan(
     from cortex_pipelines.orchestration.stage_costs import Estimate, total
     from cortex_pipelines.versioning.lock_file import split_address
 
-    steps, jobs = side_by_side.plan_jobs(project, partition, set(assets) or among, jobs)
+    steps, jobs = side_by_side.plan_jobs(project, partition, assets, jobs)
     seconds = total(step.cost.seconds for step in steps if step.cost.seconds)
     if jobs > 1:
         expected = {split_address(step.address): step.seconds or 0.0 for step in steps}
@@ -294,6 +294,9 @@ def _show_plan(
         if steps
         else "nothing is stale"
     )
+    before = project.graph.upstream(assets).difference(assets)
+    if lacking := len(side_by_side.plan_jobs(project, partition, before, jobs)[0]) if before else 0:
+        click.echo(f"stale or missing before these: {lacking}; `--upstream` makes them first")
     click.echo("".join(f"{sentence}\n" for sentence in left_out), nl=False)
     _refuse(base_refusals(project, [step.address for step in steps], missing=True))
 

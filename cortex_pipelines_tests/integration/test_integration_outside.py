@@ -20,8 +20,9 @@ def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_p
     assert "is the control for other code" in mini.cortex("add", "--no-control", "shop", "code").stderr
     assert mini.pinned_models() == ["base", "encoder"]
     commit(root, "begin")
-    planned = mini.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
-    assert planned.startswith("repository_files@shop")
+    planned = mini.cortex("run", "--plan", "--project", "shop", "code_units").stdout
+    assert planned.startswith("code_units@shop")
+    assert "\nstale or missing before these: 1; `--upstream` makes them first\n" in planned
     planned = mini.cortex("run", "--plan", "--upstream", "--project", "shop", "code_units").stdout
     assert planned.split()[0] == "repository_files@shop"
     assert "\ncode_units@shop" in planned
