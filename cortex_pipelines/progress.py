@@ -16,6 +16,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _LOG = logging.getLogger("cortex_pipelines")
+_AS_EXPECTED = 0.05  # of a run
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -117,11 +118,15 @@ class Steps:
             return f"[{self.completed}/{self.total}]"
 
     def remaining(self) -> str:
-        """Time that is left at the pace until now: the median of taken to expected time, weighted by the latter."""
+        """Time that is left at the pace until now: the median of taken to expected time, weighted by the latter.
+
+        A share of all work is taken to go as expected: two quick steps that came late do not multiply hours.
+        """
         begun = {address: time.monotonic() - begin for address, begin in list(self.running.items())}
         expected = {address: self.expected.get(address) or 0 for address in begun}
         late = [(begun[each] / seconds, seconds) for each, seconds in expected.items() if 0 < seconds < begun[each]]
-        paces = sorted(self._paces + late)
+        as_expected = (1.0, _AS_EXPECTED * sum(filter(None, self.expected.values())))
+        paces = sorted([as_expected, *self._paces, *late])
         half = sum(weight for _, weight in paces) / 2
         totals = accumulate(weight for _, weight in paces)
         pace = next((max(pace, 1) for (pace, _), total in zip(paces, totals, strict=True) if total >= half), 1)

@@ -295,6 +295,9 @@ def test_one_step_that_takes_long_does_not_make_all_that_is_left_long() -> None:
     steps.end("quick", 60.0)
     steps.running["late"] = time.monotonic() - 353
     assert steps.remaining() == "  (2 min left)"
+    begun = Steps({"short": 2.0, "long": 3_600.0})
+    begun.running["short"] = time.monotonic() - 12
+    assert begun.remaining() == "  (60 min left)"
 
 
 @pytest.mark.parametrize(
