@@ -60,10 +60,11 @@ class Reference(NamedTuple):
     """Something that a file refers to.
 
     ``name`` is what is called, read or written, the variable or field, the local name of an import,
-    the type that implements, the name of the package. ``about`` is what it is called on, the base,
-    the trait, the type (followed by ``()`` if it is what a call gives; empty if not known), what a
-    function returns or yields or a module exports by default, or the name that the imported module
-    gives it. ``arguments`` are those of a call of Java, where they choose the overload; else -1.
+    the type that implements, the name of the package or of an export (empty: the default one).
+    ``about`` is what it is called on, the base, the trait, the type (followed by ``()`` if it is
+    what a call gives; empty if not known), what a function returns or yields or a module exports,
+    or the name that the imported module gives it. ``arguments`` are those of a call of Java, where
+    they choose the overload; else -1.
     """
 
     kind: str
@@ -147,7 +148,8 @@ def _syntax_references(file: SourceFile) -> Iterator[Reference]:
             yield _typed_reference(kind, captures, language)
     for kind in (RESULT, YIELD, DEFAULT):
         for captures in file.captures.get(kind, ()):
-            yield _reference(kind, captures[kind][0], "", expression(captures[kind][0]))
+            name = text(captures["_name"][0]) if "_name" in captures else ""
+            yield _reference(kind, captures[kind][0], name, expression(captures[kind][0]))
 
 
 def _member_reference(kind: str, node: Node) -> Iterator[Reference]:

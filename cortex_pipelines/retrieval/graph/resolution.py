@@ -103,7 +103,7 @@ class ReferenceResolver:
         }
         self.dispatched: list[tuple[int, Reference]] = []  # implementations that are registered for a function
         self._fixtures: dict[tuple[str, str], int] = {}
-        self._defaults: dict[str, str] = {}
+        self._exports: dict[tuple[str, str], str] = {}
         self._results: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._resolved: dict[tuple[str, int, str], ResolvedSymbol | None] = {}
         self._in_progress: set[tuple[str, int, str]] = set()
@@ -132,7 +132,7 @@ class ReferenceResolver:
                 self.dispatched.append((number, reference))
         for reference in references:
             if reference.kind == DEFAULT:
-                self._defaults[path] = reference.about
+                self._exports[path, reference.name or "default"] = reference.about
             if reference.kind not in (VARIABLE, FIELD, RESULT, YIELD):
                 continue
             enclosing_unit = self._symbols.unit_at(path, reference.byte)
@@ -348,12 +348,11 @@ class ReferenceResolver:
         same_named = symbols.in_file(target, stem)
         if symbols.families.get(target) == "java" and same_named >= 0:  # a static import
             return self._member(ResolvedSymbol(Symbol("unit", same_named), rank), name, depth + 1)
-        if name == "default" and target in self._defaults:
-            about = self._defaults[target]
-            default = self.evaluate(about, target, -1, depth + 1)
-            if default is None:  # an object made in place has the names of its module
+        if (about := self._exports.get((target, name))) is not None:
+            exported = self.evaluate(about, target, -1, depth + 1)
+            if exported is None:  # an object made in place has the names of its module
                 return None if about == UNKNOWN else ResolvedSymbol(_EXTERNAL, rank)
-            return ResolvedSymbol(default.symbol, max(rank, default.rank))
+            return ResolvedSymbol(exported.symbol, max(rank, exported.rank))
         binding = self.bindings.get(target, {}).get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)

@@ -27,3 +27,12 @@
 (export_statement "default" value: (_) @default)
 (export_statement "default" declaration: (_ name: (_) @default))
 ((assignment_expression left: (member_expression) @_left right: (_) @default) (#eq? @_left "module.exports"))
+
+(export_statement !source (export_clause (export_specifier name: (_) @default alias: (_) @_name)))
+((assignment_expression
+  left: (member_expression object: (_) @_left property: (_) @_name) right: (identifier) @default)
+  (#any-of? @_left "exports" "module.exports"))
+((assignment_expression
+  left: (member_expression) @_left
+  right: (object (pair key: (property_identifier) @_name value: (identifier) @default)))
+  (#eq? @_left "module.exports"))
