@@ -99,8 +99,17 @@ class MissingReturn(Operator):
         if parts[0].type in ("object", "function_expression", "class"):
             return
         value = view.code(parts[0])
+        before = node.prev_named_sibling
+        while before is not None and before.type in COMMENTS:
+            before = before.prev_named_sibling
+        is_open = before is not None and before.type in _SCRIPT_LINES and not view.code(before).endswith(";")
+        if is_open and view.language != "python" and value[0] in "([`+-/":
+            return  # without a semicolon between them, both would be one expression
         start, end = node.start_byte, parts[0].start_byte
         yield TextEdit(start, end, "", view.code(node), value, "return", value)
+
+
+_SCRIPT_LINES = split_words("expression_statement lexical_declaration variable_declaration")
 
 
 class SwappedStatements(Operator):
