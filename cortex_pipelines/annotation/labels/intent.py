@@ -8,54 +8,58 @@ from cortex_pipelines.annotation.labels.vocabulary import words_of
 INTENT_VERBS = {
     "read": (
         "access acquire ask browse capture collect consume count dequeue detect discover download enumerate examine "
-        "extract fetch find gather get getvalue grab inspect iterate lease len list load locate look_up lookup next "
-        "observe obtain paginate peek poll pop pull query read readall readinto readline readlines recall receive "
-        "recv retrieve return scan search see show size tail take tell use view visit walk watch yield"
+        "extract fetch find gather get getvalue grab inspect iterate lease len list load locate look_up lookup "
+        "navigate next observe obtain paginate peek poll pop pull query read readall readinto readline readlines "
+        "recall receive recv resolve retrieve return scan search see show size skip tail take tell traverse use view "
+        "visit walk watch yield"
     ),
     "write": (
-        "add append archive assign ban block broadcast change clean clear commit complete copy decrement del delete "
-        "demote destroy disable discard drop echo edit emit enable enqueue erase evict expire favorite favourite fill "
-        "flush follow forget hide highlight increment insert invalidate invite keep kick like log log_in logout mark "
-        "materialise materialize modify move mutate note notify overwrite patch persist populate post prepend print "
-        "promote prune publish purge push put record remove rename replace reply report reset restore rm rollback "
-        "save schedule seed send set setdefault share shift ship sign_up store submit subscribe swap tag throw toggle "
-        "touch track truncate unfavorite unfavourite unfollow unlike unset update update_or_create upgrade upload "
-        "upsert vote warn write writelines"
+        "add append archive assign ban block broadcast change chmod clean clear commit complete copy decrement del "
+        "delete demote destroy disable discard drain draw drop echo edit emit enable enqueue erase evict expire "
+        "favorite favourite fill flip flush follow forget freeze hide highlight increase increment insert invalidate "
+        "invite keep kick like log log_in logout mark materialise materialize mkdir modify move mutate note notify "
+        "overwrite paint patch persist populate post prepend print promote prune publish purge push put record remove "
+        "rename replace reply report reset resize restore retain rm rollback rotate save schedule scroll seed send "
+        "set setdefault share shift ship sign_up stash store submit subscribe swap symlink tag throw toggle touch "
+        "track transfer truncate unfavorite unfavourite unfollow unlike unlink unset update update_or_create upgrade "
+        "upload upsert vote warn wipe write writelines"
     ),
     "compute": (
-        "accumulate aggregate approximate average bisect calc calculate choose clamp classify cluster combine compute "
-        "concat concatenate deduce deduplicate derive diff digest divide estimate eval evaluate exclude extrapolate "
-        "filter fit fold gen generate group guess hash infer interpolate intersect maximise maximize mean measure "
-        "merge minimise minimize mix multiply negate optimise optimize order partition permute pick predict "
-        "prioritize project rank reduce reverse sample score select shuffle sign simulate solve sort subtract sum "
-        "tally train union weigh"
+        "accumulate adjust aggregate approximate arrange average bisect calc calculate choose clamp classify cluster "
+        "coalesce combine compute concat concatenate deduce deduplicate derive diff digest divide estimate eval "
+        "evaluate exclude extrapolate filter fit fold gen generate group guess hash infer interpolate intersect "
+        "maximise maximize mean measure merge minimise minimize mix multiply negate optimise optimize order partition "
+        "permute pick predict prioritize project rank rearrange reconcile recurse reduce reverse sample score select "
+        "shuffle sign simplify simulate solve sort subtract sum tally train union weigh"
     ),
     "convert": (
         "adapt anonymise anonymize as canonicalize capitalize cast coerce compile compress convert cut dasherize "
         "decode decompress decrypt dedent deflate dehydrate describe deserialise deserialize display dump dumps "
         "encode encrypt escape expand explode flatten fmt format from humanize hydrate indent inflate into join "
-        "jsonify loads localize lower map marshal mask normalise normalize pack pad parse pluralize pretty quote "
-        "redact render repr represent sanitise sanitize serialise serialize slugify split spread str stringify strip "
-        "substitute to tokenise tokenize tostring transcode transform translate transpose trim unescape unmarshal "
-        "unpack unquote unwrap unzip upper zip"
+        "jsonify loads localize lower map marshal mask normalise normalize obfuscate pack pad parse pluralize pretty "
+        "quote redact render repr represent sanitise sanitize serialise serialize shorten slugify split spread str "
+        "stringify strip substitute to tokenise tokenize tostring transcode transform translate transpose trim "
+        "unescape unmarshal unpack unquote unwrap unzip upper zip"
     ),
     "check": (
         "accept accepts allow allows any are assert assure audit authenticate authorise authorize bench benchmark can "
-        "check compare confirm contains could deny depends diagnose did does ends ensure equal equals exist exists "
-        "expect forbid guard has have includes is isatty isinstance lint match matches must need needs permit ping "
-        "prevent probe refuse reject require requires should starts supports test try validate verify was were"
+        "check compare confirm constrain contains could deny depends diagnose did does ends enforce ensure equal "
+        "equals exist exists expect forbid guard has have ignore includes is isatty isinstance lint match matches "
+        "must need needs permit ping prevent probe protect refuse reject require requires restrict should starts "
+        "supports test try validate verify was were"
     ),
     "wire": (
         "abort activate alloc announce apply attach await begin bind boot bootstrap build cache call cancel catch "
-        "chain clean_up clone close configure connect construct create deactivate declare decorate define delegate "
-        "deploy destruct detach dial dispatch dispose do embed end enter exec execute exit export extend fail fake "
-        "finalise finalize finish fire fork forward handle implement import include init initialise initialize inject "
-        "install instantiate instrument intercept interrupt invoke issue launch link listen lock log_out main make "
-        "memoize migrate mk mock monkeypatch mount nest new on open override own pass pause perform plug prepare "
-        "process propagate provide proxy raise react recover redirect refresh register release reload reopen respond "
-        "restart resume retry roll_back route run seek serve set_up setup shut_down shutdown sign_in sign_out sleep "
-        "spawn spy start start_up stop stub suspend switch sync synchronize tear tear_down teardown terminate then "
-        "trigger unbind unlock unmount unregister wait wake wire work wrap"
+        "chain clean_up cleanup clone close configure connect construct create deactivate debounce declare decorate "
+        "defer define delegate deploy destruct detach dial dispatch dispose do embed end enter exec execute exit "
+        "export extend fail fake finalise finalize finish fire fork forward handle implement import include init "
+        "initialise initialize inject install instantiate instrument intercept interrupt invoke issue kill launch "
+        "link listen lock log_out main make memoize migrate mk mock monkeypatch mount nest new on open override own "
+        "pass pause perform plug preload prepare process propagate provide proxy raise react recover redirect refresh "
+        "register release reload reopen respond restart resume retry roll_back route run seek serve set_up settle "
+        "setup shut_down shutdown sign_in sign_out sleep spawn spy start start_up stop stub suppress suspend switch "
+        "sync synchronize tear tear_down teardown terminate then throttle trigger unbind unlock unmount unregister "
+        "wait wake wire work wrap"
     ),
 }
 """Verbs of names and documentation by the kind of what they do.
@@ -75,7 +79,8 @@ _TEST_TYPE = re.compile(r"^tests?\b|\b(?:tests?|test case|spec|it)$")
 _ASKING = "are can could did does has have is must need needs should was were"
 _ASKED, _MANNERS = frozenset(_ASKING.split()), frozenset({"async", "auto", "do", "force", "internal", "maybe", "raw"})
 _FORMS = frozenset({"as", "from", "into", "to"})
-_JSX = re.compile(r"<[A-Za-z][\w.]*[\s/>]|<>")
+_JSX = re.compile(r"(?<!\w)<(?:[A-Za-z][\w.]*[\s/>]|>)")
+_ACCESSOR = re.compile(r"@(?:\w+\.)?(?:\w+_)?property\b|@\w+\.(?:setter|deleter)\b|(?:^|\s)[gs]et\s+[\w$#]+\s*\(")
 # methods whose meaning a language fixes, by the words of their names
 _FIXED = {
     **dict.fromkeys(("init", "new", "post init", "constructor", "default"), ("create", "wire")),
@@ -106,12 +111,15 @@ _PREPOSITIONS = (
 )
 _SKIPPED = frozenset(_DETERMINERS.split())
 _STOPS = frozenset(f"{_PREPOSITIONS} which while with without is are was will so".split())
-_TRUTH = re.compile(r"(?i)^returns?\s+(?:``?)?(?:true|false|whether|if)\b|^(?:whether|true if|checks?|determines?)\b")
+_TRUTH = re.compile(
+    r"(?i)^returns?\s+[`'\"*]{0,2}(?:true|false|whether|if)\b|^(?:whether|true if|checks?|determines?)\b"
+)
 _TEXT = re.compile(r"(?i)^returns?\s+(?:an?|the)?\s*(?:\w+\s+){0,2}(?:string|text|json|dict\w*|representation)\b")
 _CALL = re.compile(r"(?<![\w.])(?:[\w$]+(?:\(\))?(?:\.|::|\?\.|->)){0,9}([A-Za-z_$]\w*)!?\s*\(")
 _PLAIN_CALLS = frozenset({"assert", "if", "for", "while", "switch", "return", "catch", "func", "fn", "def", "super"})
 _SETS_SELF = re.compile(r"\b(?:self|this|\w)\.\w+(?:\.\w+){0,9}\s*=[^=]")
 _RETURNS = re.compile(r"\breturn\b\s*[^\s;}]|=>\s*[^{\s]|->")
+_RESULT = re.compile(r"\b(?:return|yield)\b([^\S\n]*[^\s;}].*)")
 _MOST_BODY = 4_000  # characters of a body that are looked at for what it calls
 
 
@@ -122,7 +130,7 @@ class Intent(NamedTuple):
 
     @property
     def text(self) -> str:
-        return f"{self.verb} {self.object}".replace("_", " ").strip()[:_MOST_CHARS]
+        return f"{self.verb.replace('_', ' ')} {self.object}".strip()[:_MOST_CHARS]
 
 
 def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
@@ -146,8 +154,9 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     return (
         fixed
         or _of_component(unit, words, body)
+        or _of_accessor(unit, words, head, summary)
         or _of_words(words, owner, summary)
-        or _of_summary(summary)
+        or _of_summary(words, summary)
         or _of_owner(words, owner)
         or _of_body(unit, words, head, body)
     )
@@ -198,8 +207,19 @@ def _of_component(unit: dict[str, Any], words: list[str], body: str) -> Intent |
     ):
         return None
     return (
-        Intent("render", " ".join(words), "convert") if _JSX.search(body) else Intent("create", " ".join(words), "wire")
+        Intent("render", " ".join(words), "convert")
+        if _JSX.search(body) and not unit["path"].endswith("ts")  # there, it is the parameter of a type
+        else Intent("create", " ".join(words), "wire")
     )
+
+
+def _of_accessor(unit: dict[str, Any], words: list[str], head: str, summary: str) -> Intent | None:
+    """A property is called after what it holds, not after what it does."""
+    accessor = _ACCESSOR.search(head) if unit["kind"] == "method" and words else None
+    if accessor is None or words[0] in _ASKED or _TRUTH.match(summary):
+        return None
+    writes = accessor[0].strip().startswith(("set", "@")) and "property" not in accessor[0]
+    return Intent("set" if writes else "get", " ".join(words[:_MOST_WORDS]), "write" if writes else "read")
 
 
 def _of_owner(words: list[str], owner: str) -> Intent | None:
@@ -234,7 +254,9 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
         )
     verb = _verb(first)
     if verb is not None:
-        return Intent(verb, " ".join((rest or _object_of(summary) or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
+        said = _object_of(summary)
+        said = said[said[:1] == [verb] :]  # "Send a GET request." of ``get``
+        return Intent(verb, " ".join((rest or said or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
     agent = _agent(words[-1])
     if agent is not None and len(words) > 1:
         return Intent(agent, " ".join(words[:-1][:_MOST_WORDS]), KIND_OF_VERB[agent])
@@ -265,12 +287,12 @@ def _object_of(summary: str) -> list[str]:
     return found[:3]
 
 
-def _of_summary(summary: str) -> Intent | None:
+def _of_summary(words: list[str], summary: str) -> Intent | None:
     first = _DOC_WORD.match(summary)
     if first is None:
         return None
     if _TRUTH.match(summary):
-        return Intent("check", " ".join(_object_of(summary)), "check")
+        return Intent("check", " ".join(_object_of(summary) or words[:_MOST_WORDS]), "check")
     verb = _verb(first[0].lower())
     if verb is None or verb in _ASKED:
         return None
@@ -285,7 +307,9 @@ def _of_body(unit: dict[str, Any], words: list[str], head: str, body: str) -> In
     name = unit["name"]
     is_expression = head.rstrip().endswith("=>") and not body.startswith("{")  # a function of JavaScript
     subject = " ".join(words[:_MOST_WORDS]) or name
-    for match in _CALL.finditer(body[:_MOST_BODY]):
+    body = body[:_MOST_BODY]
+    # of a function that gives something, what it checks and logs on its way does not say what it is for
+    for match in _CALL.finditer([body, *_RESULT.findall(body)][-1]):
         called = words_of(match[1]).split()
         verb = _verb(called[0]) if called and match[1] not in _PLAIN_CALLS else None
         if verb is not None and verb not in _FORMS and verb not in _ASKED:
