@@ -16,7 +16,13 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.assemble.selection import RowRules
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.paired_tests import card_notes, common_words, dedent_code, paired_test_tables
+from cortex_pipelines.datasets.tasks.paired_tests import (
+    card_notes,
+    common_words,
+    dedent_code,
+    named_words,
+    paired_test_tables,
+)
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.extraction.units import extract
@@ -249,6 +255,24 @@ def test_a_function_without_a_body_has_no_test(paired: Paired, settings: Dataset
 )
 def test_a_test_is_named_after_a_unit_by_whole_words(name: str, test_name: str, words: int) -> None:
     assert common_words(name, test_name) == words
+
+
+@pytest.mark.parametrize(
+    ("qualified_name", "test_name", "test_path", "words"),
+    [
+        ("splitAtom", "removes an item", "tests/splitAtom.test.tsx", 1.5),
+        ("atom", "removes an atom", "tests/splitAtom.test.tsx", 1),
+        ("split_path", "test_root", "tests/test_split_path.py", 1.5),
+        ("split", "test_root", "tests/test_split_path.py", 0),
+        ("Shop", "adds", "src/test/java/ShopTest.java", 0.5),
+        ("Shop.add", "add", "src/test/java/ShopTest.java", 1),
+        ("Client.auth", "test_root", "tests/test_auth.py", 0),
+    ],
+)
+def test_a_test_is_of_what_its_file_is_named_after_unless_its_own_name_says_more(
+    qualified_name: str, test_name: str, test_path: str, words: float
+) -> None:
+    assert named_words(qualified_name, qualified_name.rpartition(".")[2], test_name, test_path) == words
 
 
 @pytest.mark.parametrize("word", ["crate", "letter"])

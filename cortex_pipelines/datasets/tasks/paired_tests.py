@@ -7,6 +7,7 @@ on those of train. The unit is in the prompt, so it must be in train or in the s
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import polars as pl
@@ -30,6 +31,7 @@ FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "g
 """Columns read from REPOSITORY_FILES."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_MARKS = ("test", "tests", "Test", "Tests", "spec")  # of the name of a test file
 _REQUEST = (
     r"(?i)client\s*\.\s*(?:get|post|put|patch|delete|request)\(|\bmvc\s*\.\s*perform\(|\brequest\(app\)"
     r"|\bhttp(?:test)?\.NewRequest|\bpage\.goto\("
@@ -152,21 +154,23 @@ def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSett
 def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     """Units with the tests that are about them: those named after the unit first, then those that call it alone.
 
-    A test is about one unit: of those that it is named after, the one of the longest name, that of its type
-    included. A test that calls a unit among others, and is not named after it, nobody would write when asked for its
-    test. A function without a body, such as one of an interface, has no test of its own.
+    A test is about one unit: of those that it or its file is named after, the one of the longest name, that of its
+    type included. A test that calls a unit among others, and is not named after it, nobody would write when asked for
+    its test. A function without a body, such as one of an interface, has no test of its own.
     """
     tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
     tests = tests.select(
-        "source", "path", "start_line", "end_line", pl.col("unit_id", "name", "code").name.prefix("test_")
+        "source", "path", "start_line", "end_line", pl.col("unit_id", "path", "name", "code").name.prefix("test_")
     )
     ends = {f"from_{name}": name for name in ("path", "start_line", "end_line")}
     called = edges.filter(pl.col("relation") == "tests").rename(ends).join(tests, on=["source", *ends.values()])
     called = called.with_columns(pl.len().over("test_unit_id").alias("units_called"))
     unit_place, place = ["source", "path", "kind", "start_line", "end_line"], ["source", *_EDGE_END]
     pairs = units.join(called.drop(*ends.values()), left_on=unit_place, right_on=place, maintain_order="left")
-    word_counts = [_named_words(*names) for names in pairs.select("to_name", "name", "test_name").iter_rows()]
-    pairs = pairs.with_columns(pl.Series("words", word_counts, dtype=pl.Int64))
+    word_counts = [
+        named_words(*names) for names in pairs.select("to_name", "name", "test_name", "test_path").iter_rows()
+    ]
+    pairs = pairs.with_columns(pl.Series("words", word_counts, dtype=pl.Float64))
     pairs = pairs.sort(-pl.col("words"), "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id", "unit_id")
     is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
     has_body = ~pl.col("kind").is_in(FUNCTIONS) | pl.col("body_start_byte").is_not_null()
@@ -184,10 +188,16 @@ def common_words(name: str, test_name: str) -> int:
     return len(words) if words and unit_words in words_of_test else 0
 
 
-def _named_words(qualified_name: str, name: str, test_name: str) -> int:
-    """Words that a test has from a unit's name; if it has any, those from the name of the unit's type, too."""
+def named_words(qualified_name: str, name: str, test_name: str, test_path: str) -> float:
+    """Words that a test has from a unit's name; if it has any, those from the name of the unit's type, too.
+
+    Half a word less if its file has them, and no others: what the test itself says goes first.
+    """
     owner, words = qualified_name.rpartition(".")[0].rpartition(".")[2], common_words(name, test_name)
-    return words and words + common_words(owner, test_name)
+    if words or owner:
+        return words and words + common_words(owner, test_name)
+    file_words = [word for word in _WORD.findall(PurePosixPath(test_path).name.partition(".")[0]) if word not in _MARKS]
+    return len(file_words) - 0.5 if len(file_words) == common_words(name, " ".join(file_words)) > 0 else 0
 
 
 def _example(
