@@ -103,6 +103,15 @@ def test_a_renamed_function_is_a_pair(history, parameters: Parameters, settings:
     assert pairs.equals(REFACTORING_PAIRS.conform(pairs))
 
 
+def test_what_is_extracted_from_a_module_is_no_pair(parameters, settings: PairSettings, tmp_path: Path) -> None:
+    repository = History(tmp_path / "repository")
+    body = "values = sorted(open(name))\nfor value in values:\n    print(value.upper(), len(value))\n"
+    repository.add("Add a script", {"script.py": body})
+    inside = "".join(f"    {line}\n" for line in body.splitlines())
+    repository.add("Make it a function", {"script.py": f"def main():\n{inside}\n\nmain()\n"})
+    assert mined(repository, parameters, settings, RowCache(tmp_path / "cache", "1")).is_empty()
+
+
 def test_only_new_commits_are_looked_at_again(history, parameters, settings, tmp_path, monkeypatch) -> None:
     cache = RowCache(tmp_path / "cache", "1")
     mined(history, parameters, settings, cache)

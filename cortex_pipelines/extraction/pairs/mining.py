@@ -101,6 +101,8 @@ class PairMiner:
             before, after = refactoring.code_before, refactoring.code_after
             if (before, after) in seen_codes or before.split() == after.split():
                 continue  # only moved: nothing to learn
+            if not before.strip() or not after.strip():
+                continue  # of a module's own code nothing is shown
             lines = max(before.count("\n"), after.count("\n")) + 1
             text = f"{self.settings.seed}:{commit['commit']}:{before}:{after}"
             draw = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
