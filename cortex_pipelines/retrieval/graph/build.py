@@ -197,9 +197,9 @@ class _SourceGraph:
         resolver.reset()
 
     def _implements(self) -> None:
-        """In Go a type implements each interface whose methods it has, with as many parameters."""
+        """In Go a type implements each interface whose methods it has, with as many parameters and a result or none."""
         resolver, symbols = self._resolver, self._symbols
-        methods: dict[int, set[tuple[str, int]]] = {}
+        methods: dict[int, set[tuple[str, int, bool]]] = {}
         for number, unit in enumerate(symbols.units):
             if unit.is_type and unit.family == "go":
                 members = (
@@ -207,7 +207,9 @@ class _SourceGraph:
                     for each in resolver.with_bases([number])
                     for name in symbols.member_names(each)
                 )
-                methods[number] = {(name, len(symbols.parameters(member))) for name, member in members}
+                methods[number] = {
+                    (name, len(symbols.parameters(member)), symbols.gives(member)) for name, member in members
+                }
         interfaces = [number for number in methods if symbols.units[number].kind == "interface" and methods[number]]
         for number in methods:
             for interface in interfaces:
@@ -225,9 +227,11 @@ class _SourceGraph:
                 method = symbols.member(number, name)
                 inherited = (symbols.member(base, name) for base in resolver.with_bases(resolver.bases[number]))
                 base = next((base for base in inherited if base >= 0), -1)
-                if base >= 0 and symbols.units[method].kind == symbols.units[base].kind and name not in CONSTRUCTORS:
-                    line = symbols.units[method].start_line
-                    self._add("inherits", self._unit(method), self._unit(base), TYPE, line)
+                if base < 0 or symbols.units[method].kind != symbols.units[base].kind or name in CONSTRUCTORS:
+                    continue
+                for own, other in symbols.overridden(method, base):
+                    line = symbols.units[own].start_line
+                    self._add("inherits", self._unit(own), self._unit(other), TYPE, line)
 
     def _calls(self) -> None:
         resolver, symbols = self._resolver, self._symbols

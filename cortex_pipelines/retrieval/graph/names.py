@@ -22,6 +22,7 @@ _FAMILY = {"typescript": "javascript"}
 _LAST = {"python"}  # languages where the last of several definitions holds (the others are overloads)
 
 _BRACKETED = re.compile(r"<[^<>]*>|\([^()]*\)|\[[^\[\]]*\]")
+_OF_ITS_TYPE_ALONE = re.compile(r"\b(?:static|private)\b")  # methods of Java that none overrides
 _INNER = {"python", "javascript"}  # languages where what is inside of another definition is not known outside of it
 
 _SEVERAL_WORDS = re.compile(r"[^\W_]_+[^\W_]|[a-z][A-Z]")
@@ -252,14 +253,45 @@ class SymbolTable:
                 fitting.append(other)
         return fitting or [number]
 
+    def overridden(self, method: int, base: int) -> list[tuple[int, int]]:
+        """Methods of the name of one, each with that of the other's name that it stands for.
+
+        In Java it takes parameters of the same types, or of as many where there is one such method, as types that a
+        generic base leaves open have other names.
+        """
+        units = self.units
+        if units[method].family != "java":
+            return [(method, base)]
+        own, others = (
+            [
+                (each, [part.split()[-2:-1] for part in self.parameters(each)])
+                for each in self.overloads[units[number].path, units[number].qualified_name]
+                if not _OF_ITS_TYPE_ALONE.search(units[each].signature)
+            ]
+            for number in (method, base)
+        )
+        pairs = []
+        for number, types in own:
+            fitting = [each for each in others if len(each[1]) == len(types)]
+            same = [each for each in fitting if each[1] == types] or (fitting if len(fitting) == 1 else [])
+            pairs += [(number, other) for other, _ in same]
+        return pairs
+
     def parameters(self, number: int) -> list[str]:
         """The parameters of a function of Java or Go, without what is in brackets."""
+        return [part for part in self._from_parameters(number).partition(")")[0].split(",") if part.strip()]
+
+    def gives(self, number: int) -> bool:
+        """Whether a function of Go has a result."""
+        return bool(self._from_parameters(number).partition(")")[2])
+
+    def _from_parameters(self, number: int) -> str:
         unit = self.units[number]
         start = re.search(rf"\b{re.escape(unit.name)}\s*\(", unit.signature)
         text = unit.signature[start.end() :] if start else ""
         while (shorter := _BRACKETED.sub("", text)) != text:
             text = shorter
-        return [part for part in text.partition(")")[0].split(",") if part.strip()]
+        return text
 
     def only_method(self, family: str, name: str) -> int:
         """The only method of a name in a language outside of tests; -1 if not unique."""
