@@ -107,10 +107,10 @@ def _stands_alone(text: str, start: int) -> bool:
 
 
 def _is_public(address: str) -> bool:
-    """Whether an IP address is public: not private, reserved, a network address or four digits, as versions are."""
+    """Whether an IP address is public: not private, reserved, a network address, four digits or one number repeated."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    is_version = parsed.version == 4 and len(address) == len("1.2.3.4")
-    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::")) and not is_version
+    is_made_up = parsed.version == 4 and (len(address) == len("1.2.3.4") or len(set(address.split("."))) == 1)
+    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::")) and not is_made_up
