@@ -61,7 +61,9 @@ _ADDRESSED = re.compile(
     r"(?P<name>[^\W\d_a-z][^\n<>\"'(){}\[\]@#,;:|/\\=0-9]{2,60}?)[\"']?[ \t]*(?:<|&lt;)"
     r"[\w.+-]{1,64}(?:@|[ ]at[ ])[\w.-]{3,80}(?:>|&gt;)"
 )
-_HANDLE = re.compile(r"@author[ \t:]+(?P<name>[a-z][a-z0-9_-]{2,20})[ \t]*$", re.MULTILINE)
+_HANDLE = re.compile(
+    r"(?:@author|-[bB]y:(?=[^<>\n]+<[^<>\n]+@))[ \t:]+(?P<name>[a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)", re.MULTILINE
+)
 # Two to four capitalised words, with the particles of names between them; or a name as it is
 # written in Chinese, Japanese or Korean.
 _CAPITALISED = r"[^\W\d_a-z][\w'’.-]*"
