@@ -240,6 +240,22 @@ def test_a_function_without_a_body_has_no_test(paired: Paired, settings: Dataset
     assert tables["manifest"]["left_out"].drop_nulls().to_list() == ["unanswerable_test"]
 
 
+def test_a_struct_that_is_made_for_a_call_is_not_what_is_tested(paired: Paired, settings: DatasetSettings) -> None:
+    is_letter = pl.col("to_path") == "shop/pack_letter.py"
+    own = paired.edges.filter(pl.col("relation") == "tests", pl.col("from_path") == "tests/test_crate.py")
+    letter = paired.edges.filter(pl.col("relation") == "tests", is_letter).select(pl.col("^to_.*$"))
+    cases = paired.cases.with_columns(name=pl.lit("test_pack_letter"))
+    for kind, shown in (("struct", "crate"), ("function", "letter")):
+        made = own.with_columns(letter).with_columns(to_kind=pl.lit(kind))
+        kinds = pl.when(path="shop/pack_letter.py").then(pl.lit(kind)).otherwise("kind")
+        units = paired.project.units.with_columns(kind=kinds)
+        project = replace(paired.project, units=units)
+        tables = paired.tables(
+            settings, project=project, cases=cases, edges=pl.concat([own, made]), splits={"": "train"}
+        )
+        assert tables["train"]["prompt"].str.contains(f"def pack_{shown}(", literal=True).to_list() == [True]
+
+
 @pytest.mark.parametrize(
     ("name", "test_name", "words"),
     [

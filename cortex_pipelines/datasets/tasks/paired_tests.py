@@ -164,6 +164,9 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     )
     ends = {f"from_{name}": name for name in ("path", "start_line", "end_line")}
     called = edges.filter(pl.col("relation") == "tests").rename(ends).join(tests, on=["source", *ends.values()])
+    # a type with its methods elsewhere says little of itself, and most tests make it for a method
+    is_bare = pl.col("to_kind") == "struct"
+    called = called.filter(~is_bare | is_bare.all().over("test_unit_id"))
     called = called.with_columns(pl.len().over("test_unit_id").alias("units_called"))
     unit_place, place = ["source", "path", "kind", "start_line", "end_line"], ["source", *_EDGE_END]
     pairs = units.join(called.drop(*ends.values()), left_on=unit_place, right_on=place, maintain_order="left")
