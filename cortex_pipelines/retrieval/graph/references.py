@@ -4,6 +4,7 @@ What each of these is in a language, ``queries/<language>.scm`` says.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,32 @@ def _references(
     references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
     if isinstance(references, SkipReason):
         return []
-    return sorted(set(references), key=lambda reference: (reference.byte, reference))
+    in_order = sorted(set(references), key=lambda reference: (reference.byte, reference))
+    return _of_closures([captures["closure"][0] for captures in file.captures.get("closure", ())], in_order)
+
+
+def _of_closures(parameters: list[Node], references: list[Reference]) -> list[Reference]:
+    """References in order, with a name of its own for each parameter of a closure, which hides what is outside."""
+    places = [reference.byte for reference in references]
+    for parameter in sorted(parameters, key=lambda node: -node.start_byte):  # the inner ones first
+        closure: Node | None = parameter
+        while closure is not None and closure.child_by_field_name("body") is None:
+            closure = closure.parent
+        if closure is not None:
+            inside = slice(bisect_left(places, closure.start_byte), bisect_left(places, closure.end_byte))
+            name, own = text(parameter), f"{text(parameter)}${closure.start_byte}"
+            references[inside] = [_renamed(reference, name, own) for reference in references[inside]]
+    return references
+
+
+def _renamed(reference: Reference, name: str, own: str) -> Reference:
+    kind, about, is_bare = reference.kind, reference.about, reference.kind == CALL and not reference.about
+    if reference.name == name and (kind == VARIABLE or is_bare):
+        reference = reference._replace(name=own)
+    is_value = kind not in (VARIABLE, FIELD, BASE, IMPLEMENTS) or about.endswith(CALLED)
+    if is_value and re.match(rf"{re.escape(name)}(?![\w$])", about):
+        reference = reference._replace(about=own + about[len(name) :])
+    return reference
 
 
 def _import_references(file: SourceFile) -> Iterator[Reference]:

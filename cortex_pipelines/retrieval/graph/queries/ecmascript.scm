@@ -27,6 +27,7 @@
 (export_statement "default" value: (_) @default)
 (export_statement "default" declaration: (_ name: (_) @default))
 ((assignment_expression left: (member_expression) @_left right: (_) @default) (#eq? @_left "module.exports"))
+(arrow_function parameter: (identifier) @closure)
 
 (export_statement !source (export_clause (export_specifier name: (_) @default alias: (_) @_name)))
 ((assignment_expression

@@ -13,6 +13,7 @@
 (interface_type (type_elem (_) @base))
 
 (parameter_declaration name: (identifier) @variable type: (_) @_type)
+(func_literal parameters: (parameter_list (parameter_declaration name: (identifier) @closure)))
 (var_spec name: (identifier) @variable type: (_) @_type)
 (var_spec name: (identifier) @variable value: (expression_list . (call_expression function: (_) @_made)))
 (field_declaration name: (field_identifier) @field type: (_) @_type)

@@ -6,3 +6,4 @@
 (formal_parameters (identifier) @variable)
 (field_definition property: (property_identifier) @field
   value: (new_expression constructor: (_) @_made))
+(arrow_function parameters: (formal_parameters (identifier) @closure))

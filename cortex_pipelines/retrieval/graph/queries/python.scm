@@ -20,3 +20,4 @@
 (assignment left: (attribute) @write)
 (return_statement (_) @result)
 (yield (_) @yield)
+(lambda parameters: (lambda_parameters (identifier) @closure))

@@ -37,3 +37,4 @@
 (let_declaration pattern: (identifier) @variable value: (struct_expression name: (_) @_type))
 (field_declaration name: (field_identifier) @field type: (_) @_type)
 (token_tree (identifier) @macro . (token_tree))
+(closure_expression parameters: (closure_parameters [(identifier) @closure (parameter pattern: (identifier) @closure)]))

@@ -13,3 +13,4 @@
 (public_field_definition name: (property_identifier) @field type: (type_annotation (_) @_type))
 (public_field_definition name: (property_identifier) @field
   value: (new_expression constructor: (_) @_made))
+(arrow_function parameters: (formal_parameters (required_parameter pattern: (identifier) @closure)))
