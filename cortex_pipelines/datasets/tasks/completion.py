@@ -72,6 +72,7 @@ def prompt_in_file(unit: dict[str, Any], beginning: str, max_bytes: int, text: b
     left_over = room - visible - len("\n".join([*headers, "", "", ""]).encode())
     imports = list(fitting(unit["imports"], max(room // 2, left_over)))
     above_bytes = len("\n".join([*imports, *headers, "", ""]).encode())
+    # even the rest of another function: without it, answers took 3.5 % more bits (95 % interval 1 to 6) of the base
     nearest = code_before(text, start, min(room - above_bytes, visible))
     nearest = _REST_OF_IMPORTS.sub("", nearest) or unit["indent"]
     imports_text = "\n".join(line for line in imports if not line.strip() or line not in nearest).strip("\n")
