@@ -225,9 +225,9 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
         if path.is_file():
             files = [resolved]
         else:
-            listed = [each for each in list_files(resolved) if not each.left_out and _is_code(each.path)]
-            marked = {resolved / each.path for each in listed if each.marked}
-            files = [resolved / each.path for each in listed]
+            code_files = [file for file in list_files(resolved) if not file.left_out and _is_code(file.path)]
+            marked = {resolved / file.path for file in code_files if file.marked}
+            files = [resolved / file.path for file in code_files]
             if since is not None:
                 files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
         for file in files:
@@ -235,11 +235,11 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
             if file in visited or lines is None:
                 continue
             visited.add(file)
-            shown = path / file.relative_to(resolved) if file != resolved else path
+            file_path = path / file.relative_to(resolved) if file != resolved else path
             if file in marked:
-                report.not_checked.append((shown.as_posix(), _GENERATED_FILE))
+                report.not_checked.append((file_path.as_posix(), _GENERATED_FILE))
             else:
-                yield shown, lines
+                yield file_path, lines
 
 
 def _is_code(path: Path | str) -> bool:

@@ -64,13 +64,13 @@ def list_files(folder: Path) -> list[ListedFile]:
 
 
 def _marked(folder: Path, paths: list[str]) -> set[str]:
-    """Those of the paths that files of attributes mark, also those around the folder in its repository."""
+    """Those of the paths that files of attributes mark, also those above the folder in its repository."""
     parents = [*folder.parents]
     root = next((parent for parent in (folder, *parents) if (parent / _REPOSITORY).exists()), folder)
     prefix = "".join(f"{part}/" for part in folder.relative_to(root).parts)
-    around = [parent / attributes.FILE for parent in parents if parent.is_relative_to(root)]
+    above = [parent / attributes.FILE for parent in parents if parent.is_relative_to(root)]
     texts = []
-    for file in (*around, *(folder / path for path in paths if path.rpartition("/")[2] == attributes.FILE)):
+    for file in (*above, *(folder / path for path in paths if path.rpartition("/")[2] == attributes.FILE)):
         with suppress(OSError):
             texts.append((file.relative_to(root).as_posix(), file.read_text(encoding="utf-8", errors="replace")))
     return {path.removeprefix(prefix) for path in attributes.marked_files([prefix + path for path in paths], texts)}

@@ -254,9 +254,9 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
         )
     verb = _verb(first)
     if verb is not None:
-        said = _object_of(summary)
-        said = said[said[:1] == [verb] :]  # "Send a GET request." of ``get``
-        return Intent(verb, " ".join((rest or said or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
+        objects = _object_of(summary)
+        objects = objects[objects[:1] == [verb] :]  # "Send a GET request." of ``get``
+        return Intent(verb, " ".join((rest or objects or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
     agent = _agent(words[-1])
     if agent is not None and len(words) > 1:
         return Intent(agent, " ".join(words[:-1][:_MOST_WORDS]), KIND_OF_VERB[agent])

@@ -229,9 +229,9 @@ class _SourceGraph:
                 base = next((base for base in inherited if base >= 0), -1)
                 if base < 0 or symbols.units[method].kind != symbols.units[base].kind or name in CONSTRUCTORS:
                     continue
-                for own, other in symbols.overridden(method, base):
-                    line = symbols.units[own].start_line
-                    self._add("inherits", self._unit(own), self._unit(other), TYPE, line)
+                for override, overridden in symbols.overrides(method, base):
+                    line = symbols.units[override].start_line
+                    self._add("inherits", self._unit(override), self._unit(overridden), TYPE, line)
 
     def _calls(self) -> None:
         resolver, symbols = self._resolver, self._symbols

@@ -253,29 +253,30 @@ class SymbolTable:
                 fitting.append(other)
         return fitting or [number]
 
-    def overridden(self, method: int, base: int) -> list[tuple[int, int]]:
-        """Methods of the name of one, each with that of the other's name that it stands for.
+    def overrides(self, method: int, base: int) -> list[tuple[int, int]]:
+        """Overloads of a method, each with the overload of the base's method that it overrides.
 
-        In Java it takes parameters of the same types, or of as many where there is one such method, as types that a
-        generic base leaves open have other names.
+        In Java both take parameters of the same types; or as many, where only one method does, because a type that
+        a generic base leaves open has another name.
         """
-        units = self.units
-        if units[method].family != "java":
+        if self.units[method].family != "java":
             return [(method, base)]
-        own, others = (
-            [
-                (each, [part.split()[-2:-1] for part in self.parameters(each)])
-                for each in self.overloads[units[number].path, units[number].qualified_name]
-                if not _OF_ITS_TYPE_ALONE.search(units[each].signature)
-            ]
-            for number in (method, base)
-        )
         pairs = []
-        for number, types in own:
-            fitting = [each for each in others if len(each[1]) == len(types)]
-            same = [each for each in fitting if each[1] == types] or (fitting if len(fitting) == 1 else [])
-            pairs += [(number, other) for other, _ in same]
+        overloads, types_in_base = self._types_by_overload(method), self._types_by_overload(base)
+        for number, types in overloads.items():
+            as_many = [each for each, base_types in types_in_base.items() if len(base_types) == len(types)]
+            equal = [each for each in as_many if types_in_base[each] == types]
+            pairs += [(number, each) for each in equal or (as_many if len(as_many) == 1 else [])]
         return pairs
+
+    def _types_by_overload(self, method: int) -> dict[int, list[list[str]]]:
+        """Types of the parameters of each overload that can be overridden."""
+        unit = self.units[method]
+        return {
+            number: [parameter.split()[-2:-1] for parameter in self.parameters(number)]
+            for number in self.overloads[unit.path, unit.qualified_name]
+            if not _OF_ITS_TYPE_ALONE.search(self.units[number].signature)
+        }
 
     def parameters(self, number: int) -> list[str]:
         """The parameters of a function of Java or Go, without what is in brackets."""

@@ -115,25 +115,25 @@ def _references(
 
 def _of_closures(parameters: list[Node], references: list[Reference]) -> list[Reference]:
     """References in order, with a name of its own for each parameter of a closure, which hides what is outside."""
-    places = [reference.byte for reference in references]
+    offsets = [reference.byte for reference in references]
     for parameter in sorted(parameters, key=lambda node: -node.start_byte):  # the inner ones first
         closure: Node | None = parameter
         while closure is not None and closure.child_by_field_name("body") is None:
             closure = closure.parent
         if closure is not None:
-            inside = slice(bisect_left(places, closure.start_byte), bisect_left(places, closure.end_byte))
-            name, own = text(parameter), f"{text(parameter)}${closure.start_byte}"
-            references[inside] = [_renamed(reference, name, own) for reference in references[inside]]
+            inside = slice(bisect_left(offsets, closure.start_byte), bisect_left(offsets, closure.end_byte))
+            name, unique = text(parameter), f"{text(parameter)}${closure.start_byte}"
+            references[inside] = [_renamed(reference, name, unique) for reference in references[inside]]
     return references
 
 
-def _renamed(reference: Reference, name: str, own: str) -> Reference:
-    kind, about, is_bare = reference.kind, reference.about, reference.kind == CALL and not reference.about
-    if reference.name == name and (kind == VARIABLE or is_bare):
-        reference = reference._replace(name=own)
-    is_value = kind not in (VARIABLE, FIELD, BASE, IMPLEMENTS) or about.endswith(CALLED)
-    if is_value and re.match(rf"{re.escape(name)}(?![\w$])", about):
-        reference = reference._replace(about=own + about[len(name) :])
+def _renamed(reference: Reference, name: str, unique: str) -> Reference:
+    kind, qualifier = reference.kind, reference.about
+    if reference.name == name and (kind == VARIABLE or (kind == CALL and not qualifier)):
+        reference = reference._replace(name=unique)
+    is_value = kind not in (VARIABLE, FIELD, BASE, IMPLEMENTS) or qualifier.endswith(CALLED)
+    if is_value and re.match(rf"{re.escape(name)}(?![\w$])", qualifier):
+        reference = reference._replace(about=unique + qualifier[len(name) :])
     return reference
 
 
