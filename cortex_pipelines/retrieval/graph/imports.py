@@ -36,9 +36,8 @@ def bind_imports(
             continue
         internal = [target for target, scope in at_line if scope == INTERNAL]
         words = [word for word in re.split(r"[./:]+", reference.module) if word]
-        only = len(at_line) == len(internal)
         tails = _tails(family, words, reference.about)
-        target = internal[0] if only and len(internal) == 1 else _pick_target(internal, tails, only=only)
+        target = _pick_target(internal, tails, only=len(at_line) == len(internal))
         local, bound = _local_binding(family, reference, words, target)
         if target is None:
             if local and local != "*":

@@ -256,10 +256,11 @@ def expression(node: Node | None) -> str:
 
 
 _WRAPPED = re.compile(r"^(?:Optional|Type|type|Awaitable)\s*[\[<](.*)[\]>]$")
-_WRAPPED_IN_RUST = re.compile(
-    r"^(?:\w+\s*::\s*)*(?:Option|Result|Box|Rc|Arc|Pin|Cell|RefCell|Mutex|RwLock)\s*<(.*)>$", re.DOTALL
+_WRAPPED_IN_RUST = re.compile(  # by its first argument
+    r"^(?:\w+\s*::\s*)*(?:Option|Result|Box|Rc|Arc|Pin|Cell|RefCell|Mutex|RwLock)\s*"
+    r"<((?:[^<>(),]|<[^<>]*(?:<[^<>]*>[^<>]*)*>|\([^()]*\))+).*>$",
+    re.DOTALL,
 )
-_FIRST_ARGUMENT = re.compile(r"(?:[^<>(),]|<[^<>]*(?:<[^<>]*>[^<>]*)*>|\([^()]*\))+")
 _NAMED = re.compile(r"(?:[^\W\d]|\$)[\w$]*(?:(?:\.|::)(?:[^\W\d]|\$)[\w$]*)*")
 _BEFORE_TYPE = re.compile(r"^(?:&|\*|mut\b|dyn\b|impl\b|const\b|'\w+\s|\s)+")
 
@@ -272,13 +273,9 @@ def plain_type(source: str, language: str) -> str:
     parts = [part for part in parts if part not in ("None", "null", "undefined")]
     if len(parts) != 1:
         return ""
-    if language == "rust":
-        wrapped = _WRAPPED_IN_RUST.match(parts[0])
-        wrapped = wrapped and _FIRST_ARGUMENT.match(wrapped[1])
-    else:
-        wrapped = _WRAPPED.match(parts[0])
+    wrapped = (_WRAPPED_IN_RUST if language == "rust" else _WRAPPED).match(parts[0])
     if wrapped:
-        return plain_type(wrapped[wrapped.lastindex or 0], language)
+        return plain_type(wrapped[1], language)
     name = _NAMED.match(parts[0])
     if name is None or parts[0][name.end() :].lstrip()[:1] not in ("", "<", "[", "{"):
         return ""

@@ -40,22 +40,11 @@ _PROPERTIES = frozenset({"property", "cached_property", "abstractproperty", "hyb
 _SECONDARY = frozenset({"overload", "setter", "deleter"})
 _GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
 _NOTHING = frozenset({"None", "null", "undefined"})
-_RUST_UNWRAPS = ("unwrap", "expect", "unwrap_or", "unwrap_or_else", "unwrap_or_default", "ok", "ok_or", "ok_or_else")
-_RUST_BORROWS = (
-    "map_err",
-    "clone",
-    "cloned",
-    "take",
-    "as_ref",
-    "as_mut",
-    "lock",
-    "read",
-    "write",
-    "borrow",
-    "borrow_mut",
-)
+_RUST_UNWRAPS = ("unwrap", "expect", "unwrap_or", "unwrap_or_else", "unwrap_or_default", "take")
+_RUST_RESULTS = ("ok", "ok_or", "ok_or_else", "map_err")
+_RUST_BORROWS = ("clone", "cloned", "as_ref", "as_mut", "lock", "read", "write", "borrow", "borrow_mut")
 # Methods of the wrappers that ``plain_type`` leaves out: what they give is of the same type.
-_UNWRAPS = {"rust": frozenset((*_RUST_UNWRAPS, *_RUST_BORROWS))}
+_UNWRAPS = {"rust": frozenset((*_RUST_UNWRAPS, *_RUST_RESULTS, *_RUST_BORROWS))}
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 
 
