@@ -23,7 +23,7 @@ from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.retrieval.listing import list_files, marked_files
 from cortex_pipelines.syntax.grammars import PARSED
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -221,22 +221,23 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
         resolved = path.resolve()
         if since is not None and not any(file.is_relative_to(resolved) for file in changed):
             changed |= changed_since(since, resolved)
-        marked: set[Path] = set()
+        marked: set[str] = set()
         if path.is_file():
             files = [resolved]
+        elif since is not None:
+            files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
+            marked = marked_files(resolved, [file.relative_to(resolved).as_posix() for file in files])
         else:
             code_files = [file for file in list_files(resolved) if not file.left_out and _is_code(file.path)]
-            marked = {resolved / file.path for file in code_files if file.marked}
             files = [resolved / file.path for file in code_files]
-            if since is not None:
-                files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
+            marked = {file.path for file in code_files if file.marked}
         for file in files:
             lines = ALL_LINES if since is None else changed.get(file)
             if file in visited or lines is None:
                 continue
             visited.add(file)
             file_path = path / file.relative_to(resolved) if file != resolved else path
-            if file in marked:
+            if file.relative_to(resolved).as_posix() in marked:
                 report.not_checked.append((file_path.as_posix(), _GENERATED_FILE))
             else:
                 yield file_path, lines

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,20 +59,19 @@ def list_files(folder: Path) -> list[ListedFile]:
         with suppress(SourceError):
             tracked = frozenset(run_git(None, "-C", str(folder), "ls-files", "-z").split("\0"))
     files = sorted(_walk(folder, tracked), key=lambda entry: entry.path)
-    marked = _marked(folder.resolve(), [file.path for file in files if not file.left_out])
+    marked = marked_files(folder.resolve(), [file.path for file in files if not file.left_out])
     return [replace(file, marked=True) if file.path in marked else file for file in files]
 
 
-def _marked(folder: Path, paths: list[str]) -> set[str]:
-    """Those of the paths that files of attributes mark, also those above the folder in its repository."""
-    parents = [*folder.parents]
-    root = next((parent for parent in (folder, *parents) if (parent / _REPOSITORY).exists()), folder)
+def marked_files(folder: Path, paths: Collection[str]) -> set[str]:
+    """Those of the paths in an absolute folder that the files of attributes around them mark, up to its repository."""
+    root = next((parent for parent in (folder, *folder.parents) if (parent / _REPOSITORY).exists()), folder)
     prefix = "".join(f"{part}/" for part in folder.relative_to(root).parts)
-    above = [parent / attributes.FILE for parent in parents if parent.is_relative_to(root)]
     texts = []
-    for file in (*above, *(folder / path for path in paths if path.rpartition("/")[2] == attributes.FILE)):
+    for name in {"", *(f"{parent}/" for path in paths for parent in folders_of(prefix + path))}:
         with suppress(OSError):
-            texts.append((file.relative_to(root).as_posix(), file.read_text(encoding="utf-8", errors="replace")))
+            text = (root / name / attributes.FILE).read_text(encoding="utf-8", errors="replace")
+            texts.append((name + attributes.FILE, text))
     return {path.removeprefix(prefix) for path in attributes.marked_files([prefix + path for path in paths], texts)}
 
 
