@@ -22,12 +22,11 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.extraction.patterns.proposals import Proposal, propose_from_code, propose_from_history
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.retrieval.listing import code_files
 from cortex_pipelines.schemas.datasets import UNIT_SPLITS
 from cortex_pipelines.schemas.extraction import CODE_UNITS, REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import DEFINITIONS
-from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 
@@ -64,7 +63,7 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[str]:
 
     Raises PatternError: a path does not exist.
     """
-    for path in _files(paths):
+    for path in code_files(paths):
         text, name = path.read_text("utf-8", "replace"), path.as_posix()
         language = language_of(name, text)
         if language in checks.languages:
@@ -136,18 +135,6 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
     for old, new in moves:
         old.rename(new)
     return [new for _, new in moves]
-
-
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            for file in list_files(path):
-                if not (file.left_out or file.marked) and language_of(file.path, "") in PARSED:
-                    yield path / file.path
-        elif path.is_file():
-            yield path
-        else:
-            raise PatternError(f"{path}: no such file or folder")
 
 
 def _output_folder(project: Project, asset: str, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +11,10 @@ import pathspec
 
 from cortex_pipelines.ingestion.entries import SourceError, folders_of, printable, unsafe_path_reason
 from cortex_pipelines.ingestion.files import attributes
+from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.files import MADE_BY_TOOLS, NOT_SOURCES
+from cortex_pipelines.syntax.grammars import PARSED
 
 _IGNORE = ".gitignore"
 _REPOSITORY = ".git"  # folder of a repository, or file that says where the repository of a submodule is
@@ -61,6 +63,23 @@ def list_files(folder: Path) -> list[ListedFile]:
     files = sorted(_walk(folder, tracked), key=lambda entry: entry.path)
     marked = marked_files(folder.resolve(), [file.path for file in files if not file.left_out])
     return [replace(file, marked=True) if file.path in marked else file for file in files]
+
+
+def code_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among paths, and those in the folders among them that people write in a parsed language.
+
+    Raises:
+        FileNotFoundError: nothing is at a path.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
+        if path.is_file():
+            yield path
+            continue
+        for file in list_files(path):
+            if not (file.left_out or file.marked) and language_of(file.path, "") in PARSED:
+                yield path / file.path
 
 
 def marked_files(folder: Path, paths: Collection[str]) -> set[str]:

@@ -28,7 +28,7 @@ from cortex_pipelines.learned.defects.scores import (
 )
 from cortex_pipelines.learned.defects.statements import Region, StatementSpan, regions
 from cortex_pipelines.learned.settings import DefectSettings
-from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.retrieval.listing import code_files
 from cortex_pipelines.statistics.leaderboard import rank_of
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for
 from cortex_pipelines.syntax.unparsable import syntax_tree
@@ -86,7 +86,7 @@ def rank_statements(
     """Rank the statements of files, and of the code in folders. Raises DefectError: none could be read."""
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []
-    for path in _files(paths):
+    for path in code_files(paths):
         in_file = read_regions(path)
         if isinstance(in_file, str):
             left_out.append(in_file)
@@ -98,15 +98,6 @@ def rank_statements(
     if not rows:
         raise DefectError("; ".join(left_out) or "no file of " + ", ".join(sorted(PARSED)) + " is there")
     return Ranking(sorted(rows, key=lambda row: (-row["score"], row["path"], row["line"])), left_out)
-
-
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_file():
-            yield path
-        else:
-            files = (each for each in list_files(path) if not (each.left_out or each.marked))
-            yield from (path / each.path for each in files if language_of(each.path, "") in PARSED)
 
 
 def read_regions(path: Path) -> tuple[bytes, list[Region]] | str:
