@@ -144,6 +144,12 @@ def test_callers_breaks_and_tests() -> None:
     assert {step.relation for step in file_answer.steps} == {"calls", "imports", "inherits"}
 
 
+def test_code_comes_before_its_tests() -> None:
+    test = "from b.x import f\n\n\ndef test_f():\n    f()\n"
+    code = graph({"a/test_x.py": test, "b/x.py": "def f():\n    pass\n\n\ndef g():\n    f()\n"})
+    assert [step.name for step in code.ask("callers", "f").steps] == ["g", "test_f"]
+
+
 def test_the_path_between_two_places_and_back() -> None:
     code = graph()
     path = code.ask("path", "run", "Base.key")

@@ -63,7 +63,8 @@ class AnswerStep:
 
 @dataclass(frozen=True)
 class GraphAnswer:
-    """Places, the nearest first; of a path in its order. ``of`` is what the name stands for, as typed.
+    """Places, the nearest first and code before its tests; of a path in its order. ``of`` is what the name stands
+    for, as typed.
 
     ``summary`` counts the places, in a sentence.
     """
@@ -145,7 +146,8 @@ class CodeGraph:
             return self._path(start, self.find_node(to))
         steps = list(self._reaching(question, start, 1 if question == "callers" else depth))
         if question == "tests":
-            steps = [step for step in steps if step.kind == "test" or is_test(step.path)]
+            steps = [step for step in steps if _in_tests(step)]
+        steps.sort(key=lambda step: (step.distance, _in_tests(step)))
         if question == "breaks":
             steps += self._changed_together(start)
         summary = self._summary(question, start, steps)
@@ -159,7 +161,7 @@ class CodeGraph:
     def _summary(self, question: str, start: GraphNode, steps: Iterable[AnswerStep]) -> str:
         """Counts of nodes: in tests, in product code, and public ones among these."""
         nodes = {GraphNode(step.path, step.name, step.kind, step.start_line, step.end_line) for step in steps}
-        product = [node for node in nodes if node.kind != "test" and not is_test(node.path)]
+        product = [node for node in nodes if not _in_tests(node)]
         public = sum(is_public(node, self._signatures.get(node, "")) for node in product)
         tests, plural = len(nodes) - len(product), "s" * (len(nodes) != 1)
         noun = {"callers": f"caller{plural}", "breaks": f"place{plural} that may break", "tests": f"test{plural}"}
@@ -307,6 +309,10 @@ class CodeGraph:
 
 
 _EDGE_ORDER = attrgetter("relation", "start", "end")
+
+
+def _in_tests(place: AnswerStep | GraphNode) -> bool:
+    return place.kind == "test" or is_test(place.path)
 
 
 def is_public(node: GraphNode, signature: str) -> bool:
