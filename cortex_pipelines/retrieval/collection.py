@@ -19,7 +19,7 @@ from cortex_pipelines.retrieval.bm25f import (
     build_postings,
     term_statistics,
 )
-from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
+from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text, only_declares
 from cortex_pipelines.retrieval.vectors import Encode, Floats, text_number
 from cortex_pipelines.schemas.vocabulary import DEFINITIONS
 from cortex_pipelines.words import normalise_name
@@ -45,6 +45,7 @@ _DOCUMENTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "technologies": pl.List(pl.String),
     "intent": pl.String,
     "intent_kind": pl.String,
+    "only_declares": pl.Boolean,
 }
 DOCUMENTS = pl.Schema(_DOCUMENTS)
 _FILES: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -173,11 +174,11 @@ class Collection:
     @cached_property
     def is_stub(self) -> npt.NDArray[np.bool_]:
         """Mask of the documents that only declare what another of the same name defines."""
-        declaring = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
-        in_stubs: npt.NDArray[np.bool_] = declaring[self.file_numbers]
+        in_stub_files = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
+        declares = in_stub_files[self.file_numbers] | self.documents["only_declares"].to_numpy()
         names = self.documents["name"]
-        defined = names.is_in(names.filter(~in_stubs).implode()).to_numpy()
-        return np.asarray(in_stubs & defined, dtype=bool)
+        defined = names.is_in(names.filter(~declares).implode()).to_numpy()
+        return np.asarray(declares & defined, dtype=bool)
 
     @cached_property
     def documents_by_name(self) -> dict[str, list[int]]:
@@ -240,7 +241,8 @@ def count_terms(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFreque
             text = embedded_text(document, file)
             lines = (document.start_line, document.end_line)
             facts = (text_number(text), document.category, document.complexity, list(document.technologies))
-            rows.append((number, document.kind, document.name, *lines, *facts, document.intent, document.intent_kind))
+            intent = (document.intent, document.intent_kind)
+            rows.append((number, document.kind, document.name, *lines, *facts, *intent, only_declares(document)))
             texts.append(text)
     return TermFrequencies(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),

@@ -44,6 +44,7 @@ _SECTION_LINES = 60
 _LEAST_LINES = 8
 _HEADING = re.compile(r"#{1,6}\s+\S|=+\s+\S")
 _UNDERLINE = re.compile(r"([=\-~^*#\"'`.:_+])\1{2,}\s*$")
+_OVERLOAD = re.compile(r"@(?:\w+\.)?overload\b")
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,13 @@ def as_issue(file: FileText, text: str) -> FileText:
     texts = (file.path, name, "", description.strip(), "")
     document = Document(ISSUE, name, 1, text.count("\n") + 1, texts)
     return replace(file, is_test=False, documents=(document,))
+
+
+def only_declares(document: Document) -> bool:
+    """Whether a function has no body, as overloads in TypeScript and Python."""
+    _, _, signature, _, body = document.texts
+    is_function = document.kind in ("function", "method")
+    return is_function and (body.removesuffix(";").split() == signature.split() or bool(_OVERLOAD.match(body)))
 
 
 def embedded_text(document: Document, file: FileText) -> str:

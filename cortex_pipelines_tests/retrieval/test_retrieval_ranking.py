@@ -50,6 +50,13 @@ def test_files_that_define_come_first_and_several_words_or_many_parts_name_nothi
     assert searcher.search("Response" + ".x" * 400)
 
 
+@pytest.mark.parametrize(("query", "line"), [("readForm", 4), ("weigh", 10), ("weigh parcel", 10)])
+def test_what_is_defined_comes_before_its_overloads(searcher: Searcher, query: str, line: int) -> None:
+    first, *others = searcher.search(query)
+    assert first.start_line == line
+    assert first.name in {other.name for other in others}
+
+
 def test_what_has_no_vector_is_not_taken_for_unlike(tmp_path: Path) -> None:
     (tmp_path / "why.md").write_text("# Why\n\nWhy to use parcels instead of argparse.\n")
     (tmp_path / "parse.py").write_text("def argparse_instead():\n    return parcels\n")
