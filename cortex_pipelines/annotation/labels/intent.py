@@ -139,6 +139,8 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     if kind == "import":
         return Intent("import", name.strip(), "wire")
     words = words_of(name).split()
+    # "Close closes the shop." of Go; which interface it implements does not say what it does
+    summary = re.sub(rf"\A{re.escape(name)}\s+(?:implements\b.*|(?!(?:is|was|has|does)\b)(?=[a-z]+s\b))", "", summary)
     if kind in ("variable", "constant"):
         return Intent("define", " ".join(words[:_MOST_WORDS]) or name, "wire")
     if kind in _TYPES:
