@@ -181,13 +181,22 @@ class SymbolTable:
             yield number
             number = self.parents[number]
 
-    def in_file(self, path: str, name: str, near: int = -1) -> int:
-        """The definition of a name in a file; in Rust the one of the nearest module around a unit."""
+    def in_file(self, path: str, name: str, near: int | None = None) -> int:
+        """The definition of a name in a file, as the code of a unit sees it if ``near`` is given (-1: of no unit).
+
+        In Rust that is the one of the nearest module around, in JavaScript of the nearest function around.
+        """
         numbers = self._in_file.get(path, {}).get(name, [])
-        if near >= 0 and len(numbers) > 1 and self.units[near].family == "rust":
-            scopes = [f"{self.units[number].qualified_name}."[: -len(name) - 1] for number in numbers]
-            around = [scope for scope in scopes if self.units[near].qualified_name.startswith(scope)]
-            numbers = [n for n, scope in zip(numbers, scopes, strict=True) if scope == max(around, key=len, default="")]
+        family = self.families.get(path)
+        if near is not None and family == "javascript":
+            scopes = [*self.enclosing_units(near), -1]
+            within = ([number for number in numbers if self.parents[number] == scope] for scope in scopes)
+            numbers = next(filter(None, within), [])
+        elif near is not None and near >= 0 and len(numbers) > 1 and family == "rust":
+            modules = [f"{self.units[number].qualified_name}."[: -len(name) - 1] for number in numbers]
+            around = [module for module in modules if self.units[near].qualified_name.startswith(module)]
+            nearest = max(around, key=len, default="")
+            numbers = [n for n, module in zip(numbers, modules, strict=True) if module == nearest]
         return self._pick_definition(numbers, outermost=True)
 
     def nested(self, number: int, name: str) -> int:
