@@ -235,19 +235,16 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
         words = words[1:]
     if not words:
         return None
-    for pair in (f"{words[0]}_{words[1]}", words[0] + words[1]) if len(words) > 1 else ():
-        if pair in KIND_OF_VERB:
-            words = [pair, *words[2:]]
+    if "_".join(words[:2]) in KIND_OF_VERB:
+        words = ["_".join(words[:2]), *words[2:]]
     undone = _verb(words[1]) if words[0] == "un" and len(words) > 1 else None
     if undone is not None:
         return Intent(f"un{undone}", " ".join((words[2:] or [owner])[:_MOST_WORDS]), KIND_OF_VERB[undone])
     first, rest = words[0], words[1:]
     if first in _ASKED:
         return Intent("check", " ".join((rest or [owner])[:_MOST_WORDS]), "check")
-    if not {"to", "as"}.isdisjoint(words[1:-1]):
-        return Intent("convert", " ".join(words[:_MOST_WORDS]), "convert")
-    if first in _FORMS and rest:
-        return Intent("convert", " ".join(words[:_MOST_WORDS]), "convert")
+    if not {"to", "as"}.isdisjoint(words[1:-1]) or (first in _FORMS and rest):
+        return Intent("convert", " ".join(words[first == "convert" :][:_MOST_WORDS]), "convert")
     if first in _FORMS or first in ("with", "without"):
         return (
             Intent("convert", f"{first} {owner}", "convert")
