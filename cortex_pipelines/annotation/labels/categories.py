@@ -76,7 +76,7 @@ RULES = (
     ),
     _rule("api-endpoint", 0.9, head=r"http\.(ResponseWriter|Handler)|HttpServletRequest|HttpRequest\b"),
     _rule("api-endpoint", 0.6, words=r"\b(controller|endpoint|router|view ?set|middleware)\b"),
-    _rule("api-endpoint", 0.4, path=r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"),
+    _rule("api-endpoint", 0.4, path=r"(^|/)((routes?|controllers?|endpoints?)[/.]|views([/.].*)?\.py$)"),
     _rule(
         "database-query",
         0.85,
