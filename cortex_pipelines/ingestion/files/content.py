@@ -23,8 +23,7 @@ _NAMES = re.compile(
     r"|\.(bundle|chunk)\.js$"
     r"|_pb2(_grpc)?\.pyi?$|\.pb\.(go|h|cc)$|_pb\.(js|d\.ts)$|\.pb\.gw\.go$"
     r"|[._](generated|gen|g)\.\w+$|^zz_generated"
-    r"|^(package-lock|npm-shrinkwrap)\.json$|^(yarn|Cargo|poetry|uv|Gemfile|composer|Pipfile)\.lock$"
-    r"|^pnpm-lock\.yaml$|^go\.sum$"
+    r"|^(package-lock|npm-shrinkwrap)\.json$|\.lock$|^pnpm-lock\.yaml$|^go\.sum$"
 )
 # A mark counts in a comment only: code may well handle text that says so. One may speak of what is generated, too:
 # before that word nothing but the file is named.
