@@ -62,7 +62,10 @@ _ADDRESSED = re.compile(
     r"[\w.+-]{1,64}(?:@|[ ]at[ ])[\w.-]{3,80}(?:>|&gt;)"
 )
 _HANDLE = re.compile(
-    r"(?:@author|-[bB]y:(?=[^<>\n]+<[^<>\n]+@))[ \t:]+(?P<name>[a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)", re.MULTILINE
+    r"@author[ \t:]+([a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)"
+    # in a trailer all before the address is a name, but for that of a robot
+    r"|-[bB]y:[ \t]+([^\W\d_][^\n<>\[\]@]{1,60}?)[ \t]*<(?!no-?reply@)[^<>\n]{1,80}@",
+    re.MULTILINE,
 )
 # Two to four capitalised words, with the particles of names between them; or a name as it is
 # written in Chinese, Japanese or Korean.
@@ -166,8 +169,8 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
         if _person(match["name"]) == match["name"]:
             yield match.span("name")
     for match in _HANDLE.finditer(line) if "@" in line else ():
-        if match["name"] not in _NOT_A_PERSON:
-            yield match.span("name")
+        if match[match.lastindex or 0] not in _NOT_A_PERSON:
+            yield match.span(match.lastindex or 0)
 
 
 def _person(text: str) -> str:

@@ -80,7 +80,7 @@ def _emails(text: str) -> Iterator[Span]:
             name = host[0].lower()
             ending = name.rpartition(".")[2]
             is_bracketed = text[user.start() - 1 : user.start()] == "<" and text[host.end() : host.end() + 1] == ">"
-            is_domain = ending in _ENDINGS or (len(ending) == 2 and (is_bracketed or ending not in _FILES))
+            is_domain = is_bracketed or ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
             is_made_up = _ROBOT.fullmatch(user[0].lower()) or _ANYBODY.fullmatch(f"{user[0].lower()}@{name}")
             if is_domain and not _NO_MAIL.search(name) and not is_made_up:
                 yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
