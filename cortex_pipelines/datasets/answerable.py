@@ -249,11 +249,12 @@ def tells_prose(code: str, text: str) -> bool:
 
 
 _REFERENCE = re.compile(
-    r"https?://\S+|(?<![\w./-])[\w./-]*+#\d+|\b[A-Z]{2,}-\d+|:\w+:`[^`]*`|\b(?:see|cf|issue|bug|ticket|pull|request|link|refs?)\b",
+    r"https?://\S+|(?<![\w./-])[\w./-]*+#\d+|\b[A-Z]{2,}-\d+|:\w+:`[^`]*`|\b(?:see|cf|issue|bug|ticket|pull|request|link|refs?)\b"
+    r"|\bimplements\s+(?:the\s+)?\S+(?=\W*\Z|\s+interface\b)",
     re.I,
 )
 
 
 def only_refers(text: str) -> bool:
-    """Whether documentation is only a link or a ticket."""
+    """Whether documentation is only a link, a ticket or the name of an interface."""
     return bool(_REFERENCE.search(text)) and len(_WORD.findall(_REFERENCE.sub("", text))) < 3

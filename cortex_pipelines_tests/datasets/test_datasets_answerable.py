@@ -93,10 +93,13 @@ def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: b
         ("See https://example.org/spec", True),
         ("Bug #4711.", True),
         ("GH-12", True),
+        ("render implements screen.Renderer.", True),
+        ("Close implements the Closer interface.", True),
+        ("Cache implements a store that forgets.", False),
         ("Sends a request to a host.", False),
     ],
 )
-def test_a_link_or_a_ticket_documents_nothing(text: str, refers: bool) -> None:
+def test_a_link_a_ticket_or_an_interface_documents_nothing(text: str, refers: bool) -> None:
     assert only_refers(text) == refers
 
 
