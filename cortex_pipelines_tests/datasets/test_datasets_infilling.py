@@ -147,10 +147,17 @@ def test_statements_out_of_bounds_say_why(
     assert statement_candidates(units, texts, changed)["not_made"].to_list() == [reason]
 
 
-def test_a_repeated_import_is_no_question(
-    settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import json\ntry:\n    import json\nexcept ImportError:\n    pass\n",
+        "MOST_DRINKS = 4711\nEARL_GREY = drinks.EARL_GREY\n",
+    ],
+)
+def test_what_its_prompt_tells_is_no_question(
+    code: str, settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
 ) -> None:
-    files = make_files({"a.py": "import json\ntry:\n    import json\nexcept ImportError:\n    pass\n"})
+    files = make_files({"a.py": code})
     texts = file_bytes(files)
     units = with_layout(make_units(files), texts, settings).sort("start_byte")
     candidates = statement_candidates(units, texts, settings)

@@ -108,6 +108,7 @@ def _body_example(
     return prompt, parts.body, None
 
 
+_MOST_WORDS_OF_ALIAS = 3
 STATEMENTS = ("import", "variable", "constant")
 _IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type|const|let|var)\s+)*")
 
@@ -152,6 +153,9 @@ def _statement_example(
     else:
         split_at = _before_brackets(code, word_end(code, unit["name"]))
     completion = code[split_at:].rstrip()
+    words = re.findall(r"\w+", completion)
+    if unit["kind"] != "import" and len(words) <= _MOST_WORDS_OF_ALIAS and words[-1:] == [unit["name"]]:
+        return None, None, "answer_in_prompt"  # ``Tea = drinks.Tea``
     if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
         return None, None, "body_size"
     text = texts.get((unit["source"], unit["path"]), b"")
