@@ -179,14 +179,13 @@ _FILLERS = split_words(
 def naming_reasons(rows: pl.DataFrame, project: ProjectWords, defined: Mapping[str, int]) -> pl.Series:
     """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can.
 
-    ``defined``: how many units have a name. A function or type that has it alone is not named by custom.
+    ``defined``: how many units have a name. What has it alone is not named by custom, however often it is used.
     """
     reasons = [
         None
-        if _tells_name(prompt, name)
-        or (project.is_custom(name, code) and (kind in ("variable", "constant") or defined.get(name, 0) > 1))
+        if _tells_name(prompt, name) or (project.is_custom(name, code) and (name != unit or defined.get(name, 0) > 1))
         else _NAMING
-        for prompt, name, code, kind in rows.select("prompt", "completion", "code", "kind").iter_rows()
+        for prompt, name, code, unit in rows.select("prompt", "completion", "code", "name").iter_rows()
     ]
     return pl.Series("unanswerable", reasons, dtype=pl.String)
 

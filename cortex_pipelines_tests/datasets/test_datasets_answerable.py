@@ -72,7 +72,9 @@ def test_an_answer_is_known_or_says_why_not(case: str) -> None:
 NAMES = {
     "words of the code": ("def <NAME>(user):\n    return user.email", "get_user_email", True),
     "other words": ("def <NAME>(user):\n    return user.email", "contact_address", False),
-    "a custom of the project": ("<NAME> = f()", "rv", True),
+    "a custom of the project": ("def f():\n    <NAME> = g()", "rv", True),
+    "a constant of many uses": ("<NAME> = 4711", "helper", False),
+    "a constant of many classes": ("<NAME> = 4711", "count", True),
     "a function of many callers": ("def <NAME>(user):\n    return user.email", "helper", False),
     "a function of many types": ("def <NAME>(user):\n    return user.email", "count", True),
     "a number": ("<NAME> = app()", "app2", False),
@@ -82,8 +84,8 @@ NAMES = {
 
 @pytest.mark.parametrize(("prompt", "name", "known"), NAMES.values(), ids=NAMES)
 def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: bool) -> None:
-    kind = "function" if prompt.startswith("def") else "variable"
-    rows = pl.DataFrame({"prompt": [prompt], "completion": [name], "code": [prompt], "kind": [kind]})
+    unit = "f" if prompt.startswith("def f") else name
+    rows = pl.DataFrame({"prompt": [prompt], "completion": [name], "code": [prompt], "name": [unit]})
     assert naming_reasons(rows, PROJECT, {"helper": 1, "count": 2}).is_null().to_list() == [known]
 
 
