@@ -194,8 +194,8 @@ class SymbolTable:
             numbers = next(filter(None, within), [])
         elif near is not None and near >= 0 and len(numbers) > 1 and family == "rust":
             modules = [f"{self.units[number].qualified_name}."[: -len(name) - 1] for number in numbers]
-            around = [module for module in modules if self.units[near].qualified_name.startswith(module)]
-            nearest = max(around, key=len, default="")
+            enclosing = [module for module in modules if self.units[near].qualified_name.startswith(module)]
+            nearest = max(enclosing, key=len, default="")
             numbers = [n for n, module in zip(numbers, modules, strict=True) if module == nearest]
         return self._pick_definition(numbers, outermost=True)
 
