@@ -131,14 +131,15 @@ class ChangeFinder:
             code = f"{code}\n\n{extracted_code}"
         names, containers = (None, extracted.name), (origin.name or None, caller.name or None)
         locations, codes = (origin.location, extracted.location), (origin.location.code, code)
+        titles = extracted.title_beside(origin), origin.title_beside(extracted)
         if is_inlined:
-            sentence = f"{extracted.title} was inlined into {origin.title}"
+            sentence = f"{titles[0]} was inlined into {titles[1]}"
             is_pure = self._purity.extraction(extraction, {})
             type_ = "Inline Method" if self._same_container(extracted, origin) else "Move And Inline Method"
             return refactoring_of(
                 type_, names[::-1], containers[::-1], locations[::-1], sentence, is_pure, codes=codes[::-1]
             )
-        sentence = f"{extracted.title} was extracted from {origin.title}"
+        sentence = f"{titles[0]} was extracted from {titles[1]}"
         is_pure = self._purity.extraction(extraction, self._names[id(origin)])
         outer, inner = caller.location, extracted.location
         inner_names = inner.enclosing_names[len(outer.enclosing_names) :]  # one line may hold several

@@ -238,7 +238,8 @@ def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iter
         if kind in ("Rename Variable", "Rename Parameter"):
             names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)
             cause = _CAUSE[kind].format(*names)
-            sentence = f"{cause} in {extracted.title}, which was extracted from {origin.title}"
+            titles = extracted.title_beside(origin), origin.title_beside(extracted)
+            sentence = f"{cause} in {titles[0]}, which was extracted from {titles[1]}"
             is_pure = purity.extraction(extraction, {renamed.before: renamed.after})
             containers, locations = (origin.name or None, extracted.name), (origin.location, extracted.location)
             yield refactoring_of(kind, names, containers, locations, sentence, is_pure, lines)

@@ -221,6 +221,15 @@ class Function:
     def title(self) -> str:
         return f"the {self.kind} {self.name}" if self.name else "the module"
 
+    def title_beside(self, other: "Function") -> str:
+        """The title; beside a function of the same name with what tells them apart, the owner or the parameters."""
+        if self.title != other.title or not self.name:
+            return self.title
+        holders = [function.location.owner or function.location.path for function in (self, other)]
+        if holders[0] != holders[1]:
+            return f"{self.title} of {holders[0]}"
+        return f"{self.title}({', '.join(parameter.type or parameter.name for parameter in self.parameters)})"
+
     @property
     def constructed_class(self) -> str:
         """The class that ``new`` makes with it: its own, or in JavaScript that of its name."""
