@@ -19,9 +19,7 @@ _ENDINGS = word_set(
     "engineering science community foundation"
 )
 _FILES = word_set("js ts py md rs sh go cc hh mm vb xx ii th nd st")
-_NO_MAIL = re.compile(
-    r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost|local|internal|lan|users\.noreply\.github\.com)$"
-)
+_NO_MAIL = re.compile(r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost(?:\.\w+)?|users\.noreply\.github\.com)$")
 _ROBOT = re.compile(r"git|hg|svn|no-?reply|do-?not-?reply")
 # In documents a made-up user at a made-up domain; either alone may be somebody's.
 _ANYBODY = re.compile(
@@ -80,6 +78,7 @@ def _emails(text: str) -> Iterator[Span]:
             name = host[0].lower()
             ending = name.rpartition(".")[2]
             is_bracketed = text[user.start() - 1 : user.start()] == "<" and text[host.end() : host.end() + 1] == ">"
+            # git takes the name of a computer, in .local or .lan, for its author's address, too
             is_domain = is_bracketed or ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
             is_made_up = _ROBOT.fullmatch(user[0].lower()) or _ANYBODY.fullmatch(f"{user[0].lower()}@{name}")
             if is_domain and not _NO_MAIL.search(name) and not is_made_up:
