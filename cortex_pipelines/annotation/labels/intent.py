@@ -106,9 +106,8 @@ _ONLY_DUNDER = frozenset({"add", "sub", "mul", "and", "or", "neg", "get", "set",
 _OF_FUNCTIONS = frozenset({"main", "new", "default"})
 _DOC_WORD = re.compile(r"[A-Za-z][\w'-]*")
 _DETERMINERS = "a an the this that these those all any each every some its their given current new"
-_PREPOSITIONS = (
-    "and as at before after by during for from if in into of on or that to using via when where whether which"
-)
+_PREPOSITIONS = "and as at before after by during for from if in into on or that to using via when where whether which"
+_CLAUSE_END = re.compile(r"[;:(]")
 _SKIPPED = frozenset(_DETERMINERS.split())
 _STOPS = frozenset(f"{_PREPOSITIONS} which while with without is are was will so".split())
 _TRUTH = re.compile(
@@ -243,7 +242,10 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
     first, rest = words[0], words[1:]
     if first in _ASKED:
         return Intent("check", " ".join((rest or [owner])[:_MOST_WORDS]), "check")
-    if not {"to", "as"}.isdisjoint(words[1:-1]) or (first in _FORMS and rest):
+    verb = _verb(first)
+    # the list of "list to string" is no verb; those that write or wire may have an aim: "add to list"
+    is_noun = verb is None or (words[1:2] in (["to"], ["as"]) and KIND_OF_VERB[verb] in ("read", "compute"))
+    if (is_noun and not {"to", "as"}.isdisjoint(words[1:-1])) or (first in _FORMS and rest):
         return Intent("convert", " ".join(words[first == "convert" :][:_MOST_WORDS]), "convert")
     if first in _FORMS or first in ("with", "without"):
         return (
@@ -251,10 +253,10 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
             if first in _FORMS
             else Intent("set", " ".join(rest), "write")
         )
-    verb = _verb(first)
     if verb is not None:
         objects = _object_of(summary)
-        objects = objects[objects[:1] == [verb] :]  # "Send a GET request." of ``get``
+        if objects[:1] == [verb]:  # "Send a GET request." of ``get``
+            objects = objects[2 if objects[1:2] == ["of"] else 1 :]
         return Intent(verb, " ".join((rest or objects or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
     agent = _agent(words[-1])
     if agent is not None and len(words) > 1:
@@ -275,15 +277,17 @@ def _verb(word: str) -> str | None:
 def _object_of(summary: str) -> list[str]:
     """The noun after the verb of a sentence."""
     truth = _TRUTH.match(summary)
-    words = [word.lower() for word in _DOC_WORD.findall(summary[truth.end() :] if truth else summary)]
+    clause = _CLAUSE_END.split(summary[truth.end() :] if truth else summary, maxsplit=1)[0]
+    words = [word.lower() for word in _DOC_WORD.findall(clause)]
     words = words if truth else words[1:]
     found: list[str] = []
     for word in words:
-        if word in _STOPS:
+        if word in _STOPS or (word == "of" and len(found) > 1):
             break
-        if word not in _SKIPPED:
+        if word not in _SKIPPED and (found or word != "of"):
             found.append(word)
-    return found[:3]
+    found = found[: 5 if "of" in found else 3]  # number of child nodes
+    return found[:-1] if found[-1:] == ["of"] else found
 
 
 def _of_summary(words: list[str], summary: str) -> Intent | None:
@@ -295,7 +299,7 @@ def _of_summary(words: list[str], summary: str) -> Intent | None:
     verb = _verb(first[0].lower())
     if verb is None or verb in _ASKED:
         return None
-    found = " ".join(_object_of(summary))
+    found = " ".join(_object_of(summary) or words[:_MOST_WORDS])
     if verb == "return":
         return Intent("format", found, "convert") if _TEXT.match(summary) else Intent("get", found, "read")
     return Intent(verb, found, KIND_OF_VERB[verb])
