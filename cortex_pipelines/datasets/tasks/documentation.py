@@ -42,7 +42,7 @@ _FEWEST_WORDS = 3
 _HEADINGS = "Args|Arguments|Attributes|Examples?|Notes?|Parameters|Raises|Returns|Usage|Yields"
 _SECTION = re.compile(
     r"(?m)^[ \t]*(?:$|@\w|:\w[^:\n]*:(?:[ \t]|$)|\.\. |>>>|```|~~~|#+ |[-=~*]{3,}"
-    rf"|(?:{_HEADINGS}):?[ \t]*$)"
+    rf"|(?:{_HEADINGS}):?[ \t]*$)|(?<=[.!?)])[ \t]+(?=@[a-z]+\b)"
 )
 # A sentence or line with a link, which nobody could know, and what follows it.
 _LINKED = re.compile(r"(?:(?<=[.!?])\s++(?:(?![.!?]\s).)*?|\n[ \t]*+(?:\w+:)?[ \t]*+)https?://.*", re.DOTALL)
