@@ -60,8 +60,11 @@ def _resolve_java(index: SourceIndex, importer: str, module: str, _: Mapping[str
     """The file of the type, the folder of the package, or the package's name."""
     words = module.split(".")
     for end in range(len(words), 0, -1):
-        path = nearest(importer, index.java_names.get(".".join(words[:end]), ()))
+        paths = index.java_names.get(".".join(words[:end]), ())
+        path = nearest(importer, paths)
         if path is not None:
+            tested = path.replace("src/test/", "src/main/")  # the tests of a package are in one of its name
+            path = tested if tested in paths else path
             local = words[-1] if words[end - 1] != "*" else ""
             return [ImportTarget(path, INTERNAL, local, local)]
     end = next((number for number, word in enumerate(words) if word[:1].isupper() or word == "*"), len(words))
