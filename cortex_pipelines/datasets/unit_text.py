@@ -53,7 +53,8 @@ def enclosing_headers(unit: Mapping[str, Any]) -> list[str]:
     ``unit``: ``context``, lines whose layout is folded, and the ``indent`` of a unit with its layout.
     """
     headers, indent = unit["context"].splitlines(), unit["indent"]
-    step = indent[: len(indent) // len(headers)] if headers else ""
+    width = len(indent) // max(len(headers), 1)
+    step = indent[: 1 << width.bit_length() >> 1]  # of 1, 2, 4 or 8: branches and calls around it indent the unit, too
     return [f"{step * level}{header}" for level, header in enumerate(headers)]
 
 

@@ -50,8 +50,8 @@ def test_a_unit_is_cut_before_its_body() -> None:
 
 
 def test_headers_around_are_indented() -> None:
-    headers = enclosing_headers({"context": "class A:\nclass B:", "indent": "        "})
-    assert headers == ["class A:", "    class B:"]
+    for indent in (" " * 8, " " * 12):  # the second within an `if`
+        assert enclosing_headers({"context": "class A:\nclass B:", "indent": indent}) == ["class A:", "    class B:"]
     assert enclosing_headers({"context": "", "indent": ""}) == []
 
 
