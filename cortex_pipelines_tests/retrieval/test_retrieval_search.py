@@ -286,6 +286,7 @@ def test_a_query_is_read_as_what_it_is() -> None:
     assert not short.long
     assert set(short.weights) == {"check", "file", "exist"}
     assert set(parse_query("how to").weights) == {"how", "to"}
+    assert set(parse_query("get the length").weights) > {"get"}
 
 
 def test_code_in_a_language_that_is_not_parsed_counts_as_code(tmp_path: Path) -> None:
