@@ -243,7 +243,7 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
     if first in _ASKED:
         return Intent("check", " ".join((rest or [owner])[:_MOST_WORDS]), "check")
     verb = _verb(first)
-    # the list of "list to string" is no verb; those that write or wire may have an aim: "add to list"
+    # the list of "list to string" is a noun; verbs that write or wire may have an aim: "add to list"
     is_noun = verb is None or (words[1:2] in (["to"], ["as"]) and KIND_OF_VERB[verb] in ("read", "compute"))
     if (is_noun and not {"to", "as"}.isdisjoint(words[1:-1])) or (first in _FORMS and rest):
         return Intent("convert", " ".join(words[first == "convert" :][:_MOST_WORDS]), "convert")

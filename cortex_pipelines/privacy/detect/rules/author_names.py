@@ -64,7 +64,7 @@ _ADDRESSED = re.compile(
 _HANDLE = re.compile(
     r"@author[ \t:]+([a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)"
     # in a trailer all before the address is a name, but for that of a robot
-    r"|-[bB]y:[ \t]+([^\W\d_][^\n<>\[\]@]{1,60}?)[ \t]*<(?!no-?reply@)[^<>\n]{1,80}@",
+    r"|-[bB]y:[ \t]+([^\W\d_][^\n<>\[\]@]{1,60}?(?<!\s))[ \t]*<(?!no-?reply@)[^<>\n]{1,80}@",
     re.MULTILINE,
 )
 # Two to four capitalised words, with the particles of names between them; or a name as it is
