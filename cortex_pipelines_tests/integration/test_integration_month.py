@@ -115,15 +115,23 @@ def first_release(mini: MiniProject) -> None:
     mini.commit("released")
 
 
+def test_the_loop_closes_in_half_a_month(month: Month) -> None:
+    first_half(month)
+
+
 @pytest.mark.long
 def test_a_month_ends_with_a_rollback_and_a_certificate_of_deletion(month: Month, tmp_path: Path) -> None:
+    first_half(month)
+    is_made_worse(month)
+    is_rolled_back(month)
+    forgets_somebody(month, tmp_path / "certificate.json")
+
+
+def first_half(month: Month) -> None:
     is_served(month)
     is_collected(month)
     drifts_and_is_trained_again(month)
     is_tried_and_promoted(month)
-    is_made_worse(month)
-    is_rolled_back(month)
-    forgets_somebody(month, tmp_path / "certificate.json")
 
 
 def is_served(month: Month) -> None:
