@@ -51,7 +51,7 @@ def _counting_steps(
 ) -> "Iterator[Steps]":
     """Count the steps of a run; Ctrl-C and SIGTERM say how many were built."""
     from cortex_pipelines.orchestration.planning import base_refusals
-    from cortex_pipelines.orchestration.side_by_side import plan_jobs
+    from cortex_pipelines.orchestration.scheduling import plan_jobs
     from cortex_pipelines.progress import Steps
 
     with Steps({}):
@@ -126,7 +126,7 @@ def run(
     with ExitStack() as stack:
         processes = stack.enter_context(closing(job_processes((jobs or 1) - 1)))
         processes.submit_to_all(preload, "cortex_pipelines.orchestration.location")  # while this one loads it
-        from cortex_pipelines.orchestration import runs, side_by_side
+        from cortex_pipelines.orchestration import runs, scheduling, side_by_side
         from cortex_pipelines.orchestration.location import open_location, sync_project
         from cortex_pipelines.orchestration.planning import execution_of, stages_of
         from cortex_pipelines.progress import Steps
@@ -142,14 +142,14 @@ def run(
         among = set(assets) or _buildable_assets(project)
         if upstream:
             among = project.graph.upstream(among)
-        keys = side_by_side.serial_order(project, among, partition)
+        keys = scheduling.serial_order(project, among, partition)
         steps = stack.enter_context(_counting_steps(project, partition, among, jobs))
         if jobs is None and steps.jobs > 1:
             processes = stack.enter_context(closing(job_processes(steps.jobs - 1)))
             runner = side_by_side.Jobs(opened, processes, open_location)
         stack.enter_context(ordered_lock(project.root, [stage_address(*key) for key in keys]))
         execution = execution_of(project)
-        if runner is None and execution and sum(filter(None, steps.expected.values())) > side_by_side.LONG_RUN:
+        if runner is None and execution and sum(filter(None, steps.expected.values())) > scheduling.LONG_RUN:
             start_workers(execution, "cortex_pipelines.extraction.units")
         if runner:
             outcome = side_by_side.run_at_once(runner, keys, upstream or not assets)
@@ -196,7 +196,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int | None) 
     The policy is section `retraining` of params.yaml. MODEL is a name as in `cortex releases`;
     without it all are decided.
     """
-    from cortex_pipelines.orchestration import runs, side_by_side
+    from cortex_pipelines.orchestration import runs, scheduling, side_by_side
     from cortex_pipelines.orchestration.location import open_location, sync_project
     from cortex_pipelines.release.ledger import project_models
     from cortex_pipelines.release.promote import find_model
@@ -214,7 +214,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool, jobs: int | None) 
     sync_project(project, instance)
 
     def build(partition: str | None, assets: Collection[str]) -> "RunOutcome":
-        count = jobs or side_by_side.plan_jobs(project, partition, assets, None)[1]
+        count = jobs or scheduling.plan_jobs(project, partition, assets, None)[1]
         if count > 1:
             return side_by_side.run_stale_at_once(project, partition, assets, count, open_location)
         return runs.run_stale(project, definitions, instance, partition, say, assets)
@@ -244,17 +244,17 @@ def _show_plan(
     project: "Project", assets: Collection[str], partition: str | None, jobs: int | None, as_json: bool
 ) -> None:
     """Show stale assets, what each takes, and data excluded by limits."""
-    from cortex_pipelines.orchestration import side_by_side
+    from cortex_pipelines.orchestration import scheduling
     from cortex_pipelines.orchestration.planning import base_refusals, data_left_out, duration
     from cortex_pipelines.orchestration.stage_costs import Estimate, total
     from cortex_pipelines.versioning.lock_file import split_address
 
-    steps, jobs = side_by_side.plan_jobs(project, partition, assets, jobs)
+    steps, jobs = scheduling.plan_jobs(project, partition, assets, jobs)
     seconds = total(step.cost.seconds for step in steps if step.cost.seconds)
     if jobs > 1:
         expected = {split_address(step.address): step.seconds or 0.0 for step in steps}
-        schedule = side_by_side.scheduled(project, list(expected), jobs)
-        seconds *= side_by_side.estimated_seconds(schedule, expected) / max(seconds.expected, 1e-9)
+        schedule = scheduling.scheduled(project, list(expected), jobs)
+        seconds *= scheduling.estimated_seconds(schedule, expected) / max(seconds.expected, 1e-9)
     # of one stage: the most that any takes
     memory = max((step.cost.memory for step in steps if step.cost.memory), key=lambda m: m.high, default=None)
     disk = total(step.cost.disk for step in steps if step.cost.disk)
@@ -295,7 +295,7 @@ def _show_plan(
         else "nothing is stale"
     )
     before = project.graph.upstream(assets).difference(assets)
-    if lacking := len(side_by_side.plan_jobs(project, partition, before, jobs)[0]) if before else 0:
+    if lacking := len(scheduling.plan_jobs(project, partition, before, jobs)[0]) if before else 0:
         click.echo(f"stale or missing before these: {lacking}; `--upstream` makes them first")
     click.echo("".join(f"{sentence}\n" for sentence in left_out), nl=False)
     _refuse(base_refusals(project, [step.address for step in steps], missing=True))

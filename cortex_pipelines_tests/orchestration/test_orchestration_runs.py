@@ -17,7 +17,7 @@ import pytest
 from dagster._core.events import EngineEventData
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.orchestration import location, planning, side_by_side
+from cortex_pipelines.orchestration import location, planning, scheduling, side_by_side
 from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import (
     RunOutcome,
@@ -26,16 +26,8 @@ from cortex_pipelines.orchestration.runs import (
     run_stale,
     split_by_partitioning,
 )
-from cortex_pipelines.orchestration.side_by_side import (
-    Jobs,
-    Key,
-    Made,
-    Schedule,
-    estimated_seconds,
-    longest_first,
-    run_at_once,
-    serial_order,
-)
+from cortex_pipelines.orchestration.scheduling import Key, Schedule, estimated_seconds, longest_first, serial_order
+from cortex_pipelines.orchestration.side_by_side import Jobs, Made, run_at_once
 from cortex_pipelines.orchestration.stage_costs import Cost, estimate
 from cortex_pipelines.parallel.processes import Processes
 from cortex_pipelines.parallel.settings import ExecutionSettings
@@ -106,7 +98,7 @@ def test_jobs_side_by_side_leave_what_one_job_leaves(bench: Workbench) -> None:
 def test_what_reads_a_failed_stage_is_left_alone_where_stages_share_a_run(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_by_side, "stage_cost", lambda *_: Cost(estimate(0.1, (1, 1)), None, None, ""))
+    monkeypatch.setattr(scheduling, "stage_cost", lambda *_: Cost(estimate(0.1, (1, 1)), None, None, ""))
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
     project = bench.project()
     keys = serial_order(project, project.graph.assets, None)
@@ -139,11 +131,11 @@ def test_stages_are_made_side_by_side_where_that_pays(bench: Workbench, monkeypa
     def jobs(seconds: float, *among: str, asked: int | None = None, each: float = 500.0, **settings: Any) -> int:
         execution = ExecutionSettings(**{"backend": "processes", "workers": None, "memory": None, **settings})
         cost = Cost(estimate(seconds, (1, 1)), estimate(each, (1, 1)), None, "")
-        for module in (planning, side_by_side):
+        for module in (planning, scheduling):
             monkeypatch.setattr(module, "execution_of", lambda _: execution)
             monkeypatch.setattr(module, "stage_cost", lambda *_: cost)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-        return side_by_side.plan_jobs(project, None, among or project.graph.assets, asked)[1]
+        return scheduling.plan_jobs(project, None, among or project.graph.assets, asked)[1]
 
     assert jobs(40.0) == 2
     assert jobs(40.0, workers=3) == 3
@@ -157,7 +149,7 @@ def test_stages_are_made_side_by_side_where_that_pays(bench: Workbench, monkeypa
 
 @pytest.mark.parametrize(("cores", "jobs", "limit", "workers"), [(2, 2, 9e9, 1), (16, 2, 9e9, 8), (16, 2, 3000.0, 3)])
 def test_jobs_share_cores_and_memory(cores: int, jobs: int, limit: float, workers: int) -> None:
-    assert side_by_side.workers_of_a_job(cores, jobs, limit) == workers
+    assert scheduling.workers_of_a_job(cores, jobs, limit) == workers
 
 
 def test_a_stage_that_is_made_alone_has_all_cores(bench: Workbench) -> None:
@@ -179,7 +171,7 @@ def test_a_stage_that_is_made_alone_has_all_cores(bench: Workbench) -> None:
             raise AssertionError("the last two stages run side by side")
 
     keys = serial_order(project, project.graph.assets, None)
-    side_by_side._coordinate(Recorded(), side_by_side.scheduled(project, keys, 2), set(keys))  # type: ignore[arg-type]
+    side_by_side._coordinate(Recorded(), scheduling.scheduled(project, keys, 2), set(keys))  # type: ignore[arg-type]
     assert [address for address, is_alone in alone.items() if is_alone] == ["tally", "digest"]
     assert set(alone) == {stage_address(*key) for key in keys}
 
