@@ -133,7 +133,8 @@ def _measure_all(measurements: Sequence[Measurement], shape: str, out: Path, dea
         (out / "log.txt").open("a") as log,
     ):
         work = Path(folder)
-        _write_rows(SHAPES[shape], measurements, work)
+        if deadline - time.monotonic() >= _fewest_seconds(shape):
+            _write_rows(SHAPES[shape], measurements, work)
         for measurement in measurements:
             row = _in_a_process(measurement, shape, work, log, deadline)
             reference = next((other for other in results if _is_reference(other, row)), None)
