@@ -23,8 +23,7 @@ from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.retrieval.listing import list_files, marked_files
-from cortex_pipelines.syntax.grammars import PARSED
+from cortex_pipelines.retrieval.listing import is_code, list_files, marked_files
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _DIFF = (
@@ -225,10 +224,10 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
         if path.is_file():
             files = [resolved]
         elif since is not None:
-            files = sorted(file for file in changed if file.is_relative_to(resolved) and _is_code(file))
+            files = sorted(file for file in changed if file.is_relative_to(resolved) and is_code(file))
             marked = marked_files(resolved, [file.relative_to(resolved).as_posix() for file in files])
         else:
-            code_files = [file for file in list_files(resolved) if not file.left_out and _is_code(file.path)]
+            code_files = [file for file in list_files(resolved) if not file.left_out and is_code(file.path)]
             files = [resolved / file.path for file in code_files]
             marked = {file.path for file in code_files if file.marked}
         for file in files:
@@ -241,10 +240,6 @@ def _files(paths: Sequence[Path], since: str | None, report: Report) -> Iterator
                 report.not_checked.append((file_path.as_posix(), _GENERATED_FILE))
             else:
                 yield file_path, lines
-
-
-def _is_code(path: Path | str) -> bool:
-    return language_of(str(path), "") in PARSED
 
 
 class _FactsByFolder:

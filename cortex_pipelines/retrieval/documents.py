@@ -190,9 +190,10 @@ def as_issue(file: FileText, text: str) -> FileText:
 
 def only_declares(document: Document) -> bool:
     """Whether a function has no body, as overloads in TypeScript and Python."""
+    if document.kind not in ("function", "method"):
+        return False
     _, _, signature, _, body = document.texts
-    is_function = document.kind in ("function", "method")
-    return is_function and (body.removesuffix(";").split() == signature.split() or bool(_OVERLOAD.match(body)))
+    return bool(_OVERLOAD.match(body)) or body.removesuffix(";").split() == signature.split()
 
 
 def embedded_text(document: Document, file: FileText) -> str:

@@ -65,6 +65,11 @@ def list_files(folder: Path) -> list[ListedFile]:
     return [replace(file, marked=True) if file.path in marked else file for file in files]
 
 
+def is_code(path: Path | str) -> bool:
+    """Whether the name of a file says that its language is parsed."""
+    return language_of(str(path), "") in PARSED
+
+
 def code_files(paths: Iterable[Path]) -> Iterator[Path]:
     """The files among paths, and those in the folders among them that people write in a parsed language.
 
@@ -78,7 +83,7 @@ def code_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         for file in list_files(path):
-            if not (file.left_out or file.marked) and language_of(file.path, "") in PARSED:
+            if is_code(file.path) and not (file.left_out or file.marked):
                 yield path / file.path
 
 

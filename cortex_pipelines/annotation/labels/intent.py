@@ -117,6 +117,8 @@ _TEXT = re.compile(r"(?i)^returns?\s+(?:an?|the)?\s*(?:\w+\s+){0,2}(?:string|tex
 _CALL = re.compile(r"(?<![\w.])(?:[\w$]+(?:\(\))?(?:\.|::|\?\.|->)){0,9}([A-Za-z_$]\w*)!?\s*\(")
 _PLAIN_CALLS = frozenset({"assert", "if", "for", "while", "switch", "return", "catch", "func", "fn", "def", "super"})
 _SETS_SELF = re.compile(r"\b(?:self|this|\w)\.\w+(?:\.\w+){0,9}\s*=[^=]")
+# what follows a name that begins its documentation: its interface, which says nothing of it, or the verb, "closes"
+_AFTER_NAME = re.compile(r"\s+(?:implements\b.*|(?!(?:is|was|has|does)\b)(?=[a-z]+s\b))")
 _RETURNS = re.compile(r"\breturn\b\s*[^\s;}]|=>\s*[^{\s]|->")
 _RESULT = re.compile(r"\b(?:return|yield)\b([^\S\n]*[^\s;}].*)")
 _MOST_BODY = 4_000  # characters of a body that are looked at for what it calls
@@ -138,8 +140,6 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     if kind == "import":
         return Intent("import", name.strip(), "wire")
     words = words_of(name).split()
-    # "Close closes the shop." of Go; which interface it implements does not say what it does
-    summary = re.sub(rf"\A{re.escape(name)}\s+(?:implements\b.*|(?!(?:is|was|has|does)\b)(?=[a-z]+s\b))", "", summary)
     if kind in ("variable", "constant"):
         return Intent("define", " ".join(words[:_MOST_WORDS]) or name, "wire")
     if kind in _TYPES:
@@ -151,6 +151,9 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     body = code[len(head) :]
     if _TEST_HEAD.search(head) or (words[:1] == ["test"] and len(words) > 1):
         return Intent("test", " ".join([word for word in words if word != "test"][:_MOST_WORDS]), "check")
+    after_name = _AFTER_NAME.match(summary, len(name)) if summary.startswith(name) else None
+    if after_name is not None:  # "Close closes the shop." of Go
+        summary = summary[after_name.end() :]
     fixed = _fixed(name, " ".join(words), unit, owner)
     return (
         fixed
@@ -280,14 +283,15 @@ def _object_of(summary: str) -> list[str]:
     clause = _CLAUSE_END.split(summary[truth.end() :] if truth else summary, maxsplit=1)[0]
     words = [word.lower() for word in _DOC_WORD.findall(clause)]
     words = words if truth else words[1:]
-    found: list[str] = []
+    nouns: list[str] = []
     for word in words:
-        if word in _STOPS or (word == "of" and len(found) > 1):
+        if word in _STOPS or (word == "of" and len(nouns) > 1):
             break
-        if word not in _SKIPPED and (found or word != "of"):
-            found.append(word)
-    found = found[: 5 if "of" in found else 3]  # number of child nodes
-    return found[:-1] if found[-1:] == ["of"] else found
+        if word not in _SKIPPED and (nouns or word != "of"):
+            nouns.append(word)
+    if nouns[-1:] == ["of"]:
+        return nouns[:-1]
+    return nouns[: 5 if "of" in nouns else 3]  # number of child nodes
 
 
 def _of_summary(words: list[str], summary: str) -> Intent | None:
@@ -299,10 +303,10 @@ def _of_summary(words: list[str], summary: str) -> Intent | None:
     verb = _verb(first[0].lower())
     if verb is None or verb in _ASKED:
         return None
-    found = " ".join(_object_of(summary) or words[:_MOST_WORDS])
+    object_ = " ".join(_object_of(summary) or words[:_MOST_WORDS])
     if verb == "return":
-        return Intent("format", found, "convert") if _TEXT.match(summary) else Intent("get", found, "read")
-    return Intent(verb, found, KIND_OF_VERB[verb])
+        return Intent("format", object_, "convert") if _TEXT.match(summary) else Intent("get", object_, "read")
+    return Intent(verb, object_, KIND_OF_VERB[verb])
 
 
 def _of_body(unit: dict[str, Any], words: list[str], head: str, body: str) -> Intent | None:

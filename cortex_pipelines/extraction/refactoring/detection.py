@@ -21,6 +21,7 @@ from cortex_pipelines.extraction.refactoring.model import (
     Refactoring,
     Type,
     refactoring_of,
+    titles_of,
 )
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.unit_pairing import (
@@ -131,7 +132,7 @@ class ChangeFinder:
             code = f"{code}\n\n{extracted_code}"
         names, containers = (None, extracted.name), (origin.name or None, caller.name or None)
         locations, codes = (origin.location, extracted.location), (origin.location.code, code)
-        titles = extracted.title_beside(origin), origin.title_beside(extracted)
+        titles = titles_of(extracted, origin)
         if is_inlined:
             sentence = f"{titles[0]} was inlined into {titles[1]}"
             is_pure = self._purity.extraction(extraction, {})

@@ -13,6 +13,7 @@ from cortex_pipelines.extraction.refactoring.model import (
     Refactoring,
     identifier_words,
     refactoring_of,
+    titles_of,
 )
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import (
@@ -238,7 +239,7 @@ def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iter
         if kind in ("Rename Variable", "Rename Parameter"):
             names, lines = (renamed.before, renamed.after), (renamed.line_before, renamed.line_after)
             cause = _CAUSE[kind].format(*names)
-            titles = extracted.title_beside(origin), origin.title_beside(extracted)
+            titles = titles_of(extracted, origin)
             sentence = f"{cause} in {titles[0]}, which was extracted from {titles[1]}"
             is_pure = purity.extraction(extraction, {renamed.before: renamed.after})
             containers, locations = (origin.name or None, extracted.name), (origin.location, extracted.location)

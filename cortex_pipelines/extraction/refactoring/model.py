@@ -221,20 +221,22 @@ class Function:
     def title(self) -> str:
         return f"the {self.kind} {self.name}" if self.name else "the module"
 
-    def title_beside(self, other: "Function") -> str:
-        """The title; beside a function of the same name with what tells them apart, the owner or the parameters."""
-        if self.title != other.title or not self.name:
-            return self.title
-        holders = [function.location.owner or function.location.path for function in (self, other)]
-        if holders[0] != holders[1]:
-            return f"{self.title} of {holders[0]}"
-        return f"{self.title}({', '.join(parameter.type or parameter.name for parameter in self.parameters)})"
-
     @property
     def constructed_class(self) -> str:
         """The class that ``new`` makes with it: its own, or in JavaScript that of its name."""
         owner = self.location.owner or ""
         return owner if self.name == "constructor" else self.name
+
+
+def titles_of(function: Function, other: Function) -> tuple[str, str]:
+    """The titles of two functions, of one name with what tells them apart: the owners, the paths or the parameters."""
+    if function.title != other.title or not function.name:
+        return function.title, other.title
+    first, second = (each.location.owner or each.location.path for each in (function, other))
+    if first != second:
+        return f"{function.title} of {first}", f"{other.title} of {second}"
+    first, second = (", ".join(each.type or each.name for each in both.parameters) for both in (function, other))
+    return f"{function.title}({first})", f"{other.title}({second})"
 
 
 @dataclass(eq=False)

@@ -181,23 +181,30 @@ class SymbolTable:
             yield number
             number = self.parents[number]
 
-    def in_file(self, path: str, name: str, near: int | None = None) -> int:
-        """The definition of a name in a file, as the code of a unit sees it if ``near`` is given (-1: of no unit).
+    def in_file(self, path: str, name: str) -> int:
+        """The definition of a name in a file, as the code of other files sees it."""
+        return self._pick_definition(self._in_file.get(path, {}).get(name, ()), outermost=True)
 
-        In Rust that is the one of the nearest module around, in JavaScript of the nearest function around.
-        """
+    def in_scope(self, path: str, name: str, unit: int) -> int:
+        """The definition of a name in a file, as the code of a unit of the file (-1: of none) sees it."""
         numbers = self._in_file.get(path, {}).get(name, [])
         family = self.families.get(path)
-        if near is not None and family == "javascript":
-            scopes = [*self.enclosing_units(near), -1]
-            within = ([number for number in numbers if self.parents[number] == scope] for scope in scopes)
-            numbers = next(filter(None, within), [])
-        elif near is not None and near >= 0 and len(numbers) > 1 and family == "rust":
-            modules = [f"{self.units[number].qualified_name}."[: -len(name) - 1] for number in numbers]
-            enclosing = [module for module in modules if self.units[near].qualified_name.startswith(module)]
-            nearest = max(enclosing, key=len, default="")
-            numbers = [n for n, module in zip(numbers, modules, strict=True) if module == nearest]
+        if family == "javascript":
+            numbers = self._in_nearest_function(numbers, unit)
+        elif family == "rust" and unit >= 0 and len(numbers) > 1:
+            numbers = self._in_nearest_module(numbers, unit)
         return self._pick_definition(numbers, outermost=True)
+
+    def _in_nearest_function(self, numbers: list[int], unit: int) -> list[int]:
+        scopes = [*self.enclosing_units(unit), -1]
+        within = ([number for number in numbers if self.parents[number] == scope] for scope in scopes)
+        return next(filter(None, within), [])
+
+    def _in_nearest_module(self, numbers: list[int], unit: int) -> list[int]:
+        modules = [self.units[number].qualified_name.removesuffix(self.units[number].name) for number in numbers]
+        enclosing = [module for module in modules if self.units[unit].qualified_name.startswith(module)]
+        nearest = max(enclosing, key=len, default="")
+        return [number for number, module in zip(numbers, modules, strict=True) if module == nearest]
 
     def nested(self, number: int, name: str) -> int:
         unit = self.units[number]

@@ -265,7 +265,7 @@ class ReferenceResolver:
                 member = self._member(ResolvedSymbol(Symbol("value", unit), rank), name, depth + 1)
                 if member is not None:
                     return member
-        number = symbols.in_file(path, name, enclosing_unit)
+        number = symbols.in_scope(path, name, enclosing_unit)
         if number < 0 and symbols.package(path):
             number = symbols.in_package(symbols.package(path), name)
         if number >= 0:

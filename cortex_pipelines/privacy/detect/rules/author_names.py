@@ -61,12 +61,9 @@ _ADDRESSED = re.compile(
     r"(?P<name>[^\W\d_a-z][^\n<>\"'(){}\[\]@#,;:|/\\=0-9]{2,60}?)[\"']?[ \t]*(?:<|&lt;)"
     r"[\w.+-]{1,64}(?:@|[ ]at[ ])[\w.-]{3,80}(?:>|&gt;)"
 )
-_HANDLE = re.compile(
-    r"@author[ \t:]+([a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)"
-    # in a trailer all before the address is a name, but for that of a robot
-    r"|-[bB]y:[ \t]+([^\W\d_][^\n<>\[\]@]{1,60}?(?<!\s))[ \t]*<(?!no-?reply@)[^<>\n]{1,80}@",
-    re.MULTILINE,
-)
+_HANDLE = re.compile(r"@author[ \t:]+([a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)", re.MULTILINE)
+# In a trailer all before the address is a name, but for that of a robot.
+_TRAILER = re.compile(r"-[bB]y:[ \t]+([^\W\d_][^\n<>\[\]@]{1,60}?(?<!\s))[ \t]*<(?!no-?reply@)[^<>\n]{1,80}@")
 # Two to four capitalised words, with the particles of names between them; or a name as it is
 # written in Chinese, Japanese or Korean.
 _CAPITALISED = r"[^\W\d_a-z][\w'’.-]*"
@@ -168,9 +165,10 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
     for match in _ADDRESSED.finditer(line) if "<" in line or "&lt;" in line else ():
         if _person(match["name"]) == match["name"]:
             yield match.span("name")
-    for match in _HANDLE.finditer(line) if "@" in line else ():
-        if match[match.lastindex or 0] not in _NOT_A_PERSON:
-            yield match.span(match.lastindex or 0)
+    for pattern in (_HANDLE, _TRAILER) if "@" in line else ():
+        for match in pattern.finditer(line):
+            if match[1] not in _NOT_A_PERSON:
+                yield match.span(1)
 
 
 def _person(text: str) -> str:
