@@ -23,6 +23,8 @@ _PLACEHOLDER_NAME = b"$dfault"
 _IMPORTED = re.compile(rb"""import\((?:"[^"\n]{0,400}"|'[^'\n]{0,400}')\)(?=(?:\.[\w$]{1,100}){1,9}(?![\w$(.]))""")
 # An ambient function or overload without a name: export default function (a): b;
 _NAMELESS = re.compile(rb"export default function(?=[ ]*[(<])")
+# All types of a module, exported on.
+_TYPES_ON = re.compile(rb"export type(?=[ ]*\*)")
 # A signature that begins with its type parameters, below one that ends with its type.
 _GENERIC = re.compile(rb"\n[ \t]+<[A-Z]\w*(?:[ ,]|>\()")
 _ENDS_WITH_TYPE = re.compile(rb"\)[ ]?:[^\n;={}]{0,300}[\w\])>](?:[ \t\r]*(?://[^\n]*)?\n){0,9}\Z")
@@ -46,6 +48,7 @@ def parseable_text(data: bytes, language: str) -> bytes:
         return data
     data = _IMPORTED.sub(_as_name, data)
     data = _NAMELESS.sub(b"export function " + _PLACEHOLDER_NAME, data)
+    data = _TYPES_ON.sub(b"export     ", data)
     data = _GENERIC.sub(_after_semicolon, data)
     return _USING.sub(_as_name, data)
 
