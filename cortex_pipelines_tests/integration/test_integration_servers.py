@@ -153,7 +153,8 @@ def test_a_run_whose_server_stops_is_made_up_for_by_the_next(shared: MiniProject
         replace_folder(scratch, target)
 
     publishing = "cortex_pipelines.versioning.materialise.replace_folder"
-    with mock.patch(publishing, stop_first):
+    # Dagster waits six seconds for each of sixteen events
+    with mock.patch(publishing, stop_first), mock.patch("dagster_postgres.utils.calculate_delay", return_value=0.0):
         output = mini.cortex(*words, status=1).stderr
     assert "the PostgreSQL server of Dagster or MLflow cannot be used" in output.splitlines()[-1]
     assert "Traceback" not in output
