@@ -76,7 +76,7 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[:/]\d{2}")
 _INTEGRITY = re.compile(r"^sha(?:1|256|384|512)-[A-Za-z0-9+/]+=*$")  # of a package that anyone may download
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$")
 _DOTTED = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+$")
-_RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
+_RUNS = ("0123456789abcdefghijklmnopqrstuvwxyz", "90", "qwertyuiop", "asdfghjkl")
 _PATTERN = re.compile(
     r"\[\^|\[[^\]\s]*(?:\w-\w|\\)[^\]\s]*\]|\[[\w|()?.+-]{1,20}\][*+?{)|]|\\[dwsbDWSB](?![A-Za-z]{3})"
     r"|\w\|\w+\|\w|\(\?[:=!<iP]|\.[*+][?)(\[$\\]|\w\?\|\w"
@@ -155,7 +155,7 @@ def is_drawn(value: str) -> bool:
 def is_random(value: str) -> bool:
     """Whether a value looks random: few words for its length, varied characters."""
     size = sum(map(str.isalnum, value))
-    if size < 8 or entropy(value) < 2.5:
+    if size < 8 or entropy(value) < 2.5 or _is_wording(value):
         return False
     if _HEX.fullmatch(value):
         return size >= 16 and not value.isdigit() and entropy(value) >= 2.9
@@ -163,6 +163,11 @@ def is_random(value: str) -> bool:
     if len(parts) == 1:
         return size >= 10 and parts[0].isalpha() and not is_lexical(parts[0])
     return lexical_share(value) < 0.5 and _kinds(value) >= 2
+
+
+def _is_wording(value: str) -> bool:
+    """Whether a value is text in another language, whose words `is_lexical` does not know."""
+    return not value.isascii() or (" " in value and not any(map(str.isdigit, value)))
 
 
 def _kinds(value: str) -> int:
@@ -202,6 +207,8 @@ def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
     if _PATH.search(value) or _VERSION.search(value) or _DATE.match(value) or _is_constant(value):
         return False
     if not any(map(str.isalpha, value)) or _ALGORITHM.fullmatch(value):
+        return False
+    if sum(map(str.isascii, value)) * 2 < len(value):  # a sentence of a language without spaces
         return False
     digits = any(map(str.isdigit, value))
     if digits or any(not c.isalnum() and c not in "-_. :/" for c in value):

@@ -21,7 +21,6 @@ from cortex_pipelines.privacy.detect.named_values import (
     SCHEME,
     could_be_bare,
     has_entropy,
-    is_attribute,
     is_long_secret,
 )
 from cortex_pipelines.privacy.detect.settings.values import formats_of
@@ -324,7 +323,7 @@ def _is_secret(name: str, value: str, strength: int, operator: re.Match[str], se
     if not has_entropy(value, settings):
         return False
     if strength == names.WEAK:
-        return len(value) >= 16 and is_strong_secret(value) and not is_attribute(value, quoted)
+        return len(value) >= 16 and is_strong_secret(value) and (quoted or could_be_bare(value))
     if is_strong_secret(value) and (quoted or could_be_bare(value)):
         return True
     if is_garbled(value, quoted) and operator["op"] not in _CALLS and (quoted or operator["op"]):

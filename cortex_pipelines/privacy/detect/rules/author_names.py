@@ -46,7 +46,7 @@ _LINE = re.compile(
     | (?<![\w.])["']?(?:authors?|maintainers?|auteurs?|autor(?:es)?|verfasser)["']?[ \t]*[:=][ \t]*
         [\[{(]?[ \t]*[\[{(]?[ \t]*u?(?:name[ \t]*=[ \t]*|["']name["'][ \t]*:[ \t]*)?
     | \\author\{ | <(?:author|maintainer)>(?:\s*<name>)?
-    | (?:作者|著者|作成者|저자|автор)[ \t]*[:：=]?[ \t]*
+    | (?:作者|著者|作成者|저자|автор\b)[ \t]*[:：=]?[ \t]*
     )["']?(?P<name>[^\W\d_][^\n<>"'(){}\[\]@#,;:|/\\=，、]{1,60})""",
     re.VERBOSE,
 )
@@ -87,7 +87,7 @@ _NOT_A_PERSON = word_set(
     "owners department national research center centre school college ag bv sa sas srl licensing microsystems pty plc "
     "free open source apache mozilla linux gnu and or of for this that by in is to with from your name full first last "
     "see file unless copyright version api bot collaboration authority ecosystem uc eth s.a network society academy "
-    "council alliance federation covenant 著作権 作者 著者"
+    "council alliance federation covenant 著作権 作者 著者 作成者 投稿者 작성자"
 )
 
 

@@ -33,6 +33,8 @@ _VERSION = re.compile(
     r"(?i)(?:version|ver|release|v|build|==|>=|<=|~=|\^|[\w-]+/|oid|section|rfc|§"
     r"|(?:bumps?|updates(?= `)) \S{1,80} (?:from \S{1,20} )?(?:from|to))\W{0,4}\Z"
 )
+# Numbers of an SVG's path.
+_DRAWN = re.compile(r"(?=[^A-Za-z]*?(?:[A-Za-z]|\.\d+-))[\dMmLlHhVvCcSsQqTtAaZz\s.,-]{20,40}\Z")
 _LEAST_COLONS = 4  # slices of Python (`[0::2]`) have fewer
 _COLONS = re.compile(r":[0-9a-fA-F]{0,4}:")
 _IPV6_START = re.compile(r"(?<![\w:.])[0-9a-fA-F:]{0,39}\Z")
@@ -61,7 +63,8 @@ def personal_data(indexed: IndexedText) -> Iterator[Span]:
     lengths = {len(number) for number in _NUMBER.findall(indexed.vocabulary)}
     for match in _IPV4.finditer(text) if lengths & {1, 2, 3} else ():
         is_version = _VERSION.search(text, max(0, match.start() - 120), match.start())
-        if _stands_alone(text, match.start()) and _is_public(match[0]) and not is_version:
+        is_number = is_version or _DRAWN.search(text, max(0, match.start() - 40), match.start())
+        if _stands_alone(text, match.start()) and _is_public(match[0]) and not is_number:
             yield Span(*match.span(), PERSONAL, "ipv4", "low")
     for pattern in _PHONES if "+" in text or lengths >= {3, 4} else ():
         for match in pattern.finditer(text):
