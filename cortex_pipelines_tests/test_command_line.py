@@ -198,6 +198,10 @@ def test_what_is_added_without_a_licence_is_said_to_be_trained_on_or_not(models:
     parameters.write_text(f"{parameters.read_text()}\ningestion: {{trainable_without_licence: []}}\n")
     refused = cortex("add", "--no-control", "other", "code").stdout
     assert "none found; files without one are not trained on: set `licence` of the project" in refused
+    (models / "code" / "package.json").write_text('{"license": "AGPL-3.0-only"}')
+    declared = cortex("add", "--no-control", "third", "code").stdout
+    option = "projects.third.ingestion.trainable_licences"
+    assert f"AGPL-3.0-only; not trained on unless you write AGPL-3.0-only to {option}\n" in declared
 
 
 def test_a_shallow_clone_is_said_to_lack_its_history(models: Path) -> None:

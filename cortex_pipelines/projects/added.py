@@ -14,6 +14,7 @@ from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 from cortex_pipelines.ingestion.git.history import commits_without_parents
 from cortex_pipelines.ingestion.git.repository import git_mirrors
+from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines.ingestion.licences.texts import licence_of_text
 from cortex_pipelines.ingestion.project_sources import DirectorySource, ProjectSource, matching_pins, parse_source
@@ -77,7 +78,7 @@ def describe_project(root: Path, name: str) -> AddedProject:
     """What a project's sources bring: files, languages, licence, history, and what will be trained on."""
     params = load_parameters(root)
     settings: Any = params.projects[name]
-    silent_kinds = (settings.ingestion or params.ingestion).trainable_without_licence
+    ingestion = settings.ingestion or params.ingestion
     files: list[FileRef] = []
     licences = dict.fromkeys(filter(None, [settings.licence]))
     parsed: Counter[str] = Counter()
@@ -92,19 +93,25 @@ def describe_project(root: Path, name: str) -> AddedProject:
             size += code_bytes
         licences |= dict.fromkeys(_licences(opened, source_files))
         commits += source_commits
-        is_silent_allowed &= opened.kind in silent_kinds
+        is_silent_allowed &= opened.kind in ingestion.trainable_without_licence
     languages = Counter(language_of(file.path, "") for file in files)
+    refused = [licence for licence in licences if not permitted(licence, ingestion.trainable_licences)]
     words = {
         "source": "; ".join(", ".join(map(str, source.declaration.values())) for source in settings.sources),
         "files": f"{len(files):,}, {sum(file.size for file in files) / 1e6:,.1f} MB",
         "languages": _language_words(languages) or "none recognised by file name",
-        "licence": ", ".join(licences) or _NO_LICENCE[is_silent_allowed],
+        "licence": ", ".join(licences) + _refusal(name, refused) or _NO_LICENCE[is_silent_allowed],
         "history": _history_words(root, name, commits),
         "trains on": _training_words(parsed, commits),
     }
     if submodules:
         words["left out"] = f"{_first(submodules)}: submodules; to learn from them, add their repositories"
     return AddedProject(words, max(parsed, key=parsed.__getitem__, default=None), size)
+
+
+def _refusal(name: str, licences: Sequence[str]) -> str:
+    option = f"projects.{name}.ingestion.trainable_licences"
+    return f"; not trained on unless you write {' and '.join(licences)} to {option}" if licences else ""
 
 
 def _history_words(root: Path, name: str, commits: int) -> str:
