@@ -64,7 +64,7 @@ _SPELT_OUT = {
 _SYMBOLS = re.compile("[\u2100-\u214f\u24b6-\u24e9\u3297\u3299\U0001f100-\U0001f2ff\u200b]")
 _INVISIBLE = re.compile("[\u00ad\u200c-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 
-_ASCII_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_ASCII_PART = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SEPARATOR = re.compile(r"\.|::")
 _GROUPED = re.compile(r"\d{1,3}(?:_\d{3})+")
 
