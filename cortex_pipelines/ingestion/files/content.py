@@ -32,8 +32,8 @@ _MARK = re.compile(
     r"(?:code generated\b.*\bdo not edit|@generated\b|\bdo not (?:edit|modify) (?:this file|by hand|manually)"
     r"|\bgenerated (?:by|from|with) .*do not (?:edit|modify)"
     r"|this (?:file (?:is|was) generated|is a generated file)\b)"
-    r"|\W*+(?>(?:[\w-]+\.\w+|this|the|file|code|module|source|class|is|was|has|been|an?|note|warning)\b\W*)*+"
-    r"(?:auto-?|automatically[ -]|machine[ -])generated\b)",
+    r"|\W*+(?>(?:[\w-]+\.\w+|this|the|file|code|content|module|source|class|is|was|has|been|an?|note|warning)\b\W*)*+"
+    r"(?:auto[ -]?|automatically[ -]|machine[ -])generated\b)",
     re.IGNORECASE,
 )
 # What a generator writes may say no more than that, in its first comment: migrations of Django, parsers of ANTLR.
