@@ -161,7 +161,8 @@ class ReferenceResolver:
                 if family is None or family in _TYPED or not is_telling(reference.name):
                     return None
                 number = self._symbols.only_method(family, reference.name)
-                return (number, UNIQUE) if number >= 0 else None
+                # a method that calls its name on another value hands on to that value's
+                return (number, UNIQUE) if number >= 0 and number != enclosing_unit else None
             resolved = self._member(owner, reference.name, 0)
         else:
             resolved = self._bare_name(reference.name, path, enclosing_unit, 0)
