@@ -1,6 +1,7 @@
 """Functions whose body another function of the project has, word for word or nearly so."""
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ RULE = "existing-function"
 _SHINGLE = 5  # tokens
 _FEWEST_SHINGLES = 30  # of a body: shorter ones are alike by chance
 _SIMILARITY = 0.95  # Jaccard index of shingles
+_PARALLEL = 5  # functions that two folders have in common, as the drivers of two databases have
 _EXAMPLES = re.compile(r"(^|/)(docs?|examples?|_examples|benchmarks?|samples?)/", re.IGNORECASE)
 _OF_TRAIT = re.compile(r"^\s*impl\b.* for ", re.MULTILINE)
 _TESTS = re.compile(r"(^|\.)tests?\.")  # a module of them in Rust
@@ -39,10 +41,21 @@ class _Index:
 
     def __init__(self, functions: Sequence[_Function]) -> None:
         self.functions = functions
+        self._by_folder: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        for function in functions:
+            folder, _, name = function.path.rpartition("/")
+            self._by_folder[folder].add((name, function.qualified_name))
         self.sets: ShingleSets = all_shingles([function.body for function in functions], _SHINGLE)
         owners = np.repeat(np.arange(len(functions)), self.sets.sizes)
         order = np.argsort(self.sets.hashes, kind="stable")
         self._hashes, self._owners = self.sets.hashes[order], owners[order]
+
+    def are_parallel(self, function: _Function, other: _Function) -> bool:
+        """Whether two functions are one in two implementations of a thing, side by side in folders."""
+        (folder, _, name), (other_folder, _, other_name) = (each.path.rpartition("/") for each in (function, other))
+        if folder == other_folder or (name, function.qualified_name) != (other_name, other.qualified_name):
+            return False
+        return len(self._by_folder[folder] & self._by_folder[other_folder]) >= _PARALLEL
 
     def similar(self, shingles: Shingles) -> Iterator[tuple[float, _Function]]:
         """Functions of similar bodies, the most similar first."""
@@ -88,7 +101,8 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
             in_file = other.path == function.path
             comes_first = (other.path, other.line) < (function.path, function.line)
             is_there = in_file or (project.folder / other.path).is_file()
-            if is_there and (comes_first or (is_new and not in_file)) and not _belong_together(function, other):
+            is_copy = not _belong_together(function, other) and not index.are_parallel(function, other)
+            if is_there and (comes_first or (is_new and not in_file)) and is_copy:
                 unit = units[function]
                 words = "does what" if similarity == 1 else f"does nearly ({similarity:.0%} the same) what"
                 message = f"{unit.name} {words} {other.qualified_name} does ({other.path}:{other.line})."

@@ -15,10 +15,14 @@ from cortex_pipelines_tests.parameters import EXTRACTION
 SOURCE = "directory:shop"
 LONG = "\n".join(f"    total_{n} = price_{n} * amount_{n} - discount_{n}" for n in range(9)) + "\n    return total_8\n"
 PATTERN = "name: keep_ids\nwhen: Ids are kept.\nlanguages: python\ncounter_example: drop_id($A)\nexample: keep_id($A)\n"
+DRIVER = "".join(f'def read_order_{n}(key):\n    """Read order {n} of it."""\n    return key\n\n\n' for n in range(4))
+DRIVER += f'def read_orders():\n    """Read the orders."""\n{LONG.replace("price", "order")}'
 FILES = {
     "shop/api/names.py": "".join(
         f'def read_item_{n}(key):\n    """Read item {n} of the store."""\n    return key\n\n\n' for n in range(25)
     ),
+    "shop/mysql/orders.py": DRIVER,
+    "shop/sqlite/orders.py": DRIVER,
     "shop/store/__init__.py": "",
     "shop/store/prices.py": f'def total_price():\n    """Give the price of all."""\n{LONG}',
     "shop/patterns/ids.yaml": PATTERN,
@@ -90,12 +94,12 @@ def test_what_nearly_all_do_is_asked_of_what_is_new(project: ProjectFacts) -> No
         'def read_it(key):\n    """Read it."""\n'
     )
     assert findings_in(project, "shop/api/new.py", new) == [
-        (1, "naming", "readAll: functions here are snake_case (26 of 26 do)."),
-        (5, "missing-documentation", "read_one: public functions here are documented (26 of 26 do)."),
+        (1, "naming", "readAll: functions here are snake_case (31 of 31 do)."),
+        (5, "missing-documentation", "read_one: public functions here are documented (36 of 36 do)."),
         (
             9,
             "documentation-style",
-            "read_two: documentation here ends its first sentence with a full stop (26 of 26 do).",
+            "read_two: documentation here ends its first sentence with a full stop (36 of 36 do).",
         ),
     ]
     # the team lives with what is there; tests have conventions of their own
@@ -109,6 +113,7 @@ def test_a_body_that_is_there_is_pointed_at(project: ProjectFacts) -> None:
         (1, "existing-function", message)
     ]
     assert findings_in(project, "shop/store/prices.py", FILES["shop/store/prices.py"]) == []
+    assert findings_in(project, "shop/sqlite/orders.py", DRIVER) == [], "two drivers have the same functions"
     (project.folder / "shop/store/prices.py").unlink()
     assert findings_in(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
 
