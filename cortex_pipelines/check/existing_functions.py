@@ -24,7 +24,6 @@ _SIMILARITY = 0.95  # Jaccard index of shingles
 _PARALLEL = 5  # functions that two folders have in common, as the drivers of two databases have
 _EXAMPLES = re.compile(r"(^|/)(docs?|examples?|_examples|benchmarks?|samples?)/", re.IGNORECASE)
 _OF_TRAIT = re.compile(r"^\s*impl\b.* for ", re.MULTILINE)
-_TESTS = re.compile(r"(^|\.)tests?\.")  # a module of them in Rust
 _COMMENTS = {"python": r"#[^\n\"']*"}
 _C_COMMENTS = r"//[^\n\"'`]*|/\*[\s\S]*?\*/"
 
@@ -121,8 +120,7 @@ def _belong_together(function: _Function, other: _Function) -> bool:
 
 def _is_comparable(path: str, qualified_name: str = "", context: str = "") -> bool:
     """Whether a function is neither a test or example nor required by a Rust trait."""
-    is_shown = not is_test(path) and not _EXAMPLES.search(path) and not _TESTS.search(qualified_name)
-    return is_shown and not _OF_TRAIT.search(context)
+    return not is_test(path, qualified_name) and not _EXAMPLES.search(path) and not _OF_TRAIT.search(context)
 
 
 def _without_comments(body: str, language: str) -> str:

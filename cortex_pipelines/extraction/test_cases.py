@@ -26,6 +26,9 @@ TEST_PATH = (
 )
 """Pattern of the paths of test code, support of tests included."""
 _TEST = re.compile(TEST_PATH)
+TEST_NAME_IN_RUST = r"(^|\.)(\w+_)?tests?(_\w+)?\.|^test_\w+$"
+"""Pattern of the qualified names of tests in the file that they test."""
+_RUST_TEST = re.compile(TEST_NAME_IN_RUST)
 # An annotation or attribute makes it a test, in whatever file it is.
 _MARKERS = {
     "java": r"@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b",
@@ -35,9 +38,9 @@ _MARKERS = {
 _HEAD_CHARS = 400
 
 
-def is_test(path: str) -> bool:
-    """Whether a path is that of test code, in any language."""
-    return _TEST.search(path) is not None
+def is_test(path: str, qualified_name: str = "") -> bool:
+    """Whether a path is that of test code, in any language, or a name in a file of Rust that of a test."""
+    return _TEST.search(path) is not None or (path.endswith(".rs") and _RUST_TEST.search(qualified_name) is not None)
 
 
 def in_test_file() -> pl.Expr:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from cortex_pipelines.extraction.test_cases import TEST_NAME_IN_RUST
 from cortex_pipelines.retrieval.bm25f import (
     Bm25fWeights,
     FieldTermCounts,
@@ -151,7 +152,10 @@ class Collection:
 
     @cached_property
     def is_test(self) -> npt.NDArray[np.bool_]:
-        return self.files["is_test"].to_numpy()[self.file_numbers]
+        in_rust = self.files["language"].eq_missing("rust").to_numpy()[self.file_numbers]
+        is_test: npt.NDArray[np.bool_] = self.files["is_test"].to_numpy()[self.file_numbers]
+        is_test |= in_rust & self.documents["name"].str.contains(TEST_NAME_IN_RUST).to_numpy()
+        return is_test
 
     @cached_property
     def is_generated(self) -> npt.NDArray[np.bool_]:

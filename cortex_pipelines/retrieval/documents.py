@@ -202,7 +202,7 @@ def embedded_text(document: Document, file: FileText) -> str:
     Empty for tests, prose and constants: they are found by their words.
     """
     is_section = document.kind == "section" and file.language not in NOT_CODE
-    if file.is_test or not (document.kind in (*DEFINITIONS, COMMIT) or is_section):
+    if file.is_test or is_test(file.path, document.name) or not (document.kind in (*DEFINITIONS, COMMIT) or is_section):
         return ""
     *_, documentation, body = document.texts
     return encoder_text(document.kind, document.name, documentation, body)

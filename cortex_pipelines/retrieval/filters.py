@@ -61,10 +61,10 @@ def matching_documents(collection: Collection, filters: Filters) -> npt.NDArray[
         is_kind = pl.col("intent_kind") == filters.intent.lower()
         conditions.append(is_kind | pl.all_horizontal([pl.col("intent").is_not_null(), *words]))
     documents = _matches(collection.documents, conditions)
+    if filters.tests is not None:
+        documents &= collection.is_test == filters.tests
     names = ("language", "licence", "author")
     conditions = [pl.col(name) == value for name in names if (value := getattr(filters, name))]
-    if filters.tests is not None:
-        conditions.append(pl.col("is_test") == filters.tests)
     if filters.since is not None:
         conditions.append(pl.col("changed").dt.date() >= filters.since)
     files = _matches(collection.files, conditions)

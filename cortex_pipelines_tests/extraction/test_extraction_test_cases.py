@@ -19,7 +19,14 @@ from cortex_pipelines.extraction.test_cases import is_test
         ("shop/testing.py", False),
         ("docs/tests.md", False),
         ("src/latest.rs", False),
+        ("src/export.rs:tests.TempFolder.new", True),
+        ("src/export.rs:imp.export_tests.writes", True),
+        ("src/export.rs:test_export", True),
+        ("src/export.rs:Contests.new", False),
+        ("src/export.rs:run_tests", False),
+        ("src/export.py:tests.new", False),
     ],
 )
-def test_a_path_is_that_of_test_code(path: str, expected: bool) -> None:
-    assert is_test(path) == expected
+def test_a_place_is_that_of_test_code(path: str, expected: bool) -> None:
+    path, _, name = path.partition(":")
+    assert is_test(path, name) == expected

@@ -175,8 +175,8 @@ class CodeGraph:
 
     def find_node(self, name: str) -> GraphNode:
         """The node of a name; outside of tests takes precedence over the same name in tests."""
-        nodes = sorted(self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path), node))
-        outside = [node for node in nodes if not is_test(node.path)]
+        nodes = sorted(self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path, node.name), node))
+        outside = [node for node in nodes if not is_test(node.path, node.name)]
         if len(nodes) == 1 or len(outside) == 1:
             return nodes[0]
         if nodes:
@@ -312,7 +312,7 @@ _EDGE_ORDER = attrgetter("relation", "start", "end")
 
 
 def _in_tests(place: AnswerStep | GraphNode) -> bool:
-    return place.kind == "test" or is_test(place.path)
+    return place.kind == "test" or is_test(place.path, place.name)
 
 
 def is_public(node: GraphNode, signature: str) -> bool:
