@@ -77,7 +77,8 @@ _TYPES = frozenset({"class", "struct", "interface", "trait", "enum"})
 _TEST_HEAD = re.compile(r"@(?:\w+\.)*(?:Test|ParameterizedTest|RepeatedTest)\b|#\[(?:\w+::)*test\b")
 _TEST_TYPE = re.compile(r"^tests?\b|\b(?:tests?|test case|spec|it)$")
 _ASKING = "are can could did does has have is must need needs should was were"
-_ASKED, _MANNERS = frozenset(_ASKING.split()), frozenset({"async", "auto", "do", "force", "internal", "maybe", "raw"})
+_ASKED = frozenset(_ASKING.split())
+_MANNERS = frozenset({"async", "auto", "do", "force", "internal", "maybe", "raw", "try"})
 _FORMS = frozenset({"as", "from", "into", "to"})
 _JSX = re.compile(r"(?<!\w)<(?:[A-Za-z][\w.]*[\s/>]|>)")
 _ACCESSOR = re.compile(r"@(?:\w+\.)?(?:\w+_)?property\b|@\w+\.(?:setter|deleter)\b|(?:^|\s)[gs]et\s+[\w$#]+\s*\(")
@@ -109,16 +110,18 @@ _DETERMINERS = "a an the this that these those all any each every some its their
 _PREPOSITIONS = "and as at before after by during for from if in into on or that to using via when where whether which"
 _CLAUSE_END = re.compile(r"[;:(]")
 _SKIPPED = frozenset(_DETERMINERS.split())
-_STOPS = frozenset(f"{_PREPOSITIONS} which while with without is are was will so".split())
+_STOPS = frozenset(f"{_PREPOSITIONS} {_ASKING} be cannot may might while will with without would so".split())
 _TRUTH = re.compile(
     r"(?i)^returns?\s+[`'\"*]{0,2}(?:true|false|whether|if)\b|^(?:whether|true if|checks?|determines?)\b"
 )
 _TEXT = re.compile(r"(?i)^returns?\s+(?:an?|the)?\s*(?:\w+\s+){0,2}(?:string|text|json|dict\w*|representation)\b")
-_CALL = re.compile(r"(?<![\w.])(?:[\w$]+(?:\(\))?(?:\.|::|\?\.|->)){0,9}([A-Za-z_$]\w*)!?\s*\(")
-_PLAIN_CALLS = frozenset({"assert", "if", "for", "while", "switch", "return", "catch", "func", "fn", "def", "super"})
+_CALL = re.compile(r"(?<![\w.])(?:[\w$]+(?:\(\))?(?:\.|::|\?\.|->)){0,9}([A-Za-z_$]\w*)!?\(")
+_NO_CALLS = "assert catch def fn for func if return super switch while"
+_OF_DETAIL = "cast clone display isinstance len list map new next str then unwrap"  # calls that say nothing of a function
+_PLAIN_CALLS = frozenset(f"{_NO_CALLS} {_OF_DETAIL}".split())
 _SETS_SELF = re.compile(r"\b(?:self|this|\w)\.\w+(?:\.\w+){0,9}\s*=[^=]")
-# what follows a name that begins its documentation: its interface, which says nothing of it, or the verb, "closes"
-_AFTER_NAME = re.compile(r"\s+(?:implements\b.*|(?!(?:is|was|has|does)\b)(?=[a-z]+s\b))")
+# who does it, before the verb, "closes", or with the interface that it implements, which says nothing of it
+_SUBJECT = re.compile(r"(This \w+|\S+)\s+(?:implements\b.*|(?!(?:is|was|has|does)\b)(?=[a-z]+s\b))")
 _RETURNS = re.compile(r"\breturn\b\s*[^\s;}]|=>\s*[^{\s]|->")
 _RESULT = re.compile(r"\b(?:return|yield)\b([^\S\n]*[^\s;}].*)")
 _MOST_BODY = 4_000  # characters of a body that are looked at for what it calls
@@ -151,9 +154,11 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     body = code[len(head) :]
     if _TEST_HEAD.search(head) or (words[:1] == ["test"] and len(words) > 1):
         return Intent("test", " ".join([word for word in words if word != "test"][:_MOST_WORDS]), "check")
-    after_name = _AFTER_NAME.match(summary, len(name)) if summary.startswith(name) else None
-    if after_name is not None:  # "Close closes the shop." of Go
-        summary = summary[after_name.end() :]
+    subject = _SUBJECT.match(summary)
+    if subject and (subject[1] == name or subject[1].startswith("This ")):  # "Close closes the shop." of Go
+        summary = summary[subject.end() :]
+    elif summary.startswith("Whether") and _SETS_SELF.search(body):
+        summary = f"Set {summary}"
     fixed = _fixed(name, " ".join(words), unit, owner)
     return (
         fixed
@@ -234,7 +239,7 @@ def _of_owner(words: list[str], owner: str) -> Intent | None:
 
 def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
     if words[:1] and words[0] in _MANNERS and len(words) > 1:
-        words = words[1:]
+        words = words[1 + (words[:2] == ["try", "to"]) :]
     if not words:
         return None
     if "_".join(words[:2]) in KIND_OF_VERB:
@@ -301,7 +306,7 @@ def _of_summary(words: list[str], summary: str) -> Intent | None:
     if _TRUTH.match(summary):
         return Intent("check", " ".join(_object_of(summary) or words[:_MOST_WORDS]), "check")
     verb = _verb(first[0].lower())
-    if verb is None or verb in _ASKED:
+    if verb is None or verb in _ASKED or verb == "like":  # "Like find, but"
         return None
     object_ = " ".join(_object_of(summary) or words[:_MOST_WORDS])
     if verb == "return":
