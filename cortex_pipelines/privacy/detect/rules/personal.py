@@ -20,7 +20,8 @@ _ENDINGS = word_set(
 )
 _FILES = word_set("js ts py md rs sh go cc hh mm vb xx ii th nd st")
 _NO_MAIL = re.compile(r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost(?:\.\w+)?|users\.noreply\.github\.com)$")
-_ROBOT = re.compile(r"git|hg|svn|no-?reply|do-?not-?reply")
+_ROBOT = re.compile(r"no-?reply|do-?not-?reply")
+_ROBOT_OR_REMOTE = re.compile(rf"git|hg|svn|{_ROBOT.pattern}")  # in brackets `git@` is a person's
 # In documents a made-up user at a made-up domain; either alone may be somebody's.
 _ANYBODY = re.compile(
     r"(?:[a-z]|user|username|your[._-]?(?:name|email)|name|email|me|you|someone|somebody|nobody|j(?:oh|a)ne?\.?doe|foo|bar"
@@ -86,7 +87,8 @@ def _emails(text: str) -> Iterator[Span]:
             is_bracketed = text[user.start() - 1 : user.start()] == "<" and text[host.end() : host.end() + 1] == ">"
             # git takes the name of a computer, in .local or .lan, for its author's address, too
             is_domain = is_bracketed or ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
-            is_made_up = _ROBOT.fullmatch(user[0].lower()) or _ANYBODY.fullmatch(f"{user[0].lower()}@{name}")
+            robots = _ROBOT if is_bracketed else _ROBOT_OR_REMOTE
+            is_made_up = robots.fullmatch(user[0].lower()) or _ANYBODY.fullmatch(f"{user[0].lower()}@{name}")
             if is_domain and not _NO_MAIL.search(name) and not is_made_up:
                 yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
         position = text.find("@", host.end() if host else position + 1)
