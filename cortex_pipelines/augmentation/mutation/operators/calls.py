@@ -110,18 +110,19 @@ def _exchanged(pairs: str) -> dict[str, tuple[str, ...]]:
     return swapping(*((first, second) for first, _, second in (pair.partition("/") for pair in pairs.split())))
 
 
-# Pairs that take the same arguments and give the same type.
+# Pairs that take the same arguments and give the same type; not those that differ on rare values alone, as strip and
+# lstrip: nothing says which one was meant.
 _PAIRS = {
     "python": _exchanged(
         "startswith/endswith lower/upper lstrip/rstrip split/rsplit partition/rpartition find/rfind ljust/rjust "
         "removeprefix/removesuffix append/extend min/max any/all keys/values add/discard encode/decode"
     )
-    | {"strip": ("lstrip", "rstrip"), "items": ("keys",)},
+    | {"items": ("keys",)},
     "javascript": _exchanged(
         "startsWith/endsWith toLowerCase/toUpperCase trimStart/trimEnd indexOf/lastIndexOf padStart/padEnd "
         "push/unshift pop/shift some/every min/max floor/ceil keys/values filter/map"
     )
-    | {"trim": ("trimStart", "trimEnd"), "slice": ("splice",)},
+    | {"slice": ("splice",)},
     "java": _exchanged(
         "startsWith/endsWith toLowerCase/toUpperCase indexOf/lastIndexOf min/max anyMatch/allMatch floor/ceil "
         "addFirst/addLast containsKey/containsValue"
@@ -130,12 +131,11 @@ _PAIRS = {
         "HasPrefix/HasSuffix ToLower/ToUpper TrimLeft/TrimRight TrimPrefix/TrimSuffix Index/LastIndex Min/Max "
         "Floor/Ceil"
     )
-    | {"RLock": ("Lock",), "TrimSpace": ("ToLower",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
+    | {"RLock": ("Lock",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
     "rust": _exchanged(
         "starts_with/ends_with to_lowercase/to_uppercase trim_start/trim_end min/max any/all "
         "is_some/is_none is_ok/is_err push_back/push_front pop_back/pop_front"
-    )
-    | {"trim": ("trim_start", "trim_end")},
+    ),
 }
 _PAIRS["typescript"] = {
     name: others
