@@ -144,10 +144,18 @@ def test_callers_breaks_and_tests() -> None:
     assert {step.relation for step in file_answer.steps} == {"calls", "imports", "inherits"}
 
 
-def test_code_comes_before_its_tests() -> None:
-    test = "from b.x import f\n\n\ndef test_f():\n    f()\n"
-    code = graph({"a/test_x.py": test, "b/x.py": "def f():\n    pass\n\n\ndef g():\n    f()\n"})
-    assert [step.name for step in code.ask("callers", "f").steps] == ["g", "test_f"]
+@pytest.mark.parametrize(
+    ("files", "test"),
+    [
+        ({"a/test_x.py": "from b.x import f\n\n\ndef test_f():\n    f()\n"}, "test_f"),
+        ({"a/x.rs": "fn f() {}\nmod tests {\n    use super::f;\n    fn a() { f() }\n}\nfn g() { f() }\n"}, "tests.a"),
+    ],
+)
+def test_code_comes_before_its_tests(files: dict[str, str], test: str) -> None:
+    product = {"b/x.py": "def f():\n    pass\n\n\ndef g():\n    f()\n"} if test == "test_f" else {}
+    answer = graph(files | product).ask("callers", "f")
+    assert [step.name for step in answer.steps] == ["g", test]
+    assert answer.summary.partition(" (")[0].endswith("1 in product code")
 
 
 def test_the_path_between_two_places_and_back() -> None:

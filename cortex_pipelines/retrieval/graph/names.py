@@ -191,7 +191,7 @@ class SymbolTable:
         family = self.families.get(path)
         if family == "javascript":
             numbers = self._in_nearest_function(numbers, unit)
-        elif family == "rust" and unit >= 0 and len(numbers) > 1:
+        elif family == "rust" and unit >= 0:
             numbers = self._in_nearest_module(numbers, unit)
         return self._pick_definition(numbers, outermost=True)
 
@@ -201,6 +201,10 @@ class SymbolTable:
         return next(filter(None, within), [])
 
     def _in_nearest_module(self, numbers: list[int], unit: int) -> list[int]:
+        if not self.units[unit].is_test:
+            numbers = [number for number in numbers if not self.units[number].is_test]
+        if len(numbers) < 2:
+            return numbers
         modules = [self.units[number].qualified_name.removesuffix(self.units[number].name) for number in numbers]
         enclosing = [module for module in modules if self.units[unit].qualified_name.startswith(module)]
         nearest = max(enclosing, key=len, default="")
