@@ -44,7 +44,13 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
     if not enabled or file.path.endswith(".pyi"):
         return
     smells = _evidence(file.tree, file.data, file.grammar, enabled | FIXERS.keys())
-    smells = [smell for smell in smells if not file.is_broken(smell.start, smell.end)]
+    tests = _tests_beside(file)
+    smells = [
+        smell
+        for smell in smells
+        if not file.is_broken(smell.start, smell.end)
+        and not (smell.label in _NOT_IN_TESTS and any(start <= smell.start < end for start, end in tests))
+    ]
     fixes = _verified_edits(file, smells)
     for smell in smells:
         if smell.label not in enabled or not _is_worth_it(smell, fixes) or _is_intended(file, smell):
@@ -54,6 +60,16 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
             edits = tuple(_positioned(file, edit) for edit in fixes[smell])
             fix = Fix(FIXERS[smell.label][1], edits, _keeps_behaviour(file, smell))
         yield file.finding(smell.start, smell.end, smell.label, LABELS[smell.label].explanation, fix)
+
+
+def _tests_beside(file: CheckedFile) -> list[tuple[int, int]]:
+    """Where a file of Rust has its own tests."""
+    names = ((node, text(child(node, "name"))) for node in file.tree.root_node.children)
+    return [
+        (node.start_byte, node.end_byte)
+        for node, name in names
+        if is_test(file.source_path, f"{name}." if node.type == "mod_item" else name)
+    ]
 
 
 def _is_worth_it(smell: Evidence, fixes: Mapping[Evidence, list[ByteEdit]]) -> bool:

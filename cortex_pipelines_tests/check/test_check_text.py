@@ -60,6 +60,11 @@ def test_what_is_half_written_or_no_code_is_passed_over() -> None:
             check_text(path, text)
 
 
+def test_the_tests_in_a_file_of_rust_may_do_what_tests_do() -> None:
+    own = "mod tests {\n    fn f() { g().unwrap(); }\n}\n#[test]\nfn test_g() { g().unwrap(); }\n"
+    assert locations(f"fn f() {{ g().unwrap(); }}\n{own}", "a.rs", frozenset({"unwrap"})) == [(1, 10, "unwrap")]
+
+
 CONCATENATED = "def g(lines):\n    text = {}\n    for line in lines:\n        text += line\n{}    return text\n"
 
 
