@@ -236,11 +236,13 @@ class SymbolTable:
         return self._pick_definition(same_package)
 
     def method_of(self, path: str, name: str) -> int:
-        """A method of something named that is not a unit; -1 without one.
+        """A method, or function, of something named that is not a unit; -1 without one.
 
-        It is an object of a JavaScript file, or a type of a Go package that is a list, map, function or number.
+        It is an object of a JavaScript file, a type of a Go package that is a list, map, function or number, or a
+        module inside of a file of Rust.
         """
-        family = "go" if self.package(path).startswith("go:") else "javascript"
+        is_module = self.families.get(path) == "rust" and name.islower()
+        family = "go" if self.package(path).startswith("go:") else "rust" if is_module else "javascript"
         methods = (n for numbers in self._members.get((family, name), {}).values() for n in numbers)
         top = (number for number in methods if self.units[number].qualified_name == f"{name}.{self.units[number].name}")
         return next((number for number in top if self._are_together(self.units[number].path, path)), -1)
