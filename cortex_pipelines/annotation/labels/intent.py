@@ -117,7 +117,8 @@ _TRUTH = re.compile(
 _TEXT = re.compile(r"(?i)^returns?\s+(?:an?|the)?\s*(?:\w+\s+){0,2}(?:string|text|json|dict\w*|representation)\b")
 _CALL = re.compile(r"(?<![\w.])(?:[\w$]+(?:\(\))?(?:\.|::|\?\.|->)){0,9}([A-Za-z_$]\w*)!?\(")
 _NO_CALLS = "assert catch def fn for func if return super switch while"
-_OF_DETAIL = "cast clone display isinstance len list map new next str then unwrap"  # calls that say nothing of a function
+# calls that do not say what a function is for
+_OF_DETAIL = "cast clone display isinstance len list map new next str then unwrap"
 _PLAIN_CALLS = frozenset(f"{_NO_CALLS} {_OF_DETAIL}".split())
 _SETS_SELF = re.compile(r"\b(?:self|this|\w)\.\w+(?:\.\w+){0,9}\s*=[^=]")
 # who does it, before the verb, "closes", or with the interface that it implements, which says nothing of it
