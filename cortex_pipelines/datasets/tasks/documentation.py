@@ -146,7 +146,8 @@ def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings
         return "documentation_no_prose"
     if only_refers(text):
         return "unanswerable_reference"
-    if len(words) + unseparated_words(text) < _FEWEST_WORDS:
+    is_one_piece = text.isascii() and len(text.split()) < 2  # -w/--word-regexp
+    if is_one_piece or len(words) + unseparated_words(text) < _FEWEST_WORDS:
         return "documentation_short"
     if len(text.encode()) > settings.max_body_bytes:
         return "documentation_long"
