@@ -119,6 +119,7 @@ def test_what_gitattributes_mark_is_not_trained_on(plain: Any, read: Any) -> Non
         ("a.js", "x=1;\n" * 1000, False),
         ("a.js", "x = 1;\n" * 500 + "y" * 1500 + "\n", False),
         ("a.py", "x=1;" * 1000, False),
+        ("a.ts", f'export const classes = "{"data-open:flex " * 100}";\n', False),
     ],
 )
 def test_generated_vendored_and_minified_code_is_marked(settings, path: str, text: str, expected: bool) -> None:

@@ -53,6 +53,8 @@ _SOURCE_MAP = re.compile(r"\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
 # What a bundler writes begins with its loader, however long the lines of comments and texts within are.
 _BUNDLE = re.compile(r"(?:webpack|rspack)(?:Chunk|Jsonp|UniversalModule)|\b__webpack_require__\b|\bparcelRequire")
 _HEAD = 1_000
+# A text with blanks, such as the classes of a component or the path of an icon, may be long in any code.
+_TEXT = re.compile(r"""(["'`])[^"'`\n]*+\1""")
 _MINIFIABLE = frozenset({"javascript", "typescript", "css"})
 
 
@@ -69,11 +71,13 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
     if _ASSETS.intersection(folders) and _RELEASE.match(text):
         return True
     last = text.rstrip().rpartition("\n")[2]
+    if _SOURCE_MAP.match(last) or _BUNDLE.search(text, 0, _HEAD):
+        return True
     lines = text.splitlines() or [""]
-    longest, mean = max(map(len, lines)), len(text) / len(lines)
-    return bool(_SOURCE_MAP.match(last) or _BUNDLE.search(text, 0, _HEAD)) or (
-        longest > settings.minified_line_chars and mean > settings.minified_mean_chars
-    )
+    if max(map(len, lines)) <= settings.minified_line_chars:
+        return False
+    sizes = [len(line) - sum(len(text[0]) for text in _TEXT.finditer(line) if " " in text[0]) for line in lines]
+    return max(sizes) > settings.minified_line_chars and sum(sizes) / len(sizes) > settings.minified_mean_chars
 
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
