@@ -126,11 +126,15 @@ def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterato
             yield route(lines, method, path, _handler(handler), technology, router=router, comment=comment)
     else:
         method = verb if verb in METHODS else _TITLES.get(verb, "")
+        handlers = args[1:]
         if verb in ("Method", "MethodFunc", "Add") and len(args) > 2:
             method, path = path or text(args[0]).rsplit(".Method", 1)[-1].upper(), string_value(args[1])
+            handlers = args[2:]
+        # of echo middleware stands behind the handler, of others before it
+        handler = handlers[0 if technology == "echo" else -1]
         is_client = text(operand) in _CLIENTS and verb in _TITLES
         if method and path is not None and (path.startswith(("/", "*")) or path == "") and not is_client:
-            yield route(lines, method, prefix + path, _handler(args[-1]), technology, router=symbol, comment=comment)
+            yield route(lines, method, prefix + path, _handler(handler), technology, router=symbol, comment=comment)
 
 
 def _methods_of(call: Node) -> list[str]:

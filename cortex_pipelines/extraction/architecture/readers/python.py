@@ -85,6 +85,8 @@ _ROUTERS = {
     **{"Api": ("flask-restful", "prefix"), "Namespace": ("flask-restx", "path")},
     **dict.fromkeys(("NinjaAPI", "Router"), ("django-ninja", "")),
 }
+_SUBCLASS = re.compile(r"\w+(APIRouter|FastAPI|Flask|Blueprint)$")  # a class of the project that extends one
+_PREFIX_NAME = re.compile(r"\{(\w+)\}")
 _DECORATORS = {method.lower() for method in METHODS} | {"route", "api_route", "websocket"}
 _ROUTE_CALLS = {"add_url_rule", "add_api_route", "add_resource", "add_route", "add_api_websocket_route"}
 _MOUNTS = {"include_router": "prefix", "register_blueprint": "url_prefix", "mount": "path"}
@@ -103,10 +105,11 @@ def python_routes(file: SourceFile) -> Iterator[Fact]:
     prefixes: dict[str, tuple[Node, str]] = {}
     for node in file.nodes("assigned"):
         call, name = node.child_by_field_name("right"), child_text(node, "left")
-        router_class = _ROUTERS.get(child_text(call, "function").rsplit(".", 1)[-1])
+        constructor = _SUBCLASS.sub(r"\1", child_text(call, "function").rsplit(".", 1)[-1])
+        router_class = _ROUTERS.get(constructor)
         if router_class is not None:
             frameworks[name] = router_class[0]
-            prefixes[name] = (node, string_or_name(keyword(child(call, "arguments"), router_class[1])))
+            prefixes[name] = (node, _prefix(file, keyword(child(call, "arguments"), router_class[1])))
     for name, (node, prefix) in prefixes.items():
         if prefix:
             yield mount(node, "", prefix, name)
@@ -117,7 +120,7 @@ def python_routes(file: SourceFile) -> Iterator[Fact]:
         receiver, verb = child_text(function, "object"), child_text(function, "attribute")
         path = string_value(args[0]) if args else None
         if verb in _MOUNTS:
-            yield from _mount_facts(call, receiver, verb, args)
+            yield from _mount_facts(file, call, receiver, verb, args)
         elif verb in _ROUTE_CALLS:
             yield from _added_routes(call, receiver, verb, args, frameworks.get(receiver, guess))
         elif path is None or len(args) < 2:
@@ -161,7 +164,17 @@ def _decorated_routes(node: Node, frameworks: dict[str, str], guess: str | None)
             yield route(lines, method, path, handler, technology, router=receiver, summary=summary)
 
 
-def _mount_facts(call: Node, receiver: str, verb: str, args: list[Node]) -> Iterator[Fact]:
+def _prefix(file: SourceFile, node: Node | None) -> str:
+    """A prefix with the texts of the file's constants that it names."""
+
+    def value(name: re.Match[str]) -> str:
+        constant = re.search(rf"""(?m)^{name[1]}(?:: *str)? *= *(["'])([^"'\n]*)\1""", file.text)
+        return constant[2] if constant else name[0]
+
+    return _PREFIX_NAME.sub(value, string_or_name(node))
+
+
+def _mount_facts(file: SourceFile, call: Node, receiver: str, verb: str, args: list[Node]) -> Iterator[Fact]:
     arguments = call.child_by_field_name("arguments")
     target = args[0] if args else keyword(arguments, "router", "blueprint")
     prefix = keyword(arguments, _MOUNTS[verb])
@@ -169,7 +182,7 @@ def _mount_facts(call: Node, receiver: str, verb: str, args: list[Node]) -> Iter
         prefix, target = target, args[1] if len(args) > 1 else keyword(arguments, "app")
     if target is not None and target.type in ("identifier", "attribute"):
         replaces = verb == "register_blueprint" and prefix is not None
-        yield mount(call, receiver, string_or_name(prefix), text(target), replaces=replaces)
+        yield mount(call, receiver, _prefix(file, prefix), text(target), replaces=replaces)
 
 
 def _added_routes(call: Node, receiver: str, verb: str, args: list[Node], technology: str | None) -> Iterator[Fact]:
