@@ -182,6 +182,8 @@ def inner_changes(function: MappedFunction, changes: LocalChanges, purity: Purit
         kind = renamed.type
         if kind == "Rename Parameter" and OWN_PARAMETER in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
+        if "_" in (renamed.before, renamed.after):
+            continue  # a blank is no name
         if (
             not old.name
             and old.location.language == "python"
