@@ -219,7 +219,10 @@ class Function:
 
     @property
     def title(self) -> str:
-        return f"the {self.kind} {self.name}" if self.name else "the module"
+        # Python has one syntax for both
+        is_python = self.location.language == "python"
+        is_method = is_python and self.location.owner and not self.location.enclosing_function
+        return f"the {'method' if is_method else self.kind} {self.name}" if self.name else "the module"
 
     @property
     def constructed_class(self) -> str:

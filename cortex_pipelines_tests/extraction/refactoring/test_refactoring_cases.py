@@ -50,7 +50,7 @@ def test_the_code_of_a_method_keeps_its_indentation_and_a_new_order_is_told(sett
     before = "class A:\n    @b\n    def f(self, x, y):\n        return x - y\n"
     (found,) = detect({"a.py": before}, {"a.py": before.replace("x, y", "y, x")}, settings)
     assert found.code_before == before.partition("\n")[2].rstrip()
-    assert found.description == "The parameters of the function f became y, x."
+    assert found.description == "The parameters of the method f became y, x."
 
 
 def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None:
