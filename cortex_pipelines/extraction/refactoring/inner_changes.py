@@ -183,7 +183,7 @@ def inner_changes(function: MappedFunction, changes: LocalChanges, purity: Purit
         if kind == "Rename Parameter" and OWN_PARAMETER in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
         if "_" in (renamed.before, renamed.after):
-            continue  # a blank is no name
+            continue  # `_` names nothing
         if (
             not old.name
             and old.location.language == "python"
