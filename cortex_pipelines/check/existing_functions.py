@@ -21,7 +21,7 @@ RULE = "existing-function"
 _SHINGLE = 5  # tokens
 _FEWEST_SHINGLES = 30  # of a body: shorter ones are alike by chance
 _SIMILARITY = 0.95  # Jaccard index of shingles
-_PARALLEL = 5  # functions that two folders have in common, as the drivers of two databases have
+_PARALLEL = 5  # functions of the same names in two folders, as the drivers of two databases have
 _EXAMPLES = re.compile(r"(^|/)(docs?|examples?|_examples|benchmarks?|samples?)/", re.IGNORECASE)
 _OF_TRAIT = re.compile(r"^\s*impl\b.* for ", re.MULTILINE)
 _COMMENTS = {"python": r"#[^\n\"']*"}
@@ -40,21 +40,24 @@ class _Index:
 
     def __init__(self, functions: Sequence[_Function]) -> None:
         self.functions = functions
-        self._by_folder: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._by_folder: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
         for function in functions:
             folder, _, name = function.path.rpartition("/")
-            self._by_folder[folder].add((name, function.qualified_name))
+            self._by_folder[folder][name, function.qualified_name] = function.body
         self.sets: ShingleSets = all_shingles([function.body for function in functions], _SHINGLE)
         owners = np.repeat(np.arange(len(functions)), self.sets.sizes)
         order = np.argsort(self.sets.hashes, kind="stable")
         self._hashes, self._owners = self.sets.hashes[order], owners[order]
 
     def are_parallel(self, function: _Function, other: _Function) -> bool:
-        """Whether two functions are one in two implementations of a thing, side by side in folders."""
+        """Whether two functions are one in two implementations of a thing, in folders that mostly differ."""
         (folder, _, name), (other_folder, _, other_name) = (each.path.rpartition("/") for each in (function, other))
         if folder == other_folder or (name, function.qualified_name) != (other_name, other.qualified_name):
             return False
-        return len(self._by_folder[folder] & self._by_folder[other_folder]) >= _PARALLEL
+        bodies, other_bodies = self._by_folder[folder], self._by_folder[other_folder]
+        in_common = bodies.keys() & other_bodies.keys()
+        equal = sum(bodies[key] == other_bodies[key] for key in in_common)
+        return len(in_common) >= _PARALLEL and equal < len(in_common) / 2
 
     def similar(self, shingles: Shingles) -> Iterator[tuple[float, _Function]]:
         """Functions of similar bodies, the most similar first."""

@@ -17,12 +17,13 @@ LONG = "\n".join(f"    total_{n} = price_{n} * amount_{n} - discount_{n}" for n 
 PATTERN = "name: keep_ids\nwhen: Ids are kept.\nlanguages: python\ncounter_example: drop_id($A)\nexample: keep_id($A)\n"
 DRIVER = "".join(f'def read_order_{n}(key):\n    """Read order {n} of it."""\n    return key\n\n\n' for n in range(4))
 DRIVER += f'def read_orders():\n    """Read the orders."""\n{LONG.replace("price", "order")}'
+OTHER_DRIVER = DRIVER.replace("return key", "return str(key)")
 FILES = {
     "shop/api/names.py": "".join(
         f'def read_item_{n}(key):\n    """Read item {n} of the store."""\n    return key\n\n\n' for n in range(25)
     ),
     "shop/mysql/orders.py": DRIVER,
-    "shop/sqlite/orders.py": DRIVER,
+    "shop/sqlite/orders.py": OTHER_DRIVER,
     "shop/store/__init__.py": "",
     "shop/store/prices.py": f'def total_price():\n    """Give the price of all."""\n{LONG}',
     "shop/patterns/ids.yaml": PATTERN,
@@ -113,7 +114,9 @@ def test_a_body_that_is_there_is_pointed_at(project: ProjectFacts) -> None:
         (1, "existing-function", message)
     ]
     assert findings_in(project, "shop/store/prices.py", FILES["shop/store/prices.py"]) == []
-    assert findings_in(project, "shop/sqlite/orders.py", DRIVER) == [], "two drivers have the same functions"
+    assert findings_in(project, "shop/sqlite/orders.py", OTHER_DRIVER) == [], "two drivers have the same functions"
+    copied = findings_in(project, "shop/postgres/orders.py", DRIVER)
+    assert [rule for _, rule, _ in copied] == ["existing-function"], "a driver that is copied"
     (project.folder / "shop/store/prices.py").unlink()
     assert findings_in(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
 
