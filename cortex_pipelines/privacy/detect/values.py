@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 from itertools import pairwise
+from unicodedata import category
 
 from cortex_pipelines.privacy.detect.text.wording import entropy, is_lexical, lexical_share, subwords, word_set
 
@@ -167,7 +168,17 @@ def is_random(value: str) -> bool:
 
 def _is_wording(value: str) -> bool:
     """Whether a value is text in another language, whose words `is_lexical` does not know."""
-    return not value.isascii() or (" " in value and not any(map(str.isdigit, value)))
+    if " " in value and not value.isascii():
+        return True
+    if " " not in value and value.isascii():
+        return False
+    is_mixed = any(map(str.isdigit, value)) or any(a.islower() and b.isupper() for a, b in pairwise(value))
+    return not is_mixed or _is_unspaced(value)
+
+
+def _is_unspaced(value: str) -> bool:
+    """Whether a value is mostly of a script that does not divide words, as Chinese."""
+    return sum(category(character) == "Lo" for character in value) * 2 > len(value)
 
 
 def _kinds(value: str) -> int:
@@ -208,7 +219,7 @@ def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
         return False
     if not any(map(str.isalpha, value)) or _ALGORITHM.fullmatch(value):
         return False
-    if sum(map(str.isascii, value)) * 2 < len(value):  # a sentence of a language without spaces
+    if _is_unspaced(value):
         return False
     digits = any(map(str.isdigit, value))
     if digits or any(not c.isalnum() and c not in "-_. :/" for c in value):
