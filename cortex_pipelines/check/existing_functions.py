@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,21 +40,26 @@ class _Index:
 
     def __init__(self, functions: Sequence[_Function]) -> None:
         self.functions = functions
-        self._by_folder: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
-        for function in functions:
-            folder, _, name = function.path.rpartition("/")
-            self._by_folder[folder][name, function.qualified_name] = function.body
         self.sets: ShingleSets = all_shingles([function.body for function in functions], _SHINGLE)
         owners = np.repeat(np.arange(len(functions)), self.sets.sizes)
         order = np.argsort(self.sets.hashes, kind="stable")
         self._hashes, self._owners = self.sets.hashes[order], owners[order]
+
+    @cached_property
+    def _by_folder(self) -> dict[str, dict[tuple[str, str], str]]:
+        """Bodies by the name of their file and their own, by folder."""
+        bodies: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+        for function in self.functions:
+            folder, _, name = function.path.rpartition("/")
+            bodies[folder][name, function.qualified_name] = function.body
+        return bodies
 
     def are_parallel(self, function: _Function, other: _Function) -> bool:
         """Whether two functions are one in two implementations of a thing, in folders that mostly differ."""
         (folder, _, name), (other_folder, _, other_name) = (each.path.rpartition("/") for each in (function, other))
         if folder == other_folder or (name, function.qualified_name) != (other_name, other.qualified_name):
             return False
-        bodies, other_bodies = self._by_folder[folder], self._by_folder[other_folder]
+        bodies, other_bodies = (self._by_folder.get(each, {}) for each in (folder, other_folder))
         in_common = bodies.keys() & other_bodies.keys()
         equal = sum(bodies[key] == other_bodies[key] for key in in_common)
         return len(in_common) >= _PARALLEL and equal < len(in_common) / 2
@@ -103,8 +108,8 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
             in_file = other.path == function.path
             comes_first = (other.path, other.line) < (function.path, function.line)
             is_there = in_file or (project.folder / other.path).is_file()
-            is_copy = not _belong_together(function, other) and not index.are_parallel(function, other)
-            if is_there and (comes_first or (is_new and not in_file)) and is_copy:
+            is_second = is_there and (comes_first or (is_new and not in_file))
+            if is_second and not (_belong_together(function, other) or index.are_parallel(function, other)):
                 unit = units[function]
                 words = "does what" if similarity == 1 else f"does nearly ({similarity:.0%} the same) what"
                 message = f"{unit.name} {words} {other.qualified_name} does ({other.path}:{other.line})."

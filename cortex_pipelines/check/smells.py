@@ -64,6 +64,8 @@ def find_smells(file: CheckedFile, rules: Collection[str]) -> Iterator[Finding]:
 
 def _tests_beside(file: CheckedFile) -> list[tuple[int, int]]:
     """Where a file of Rust has its own tests."""
+    if file.language != "rust":
+        return []
     names = ((node, text(child(node, "name"))) for node in file.tree.root_node.children)
     return [
         (node.start_byte, node.end_byte)
