@@ -20,10 +20,10 @@ from cortex_pipelines.check.findings import Finding, LineEdit, fix_text
 from cortex_pipelines.check.project_facts import ProjectFacts, facts_for
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.content import is_generated
-from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.languages import is_code, language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.retrieval.listing import is_code, list_files, marked_files
+from cortex_pipelines.retrieval.listing import list_files, marked_files
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _DIFF = (

@@ -11,7 +11,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import Extraction, extract
-from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.languages import is_code, language_of
 from cortex_pipelines.privacy.detect.scanning import files_below
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import PARSED
@@ -50,7 +50,7 @@ def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
 def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any] | None:
     name = file.name if file == root else file.relative_to(root).as_posix()
     # without an ending only the first line can tell
-    if file.suffix and language_of(name, "") not in PARSED:
+    if file.suffix and not is_code(name):
         return None
     # a file that is too large only needs a row that says so
     with file.open("rb") as stream:

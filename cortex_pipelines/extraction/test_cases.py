@@ -26,9 +26,7 @@ TEST_PATH = (
 )
 """Pattern of the paths of test code, support of tests included."""
 _TEST = re.compile(TEST_PATH)
-TEST_NAME_IN_RUST = r"(^|\.)(\w+_)?tests?(_\w+)?\.|^test_\w+$"
-"""Pattern of the qualified names of tests in the file that they test."""
-_RUST_TEST = re.compile(TEST_NAME_IN_RUST)
+_RUST_TEST = re.compile(r"(^|\.)(\w+_)?tests?(_\w+)?\.|^test_\w+$")  # beside the code that they test
 # An annotation or attribute makes it a test, in whatever file it is.
 _MARKERS = {
     "java": r"@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b",
@@ -53,9 +51,16 @@ def in_test_file() -> pl.Expr:
 
 def in_test_code() -> pl.Expr:
     """Whether a unit is in a test file, or in a module of tests in the file that they test, as in Rust."""
-    return in_test_file() | (
-        (pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod (\w+_)?tests?(_\w+)?\b")
-    )
+    return in_test_file() | _beside_code()
+
+
+def tests_beside_code(units: pl.DataFrame) -> frozenset[str]:
+    """Ids of the units in modules of tests in the file that they test; ``units``: CODE_UNITS."""
+    return frozenset(units.filter(_beside_code())["unit_id"])
+
+
+def _beside_code() -> pl.Expr:
+    return (pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod (\w+_)?tests?(_\w+)?\b")
 
 
 def select_test_cases(definitions: pl.DataFrame) -> pl.DataFrame:

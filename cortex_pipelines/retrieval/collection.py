@@ -10,7 +10,6 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from cortex_pipelines.extraction.test_cases import TEST_NAME_IN_RUST
 from cortex_pipelines.retrieval.bm25f import (
     Bm25fWeights,
     FieldTermCounts,
@@ -40,6 +39,7 @@ _DOCUMENTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "name": pl.String,
     "start_line": pl.Int32,
     "end_line": pl.Int32,
+    "is_test": pl.Boolean,
     "text": pl.UInt64,
     "category": pl.String,
     "complexity": pl.Int64,
@@ -56,7 +56,6 @@ _FILES: dict[str, pl.DataType | type[pl.DataType]] = {
     "blob": pl.String,
     "language": pl.String,
     "commit": pl.String,
-    "is_test": pl.Boolean,
     "generated": pl.Boolean,
     "left_out": pl.String,
     "licence": pl.String,
@@ -152,10 +151,7 @@ class Collection:
 
     @cached_property
     def is_test(self) -> npt.NDArray[np.bool_]:
-        in_rust = self.files["language"].eq_missing("rust").to_numpy()[self.file_numbers]
-        is_test: npt.NDArray[np.bool_] = self.files["is_test"].to_numpy()[self.file_numbers]
-        is_test |= in_rust & self.documents["name"].str.contains(TEST_NAME_IN_RUST).to_numpy()
-        return is_test
+        return self.documents["is_test"].to_numpy()
 
     @cached_property
     def is_generated(self) -> npt.NDArray[np.bool_]:
@@ -243,10 +239,10 @@ def count_terms(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFreque
             for field_counts, text in zip(counts, document.texts, strict=True):
                 field_counts.add(len(rows), text, vocabulary)
             text = embedded_text(document, file)
-            lines = (document.start_line, document.end_line)
+            location = (document.kind, document.name, document.start_line, document.end_line, document.is_test)
             facts = (text_number(text), document.category, document.complexity, list(document.technologies))
             intent = (document.intent, document.intent_kind)
-            rows.append((number, document.kind, document.name, *lines, *facts, *intent, only_declares(document)))
+            rows.append((number, *location, *facts, *intent, only_declares(document)))
             texts.append(text)
     return TermFrequencies(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),

@@ -19,7 +19,7 @@ from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.entries import blob_id
 from cortex_pipelines.ingestion.files.content import is_generated
-from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.languages import is_code, language_of
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.pseudonyms import logs_key
@@ -68,6 +68,7 @@ class Document:
     technologies: tuple[str, ...] = ()
     intent: str | None = None
     intent_kind: str | None = None
+    is_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,6 @@ class FileText:
     blob: str
     language: str | None
     commit: str | None
-    is_test: bool
     generated: bool
     documents: tuple[Document, ...]
     left_out: str = ""
@@ -112,14 +112,15 @@ def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: R
     documents: tuple[Document, ...] = ()
     if content.notebook:
         texts = (path, "", "", "", content.text)
-        documents = (Document("file", PurePosixPath(path).name, 1, content.lines, texts),)
+        name = PurePosixPath(path).name
+        documents = (Document("file", name, 1, content.lines, texts, is_test=is_test(path)),)
     elif not content.left_out:
         documents = tuple(_documents(content.text, path, content.language, limits.extraction))
     blob, left_out = content.blob, content.left_out
     # a file that is edited has no commit
     commit = head.commit if head is not None and head.blobs.get(path) == blob else None
-    tests, generated = not left_out and is_test(path), content.generated
-    return FileText(path, file.size, file.mtime, blob, content.language, commit, tests, generated, documents, left_out)
+    language, generated = content.language, content.generated
+    return FileText(path, file.size, file.mtime, blob, language, commit, generated, documents, left_out)
 
 
 def read_text(folder: Path, path: str, limits: ReadingLimits) -> str | None:
@@ -139,7 +140,7 @@ def _read_content(folder: Path, path: str, size: int, limits: ReadingLimits, mar
     max_bytes = limits.ingestion.max_file_bytes
     if path.endswith(".ipynb"):
         max_bytes = limits.ingestion.max_notebook_bytes
-    elif language_of(path, "") in PARSED:  # larger ones are cut into units, not kept as one text
+    elif is_code(path):  # larger ones are cut into units, not kept as one text
         max_bytes = max(max_bytes, limits.extraction.max_file_bytes)
     if size > max_bytes:
         return _FileContent(left_out="too large")
@@ -176,7 +177,7 @@ def file_from_table(
     """The documents of a row of a project's table of files, which is redacted already."""
     documents = tuple(_documents(text, path, language, settings))
     size = len(text)
-    return FileText(path, size, 0, "", language, commit, is_test(path), generated, documents)
+    return FileText(path, size, 0, "", language, commit, generated, documents)
 
 
 def as_issue(file: FileText, text: str) -> FileText:
@@ -185,7 +186,7 @@ def as_issue(file: FileText, text: str) -> FileText:
     name = title.lstrip("# ").strip()
     texts = (file.path, name, "", description.strip(), "")
     document = Document(ISSUE, name, 1, text.count("\n") + 1, texts)
-    return replace(file, is_test=False, documents=(document,))
+    return replace(file, documents=(document,))
 
 
 def only_declares(document: Document) -> bool:
@@ -202,7 +203,7 @@ def embedded_text(document: Document, file: FileText) -> str:
     Empty for tests, prose and constants: they are found by their words.
     """
     is_section = document.kind == "section" and file.language not in NOT_CODE
-    if file.is_test or is_test(file.path, document.name) or not (document.kind in (*DEFINITIONS, COMMIT) or is_section):
+    if document.is_test or not (document.kind in (*DEFINITIONS, COMMIT) or is_section):
         return ""
     *_, documentation, body = document.texts
     return encoder_text(document.kind, document.name, documentation, body)
@@ -243,12 +244,13 @@ def _unit_documents(text: str, path: str, units: Sequence[Unit]) -> Iterator[Doc
                 position = inner.end_byte
         own_text = b"\n".join((*parts, data[position : unit.end_byte])).decode(errors="replace")
         texts = (path, unit.qualified_name, unit.signature, unit.docstring or "", own_text)
-        yield Document(unit.kind, unit.qualified_name, unit.start_line, unit.end_line, texts)
+        lines, in_test = (unit.start_line, unit.end_line), is_test(path, unit.qualified_name)
+        yield Document(unit.kind, unit.qualified_name, *lines, texts, is_test=in_test)
     uncovered.append(data[covered:])
     uncovered_text = b"\n".join(uncovered).decode(errors="replace")
     if len(uncovered_text.split()) > 3:
         texts = (path, "", "", "", uncovered_text)
-        yield Document("file", PurePosixPath(path).name, 1, text.count("\n") + 1, texts)
+        yield Document("file", PurePosixPath(path).name, 1, text.count("\n") + 1, texts, is_test=is_test(path))
 
 
 def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
@@ -268,4 +270,4 @@ def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
             titles = (line for line in first_lines if line.strip() and not _UNDERLINE.match(line))
             title = next(titles, "").strip().lstrip("#= ").strip()[:100]
             name = title or PurePosixPath(path).name
-            yield Document("section", name, start + 1, end, (path, title, "", "", part))
+            yield Document("section", name, start + 1, end, (path, title, "", "", part), is_test=is_test(path))

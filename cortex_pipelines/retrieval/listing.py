@@ -11,10 +11,9 @@ import pathspec
 
 from cortex_pipelines.ingestion.entries import SourceError, folders_of, printable, unsafe_path_reason
 from cortex_pipelines.ingestion.files import attributes
-from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.languages import is_code
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.files import MADE_BY_TOOLS, NOT_SOURCES
-from cortex_pipelines.syntax.grammars import PARSED
 
 _IGNORE = ".gitignore"
 _REPOSITORY = ".git"  # folder of a repository, or file that says where the repository of a submodule is
@@ -63,11 +62,6 @@ def list_files(folder: Path) -> list[ListedFile]:
     files = sorted(_walk(folder, tracked), key=lambda entry: entry.path)
     marked = marked_files(folder.resolve(), [file.path for file in files if not file.left_out])
     return [replace(file, marked=True) if file.path in marked else file for file in files]
-
-
-def is_code(path: Path | str) -> bool:
-    """Whether the name of a file says that its language is parsed."""
-    return language_of(str(path), "") in PARSED
 
 
 def code_files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -95,7 +95,7 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
             if encoder != AUTO:
                 raise
             note = f"indexed by words alone: {error}"
-        count = sum(len(file.documents) for file in files if not file.is_test)
+        count = sum(not document.is_test for file in files for document in file.documents)
         if encoder == AUTO and opened and count > MOST_EMBEDDED:
             opened = None
             note = (

@@ -64,7 +64,7 @@ def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
     for commit, _, subject, body, paths in commits.select(COMMIT_COLUMNS).sort("commit").iter_rows():
         texts = (" ".join(paths[:_MOST_PATHS]), subject, "", body, "")
         document = Document(COMMIT, subject, 1, 1, texts)
-        yield FileText(commit, 0, 0, "", None, commit, False, False, (document,))
+        yield FileText(commit, 0, 0, "", None, commit, False, (document,))
 
 
 TEXTS, COMMITS, VECTORS = "search_documents", "repository_commits", "code_embeddings"  # assets that an index is made of

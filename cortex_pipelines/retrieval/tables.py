@@ -23,7 +23,7 @@ COMMIT_COLUMNS = ("source", "committed_at", "paths")
 
 _FILE = ("source", "path")
 _UNIT = (*_FILE, "name", "start_line")
-_LOCATION = ("kind", "name", "start_line", "end_line")
+_LOCATION = ("kind", "name", "start_line", "end_line", "is_test")
 _TEXTS = ("title", "signature", "documentation", "body")
 _Row = dict[str, Any]
 
@@ -64,7 +64,7 @@ def _rows_of_files(files: list[_Row], settings: ExtractionSettings) -> list[tupl
         if is_issue(source, path):
             file = as_issue(file, text)
         location = {"source": source, "path": path}
-        facts = {name: getattr(file, name) for name in ("size", "language", "commit", "is_test", "generated")}
+        facts = {name: getattr(file, name) for name in ("size", "language", "commit", "generated")}
         documents: list[_Row] = []
         of_files.append(({**location, **facts, "licence": row["licence"], "author": row["author"]}, documents))
         for number, document in enumerate(file.documents):
@@ -87,7 +87,7 @@ def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
     documents_by_file = {key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))}
     for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):
         path = f"{prefix}{row['path']}"
-        facts = {name: row[name] for name in ("language", "commit", "is_test", "generated")}
+        facts = {name: row[name] for name in ("language", "commit", "generated")}
         origin = {name: row[name] for name in ("licence", "author", "changed")}
         documents = tuple(
             Document(

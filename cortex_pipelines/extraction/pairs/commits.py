@@ -11,7 +11,7 @@ import polars as pl
 from cortex_pipelines.extraction.settings import PairSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.content import is_generated
-from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.languages import is_code, language_of
 from cortex_pipelines.ingestion.git.command import stream
 from cortex_pipelines.ingestion.git.history import look_up_commits
 from cortex_pipelines.ingestion.settings import IngestionSettings
@@ -95,7 +95,7 @@ def select_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFram
     uninformative message or made by a machine, are left out.
     """
     code = [
-        sum(_is_code(path) for path in paths) if len(parents) == 1 else 0
+        sum(_may_be_read(path) for path in paths) if len(parents) == 1 else 0
         for parents, paths in commits.select("parents", "paths").iter_rows()
     ]
     suitable = [
@@ -116,7 +116,7 @@ def changed_files(
 ) -> Iterator[ChangedFiles]:
     with stream(mirror, "cat-file", "--batch-check") as check, stream(mirror, "cat-file", "--batch") as read:
         for commit in commits:
-            paths = [path for path in commit["paths"] if _is_code(path)]
+            paths = [path for path in commit["paths"] if _may_be_read(path)]
             names: dict[str, str] = {}
             if any(PLACEHOLDER.search(path) for path in paths):
                 # original names of paths whose private parts were replaced in the tables
@@ -133,9 +133,8 @@ def changed_files(
             yield ChangedFiles(before, after)
 
 
-def _is_code(path: str) -> bool:
-    # git takes one name per line, and only the extension is known yet
-    return "\n" not in path and language_of(path, "") in PARSED
+def _may_be_read(path: str) -> bool:
+    return "\n" not in path and is_code(path)  # git takes one name per line
 
 
 def _text(data: bytes, path: str, settings: PairSettings, ingestion: IngestionSettings) -> str | None:

@@ -5,7 +5,7 @@ from typing import IO
 
 from cortex_pipelines.extraction.settings import RefactoringSettings
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.languages import is_code, language_of
 from cortex_pipelines.ingestion.git.command import records, run_git, stream
 from cortex_pipelines.privacy.detect.scanning import files_below
 from cortex_pipelines.syntax.grammars import PARSED
@@ -98,7 +98,7 @@ def _blob(answer: IO[bytes], max_bytes: int) -> bytes | None:
 def _may_be_code(path: str) -> bool:
     name = path.rpartition("/")[2]
     # without an ending only the first line can tell
-    return "." not in name or language_of(path, "") in PARSED
+    return "." not in name or is_code(path)
 
 
 def _add(version: Version, path: str, data: bytes) -> None:

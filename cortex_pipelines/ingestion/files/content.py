@@ -76,7 +76,7 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
     lines = text.splitlines() or [""]
     if max(map(len, lines)) <= settings.minified_line_chars:
         return False
-    sizes = [len(line) - sum(len(text[0]) for text in _TEXT.finditer(line) if " " in text[0]) for line in lines]
+    sizes = [len(line) - sum(len(match[0]) for match in _TEXT.finditer(line) if " " in match[0]) for line in lines]
     return max(sizes) > settings.minified_line_chars and sum(sizes) / len(sizes) > settings.minified_mean_chars
 
 

@@ -1,7 +1,9 @@
 """Detect a file's language by name or first line."""
 
 import re
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
+
+from cortex_pipelines.syntax.grammars import PARSED
 
 _BY_ENDING = {
     "python": "py pyi pyw",
@@ -94,3 +96,8 @@ def language_of(path: str, text: str) -> str | None:
     interpreter = PurePosixPath(words[0]).name if words else ""
     matches = (name for name, form in _BY_INTERPRETER.items() if re.fullmatch(form, interpreter))
     return next(matches, None)
+
+
+def is_code(path: PurePath | str) -> bool:
+    """Whether the name of a file says that its language is parsed."""
+    return language_of(str(path), "") in PARSED

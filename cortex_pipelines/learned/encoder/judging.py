@@ -88,7 +88,7 @@ def judged_project(name: str, folders: ProjectFolders, most: int) -> JudgedProje
 
 
 def _file(path: str, documents: tuple[Document, ...]) -> FileText:
-    return FileText(path, 0, 0, "", None, None, is_test=False, generated=False, documents=documents)
+    return FileText(path, 0, 0, "", None, None, generated=False, documents=documents)
 
 
 def reciprocal_ranks(project: JudgedProject, vectors: "tuple[Floats, Floats] | None", *, words: bool) -> list[float]:
