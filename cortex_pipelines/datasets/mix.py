@@ -24,12 +24,18 @@ FEWEST_HELD_OUT = 200
 """A split of fewer rows takes all it can get, as near to the mix as it comes."""
 
 
+def with_tests(rows: pl.DataFrame, tests_beside_code: Collection[str] = ()) -> pl.DataFrame:
+    """The rows with ``test``: whether one is test code, by its path or since its unit is in ``tests_beside_code``."""
+    is_test = pl.col("path").fill_null("").str.contains(TEST_PATH)
+    if tests_beside_code and "unit_id" in rows.columns:
+        is_test |= pl.col("unit_id").is_in(sorted(tests_beside_code)).fill_null(False)
+    return rows.with_columns(is_test.alias("test"))
+
+
 def strata(rows: pl.DataFrame) -> pl.DataFrame:
-    """Columns ``language``, ``test``, and ``bytes`` of a row's texts."""
-    return rows.select(
-        "language",
-        pl.col("path").fill_null("").str.contains(TEST_PATH).alias("test"),
-        (pl.col("prompt").str.len_bytes() + pl.col("completion").str.len_bytes()).alias("bytes"),
+    """Columns ``language``, ``test`` (of ``with_tests``, else by path), and ``bytes`` of a row's texts."""
+    return (rows if "test" in rows.columns else with_tests(rows)).select(
+        *("language", "test"), (pl.col("prompt").str.len_bytes() + pl.col("completion").str.len_bytes()).alias("bytes")
     )
 
 

@@ -26,6 +26,7 @@ from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.datasets.splitting.unit_splits import split_units
 from cortex_pipelines.datasets.tasks.changes import PATTERN_ROWS, REVIEW_ROWS
 from cortex_pipelines.datasets.tasks.refactoring import cached_fixes, pair_candidates, refactoring_tables
+from cortex_pipelines.extraction.test_cases import tests_beside_code
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
@@ -256,6 +257,19 @@ def test_every_split_has_the_mix(settings: DatasetSettings, most: int | None) ->
         assert 0.2 <= frame["path"].str.contains("tests/").mean() <= 0.25
         assert (frame["language"] == "rust").mean() >= 0.05
     assert distance(selected["test"], selected["train"]) < 0.01
+
+
+def test_tests_beside_the_code_are_capped_as_tests_of_files_are(
+    make_files: Any, make_units: Any, settings: DatasetSettings
+) -> None:
+    code = "fn half(n: u8) -> u8 { n / 2 }\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn halves() { half(4); }\n}\n"
+    units = make_units(make_files({"src/lib.rs": code}))
+    beside = tests_beside_code(units)
+    assert units.filter(pl.col("unit_id").is_in(beside))["name"].to_list() == ["halves"]
+    rows = _candidates("train", {("rust", "a.rs"): 100}).with_columns(pl.col("example_id").alias("unit_id"))
+    rules = RowRules(tests_beside_code=frozenset(rows["unit_id"][:80]))
+    selected = _select(rows, settings, rules)["train"]
+    assert selected["unit_id"].is_in(rows["unit_id"][:80].implode()).mean() == pytest.approx(0.2, abs=0.06)
 
 
 def test_a_mix_may_leave_languages_as_they_are(settings: DatasetSettings) -> None:

@@ -20,6 +20,7 @@ from cortex_pipelines.datasets.publish.card import CardSection, sizes, write_car
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import conventions, style_of, train_names
 from cortex_pipelines.schemas.augmentation import RENAMED_UNITS, REWRITTEN_UNITS
+from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.command import cortex
@@ -247,6 +248,13 @@ def test_the_card_of_a_project_says_what_it_teaches_and_what_is_wrong(
     assert text.startswith(f"From shop a model can learn to complete code ({tables['train'].height} examples, 100% of")
     assert "completion, train: 100% of it is test code" in text
     assert "code to train on" not in text
+    units = tmp_path / "data" / "code_units" / "shop"
+    units.mkdir(parents=True)
+    beside = tables["test"].select("unit_id", language=pl.lit("rust"), context=pl.lit("mod tests {"))
+    beside.write_parquet(units / f"{CODE_UNITS.name}.parquet")
+    rows = {row["split"]: row for row in json.loads(cortex("card", "shop", "--json").stdout)}
+    assert rows["test"]["tests"] == 1.0
+    assert rows["test"]["distance"] < 0.1
     read = tmp_path / "data" / "repository_files" / "shop"
     read.mkdir(parents=True)
     REPOSITORY_FILES.frame([]).write_parquet(read / "files.parquet")

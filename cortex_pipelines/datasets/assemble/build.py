@@ -34,6 +34,7 @@ from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infillin
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
 from cortex_pipelines.datasets.tasks.variants import gap_variants, renamed_units, variant_codes
 from cortex_pipelines.datasets.unit_text import SPAN_COLUMNS, FileKey, file_bytes, visible_spans
+from cortex_pipelines.extraction.test_cases import tests_beside_code
 from cortex_pipelines.freed_memory import give_back
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
@@ -254,5 +255,6 @@ def project_units(
     counts = prepared.group_by("language").len().filter(pl.col("len") >= settings.mix.min_language_units)
     held_out = prepared.filter(pl.col("split").is_in(["validation", "test"]) & (pl.col("kind") != "import"))
     codes = held_out.select(pl.coalesce(bodies(held_out), "code")).to_series()
-    rules = RowRules(frozenset(counts["language"]), (*codes, *held_out["docstring"].drop_nulls()))
+    held_out_texts = (*codes, *held_out["docstring"].drop_nulls())
+    rules = RowRules(frozenset(counts["language"]), held_out_texts, tests_beside_code(units))
     return ProjectUnits(with_redactions, split_rows, texts, rules)

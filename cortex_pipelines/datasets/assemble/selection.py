@@ -13,7 +13,14 @@ import polars as pl
 from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
 from cortex_pipelines.datasets.dedup.shingles import all_shingles
 from cortex_pipelines.datasets.dedup.similarity_join import HeldOutRows, compared_rows, tokenised_texts
-from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, HELD_OUT_TOLERANCE, most_variants, sample, target_mix
+from cortex_pipelines.datasets.mix import (
+    FEWEST_HELD_OUT,
+    HELD_OUT_TOLERANCE,
+    most_variants,
+    sample,
+    target_mix,
+    with_tests,
+)
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.freed_memory import give_back
@@ -52,6 +59,7 @@ class RowRules:
 
     taught_languages: frozenset[str] = frozenset()  # with enough units for a share of their own
     held_out: tuple[str, ...] = ()  # bodies of validation and test units, and their documentation
+    tests_beside_code: frozenset[str] = frozenset()  # ids of units in modules of tests in the file that they test
     max_injected_share: float = 1.0  # of train: errors put in on purpose, among the project's own changes
 
 
@@ -75,7 +83,7 @@ def select_rows(
     answers = pl.col("completion").n_unique().over([name for name in _SHOWN if name in distinct.columns])
     is_ambiguous = (answers > 1) & (pl.col("origin") != PERSON)
     left_out.append(distinct.filter(is_ambiguous).with_columns(left_out=pl.lit("several_answers")))
-    rows = with_streams(distinct.filter(~is_ambiguous), name, texts, cache)
+    rows = with_streams(with_tests(distinct.filter(~is_ambiguous), rules.tests_beside_code), name, texts, cache)
     originals = rows.filter(~is_variant())
     is_bounded = (pl.col("origin") == INJECTED) & pl.lit(rules.max_injected_share < 1)
     kind_caps = settings.max_by_kind.get(name, {})

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
-from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, distance, strata
+from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, distance, strata, with_tests
 from cortex_pipelines.datasets.publish.card import DIVERGENT
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.extraction.test_cases import tests_beside_code
 from cortex_pipelines.schemas.datasets import MANIFEST
+from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 PURPOSES = {
@@ -23,7 +26,8 @@ PURPOSES = {
 }
 """What each task teaches, in words; the data set of a task is ``TASK_dataset``."""
 _BYTES_PER_TOKEN = 3.5  # of SmolLM2 on code; an estimate saves the tokenizer
-_COLUMNS = ["language", "path", "kind", "prompt", "completion"]
+_COLUMNS = cs.by_name("unit_id", "language", "path", "kind", "prompt", "completion", require_all=False)
+_UNIT_COLUMNS = ("unit_id", "language", "context")
 
 
 def project_card(data: Path, project: str, settings: DatasetSettings) -> list[dict[str, Any]]:
@@ -34,11 +38,14 @@ def project_card(data: Path, project: str, settings: DatasetSettings) -> list[di
     which the mix (or a limit) admits; the others were left out.
     """
     rows: list[dict[str, Any]] = []
+    units = data / "code_units" / project
+    of_tests = tests_beside_code(CODE_UNITS.read(units, *_UNIT_COLUMNS)) if units.exists() else frozenset()
     for task in PURPOSES:
         folder = data / f"{task}_dataset" / project
         if not (folder / "train.parquet").exists():
             continue
-        tables = {split: pl.read_parquet(folder / f"{split}.parquet", columns=_COLUMNS) for split in SPLITS}
+        frames = {split: pl.scan_parquet(folder / f"{split}.parquet").select(_COLUMNS).collect() for split in SPLITS}
+        tables = {split: with_tests(frame, of_tests) for split, frame in frames.items()}
         manifest = pl.read_parquet(folder / f"{MANIFEST.name}.parquet")
         counts = dict(manifest.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
         unknowable = sum(count for reason, count in counts.items() if reason and reason.startswith("unanswerable"))
