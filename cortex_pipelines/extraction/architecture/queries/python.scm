@@ -5,6 +5,7 @@
 (decorated_definition) @decorated
 (class_definition) @class
 (assignment right: (call)) @assigned
+(module (expression_statement (assignment right: (string)) @constant))
 ((assignment left: (identifier) @_name right: [(list) (binary_operator)]) @patterns
   (#eq? @_name "urlpatterns"))
 (augmented_assignment left: (identifier) @_name (#eq? @_name "urlpatterns")) @patterns

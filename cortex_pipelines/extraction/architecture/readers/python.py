@@ -166,12 +166,11 @@ def _decorated_routes(node: Node, frameworks: dict[str, str], guess: str | None)
 
 def _prefix(file: SourceFile, node: Node | None) -> str:
     """A prefix with the texts of the file's constants that it names."""
-
-    def value(name: re.Match[str]) -> str:
-        constant = re.search(rf"""(?m)^{name[1]}(?:: *str)? *= *(["'])([^"'\n]*)\1""", file.text)
-        return constant[2] if constant else name[0]
-
-    return _PREFIX_NAME.sub(value, string_or_name(node))
+    prefix = string_or_name(node)
+    if "{" not in prefix:
+        return prefix
+    constants = {child_text(node, "left"): string_or_name(child(node, "right")) for node in file.nodes("constant")}
+    return _PREFIX_NAME.sub(lambda name: constants.get(name[1], name[0]), prefix)
 
 
 def _mount_facts(file: SourceFile, call: Node, receiver: str, verb: str, args: list[Node]) -> Iterator[Fact]:
