@@ -13,6 +13,7 @@ from scipy.stats import somersd
 from cortex_pipelines.routing.outcomes import training
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
+from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
 from cortex_pipelines.routing.outcomes.evaluation import CandidateScore, outcome_metrics, score_predictions
 from cortex_pipelines.routing.outcomes.predictors import (
     FILE,
@@ -75,11 +76,11 @@ def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_no_feature() -> None:
     rows = pl.DataFrame({"n": [1.0, None, 3.0, 2.0], "c": ["x", None, "y", "x"], "t": ["a b", None, "", "zz"]})
-    columns = training.Columns(numbers=("n",), amounts=(), categories=("c",), text="t")
-    encoding = training.Encoding.fit(rows, columns, vocabulary=10, min_documents=1)
+    columns = Columns(numbers=("n",), amounts=(), categories=("c",), text="t")
+    encoding = Encoding.fit(rows, columns, vocabulary=10, min_documents=1)
     matrix = encoding.matrix(rows).toarray()
     assert (matrix[1].any(), matrix.shape) == (False, (4, 1 + 2 + len(encoding.words)))
-    assert training.Encoding.fit(rows, columns, vocabulary=10, min_documents=9).words == ()
+    assert Encoding.fit(rows, columns, vocabulary=10, min_documents=9).words == ()
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0.05, 0.95))
@@ -90,7 +91,7 @@ def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(errors: list[f
     assert covered >= min(len(errors), (len(errors) + 1) * coverage)
 
 
-def with_targets(rows: pl.DataFrame, columns: training.Columns, **values: np.ndarray) -> pl.DataFrame:
+def with_targets(rows: pl.DataFrame, columns: Columns, **values: np.ndarray) -> pl.DataFrame:
     """Real measurements laid out as attempts; the targets that they lack are not known."""
     numbers = [str(n) for n in range(rows.height)]
     shared = {"attempt_id": numbers, "cluster": numbers, "master": ["one"] * rows.height}
@@ -99,7 +100,7 @@ def with_targets(rows: pl.DataFrame, columns: training.Columns, **values: np.nda
     return frame.with_columns(pl.Series(t.name, values.get(t.name, unknown)) for t in training.TARGETS)
 
 
-def real(name: str) -> tuple[pl.DataFrame, np.ndarray, training.Columns]:
+def real(name: str) -> tuple[pl.DataFrame, np.ndarray, Columns]:
     """Measurements that come with scikit-learn, in an order that a seed drew."""
     from sklearn import datasets
 
@@ -107,7 +108,7 @@ def real(name: str) -> tuple[pl.DataFrame, np.ndarray, training.Columns]:
     order = np.random.default_rng(0).permutation(len(values))
     names = tuple(f"x{n:02}" for n in range(data.shape[1]))
     rows = pl.DataFrame(data[order], schema=list(names))
-    return rows, values[order].astype(float), training.Columns(names, (), (), None)
+    return rows, values[order].astype(float), Columns(names, (), (), None)
 
 
 def scored(predictions: pl.DataFrame) -> list[CandidateScore]:
@@ -147,7 +148,7 @@ def test_columns_that_give_the_answer_away_are_not_read_and_named() -> None:
         task_number=pl.Series([f"T-{n}" for n in range(rows.height)]),
         kind=pl.Series(["bug", "feature"] * (rows.height // 2)),
     )
-    columns = training.Columns((*columns.numbers, "finished_after"), (), ("task_number", "kind"), None)
+    columns = Columns((*columns.numbers, "finished_after"), (), ("task_number", "kind"), None)
     frame = with_targets(rows, columns, duration_seconds=values)
     allowed, leaks = training.without_leaks(frame, DURATION, columns)
     assert set(leaks) == {"finished_after", "task_number"}
@@ -183,7 +184,7 @@ def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
     """Values drawn by a generator: what is tested is that nothing is found in noise."""
     random = np.random.default_rng(3)
     rows = pl.DataFrame(random.normal(size=(200, 5)), schema=[f"x{n}" for n in range(5)])
-    columns = training.Columns(tuple(rows.columns), (), (), None)
+    columns = Columns(tuple(rows.columns), (), (), None)
     frame = with_targets(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
     _, tables = build_predictors(frame, SETTINGS, columns)
     assert [score.candidate for score in scored(tables["predictions"]) if score.adopted] == ["mean"]
@@ -253,10 +254,10 @@ def test_predictors_are_kept_as_json_and_say_the_same_when_loaded(outputs: Path)
 def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     texts = ["list the repositories", "fix the failing build"] * 40
     rows = pl.DataFrame({"text": texts}).with_columns(
-        pl.lit(None, dtype=pl.Float64).alias(name) for name in (*training.COLUMNS.numbers, *training.COLUMNS.amounts)
+        pl.lit(None, dtype=pl.Float64).alias(name) for name in (*COLUMNS.numbers, *COLUMNS.amounts)
     )
-    rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(n) for n in training.COLUMNS.categories)
-    frame = with_targets(rows, training.COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
+    rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(n) for n in COLUMNS.categories)
+    frame = with_targets(rows, COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
     models, _ = build_predictors(frame, SETTINGS)
     save_predictors(models, tmp_path)
     linear, loaded = (all_models["duration_seconds"]["linear"] for all_models in (models, load_predictors(tmp_path)))

@@ -16,8 +16,9 @@ import polars as pl
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.routing.outcomes.attempts import attempts
+from cortex_pipelines.routing.outcomes.encoding import Columns, Encoding
 from cortex_pipelines.routing.outcomes.predict import adopted_models, asked_rows, read_table
-from cortex_pipelines.routing.outcomes.training import LEARNED, Columns, Encoding, FittedModel, Predictor
+from cortex_pipelines.routing.outcomes.training import LEARNED, FittedModel, Predictor
 from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.schemas.routing import PREDICTIONS

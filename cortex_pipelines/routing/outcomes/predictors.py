@@ -11,10 +11,9 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
+from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns
 from cortex_pipelines.routing.outcomes.training import (
-    COLUMNS,
     TARGETS,
-    Columns,
     Cost,
     PredictionTarget,
     Predictor,
