@@ -1,6 +1,7 @@
 """Patterns of a project: read, check, propose and accept them."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from cortex_pipelines.extraction.patterns.proposals import Proposal, propose_fro
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.listing import code_files
 from cortex_pipelines.schemas.datasets import UNIT_SPLITS
-from cortex_pipelines.schemas.extraction import CODE_UNITS, REFACTORING_PAIRS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
-from cortex_pipelines.schemas.vocabulary import DEFINITIONS
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 
@@ -82,12 +83,15 @@ def proposed_patterns(project: Project, name: str, settings: DatasetSettings, mi
     in_train = [locate_change(pair, file_splits, {}, settings)[1] == "train"
                for pair in pairs.iter_rows(named=True)]  # fmt: skip
     files = REPOSITORY_FILES.read(_output_folder(project, _FILES, name)).filter("trainable")
-    units = CODE_UNITS.read(_output_folder(project, "code_units", name), "kind", "name")
-    names = units.filter(pl.col("kind").is_in(DEFINITIONS))["name"]
+    edges = CODE_GRAPH.read(_output_folder(project, "code_graph", name), "relation", "from_path", "to_name")
+    called: dict[str, set[str]] = defaultdict(set)
+    for relation, path, qualified_name in edges.iter_rows():
+        if relation in ("calls", "inherits"):
+            called[path].update(qualified_name.split("."))
     code = files.filter(~may_hold_patterns())
     return [
         *propose_from_history(pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support),
-        *propose_from_code(code, names, min_support),
+        *propose_from_code(code, called, min_support),
     ]
 
 

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, NamedTuple
@@ -28,7 +28,8 @@ from cortex_pipelines.syntax.grammars import PARSED
 MIN_OCCURRENCES = 3
 """Fewest commits or files, by default."""
 
-_MIN_NAMES = 2
+_MIN_OWN, _MIN_NAMES = 2, 4
+"""Names of the project in a statement, and names in one that calls one of these alone: `x = f($$$A)` says little."""
 _MAX_LISTED = 5
 _WORD = re.compile(r"[A-Za-z]\w*")
 
@@ -93,13 +94,14 @@ def propose_from_history(
 
 
 def propose_from_code(
-    files: pl.DataFrame, own_names: Iterable[str], min_occurrences: int = MIN_OCCURRENCES
+    files: pl.DataFrame, called_names: Mapping[str, Collection[str]], min_occurrences: int = MIN_OCCURRENCES
 ) -> list[Proposal]:
-    """Statements that recur in at least so many files with names that the project defines, the most frequent first.
+    """Statements that recur in at least so many files with names of the project, the most frequent first.
 
-    Of several with the same project names, the most frequent is kept.
+    ``called_names``: what each file calls or extends of the project, by its path. Of several statements with the same
+    of these names, the most frequent is kept.
     """
-    project_names, candidates = frozenset(own_names), []
+    own_names, candidates = frozenset[str]().union(*called_names.values()), []
     for language in sorted(set(files["language"].drop_nulls()) & PARSED):
         language_files = files.filter(pl.col("language") == language).sort("source", "path")
         rows = [
@@ -108,9 +110,12 @@ def propose_from_code(
             for node in find_statements(text, language, path)
         ]
         for group in _groups(rows, min_occurrences):
-            names = [name for name in group.names if name in project_names]
-            if len(names) >= _MIN_NAMES and any(group.variables):
-                when = f"Wherever {' and '.join(names)} are used together."
+            callers = [called_names.get(path, ()) for path in group.occurrences]
+            names = [name for name in group.names if 2 * sum(name in called for called in callers) > len(callers)]
+            is_telling = len(names) >= _MIN_OWN or (names and len(group.names) >= _MIN_NAMES)
+            if is_telling and len(own_names.intersection(group.names)) >= _MIN_OWN and any(group.variables):
+                together = "are used together" if len(names) > 1 else "is used"
+                when = f"Wherever {' and '.join(names)} {together}."
                 candidates.append(_Candidate(group, language, when, None, frozenset(names)))
     by_names: dict[frozenset[str], Proposal] = {}
     for proposal in _build_proposals(candidates, "code"):

@@ -70,18 +70,23 @@ def test_statements_with_names_of_the_project_are_proposed_from_files() -> None:
         f"    print('{number}')\n"
         for number in range(3)
     }
-    proposals = propose_from_code(files(texts), ["shop", "opened", "desk", "sell"], 3)
+    called = dict.fromkeys(texts, ("opened", "desk", "sell"))
+    proposals = propose_from_code(files(texts), called, 3)
     assert [proposal.pattern.example for proposal in proposals] == CASES["statements_with_names_of_the_project"]
     assert proposals[0].pattern.counter_example is None
     assert proposals[0].occurrences == ("t0.py", "t1.py", "t2.py")
-    assert propose_from_code(files(texts), ["shop"], 3) == []
-    assert propose_from_code(files(dict(reversed(texts.items()))), ["sell", "desk", "opened", "shop"], 3) == proposals
+    assert propose_from_code(files(texts), called | {"t0.py": (), "t1.py": ()}, 3) == []  # they call another's
+    assert propose_from_code(files(dict(reversed(texts.items()))), called, 3) == proposals
+    # `desk.sell($A)` says too little
+    (only,) = propose_from_code(files(texts), dict.fromkeys(texts, ("opened", "sell")) | {"shop.py": ("shop",)}, 3)
+    assert (only.names, only.pattern.when) == ({"opened"}, "Wherever opened is used.")
 
 
 @pytest.mark.parametrize(("language", "text", "example"), CASES["braces_and_other_languages"])
 def test_braces_and_other_languages(language: str, text: str, example: str) -> None:
     texts = {f"f{number}": text.format(number) for number in range(3)}
-    proposals = propose_from_code(files(texts, language), ["shop", "open", "Shop", "Open"], 3)
+    called = dict.fromkeys(texts, ("shop", "open", "Shop", "Open"))
+    proposals = propose_from_code(files(texts, language), called, 3)
     assert example in [proposal.pattern.example for proposal in proposals]
 
 
