@@ -46,8 +46,19 @@ class Table:
         return tuple((low, high) for low, high in pairs if high in names)
 
     def read(self, folder: Path, *columns: str) -> pl.DataFrame:
-        """Read the table from an asset's output folder: all columns, or the named ones."""
-        return pl.read_parquet(folder / f"{self.name}.parquet", columns=list(columns) or None)
+        """Read the table from an asset's output folder: all columns, or the named ones.
+
+        Raises ContractError: another version made it, without one of these columns.
+        """
+        path = folder / f"{self.name}.parquet"
+        try:
+            return pl.read_parquet(path, columns=list(columns) or None)
+        except pl.exceptions.ColumnNotFoundError:
+            missing = ", ".join(name for name in columns if name not in pl.read_parquet_schema(path))
+            raise ContractError(
+                f"{path}: another version of cortex-pipelines made it, without the column {missing}; "
+                "`cortex run` makes it again"
+            ) from None
 
     def empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.schema)

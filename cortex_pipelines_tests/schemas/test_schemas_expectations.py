@@ -8,7 +8,7 @@ from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.orchestration.location import check_table
 from cortex_pipelines.schemas import expectations
 from cortex_pipelines.schemas.expectations import profile, validate
-from cortex_pipelines.schemas.table import Column, Table
+from cortex_pipelines.schemas.table import Column, ContractError, Table
 
 TABLE = Table(
     "things",
@@ -119,3 +119,10 @@ def test_a_published_version_is_what_the_next_one_is_held_against(
     assert broken.failures
     third = check_table(frame(2).head(400), TABLE, tmp_path / "things@shop")
     assert third.warnings == (), "a version that is not published is not what the next one is held against"
+
+
+def test_a_table_of_another_version_says_what_makes_it_again(tmp_path: Path) -> None:
+    frame().drop("quality").write_parquet(tmp_path / "things.parquet")
+    assert TABLE.read(tmp_path, "name").height == 1000
+    with pytest.raises(ContractError, match=r"another version .* without the column quality; `cortex run` makes"):
+        TABLE.read(tmp_path, "name", "quality")
