@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.ingestion.connectors.snapshot import is_issue
 from cortex_pipelines.parallel.ordered import ordered_map
 from cortex_pipelines.retrieval.documents import Document, FileText, as_issue, embedded_text, file_from_table
-from cortex_pipelines.retrieval.vectors import text_number
+from cortex_pipelines.retrieval.vectors import ISSUE, text_number
 from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES
 
 FILE_COLUMNS = (*("source", "path", "text", "language", "revision"), *("generated", "licence", "author"))
@@ -23,7 +24,7 @@ COMMIT_COLUMNS = ("source", "committed_at", "paths")
 
 _FILE = ("source", "path")
 _UNIT = (*_FILE, "name", "start_line")
-_LOCATION = ("kind", "name", "start_line", "end_line", "is_test")
+_LOCATION = ("kind", "name", "start_line", "end_line")
 _TEXTS = ("title", "signature", "documentation", "body")
 _Row = dict[str, Any]
 
@@ -93,6 +94,7 @@ def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
             Document(
                 texts=(path, *(document[name] for name in _TEXTS)),
                 technologies=tuple(document["technologies"] or ()),
+                is_test=document["kind"] != ISSUE and is_test(row["path"], document["name"]),
                 **{name: document[name] for name in (*_LOCATION, "category", "complexity", "intent", "intent_kind")},
             )
             for document in documents_by_file.get((row["path"], row["source"]), [])

@@ -36,7 +36,6 @@ SEARCHED_DOCUMENTS = Table(
         Column("name", pl.String, "Qualified name, heading of a section, or name of the file"),
         Column("start_line", pl.Int64, "First line, from 1"),
         Column("end_line", pl.Int64, "Last line, from 1, inclusive"),
-        Column("is_test", pl.Boolean, "It is a test, or stands in a test file"),
         Column("title", pl.String, "Name as it is searched; empty for what has none"),
         Column("signature", pl.String, "Signature; empty if none"),
         Column("documentation", pl.String, "Doc comment or docstring; empty if none"),
