@@ -153,22 +153,24 @@ class ReferenceResolver:
 
     def resolve_call(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
         """The unit that a call refers to, and how it was resolved; None if it is not known."""
+        owner = self.evaluate(reference.about, path, enclosing_unit, 0) if reference.about else None
         if reference.about:
-            owner = self.evaluate(reference.about, path, enclosing_unit, 0)
-            if owner is None:
-                # a single word is too often a name of what is not of this source
-                family = self._symbols.families.get(path)
-                if family is None or family in _TYPED or not is_telling(reference.name):
-                    return None
-                number = self._symbols.only_method(family, reference.name)
-                # a method that calls its name on another value hands on to that value's
-                return (number, UNIQUE) if number >= 0 and number != enclosing_unit else None
             resolved = self._member(owner, reference.name, 0)
         else:
-            resolved = self._bare_name(reference.name, path, enclosing_unit, 0)
+            resolved = self._bare_name(reference.name, path, enclosing_unit, 0, is_called=True)
         if resolved is None or resolved.symbol.kind != "unit":
+            called = f"{reference.about}.{reference.name}" if reference.about else reference.name
+            outside = self._scope_outside(_first_name(called), path, enclosing_unit)
+            resolved = None if outside is None else self.evaluate(called, path, outside, 0)
+        if resolved is not None and resolved.symbol.kind == "unit":
+            return resolved.symbol.number, RESOLUTIONS[resolved.rank]
+        # a single word is too often a name of what is not of this source
+        family = self._symbols.families.get(path)
+        if not reference.about or owner or family is None or family in _TYPED or not is_telling(reference.name):
             return None
-        return resolved.symbol.number, RESOLUTIONS[resolved.rank]
+        number = self._symbols.only_method(family, reference.name)
+        # a method that calls its name on another value hands on to that value's
+        return (number, UNIQUE) if number >= 0 and number != enclosing_unit else None
 
     def resolve_property(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
         """The getter that a read of an attribute runs, or the setter that a write does."""
@@ -231,7 +233,7 @@ class ReferenceResolver:
             resolved = ResolvedSymbol(Symbol(kind, owner), 0) if owner >= 0 else None
         elif resolved is None:
             name, start = parts[0].removesuffix(CALLED), 1
-            resolved = self._bare_name(name, path, enclosing_unit, depth)
+            resolved = self._bare_name(name, path, enclosing_unit, depth, is_called=parts[0] != name)
             resolved = self._result(resolved, depth + 1) if parts[0] != name else resolved
         unwraps = _UNWRAPS.get(self._symbols.families.get(path, ""), frozenset())
         for part in parts[start:]:
@@ -247,17 +249,29 @@ class ReferenceResolver:
                 resolved = self._result(resolved, depth + 1)
         return resolved
 
-    def _bare_name(self, name: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
+    def _scope_outside(self, name: str, path: str, enclosing_unit: int) -> int | None:
+        """The scope around a variable that is made of what it hides, as ``view := view.New()``; None for another."""
+        for unit in self._symbols.enclosing_units(enclosing_unit):
+            declared = self._variables.get((path, unit), {}).get(name)
+            if declared is not None:
+                return self._symbols.parents[unit] if _is_of_hidden(name, declared) else None
+        return None
+
+    def _bare_name(
+        self, name: str, path: str, enclosing_unit: int, depth: int, is_called: bool = False
+    ) -> ResolvedSymbol | None:
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)
         family = symbols.families.get(path, "")
         for unit in symbols.enclosing_units(enclosing_unit):
             declared = self._variables.get((path, unit), {}).get(name)
-            if declared is not None and not symbols.units[unit].is_type:
+            is_method = is_called and family == "java"  # where a variable may have the name of a method
+            if declared is not None and not symbols.units[unit].is_type and not is_method:
+                scope = symbols.parents[unit] if _is_of_hidden(name, declared) else unit
                 fixture = -1 if any(declared) else self._fixture(path, name)
                 return (
                     self._returned(fixture, (YIELD, RESULT), depth)
                     if fixture >= 0
-                    else self._declared_value(declared, path, unit, depth)
+                    else self._declared_value(declared, path, scope, depth)
                 )
             nested = symbols.nested(unit, name) if not symbols.units[unit].is_type else -1
             if nested >= 0:
@@ -413,3 +427,12 @@ class ReferenceResolver:
         else:
             value = self._declared_value([return_type], unit.path, self._symbols.parents[number], depth)
         return value and ResolvedSymbol(value.symbol, RESOLUTIONS.index(TYPE))
+
+
+def _first_name(expression: str) -> str:
+    return expression.partition(".")[0].removesuffix(CALLED)
+
+
+def _is_of_hidden(name: str, declared: Sequence[str]) -> bool:
+    """Whether a variable is made of what has its name outside of its scope."""
+    return all(_first_name(expression) == name for expression in declared)
