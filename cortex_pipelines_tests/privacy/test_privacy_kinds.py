@@ -76,6 +76,11 @@ def test_personal_data_is_found(text: str, rule: str, value: str, settings: Priv
     assert (rule, value) in [(s.rule, text[s.start : s.end]) for s in spans_of(text, "a", settings)]
 
 
+@pytest.mark.parametrize("value", CASES["A_HASH_WITH_ITS_SALT"])
+def test_a_hash_is_found_with_its_salt(value: str, settings: PrivacySettings) -> None:
+    assert secrets_in("a.py", f'x = "{value}"', settings) == [value]
+
+
 @pytest.mark.parametrize("text", CASES["OF_NOBODY"])
 def test_what_belongs_to_nobody_is_passed_over(text: str, settings: PrivacySettings) -> None:
     assert spans_of(text, "a", settings) == []
