@@ -6,23 +6,22 @@ import polars as pl
 
 from cortex_pipelines.schemas.extraction import TEST_CASES
 
+# Any language: also `tests_e2e`, `integration-tests`, Gradle's `integrationTest` and `testFixtures`.
+_FOLDERS = r"(^|/)(tests?|e2e|tests[_-][\w-]+|[\w-]+[_-]tests|src/(test[A-Z]\w+|\w+Test))/"
 # Python: pytest and unittest. Go: go test. JavaScript: folders and endings that jest, mocha,
 # vitest and node's runner look for. Java: surefire's and failsafe's patterns.
 _FILES = {
-    "python": r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.pyi?$|(^|/)tests?/",
-    "javascript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|specs?)/",
-    "typescript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|specs?)/",
-    "java": (
-        r"(^|/)src/(test|it|integrationTest)/"
-        r"|(^|/)(Test[A-Z][^/]*|[^/]*(Tests?|IT|TestCase))\.java$"
-    ),
+    "python": r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.pyi?$|" + _FOLDERS,
+    "javascript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
+    "typescript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
+    "java": r"(^|/)src/(test([A-Z]\w+)?|it|\w+Test)/|(^|/)(Test[A-Z][^/]*|[^/]*(Tests?|IT|TestCase))\.java$",
     "go": r"_test\.go$",
-    "rust": r"(^|/)(tests?|benches)(/|\.rs$)|_tests?\.rs$",
+    "rust": r"(^|/)((tests?|benches)\.rs$|benches/)|_tests?\.rs$|" + _FOLDERS,
 }
 _NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
 TEST_PATH = (
-    r"(^|/)(tests?|testing|__tests__|specs?)/|(^|/)test_[^/]*$|(^|/)tests?\.(py|rs|[cm]?[jt]sx?)$"
-    r"|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$"
+    r"(^|/)(testing|__tests__|specs?)/|(^|/)test_[^/]*$|(^|/)tests?\.(py|rs|[cm]?[jt]sx?)$"
+    r"|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$|" + _FOLDERS
 )
 """Pattern of the paths of test code, support of tests included."""
 _TEST = re.compile(TEST_PATH)

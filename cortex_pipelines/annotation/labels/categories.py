@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cortex_pipelines.extraction.test_cases import TEST_PATH
+
 _NETWORK = (
     r"\b(requests|httpx|urllib|aiohttp|axios|reqwest)\b[.:]|\bfetch\(|\bsocket\.|net\.(Listen|Dial)"
     r"|http\.(Get|Post|Client)|https?\.(request|get|Agent)|HttpClient|client\.(get|post)\("
@@ -51,7 +53,7 @@ def _rule(category: str, weight: float, **where: str) -> LabellingRule:
 RULES = (
     _rule("test-case", 0.9, words=r"^test\b", kind="function|method|class"),
     _rule("test-case", 0.95, head=r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"),
-    _rule("test-case", 0.85, path=r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$"),
+    _rule("test-case", 0.85, path=TEST_PATH),
     _rule("dependency", 0.95, kind="^import$"),
     _rule(
         "authentication",
