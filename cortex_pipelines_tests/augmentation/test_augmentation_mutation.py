@@ -125,6 +125,14 @@ def test_an_explanation_names_what_is_wrong_and_what_puts_it_right() -> None:
         assert part in mutant.explanation
 
 
+def test_an_explanation_of_something_long_cuts_no_word() -> None:
+    call = "open_the_gate(self.get_or_create_test_user(), False, bookmark, wait_until_all_gates_are_open=1, really=1)"
+    explanations = [m.explanation for m in mutants(f"def f():\n    {call}\n") if m.operator == "argument_swap"]
+    assert any(
+        "`get_or_create_test_user(), False, bookmark, wait_until_all_gates_are_open`." in e for e in explanations
+    )
+
+
 def test_mutants_belong_to_the_innermost_unit() -> None:
     code = (
         "LIMIT = 3 - 1\n\nclass A:\n    size = 4 - 1\n\n    def f(self):\n"

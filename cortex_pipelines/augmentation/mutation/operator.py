@@ -1,5 +1,6 @@
 """Mutation operators: base classes, each operator models one kind of bug."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
 
 _LONGEST_QUOTE = 80
+# Of a line, as far as a quote has room; no word is cut.
+_FIRST_WORDS = re.compile(rf"\A.{{,{_LONGEST_QUOTE // 3}}}\w*")
+_LAST_WORDS = re.compile(rf"\w*.{{,{_LONGEST_QUOTE // 3}}}\Z")
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,8 @@ def replace_span(view: NodeTable, quoted_node: Node, start: int, end: int, repla
     old = view.between(start, end)
     right = head + old + tail
     if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
-        room = _LONGEST_QUOTE // 3
-        head, tail = head.rpartition("\n")[2][-room:].lstrip(), tail.partition("\n")[0][:room].rstrip()
+        head = _LAST_WORDS.findall(head.rpartition("\n")[2])[0].lstrip()
+        tail = _FIRST_WORDS.findall(tail)[0].rstrip()
     return TextEdit(start, end, replacement, head + old + tail, head + replacement + tail, old, replacement)
 
 
