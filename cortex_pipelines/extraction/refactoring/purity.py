@@ -20,7 +20,7 @@ class Purity:
 
     def body(self, old: Function, new: Function, names: Names) -> bool:
         renames = {**self._names, **names}
-        before = [self._renamed(statement, renames) for statement in old.statements]
+        before = [self._renamed(statement, names) for statement in old.statements]
         return before == [statement.texts for statement in new.statements] and (
             tuple(renames.get(token, token) for token in old.head) == new.head
         )
@@ -46,12 +46,11 @@ class Purity:
     def fields(self, old: Type, new: Type) -> bool:
         """Whether a type is the same, up to the bodies of its methods."""
         is_paired = self._unpaired_ids.isdisjoint(id(method) for method in (*old.methods, *new.methods))
-        before = [self._renamed(statement, self._names) for statement in old.statements]
+        before = [self._renamed(statement, {}) for statement in old.statements]
         return is_paired and before == [statement.texts for statement in new.statements]
 
     def extraction(self, extraction: ExtractedFunction, names: Names) -> bool:
         """Whether the new function does what was removed; extracted values may have become parameters."""
-        renames = {**self._names, **names}
         mapped_indices = set(extraction.extracted_map.pairs.values())
         for index, statement in enumerate(extraction.extracted.statements):
             only_returns = statement.kind.startswith("return") and statement.weight <= 1
@@ -65,8 +64,8 @@ class Purity:
             old, new = (extraction.extracted_map.before[index], extraction.extracted.statements[position])
             if old.texts != new.texts and old.shape != new.shape:
                 return False
-        remaining_origin = Counter(self._renamed(old, renames) for old in extraction.origin.statements)
-        remaining_origin -= Counter(self._renamed(old, renames) for old in extraction.extracted_map.before)
+        remaining_origin = Counter(self._renamed(old, names) for old in extraction.origin.statements)
+        remaining_origin -= Counter(self._renamed(old, names) for old in extraction.extracted_map.before)
         remaining_caller = Counter(
             statement.texts
             for statement in extraction.caller.statements
@@ -75,9 +74,11 @@ class Purity:
         return remaining_origin == remaining_caller
 
     def _renamed(self, statement: Statement, names: Names) -> tuple[str, ...]:
-        if names.keys().isdisjoint(statement.texts):
+        """The tokens with units and local ``names`` renamed; a property has no local name."""
+        if self._names.keys().isdisjoint(statement.texts) and names.keys().isdisjoint(statement.texts):
             return statement.texts
+        local = {**self._names, **names}
         return tuple(
-            names.get(text, text) if mark != "l" else text
+            text if mark == "l" else (local if mark == "i" else self._names).get(text, text)
             for text, mark in zip(statement.texts, statement.marks, strict=True)
         )
