@@ -69,6 +69,11 @@ def test_a_value_in_a_comment_is_no_code(annotated, comment: str, is_code: bool)
     assert ("commented-out-code" in patterns) is is_code
 
 
+def test_a_word_in_a_comment_is_no_code(annotated) -> None:
+    units = annotated("A.java", "class A {\n void f() {\n  // NOOP;\n }\n void g() {\n  // stop();\n }\n}")
+    assert ["commented-out-code" in units[name]["patterns"] for name in ("A.f", "A.g")] == [False, True]
+
+
 def test_figures_past_their_limits_are_smells(annotated) -> None:
     deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(f" y{i} = 1\n" for i in range(12))
     units = annotated("a.py", deep + "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4)))

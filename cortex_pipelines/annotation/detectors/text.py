@@ -114,9 +114,9 @@ _TODO = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 _MARKERS = re.compile(r"^\s*(?:#+!?|//+!?|/\*+|\*+/?)?(.*?)(?:\*+/)?\s*$")
 _MAX_BYTES = 4000
 _MAX_PARSED = 500  # of a file: a table in comments is not looked at line by line
-# Before parsing: a line of code ends in a way, or has a form, that prose does not.
+# Before parsing: a line of code ends in a way, or has a form, that prose does not; `NOOP;` is a word.
 _CODE_LINE = re.compile(
-    r"[;{}]\s*$|^\s*[\w.\[\]'\"]+\s*(=|\+=|:=)\s*\S|^\s*(return|yield|raise|throw|import|from|del|await)\s+\S+"
+    r"^(?!\s*\w+;\s*$).*[;{}]\s*$|^\s*[\w.\[\]'\"]+\s*(=|\+=|:=)\s*\S|^\s*(return|yield|raise|throw|import|from|del|await)\s+\S+"
     r"|^\s*(if|for|while|def|class|elif|else|try|with)\b.*[:{]\s*$|^\s*[\w.]+\(.*\)\s*$"
 )
 _PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}|https?://|^\s*(e\.g\.|i\.e\.|see )", re.I)
