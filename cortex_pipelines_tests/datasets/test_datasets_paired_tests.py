@@ -231,6 +231,30 @@ def test_a_test_that_sends_a_request_is_about_what_is_named(
     assert train["prompt"].str.starts_with("# shop/pack_crate.py").any() == is_about
 
 
+@pytest.mark.parametrize(
+    ("file", "is_about"), [("LetterTest.py", False), ("Letter.spec.py", False), ("LidTest.py", True)]
+)
+def test_a_test_named_after_a_type_is_not_about_what_else_it_calls(
+    file: str, is_about: bool, paired: Paired, settings: DatasetSettings
+) -> None:
+    crate, path = "tests/test_crate.py", f"tests/{file}"
+    is_letter = pl.when(path="shop/pack_letter.py")
+    letter = {"kind": "class", "name": "Letter"}
+    units = paired.project.units.with_columns(
+        is_letter.then(pl.lit(value)).otherwise(column).alias(column) for column, value in letter.items()
+    )
+    texts = {(source, path if name == crate else name): text for (source, name), text in paired.project.texts.items()}
+    tables = paired.tables(
+        settings,
+        project=replace(paired.project, units=units, texts=texts),
+        cases=paired.cases.with_columns(pl.col("path").replace(crate, path), name=pl.lit("test_that_all_is_well")),
+        edges=paired.edges.with_columns(pl.col("from_path").replace(crate, path)),
+        files=paired.files.with_columns(pl.col("path").replace(crate, path)),
+        splits={"": "train"},
+    )
+    assert tables["train"]["prompt"].str.starts_with("# shop/pack_crate.py").any() == is_about
+
+
 def test_a_function_without_a_body_has_no_test(paired: Paired, settings: DatasetSettings) -> None:
     body = pl.when(pl.col("name") != "pack_crate").then("body_start_byte").alias("body_start_byte")
     project = replace(paired.project, units=paired.project.units.with_columns(body))

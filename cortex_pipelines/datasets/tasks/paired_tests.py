@@ -32,6 +32,7 @@ FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "g
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _MARKS = ("test", "tests", "Test", "Tests", "spec")  # of the name of a test file
+_TYPES = ("class", "struct", "trait", "interface", "enum")
 _REQUEST = (
     r"(?i)client\s*\.\s*(?:get|post|put|patch|delete|request)\(|\bmvc\s*\.\s*perform\(|\brequest\(app\)"
     r"|\bhttp(?:test)?\.NewRequest|\bpage\.goto\("
@@ -156,7 +157,8 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
 
     A test is about one unit: of those that it or its file is named after, the one of the longest name, that of its
     type included. A test that calls a unit among others, and is not named after it, nobody would write when asked for
-    its test. A function without a body, such as one of an interface, has no test of its own.
+    its test; nor one of `PriceTest` that calls something of another file than `Price`'s. A function without a body,
+    such as one of an interface, has no test of its own.
     """
     tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
     tests = tests.select(
@@ -178,7 +180,12 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     is_first = pl.col("unit_id") == pl.col("unit_id").first().over("test_unit_id")
     has_body = ~pl.col("kind").is_in(FUNCTIONS) | pl.col("body_start_byte").is_not_null()
     calls_it_alone = (pl.col("units_called") == 1) & ~pl.col("test_code").str.contains(_REQUEST)
-    is_about = is_first & has_body & ((pl.col("words") > 0) | calls_it_alone)
+    type_of_test = pl.col("test_path").str.extract(r"([^/.]+?)(?:Tests?|IT)?\.[^/]*$")
+    types = units.filter(pl.col("kind").is_in(_TYPES))["name"].unique()
+    is_of_another = type_of_test.is_in(types.implode()) & (
+        type_of_test != pl.col("path").str.extract(r"([^/.]+)[^/]*$")
+    )
+    is_about = is_first & has_body & ((pl.col("words") > 0) | (calls_it_alone & ~is_of_another))
     pairs = pairs.with_columns(is_about.alias("is_about"))
     closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter("is_about").alias("tests"))
     return units.join(closest, on="unit_id", maintain_order="left")
