@@ -32,12 +32,13 @@ _BUILT_IN = frozenset(
         """
         add_argument addEventListener and_then appendChild as_bytes as_mut as_ref as_str
         charAt charCodeAt codePointAt createElement dispatchEvent endsWith fetch_add
-        flat_map for_each forEach format_help from_str getTime hasOwnProperty indexOf
+        flat_map for_each forEach format_help from_str getAttribute getElementById getItem
+        getTime hasOwnProperty indexOf
         into_inner into_iter is_alive is_dir is_empty is_err is_file is_none is_ok is_set
         is_some isArray lastIndexOf localeCompare map_err ok_or ok_or_else parse_args
         preventDefault push_str querySelector querySelectorAll read_bytes read_line
-        read_text read_to_end read_to_string removeChild removeEventListener replaceAll
-        setAttribute setTimeout sort_by sort_by_key split_at starts_with startsWith
+        read_text read_to_end read_to_string removeChild removeEventListener removeItem
+        replaceAll setAttribute setItem setTimeout sort_by sort_by_key split_at starts_with startsWith
         stopPropagation to_lowercase to_owned to_string to_uppercase to_vec toFixed
         toISOString toJSON toLocaleString toLowerCase toString toUpperCase trimEnd
         trimStart try_into unwrap_err unwrap_or unwrap_or_default unwrap_or_else valueOf
@@ -128,7 +129,7 @@ class SymbolTable:
             package = self.package(unit.path)
             if package:
                 self._in_package.setdefault(package, {}).setdefault(unit.name, []).append(number)
-        else:
+        elif unit.kind == "method":  # what is inside of a function is nobody's member
             self._methods.setdefault(unit.family, {}).setdefault(unit.name, []).append(number)
         if unit.owner:
             members = self._members.setdefault((unit.family, unit.owner), {})
