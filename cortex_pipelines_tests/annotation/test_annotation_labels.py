@@ -69,6 +69,15 @@ def test_a_value_in_a_comment_is_no_code(annotated, comment: str, is_code: bool)
     assert ("commented-out-code" in patterns) is is_code
 
 
+@pytest.mark.parametrize(
+    ("values", "is_built"),
+    [("{placeholders}", False), ("{', '.join(ids)}", True), ("{placeholders}) OR {extra}", True)],
+)
+def test_a_query_with_placeholders_alone_is_not_built_from_pieces(annotated, values: str, is_built: bool) -> None:
+    code = f'def drop(ids, placeholders, extra):\n    run(f"DELETE FROM task WHERE id IN ({values})", ids)\n'
+    assert ("sql-concatenation" in annotated("a.py", code)["drop"]["patterns"]) is is_built
+
+
 def test_a_word_in_a_comment_is_no_code(annotated) -> None:
     units = annotated("A.java", "class A {\n void f() {\n  // NOOP;\n }\n void g() {\n  // stop();\n }\n}")
     assert ["commented-out-code" in units[name]["patterns"] for name in ("A.f", "A.g")] == [False, True]

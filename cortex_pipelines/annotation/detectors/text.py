@@ -74,7 +74,8 @@ def query_by_concatenation(visit: NodeVisit, context: FileContext) -> Iterator[E
 def _assembled(visit: NodeVisit) -> Node | None:
     """Node that inserts a value into a string: interpolation, operator or formatting call."""
     node, outer = visit.node, visit.parent
-    if any(part.type in ("interpolation", "template_substitution") for part in node.named_children):
+    parts = [part for part in node.named_children if part.type in ("interpolation", "template_substitution")]
+    if parts and not all("placeholder" in text(part).lower() for part in parts):
         # a tag takes the values apart again
         tagged = outer is not None and child(outer, "arguments") == node
         return None if tagged else node
@@ -87,8 +88,8 @@ def _assembled(visit: NodeVisit) -> Node | None:
         return outer if operator in ("+", "%") and not constant else None
     if outer.type in ("attribute", "argument_list") and visit.grandparent is not None:
         callee = child(visit.grandparent, "function")
-        parts = (child(visit.grandparent, field) for field in ("object", "name"))
-        name = normalized_text(callee) or ".".join(map(normalized_text, parts))
+        names = (child(visit.grandparent, field) for field in ("object", "name"))
+        name = normalized_text(callee) or ".".join(map(normalized_text, names))
         formatted = outer.type == "attribute" or outer.named_children[0].id == node.id
         if formatted and _FORMATTING.search(name):
             return visit.grandparent
