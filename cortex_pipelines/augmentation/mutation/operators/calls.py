@@ -70,8 +70,21 @@ class ArgumentSwap(Operator):
             return
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
         for left, right in pairwise(arguments):
-            if view.code(left) != view.code(right) and may_exchange(left, right, view):
+            if not _are_entries(left, right, view) and may_exchange(left, right, view):
                 yield exchange(view, call, left, right)
+
+
+def _are_entries(left: Node, right: Node, view: NodeTable) -> bool:
+    """Whether two arguments are equal, or calls of one function that name what they give: any order will do."""
+    return view.code(left) == view.code(right) or _entry_of(left, view) == _entry_of(right, view) != ""
+
+
+def _entry_of(node: Node, view: NodeTable) -> str:
+    """What comes before the arguments of a call whose first is a text, such as ``String("name", value)``."""
+    arguments = node.child_by_field_name("arguments")
+    if arguments is None or not arguments.named_children or "string" not in arguments.named_children[0].type:
+        return ""
+    return view.between(node.start_byte, arguments.start_byte)
 
 
 def may_exchange(left: Node, right: Node, view: NodeTable) -> bool:

@@ -134,6 +134,9 @@ class SwappedStatements(Operator):
         target = _set_by(node, view)
         if target is None or statement == other or not _reads_text(following, view.code(target), view):
             return
+        after = _set_by(following, view)
+        if after is not None and view.code(after) == view.code(target) and _reads_text(node, view.code(target), view):
+            return  # two steps of one value, whose order nothing tells
         between = view.between(node.end_byte, following.start_byte)
         if between.strip(" \t\r\n"):
             return
