@@ -108,14 +108,16 @@ class KeywordSwap(Operator):
             left, right = (argument.child_by_field_name("value"), following.child_by_field_name("value"))
             if left is None or right is None or view.code(left) == view.code(right):
                 continue
+            if left.type == right.type in _LITERALS:
+                continue  # nothing tells which of two numbers or texts a name has
             if {left.type, right.type} <= _PLAIN and may_exchange(left, right, view):
                 yield exchange(view, call, left, right)
 
 
 _NAMED = split_words("keyword_argument pair field_initializer")
-_PLAIN = split_words(
-    "identifier attribute member_expression field_expression string integer number true false "
-    "string_literal integer_literal call call_expression subscript none null none float"
+_LITERALS = split_words("string string_literal integer integer_literal number float")
+_PLAIN = _LITERALS | split_words(
+    "identifier attribute member_expression field_expression true false call call_expression subscript none null"
 )
 
 
@@ -133,7 +135,7 @@ _PAIRS = {
     | {"items": ("keys",)},
     "javascript": _exchanged(
         "startsWith/endsWith toLowerCase/toUpperCase trimStart/trimEnd indexOf/lastIndexOf padStart/padEnd "
-        "push/unshift pop/shift some/every min/max floor/ceil keys/values filter/map"
+        "some/every min/max floor/ceil keys/values filter/map"
     )
     | {"slice": ("splice",)},
     "java": _exchanged(
