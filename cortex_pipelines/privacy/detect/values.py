@@ -173,10 +173,10 @@ def _is_wording(value: str) -> bool:
     if " " not in value and value.isascii():
         return False
     is_mixed = any(map(str.isdigit, value)) or any(a.islower() and b.isupper() for a, b in pairwise(value))
-    return not is_mixed or _is_unspaced(value)
+    return not is_mixed or is_unspaced(value)
 
 
-def _is_unspaced(value: str) -> bool:
+def is_unspaced(value: str) -> bool:
     """Whether a value is mostly of a script that does not divide words, as Chinese."""
     return sum(category(character) == "Lo" for character in value) * 2 > len(value)
 
@@ -219,7 +219,7 @@ def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
         return False
     if not any(map(str.isalpha, value)) or _ALGORITHM.fullmatch(value):
         return False
-    if _is_unspaced(value):
+    if is_unspaced(value):
         return False
     digits = any(map(str.isdigit, value))
     if digits or any(not c.isalnum() and c not in "-_. :/" for c in value):
