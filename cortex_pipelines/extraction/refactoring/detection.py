@@ -180,8 +180,8 @@ def _enclosing_function(function: Function) -> Container:
 
 def _same_name(old: Function, new: Function) -> bool:
     old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
-    if old.full_name == new.full_name == MODULE_EXPORT:
-        return True
+    if MODULE_EXPORT in (old.full_name, new.full_name):
+        return True  # what has no name is not renamed
     # of paths of one length, only a holder was renamed
     one_length = len(old_parts) == len(new_parts)
     return old.name == new.name and (one_length or old_parts[0] != new_parts[0])

@@ -134,7 +134,7 @@ class _Reader:
         if node is None:
             return ""
         text = self._spaced(node)
-        default = text == "default" and definition.node.type == "export_statement"
+        default = _is_default(definition)
         if default or self._target(definition) == _MODULE:
             # a file that imports it by its path calls it by the file's name
             stem = PurePosixPath(self._path).name.partition(".")[0]
@@ -144,6 +144,8 @@ class _Reader:
 
     def _inner_name(self, definition: Definition) -> str:
         """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
+        if "name" in definition.settings:
+            return ""
         body = definition.first("body")
         return self._text(body.parent.child_by_field_name("name") if body and body.parent else None)
 
@@ -163,7 +165,7 @@ class _Reader:
 
     def _full_name(self, definition: Definition, name: str) -> str:
         parts = self._target(definition)
-        if name and (parts == _MODULE or definition.node.type == "export_statement"):
+        if name and (parts == _MODULE or _is_default(definition)):
             return self._inner_name(definition) or MODULE_EXPORT
         on_holder = "_prototype" in definition.captures or self._inner_name(definition) == name
         if on_holder or len(parts) < 2:
@@ -243,6 +245,11 @@ class _Reader:
 
     def _spaced(self, node: Node | None) -> str:
         return " ".join(self._text(node).split())
+
+
+def _is_default(definition: Definition) -> bool:
+    """Whether a definition is exported as its file's default and may have no name."""
+    return definition.node.type == "export_statement" or definition.settings.get("name") == "default"
 
 
 def _drop_overloads(file: ParsedFile) -> None:
