@@ -24,6 +24,7 @@ _SIMILARITY = 0.95  # Jaccard index of shingles
 _PARALLEL = 5  # functions of the same names in two folders, as the drivers of two databases have
 _EXAMPLES = re.compile(r"(^|/)(docs?|examples?|_examples|benchmarks?|samples?)/", re.IGNORECASE)
 _OF_TRAIT = re.compile(r"^\s*impl\b.* for ", re.MULTILINE)
+_CALLED = re.compile(r"(?<![\w.$])\w+(?=\()")
 _COMMENTS = {"python": r"#[^\n\"']*"}
 _C_COMMENTS = r"//[^\n\"'`]*|/\*[\s\S]*?\*/"
 
@@ -63,6 +64,19 @@ class _Index:
         in_common = bodies.keys() & other_bodies.keys()
         equal = sum(bodies[key] == other_bodies[key] for key in in_common)
         return len(in_common) >= _PARALLEL and equal < len(in_common) / 2
+
+    @cached_property
+    def _by_path(self) -> dict[str, dict[str, str]]:
+        bodies: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for function in self.functions:
+            bodies[function.path][function.qualified_name] = function.body
+        return bodies
+
+    def calls_the_same(self, function: _Function, other: _Function, index: "_Index") -> bool:
+        """Whether no name that a function calls is one function in its file and another in the other's."""
+        bodies, other_bodies = self._by_path[function.path], index._by_path.get(other.path, {})
+        called = bodies.keys() & other_bodies.keys() & set(_CALLED.findall(function.body))
+        return all(bodies[name] == other_bodies[name] for name in called)
 
     def similar(self, shingles: Shingles) -> Iterator[tuple[float, _Function]]:
         """Functions of similar bodies, the most similar first."""
@@ -109,7 +123,8 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
             comes_first = (other.path, other.line) < (function.path, function.line)
             is_there = in_file or (project.folder / other.path).is_file()
             is_second = is_there and (comes_first or (is_new and not in_file))
-            if is_second and not (_belong_together(function, other) or index.are_parallel(function, other)):
+            is_other = _belong_together(function, other) or index.are_parallel(function, other)
+            if is_second and not is_other and (in_file or file_index.calls_the_same(function, other, index)):
                 unit = units[function]
                 words = "does what" if similarity == 1 else f"does nearly ({similarity:.0%} the same) what"
                 message = f"{unit.name} {words} {other.qualified_name} does ({other.path}:{other.line})."

@@ -14,6 +14,8 @@ from cortex_pipelines_tests.parameters import EXTRACTION
 
 SOURCE = "directory:shop"
 LONG = "\n".join(f"    total_{n} = price_{n} * amount_{n} - discount_{n}" for n in range(9)) + "\n    return total_8\n"
+TAXES = 'def get_rate(key):\n    """Get the rate."""\n    return key\n\n\ndef add_taxes():\n    """Add the taxes."""\n'
+TAXES += LONG.replace("price_0", "get_rate(0)").replace("total", "tax")
 PATTERN = "name: keep_ids\nwhen: Ids are kept.\nlanguages: python\ncounter_example: drop_id($A)\nexample: keep_id($A)\n"
 DRIVER = "".join(f'def read_order_{n}(key):\n    """Read order {n} of it."""\n    return key\n\n\n' for n in range(4))
 DRIVER += f'def read_orders():\n    """Read the orders."""\n{LONG.replace("price", "order")}'
@@ -26,6 +28,7 @@ FILES = {
     "shop/sqlite/orders.py": OTHER_DRIVER,
     "shop/store/__init__.py": "",
     "shop/store/prices.py": f'def total_price():\n    """Give the price of all."""\n{LONG}',
+    "shop/store/taxes.py": TAXES,
     "shop/patterns/ids.yaml": PATTERN,
 }
 
@@ -95,12 +98,12 @@ def test_what_nearly_all_do_is_asked_of_what_is_new(project: ProjectFacts) -> No
         'def read_it(key):\n    """Read it."""\n'
     )
     assert findings_in(project, "shop/api/new.py", new) == [
-        (1, "naming", "readAll: functions here are snake_case (31 of 31 do)."),
-        (5, "missing-documentation", "read_one: public functions here are documented (36 of 36 do)."),
+        (1, "naming", "readAll: functions here are snake_case (33 of 33 do)."),
+        (5, "missing-documentation", "read_one: public functions here are documented (38 of 38 do)."),
         (
             9,
             "documentation-style",
-            "read_two: documentation here ends its first sentence with a full stop (36 of 36 do).",
+            "read_two: documentation here ends its first sentence with a full stop (38 of 38 do).",
         ),
     ]
     # the team lives with what is there; tests have conventions of their own
@@ -117,6 +120,9 @@ def test_a_body_that_is_there_is_pointed_at(project: ProjectFacts) -> None:
     assert findings_in(project, "shop/sqlite/orders.py", OTHER_DRIVER) == [], "two drivers have the same functions"
     copied = findings_in(project, "shop/postgres/orders.py", DRIVER)
     assert [rule for _, rule, _ in copied] == ["existing-function"], "a driver that is copied"
+    taxes = findings_in(project, "shop/api/taxes.py", TAXES)
+    assert [line for line, _, _ in taxes] == [6]
+    assert findings_in(project, "shop/api/taxes.py", TAXES.replace("return key", "return str(key)")) == []
     (project.folder / "shop/store/prices.py").unlink()
     assert findings_in(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
 
