@@ -89,7 +89,7 @@ RULES = (
     _rule("data-access", 0.6, words=r"\b(repository|dao|store|storage|persist|database|db)\b"),
     _rule("data-access", 0.4, path=r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"),
     _rule("data-access", 0.3, imports=r"(?m)^(sqlalchemy|django\.db|psycopg|sqlx|diesel|gorm|typeorm|java\.sql)"),
-    _rule("react-component", 0.95, path=_SCRIPT, name=r"^[A-Z]", code=r"(return|=>)\s*\(?\s*<[A-Za-z>]"),
+    _rule("react-component", 0.95, path=_SCRIPT, name=r"^([A-Z]|default$)", code=r"(return|=>)\s*\(?\s*<[A-Za-z>]"),
     _rule("react-component", 0.95, path=_SCRIPT, head=r"extends\s+(React\.)?(Pure)?Component"),
     _rule("configuration", 0.65, words=r"\b(config\w*|settings?|options?|preferences|environment|env)\b"),
     _rule("configuration", 0.5, path=r"(^|/)(\w*config|settings|setup|conf)[/.]"),

@@ -101,6 +101,9 @@ _FIXED = {
     "call": ("call", "wire"),
     "main": ("run", "wire"),
 }
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})  # of HTTP, which a router calls
+_VIEWS = frozenset({"error", "layout", "loading", "page", "template"})
+_GIVEN = _VIEWS | {"index", "route", "server"}  # names of files that a framework looks for
 _DUNDER = re.compile(r"__\w+__\Z")
 # words that mean so only between underscores
 _ONLY_DUNDER = frozenset({"add", "sub", "mul", "and", "or", "neg", "get", "set", "contains", "index"})
@@ -144,11 +147,16 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     if kind == "import":
         return Intent("import", name.strip(), "wire")
     words = words_of(name).split()
+    is_script = unit["language"] in ("javascript", "typescript")
+    if is_script and kind == "function" and name == "default":
+        words = words_of(_file_name(unit["path"])).split()
     if kind in ("variable", "constant"):
         return Intent("define", " ".join(words[:_MOST_WORDS]) or name, "wire")
     if kind in _TYPES:
         return _of_type(words or [name])
     owner = words_of(unit["qualified_name"].removesuffix(name).rstrip(".").rpartition(".")[2])
+    if is_script and name in _METHODS:
+        owner = words_of(_file_name(unit["path"]))
     head_end = unit["body_start_byte"] or unit["end_byte"]
     code = unit["code"]
     head = code.encode()[: head_end - unit["start_byte"]].decode(errors="replace")
@@ -163,7 +171,7 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     fixed = _fixed(name, " ".join(words), unit, owner)
     return (
         fixed
-        or _of_component(unit, words, body)
+        or (_of_component(unit, words, body) if is_script and kind == "function" else None)
         or _of_accessor(unit, words, head, summary)
         or _of_words(words, owner, summary)
         or _of_summary(words, summary)
@@ -209,18 +217,21 @@ def _fixed(name: str, words: str, unit: dict[str, Any], owner: str) -> Intent | 
 
 
 def _of_component(unit: dict[str, Any], words: list[str], body: str) -> Intent | None:
-    """A function of JavaScript that is called like a type: it renders JSX, or makes an object."""
-    if (
-        unit["language"] not in ("javascript", "typescript")
-        or unit["kind"] != "function"
-        or not unit["name"][:1].isupper()
-    ):
+    """A function of JavaScript that renders JSX and is called like a type or not at all, or that makes an object."""
+    name = unit["name"]
+    if name in _METHODS or not (name[:1].isupper() or name == "default"):
         return None
-    return (
-        Intent("render", " ".join(words), "convert")
-        if _JSX.search(body) and not unit["path"].endswith("ts")  # there, it is the parameter of a type
-        else Intent("create", " ".join(words), "wire")
-    )
+    if _JSX.search(body) and not unit["path"].endswith("ts"):  # there, it is the parameter of a type
+        return Intent("render", " ".join(words), "convert")
+    return Intent("create", " ".join(words), "wire") if name != "default" else None
+
+
+def _file_name(path: str) -> str:
+    """The name of a file, with or instead of it that of its folder where a framework asks for the file's name."""
+    *folders, name = path.split("/")
+    stem = name.partition(".")[0].lstrip("+")
+    folder = next((folder for folder in reversed(folders) if folder[:1] not in ("[", "(")), "")
+    return f"{folder} {stem if stem in _VIEWS else ''}" if folder and stem in _GIVEN else stem
 
 
 def _of_accessor(unit: dict[str, Any], words: list[str], head: str, summary: str) -> Intent | None:
