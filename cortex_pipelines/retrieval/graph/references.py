@@ -172,6 +172,9 @@ def _syntax_references(file: SourceFile) -> Iterator[Reference]:
     for kind in (VARIABLE, FIELD):
         for captures in file.captures.get(kind, ()):
             yield _typed_reference(kind, captures, language)
+    for captures in file.captures.get("taken", ()):
+        node, owner = captures["taken"][0], text(captures["_from"][0])
+        yield _reference(VARIABLE, node, text(node), f"{owner}.{text(captures.get('_name', [node])[0])}")
     for kind in (RESULT, YIELD, DEFAULT):
         for captures in file.captures.get(kind, ()):
             name = text(captures["_name"][0]) if "_name" in captures else ""

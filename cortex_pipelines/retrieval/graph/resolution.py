@@ -319,7 +319,7 @@ class ReferenceResolver:
         for declared_type in filter(None, dict.fromkeys(declared)):
             resolved = self.evaluate(declared_type, path, enclosing_unit, depth + 1)
             if resolved is not None:
-                is_type = resolved.symbol.kind == "unit"
+                is_type = resolved.symbol.kind == "unit" and self._symbols.units[resolved.symbol.number].is_type
                 symbols.add(resolved.symbol._replace(kind="value") if is_type else resolved.symbol)
             elif not declared_type.endswith(CALLED):
                 symbols.add(_EXTERNAL)  # a type that no file of the source defines

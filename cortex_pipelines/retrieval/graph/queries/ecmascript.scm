@@ -15,6 +15,11 @@
 (assignment_expression left: [(identifier) (member_expression)] @variable
   right: (new_expression constructor: (_) @_made))
 
+(variable_declarator
+  name: (object_pattern (shorthand_property_identifier_pattern) @taken) value: (identifier) @_from)
+(variable_declarator
+  name: (object_pattern (pair_pattern key: (_) @_name value: (identifier) @taken)) value: (identifier) @_from)
+
 (member_expression) @read
 (assignment_expression left: (member_expression) @write)
 (function_declaration body: (statement_block (return_statement (_) @result)))
