@@ -44,6 +44,8 @@ _SECTION_LINES = 60
 _LEAST_LINES = 8
 _HEADING = re.compile(r"#{1,6}\s+\S|=+\s+\S")
 _UNDERLINE = re.compile(r"([=\-~^*#\"'`.:_+])\1{2,}\s*$")
+_FENCE = re.compile(r"\s*(?:```|~~~)")
+_BLOCKS = {".adoc": re.compile(r"(?:-{4,}|\.{4,})\s*$"), ".rst": re.compile(r"(?!)")}
 _OVERLOAD = re.compile(r"@(?:\w+\.)?overload\b")
 
 
@@ -253,20 +255,37 @@ def _unit_documents(text: str, path: str, units: Sequence[Unit]) -> Iterator[Doc
         yield Document("file", PurePosixPath(path).name, 1, text.count("\n") + 1, texts, is_test=is_test(path))
 
 
+def _lines_of_code(lines: list[str], ending: str) -> set[int]:
+    """Lines of prose that stand in blocks of code or in the front matter, and those around them."""
+    opening = _BLOCKS.get(ending, _FENCE)
+    front = range(lines.index("---", 1) + 1) if lines[0] == "---" and "---" in lines[1:] else range(0)
+    code, inside = set(front), False
+    for number, line in enumerate(lines[len(front) :], start=len(front)):
+        is_edge = opening.match(line) is not None
+        if inside or is_edge:
+            code.add(number)
+        inside ^= is_edge
+    return code
+
+
 def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
     lines = text.split("\n")
+    code = _lines_of_code(lines, PurePosixPath(path).suffix) if prose else set()
     cuts = [0]
     for number, line in enumerate(lines[1:], start=1):
         length = number - cuts[-1]
         blank = not lines[number - 1].strip() and length >= _SECTION_LINES
-        underlined = line.strip() and _UNDERLINE.match("".join(lines[number + 1 : number + 2]))
-        heading = prose and length >= _LEAST_LINES and (_HEADING.match(line) or underlined)
+        underlined = (
+            line.strip() and number + 1 not in code and _UNDERLINE.match("".join(lines[number + 1 : number + 2]))
+        )
+        heading = prose and length >= _LEAST_LINES and number not in code and (_HEADING.match(line) or underlined)
         if heading or blank or length >= 2 * _SECTION_LINES:
             cuts.append(number)
     for start, end in pairwise([*cuts, len(lines)]):
         part = "\n".join(lines[start:end])
         if part.strip():
-            first_lines = lines[start : start + _LEAST_LINES] if prose else []
+            first = range(start, min(end, start + _LEAST_LINES)) if prose else ()
+            first_lines = (lines[number] for number in first if number not in code)
             titles = (line for line in first_lines if line.strip() and not _UNDERLINE.match(line))
             title = next(titles, "").strip().lstrip("#= ").strip()[:100]
             name = title or PurePosixPath(path).name

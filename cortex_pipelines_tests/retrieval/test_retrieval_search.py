@@ -15,7 +15,7 @@ import pytest
 import cortex_pipelines
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval import index as index_module
-from cortex_pipelines.retrieval.documents import read_file
+from cortex_pipelines.retrieval.documents import file_from_table, read_file
 from cortex_pipelines.retrieval.filters import FilterError, Filters
 from cortex_pipelines.retrieval.index import (
     IndexManifest,
@@ -30,7 +30,7 @@ from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.retrieval.open_index import index_folder, open_searcher, reading_limits
 from cortex_pipelines.retrieval.queries import QueryError, parse_query, terms
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.parameters import EXTRACTION, load_cases
 
 CASES = load_cases(__file__)
 
@@ -305,3 +305,16 @@ def test_a_large_file_of_code_is_cut_into_its_functions(tmp_path: Path) -> None:
     hits = folder_searcher(write(tmp_path / "code", numbers=text)).search("number_1234")
     assert hits[0].name == "number_1234"
     assert (hits[0].start_line, hits[0].end_line) == (1234 * 4 + 1, 1234 * 4 + 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "opening", "closing", "language"),
+    [("a.md", "```sh", "```", "markdown"), ("a.mdx", "~~~", "~~~", "markdown"), ("a.adoc", "----", "----", "text")],
+)
+def test_no_section_begins_in_a_block_of_code_or_front_matter(
+    path: str, opening: str, closing: str, language: str
+) -> None:
+    block = "\n".join([opening, *["ring push"] * 9, "# push twice", *["ring push"] * 9, "</ring>", closing])
+    text = f"---\ntitle: x\nposition: 1\n---\nAbout rings.\n\n{block}\n\n# Next\n\nMore.\n"
+    file = file_from_table(path, text, language, "", generated=False, settings=EXTRACTION)
+    assert [document.name for document in file.documents] == ["About rings.", "Next"]
