@@ -45,6 +45,7 @@ _RUST_RESULTS = ("ok", "ok_or", "ok_or_else", "map_err")
 _RUST_BORROWS = ("clone", "cloned", "as_ref", "as_mut", "lock", "read", "write", "borrow", "borrow_mut")
 # Methods of the wrappers that ``plain_type`` leaves out: what they give is of the same type.
 _UNWRAPS = {"rust": frozenset((*_RUST_UNWRAPS, *_RUST_RESULTS, *_RUST_BORROWS))}
+_STANDARD = frozenset({"alloc", "core", "std"})  # crates of Rust that no file names
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 
 
@@ -298,7 +299,8 @@ class ReferenceResolver:
             if resolved is not None:
                 return resolved
         # types begin with a capital in all six languages, and this one is not of the source
-        return ResolvedSymbol(_EXTERNAL, rank) if name[:1].isupper() else None
+        is_standard = family == "rust" and name in _STANDARD
+        return ResolvedSymbol(_EXTERNAL, rank) if name[:1].isupper() or is_standard else None
 
     def _fixture(self, path: str, name: str) -> int:
         """The fixture of pytest that a parameter of a test is named after; -1 for none."""
