@@ -138,7 +138,10 @@ class Intent(NamedTuple):
 
     @property
     def text(self) -> str:
-        return f"{self.verb.replace('_', ' ')} {self.object}".strip()[:_MOST_CHARS]
+        words = self.object.split()
+        if len(words) == _MOST_WORDS and words[-1] in _STOPS:  # what follows was cut
+            words.pop()
+        return f"{self.verb.replace('_', ' ')} {' '.join(words)}".strip()[:_MOST_CHARS]
 
 
 def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
