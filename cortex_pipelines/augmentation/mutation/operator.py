@@ -14,9 +14,10 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
 
 _LONGEST_QUOTE = 80
-# Of a line, as far as a quote has room; no word is cut.
-_FIRST_WORDS = re.compile(rf"\A.{{,{_LONGEST_QUOTE // 3}}}\w*")
-_LAST_WORDS = re.compile(rf"\w*.{{,{_LONGEST_QUOTE // 3}}}\Z")
+_ROOM = _LONGEST_QUOTE // 3
+# Of a line, as far as a quote has room; no word is cut that is not as long itself.
+_FIRST_WORDS = re.compile(rf"\A.{{,{_ROOM}}}\w{{,{_ROOM}}}")
+_LAST_WORDS = re.compile(rf"\w{{,{_ROOM}}}.{{,{_ROOM}}}\Z")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def replace_span(view: NodeTable, quoted_node: Node, start: int, end: int, repla
     old = view.between(start, end)
     right = head + old + tail
     if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
-        head = _LAST_WORDS.findall(head.rpartition("\n")[2])[0].lstrip()
+        head = _LAST_WORDS.findall(head.rpartition("\n")[2][-2 * _ROOM :])[0].lstrip()
         tail = _FIRST_WORDS.findall(tail)[0].rstrip()
     return TextEdit(start, end, replacement, head + old + tail, head + replacement + tail, old, replacement)
 

@@ -222,7 +222,7 @@ def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
     value = match[0]
     if format.check and not _CHECKS[format.check](value):
         return
-    is_hash = format.rule == "password-hash"  # `$f01…` of it is no variable
+    is_hash = format.rule == "password-hash"  # its `$f01…` does not name a variable
     if (not is_hash and is_reference(value[1:])) or _MASKED.match(match.string, match.end()):
         return
     is_typed = _SAMPLE.search(value) is not None or longest_run(value) >= _LONGEST_RUN or entropy(value) < 2.5
