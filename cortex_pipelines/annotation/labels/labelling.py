@@ -114,7 +114,7 @@ def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSett
     data, grammar = text.encode(), grammar_for(units[0]["language"], units[0]["path"])
     nodes = (*bindings.NODES[grammar.language], *names.NODES.get(grammar.language, ()))
     reading = read_file(parse(data, grammar), data, grammar, units, settings, nodes=nodes)
-    imported = bindings.bindings(reading.walk, grammar.language, data.split(b"\n"))
+    imported = bindings.bindings(reading.walk, grammar.language)
     used = names.names_of_units(units, data, grammar.language, reading.walk, reading.parameters, imported)
     imports = "\n".join(unit["name"] for unit in units if unit["kind"] == "import")
     findings, labels = _findings(units, reading.evidence, data)

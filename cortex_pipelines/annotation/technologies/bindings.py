@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -79,8 +79,8 @@ class _OneImport:
         return [self.node] if kind == "import" else []
 
 
-def bindings(walk: WalkResult, language: str, lines: Sequence[bytes]) -> list[Binding]:
-    """``lines``: those of the file, split at line feeds. A local name may be bound several times (branches)."""
+def bindings(walk: WalkResult, language: str) -> list[Binding]:
+    """What the imports of a file bind. A local name may be bound several times (branches)."""
     found = []
     for node_type in NODES[language]:
         for visit in walk.visits.get(node_type, ()):
@@ -88,7 +88,7 @@ def bindings(walk: WalkResult, language: str, lines: Sequence[bytes]) -> list[Bi
                 # the readers of facts have the same lines, by which imports are resolved
                 file = cast(SourceFile, _OneImport(language, visit.node))
                 for fact in _READERS[language](file):
-                    for local, name in _locals(language, fact, visit.node, lines):
+                    for local, name in _locals(language, fact, visit.node):
                         if local != STAR and _is_plain(language, fact.object):
                             continue
                         span = (fact.start_line, visit.node.start_byte, visit.node.end_byte)
@@ -125,16 +125,14 @@ def _imports(node: Node) -> bool:
     return function is not None and function.text in _LOADERS
 
 
-def _locals(language: str, fact: Fact, node: Node, lines: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+def _locals(language: str, fact: Fact, node: Node) -> Iterator[tuple[str, str]]:
     names: list[Any] = parsed_detail(fact.detail).get("names") or []
     if language == "java":
         local = fact.object.rpartition(".")[2]
         yield local, local
     elif language == "rust":
         last = fact.object.rpartition("::")[2]
-        text = b"\n".join(lines[fact.start_line - 1 : fact.end_line]).decode(errors="replace")
-        alias = re.search(rf"\b{re.escape(last)}\s+as\s+(\w+)", text) if last != STAR else None
-        yield (alias[1] if alias else last), last
+        yield (names[0][1] if names else last), last
     elif language == "go":
         local = names[0][1]
         if local == ".":

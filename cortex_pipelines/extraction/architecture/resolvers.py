@@ -78,10 +78,11 @@ _ROOTS = frozenset({"lib.rs", "main.rs", "mod.rs", "build.rs"})
 
 
 def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mapping[str, Any]) -> list[ImportTarget]:
-    """The file of the module, or the crate; nothing for a name of the file itself."""
+    """The file of the module, or the crate; nothing for a name of the file itself, or a path into an unknown crate."""
     words = [word for word in module.split("::") if word and word != "*"]
     if not words:
         return []
+    is_path = any(not name for name, _ in detail.get("names", ()))
     inside = detail.get("inside", ())
     folder = dirname(importer) if basename(importer) in _ROOTS else importer.removesuffix(".rs")
     folder += "".join(f"/{outer}" for outer in inside)
@@ -103,7 +104,7 @@ def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mappin
             return [ImportTarget(module, UNRESOLVED)]
         return [] if target is None or target == importer else [ImportTarget(target, INTERNAL, local)]
     if top in _STANDARD:
-        return [ImportTarget(top, STANDARD, local)]
+        return [] if is_path else [ImportTarget(top, STANDARD, local)]
     child = _module_file(index, folder.strip("/"), words)
     if child is not None and not module.startswith("::"):
         return [ImportTarget(child, INTERNAL, local)]
@@ -113,7 +114,7 @@ def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mappin
         entry = index.first(join(crate.root, path) for path in roots) or crate.root
         return [ImportTarget(_module_file(index, join(crate.root, "src"), words[1:]) or entry, INTERNAL, local)]
     # a capital: variants of a type that is defined here
-    return [] if top[:1].isupper() else [ImportTarget(top, EXTERNAL, local)]
+    return [] if is_path or top[:1].isupper() else [ImportTarget(top, EXTERNAL, local)]
 
 
 def _crate_root(index: SourceIndex, path: str) -> str:

@@ -3,6 +3,8 @@
 (use_declaration) @import
 (extern_crate_declaration) @import
 (mod_item) @mod
+(scoped_identifier) @path
+(scoped_type_identifier) @path
 ((attribute_item (attribute [(identifier) @_name (scoped_identifier name: (identifier) @_name)]))
   @attribute
   (#any-of? @_name "get" "post" "put" "patch" "delete" "head" "options" "route" "connect" "trace"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from tree_sitter import Node
@@ -130,9 +131,13 @@ def python_imports(file: SourceFile) -> Iterator[Fact]:
 
 @fact_reader(lambda file: file.language == "rust")
 def rust_imports(file: SourceFile) -> Iterator[Fact]:
-    """Submodules declared by ``mod``, and one import per path in a ``use``."""
-    inline = set()
+    """Submodules declared by ``mod``, one import per path in a ``use``, and the modules of paths that have none.
+
+    The latter are known by their whole path, with dots.
+    """
+    inline, bound = set[str](), set[str]()
     for node in file.nodes("mod"):
+        bound.add(name_of(node))
         if node.child_by_field_name("body") is None:
             yield _import(node, "self::" + name_of(node), "rust", "declares", inside=_enclosing_modules(node))
         else:
@@ -143,8 +148,29 @@ def rust_imports(file: SourceFile) -> Iterator[Fact]:
             yield _import(node, "::" + name_of(node), "rust", inside=inside)
         else:
             for path, leaf in _use_paths(node.child_by_field_name("argument"), "", 0):
+                last = path.rpartition("::")[2]
+                local = child_text(leaf.parent, "alias") or last
+                bound.add(local)
                 if path.split("::")[0] not in inline:
-                    yield _import(leaf, path, "rust", inside=inside)
+                    names = [(last, local)] if local != last else []
+                    yield _import(leaf, path, "rust", inside=inside, names=names)
+    paths: set[tuple[str, ...]] = set()
+    for node in file.nodes("path"):
+        words = _module_words(node)
+        inside = _enclosing_modules(node) if words[:1] == ["super"] else []
+        if words and words[0] not in bound and (*inside, *words) not in paths:
+            paths.add((*inside, *words))
+            module = "::".join(words if words[0] in ("crate", "super") else ["", *words])
+            yield _import(node, module, "rust", inside=inside, names=[("", ".".join(words))])
+
+
+def _module_words(node: Node) -> list[str]:
+    """The modules that a path in code begins with; none of a part of a longer path."""
+    parent = node.parent
+    if parent is not None and parent.type.startswith(("scoped_", "use_", "visibility_")):
+        return []
+    words = takewhile(str.isidentifier, text(node).split("::")[:-1])
+    return list(takewhile(str.islower, words))
 
 
 def _enclosing_modules(node: Node) -> list[str]:
