@@ -136,7 +136,8 @@ class _SourceGraph:
         self._facts = tables.facts.filter(pl.col("fact") == _DEPENDENCY)
         for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
             self._targets[path, line].append((target, scope))
-        self._symbols = SymbolTable(tables.units, tables.tests, packages)
+        languages = dict(tables.files.select("path", "language").iter_rows())
+        self._symbols = SymbolTable(tables.units, tables.tests, languages, packages)
         self._resolver = ReferenceResolver(self._symbols, self._references, self._targets, self._paths)
         properties = {self._symbols.units[number].name for number in self._resolver.properties}
         self._accesses = references.filter(is_access & pl.col("name").is_in(sorted(properties))).drop("source")

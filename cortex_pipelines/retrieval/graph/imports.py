@@ -1,7 +1,7 @@
 """Names that imports bind in a file, and the files and names that they stand for."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from cortex_pipelines.extraction.architecture.index import INTERNAL
@@ -25,17 +25,20 @@ Targets = dict[tuple[str, int], list[tuple[str, str]]]
 
 
 def bind_imports(
-    path: str, family: str, imports: Iterable[Reference], targets: Targets, paths: Collection[str]
-) -> tuple[dict[str, ImportBinding], list[str]]:
-    """The bindings of a file by local name, and the modules all of whose names it imports."""
+    path: str, family: str, imports: Sequence[Reference], targets: Targets, paths: Collection[str]
+) -> tuple[dict[str, ImportBinding], list[ImportBinding]]:
+    """The bindings of a file by local name, and those of the modules all of whose names it imports."""
     bindings: dict[str, ImportBinding] = {}
-    stars: list[str] = []
+    stars: list[ImportBinding] = []
+    submodules = {reference.module for reference in imports if family == "rust"}
     for reference in imports:
         at_line = targets.get((path, reference.start_line), [])
         if not at_line:
             continue
         internal = [target for target, scope in at_line if scope == INTERNAL]
         words = [word for word in re.split(r"[./:]+", reference.module) if word]
+        if words and f"self::{words[0]}" in submodules:
+            words = ["self", *words]
         tails = _tails(family, words, reference.about)
         target = _pick_target(internal, tails, only=len(at_line) == len(internal))
         local, bound = _local_binding(family, reference, words, target)
@@ -43,9 +46,11 @@ def bind_imports(
             if local and local != "*":
                 bindings.setdefault(local, ImportBinding("", "", reference.start_line, external=True))
         elif local in ("", "*"):
-            stars.append(target)
+            stars.append(bound if family == "rust" else bound._replace(name=""))
         else:
-            bindings.setdefault(local, bound)
+            known = bindings.setdefault(local, bound)
+            if bound.name and not (known.name or known.external):  # a module with the name of a function in it
+                bindings[local] = bound
             if "." in local and target.endswith(".py"):  # import a.b binds a too
                 parent_parts = STEM.sub("", target).split("/")[: 1 - len(words)]
                 top = "/".join([*parent_parts, "__init__.py"])
@@ -83,7 +88,10 @@ def _local_binding(
     elif family == "javascript":
         name = "" if about == "*" else about
     elif family == "rust":
-        name = "" if STEM.sub("", target or "").rpartition("/")[2] == last else last
+        local = reference.name or last
+        inner = [word for word in words[1:] if word not in ("super", "*")]
+        stem = STEM.sub("", f"/{target}").split("/")
+        name = "" if stem[len(stem) - len(inner) :] == inner else inner[-1]
     elif family == "python" and not about:  # import a.b.c: known by all of its name, unless it got another
         local = reference.module if reference.name == words[0] else reference.name
     elif family == "python" and about != "*":

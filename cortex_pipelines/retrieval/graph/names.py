@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from posixpath import dirname
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from cortex_pipelines.extraction.test_cases import in_test_code
+from cortex_pipelines.syntax.grammars import PARSED
 
 FUNCTIONS = ("function", "method")
 TYPES = ("class", "struct", "trait", "interface", "enum")
@@ -84,12 +85,13 @@ NumbersByName = dict[str, list[int]]
 class SymbolTable:
     """Definitions of one source; all lookups give the number of a unit, -1 for none.
 
-    ``packages`` are those that Java and Go files say they are of, by path.
+    ``languages`` are those of all files, ``packages`` what Java and Go files say they are of; by path.
     """
 
-    def __init__(self, units: pl.DataFrame, tests: pl.DataFrame, packages: dict[str, str]) -> None:
-        self.paths: set[str] = set()
-        self.families: dict[str, str] = {}
+    def __init__(
+        self, units: pl.DataFrame, tests: pl.DataFrame, languages: Mapping[str, str | None], packages: Mapping[str, str]
+    ) -> None:
+        self.families = {p: _FAMILY.get(name, name) for p, name in languages.items() if name and name in PARSED}
         self.parents: list[int] = []
         self.secondary: set[int] = set()  # stubs of overloads and setters: another definition stands for the name
         self.overloads: dict[tuple[str, str], list[int]] = {}  # definitions of a qualified name in a file
@@ -119,7 +121,6 @@ class SymbolTable:
 
     def _index(self, number: int) -> None:
         unit = self.units[number]
-        self.families[unit.path] = unit.family
         if unit.kind == "test":
             return
         self.overloads.setdefault((unit.path, unit.qualified_name), []).append(number)
@@ -181,6 +182,11 @@ class SymbolTable:
         while number >= 0:
             yield number
             number = self.parents[number]
+
+    def is_in_inline_module(self, number: int) -> bool:
+        """Whether a unit of Rust is in a module that has no file of its own."""
+        outermost = [self.units[outer].qualified_name for outer in self.enclosing_units(number)][-1:]
+        return any("." in name and name.partition(".")[0].islower() for name in outermost)
 
     def in_file(self, path: str, name: str) -> int:
         """The definition of a name in a file, as the code of other files sees it."""

@@ -36,6 +36,7 @@ RESOLUTIONS = (SCOPE, IMPORT, TYPE, UNIQUE)  # how a name was resolved, the sure
 _TYPED = frozenset({"java"})  # languages where what has a type of the source says so: what is left is of libraries
 _SELF_NAMES = frozenset({"self", "cls", "this", "Self"})
 _SUPER = frozenset({"super", "super()"})
+_PATH_STARTS = frozenset({"crate", "super"})  # of modules in Rust; the file itself, where none is imported
 _PROPERTIES = frozenset({"property", "cached_property", "abstractproperty", "hybrid_property"})
 _SECONDARY = frozenset({"overload", "setter", "deleter"})
 _GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
@@ -82,7 +83,7 @@ class ReferenceResolver:
     ) -> None:
         self._symbols, self._paths = symbols, paths
         self.bindings: dict[str, dict[str, ImportBinding]] = {}
-        self._stars: dict[str, list[str]] = {}
+        self._stars: dict[str, list[ImportBinding]] = {}
         self._variables: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(dict)
         self._fields: dict[int, dict[str, list[str]]] = defaultdict(dict)
         self.bases: dict[int, list[int]] = defaultdict(list)
@@ -99,7 +100,7 @@ class ReferenceResolver:
         self._in_progress: set[tuple[str, int, str]] = set()
         for path, inside in references.items():
             imports = [reference for reference in inside if reference.kind == IMPORTED]
-            family = symbols.families.get(path, "python")
+            family = symbols.families[path]
             self.bindings[path], self._stars[path] = bind_imports(path, family, imports, targets, paths)
             self._declare(path, inside)
 
@@ -226,9 +227,14 @@ class ReferenceResolver:
         parts = expression.split(".")
         # the module of ``import a.b.c`` is known by all of its name
         bindings = self.bindings.get(path, {})
-        start = next((end for end in range(len(parts), 1, -1) if ".".join(parts[:end]) in bindings), 0)
+        is_path = parts[0] in _PATH_STARTS and self._symbols.families.get(path) == "rust"
+        in_file = is_path and parts[0] == "super" and self._symbols.is_in_inline_module(enclosing_unit)
+        least = 0 if is_path and not in_file else 1
+        start = next((end for end in range(len(parts), least, -1) if ".".join(parts[:end]) in bindings), 0)
         resolved = self._resolve_binding(bindings[".".join(parts[:start])], 0) if start else None
-        if resolved is None and (parts[0] in _SELF_NAMES or parts[0] in _SUPER):
+        if resolved is None and is_path:
+            start, resolved = 1, ResolvedSymbol(Symbol("module", path=path), RESOLUTIONS.index(SCOPE))
+        elif resolved is None and (parts[0] in _SELF_NAMES or parts[0] in _SUPER):
             owner, start = self.enclosing_type(enclosing_unit), 1
             kind = "super" if parts[0] in _SUPER else "value"
             resolved = ResolvedSymbol(Symbol(kind, owner), 0) if owner >= 0 else None
@@ -294,10 +300,8 @@ class ReferenceResolver:
             return self._declared_value(declared, path, -1, depth)
         if (number := symbols.method_of(path, name)) >= 0:
             return ResolvedSymbol(Symbol("object", number), rank)
-        for target in self._stars.get(path, ()):
-            resolved = self._in_module(target, name, depth + 1)
-            if resolved is not None:
-                return resolved
+        if (resolved := self._starred(path, name, depth)) is not None:
+            return resolved
         # types begin with a capital in all six languages, and this one is not of the source
         is_standard = family == "rust" and name in _STANDARD
         return ResolvedSymbol(_EXTERNAL, rank) if name[:1].isupper() or is_standard else None
@@ -373,8 +377,13 @@ class ReferenceResolver:
             for path in (f"{folder}/{name}.py", f"{folder}/{name}/__init__.py"):
                 if path in self._paths:
                     return ResolvedSymbol(Symbol("module", path=path), rank)
-        for star in self._stars.get(target, ()) if name != "default" else ():
-            resolved = self._in_module(star, name, depth + 1)
+        return self._starred(target, name, depth) if name != "default" else None
+
+    def _starred(self, path: str, name: str, depth: int) -> ResolvedSymbol | None:
+        """What a name is of the modules all of whose names a file imports."""
+        for star in self._stars.get(path, ()) if depth <= _DEPTH else ():
+            owner = self._resolve_binding(star, depth + 1) or self._resolve_binding(star._replace(name=""), depth)
+            resolved = self._member(owner, name, depth + 1)
             if resolved is not None:
                 return resolved
         return None

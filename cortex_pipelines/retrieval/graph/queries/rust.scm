@@ -3,6 +3,8 @@
 (use_declaration) @import
 (extern_crate_declaration) @import
 (mod_item) @mod
+(scoped_identifier) @path
+(scoped_type_identifier) @path
 (call_expression function: [
   (identifier) @call
   (generic_function function: (identifier) @call)])
