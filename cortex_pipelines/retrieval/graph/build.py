@@ -11,6 +11,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.architecture.index import INTERNAL, join_path
 from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
+from cortex_pipelines.retrieval.graph.declarations import Declarations
 from cortex_pipelines.retrieval.graph.imports import Targets
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
@@ -138,8 +139,9 @@ class _SourceGraph:
             self._targets[path, line].append((target, scope))
         languages = dict(tables.files.select("path", "language").iter_rows())
         self._symbols = SymbolTable(tables.units, tables.tests, languages, packages)
-        self._resolver = ReferenceResolver(self._symbols, self._references, self._targets, self._paths)
-        properties = {self._symbols.units[number].name for number in self._resolver.properties}
+        self._declared = Declarations(self._symbols, self._references, self._targets, self._paths)
+        self._resolver = ReferenceResolver(self._symbols, self._declared, self._paths)
+        properties = {self._symbols.units[number].name for number in self._declared.properties}
         self._accesses = references.filter(is_access & pl.col("name").is_in(sorted(properties))).drop("source")
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -182,7 +184,7 @@ class _SourceGraph:
                 enclosing_unit = symbols.unit_at(path, reference.byte)
                 subtype: tuple[int, str] | None
                 if reference.kind == BASE:
-                    subtype = (resolver.enclosing_type(enclosing_unit), "")
+                    subtype = (symbols.enclosing_type(enclosing_unit), "")
                 elif reference.kind == IMPLEMENTS:
                     subtype = resolver.resolve_type(reference.name, path, enclosing_unit)
                 else:
@@ -245,7 +247,7 @@ class _SourceGraph:
             reference = Reference(*values)
             enclosing_unit = symbols.unit_at(path, reference.byte)
             self._call(path, enclosing_unit, reference, resolver.resolve_property(path, enclosing_unit, reference))
-        for number, reference in resolver.dispatched:
+        for number, reference in self._declared.dispatched:
             function = resolver.resolve_dispatch(number, reference)
             if function >= 0:
                 unit = self._unit(number)
@@ -272,8 +274,8 @@ class _SourceGraph:
             if scope == INTERNAL and path != target:
                 kind = "file" if target in self._paths else "folder"
                 self._add("imports", GraphNode(path), GraphNode(target, kind=kind), "import", line)
-        for path in sorted(self._resolver.bindings):
-            for binding in self._resolver.bindings[path].values():
+        for path in sorted(self._declared.bindings):
+            for binding in self._declared.bindings[path].values():
                 number = self._resolver.imported_unit(binding)
                 if number >= 0:
                     self._add("imports", GraphNode(path), self._unit(number), "import", binding.line)

@@ -183,6 +183,21 @@ class SymbolTable:
             yield number
             number = self.parents[number]
 
+    def enclosing_type(self, number: int) -> int:
+        """The type that a unit is or belongs to; -1 for none."""
+        units = self.units
+        for unit_number in self.enclosing_units(number):
+            if units[unit_number].is_type:
+                return unit_number
+            if units[unit_number].owner and units[unit_number].kind == "method":
+                owner_type = self.in_file(units[unit_number].path, units[unit_number].owner)
+                package = self.package(units[unit_number].path)
+                if owner_type < 0 and package:
+                    owner_type = self.in_package(package, units[unit_number].owner)
+                if owner_type >= 0 and units[owner_type].is_type:
+                    return owner_type
+        return -1
+
     def is_in_inline_module(self, number: int) -> bool:
         """Whether a unit of Rust is in a module that has no file of its own."""
         outermost = [self.units[outer].qualified_name for outer in self.enclosing_units(number)][-1:]

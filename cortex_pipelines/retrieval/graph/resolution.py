@@ -6,29 +6,15 @@ is looked up in the file that the architecture facts name. Nothing is run, and b
 is known to come from outside of the source, the search ends: no edge is better than a wrong one.
 """
 
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from posixpath import dirname
 from typing import NamedTuple
 
-from cortex_pipelines.ingestion.entries import folders_of
-from cortex_pipelines.retrieval.graph.imports import STEM, ImportBinding, Targets, bind_imports
+from cortex_pipelines.retrieval.graph.declarations import Declarations, is_of_hidden
+from cortex_pipelines.retrieval.graph.imports import STEM, ImportBinding
 from cortex_pipelines.retrieval.graph.names import SymbolTable, is_telling
-from cortex_pipelines.retrieval.graph.references import (
-    CALLED,
-    DECORATOR,
-    DEFAULT,
-    FIELD,
-    IMPORTED,
-    RESULT,
-    UNKNOWN,
-    VARIABLE,
-    WRITE,
-    YIELD,
-    Reference,
-    result_type,
-)
+from cortex_pipelines.retrieval.graph.references import CALLED, RESULT, UNKNOWN, WRITE, YIELD, Reference, result_type
 
 SCOPE, IMPORT, TYPE, UNIQUE = "scope", "import", "type", "unique name"
 RESOLUTIONS = (SCOPE, IMPORT, TYPE, UNIQUE)  # how a name was resolved, the surest first
@@ -37,10 +23,6 @@ _TYPED = frozenset({"java"})  # languages where what has a type of the source sa
 _SELF_NAMES = frozenset({"self", "cls", "this", "Self"})
 _SUPER = frozenset({"super", "super()"})
 _PATH_STARTS = frozenset({"crate", "super"})  # of modules in Rust; the file itself, where none is imported
-_PROPERTIES = frozenset({"property", "cached_property", "abstractproperty", "hybrid_property"})
-_SECONDARY = frozenset({"overload", "setter", "deleter"})
-_GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
-_NOTHING = frozenset({"None", "null", "undefined"})
 _RUST_UNWRAPS = ("unwrap", "expect", "unwrap_or", "unwrap_or_else", "unwrap_or_default", "take")
 _RUST_RESULTS = ("ok", "ok_or", "ok_or_else", "map_err")
 _RUST_BORROWS = ("clone", "cloned", "as_ref", "as_mut", "lock", "read", "write", "borrow", "borrow_mut")
@@ -74,84 +56,15 @@ _EXTERNAL = Symbol("external")
 
 
 class ReferenceResolver:
-    def __init__(
-        self,
-        symbols: SymbolTable,
-        references: Mapping[str, Sequence[Reference]],
-        targets: Targets,
-        paths: frozenset[str],
-    ) -> None:
-        self._symbols, self._paths = symbols, paths
-        self.bindings: dict[str, dict[str, ImportBinding]] = {}
-        self._stars: dict[str, list[ImportBinding]] = {}
-        self._variables: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(dict)
-        self._fields: dict[int, dict[str, list[str]]] = defaultdict(dict)
+    def __init__(self, symbols: SymbolTable, declarations: Declarations, paths: frozenset[str]) -> None:
+        self._symbols, self._declared, self._paths = symbols, declarations, paths
         self.bases: dict[int, list[int]] = defaultdict(list)
-        self.properties = {
-            number
-            for number, unit in enumerate(symbols.units)
-            if unit.family == "javascript" and unit.kind == "method" and _GETTER.search(unit.signature)
-        }
-        self.dispatched: list[tuple[int, Reference]] = []  # implementations that are registered for a function
-        self._fixtures: dict[tuple[str, str], int] = {}
-        self._exports: dict[tuple[str, str], str] = {}
-        self._results: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._resolved: dict[tuple[str, int, str], ResolvedSymbol | None] = {}
         self._in_progress: set[tuple[str, int, str]] = set()
-        for path, inside in references.items():
-            imports = [reference for reference in inside if reference.kind == IMPORTED]
-            family = symbols.families[path]
-            self.bindings[path], self._stars[path] = bind_imports(path, family, imports, targets, paths)
-            self._declare(path, inside)
 
     def reset(self) -> None:
         """Clear resolved expressions, after bases became known."""
         self._resolved.clear()
-
-    def _declare(self, path: str, references: Sequence[Reference]) -> None:
-        for reference in references:  # decorators first: definitions are looked up by them
-            number = self._symbols.unit_at(path, reference.byte) if reference.kind == DECORATOR else -1
-            if number < 0:
-                continue
-            if reference.name in _PROPERTIES:
-                self.properties.add(number)
-            elif reference.name in _SECONDARY:
-                self._symbols.secondary.add(number)
-            elif reference.name == "fixture":
-                self._fixtures[path, self._symbols.units[number].name] = number
-            elif reference.name == "register" and reference.about:
-                self.dispatched.append((number, reference))
-        for reference in references:
-            if reference.kind == DEFAULT:
-                self._exports[path, reference.name or "default"] = reference.about
-            if reference.kind not in (VARIABLE, FIELD, RESULT, YIELD):
-                continue
-            enclosing_unit = self._symbols.unit_at(path, reference.byte)
-            if reference.kind in (RESULT, YIELD):
-                if reference.about not in _NOTHING:
-                    self._results[reference.kind, enclosing_unit].append(reference.about)
-                continue
-            owner = self.enclosing_type(enclosing_unit)
-            in_type = enclosing_unit >= 0 and self._symbols.units[enclosing_unit].is_type
-            if reference.kind == VARIABLE:
-                self._variables[path, enclosing_unit].setdefault(reference.name, []).append(reference.about)
-            if owner >= 0 and (reference.kind == FIELD or in_type):
-                self._fields[owner].setdefault(reference.name, []).append(reference.about)
-
-    def enclosing_type(self, number: int) -> int:
-        """The type that a unit is or belongs to; -1 for none."""
-        units = self._symbols.units
-        for unit_number in self._symbols.enclosing_units(number):
-            if units[unit_number].is_type:
-                return unit_number
-            if units[unit_number].owner and units[unit_number].kind == "method":
-                owner_type = self._symbols.in_file(units[unit_number].path, units[unit_number].owner)
-                package = self._symbols.package(units[unit_number].path)
-                if owner_type < 0 and package:
-                    owner_type = self._symbols.in_package(package, units[unit_number].owner)
-                if owner_type >= 0 and units[owner_type].is_type:
-                    return owner_type
-        return -1
 
     def resolve_call(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
         """The unit that a call refers to, and how it was resolved; None if it is not known."""
@@ -162,7 +75,7 @@ class ReferenceResolver:
             resolved = self._bare_name(reference.name, path, enclosing_unit, 0, is_called=True)
         if resolved is None or resolved.symbol.kind != "unit":
             called = f"{reference.about}.{reference.name}" if reference.about else reference.name
-            outside = self._scope_outside(_first_name(called), path, enclosing_unit)
+            outside = self._declared.scope_outside(called, path, enclosing_unit)
             resolved = None if outside is None else self.evaluate(called, path, outside, 0)
         if resolved is not None and resolved.symbol.kind == "unit":
             return resolved.symbol.number, RESOLUTIONS[resolved.rank]
@@ -177,7 +90,11 @@ class ReferenceResolver:
     def resolve_property(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
         """The getter that a read of an attribute runs, or the setter that a write does."""
         resolved = self._member(self.evaluate(reference.about, path, enclosing_unit, 0), reference.name, 0)
-        if resolved is None or resolved.symbol.number not in self.properties or resolved.symbol.kind != "unit":
+        if (
+            resolved is None
+            or resolved.symbol.number not in self._declared.properties
+            or resolved.symbol.kind != "unit"
+        ):
             return None
         unit = self._symbols.units[resolved.symbol.number]
         setters = (
@@ -226,7 +143,7 @@ class ReferenceResolver:
     def _follow(self, expression: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         parts = expression.split(".")
         # the module of ``import a.b.c`` is known by all of its name
-        bindings = self.bindings.get(path, {})
+        bindings = self._declared.bindings.get(path, {})
         is_path = parts[0] in _PATH_STARTS and self._symbols.families.get(path) == "rust"
         in_file = is_path and parts[0] == "super" and self._symbols.is_in_inline_module(enclosing_unit)
         least = 0 if is_path and not in_file else 1
@@ -235,7 +152,7 @@ class ReferenceResolver:
         if resolved is None and is_path:
             start, resolved = 1, ResolvedSymbol(Symbol("module", path=path), RESOLUTIONS.index(SCOPE))
         elif resolved is None and (parts[0] in _SELF_NAMES or parts[0] in _SUPER):
-            owner, start = self.enclosing_type(enclosing_unit), 1
+            owner, start = self._symbols.enclosing_type(enclosing_unit), 1
             kind = "super" if parts[0] in _SUPER else "value"
             resolved = ResolvedSymbol(Symbol(kind, owner), 0) if owner >= 0 else None
         elif resolved is None:
@@ -251,18 +168,10 @@ class ReferenceResolver:
             if resolved is None and value.symbol.kind == "value" and name in unwraps:
                 resolved = value
                 continue
-            is_property = resolved is not None and resolved.symbol.number in self.properties
+            is_property = resolved is not None and resolved.symbol.number in self._declared.properties
             if part != name or (is_property and resolved and resolved.symbol.kind == "unit"):
                 resolved = self._result(resolved, depth + 1)
         return resolved
-
-    def _scope_outside(self, name: str, path: str, enclosing_unit: int) -> int | None:
-        """The scope around a variable that is made of what it hides, as ``view := view.New()``; None for another."""
-        for unit in self._symbols.enclosing_units(enclosing_unit):
-            declared = self._variables.get((path, unit), {}).get(name)
-            if declared is not None:
-                return self._symbols.parents[unit] if _is_of_hidden(name, declared) else None
-        return None
 
     def _bare_name(
         self, name: str, path: str, enclosing_unit: int, depth: int, is_called: bool = False
@@ -270,11 +179,11 @@ class ReferenceResolver:
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)
         family = symbols.families.get(path, "")
         for unit in symbols.enclosing_units(enclosing_unit):
-            declared = self._variables.get((path, unit), {}).get(name)
+            declared = self._declared.variables.get((path, unit), {}).get(name)
             is_method = is_called and family == "java"  # where a variable may have the name of a method
             if declared is not None and not symbols.units[unit].is_type and not is_method:
-                scope = symbols.parents[unit] if _is_of_hidden(name, declared) else unit
-                fixture = -1 if any(declared) else self._fixture(path, name)
+                scope = symbols.parents[unit] if is_of_hidden(name, declared) else unit
+                fixture = -1 if any(declared) else self._declared.fixture(path, name)
                 return (
                     self._returned(fixture, (YIELD, RESULT), depth)
                     if fixture >= 0
@@ -292,10 +201,10 @@ class ReferenceResolver:
             number = symbols.in_package(symbols.package(path), name)
         if number >= 0:
             return ResolvedSymbol(Symbol("unit", number), rank)
-        binding = self.bindings.get(path, {}).get(name)
+        binding = self._declared.bindings.get(path, {}).get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
-        declared = self._variables.get((path, -1), {}).get(name)
+        declared = self._declared.variables.get((path, -1), {}).get(name)
         if declared is not None:
             return self._declared_value(declared, path, -1, depth)
         if (number := symbols.method_of(path, name)) >= 0:
@@ -306,15 +215,11 @@ class ReferenceResolver:
         is_standard = family == "rust" and name in _STANDARD
         return ResolvedSymbol(_EXTERNAL, rank) if name[:1].isupper() or is_standard else None
 
-    def _fixture(self, path: str, name: str) -> int:
-        """The fixture of pytest that a parameter of a test is named after; -1 for none."""
-        places = [path, *(f"{folder}/conftest.py" for folder in folders_of(path)), "conftest.py"]
-        return next((self._fixtures[place, name] for place in places if (place, name) in self._fixtures), -1)
-
     def _returned(self, number: int, kinds: Sequence[str], depth: int) -> ResolvedSymbol | None:
         """What all results of a function are, as far as its code says it."""
         path = self._symbols.units[number].path
-        expressions = next((self._results[kind, number] for kind in kinds if (kind, number) in self._results), [])
+        by_kind = self._declared.results[number]
+        expressions = next((by_kind[kind] for kind in kinds if kind in by_kind), [])
         values = {self.evaluate(expression, path, number, depth + 1) for expression in dict.fromkeys(expressions)}
         symbols = {value.symbol for value in values if value is not None and value.symbol.kind == "value"}
         return ResolvedSymbol(symbols.pop(), RESOLUTIONS.index(TYPE)) if len(symbols) == 1 == len(values) else None
@@ -358,15 +263,15 @@ class ReferenceResolver:
         same_named = symbols.in_file(target, stem)
         if symbols.families.get(target) == "java" and same_named >= 0:  # a static import
             return self._member(ResolvedSymbol(Symbol("unit", same_named), rank), name, depth + 1)
-        if (about := self._exports.get((target, name))) is not None:
+        if (about := self._declared.exports.get((target, name))) is not None:
             exported = self.evaluate(about, target, -1, depth + 1)
             if exported is None:  # an object made in place has the names of its module
                 return None if about == UNKNOWN else ResolvedSymbol(_EXTERNAL, rank)
             return ResolvedSymbol(exported.symbol, max(rank, exported.rank))
-        binding = self.bindings.get(target, {}).get(name)
+        binding = self._declared.bindings.get(target, {}).get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
-        declared = self._variables.get((target, -1), {}).get(name)
+        declared = self._declared.variables.get((target, -1), {}).get(name)
         if declared is not None:
             return self._declared_value(declared, target, -1, depth)
         inside = target if target in self._paths else f"{target}/package.go"  # of Go, the folder is imported
@@ -381,7 +286,7 @@ class ReferenceResolver:
 
     def _starred(self, path: str, name: str, depth: int) -> ResolvedSymbol | None:
         """What a name is of the modules all of whose names a file imports."""
-        for star in self._stars.get(path, ()) if depth <= _DEPTH else ():
+        for star in self._declared.stars.get(path, ()) if depth <= _DEPTH else ():
             owner = self._resolve_binding(star, depth + 1) or self._resolve_binding(star._replace(name=""), depth)
             resolved = self._member(owner, name, depth + 1)
             if resolved is not None:
@@ -408,7 +313,7 @@ class ReferenceResolver:
             number = self._symbols.member(type_number, name)
             if number >= 0:
                 return ResolvedSymbol(Symbol("unit", number), rank)
-            declared = self._fields.get(type_number, {}).get(name)
+            declared = self._declared.fields.get(type_number, {}).get(name)
             if declared is not None:
                 path = self._symbols.units[type_number].path
                 return self._declared_value(declared, path, type_number, depth)
@@ -433,17 +338,8 @@ class ReferenceResolver:
         if not return_type:
             return self._returned(number, (RESULT,), depth)
         if return_type in _SELF_NAMES:
-            owner = self.enclosing_type(number)
+            owner = self._symbols.enclosing_type(number)
             value = ResolvedSymbol(Symbol("value", owner), 0) if owner >= 0 else None
         else:
             value = self._declared_value([return_type], unit.path, self._symbols.parents[number], depth)
         return value and ResolvedSymbol(value.symbol, RESOLUTIONS.index(TYPE))
-
-
-def _first_name(expression: str) -> str:
-    return expression.partition(".")[0].removesuffix(CALLED)
-
-
-def _is_of_hidden(name: str, declared: Sequence[str]) -> bool:
-    """Whether a variable is made of what has its name outside of its scope."""
-    return all(_first_name(expression) == name for expression in declared)
