@@ -55,11 +55,14 @@ def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outli
 
 def _end_before(data: bytes, start: int) -> int | None:
     """End of what precedes ``start`` with at most one line break between; else None."""
-    line_ends = 0
+    end = _last_before(data, start)
+    return end if end and data.count(b"\n", end, start) <= 1 else None
+
+
+def _last_before(data: bytes, start: int) -> int:
     while start and data[start - 1] in _BLANK:
         start -= 1
-        line_ends += data[start] == 0x0A
-    return start if start and line_ends <= 1 else None
+    return start
 
 
 def _begins_line(data: bytes, start: int) -> bool:
@@ -171,6 +174,10 @@ def _units(
     data, widest = file.data, file.outline.widest(definition.node)
     first, last = widest.start_byte, widest.end_byte
     start, doc_end = start_with_attributes(data, first, file.outline)
+    if doc_end is None and kind not in (*DECLARATIONS, "import"):
+        before = _last_before(data, start)
+        if before in file.outline.apart and _begins_line(data, file.outline.docs[before]):
+            doc_end = before
     end = end_of_last_statement(data, start, last, file.outline)
     start_line = widest.start_point[0] + 1 - data.count(b"\n", start, first)
     end_line = widest.end_point[0] + 1 - data.count(b"\n", end, last)

@@ -13,14 +13,15 @@ The captures of ``queries/<language>.scm``:
 * ``@wrapped`` in ``@wrapper``: a definition in what also belongs to its span (decorators, export),
   unless it is also ``@grouped``;
 * ``@comment``: it documents what follows if it begins with one of the words of the pattern's
-  ``#set! doc``; ``@attribute``: a decorator, annotation or attribute; ``@trailing``: what may end
-  a node and not its last statement;
+  ``#set! doc``, with ``#set! apart`` across blank lines too; ``@attribute``: a decorator, annotation
+  or attribute; ``@trailing``: what may end a node and not its last statement;
 * ``@docstring`` in ``@documented``: documentation inside of a body, with the ``@implementation``.
 
 ``#set! body`` names the field of a definition with its body: in a pattern for the body itself each
 name of ``var a, b, c`` would wait for the value.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from cortex_pipelines.schemas.vocabulary import UNIT_KINDS
 from cortex_pipelines.syntax.grammars import Grammar, matches, pattern_settings
 
 _QUERIES = Path(__file__).parent / "queries"
+# Tags of a comment that describes a file or declares a type by itself.
+_OF_NO_UNIT = re.compile(rb"@(?:callback|file|fileoverview|import|licen[cs]e|module|namespace|overview|typedef)\b")
 
 Captures = dict[str, list[Node]]
 
@@ -70,7 +73,8 @@ class Outline:
     """Definitions of a file by the id of their node, with comments, attributes and wrappers.
 
     A wrapper extends the span of a node; ``documented`` has captures by the id of the body. Comments,
-    docs, attributes and what may trail are end byte to start byte.
+    docs, attributes and what may trail are end byte to start byte; ``apart`` has the ends of the docs that blank
+    lines may part from what they document.
     """
 
     definitions: dict[int, Definition] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class Outline:
     documented: dict[int, Captures] = field(default_factory=dict)
     comments: dict[int, int] = field(default_factory=dict)
     docs: dict[int, int] = field(default_factory=dict)
+    apart: set[int] = field(default_factory=set)
     attributes: dict[int, int] = field(default_factory=dict)
     trailing: dict[int, int] = field(default_factory=dict)
 
@@ -90,6 +95,7 @@ class Outline:
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     result = Outline()
     grouped: list[int] = []
+    first_byte = len(data) - len(data.lstrip())  # what a comment there describes is the file
     settings = pattern_settings(grammar, _QUERIES)
     doc_words = [tuple(pattern["doc"].encode().split(b" ")) if "doc" in pattern else () for pattern in settings]
     for pattern, captures in matches(grammar, root, _QUERIES):
@@ -101,6 +107,8 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
             result.comments[end] = start
             if data.startswith(doc_words[pattern], start):
                 result.docs[end] = start
+                if "apart" in settings[pattern] and start > first_byte and not _OF_NO_UNIT.search(data, start, end):
+                    result.apart.add(end)
         elif "wrapper" in captures:
             result.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
         elif "grouped" in captures:

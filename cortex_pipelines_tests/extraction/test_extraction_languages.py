@@ -86,6 +86,11 @@ def test_names_of_what_takes_a_value_apart(language: str, path: str, settings) -
     assert [(unit.name, unit.start_line) for unit in units if unit.kind == "variable"] == [("o", 2)]
 
 
+@pytest.mark.parametrize(("language", "text", "docstrings"), CASES["documentation_across_blank_lines"])
+def test_documentation_across_blank_lines(language: str, text: str, docstrings: list[str | None], settings) -> None:
+    assert [unit.docstring for unit in file_units(text, language, "a", settings)] == docstrings
+
+
 # What the grammar of TypeScript takes for errors, and TypeScript does not.
 
 

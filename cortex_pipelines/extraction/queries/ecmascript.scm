@@ -1,7 +1,7 @@
 ; What is a unit of JavaScript and of TypeScript. The captures' meaning: outline.py.
 ; Of patterns that match one definition, the first in this file wins.
 
-((comment) @comment (#set! doc "/**"))
+((comment) @comment (#set! doc "/**") (#set! apart))
 (decorator) @attribute
 (export_statement declaration: (_) @wrapped) @wrapper
 

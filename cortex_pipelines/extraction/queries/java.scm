@@ -1,7 +1,7 @@
 ; What is a unit of Java. The captures' meaning: outline.py.
 ; Of patterns that match one definition, the first in this file wins.
 
-((block_comment) @comment (#set! doc "/**"))
+((block_comment) @comment (#set! doc "/**") (#set! apart))
 ; JEP 467
 ((line_comment) @comment (#set! doc "///"))
 (modifiers [(annotation) (marker_annotation)] @attribute)
