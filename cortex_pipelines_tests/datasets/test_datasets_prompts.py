@@ -281,6 +281,27 @@ def test_a_constant_is_shown_with_its_uses_in_code(
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.ts", "import { Status } from '../domain/status';\n\nlet status = Status.on;\nstart(status);\n"),
+        ("a.js", "import '../domain/status';\n\nlet status = 1;\nstart(status);\n"),
+        ("a.py", "from domain.status import ON\n\nstatus = ON\nstart(status)\n"),
+        ("a.go", 'package a\n\nimport "domain/status"\n\nvar status = 1\n\nfunc b() {\n\tstart(status)\n}\n'),
+    ],
+)
+def test_an_import_path_is_no_use_of_a_variable(
+    path: str, text: str, make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    files = make_files({path: text})
+    texts = file_bytes(files)
+    questions = naming_candidates(
+        with_layout(make_units(files), texts, settings), LOCAL_NAMES.to_frame(), texts, settings
+    )
+    (prompt,) = questions.filter(pl.col("completion") == "status")["prompt"]
+    assert prompt.partition("Used in:\n")[2].partition("\n\n")[0].rstrip(";") == "start(<NAME>)"
+
+
 def test_bounds_that_contradict_each_other_are_refused(settings: DatasetSettings) -> None:
     values = settings.model_dump() | {"min_body_bytes": 10, "max_body_bytes": 5}
     with pytest.raises(ValueError, match="must not be above max_body_bytes"):

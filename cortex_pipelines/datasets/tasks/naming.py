@@ -194,13 +194,17 @@ def _naming_rows(
 
 @lru_cache(maxsize=4)
 def _without_prose(text: bytes, language: str, path: str) -> bytes:
-    """A file with docstrings and comments on lines of their own blank: a name in them may be a word like any other."""
+    """A file with imports, docstrings and comments on lines of their own blank.
+
+    In a path or in prose, a name is a word like any other.
+    """
     blank, pending = bytearray(text), [parse(text, grammar_for(language, path)).root_node]
     while pending:
         node = pending.pop()
         is_docstring = node.type == "expression_statement" and [each.type for each in node.children] == ["string"]
         begins_line = not text[text.rfind(b"\n", 0, node.start_byte) + 1 : node.start_byte].strip()
-        if is_docstring or (node.type.endswith("comment") and begins_line):
+        is_import = node.type.startswith(("import", "use_declaration"))
+        if is_docstring or is_import or (node.type.endswith("comment") and begins_line):
             blank[node.start_byte : node.end_byte] = re.sub(rb"[^\r\n]", b" ", node.text or b"")
         else:
             pending += node.children
