@@ -138,9 +138,9 @@ def nested_units(data: bytes, root: Node, file_outline: Outline, settings: Extra
         elif kind == "variable" and "constant" in definition.captures:
             kind = "constant"
         parent = scopes[-1] if scopes else _MODULE_SCOPE
-        receiver = definition.first("receiver")
-        if receiver is not None:  # the type that a method names belongs to its path
-            parent = parent._replace(path=f"{parent.path}{name_text(data, receiver)}.")
+        holder = definition.first("receiver") or definition.first("holder")
+        if holder is not None:  # the type that a method names, or what it is assigned to, belongs to its path
+            parent = parent._replace(path=f"{parent.path}{name_text(data, holder)}.")
         if definition.role != "scope" and len(scopes) <= settings.max_nesting and not is_local:
             for unit in _units(file, definition, kind, names, parent):
                 units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)

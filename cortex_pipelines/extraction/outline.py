@@ -5,8 +5,8 @@ The captures of ``queries/<language>.scm``:
 * ``@definition.<kind>``: a unit, with ``@name`` (a declaration of several, or of a pattern that
   takes a value apart, is several units; the name of others runs on to ``@name_end``; a variable
   whose name matches the pattern's ``#set! constant`` is a constant), ``@keyword`` (def, class,
-  func, ...), ``@body`` (where the implementation begins), ``@receiver`` (type of a Go method) and
-  ``@constant`` (what makes a variable one);
+  func, ...), ``@body`` (where the implementation begins), ``@receiver`` (type of a Go method),
+  ``@holder`` (``a`` of ``a.b = function () {}``) and ``@constant`` (what makes a variable one);
 * ``@scope.type``, ``@scope.module``, ``@scope.function``: encloses units, but is not a unit;
 * ``@whole``: a declaration that belongs to the span of what it declares if that is one thing only;
   a pattern's ``#set! whole`` names the one type of node that can be it;

@@ -17,7 +17,8 @@ differ:
   in capitals.
 * Each import statement is a unit (in Go, a line of it), named after the imported module.
 * ``record`` is a class, ``@interface`` an interface, ``union`` a struct; other type aliases are
-  not units. The type named by an ``impl`` or a receiver is part of the qualified name.
+  not units. The type named by an ``impl`` or a receiver, and what a function is assigned to,
+  are part of the qualified name.
 """
 
 import gc

@@ -46,11 +46,18 @@
 ; Foo.prototype.bar = function () {}
 ((_ (assignment_expression
   left: (member_expression
-    object: (member_expression property: (property_identifier) @_prototype)
+    object: (member_expression object: (identifier)? @holder property: (property_identifier) @_prototype)
     property: (property_identifier) @name)
   right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
           (generator_function body: (_) @body)]) @definition.method) @whole
   (#eq? @_prototype "prototype") (#set! whole "expression_statement"))
+; foo.bar = function () {}
+((_ (assignment_expression
+  left: (member_expression object: (identifier) @holder property: (property_identifier) @name)
+  right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
+          (generator_function body: (_) @body)]) @definition.function) @whole
+  (#not-match? @holder "^(exports|module|self|window|global|globalThis)$")
+  (#set! whole "expression_statement"))
 ((_ (assignment_expression
   left: [(identifier) @name (member_expression property: (property_identifier) @name)]
   right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)

@@ -198,6 +198,18 @@ class SymbolTable:
                     return owner_type
         return -1
 
+    def enclosing_object(self, number: int) -> int:
+        """A method, or function, of the object of JavaScript whose ``this`` a unit sees; -1 for none."""
+        for outer in self.enclosing_units(number):
+            unit = self.units[outer]
+            if unit.family != "javascript":
+                return -1
+            if unit.owner and self.parents[outer] < 0:
+                return outer
+            if (method := self.method_of(unit.path, unit.name)) >= 0:  # a constructor with a prototype
+                return method
+        return -1
+
     def is_in_inline_module(self, number: int) -> bool:
         """Whether a unit of Rust is in a module that has no file of its own."""
         outermost = [self.units[outer].qualified_name for outer in self.enclosing_units(number)][-1:]

@@ -154,6 +154,8 @@ class ReferenceResolver:
         elif resolved is None and (parts[0] in _SELF_NAMES or parts[0] in _SUPER):
             owner, start = self._symbols.enclosing_type(enclosing_unit), 1
             kind = "super" if parts[0] in _SUPER else "value"
+            if owner < 0:
+                kind, owner = "object", self._symbols.enclosing_object(enclosing_unit)
             resolved = ResolvedSymbol(Symbol(kind, owner), 0) if owner >= 0 else None
         elif resolved is None:
             name, start = parts[0].removesuffix(CALLED), 1
@@ -204,11 +206,9 @@ class ReferenceResolver:
         binding = self._declared.bindings.get(path, {}).get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
-        declared = self._declared.variables.get((path, -1), {}).get(name)
-        if declared is not None:
-            return self._declared_value(declared, path, -1, depth)
-        if (number := symbols.method_of(path, name)) >= 0:
-            return ResolvedSymbol(Symbol("object", number), rank)
+        resolved = self._module_value(path, name, depth, rank)
+        if resolved is not None or name in self._declared.variables[path, -1]:
+            return resolved
         if (resolved := self._starred(path, name, depth)) is not None:
             return resolved
         # types begin with a capital in all six languages, and this one is not of the source
@@ -271,18 +271,23 @@ class ReferenceResolver:
         binding = self._declared.bindings.get(target, {}).get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
-        declared = self._declared.variables.get((target, -1), {}).get(name)
-        if declared is not None:
-            return self._declared_value(declared, target, -1, depth)
-        inside = target if target in self._paths else f"{target}/package.go"  # of Go, the folder is imported
-        if (number := symbols.method_of(inside, name)) >= 0:
-            return ResolvedSymbol(Symbol("object", number), rank)
+        resolved = self._module_value(target, name, depth, rank)
+        if resolved is not None or name in self._declared.variables[target, -1]:
+            return resolved
         if target.endswith("__init__.py"):
             folder = dirname(target)
             for path in (f"{folder}/{name}.py", f"{folder}/{name}/__init__.py"):
                 if path in self._paths:
                     return ResolvedSymbol(Symbol("module", path=path), rank)
         return self._starred(target, name, depth) if name != "default" else None
+
+    def _module_value(self, target: str, name: str, depth: int, rank: int) -> ResolvedSymbol | None:
+        """The value of a variable of a file or folder, or the object of which only methods are known."""
+        declared = self._declared.variables[target, -1].get(name)
+        value = self._declared_value(declared, target, -1, depth) if declared is not None else None
+        inside = target if target in self._paths else f"{target}/package.go"  # of Go, the folder is imported
+        number = self._symbols.method_of(inside, name) if value is None else -1
+        return ResolvedSymbol(Symbol("object", number), rank) if number >= 0 else value
 
     def _starred(self, path: str, name: str, depth: int) -> ResolvedSymbol | None:
         """What a name is of the modules all of whose names a file imports."""
@@ -335,6 +340,9 @@ class ReferenceResolver:
         if unit.is_type:
             return ResolvedSymbol(Symbol("value", number), resolved.rank)
         return_type = result_type(unit.family, unit.signature)
+        method = self._symbols.method_of(unit.path, unit.name) if unit.family == "javascript" else -1
+        if method >= 0 and self._symbols.units[method].kind == "method":  # a constructor with a prototype
+            return ResolvedSymbol(Symbol("object", method), resolved.rank)
         if not return_type:
             return self._returned(number, (RESULT,), depth)
         if return_type in _SELF_NAMES:
