@@ -65,16 +65,15 @@ class _Index:
         equal = sum(bodies[key] == other_bodies[key] for key in in_common)
         return len(in_common) >= _PARALLEL and equal < len(in_common) / 2
 
-    @cached_property
-    def _by_path(self) -> dict[str, dict[str, str]]:
-        bodies: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        for function in self.functions:
-            bodies[function.path][function.qualified_name] = function.body
-        return bodies
+    def _in_file(self, path: str) -> dict[str, str]:
+        """Bodies of a file's functions by their qualified names."""
+        folder, _, file_name = path.rpartition("/")
+        bodies = self._by_folder.get(folder, {})
+        return {name: body for (file, name), body in bodies.items() if file == file_name}
 
     def calls_the_same(self, function: _Function, other: _Function, index: "_Index") -> bool:
         """Whether no name that a function calls is one function in its file and another in the other's."""
-        bodies, other_bodies = self._by_path[function.path], index._by_path.get(other.path, {})
+        bodies, other_bodies = self._in_file(function.path), index._in_file(other.path)
         called = bodies.keys() & other_bodies.keys() & set(_CALLED.findall(function.body))
         return all(bodies[name] == other_bodies[name] for name in called)
 

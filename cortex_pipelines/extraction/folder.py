@@ -1,7 +1,6 @@
 """Extract units from a file or folder on disk, without a project."""
 
 import codecs
-import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import Extraction, extract
+from cortex_pipelines.ingestion.entries import blob_id
 from cortex_pipelines.ingestion.files.languages import is_code, language_of
 from cortex_pipelines.privacy.detect.scanning import files_below
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
@@ -59,8 +59,8 @@ def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any]
     language = language_of(name, text)
     if language not in PARSED:
         return None
-    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    row = {"source": "directory:.", "path": name.encode(errors="replace").decode(), "blob": blob, "language": language}
+    path = name.encode(errors="replace").decode()
+    row = {"source": "directory:.", "path": path, "blob": blob_id(data), "language": language}
     constant_columns = {"generated": False, "trainable": False, "notebook": False}
     return {**row, **constant_columns, "size_bytes": len(data), "revision": "", "text": text}
 

@@ -271,7 +271,7 @@ def _lines_of_code(lines: list[str], ending: str) -> set[int]:
 def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
     lines = text.split("\n")
     code = _lines_of_code(lines, PurePosixPath(path).suffix) if prose else set()
-    cuts = [0]
+    in_test, cuts = is_test(path), [0]
     for number, line in enumerate(lines[1:], start=1):
         length = number - cuts[-1]
         blank = not lines[number - 1].strip() and length >= _SECTION_LINES
@@ -289,4 +289,4 @@ def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
             titles = (line for line in first_lines if line.strip() and not _UNDERLINE.match(line))
             title = next(titles, "").strip().lstrip("#= ").strip()[:100]
             name = title or PurePosixPath(path).name
-            yield Document("section", name, start + 1, end, (path, title, "", "", part), is_test=is_test(path))
+            yield Document("section", name, start + 1, end, (path, title, "", "", part), is_test=in_test)

@@ -88,6 +88,7 @@ _NOT_IN_CODE = frozenset("!#$%^&*?@~")
 _NUMBERED_WORD = re.compile(r"^[A-Za-z]+(?:[-_.][A-Za-z]+)*[-_.]?\d{0,2}$")
 _CHOSEN_WORD = re.compile(r"[A-Za-z](?:[a-z]*|[A-Z]*)(?:[-_!@#$%&*+.][A-Za-z]*){0,4}")
 _ALPHABET = 16
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _GUARDS = str.maketrans("", "", "-_. ")
 
 
@@ -179,6 +180,13 @@ def _is_wording(value: str) -> bool:
 def is_unspaced(value: str) -> bool:
     """Whether a value is mostly of a script that does not divide words, as Chinese."""
     return sum(category(character) == "Lo" for character in value) * 2 > len(value)
+
+
+def is_escaped_text(value: str, shortest: int) -> bool:
+    r"""Whether a value such as ``\u5e15\u52b3`` is a word of another script, of fewer characters than ``shortest`` or
+    of a script without spaces."""
+    written = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), value)
+    return written != value and (len(written) < shortest or is_unspaced(written))
 
 
 def _kinds(value: str) -> int:

@@ -31,13 +31,13 @@ from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
     is_drawn,
+    is_escaped_text,
     is_garbled,
     is_masked,
     is_password,
     is_reference,
     is_sample,
     is_strong_secret,
-    is_unspaced,
 )
 from cortex_pipelines.privacy.settings import PrivacySettings
 
@@ -89,7 +89,6 @@ _QUOTED = {
 _ESCAPED = {
     quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}") for quote in ('\\"', "\\'", "\\`")
 }
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
 _PLAIN_QUOTES = ('"', "'", "`")
 _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
@@ -195,7 +194,7 @@ def _values_after(
         return
     for parts in (*_extended_spans(text, start, operator, path), *_candidates(text, operator, path)):
         value = "".join(text[first:last] for first, last in parts)
-        if PLACEHOLDER.search(value) or _is_escaped_text(value, settings):
+        if PLACEHOLDER.search(value) or is_escaped_text(value, settings.min_value_chars):
             return
         if _is_secret(name, value, strength, operator, settings) or (
             strength == names.STRONG and _is_set(text, start, parts[-1][1], value, operator, path, settings)
@@ -204,12 +203,6 @@ def _values_after(
             severity = "high" if strength == names.STRONG else "medium"
             yield from (Span(*part, SECRET, rule, severity) for part in parts)
             return
-
-
-def _is_escaped_text(value: str, settings: PrivacySettings) -> bool:
-    r"""Whether a value such as ``\u5e15\u52b3`` is a word of another script."""
-    written = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), value)
-    return written != value and (len(written) < settings.min_value_chars or is_unspaced(written))
 
 
 def _extended_spans(text: str, start: int, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
