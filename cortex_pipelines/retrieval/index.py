@@ -31,7 +31,7 @@ from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_f
 from cortex_pipelines.retrieval.listing import head_commit, list_files
 from cortex_pipelines.retrieval.vectors import Encode, HierarchicalVectors, hierarchical_vectors
 
-FORMAT = 7  # raised when an index of before cannot be read any more, or would give other results
+FORMAT = 8  # raised when an index of before cannot be read any more, or would give other results
 
 MANIFEST = "index.json"  # file of an index that names its parts; written last
 _DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, pl.exceptions.PolarsError)
