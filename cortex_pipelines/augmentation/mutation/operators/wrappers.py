@@ -70,6 +70,8 @@ class RemovedConversion(Operator):
             return
         parts = [part for part in arguments.named_children if part.type not in COMMENTS]
         text, is_cleaner = view.code(name), view.code(name) in _CLEANERS[view.language]
+        if text in _AS_TRUE and view.parent_type(node) in _CONDITIONS:
+            return
         receiver = node.child_by_field_name("object")
         function = node.child_by_field_name("function")
         if function is not None and function.id != name.id:
@@ -91,6 +93,12 @@ _CONVERTERS = {
     "python": split_words("int str float bool list tuple set sorted reversed abs len bytes dict round"),
     "javascript": split_words("Number String parseInt parseFloat Boolean"),
 }
+# What they give is true whenever what they take is.
+_AS_TRUE = split_words("bool len abs list tuple set sorted bytes dict Boolean")
+_CONDITIONS = split_words(
+    "not_operator if_statement elif_clause while_statement conditional_expression boolean_operator assert_statement "
+    "if_clause parenthesized_expression unary_expression ternary_expression"
+)
 # In a language whose compiler checks types, only those that give what they take.
 _CLEANERS = {
     "python": split_words("strip lower upper copy lstrip rstrip decode encode casefold items"),
