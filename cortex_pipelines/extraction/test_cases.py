@@ -6,8 +6,10 @@ import polars as pl
 
 from cortex_pipelines.schemas.extraction import TEST_CASES
 
-# Any language: also `tests_e2e`, `integration-tests`, Gradle's `integrationTest` and `testFixtures`.
-_FOLDERS = r"(^|/)(tests?|e2e|tests[_-][\w-]+|[\w-]+[_-]tests|src/(test[A-Z]\w+|\w+Test))/"
+# Any language: also `tests_e2e`, `integration-tests`, `test_helpers`, `testdata`, Gradle's `integrationTest` and
+# `testFixtures`.
+_SUPPORT = r"tests?[_-]?(common|data|fixtures?|harness|helpers?|support|utils?)"
+_FOLDERS = rf"(^|/)(tests?|e2e|tests[_-][\w-]+|[\w-]+[_-]tests|{_SUPPORT}|src/(test[A-Z]\w+|\w+Test))/"
 # Python: pytest and unittest. Go: go test. JavaScript: folders and endings that jest, mocha,
 # vitest and node's runner look for. Java: surefire's and failsafe's patterns.
 _FILES = {
@@ -15,7 +17,7 @@ _FILES = {
     "javascript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
     "typescript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
     "java": r"(^|/)src/(test([A-Z]\w+)?|it|\w+Test)/|(^|/)(Test[A-Z][^/]*|[^/]*(Tests?|IT|TestCase))\.java$",
-    "go": r"_test\.go$",
+    "go": rf"_test\.go$|(^|/){_SUPPORT}/",
     "rust": r"(^|/)((tests?|benches)\.rs$|benches/)|_tests?\.rs$|" + _FOLDERS,
 }
 _NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
