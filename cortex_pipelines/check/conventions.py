@@ -148,7 +148,7 @@ def _is_documentable(unit: _Unit) -> bool:
 
 
 _SAID = {"end": "{}", "begin": "{}", "parameters": "describes parameters by {}"}
-_ENDS = ("ends its first sentence with a full stop", "ends its first sentence without a full stop")
+_ENDS = ("ends its first paragraph with a full stop", "ends its first paragraph without a full stop")
 _BEGINS = ("begins with the name", "begins with another word than the name")
 _PARAGRAPH_END = re.compile(r"\n\s*\n|\n\s*(?:@\w|:(?:param|type|raises?|returns?|rtype|yields?)\b|[-*] |\.\. )")
 

@@ -103,7 +103,7 @@ def test_what_nearly_all_do_is_asked_of_what_is_new(project: ProjectFacts) -> No
         (
             9,
             "documentation-style",
-            "read_two: documentation here ends its first sentence with a full stop (38 of 38 do).",
+            "read_two: documentation here ends its first paragraph with a full stop (38 of 38 do).",
         ),
     ]
     # the team lives with what is there; tests have conventions of their own
