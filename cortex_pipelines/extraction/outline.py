@@ -34,6 +34,7 @@ from cortex_pipelines.schemas.vocabulary import UNIT_KINDS
 from cortex_pipelines.syntax.grammars import Grammar, matches, pattern_settings
 
 _QUERIES = Path(__file__).parent / "queries"
+_OPENING = re.compile(rb"\s*(?:(?:#!|//)[^\n]*\s*|['\"]use \w+['\"];?\s*)*")  # what may stand before a file's header
 # Tags of a comment that describes a file or declares a type by itself.
 _OF_NO_UNIT = re.compile(rb"@(?:callback|file|fileoverview|import|licen[cs]e|module|namespace|overview|typedef)\b")
 
@@ -95,7 +96,8 @@ class Outline:
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     result = Outline()
     grouped: list[int] = []
-    first_byte = len(data) - len(data.lstrip())  # what a comment there describes is the file
+    opening = _OPENING.match(data)
+    header = opening.end() if opening else 0  # what a comment there describes is the file
     settings = pattern_settings(grammar, _QUERIES)
     doc_words = [tuple(pattern["doc"].encode().split(b" ")) if "doc" in pattern else () for pattern in settings]
     for pattern, captures in matches(grammar, root, _QUERIES):
@@ -107,7 +109,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
             result.comments[end] = start
             if data.startswith(doc_words[pattern], start):
                 result.docs[end] = start
-                if "apart" in settings[pattern] and start > first_byte and not _OF_NO_UNIT.search(data, start, end):
+                if "apart" in settings[pattern] and start > header and not _OF_NO_UNIT.search(data, start, end):
                     result.apart.add(end)
         elif "wrapper" in captures:
             result.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]

@@ -104,7 +104,7 @@ def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mappin
             return [ImportTarget(module, UNRESOLVED)]
         return [] if target is None or target == importer else [ImportTarget(target, INTERNAL, local)]
     if top in _STANDARD:
-        return [] if is_path else [ImportTarget(top, STANDARD, local)]
+        return [ImportTarget(top, STANDARD, local)]
     child = _module_file(index, folder.strip("/"), words)
     if child is not None and not module.startswith("::"):
         return [ImportTarget(child, INTERNAL, local)]

@@ -1,11 +1,12 @@
 """Names that imports bind in a file, and the files and names that they stand for."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from cortex_pipelines.extraction.architecture.index import INTERNAL
-from cortex_pipelines.retrieval.graph.references import Reference
+from cortex_pipelines.retrieval.graph.references import CALLED, Reference
 
 STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
 """What of a file's path is not part of its module's name."""
@@ -27,10 +28,14 @@ Targets = dict[tuple[str, int], list[tuple[str, str]]]
 def bind_imports(
     path: str, family: str, imports: Sequence[Reference], targets: Targets, paths: Collection[str]
 ) -> tuple[dict[str, ImportBinding], list[ImportBinding]]:
-    """The bindings of a file by local name, and those of the modules all of whose names it imports."""
+    """The bindings of a file by local name, and those of the modules all of whose names it imports.
+
+    A function that has the name of a module beside it is bound to its name with ``()``.
+    """
     bindings: dict[str, ImportBinding] = {}
     stars: list[ImportBinding] = []
     submodules = {reference.module for reference in imports if family == "rust"}
+    at_start = Counter(reference.start_line for reference in imports)
     for reference in imports:
         at_line = targets.get((path, reference.start_line), [])
         if not at_line:
@@ -41,6 +46,9 @@ def bind_imports(
             words = ["self", *words]
         tails = _tails(family, words, reference.about)
         target = _pick_target(internal, tails, only=len(at_line) == len(internal))
+        if target and reference.module.startswith("::") and at_start[reference.start_line] > len(at_line):
+            # not all paths of the line are of the source: a crate's folder mostly has its name
+            target = target if words[0] in re.split(r"[/.]", target.replace("-", "_")) else None
         local, bound = _local_binding(family, reference, words, target)
         if target is None:
             if local and local != "*":
@@ -50,7 +58,7 @@ def bind_imports(
         else:
             known = bindings.setdefault(local, bound)
             if bound.name and not (known.name or known.external):  # a module with the name of a function in it
-                bindings[local] = bound
+                bindings[local + CALLED] = bound
             if "." in local and target.endswith(".py"):  # import a.b binds a too
                 parent_parts = STEM.sub("", target).split("/")[: 1 - len(words)]
                 top = "/".join([*parent_parts, "__init__.py"])

@@ -206,8 +206,8 @@ class SymbolTable:
                 return -1
             if unit.owner and self.parents[outer] < 0:
                 return outer
-            if (method := self.method_of(unit.path, unit.name)) >= 0:  # a constructor with a prototype
-                return method
+            if unit.kind == "function" and (method := self.method_of(unit.path, unit.name)) >= 0:
+                return method  # of a constructor with a prototype
         return -1
 
     def is_in_inline_module(self, number: int) -> bool:

@@ -203,7 +203,8 @@ class ReferenceResolver:
             number = symbols.in_package(symbols.package(path), name)
         if number >= 0:
             return ResolvedSymbol(Symbol("unit", number), rank)
-        binding = self._declared.bindings.get(path, {}).get(name)
+        bindings = self._declared.bindings.get(path, {})
+        binding = (bindings.get(name + CALLED) if is_called else None) or bindings.get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
         resolved = self._module_value(path, name, depth, rank)
@@ -268,7 +269,8 @@ class ReferenceResolver:
             if exported is None:  # an object made in place has the names of its module
                 return None if about == UNKNOWN else ResolvedSymbol(_EXTERNAL, rank)
             return ResolvedSymbol(exported.symbol, max(rank, exported.rank))
-        binding = self._declared.bindings.get(target, {}).get(name)
+        bindings = self._declared.bindings.get(target, {})
+        binding = bindings.get(name + CALLED) or bindings.get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
         resolved = self._module_value(target, name, depth, rank)
@@ -340,10 +342,11 @@ class ReferenceResolver:
         if unit.is_type:
             return ResolvedSymbol(Symbol("value", number), resolved.rank)
         return_type = result_type(unit.family, unit.signature)
-        method = self._symbols.method_of(unit.path, unit.name) if unit.family == "javascript" else -1
-        if method >= 0 and self._symbols.units[method].kind == "method":  # a constructor with a prototype
-            return ResolvedSymbol(Symbol("object", method), resolved.rank)
         if not return_type:
+            is_script = unit.family == "javascript" and unit.kind == "function"
+            method = self._symbols.method_of(unit.path, unit.name) if is_script else -1
+            if method >= 0 and self._symbols.units[method].kind == "method":  # a constructor with a prototype
+                return ResolvedSymbol(Symbol("object", method), resolved.rank)
             return self._returned(number, (RESULT,), depth)
         if return_type in _SELF_NAMES:
             owner = self._symbols.enclosing_type(number)

@@ -135,7 +135,7 @@ def rust_imports(file: SourceFile) -> Iterator[Fact]:
 
     The latter are known by their whole path, with dots.
     """
-    inline, bound = set[str](), set[str]()
+    inline, bound = set[str](), {"alloc", "core", "std"}
     for node in file.nodes("mod"):
         bound.add(name_of(node))
         if node.child_by_field_name("body") is None:
