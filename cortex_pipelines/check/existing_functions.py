@@ -65,17 +65,15 @@ class _Index:
         equal = sum(bodies[key] == other_bodies[key] for key in in_common)
         return len(in_common) >= _PARALLEL and equal < len(in_common) / 2
 
-    def _in_file(self, path: str) -> dict[str, str]:
-        """Bodies of a file's functions by their qualified names."""
+    def _body(self, path: str, name: str) -> str | None:
         folder, _, file_name = path.rpartition("/")
-        bodies = self._by_folder.get(folder, {})
-        return {name: body for (file, name), body in bodies.items() if file == file_name}
+        return self._by_folder.get(folder, {}).get((file_name, name))
 
     def calls_the_same(self, function: _Function, other: _Function, index: "_Index") -> bool:
         """Whether no name that a function calls is one function in its file and another in the other's."""
-        bodies, other_bodies = self._in_file(function.path), index._in_file(other.path)
-        called = bodies.keys() & other_bodies.keys() & set(_CALLED.findall(function.body))
-        return all(bodies[name] == other_bodies[name] for name in called)
+        called = set(_CALLED.findall(function.body))
+        bodies = ((self._body(function.path, name), index._body(other.path, name)) for name in called)
+        return all(body == other_body for body, other_body in bodies if None not in (body, other_body))
 
     def similar(self, shingles: Shingles) -> Iterator[tuple[float, _Function]]:
         """Functions of similar bodies, the most similar first."""
