@@ -82,7 +82,6 @@ def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mappin
     words = [word for word in module.split("::") if word and word != "*"]
     if not words:
         return []
-    is_path = any(not name for name, _ in detail.get("names", ()))
     inside = detail.get("inside", ())
     folder = dirname(importer) if basename(importer) in _ROOTS else importer.removesuffix(".rs")
     folder += "".join(f"/{outer}" for outer in inside)
@@ -114,7 +113,7 @@ def _resolve_rust(index: SourceIndex, importer: str, module: str, detail: Mappin
         entry = index.first(join(crate.root, path) for path in roots) or crate.root
         return [ImportTarget(_module_file(index, join(crate.root, "src"), words[1:]) or entry, INTERNAL, local)]
     # a capital: variants of a type that is defined here
-    return [] if is_path or top[:1].isupper() else [ImportTarget(top, EXTERNAL, local)]
+    return [] if "path" in detail or top[:1].isupper() else [ImportTarget(top, EXTERNAL, local)]
 
 
 def _crate_root(index: SourceIndex, path: str) -> str:

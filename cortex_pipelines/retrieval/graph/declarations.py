@@ -1,8 +1,8 @@
 """What the files of a source declare beside their units: imports, variables, fields, exports, results of functions."""
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cortex_pipelines.ingestion.entries import folders_of
 from cortex_pipelines.retrieval.graph.imports import ImportBinding, Targets, bind_imports
@@ -43,8 +43,8 @@ class Declarations:
         self._symbols = symbols
         self.bindings: dict[str, dict[str, ImportBinding]] = {}
         self.stars: dict[str, list[ImportBinding]] = {}
-        self.variables: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(dict)
-        self.fields: dict[int, dict[str, list[str]]] = defaultdict(dict)
+        self.variables: dict[tuple[str, int], dict[str, list[str]]] = {}
+        self.fields: dict[int, dict[str, list[str]]] = {}
         self.properties = {
             number
             for number, unit in enumerate(symbols.units)
@@ -52,7 +52,7 @@ class Declarations:
         }
         self.dispatched: list[tuple[int, Reference]] = []
         self.exports: dict[tuple[str, str], str] = {}
-        self.results: dict[int, dict[str, list[str]]] = defaultdict(dict)
+        self.results: dict[int, dict[str, list[str]]] = {}
         self._fixtures: dict[tuple[str, str], int] = {}
         for path, inside in references.items():
             imports = [reference for reference in inside if reference.kind == IMPORTED]
@@ -81,14 +81,14 @@ class Declarations:
             enclosing_unit = self._symbols.unit_at(path, reference.byte)
             if reference.kind in (RESULT, YIELD):
                 if reference.about not in _NOTHING:
-                    self.results[enclosing_unit].setdefault(reference.kind, []).append(reference.about)
+                    _add(self.results, enclosing_unit, reference.kind, reference.about)
                 continue
             owner = self._symbols.enclosing_type(enclosing_unit)
             in_type = enclosing_unit >= 0 and self._symbols.units[enclosing_unit].is_type
             if reference.kind == VARIABLE:
-                self.variables[path, enclosing_unit].setdefault(reference.name, []).append(reference.about)
+                _add(self.variables, (path, enclosing_unit), reference.name, reference.about)
             if owner >= 0 and (reference.kind == FIELD or in_type):
-                self.fields[owner].setdefault(reference.name, []).append(reference.about)
+                _add(self.fields, owner, reference.name, reference.about)
 
     def scope_outside(self, expression: str, path: str, enclosing_unit: int) -> int | None:
         """The scope around a variable that is made of what it hides, as ``view := view.New()``; None for another."""
@@ -103,6 +103,10 @@ class Declarations:
         """The fixture of pytest that a parameter of a test is named after; -1 for none."""
         places = [path, *(f"{folder}/conftest.py" for folder in folders_of(path)), "conftest.py"]
         return next((self._fixtures[place, name] for place in places if (place, name) in self._fixtures), -1)
+
+
+def _add(declared: dict[Any, dict[str, list[str]]], owner: Any, name: str, expression: str) -> None:
+    declared.setdefault(owner, {}).setdefault(name, []).append(expression)
 
 
 def _first_name(expression: str) -> str:

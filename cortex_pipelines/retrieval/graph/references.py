@@ -143,13 +143,14 @@ def _import_references(file: SourceFile) -> Iterator[Reference]:
         if fact.fact == NAME:
             yield Reference(PACKAGE, encodable(fact.object), "", "", *span)
             continue
-        pairs = parsed_detail(fact.detail).get("names")
+        detail = parsed_detail(fact.detail)
+        pairs = detail.get("names")
         if not pairs and file.language in ("javascript", "typescript"):
             # `import './x'` binds no name; `export * from './x'` passes on all
             passes_on = file.lines[fact.start_line - 1].lstrip().startswith("export")
             pairs = [("*", "*")] if passes_on else []
         elif not pairs:
-            pairs = [("", "")]
+            pairs = [("", detail.get("path", ""))]
         for exported, local in pairs:
             yield Reference(IMPORTED, local, exported, encodable(fact.object), *span)
 

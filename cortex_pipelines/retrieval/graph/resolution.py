@@ -8,6 +8,7 @@ is known to come from outside of the source, the search ends: no edge is better 
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from posixpath import dirname
 from typing import NamedTuple
 
@@ -150,7 +151,8 @@ class ReferenceResolver:
         start = next((end for end in range(len(parts), least, -1) if ".".join(parts[:end]) in bindings), 0)
         resolved = self._resolve_binding(bindings[".".join(parts[:start])], 0) if start else None
         if resolved is None and is_path:
-            start, resolved = 1, ResolvedSymbol(Symbol("module", path=path), RESOLUTIONS.index(SCOPE))
+            start = sum(1 for _ in takewhile(_PATH_STARTS.__contains__, parts))
+            resolved = ResolvedSymbol(Symbol("module", path=path), RESOLUTIONS.index(SCOPE))
         elif resolved is None and (parts[0] in _SELF_NAMES or parts[0] in _SUPER):
             owner, start = self._symbols.enclosing_type(enclosing_unit), 1
             kind = "super" if parts[0] in _SUPER else "value"
@@ -208,7 +210,7 @@ class ReferenceResolver:
         if binding is not None:
             return self._resolve_binding(binding, depth)
         resolved = self._module_value(path, name, depth, rank)
-        if resolved is not None or name in self._declared.variables[path, -1]:
+        if resolved is not None or name in self._declared.variables.get((path, -1), {}):
             return resolved
         if (resolved := self._starred(path, name, depth)) is not None:
             return resolved
@@ -219,7 +221,7 @@ class ReferenceResolver:
     def _returned(self, number: int, kinds: Sequence[str], depth: int) -> ResolvedSymbol | None:
         """What all results of a function are, as far as its code says it."""
         path = self._symbols.units[number].path
-        by_kind = self._declared.results[number]
+        by_kind = self._declared.results.get(number, {})
         expressions = next((by_kind[kind] for kind in kinds if kind in by_kind), [])
         values = {self.evaluate(expression, path, number, depth + 1) for expression in dict.fromkeys(expressions)}
         symbols = {value.symbol for value in values if value is not None and value.symbol.kind == "value"}
@@ -274,7 +276,7 @@ class ReferenceResolver:
         if binding is not None:
             return self._resolve_binding(binding, depth)
         resolved = self._module_value(target, name, depth, rank)
-        if resolved is not None or name in self._declared.variables[target, -1]:
+        if resolved is not None or name in self._declared.variables.get((target, -1), {}):
             return resolved
         if target.endswith("__init__.py"):
             folder = dirname(target)
@@ -285,7 +287,7 @@ class ReferenceResolver:
 
     def _module_value(self, target: str, name: str, depth: int, rank: int) -> ResolvedSymbol | None:
         """The value of a variable of a file or folder, or the object of which only methods are known."""
-        declared = self._declared.variables[target, -1].get(name)
+        declared = self._declared.variables.get((target, -1), {}).get(name)
         value = self._declared_value(declared, target, -1, depth) if declared is not None else None
         inside = target if target in self._paths else f"{target}/package.go"  # of Go, the folder is imported
         number = self._symbols.method_of(inside, name) if value is None else -1

@@ -32,6 +32,7 @@ _DOCSTRING = re.compile(
 # after blank lines
 _COMMENT = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*+((?:[ \t]*//[^\n]*\n)+|/\*.*?\*/[ \t]*\n?)", re.DOTALL)
 _AFTER_COMMENT = ("\n", "import", "'use", '"use', "const ")
+_LANGUAGE_CRATES = frozenset({"alloc", "core", "std"})
 _INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
 
 
@@ -135,11 +136,12 @@ def rust_imports(file: SourceFile) -> Iterator[Fact]:
 
     The latter are known by their whole path, with dots.
     """
-    inline, bound = set[str](), {"alloc", "core", "std"}
+    inline, bound = set[str](), set[tuple[str, ...]]()
     for node in file.nodes("mod"):
-        bound.add(name_of(node))
+        inside = _enclosing_modules(node)
+        bound.add((*inside, name_of(node)))
         if node.child_by_field_name("body") is None:
-            yield _import(node, "self::" + name_of(node), "rust", "declares", inside=_enclosing_modules(node))
+            yield _import(node, "self::" + name_of(node), "rust", "declares", inside=inside)
         else:
             inline.add(name_of(node))
     for node in file.nodes("import"):
@@ -150,18 +152,20 @@ def rust_imports(file: SourceFile) -> Iterator[Fact]:
             for path, leaf in _use_paths(node.child_by_field_name("argument"), "", 0):
                 last = path.rpartition("::")[2]
                 local = child_text(leaf.parent, "alias") or last
-                bound.add(local)
+                bound.add((*inside, local))
                 if path.split("::")[0] not in inline:
                     names = [(last, local)] if local != last else []
                     yield _import(leaf, path, "rust", inside=inside, names=names)
     paths: set[tuple[str, ...]] = set()
     for node in file.nodes("path"):
-        words = _module_words(node)
-        inside = _enclosing_modules(node) if words[:1] == ["super"] else []
-        if words and words[0] not in bound and (*inside, *words) not in paths:
+        words, inside = _module_words(node), _enclosing_modules(node)
+        if not words or words[0] in _LANGUAGE_CRATES or (*inside, words[0]) in bound:
+            continue
+        inside = inside if words[0] == "super" else []
+        if (*inside, *words) not in paths:
             paths.add((*inside, *words))
             module = "::".join(words if words[0] in ("crate", "super") else ["", *words])
-            yield _import(node, module, "rust", inside=inside, names=[("", ".".join(words))])
+            yield _import(node, module, "rust", inside=inside, path=".".join(words))
 
 
 def _module_words(node: Node) -> list[str]:
@@ -169,7 +173,7 @@ def _module_words(node: Node) -> list[str]:
     parent = node.parent
     if parent is not None and parent.type.startswith(("scoped_", "use_", "visibility_")):
         return []
-    words = takewhile(str.isidentifier, text(node).split("::")[:-1])
+    words = takewhile(str.isidentifier, "".join(text(node).split()).split("::")[:-1])
     return list(takewhile(str.islower, words))
 
 
