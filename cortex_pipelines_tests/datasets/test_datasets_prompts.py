@@ -286,6 +286,10 @@ def test_a_constant_is_shown_with_its_uses_in_code(
     [
         ("a.ts", "import { Status } from '../domain/status';\n\nlet status = Status.on;\nstart(status);\n"),
         ("a.js", "import '../domain/status';\n\nlet status = 1;\nstart(status);\n"),
+        ("a.js", "const on = await import('./status');\n\nlet status = on.value;\nstart(status);\n"),
+        ("a.js", "const { on } = require('../domain/status');\n\nlet status = on;\nstart(status);\n"),
+        ("a.ts", "export { on } from './status';\n\nlet status = 1;\nstart(status);\n"),
+        ("a.rs", "mod status;\n\nstatic status: u8 = 1;\n\nfn b() {\n    start(status);\n}\n"),
         ("a.py", "from domain.status import ON\n\nstatus = ON\nstart(status)\n"),
         ("a.go", 'package a\n\nimport "domain/status"\n\nvar status = 1\n\nfunc b() {\n\tstart(status)\n}\n'),
     ],

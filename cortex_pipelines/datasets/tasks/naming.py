@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import polars as pl
+from tree_sitter import Node
 
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -32,6 +33,7 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"[\w$]+")
 NAMED = (*_FUNCTIONS, *_TYPES, *_DECLARATIONS)
 """Kinds of units whose name is predicted."""
+_LOADS = re.compile(rb"(?:await\s+)?(?:require|import)\s*\(")
 _USES = 5
 """Maximum number of lines shown that use a declared name; its value alone does not reveal it."""
 _LONGEST_USE = 400
@@ -203,12 +205,22 @@ def _without_prose(text: bytes, language: str, path: str) -> bytes:
         node = pending.pop()
         is_docstring = node.type == "expression_statement" and [each.type for each in node.children] == ["string"]
         begins_line = not text[text.rfind(b"\n", 0, node.start_byte) + 1 : node.start_byte].strip()
-        is_import = node.type.startswith(("import", "use_declaration"))
-        if is_docstring or is_import or (node.type.endswith("comment") and begins_line):
+        if is_docstring or _is_import(node, text) or (node.type.endswith("comment") and begins_line):
             blank[node.start_byte : node.end_byte] = re.sub(rb"[^\r\n]", b" ", node.text or b"")
         else:
             pending += node.children
     return bytes(blank)
+
+
+def _is_import(node: Node, text: bytes) -> bool:
+    if node.type == "export_statement":
+        return node.child_by_field_name("source") is not None
+    if node.type == "mod_item":
+        return node.child_by_field_name("body") is None
+    if node.type == "variable_declarator":
+        value = node.child_by_field_name("value")
+        return value is not None and _LOADS.match(text, value.start_byte) is not None
+    return node.type.startswith(("import", "use_declaration", "extern_crate"))
 
 
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
