@@ -70,7 +70,7 @@ class RemovedConversion(Operator):
             return
         parts = [part for part in arguments.named_children if part.type not in COMMENTS]
         text, is_cleaner = view.code(name), view.code(name) in _CLEANERS[view.language]
-        if text in _AS_TRUE and view.parent_type(node) in _CONDITIONS:
+        if text in _AS_TRUE and _is_condition(node, view):
             return
         receiver = node.child_by_field_name("object")
         function = node.child_by_field_name("function")
@@ -85,6 +85,16 @@ class RemovedConversion(Operator):
             yield replace(unwrapped(node, parts[0], view), old=text)
 
 
+def _is_condition(node: Node, view: NodeTable) -> bool:
+    """Whether only the truth of a value is asked for."""
+    inner, outer = node, view.parent(node)
+    while outer is not None and outer.type in _JOINING:
+        inner, outer = outer, view.parent(outer)
+    if outer is None or outer.type == "conditional_expression":  # of Python: value, condition, other value
+        return outer is not None and outer.named_children[1:2] == [inner]
+    return outer.type in _DENYING or view.field(inner) == "condition"
+
+
 _VALUES = split_words(
     "identifier attribute call subscript member_expression call_expression subscript_expression "
     "selector_expression index_expression field_expression string binary_operator"
@@ -93,12 +103,10 @@ _CONVERTERS = {
     "python": split_words("int str float bool list tuple set sorted reversed abs len bytes dict round"),
     "javascript": split_words("Number String parseInt parseFloat Boolean"),
 }
-# What they give is true whenever what they take is.
+# What they give is true whenever what they take is; an iterator, which is always true, is rarely taken.
 _AS_TRUE = split_words("bool len abs list tuple set sorted bytes dict Boolean")
-_CONDITIONS = split_words(
-    "not_operator if_statement elif_clause while_statement conditional_expression boolean_operator assert_statement "
-    "if_clause parenthesized_expression unary_expression ternary_expression"
-)
+_JOINING = split_words("boolean_operator parenthesized_expression")
+_DENYING = split_words("not_operator unary_expression assert_statement if_clause")
 # In a language whose compiler checks types, only those that give what they take.
 _CLEANERS = {
     "python": split_words("strip lower upper copy lstrip rstrip decode encode casefold items"),
