@@ -138,10 +138,7 @@ class Intent(NamedTuple):
 
     @property
     def text(self) -> str:
-        words = self.object.split()
-        if len(words) == _MOST_WORDS and words[-1] in _STOPS:  # what follows was cut
-            words.pop()
-        return f"{self.verb.replace('_', ' ')} {' '.join(words)}".strip()[:_MOST_CHARS]
+        return f"{self.verb.replace('_', ' ')} {self.object}".strip()[:_MOST_CHARS]
 
 
 def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
@@ -154,7 +151,7 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     if is_script and kind == "function" and name == "default":
         words = words_of(_file_name(unit["path"])).split()
     if kind in ("variable", "constant"):
-        return Intent("define", " ".join(words[:_MOST_WORDS]) or name, "wire")
+        return Intent("define", _first_words(words) or name, "wire")
     if kind in _TYPES:
         return _of_type(words or [name])
     owner = words_of(unit["qualified_name"].removesuffix(name).rstrip(".").rpartition(".")[2])
@@ -165,7 +162,7 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     head = code.encode()[: head_end - unit["start_byte"]].decode(errors="replace")
     body = code[len(head) :]
     if _TEST_HEAD.search(head) or (words[:1] == ["test"] and len(words) > 1):
-        return Intent("test", " ".join([word for word in words if word != "test"][:_MOST_WORDS]), "check")
+        return Intent("test", _first_words([word for word in words if word != "test"]), "check")
     subject = _SUBJECT.match(summary)
     if subject and (subject[1] == name or subject[1].startswith("This ")):  # "Close closes the shop." of Go
         summary = summary[subject.end() :]
@@ -183,6 +180,14 @@ def intent_of(unit: dict[str, Any], summary: str) -> Intent | None:
     )
 
 
+def _first_words(words: list[str]) -> str:
+    """The words that an object may have, without a preposition at their end if more words follow it."""
+    first = words[:_MOST_WORDS]
+    if len(words) > _MOST_WORDS and first[-1] in _STOPS:
+        first.pop()
+    return " ".join(first)
+
+
 def _of_type(words: list[str]) -> Intent:
     text = " ".join(words)
     if _TEST_TYPE.search(text) and len(words) > 1:
@@ -191,8 +196,8 @@ def _of_type(words: list[str]) -> Intent:
         )
     verb = _agent(words[-1])
     if verb is not None:
-        return Intent(verb, " ".join(words[:-1][:_MOST_WORDS]), KIND_OF_VERB[verb])
-    return Intent("define", " ".join(words[:_MOST_WORDS]), "wire")
+        return Intent(verb, _first_words(words[:-1]), KIND_OF_VERB[verb])
+    return Intent("define", _first_words(words), "wire")
 
 
 def _agent(word: str) -> str | None:
@@ -243,13 +248,13 @@ def _of_accessor(unit: dict[str, Any], words: list[str], head: str, summary: str
     if accessor is None or words[0] in _ASKED or _TRUTH.match(summary):
         return None
     writes = accessor[0].strip().startswith(("set", "@")) and "property" not in accessor[0]
-    return Intent("set" if writes else "get", " ".join(words[:_MOST_WORDS]), "write" if writes else "read")
+    return Intent("set" if writes else "get", _first_words(words), "write" if writes else "read")
 
 
 def _of_owner(words: list[str], owner: str) -> Intent | None:
     """A method without a verb does what its type is called after: ``response`` of a serializer serializes it."""
     verb = _agent(owner.rpartition(" ")[2])
-    return Intent(verb, " ".join(words[:_MOST_WORDS]), KIND_OF_VERB[verb]) if verb is not None else None
+    return Intent(verb, _first_words(words), KIND_OF_VERB[verb]) if verb is not None else None
 
 
 def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
@@ -261,15 +266,15 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
         words = ["_".join(words[:2]), *words[2:]]
     undone = _verb(words[1]) if words[0] == "un" and len(words) > 1 else None
     if undone is not None:
-        return Intent(f"un{undone}", " ".join((words[2:] or [owner])[:_MOST_WORDS]), KIND_OF_VERB[undone])
+        return Intent(f"un{undone}", _first_words(words[2:] or [owner]), KIND_OF_VERB[undone])
     first, rest = words[0], words[1:]
     if first in _ASKED:
-        return Intent("check", " ".join((rest or [owner])[:_MOST_WORDS]), "check")
+        return Intent("check", _first_words(rest or [owner]), "check")
     verb = _verb(first)
     # the list of "list to string" is a noun; verbs that write or wire may have an aim: "add to list"
     is_noun = verb is None or (words[1:2] in (["to"], ["as"]) and KIND_OF_VERB[verb] in ("read", "compute"))
     if (is_noun and not {"to", "as"}.isdisjoint(words[1:-1])) or (first in _FORMS and rest):
-        return Intent("convert", " ".join(words[first == "convert" :][:_MOST_WORDS]), "convert")
+        return Intent("convert", _first_words(words[first == "convert" :]), "convert")
     if first in _FORMS or first in ("with", "without"):
         return (
             Intent("convert", f"{first} {owner}", "convert")
@@ -280,10 +285,10 @@ def _of_words(words: list[str], owner: str, summary: str) -> Intent | None:
         objects = _object_of(summary)
         if objects[:1] == [verb]:  # "Send a GET request." of ``get``
             objects = objects[2 if objects[1:2] == ["of"] else 1 :]
-        return Intent(verb, " ".join((rest or objects or [owner])[:_MOST_WORDS]), KIND_OF_VERB[verb])
+        return Intent(verb, _first_words(rest or objects or [owner]), KIND_OF_VERB[verb])
     agent = _agent(words[-1])
     if agent is not None and len(words) > 1:
-        return Intent(agent, " ".join(words[:-1][:_MOST_WORDS]), KIND_OF_VERB[agent])
+        return Intent(agent, _first_words(words[:-1]), KIND_OF_VERB[agent])
     return None
 
 
@@ -319,11 +324,11 @@ def _of_summary(words: list[str], summary: str) -> Intent | None:
     if first is None:
         return None
     if _TRUTH.match(summary):
-        return Intent("check", " ".join(_object_of(summary) or words[:_MOST_WORDS]), "check")
+        return Intent("check", _first_words(_object_of(summary) or words), "check")
     verb = _verb(first[0].lower())
     if verb is None or verb in _ASKED or verb == "like":  # "Like find, but"
         return None
-    object_ = " ".join(_object_of(summary) or words[:_MOST_WORDS])
+    object_ = _first_words(_object_of(summary) or words)
     if verb == "return":
         return Intent("format", object_, "convert") if _TEXT.match(summary) else Intent("get", object_, "read")
     return Intent(verb, object_, KIND_OF_VERB[verb])
@@ -333,7 +338,7 @@ def _of_body(unit: dict[str, Any], words: list[str], head: str, body: str) -> In
     """By what it calls, else by whether it changes or gives something."""
     name = unit["name"]
     is_expression = head.rstrip().endswith("=>") and not body.startswith("{")  # a function of JavaScript
-    subject = " ".join(words[:_MOST_WORDS]) or name
+    subject = _first_words(words) or name
     body = body[:_MOST_BODY]
     # of a function that gives something, what it checks and logs on its way does not say what it is for
     for match in _CALL.finditer([body, *_RESULT.findall(body)][-1]):
