@@ -183,8 +183,9 @@ def is_unspaced(value: str) -> bool:
 
 
 def is_escaped_text(value: str, shortest: int) -> bool:
-    r"""Whether a value such as ``\u5e15\u52b3`` is a word of another script, of fewer characters than ``shortest`` or
-    of a script without spaces."""
+    r"""Whether a value such as ``\u5e15\u52b3`` stands for a word: its script has no spaces, or the word is shorter
+    than ``shortest``.
+    """
     written = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), value)
     return written != value and (len(written) < shortest or is_unspaced(written))
 
