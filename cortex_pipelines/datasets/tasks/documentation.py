@@ -38,12 +38,14 @@ _MEANING = (
     "versions after it are not asked for."
 )
 _FEWEST_WORDS = 3
-# Prose ends at a tag, field, directive, doctest, heading or fence.
+# Prose ends at a tag, field, directive, doctest, heading or fence. Javadoc parts paragraphs by a tag, often without a
+# blank line.
 _HEADINGS = "Args|Arguments|Attributes|Examples?|Notes?|Parameters|Raises|Returns|Usage|Yields"
 _SECTION = re.compile(
     r"(?m)^[ \t]*(?:$|@\w|:\w[^:\n]*:(?:[ \t]|$)|\.\. |>>>|```|~~~|#+ |[-=~*]{3,}"
-    rf"|(?:{_HEADINGS}):?[ \t]*$)|(?<=[.!?)])[ \t]+(?=@[a-z]+\b)"
+    rf"|(?:{_HEADINGS}):?[ \t]*$|</?(?:p|pre|[uod]l|table)\b)|(?<=[.!?)])(?:[ \t]+(?=@[a-z]+\b)|[ \t]*(?=</?p\b))"
 )
+_BEFORE_PROSE = re.compile(r"(?:\s|<p>|\{@inheritDoc\})+")
 # A sentence or line with a link, which nobody could know, and what follows it.
 _LINKED = re.compile(r"(?:(?<=[.!?])\s++(?:(?![.!?]\s).)*?|\n[ \t]*+(?:\w+:)?[ \t]*+)https?://.*", re.DOTALL)
 # A last sentence that breaks off: what it announces comes after the paragraph.
@@ -92,6 +94,8 @@ def first_paragraph(docstring: str) -> str:
 
     Empty if it begins with a tag.
     """
+    begin = _BEFORE_PROSE.match(docstring)
+    docstring = docstring[begin.end() :] if begin else docstring
     match = _SECTION.search(docstring)
     return _BROKEN_OFF.sub("", _LINKED.sub("", docstring[: match.start()] if match else docstring)).strip()
 
