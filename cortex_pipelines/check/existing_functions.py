@@ -130,9 +130,9 @@ def find_existing_functions(file: CheckedFile, project: ProjectFacts, rules: Col
 
 
 def _belong_together(function: _Function, other: _Function) -> bool:
-    """Whether one encloses the other, or is its asynchronous version."""
+    """Whether one encloses the other, overloads it for another type, or is its asynchronous version."""
     names = function.qualified_name, other.qualified_name
-    if function.path == other.path and any(a != b and a.startswith(f"{b}.") for a in names for b in names):
+    if function.path == other.path and any(f"{a}.".startswith(f"{b}.") for a, b in (names, names[::-1])):
         return True
     plain = [re.sub("async_?|await", "", name, flags=re.IGNORECASE) for name in names]
     return (plain[0] == plain[1] and names[0] != names[1]) or ("await " in function.body) != ("await " in other.body)

@@ -122,6 +122,10 @@ def test_a_body_that_is_there_is_pointed_at(project: ProjectFacts) -> None:
     assert [rule for _, rule, _ in copied] == ["existing-function"], "a driver that is copied"
     taxes = findings_in(project, "shop/api/taxes.py", TAXES)
     assert [line for line, _, _ in taxes] == [6]
+    body = LONG.replace("\n", ";\n")
+    overloads = "class Sums {\n" + "".join(f"int sum({kind} price) {{\n{body}}}\n" for kind in ("int", "long")) + "}\n"
+    assert findings_in(project, "shop/Sums.java", overloads) == [], "one that takes another type"
+    assert [line for line, _, _ in findings_in(project, "shop/Sums.java", overloads.replace("sum(l", "all(l"))] == [14]
     assert findings_in(project, "shop/api/taxes.py", TAXES.replace("return key", "return str(key)")) == []
     (project.folder / "shop/store/prices.py").unlink()
     assert findings_in(project, "shop/api/sums.py", f'def sum_up():\n    """Sum up."""\n{LONG}') == []
