@@ -42,11 +42,12 @@ _NOT_POSITIONAL = COMMENTS | split_words(
 )
 
 
-# Words of functions that take their arguments in any order, or in one that their names do not tell.
+# Words of functions that take their arguments in any order, or in one that their names do not tell: ``cn`` and such
+# join the classes of an element.
 _SYMMETRIC = split_words(
-    "add all any append approx assert close combine compare concat difference distance eq equal equals format gcd "
-    "hypot intersect intersection is join lcm log logger max merge min mul multiply overlap overlaps print println "
-    "same sum swap union zip"
+    "add all any append approx assert classnames close clsx cn combine compare concat cx difference distance eq equal "
+    "equals format gcd hypot intersect intersection is join lcm log logger max merge min mul multiply overlap overlaps "
+    "print println same sum swap union zip"
 )
 _LISTING = split_words("asList of")  # names of functions whose arguments are the parts of a collection
 _LEVELS = split_words("trace debug info log warn warning error")  # of logs: which of them is meant is a choice
@@ -65,8 +66,8 @@ class ArgumentSwap(Operator):
         if call is None or call.type == "class_definition":
             return
         name = callee_name(call)
-        words = _WORD.findall(view.code(name)) if name is not None else ()
-        if any(word.lower() in _SYMMETRIC for word in words) or (name is not None and view.code(name) in _LISTING):
+        called = view.code(name) if name is not None else ""
+        if called in _LISTING or any(word.lower() in _SYMMETRIC for word in (called, *_WORD.findall(called))):
             return
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
         for left, right in pairwise(arguments):
