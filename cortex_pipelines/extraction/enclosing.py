@@ -5,6 +5,7 @@ and as well of an object, a condition or a function that is passed on (``describ
 once in all, from definition to definition, however deep it is.
 """
 
+import re
 from bisect import bisect_left
 from typing import NamedTuple
 
@@ -124,7 +125,16 @@ class EnclosingBlocks:
         removed = [*_between(self._attributes, start, decorated), *_between(self._comments, start, end)]
         removed.sort()
         text = remove_spans(data, start, end, removed) if removed else data[start:end]
-        return " ".join(text.decode(errors="replace").split())
+        return on_one_line(text.decode(errors="replace"))
+
+
+# The members of a type in TypeScript may be parted by line ends alone; Rust's bounds have a colon too.
+_NEXT_MEMBER = re.compile(r"""(?<=[\w\])}>"'])(?<!\bwhere)[ \t]*+\n\s*+(?=(?:readonly )?[\w$"'\[\]-]+\??:(?!:))""")
+
+
+def on_one_line(code: str) -> str:
+    """Code of a header with single spaces, and semicolons in place of the line ends that part."""
+    return " ".join(_NEXT_MEMBER.sub("; ", code).split())
 
 
 def remove_spans(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:

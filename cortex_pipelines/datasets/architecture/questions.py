@@ -16,6 +16,7 @@ from cortex_pipelines.datasets.answerable import ProjectWords, language_names
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.tasks.documentation import first_paragraph
 from cortex_pipelines.datasets.unit_text import unit_excerpt
+from cortex_pipelines.extraction.enclosing import on_one_line
 
 Row = dict[str, Any]
 UNIT_COLUMNS = (
@@ -123,7 +124,7 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     if span is None:
         return
     first, last = span
-    parameters = _RECEIVER.sub("", " ".join(code[first:last].split()).rstrip(","))
+    parameters = _RECEIVER.sub("", on_one_line(code[first:last]).rstrip(","))
     own = parameters.split(",")
     shown = code[:first] + "..." + code[last:]
     shown_names, uses = {*_NAME.findall(shown)}, Counter(_NAME.findall(code))
