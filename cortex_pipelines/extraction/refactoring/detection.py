@@ -162,7 +162,10 @@ def _unit_change(
     locations = (old.location, new.location)
     changes = [f"was renamed to {names[1]}"] if names[0] != names[1] else []
     if move:
-        places = [f"{place.owner} in {place.path}" if place.owner else place.path for place in locations]
+        if old.location.path == new.location.path:
+            places = [".".join(place.enclosing_names) or "the module" for place in locations]
+        else:
+            places = [f"{place.owner} in {place.path}" if place.owner else place.path for place in locations]
         changes.append(f"moved from {places[0]} to {places[1]}")
     verb = "Move And Rename" if len(changes) > 1 else move or "Rename"
     sentence = f"the {old.kind} {names[0]} {' and '.join(changes)}"

@@ -219,10 +219,7 @@ class Function:
 
     @property
     def title(self) -> str:
-        # Python has one syntax for both
-        is_python = self.location.language == "python"
-        is_method = is_python and self.location.owner and not self.location.enclosing_function
-        return f"the {'method' if is_method else self.kind} {self.name}" if self.name else "the module"
+        return f"the {self.kind} {self.name}" if self.name else "the module"
 
     @property
     def constructed_class(self) -> str:

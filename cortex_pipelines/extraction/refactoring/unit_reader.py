@@ -98,6 +98,8 @@ class _Reader:
             line = body.start_point[0] + 1 if body is not None else 0
             location, read_signature = self._location(definition, scopes), partial(self._signature, definition)
             function_body = self._statements.body(body) if body is not None else None
+            if location.owner and not location.enclosing_function:
+                kind = "method"  # Python has one syntax for both
             function = Function(name, kind, location, read_signature, function_body, full_name, line)
             file.functions.append(function)
             owner = next((unit.type for unit in reversed(scopes) if unit.kind != "module"), None)
