@@ -114,7 +114,7 @@ def test_a_temperature_that_divides_beyond_numbers_is_none(client: TestClient, t
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize(("waiting", "at_once"), [(16, 2), (1, 1)])
+@pytest.mark.parametrize(("waiting", "at_once"), [(16, 2), (3, 1), (1, 1)])
 def test_prompts_of_a_list_are_answered_side_by_side(home: Path, tmp_path: Path, waiting: int, at_once: int) -> None:
     gateway = tinygateway.open_tiny(home, tmp_path, waiting=waiting)
     running, counts, real = list[object](), list[int](), gateway.stream

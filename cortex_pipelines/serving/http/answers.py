@@ -131,7 +131,7 @@ async def _deltas_of(gateway: Gateway, requests: Sequence[PreparedRequest]) -> A
     The other prompts follow once the first one is read, so that what they begin with alike is read once.
     """
     events: asyncio.Queue[tuple[int, TextDelta] | Exception | None] = asyncio.Queue()
-    room = asyncio.Semaphore(min(gateway.settings.slots, gateway.settings.waiting))
+    room = asyncio.Semaphore(max(min(gateway.settings.slots, gateway.settings.waiting // requests[0].count), 1))
     has_begun = asyncio.Event()
 
     async def read(number: int, prepared: PreparedRequest) -> None:
