@@ -202,9 +202,8 @@ class Message(OpenAIForm):
     @classmethod
     def _require_text(cls, content: Any) -> Any:
         for part in content if isinstance(content, list) else ():
-            kind = _part_type(part)
-            if isinstance(kind, str) and kind not in ("text", "refusal"):
-                raise RequestError(f"parts of type {kind[:50]} cannot be read; send text")
+            if (kind := _part_type(part)) not in ("text", "refusal"):
+                raise RequestError(f"parts of type {str(kind)[:50]} cannot be read; send text, as type: text")
         return content
 
     @model_validator(mode="after")
