@@ -1,5 +1,6 @@
 """The graph: what REST says, within limits, for those who may read it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -98,7 +99,9 @@ def test_what_asks_for_too_much_is_refused(client: TestClient, lineages: Mock) -
         assert (status, body["data"]) == (400, None), query[:50]
         assert words in body["errors"][0]["message"]
     assert lineages.call_args_list == [], "refused before anything is looked up"
-    assert client.post("/graphql", json={"query": 7}).status_code == 400
+    headers = {"content-type": "application/json"}
+    for body in ({"query": 7}, {"query": ""}, {"query": "query A($x: Int) { metrics }", "variables": {"x": "\ud800"}}):
+        assert client.post("/graphql", content=json.dumps(body), headers=headers).status_code == 400
     assert client.get("/graphql").status_code == 405, "nothing that a link could ask"
 
 

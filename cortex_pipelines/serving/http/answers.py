@@ -185,9 +185,9 @@ def envelope(kind: str, prefix: str, backend: AnswerBackend) -> dict[str, Any]:
     }
 
 
-def json_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+def json_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
     # half a surrogate pair in a record or file cannot be written otherwise
-    return Response(json.dumps(body), media_type="application/json", headers=headers)
+    return Response(json.dumps(body), status, headers, "application/json")
 
 
 async def once_submitted(deltas: AsyncIterator[T]) -> AsyncIterator[T]:

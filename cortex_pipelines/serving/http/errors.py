@@ -33,8 +33,9 @@ class RequestError(ValueError):
     """A request cannot be answered because of the field ``param``."""
 
     def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None) -> None:
-        super().__init__(message)
-        self.param, self.status, self.code = param, status, code
+        super().__init__(message.encode(errors="replace").decode())  # a field's name may hold half a surrogate pair
+        self.param = param and param.encode(errors="replace").decode()
+        self.status, self.code = status, code
 
 
 def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         sentence = str(error.detail)
         if error.status_code == 404:
-            sentence = f"there is nothing at {request.method} {request.url.path[:200]}{_where_it_is(request)}"
+            sentence = f"there is nothing at {request.method} {request.scope['path'][:200]}{_where_it_is(request)}"
         elif error.status_code == 405:
             sentence = f"{request.method} is not answered there; see /docs"
         elif error.status_code == 400:  # FastAPI's only message for a body that cannot be read
@@ -111,7 +112,7 @@ def is_routed(scope: Scope) -> bool:
 
 def _where_it_is(request: Request) -> str:
     """Where an OpenAI client would be answered whose base URL lacks ``/v1``, or has more before it."""
-    path = "/v1/" + request.url.path.rsplit("/v1/", 1)[-1].lstrip("/")
+    path = "/v1/" + request.scope["path"].rsplit("/v1/", 1)[-1].lstrip("/")
     if is_routed({**request.scope, "path": path}):
         return f", but at {path}: mend the client's base URL, which ends with /v1"
     return "; see /docs"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import strawberry
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from graphql import GraphQLError
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +22,7 @@ from strawberry.types import ExecutionContext
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.serving.agents import lineage_of
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.answers import json_response
 from cortex_pipelines.serving.http.page import load_counters, model_row
 from cortex_pipelines.serving.http.schemas import Form, LongText
 from cortex_pipelines.serving.security.access import current_principal
@@ -35,7 +36,7 @@ _PACKAGE = f"{__package__.partition('.')[0]}."
 
 
 class QueryForm(Form):
-    query: Annotated[LongText, Field(max_length=20_000)]
+    query: Annotated[LongText, Field(min_length=1, max_length=20_000)]
     variables: dict[str, Any] | None = None
     operationName: Annotated[LongText, Field(max_length=200)] | None = None  # noqa: N815 - GraphQL's
 
@@ -169,7 +170,7 @@ def graph_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body["errors"] = [error.formatted for error in result.errors]
-        return JSONResponse(body, 200 if result.data is not None else 400)
+        return json_response(body, status=200 if result.data is not None else 400)
 
     return router
 
