@@ -115,6 +115,11 @@ def test_where_the_locale_is_not_utf8_names_of_files_still_are(models: Path) -> 
     assert "source     cödé" in done.stdout.decode()
 
 
+@pytest.mark.parametrize("command", ["route", "explain route", "predict", "explain predict --master security"])
+def test_an_empty_task_is_not_answered(command: str) -> None:
+    assert "it is empty; say in a sentence" in cortex(*command.split(), " ", status=2).stderr
+
+
 @pytest.mark.parametrize("command", ["route", "search", "context", "memory add", "explain route", "predict"])
 def test_a_text_without_its_quotes_is_said_to_need_them(command: str) -> None:
     refused = cortex(*command.split(), "rotate", "the", "key", status=2).stderr

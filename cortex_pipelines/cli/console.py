@@ -47,8 +47,20 @@ class InputPath(click.Path):
         return copy
 
 
+class TaskText(click.ParamType[str]):
+    """A task in words, of which there is at least one."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value.strip():
+            self.fail("it is empty; say in a sentence what is to be done", param, ctx)
+        return value
+
+
 PATH = click.Path(path_type=Path)
 NAMED = NamedPath(path_type=Path)
+TASK = TaskText()
 INPUT = InputPath(path_type=Path)
 EXISTING_INPUT = InputPath(path_type=Path, dir_okay=False, exists=True)
 FILE = click.Path(path_type=Path, dir_okay=False)

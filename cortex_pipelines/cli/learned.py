@@ -11,6 +11,7 @@ from cortex_pipelines.cli.console import (
     AS_JSON_LIST,
     EXISTING_INPUT,
     PATH,
+    TASK,
     NamedPath,
     current_project,
     in_project,
@@ -136,7 +137,7 @@ def explain() -> None:
 
 
 @explain.command(epilog='Example: cortex explain route "Rotate the leaked API key" --json')
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.option("--model", type=PATH, help="Folder of `cortex router train`; without it the project's champion.")
 @AS_JSON
 def route(task: str, model: Path | None, as_json: bool) -> None:
@@ -160,7 +161,7 @@ def route(task: str, model: Path | None, as_json: bool) -> None:
 
 
 @explain.command(epilog='Example: cortex explain predict "Rotate the leaked API key" --master security')
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.option("--master", required=True, help="Master to predict for.")
 @AS_JSON
 @in_project

@@ -15,6 +15,7 @@ from cortex_pipelines.cli.console import (
     INPUT,
     NAMED,
     PATH,
+    TASK,
     current_project,
     in_project,
     print_json,
@@ -56,7 +57,7 @@ def off_policy(log: Path, low: float | None, high: float | None, as_json: bool) 
 
 
 @click.command(epilog='Example: cortex predict "Rotate the leaked API key" --master security')
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.option("--master", help="Master to predict for; without it, every master of the logs.")
 @in_project
 def predict(task: str, master: str | None) -> None:
@@ -122,7 +123,7 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
 
 
 @click.command(epilog='Example: cortex route "Rotate the leaked API key"')
-@click.argument("task", required=False)
+@click.argument("task", required=False, type=TASK)
 @click.option("--file", "file", type=INPUT, help="JSON lines with tasks.")
 @click.option("--out", type=PATH, help="File for the decisions of --file.")
 @click.option("--model", type=PATH, help="Folder of `cortex router train`; without it the project's champion.")
