@@ -45,7 +45,7 @@ _LINE = re.compile(
         (?:[0-9][0-9 \t,–-]{0,80})?(?:present|now)?[ \t,]*(?:by[ \t]+)?
     | (?<![\w.])["']?(?:authors?|maintainers?|auteurs?|autor(?:es)?|verfasser)["']?[ \t]*[:=][ \t]*
         [\[{(]?[ \t]*[\[{(]?[ \t]*u?(?:name[ \t]*=[ \t]*|["']name["'][ \t]*:[ \t]*)?
-    | \\author\{ | <(?:author|maintainer)>(?:\s*<name>)?
+    | \\author\{ | <(?:author|maintainer)>
     | (?:作者|著者|作成者|저자|автор\b)[ \t]*[:：=]?[ \t]*
     )["']?(?P<name>[^\W\d_][^\n<>"'(){}\[\]@#,;:|/\\=，、]{1,60})""",
     re.VERBOSE,
@@ -91,6 +91,10 @@ _NOT_A_PERSON = word_set(
 )
 
 
+# Maven's lists of persons, and the authors of feeds
+_ELEMENT = re.compile(
+    r"<(author|contributor|developer|maintainer)>(?:(?!</\1>)[\s\S]){0,400}?<name>\s*(?P<name>[^<>]{1,60})"
+)
 # Topics and states that stand where a person's name may: ``TODO(perf)``.
 _TERMS = _NOT_A_PERSON | word_set(
     "unassigned someone everyone anyone later future perf performance docs test tests testing cleanup refactor "
@@ -111,6 +115,9 @@ def author_names(indexed: IndexedText) -> Iterator[Span]:
             occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
             if len(occurrences) == counts[task[1]] and task[1] not in _TERMS:
                 yield Span(*task.span(1), PERSONAL, "name", "low")
+    for element in _ELEMENT.finditer(text) if "<name>" in text else ():
+        if name := _person(element["name"]):
+            yield Span(element.start("name"), element.start("name") + len(name), PERSONAL, "name", "medium")
     for start in sorted(_line_starts(indexed)):
         end = text.find("\n", start, start + 3 * _LINE_CHARS)
         line = text[start : end if end >= 0 else start + 3 * _LINE_CHARS]
