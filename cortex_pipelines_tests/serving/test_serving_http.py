@@ -53,6 +53,7 @@ def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
     model = client.get("/v1/models/shop@1.2.0").json()
     assert (model["id"], model["cortex"]["version"]) == ("shop@1.2.0", "shop.dir")
     assert client.get("/v1/models/nothing").status_code == 404
+    assert client.get("/v1/models/").json()["object"] == "list"
 
 
 @pytest.mark.parametrize("base", ["", "/v1/v1", "/openai/v1"])

@@ -41,6 +41,8 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
 
     @router.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
+        if not name:
+            return models()
         if (entry := router_and_encoder().get(name)) is not None:
             return entry
         served = gateway.source.current.find(name)
