@@ -69,7 +69,7 @@ EMBEDDINGS = Table(
     ("level", "source", "path", "name", "number"),
 )
 
-RELATIONS = ("calls", "imports", "inherits", "tests", "configures", "changes_with")
+RELATIONS = ("calls", "passes", "imports", "inherits", "tests", "configures", "changes_with")
 """What an edge of the graph says of its two ends."""
 
 RESOLUTIONS = (*("scope", "import", "type", "unique name"), *("path", "history"))

@@ -274,6 +274,12 @@ def test_a_test_is_paired_with_what_it_calls(name: str) -> None:
     assert pairs == {tuple(pair) for pair in CASES["test_pairs"][name]["pairs"]}
 
 
+@pytest.mark.parametrize("language", CASES["passes"])
+def test_a_function_that_is_handed_on(language: str) -> None:
+    passed = {(start, end) for start, end, _ in edges(CASES["passes"][language]["files"], "passes")}
+    assert passed == {tuple(edge) for edge in CASES["passes"][language]["edges"]}
+
+
 def test_the_order_of_files_does_not_matter() -> None:
     texts = {path: text for case in CASES["test_pairs"].values() for path, text in case["files"].items()}
     forwards, backwards = (

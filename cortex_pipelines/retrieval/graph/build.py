@@ -1,4 +1,4 @@
-"""Build the graph of a project's code: who calls, imports, inherits, tests, configures what."""
+"""Build the graph of a project's code: who calls, passes on, imports, inherits, tests, configures what."""
 
 import re
 from collections import Counter, defaultdict
@@ -13,12 +13,14 @@ from cortex_pipelines.extraction.architecture.index import INTERNAL, join_path
 from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
 from cortex_pipelines.retrieval.graph.declarations import Declarations
 from cortex_pipelines.retrieval.graph.imports import Targets
-from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
+from cortex_pipelines.retrieval.graph.names import FUNCTIONS, GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
     BASE,
     CALL,
     IMPLEMENTS,
+    LOCAL,
     PACKAGE,
+    PASSED,
     READ,
     WRITE,
     Reference,
@@ -123,7 +125,7 @@ class _SourceGraph:
         self._tables = tables
         self._edges: dict[tuple[str, GraphNode, GraphNode], tuple[int, set[int], int]] = {}
         self._references: dict[str, list[Reference]] = defaultdict(list)
-        is_access = pl.col("kind").is_in((READ, WRITE))
+        is_access = pl.col("kind").is_in((READ, WRITE, PASSED, LOCAL))
         for path, *values in references.filter(~is_access).drop("source").iter_rows():
             self._references[path].append(Reference(*values))
         packages = {
@@ -142,13 +144,22 @@ class _SourceGraph:
         self._declared = Declarations(self._symbols, self._references, self._targets, self._paths)
         self._resolver = ReferenceResolver(self._symbols, self._declared, self._paths)
         properties = {self._symbols.units[number].name for number in self._declared.properties}
+        is_access = pl.col("kind").is_in((READ, WRITE))
         self._accesses = references.filter(is_access & pl.col("name").is_in(sorted(properties))).drop("source")
+        functions = {unit.name for unit in self._symbols.units if unit.kind in FUNCTIONS} - properties
+        named = references.filter(pl.col("name").is_in(sorted(functions))).drop("source")
+        self._passed = named.filter(pl.col("kind") == PASSED)
+        self._locals = {
+            (path, self._symbols.unit_at(path, byte), name)
+            for path, name, byte in named.filter(pl.col("kind") == LOCAL).select("path", "name", "byte").iter_rows()
+        }
 
     def rows(self) -> Iterator[dict[str, Any]]:
         self._inherits()
         self._implements()
         self._overrides()
         self._calls()
+        self._passes()
         self._imports()
         self._configures()
         for (first, second), count in changed_together(self._tables.commits["paths"], self._paths).items():
@@ -253,6 +264,21 @@ class _SourceGraph:
                 unit = self._unit(number)
                 line = reference.start_line if symbols.units[function].path == unit.path else 0
                 self._add("calls", self._unit(function), unit, SCOPE, line, weight=1)
+
+    def _passes(self) -> None:
+        """Functions that are given to others to call: handlers, dependencies, callbacks."""
+        symbols = self._symbols
+        for path, *values in self._passed.iter_rows():
+            reference = Reference(*values)
+            enclosing_unit = symbols.unit_at(path, reference.byte)
+            first = (reference.about or reference.name).partition(".")[0]
+            if any((path, unit, first) in self._locals for unit in symbols.enclosing_units(enclosing_unit)):
+                continue
+            function = self._resolver.resolve_call(path, enclosing_unit, reference)
+            if function is None or function[1] == UNIQUE or symbols.units[function[0]].kind not in FUNCTIONS:
+                continue
+            start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
+            self._add("passes", start, self._unit(function[0]), function[1], reference.start_line)
 
     def _call(self, path: str, enclosing_unit: int, reference: Reference, callee: tuple[int, str] | None) -> None:
         if callee is None:

@@ -22,7 +22,7 @@ from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning.project import Project, ProjectError
 
-_FORMAT = 3  # raised when a graph of an index of before would be another one
+_FORMAT = 4  # raised when a graph of an index of before would be another one
 _COMMITS = 5_000  # newest commits of a folder that common changes are taken from
 _UNITS = ("path", "qualified_name", "kind", "start_line", "end_line", "signature")
 _ASSET = "code_graph"

@@ -21,8 +21,8 @@ MOST_DEPTH = 20
 _MOST_NAMED = 10
 _HISTORY = "changes_with"
 _FOLLOWED = {
-    "callers": ("calls",),
-    "breaks": ("calls", "inherits", "imports", "configures"),
+    "callers": ("calls", "passes"),
+    "breaks": ("calls", "passes", "inherits", "imports", "configures"),
     "tests": ("tests", "calls"),
 }
 _NOTHING = {

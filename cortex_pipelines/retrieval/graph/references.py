@@ -55,6 +55,7 @@ CALL, BASE, IMPLEMENTS, VARIABLE, FIELD, IMPORTED, PACKAGE = (
     *("call", "base", "implements", "variable", "field", "import", "package"),
 )
 READ, WRITE, DECORATOR, RESULT, YIELD, DEFAULT = "read", "write", "decorator", "result", "yield", "default"
+PASSED, LOCAL = "passed", "local"
 
 
 class Reference(NamedTuple):
@@ -162,6 +163,14 @@ def _syntax_references(file: SourceFile) -> Iterator[Reference]:
     for kind in (CALL, READ, WRITE, DECORATOR):
         for captures in file.captures.get("member" if kind == CALL else kind, ()):
             yield from _member_reference(kind, next(iter(captures.values()))[0])
+    for captures in file.captures.get(PASSED, ()):
+        node = captures[PASSED][0]
+        if node.type.endswith("identifier") and not node.named_children:
+            yield _reference(PASSED, node, text(node), "")
+        else:
+            yield from _member_reference(PASSED, node)
+    for captures in file.captures.get(LOCAL, ()):
+        yield _reference(LOCAL, captures[LOCAL][0], text(captures[LOCAL][0]), "")
     for captures in file.captures.get("macro", ()):
         yield from _macro_reference(captures["macro"][0])
     for captures in file.captures.get("base", ()):

@@ -42,3 +42,17 @@
   left: (member_expression) @_left
   right: (object (pair key: (property_identifier) @_name value: (identifier) @default)))
   (#eq? @_left "module.exports"))
+
+(arguments [(identifier) (member_expression)] @passed)
+(pair value: [(identifier) (member_expression)] @passed)
+(object (shorthand_property_identifier) @passed)
+(array [(identifier) (member_expression)] @passed)
+(assignment_expression right: [(identifier) (member_expression)] @passed)
+(variable_declarator value: [(identifier) (member_expression)] @passed)
+
+(variable_declarator name: (identifier) @local)
+(shorthand_property_identifier_pattern) @local
+(pair_pattern value: (identifier) @local)
+(array_pattern (identifier) @local)
+(for_in_statement left: (identifier) @local)
+(object_assignment_pattern left: (_) @local)

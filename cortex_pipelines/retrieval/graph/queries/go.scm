@@ -23,3 +23,12 @@
     (composite_literal type: (_) @_type)
     (unary_expression operand: (composite_literal type: (_) @_type))]))
 (range_clause left: (expression_list (identifier) @variable))
+
+(argument_list [(identifier) (selector_expression)] @passed)
+(literal_value (literal_element [(identifier) (selector_expression)] @passed))
+(keyed_element . (_) (literal_element [(identifier) (selector_expression)] @passed))
+(assignment_statement right: (expression_list [(identifier) (selector_expression)] @passed))
+
+(short_var_declaration left: (expression_list (identifier) @local))
+(var_spec name: (identifier) @local)
+(range_clause left: (expression_list (identifier) @local))

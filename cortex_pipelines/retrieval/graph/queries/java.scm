@@ -17,3 +17,5 @@
 (enhanced_for_statement type: (_) @_type name: (identifier) @variable)
 (resource type: (_) @_type name: (identifier) @variable)
 (field_declaration type: (_) @_type declarator: (variable_declarator name: (identifier) @field))
+
+(method_reference) @passed

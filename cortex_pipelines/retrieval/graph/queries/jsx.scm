@@ -4,3 +4,5 @@
   (#match? @call "^[A-Z]"))
 (jsx_opening_element name: (member_expression) @member)
 (jsx_self_closing_element name: (member_expression) @member)
+
+(jsx_attribute (jsx_expression [(identifier) (member_expression)] @passed))

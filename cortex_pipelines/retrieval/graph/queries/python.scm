@@ -21,3 +21,17 @@
 (return_statement (_) @result)
 (yield (_) @yield)
 (lambda parameters: (lambda_parameters (identifier) @closure))
+
+(argument_list [(identifier) (attribute)] @passed)
+(keyword_argument value: [(identifier) (attribute)] @passed)
+(pair value: [(identifier) (attribute)] @passed)
+(list [(identifier) (attribute)] @passed)
+(tuple [(identifier) (attribute)] @passed)
+(assignment right: [(identifier) (attribute)] @passed)
+
+(assignment left: [(identifier) @local (pattern_list (identifier) @local)])
+(for_statement left: [(identifier) @local (pattern_list (identifier) @local)])
+(for_in_clause left: [(identifier) @local (pattern_list (identifier) @local)])
+(named_expression name: (identifier) @local)
+(as_pattern alias: (as_pattern_target (identifier) @local))
+(default_parameter name: (identifier) @local)

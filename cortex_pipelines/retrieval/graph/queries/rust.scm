@@ -40,3 +40,12 @@
 (field_declaration name: (field_identifier) @field type: (_) @_type)
 (token_tree (identifier) @macro . (token_tree))
 (closure_expression parameters: (closure_parameters [(identifier) @closure (parameter pattern: (identifier) @closure)]))
+
+(arguments [(identifier) (scoped_identifier)] @passed)
+(field_initializer value: [(identifier) (scoped_identifier)] @passed)
+
+(let_declaration pattern: (_ (identifier) @local))
+(let_declaration pattern: (identifier) @local)
+(let_condition pattern: (_ (identifier) @local))
+(match_pattern (_ (identifier) @local))
+(for_expression pattern: (_) @local)
