@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
+from cortex_pipelines.damage import encodable
 from cortex_pipelines.prompts.chat_rendering import ChatError
 from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
@@ -33,8 +34,8 @@ class RequestError(ValueError):
     """A request cannot be answered because of the field ``param``."""
 
     def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None) -> None:
-        super().__init__(message.encode(errors="replace").decode())  # a field's name may hold half a surrogate pair
-        self.param = param and param.encode(errors="replace").decode()
+        super().__init__(encodable(message))  # a field's name may hold half a surrogate pair
+        self.param = param and encodable(param)
         self.status, self.code = status, code
 
 
