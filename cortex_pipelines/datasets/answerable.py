@@ -249,7 +249,7 @@ def tells_prose(code: str, text: str) -> bool:
 
 _REFERENCE = re.compile(
     r"https?://\S+|(?<![\w./-])[\w./-]*+#\d+|\b[A-Z]{2,}-\d+|:\w+:`[^`]*`|\b(?:see|cf|issue|bug|ticket|pull|request|link|refs?)\b"
-    r"|\bimplements\s+(?:the\s+)?\S+(?=\W*\Z|\s+interface\b)",
+    r"|\b(?:implements|satisfies|is\s+part\s+of)\s+(?:the\s+)?\S+(?=\W*\Z|\s+interface\b)",
     re.I,
 )
 

@@ -5,12 +5,12 @@ and as well of an object, a condition or a function that is passed on (``describ
 once in all, from definition to definition, however deep it is.
 """
 
-import re
 from bisect import bisect_left
 from typing import NamedTuple
 
 from tree_sitter import Node
 
+from cortex_pipelines.extraction.one_line import on_one_line
 from cortex_pipelines.extraction.outline import Definition, Outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
@@ -100,8 +100,8 @@ class EnclosingBlocks:
         """The longest header that ends with a bracket and is short enough."""
         first = self._blocks[-1].level + 1 if self._blocks else 1
         nodes = [self._path[first], *self._path[max(first, len(self._path) - _MAX_STARTS) :]]
-        # `else {` is nothing without what it follows
-        starts = [node.start_byte for node in nodes if not node.type.endswith("_clause")]
+        # `else {` is nothing without what it follows; a list of statements begins with others
+        starts = [node.start_byte for node in nodes if not node.type.endswith(("_clause", "statement_list"))]
 
         def fits(start: int) -> bool:
             is_near = end - start <= self._most_bytes
@@ -126,15 +126,6 @@ class EnclosingBlocks:
         removed.sort()
         text = remove_spans(data, start, end, removed) if removed else data[start:end]
         return on_one_line(text.decode(errors="replace"))
-
-
-# The members of a type in TypeScript may be parted by line ends alone; Rust's bounds have a colon too.
-_NEXT_MEMBER = re.compile(r"""(?<=[\w\])}>"'])(?<!\bwhere)[ \t]*+\n\s*+(?=(?:readonly )?[\w$"'\[\]-]+\??:(?!:))""")
-
-
-def on_one_line(code: str) -> str:
-    """Code of a header with single spaces, and semicolons in place of the line ends that part."""
-    return " ".join(_NEXT_MEMBER.sub("; ", code).split())
 
 
 def remove_spans(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:

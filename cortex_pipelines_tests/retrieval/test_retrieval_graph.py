@@ -274,6 +274,12 @@ def test_a_test_is_paired_with_what_it_calls(name: str) -> None:
     assert pairs == {tuple(pair) for pair in CASES["test_pairs"][name]["pairs"]}
 
 
+@pytest.mark.parametrize("name", CASES["requests"])
+def test_a_test_is_paired_with_the_handler_that_it_requests(name: str) -> None:
+    pairs = {(test, unit) for test, unit, found in edges(CASES["requests"][name]["files"], "tests") if found == "path"}
+    assert pairs == {tuple(pair) for pair in CASES["requests"][name]["pairs"]}
+
+
 @pytest.mark.parametrize("language", CASES["passes"])
 def test_a_function_that_is_handed_on(language: str) -> None:
     passed = {(start, end) for start, end, _ in edges(CASES["passes"][language]["files"], "passes")}

@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.answerable import ProjectWords, language_names
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.tasks.documentation import first_paragraph
 from cortex_pipelines.datasets.unit_text import unit_excerpt
-from cortex_pipelines.extraction.enclosing import on_one_line
+from cortex_pipelines.extraction.one_line import on_one_line
 
 Row = dict[str, Any]
 UNIT_COLUMNS = (

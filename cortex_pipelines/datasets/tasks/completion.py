@@ -147,6 +147,8 @@ def _statement_example(
     unit: dict[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
 ) -> tuple[str | None, str | None, str | None]:
     code = unit["code"]
+    if unit["kind"] != "import" and not unit["name"].strip("_"):
+        return None, None, "unanswerable_name"  # `var _ Guard = (*Handler)(nil)`: nothing tells what comes
     if unit["kind"] == "import":
         keywords = _IMPORT_WORDS.match(code)
         split_at = keywords.end() if keywords else 0

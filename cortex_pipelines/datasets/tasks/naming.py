@@ -46,8 +46,8 @@ COLUMNS = (
 
 
 def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> str | None:
-    """The unit's name if worth learning: no dunder, constructor, default export, single letter or signature of
-    an overload.
+    """The unit's name if worth learning: no dunder, constructor, ``init`` of Go, default export, single letter or
+    signature of an overload.
     """
     name = unit["name"]
     if unit["kind"] not in NAMED or (unit["kind"] == "function" and unit["body_start_byte"] is None):
@@ -55,7 +55,8 @@ def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> str | None:
     enclosing = re.findall(r"\w+", unit["context"])
     is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
     is_unnamed = unit["kind"] in _FUNCTIONS and name == "default"
-    return None if is_constructor or is_unnamed or not _is_meaningful(name, settings) else str(name)
+    is_fixed = unit["language"] == "go" and name == "init"
+    return None if is_constructor or is_unnamed or is_fixed or not _is_meaningful(name, settings) else str(name)
 
 
 def variable_names(unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings) -> list[str]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.architecture.index import INTERNAL, join_path
 from cortex_pipelines.extraction.settings import ArchitectureSettings, ExtractionSettings
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.retrieval.graph.declarations import Declarations
 from cortex_pipelines.retrieval.graph.imports import Targets
 from cortex_pipelines.retrieval.graph.names import FUNCTIONS, GraphUnit, SymbolTable
@@ -26,6 +27,7 @@ from cortex_pipelines.retrieval.graph.references import (
     Reference,
     read_references,
 )
+from cortex_pipelines.retrieval.graph.requests import HttpRoute, answering, path_parts, requests_in
 from cortex_pipelines.retrieval.graph.resolution import SCOPE, TYPE, UNIQUE, ReferenceResolver
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH, RESOLUTIONS
@@ -77,10 +79,10 @@ def mentions(path: str, text: str, code: Collection[str], modules: Mapping[str, 
 
 
 GRAPH_FILE_COLUMNS = ("source", "path", "language", "generated", "text")
-FACT_COLUMNS = ("source", "path", "start_line", "fact", "object", "scope")
+FACT_COLUMNS = ("source", "path", "start_line", "end_line", "fact", "subject", "object", "scope")
 TEST_COLUMNS = ("unit_id", "source", "path", "language", "name", "start_byte", "end_byte", "start_line", "end_line")
 GRAPH_COMMIT_COLUMNS = ("source", "paths")
-_DEPENDENCY = "module-dependency"
+_DEPENDENCY, _ROUTE = "module-dependency", "route"
 
 
 class GraphNode(NamedTuple):
@@ -137,10 +139,12 @@ class _SourceGraph:
         self._paths = frozenset(tables.files["path"])
         self._targets: Targets = defaultdict(list)
         self._facts = tables.facts.filter(pl.col("fact") == _DEPENDENCY)
+        self._routes = tables.facts.filter(pl.col("fact") == _ROUTE)
         for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
             self._targets[path, line].append((target, scope))
         languages = dict(tables.files.select("path", "language").iter_rows())
-        self._symbols = SymbolTable(tables.units, tables.tests, languages, packages)
+        generated = frozenset(tables.files.filter("generated")["path"])
+        self._symbols = SymbolTable(tables.units, tables.tests, languages, packages, generated)
         self._declared = Declarations(self._symbols, self._references, self._targets, self._paths)
         self._resolver = ReferenceResolver(self._symbols, self._declared, self._paths)
         properties = {self._symbols.units[number].name for number in self._declared.properties}
@@ -162,6 +166,7 @@ class _SourceGraph:
         self._passes()
         self._imports()
         self._configures()
+        self._requests()
         for (first, second), count in changed_together(self._tables.commits["paths"], self._paths).items():
             self._add("changes_with", GraphNode(first), GraphNode(second), "history", 0, count)
         for (relation, start, end), (resolution, lines, weight) in self._edges.items():
@@ -319,6 +324,38 @@ class _SourceGraph:
                 number = self._symbols.in_file(target, name) if name else -1
                 end = self._unit(number) if number >= 0 else GraphNode(target)
                 self._add("configures", GraphNode(path), end, "path", line)
+
+    def _requests(self) -> None:
+        """Tests of the functions that handle the routes that they request."""
+        symbols, routes, with_routes = self._symbols, list[HttpRoute](), set[str]()
+        columns = ("path", "start_line", "end_line", "subject", "object")
+        for path, start, end, subject, name in self._routes.select(columns).iter_rows():
+            method, _, route = subject.partition(" ")
+            outer = symbols.unit_at_line(path, start)
+            routes.append(HttpRoute(method, path_parts(route), path, self._handler(path, outer, end, name, method)))
+            if is_test(path) or (outer >= 0 and symbols.units[outer].is_test):
+                with_routes.add(path)  # whose tests request these, of a framework or a server in the test's place
+        texts = dict(self._tables.files.select("path", "text").iter_rows()) if routes else {}
+        for number, case in enumerate(symbols.units):
+            if not case.is_case or case.path not in texts or case.path in with_routes:
+                continue
+            code = texts[case.path].encode()[case.start : case.end].decode()
+            for request in requests_in(code, case.start_line):
+                handler = answering(request, case.path, routes)
+                if handler >= 0 and not symbols.units[handler].is_test:
+                    self._add("tests", self._unit(number), self._unit(handler), "path", request.line)
+
+    def _handler(self, path: str, outer: int, end: int, name: str, method: str) -> int:
+        """The function or method that answers a route; -1 if it is not one of the source."""
+        symbols = self._symbols
+        in_file = symbols.overloads.get((path, name), [])
+        decorated = [number for number in in_file if abs(symbols.units[number].start_line - end) <= 1]
+        resolved = None if in_file else self._resolver.evaluate(name, path, outer, 0)
+        number = resolved.symbol.number if resolved and resolved.symbol.kind == "unit" else -1
+        number = next(iter(decorated or in_file), number)
+        if number >= 0 and symbols.units[number].is_type:  # a view: its methods have the names of HTTP's
+            number = symbols.member(number, method.lower())
+        return number
 
     def _unit(self, number: int) -> GraphNode:
         unit: GraphUnit = self._symbols.units[number]

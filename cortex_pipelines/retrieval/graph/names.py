@@ -34,10 +34,10 @@ _BUILT_IN = frozenset(
         add_argument addEventListener and_then appendChild as_bytes as_mut as_ref as_str
         charAt charCodeAt codePointAt createElement dispatchEvent endsWith fetch_add
         flat_map for_each forEach format_help from_str getAttribute getElementById getItem
-        getTime hasOwnProperty indexOf
+        getReader getTime getWriter hasOwnProperty indexOf
         into_inner into_iter is_alive is_dir is_empty is_err is_file is_none is_ok is_set
         is_some isArray lastIndexOf localeCompare map_err ok_or ok_or_else parse_args
-        preventDefault push_str querySelector querySelectorAll read_bytes read_line
+        pipeThrough preventDefault push_str querySelector querySelectorAll read_bytes read_line
         read_text read_to_end read_to_string removeChild removeEventListener removeItem
         replaceAll setAttribute setItem setTimeout sort_by sort_by_key split_at starts_with startsWith
         stopPropagation to_lowercase to_owned to_string to_uppercase to_vec toFixed
@@ -85,11 +85,17 @@ NumbersByName = dict[str, list[int]]
 class SymbolTable:
     """Definitions of one source; all lookups give the number of a unit, -1 for none.
 
-    ``languages`` are those of all files, ``packages`` what Java and Go files say they are of; by path.
+    ``languages`` are those of all files, ``packages`` what Java and Go files say they are of; by path. ``generated``
+    are the paths of generated files.
     """
 
     def __init__(
-        self, units: pl.DataFrame, tests: pl.DataFrame, languages: Mapping[str, str | None], packages: Mapping[str, str]
+        self,
+        units: pl.DataFrame,
+        tests: pl.DataFrame,
+        languages: Mapping[str, str | None],
+        packages: Mapping[str, str],
+        generated: frozenset[str] = frozenset(),
     ) -> None:
         self.families = {p: _FAMILY.get(name, name) for p, name in languages.items() if name and name in PARSED}
         self.parents: list[int] = []
@@ -100,7 +106,7 @@ class SymbolTable:
         self._members: dict[tuple[str, str], NumbersByName] = {}
         self._methods: dict[str, NumbersByName] = {}
         self._unit_starts: dict[str, tuple[list[int], list[int]]] = {}
-        self._packages = packages
+        self._packages, self._generated = packages, generated
         definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
         calls = tests.join(units, on="unit_id", how="anti").with_columns(  # it("…", …) is not a unit
             kind=pl.lit("test"), qualified_name="name", signature=pl.lit(""), context=pl.lit(""),
@@ -176,6 +182,12 @@ class SymbolTable:
         while number >= 0 and self.units[number].end <= byte:
             number = self.parents[number]
         return number
+
+    def unit_at_line(self, path: str, line: int) -> int:
+        """The innermost unit around the start of a line of a file; -1 for none."""
+        numbers = self._unit_starts.get(path, ([], []))[1]
+        around = (n for n in reversed(numbers) if self.units[n].start_line < line <= self.units[n].end_line)
+        return next(around, -1)
 
     def enclosing_units(self, number: int) -> Iterator[int]:
         """A unit and its enclosing units, the innermost first."""
@@ -351,9 +363,13 @@ class SymbolTable:
         return text
 
     def only_method(self, family: str, name: str) -> int:
-        """The only method of a name in a language outside of tests; -1 if not unique."""
+        """The only method of a name in a language outside of tests and generated code; -1 if not unique."""
         candidates = self._methods.get(family, {}).get(name, ())
-        candidates = [candidate for candidate in candidates if not self.units[candidate].is_test]
+        candidates = [
+            candidate
+            for candidate in candidates
+            if not self.units[candidate].is_test and self.units[candidate].path not in self._generated
+        ]
         owners = {(self.units[candidate].path, self.units[candidate].qualified_name) for candidate in candidates}
         return self._pick_definition(candidates) if len(owners) == 1 else -1
 
