@@ -22,10 +22,7 @@ SAMPLES["typescript"] = (
     SAMPLES["javascript"]
     .replace("static async f(a, b = 1, c)", "@cached static async f(a: number, b = 1, c?: string)")
     .replace("let total = a - b", "let total: number = a - b")
-    .replace(
-        "const value",
-        "mix(a, total); blend(total, a); await u(); p = { q: a, r: total }; u(this.x || this.y); let value",
-    )
+    .replace("const value", "mix(a, total); blend(total, a); p = { q: a, r: total }; u(this.x || this.y); let value")
 )
 
 PARAMETERS = load_parameters(ROOT)

@@ -127,8 +127,8 @@ class _SourceGraph:
         self._tables = tables
         self._edges: dict[tuple[str, GraphNode, GraphNode], tuple[int, set[int], int]] = {}
         self._references: dict[str, list[Reference]] = defaultdict(list)
-        is_access = pl.col("kind").is_in((READ, WRITE, PASSED, LOCAL))
-        for path, *values in references.filter(~is_access).drop("source").iter_rows():
+        is_by_name = pl.col("kind").is_in((READ, WRITE, PASSED, LOCAL))  # of a property or function that is known below
+        for path, *values in references.filter(~is_by_name).drop("source").iter_rows():
             self._references[path].append(Reference(*values))
         packages = {
             path: reference.name
@@ -282,7 +282,7 @@ class _SourceGraph:
             function = self._resolver.resolve_call(path, enclosing_unit, reference)
             if function is None or function[1] == UNIQUE or symbols.units[function[0]].kind not in FUNCTIONS:
                 continue
-            start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
+            start = self._unit_or_file(enclosing_unit, path)
             self._add("passes", start, self._unit(function[0]), function[1], reference.start_line)
 
     def _call(self, path: str, enclosing_unit: int, reference: Reference, callee: tuple[int, str] | None) -> None:
@@ -291,7 +291,7 @@ class _SourceGraph:
         number, resolution = callee
         symbols, line = self._symbols, reference.start_line
         numbers = symbols.overload(number, reference.arguments)
-        start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
+        start = self._unit_or_file(enclosing_unit, path)
         end = self._unit(numbers[0])
         self._add("calls", start, end, resolution, line)
         case = next((unit for unit in symbols.enclosing_units(enclosing_unit) if symbols.units[unit].is_case), None)
@@ -322,7 +322,7 @@ class _SourceGraph:
         for path, text in files.select("path", "text").iter_rows():
             for line, target, name in mentions(path, text, code, modules):
                 number = self._symbols.in_file(target, name) if name else -1
-                end = self._unit(number) if number >= 0 else GraphNode(target)
+                end = self._unit_or_file(number, target)
                 self._add("configures", GraphNode(path), end, "path", line)
 
     def _requests(self) -> None:
@@ -356,6 +356,9 @@ class _SourceGraph:
         if number >= 0 and symbols.units[number].is_type:  # a view: its methods have the names of HTTP's
             number = symbols.member(number, method.lower())
         return number
+
+    def _unit_or_file(self, number: int, path: str) -> GraphNode:
+        return self._unit(number) if number >= 0 else GraphNode(path)
 
     def _unit(self, number: int) -> GraphNode:
         unit: GraphUnit = self._symbols.units[number]

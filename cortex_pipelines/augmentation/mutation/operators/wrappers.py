@@ -6,7 +6,6 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.evident_types import COMPILED
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_span
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
@@ -21,13 +20,15 @@ def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
 class RemovedAwait(Operator):
     name = "removed_await"
     error_type = _FAMILY
-    places = on(python="await", script="await_expression", rust="await_expression")
+    places = on(python="await", javascript="await_expression", rust="await_expression")
     explanation = "{wrong} is not awaited; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
-        is_used = view.parent_type(node) != "expression_statement"  # a promise is not of the type that it gives
-        if awaited is not None and not (is_used and view.language in COMPILED):
+        is_used = view.parent_type(node) != "expression_statement"
+        # a script may go on without waiting; Rust's compiler tells that a future is not of the type that it gives
+        is_shown = {"javascript": is_used, "rust": not is_used}.get(view.language, True)
+        if awaited is not None and is_shown:
             yield unwrapped(node, awaited, view)
 
 
