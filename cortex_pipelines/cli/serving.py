@@ -78,7 +78,7 @@ def serve(
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.report import report_page
     from cortex_pipelines.serving.http.authentication import host_in_url
-    from cortex_pipelines.serving.http.server import require_free, require_keys, run
+    from cortex_pipelines.serving.http.server import require_certificate, require_free, require_keys, run
     from cortex_pipelines.serving.open_gateway import open_exported, open_gateway, served_root
     from cortex_pipelines.serving.project_services import project_services
     from cortex_pipelines.serving.security.keys import KeyRing
@@ -89,6 +89,9 @@ def serve(
     if not everybody:
         require_keys(keys, host, load_parameters().serving.oidc is not None)
     require_free(host, port)
+    tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
+    if tls is not None:
+        require_certificate(*tls)
     if folder is not None:
         gateway, services = open_exported(folder, key, engine), NOTHING
     else:
@@ -104,7 +107,6 @@ def serve(
             say(f"{name}: {answering(served)}{'; the default' if name == catalogue.default else ''}")
     if catalogue.base_note:
         say(catalogue.base_note)
-    tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     say(f"page: http{'s' if tls else ''}://{host_in_url(host)}:{port}/ (Ctrl-C ends it); editors: {_EDITORS}")
     run(gateway, host, port, services, tls, log_requests)
 

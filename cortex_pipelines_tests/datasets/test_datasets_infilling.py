@@ -147,6 +147,16 @@ def test_statements_out_of_bounds_say_why(
     assert statement_candidates(units, texts, changed)["not_made"].to_list() == [reason]
 
 
+def test_nothing_tells_what_is_declared_without_a_name(
+    settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
+) -> None:
+    files = make_files({"a.go": "package a\n\nvar (\n\t_ io.Closer = (*Store)(nil)\n\tstore = newStore(4711)\n)\n"})
+    texts = file_bytes(files)
+    units = with_layout(make_units(files), texts, settings).filter(pl.col("kind") != "import").sort("start_byte")
+    reasons = dict(statement_candidates(units, texts, settings).select("name", "not_made").iter_rows())
+    assert reasons == {"_": "unanswerable_name", "store": None}
+
+
 @pytest.mark.parametrize(
     "code",
     [

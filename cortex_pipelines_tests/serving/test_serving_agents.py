@@ -190,6 +190,30 @@ async def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "cortex.example"}, 200),
+        ({"host": "cortex.example", "origin": "https://cortex.example"}, 200),
+        ({"host": "localhost", "origin": "https://tools.example"}, 200),
+        ({"host": "localhost:8008"}, 200),
+        ({"host": "elsewhere.example"}, 421),
+        ({"host": "localhost", "origin": "https://elsewhere.example"}, 403),
+    ],
+)
+async def test_agents_come_by_the_hosts_and_origins_of_the_settings(
+    home: Path, tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    allowed = {"hosts": ["cortex.example"], "origins": ["https://tools.example"]}
+    app = create_app(tinygateway.open_tiny(home, tmp_path, **allowed), SERVICES)
+    transport = httpx2.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        answer = await http.post("/mcp", json=body, headers={"accept": "application/json", **headers})
+    assert answer.status_code == status
+
+
+@pytest.mark.anyio
 async def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> None:
     command = StdioServerParameters(
         command=str(Path(sys.executable)),

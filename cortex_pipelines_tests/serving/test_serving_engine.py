@@ -355,6 +355,33 @@ def test_answers_to_one_prompt_are_written_side_by_side(
     assert (parallel_engine.state()["waiting"], parallel_engine.state()["busy"]) == (0, False)
 
 
+def test_a_request_that_is_given_up_makes_room_for_another(
+    weights_here: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, events = threading.Event(), SimpleQueue[Event]()
+
+    def add(answer: StreamedAnswer, index: int, scored: ScoredToken, real: Any = StreamedAnswer.add) -> Any:
+        go_on.wait(60)
+        return real(answer, index, scored)
+
+    monkeypatch.setattr(StreamedAnswer, "add", add)
+    job = Job(None, weights_here.prompt(PROMPTS[0]), Sampling(2))
+    begun = [threading.Event() for _ in weights_here._threads]
+    for event in begun:
+        weights_here.submit(replace(job, on_start=event.set), events.put)
+    assert all(event.wait(60) for event in begun)
+    give_up = weights_here.submit(job, events.put)
+    assert weights_here.state()["waiting"] == 1
+    for _ in range(2):
+        give_up()
+        assert weights_here.state()["waiting"] == 0
+    go_on.set()
+    for _ in range(len(begun) + 1):
+        while events.get(timeout=60) is not None:
+            pass
+    assert weights_here.state()["waiting"] == 0
+
+
 def test_an_answer_that_fails_ends_those_beside_it(parallel_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(answer: StreamedAnswer, index: int, scored: ScoredToken, real: Any = StreamedAnswer.add) -> Any:
         return real(answer, index, scored) if index < 2 else 1 / 0

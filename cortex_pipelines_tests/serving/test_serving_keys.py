@@ -7,8 +7,8 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import timedelta
+from contextlib import ExitStack, nullcontext
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -18,8 +18,16 @@ from unittest.mock import Mock
 import jwt
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
@@ -27,7 +35,7 @@ from cortex_pipelines.config import SECTIONS, load_parameters, resolve
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.authentication import OPEN, ROUTE_SCOPES, hosts_of, is_loopback, scopes_for
-from cortex_pipelines.serving.http.server import create_app, require_keys
+from cortex_pipelines.serving.http.server import CertificateError, create_app, require_certificate, require_keys
 from cortex_pipelines.serving.security.access import ROLES, Principal, TokenBucket
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
 from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
@@ -453,6 +461,41 @@ def test_keys_are_fetched_again_but_not_for_every_stranger(folder: Path) -> None
         clock_time += 31
         with pytest.raises(TokenError, match="not one of the provider"):
             verifier.caller(token())
+
+
+@pytest.mark.parametrize(
+    "keys", [[json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA)) | {"kid": "rsa"}], [KEYS[0] | {"kid": ["rsa"]}]]
+)
+def test_keys_that_no_provider_publishes_are_refused(
+    folder: Path, keys: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "keys.json").write_text(json.dumps({"keys": keys}))
+    with pytest.raises(ProviderError, match="cannot be had"):
+        provider(folder).caller(token())
+    assert "keys of keys.json" in caplog.text
+
+
+def certificate_of(key: rsa.RSAPrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(begun).not_valid_after(begun + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def test_a_certificate_is_tried_before_the_model_is_loaded(tmp_path: Path) -> None:
+    plain, locked = NoEncryption(), BestAvailableEncryption(b"x")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate.write_bytes(certificate_of(RSA))
+    for contents, refused in (
+        (RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, plain), None),
+        (OTHER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, plain), "is not the key of"),
+        (RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked), "has a passphrase"),
+        (b"no key", "no certificate or key in PEM"),
+    ):
+        key.write_bytes(contents)
+        with pytest.raises(CertificateError, match=refused) if refused else nullcontext():
+            require_certificate(certificate, key)
 
 
 def test_keys_come_by_https_or_from_a_file() -> None:

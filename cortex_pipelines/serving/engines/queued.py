@@ -54,6 +54,7 @@ class QueuedRequest:
     indices: Sequence[int]
     cancelled: threading.Event = field(default_factory=threading.Event)
     following: list["QueuedRequest"] = field(default_factory=list)
+    is_waiting: bool = True
     cached: int = 0
     """Tokens of the prompt that were read for an earlier request."""
 
@@ -144,6 +145,7 @@ class QueuedEngine(Engine):
         def cancel() -> None:
             request.cancelled.set()
             self._note_unread(request, 0)
+            self._leave_queue(request)  # whoever waits in its place need not wait for its turn
 
         return cancel
 
@@ -228,6 +230,11 @@ class QueuedEngine(Engine):
             self._require_open()
             self._work.put(work)
 
+    def _leave_queue(self, work: QueuedRequest) -> None:
+        with self._lock:
+            self._waiting -= work.is_waiting
+            work.is_waiting = False
+
     def _serve(self) -> None:
         with self._thread_context():
             while not self._closed and (work := self._work.get()) is not None:
@@ -238,8 +245,8 @@ class QueuedEngine(Engine):
                     except BaseException as error:  # noqa: BLE001 - raised in the caller
                         future.set_exception(error)
                     continue
+                self._leave_queue(work)
                 with self._lock:
-                    self._waiting -= 1
                     self._busy += 1
                 work.job.on_start()
                 try:

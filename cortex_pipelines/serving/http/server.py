@@ -4,6 +4,7 @@ import asyncio
 import resource
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, Response
+from mcp.server.transport_security import TransportSecuritySettings
 
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
@@ -40,6 +42,7 @@ from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
 from cortex_pipelines.serving.security.oidc import Provider
 from cortex_pipelines.serving.services import NOTHING, ProjectServices, telling
+from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.telemetry import tracer_of_environment
 
 PATH = "/mcp"
@@ -59,7 +62,11 @@ def create_app(
     agents = agents_server(lambda: gateway, services)
     # stateless, so that clients survive a restart; on loopback other host names are refused (DNS rebinding)
     agent_routes = agents.streamable_http_app(
-        streamable_http_path=PATH, stateless_http=True, json_response=True, host=host
+        streamable_http_path=PATH,
+        stateless_http=True,
+        json_response=True,
+        transport_security=_of_agents(host, gateway.settings),
+        host=host,
     ).routes
 
     @asynccontextmanager
@@ -104,8 +111,46 @@ def create_app(
     return app
 
 
+def _of_agents(host: str, settings: ServingSettings) -> TransportSecuritySettings | None:
+    """Host names and origins from which agents are served, on loopback; None elsewhere, where all are."""
+    names = hosts_of(host, settings) if is_loopback(host) else None
+    if names is None:
+        return None
+    schemes = ("http", "https") if settings.hosts else ("http",)  # of a proxy that speaks for this machine
+    origins = [f"{scheme}://{name}" for scheme in schemes for name in sorted(names)]
+    with_ports = [f"{each}:*" for each in [*sorted(names), *origins]]
+    return TransportSecuritySettings(
+        allowed_hosts=[*sorted(names), *with_ports[: len(names)]],
+        allowed_origins=[*origins, *with_ports[len(names) :], *settings.origins],
+    )
+
+
 class PortError(RuntimeError):
     pass
+
+
+class CertificateError(RuntimeError):
+    pass
+
+
+def require_certificate(certificate: Path, key: Path) -> None:
+    """Check that a certificate and its key (PEM) can be used, before the model is loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        is_other = error.reason == "KEY_VALUES_MISMATCH"
+        reason = f"{key} is not the key of {certificate}" if is_other else _unusable(certificate, key)
+        raise CertificateError(f"HTTPS is not possible: {reason}") from error
+    except OSError as error:
+        reason = str(error) if error.filename else _unusable(certificate, key)
+        raise CertificateError(f"HTTPS is not possible: {reason}") from error
+
+
+def _unusable(certificate: Path, key: Path) -> str:
+    if b"ENCRYPTED" in key.read_bytes():
+        return f"{key} has a passphrase; `openssl pkey -in {key} -out FILE` writes it without"
+    return f"{certificate} or {key} is no certificate or key in PEM"
 
 
 def require_free(host: str, port: int) -> None:

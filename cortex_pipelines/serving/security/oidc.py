@@ -118,15 +118,19 @@ class Provider:
             keys = {
                 key.key_id or "": key
                 for key in jwk_set.keys
-                if key.public_key_use in (None, "sig") and key.algorithm_name in ALGORITHMS
+                if key.public_key_use in (None, "sig") and key.algorithm_name in ALGORITHMS and _is_public(key)
             }
             if not keys:
                 raise ValueError("no public key for signatures in it")
             self._keys, self._fetched_at = keys, self._clock()
-        except (OSError, ValueError, AttributeError, jwt.PyJWTError) as error:
+        except (OSError, ValueError, AttributeError, TypeError, jwt.PyJWTError) as error:
             # do not trust the previous content of a file that became unreadable
             self._fetched_at = -_STALE * 2 if self._file else self._fetched_at
             _LOG.error("keys of %s: %s: %s", self._settings.jwks, type(error).__name__, error)
+
+
+def _is_public(key: jwt.PyJWK) -> bool:
+    return not hasattr(key.key, "private_bytes")
 
 
 def _texts(claims: Mapping[str, Any], path: str) -> list[str]:
