@@ -45,7 +45,9 @@ def create(
         if (match := _DAYS.fullmatch(expires)) is None:
             raise click.BadParameter(f"{expires} is not a number of days such as 90d", None)
         lifetime = timedelta(days=int(match[1]))
-    token = _ring().create(name, scopes, projects, lifetime, role or "", models)
+    ring = _ring()
+    token = ring.create(name, scopes, projects, lifetime, role or "", models)
+    _warn_of_unknown_projects([*projects, *(model.partition("@")[0] for model in models if "@" in model)])
     say("this key is shown once; clients send it as `Authorization: Bearer KEY`")
     click.echo(token)
 
@@ -70,6 +72,17 @@ def revoke(name: str) -> None:
     say(f"{name} is revoked")
     if not ring.usable:
         say("no key is valid now: `cortex keys create NAME` makes one, and until then only tokens of a provider count")
+
+
+def _warn_of_unknown_projects(named: list[str]) -> None:
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.serving.open_gateway import served_root
+
+    root = served_root()
+    known = load_parameters(root).projects if (root / "params.yaml").is_file() else named
+    for name in dict.fromkeys(named):
+        if name not in known:
+            say(f"no project is called {name}, so the key opens nothing of it; there are {', '.join(known)}")
 
 
 def _ring() -> KeyRing:

@@ -263,6 +263,9 @@ def test_the_commands(project: Path) -> None:
     assert "no key is valid now" in cortex("keys", "revoke", "ci").stderr
     assert "ci: revoked" in cortex("keys", "list").stdout
     assert "90d" in cortex("keys", "create", "b", "--expires", "soon", status=2).stderr
+    result = cortex("keys", "create", "dora", "--project", "nosuch", "--model", "flask@9.9.9")
+    assert "no project is called nosuch" in result.stderr
+    assert "called flask" not in result.stderr
     assert "there is: ci" in cortex("keys", "revoke", "b", status=1).stderr
 
 
