@@ -10,7 +10,7 @@ from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, in_project, prin
 from cortex_pipelines.release.experiments.plan import ExperimentOptions, Metric
 from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines.versioning.root import find_root, require_project
+from cortex_pipelines.versioning.root import ProjectError, find_root, require_project
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
@@ -45,8 +45,7 @@ def create(
         if (match := _DAYS.fullmatch(expires)) is None:
             raise click.BadParameter(f"{expires} is not a number of days such as 90d", None)
         lifetime = timedelta(days=int(match[1]))
-    ring = _ring()
-    token = ring.create(name, scopes, projects, lifetime, role or "", models)
+    token = _ring().create(name, scopes, projects, lifetime, role or "", models)
     _warn_of_unknown_projects([*projects, *(model.partition("@")[0] for model in models if "@" in model)])
     say("this key is shown once; clients send it as `Authorization: Bearer KEY`")
     click.echo(token)
@@ -74,15 +73,16 @@ def revoke(name: str) -> None:
         say("no key is valid now: `cortex keys create NAME` makes one, and until then only tokens of a provider count")
 
 
-def _warn_of_unknown_projects(named: list[str]) -> None:
+def _warn_of_unknown_projects(projects: list[str]) -> None:
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.serving.open_gateway import served_root
 
-    root = served_root()
-    known = load_parameters(root).projects if (root / "params.yaml").is_file() else named
-    for name in dict.fromkeys(named):
-        if name not in known:
-            say(f"no project is called {name}, so the key opens nothing of it; there are {', '.join(known)}")
+    try:
+        existing = load_parameters(find_root()).projects
+    except ProjectError:  # the key is for exported models
+        return
+    for name in dict.fromkeys(projects):
+        if name not in existing:
+            say(f"no project is called {name}, so the key opens nothing of it; there are {', '.join(existing)}")
 
 
 def _ring() -> KeyRing:

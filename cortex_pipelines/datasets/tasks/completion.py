@@ -147,11 +147,11 @@ def _statement_example(
     unit: dict[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
 ) -> tuple[str | None, str | None, str | None]:
     code = unit["code"]
-    if unit["kind"] != "import" and not unit["name"].strip("_"):
-        return None, None, "unanswerable_name"  # `var _ Guard = (*Handler)(nil)`: nothing tells what comes
     if unit["kind"] == "import":
         keywords = _IMPORT_WORDS.match(code)
         split_at = keywords.end() if keywords else 0
+    elif not unit["name"].strip("_"):
+        return None, None, "unanswerable_name"  # `var _ Guard = (*Handler)(nil)`: nothing tells what comes
     else:
         split_at = _before_brackets(code, word_end(code, unit["name"]))
     completion = code[split_at:].rstrip()

@@ -139,7 +139,6 @@ class _SourceGraph:
         self._paths = frozenset(tables.files["path"])
         self._targets: Targets = defaultdict(list)
         self._facts = tables.facts.filter(pl.col("fact") == _DEPENDENCY)
-        self._routes = tables.facts.filter(pl.col("fact") == _ROUTE)
         for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
             self._targets[path, line].append((target, scope))
         languages = dict(tables.files.select("path", "language").iter_rows())
@@ -328,18 +327,21 @@ class _SourceGraph:
     def _requests(self) -> None:
         """Tests of the functions that handle the routes that they request."""
         symbols, routes, with_routes = self._symbols, list[HttpRoute](), set[str]()
+        facts = self._tables.facts.filter(pl.col("fact") == _ROUTE)
         columns = ("path", "start_line", "end_line", "subject", "object")
-        for path, start, end, subject, name in self._routes.select(columns).iter_rows():
+        for path, start, end, subject, name in facts.select(columns).iter_rows():
             method, _, route = subject.partition(" ")
             outer = symbols.unit_at_line(path, start)
             routes.append(HttpRoute(method, path_parts(route), path, self._handler(path, outer, end, name, method)))
             if is_test(path) or (outer >= 0 and symbols.units[outer].is_test):
                 with_routes.add(path)  # whose tests request these, of a framework or a server in the test's place
-        texts = dict(self._tables.files.select("path", "text").iter_rows()) if routes else {}
-        for number, case in enumerate(symbols.units):
-            if not case.is_case or case.path not in texts or case.path in with_routes:
-                continue
-            code = texts[case.path].encode()[case.start : case.end].decode()
+        if not routes:
+            return
+        cases = [(n, unit) for n, unit in enumerate(symbols.units) if unit.is_case and unit.path not in with_routes]
+        texts = self._tables.files.filter(pl.col("path").is_in(sorted({case.path for _, case in cases})))
+        contents = {path: text.encode() for path, text in texts.select("path", "text").iter_rows()}
+        for number, case in cases:
+            code = contents[case.path][case.start : case.end].decode()
             for request in requests_in(code, case.start_line):
                 handler = answering(request, case.path, routes)
                 if handler >= 0 and not symbols.units[handler].is_test:
@@ -348,11 +350,12 @@ class _SourceGraph:
     def _handler(self, path: str, outer: int, end: int, name: str, method: str) -> int:
         """The function or method that answers a route; -1 if it is not one of the source."""
         symbols = self._symbols
-        in_file = symbols.overloads.get((path, name), [])
-        decorated = [number for number in in_file if abs(symbols.units[number].start_line - end) <= 1]
-        resolved = None if in_file else self._resolver.evaluate(name, path, outer, 0)
-        number = resolved.symbol.number if resolved and resolved.symbol.kind == "unit" else -1
-        number = next(iter(decorated or in_file), number)
+        if in_file := symbols.overloads.get((path, name)):
+            decorated = (number for number in in_file if abs(symbols.units[number].start_line - end) <= 1)
+            number = next(decorated, in_file[0])
+        else:
+            resolved = self._resolver.evaluate(name, path, outer, 0)
+            number = resolved.symbol.number if resolved and resolved.symbol.kind == "unit" else -1
         if number >= 0 and symbols.units[number].is_type:  # a view: its methods have the names of HTTP's
             number = symbols.member(number, method.lower())
         return number

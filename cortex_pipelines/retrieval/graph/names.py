@@ -95,7 +95,7 @@ class SymbolTable:
         tests: pl.DataFrame,
         languages: Mapping[str, str | None],
         packages: Mapping[str, str],
-        generated: frozenset[str] = frozenset(),
+        generated: frozenset[str],
     ) -> None:
         self.families = {p: _FAMILY.get(name, name) for p, name in languages.items() if name and name in PARSED}
         self.parents: list[int] = []
@@ -364,13 +364,9 @@ class SymbolTable:
 
     def only_method(self, family: str, name: str) -> int:
         """The only method of a name in a language outside of tests and generated code; -1 if not unique."""
-        candidates = self._methods.get(family, {}).get(name, ())
-        candidates = [
-            candidate
-            for candidate in candidates
-            if not self.units[candidate].is_test and self.units[candidate].path not in self._generated
-        ]
-        owners = {(self.units[candidate].path, self.units[candidate].qualified_name) for candidate in candidates}
+        units, methods = self.units, self._methods.get(family, {}).get(name, ())
+        candidates = [n for n in methods if not (units[n].is_test or units[n].path in self._generated)]
+        owners = {(units[candidate].path, units[candidate].qualified_name) for candidate in candidates}
         return self._pick_definition(candidates) if len(owners) == 1 else -1
 
     def _pick_definition(self, numbers: Iterable[int], *, outermost: bool = False) -> int:

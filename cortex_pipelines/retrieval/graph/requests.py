@@ -58,17 +58,17 @@ def path_parts(path: str) -> tuple[str, ...]:
 
 def requests_in(code: str, first_line: int) -> list[HttpRequest]:
     """The requests in the code of a test, which begins on a line; none if it declares routes itself."""
-    found = []
+    requests = []
     for match in chain.from_iterable(pattern.finditer(code) for pattern in _REQUESTS):
-        written = _HOST.sub("", match["path"]) + ("{}" if match["more"] and match["path"].endswith("/") else "")
-        path = _BASE.sub("", written)
+        literal = _HOST.sub("", match["path"]) + ("{}" if match["more"] and match["path"].endswith("/") else "")
+        path = _BASE.sub("", literal)
         if _DECLARED.search(path):
             return []
         if path.startswith("/"):
             method = match.groupdict().get("verb") or _method_beside(code, match)
-            is_based, line = path != written or bool(match["base"]), first_line + code.count("\n", 0, match.start())
-            found.append(HttpRequest(method.upper(), path_parts(path), is_based, line))
-    return found
+            is_based, line = path != literal or bool(match["base"]), first_line + code.count("\n", 0, match.start())
+            requests.append(HttpRequest(method.upper(), path_parts(path), is_based, line))
+    return requests
 
 
 def _method_beside(code: str, match: re.Match[str]) -> str:
@@ -83,7 +83,7 @@ def answering(request: HttpRequest, path: str, routes: Iterable[HttpRoute]) -> i
     """The unit that answers a request of a file's test; -1 if it is not known.
 
     As in routers, the route that fixes most parts of the path answers; of several applications the one whose file is
-    nearest. What a request leaves open must be open in the route, so ``/users/{name}`` is no ``/users/me``.
+    nearest. What a request leaves open must be open in the route: ``/users/{name}`` does not match ``/users/me``.
     """
     ranked = {}
     for route in routes:
@@ -99,10 +99,11 @@ def _common_parts(request: HttpRequest, route: HttpRoute) -> int | None:
 
     Before these, one of the two may have a prefix that the code of the other leaves out.
     """
-    longer = len(request.parts) - len(route.parts)
-    before = route.parts[: max(-longer, 0)]
-    if (any(before) and not request.is_based) or ((longer > 0 or any(before)) and not any(route.parts[len(before) :])):
+    size = min(len(request.parts), len(route.parts))
+    prefix, fixed = route.parts[: len(route.parts) - size], route.parts[len(route.parts) - size :]
+    if any(prefix) and not request.is_based:
         return None
-    pairs = list(zip(reversed(request.parts), reversed(route.parts), strict=False))
-    fits = all(asked == fixed or not fixed for asked, fixed in pairs)
-    return sum(bool(fixed) for _, fixed in pairs) if fits else None
+    if (any(prefix) or len(request.parts) > size) and not any(fixed):
+        return None  # a prefix alone tells no route from another
+    pairs = zip(request.parts[len(request.parts) - size :], fixed, strict=True)
+    return sum(map(bool, fixed)) if all(part == required or not required for part, required in pairs) else None

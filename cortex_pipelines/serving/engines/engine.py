@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 from weakref import WeakSet
 
 from cortex_pipelines.adapters.data.packing import divide_segments, last_tokens, prompt_ids
@@ -237,6 +237,10 @@ Event = TextDelta | BaseException | None
 """A delta, an error, or None at the end."""
 
 
+class WaitingRequest(Protocol):
+    is_waiting: bool
+
+
 class Engine(ABC):
     """A base model in memory that answers with and without adapters."""
 
@@ -324,6 +328,11 @@ class Engine(ABC):
             if self._waiting >= self._settings.waiting:
                 raise BusyError(f"{self._waiting} requests wait already; try again in a second")
             self._waiting += 1
+
+    def _leave_queue(self, request: WaitingRequest) -> None:
+        """Count a request off once: as it begins, or is given up. The caller holds the lock."""
+        self._waiting -= request.is_waiting
+        request.is_waiting = False
 
     def _require_open(self) -> None:
         if self._closed:

@@ -145,7 +145,8 @@ class QueuedEngine(Engine):
         def cancel() -> None:
             request.cancelled.set()
             self._note_unread(request, 0)
-            self._leave_queue(request)  # whoever waits in its place need not wait for its turn
+            with self._lock:  # others may wait in its place before its turn comes
+                self._leave_queue(request)
 
         return cancel
 
@@ -230,11 +231,6 @@ class QueuedEngine(Engine):
             self._require_open()
             self._work.put(work)
 
-    def _leave_queue(self, work: QueuedRequest) -> None:
-        with self._lock:
-            self._waiting -= work.is_waiting
-            work.is_waiting = False
-
     def _serve(self) -> None:
         with self._thread_context():
             while not self._closed and (work := self._work.get()) is not None:
@@ -245,8 +241,8 @@ class QueuedEngine(Engine):
                     except BaseException as error:  # noqa: BLE001 - raised in the caller
                         future.set_exception(error)
                     continue
-                self._leave_queue(work)
                 with self._lock:
+                    self._leave_queue(work)
                     self._busy += 1
                 work.job.on_start()
                 try:

@@ -127,7 +127,7 @@ _PASSING = frozenset({500, 502, 503, 504})
 class _Request:
     job: Job
     deliver: Callable[[Event], None]
-    has_started: bool = False
+    is_waiting: bool = True
     cancelled: bool = False
     running: "asyncio.Task[Any] | None" = None
 
@@ -257,16 +257,18 @@ class UpstreamEngine(Engine):
                 for index in range(request.job.count):
                     answers.create_task(self._deliver_answer(request, index))
         except asyncio.CancelledError:
-            if not request.has_started and self._closed:
+            if request.is_waiting and self._closed:
                 end = EngineError("the engine was closed")
         except BaseExceptionGroup as failed:
             end = failed.exceptions[0]
-        self._leave_queue(request)
+        with self._lock:
+            self._leave_queue(request)
         request.deliver(end)
 
     async def _deliver_answer(self, request: _Request, index: int) -> None:
         async with self._room:
-            self._leave_queue(request)
+            with self._lock:
+                self._leave_queue(request)
             self._busy += 1
             try:
                 async with aclosing(self._generate_answer(request, index)) as deltas:
@@ -274,12 +276,6 @@ class UpstreamEngine(Engine):
                         request.deliver(delta)
             finally:
                 self._busy -= 1
-
-    def _leave_queue(self, request: _Request) -> None:
-        if not request.has_started:
-            request.has_started = True
-            with self._lock:
-                self._waiting -= 1
 
     async def _generate_answer(self, request: _Request, index: int) -> AsyncGenerator[TextDelta]:
         """Generate an answer; one without the forced start is requested again with that start in the prompt."""

@@ -65,7 +65,7 @@ def create_app(
         streamable_http_path=PATH,
         stateless_http=True,
         json_response=True,
-        transport_security=_of_agents(host, gateway.settings),
+        transport_security=_agent_security(host, gateway.settings),
         host=host,
     ).routes
 
@@ -111,18 +111,20 @@ def create_app(
     return app
 
 
-def _of_agents(host: str, settings: ServingSettings) -> TransportSecuritySettings | None:
+def _agent_security(host: str, settings: ServingSettings) -> TransportSecuritySettings | None:
     """Host names and origins from which agents are served, on loopback; None elsewhere, where all are."""
-    names = hosts_of(host, settings) if is_loopback(host) else None
-    if names is None:
+    if not is_loopback(host):
         return None
+    names = sorted(hosts_of(host, settings) or ())
     schemes = ("http", "https") if settings.hosts else ("http",)  # of a proxy that speaks for this machine
-    origins = [f"{scheme}://{name}" for scheme in schemes for name in sorted(names)]
-    with_ports = [f"{each}:*" for each in [*sorted(names), *origins]]
+    origins = [f"{scheme}://{name}" for scheme in schemes for name in names]
     return TransportSecuritySettings(
-        allowed_hosts=[*sorted(names), *with_ports[: len(names)]],
-        allowed_origins=[*origins, *with_ports[len(names) :], *settings.origins],
+        allowed_hosts=_on_any_port(names), allowed_origins=[*_on_any_port(origins), *settings.origins]
     )
+
+
+def _on_any_port(addresses: list[str]) -> list[str]:
+    return [*addresses, *(f"{address}:*" for address in addresses)]
 
 
 class PortError(RuntimeError):
@@ -138,19 +140,16 @@ def require_certificate(certificate: Path, key: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError as error:
-        is_other = error.reason == "KEY_VALUES_MISMATCH"
-        reason = f"{key} is not the key of {certificate}" if is_other else _unusable(certificate, key)
+    except OSError as error:  # which an ssl.SSLError is too
+        if error.filename:
+            reason = str(error)
+        elif isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+            reason = f"{key} is not the key of {certificate}"
+        elif b"ENCRYPTED" in key.read_bytes():
+            reason = f"{key} has a passphrase; `openssl pkey -in {key} -out FILE` writes it without"
+        else:
+            reason = f"{certificate} or {key} holds no certificate or key in PEM"
         raise CertificateError(f"HTTPS is not possible: {reason}") from error
-    except OSError as error:
-        reason = str(error) if error.filename else _unusable(certificate, key)
-        raise CertificateError(f"HTTPS is not possible: {reason}") from error
-
-
-def _unusable(certificate: Path, key: Path) -> str:
-    if b"ENCRYPTED" in key.read_bytes():
-        return f"{key} has a passphrase; `openssl pkey -in {key} -out FILE` writes it without"
-    return f"{certificate} or {key} is no certificate or key in PEM"
 
 
 def require_free(host: str, port: int) -> None:
