@@ -82,6 +82,24 @@ GRAPH_FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 FACT_COLUMNS = ("source", "path", "start_line", "end_line", "fact", "subject", "object", "scope")
 TEST_COLUMNS = ("unit_id", "source", "path", "language", "name", "start_byte", "end_byte", "start_line", "end_line")
 GRAPH_COMMIT_COLUMNS = ("source", "paths")
+Methods = Mapping[str, tuple[tuple[str, ...], bool]]
+"""Of each method of a type of Go the types of its parameters, and whether it has a result."""
+_TYPE_PARAMETER = re.compile(r"[A-Z]\d?")
+
+
+def _has_methods(methods: Methods, required: Methods) -> bool:
+    """Whether a type has all methods of an interface, where what a type parameter stands for fits it."""
+    return required.keys() <= methods.keys() and all(
+        gives == methods[name][1]
+        and len(types) == len(methods[name][0])
+        and all(
+            own == type_name or _TYPE_PARAMETER.fullmatch(type_name)
+            for own, type_name in zip(methods[name][0], types, strict=True)
+        )
+        for name, (types, gives) in required.items()
+    )
+
+
 _DEPENDENCY, _ROUTE = "module-dependency", "route"
 
 
@@ -215,23 +233,25 @@ class _SourceGraph:
         resolver.reset()
 
     def _implements(self) -> None:
-        """In Go a type implements each interface whose methods it has, with as many parameters and a result or none."""
+        """In Go a type implements each interface whose methods it has, with parameters of their types and a result or
+        none.
+        """
         resolver, symbols = self._resolver, self._symbols
-        methods: dict[int, set[tuple[str, int, bool]]] = {}
+        methods: dict[int, Methods] = {}
         for number, unit in enumerate(symbols.units):
             if unit.is_type and unit.family == "go":
                 members = (
                     (name, symbols.member(each, name))
-                    for each in resolver.with_bases([number])
+                    for each in reversed(resolver.with_bases([number]))
                     for name in symbols.member_names(each)
                 )
                 methods[number] = {
-                    (name, len(symbols.parameters(member)), symbols.gives(member)) for name, member in members
+                    name: (symbols.parameter_types(member), symbols.gives(member)) for name, member in members
                 }
         interfaces = [number for number in methods if symbols.units[number].kind == "interface" and methods[number]]
         for number in methods:
             for interface in interfaces:
-                if symbols.units[number].kind != "interface" and methods[interface] <= methods[number]:
+                if symbols.units[number].kind != "interface" and _has_methods(methods[number], methods[interface]):
                     line = symbols.units[number].start_line
                     self._add("inherits", self._unit(number), self._unit(interface), TYPE, line)
                     resolver.bases[number].append(interface)

@@ -23,6 +23,7 @@ _FAMILY = {"typescript": "javascript"}
 _LAST = {"python"}  # languages where the last of several definitions holds (the others are overloads)
 
 _BRACKETED = re.compile(r"<[^<>]*>|\([^()]*\)|\[[^\[\]]*\]")
+_OF_SEVERAL_WORDS = re.compile(r"\b(func)\b.*|(?:<-\s*)?\b(?:chan)\b(?:\s*<-)?\s*")  # types of Go
 _OF_ITS_TYPE_ALONE = re.compile(r"\b(?:static|private)\b")  # methods of Java that none overrides
 _INNER = {"python", "javascript"}  # languages where what is inside of another definition is not known outside of it
 
@@ -349,6 +350,19 @@ class SymbolTable:
     def parameters(self, number: int) -> list[str]:
         """The parameters of a function of Java or Go, without what is in brackets."""
         return [part for part in self._from_parameters(number).partition(")")[0].split(",") if part.strip()]
+
+    def parameter_types(self, number: int) -> tuple[str, ...]:
+        """Types of the parameters of a function of Go, without packages, pointers and what is in brackets:
+        ``r, w io.Reader`` gives ``Reader``, ``Reader``.
+        """
+        parameters = [_OF_SEVERAL_WORDS.sub(r"\1", part).split() for part in self.parameters(number)]
+        are_named = any(len(words) > 1 for words in parameters)
+        types, following = list[str](), ""
+        for words in reversed(parameters):
+            if len(words) > 1 or not are_named:
+                following = words[-1].lstrip("*.").rpartition(".")[2].replace("interface{}", "any")
+            types.append(following)
+        return tuple(reversed(types))
 
     def gives(self, number: int) -> bool:
         """Whether a function of Go has a result."""
