@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.store import FILE
@@ -118,6 +118,33 @@ def test_a_task_is_routed_and_put_right(page: Page, state: Path) -> None:
     assert (last["vote"], last["master"], last["version"]) == ("down", "security", "rules")
     assert last["correction"].startswith("development, ask ")
     assert "corp-mail" not in last["correction"]
+
+
+def test_a_new_chat_sends_nothing_of_the_one_before(page: Page) -> None:
+    sent: list[list[str]] = []
+
+    def hold(route: Route) -> None:
+        sent.append([turn["content"] for turn in route.request.post_data_json["messages"]])
+        if len(sent) == 2:  # the first is being answered still when the new chat begins
+            route.continue_()
+
+    page.route("**/v1/chat/completions", hold)
+    message, send = page.locator("#message"), page.get_by_role("button", name="Send")
+    message.fill("The word is banana.")
+    send.click()
+    expect(send).to_be_disabled()
+    message.fill("Too soon.")
+    message.press("Control+Enter")
+    page.get_by_role("button", name="New chat").click()
+    expect(send).to_be_enabled()
+    message.fill("Hello")
+    send.click()
+    expect(page.locator("#talk .note")).to_contain_text("adapter")
+    assert sent == [["The word is banana."], ["Hello"]]
+    message.fill("And then?")
+    send.click()
+    expect(send).to_be_disabled()
+    assert (sent[2][0], len(sent[2]), sent[2][-1]) == ("Hello", 3, "And then?")
 
 
 def test_examples_are_pressed_and_answered(page: Page) -> None:

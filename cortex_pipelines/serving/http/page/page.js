@@ -389,7 +389,7 @@ function decisionCard(decision, headers) {
     make("h3", {}, where, make("span", { className: "chip" }, `decided by: ${decision.decided_by}`)),
     decision.abstained && decision.master
       ? make("p", {}, `The nearest would be ${decision.master}` +
-        (decision.in_scope === false ? "; the task is unlike all known ones." : ".")) : null,
+        `; the task is like known ones by ${percent(decision.in_scope)}.`) : null,
     make("p", {}, "Version ", make("code", { title: decision.version }, short(decision.version))),
     notice ? make("p", {}, notice) : null,
     make("table", {},
@@ -416,8 +416,13 @@ function evidenceTable(evidence) {
 // ---- chat ---------------------------------------------------------------
 
 let talk = [];
+let talking = null; // while an answer is written, the next message waits
 
 async function chat() {
+  if (talking) return;
+  const mine = new AbortController();
+  talking = mine;
+  $("send").disabled = true;
   say("");
   const typed = $("message").value;
   const heard = make("pre");
@@ -430,7 +435,7 @@ async function chat() {
   const asked = { model: $("model").value, messages, max_tokens: Number($("tokens").value) * 4, stream: true };
   asked.max_tokens = Math.min(asked.max_tokens, overview.most_tokens);
   try {
-    const answer = await request("/v1/chat/completions", asked);
+    const answer = await request("/v1/chat/completions", asked, mine.signal);
     for await (const chunk of chunks(answer)) {
       if (chunk.error) throw new Error(chunk.error.message);
       heard.append(chunk.choices[0]?.delta?.content ?? "");
@@ -438,8 +443,15 @@ async function chat() {
     facts.textContent = told(answer.headers);
     talk = [...messages, { role: "assistant", content: heard.textContent }];
   } catch (error) {
-    say(error.message);
+    if (error.name !== "AbortError") say(error.message);
+  } finally {
+    if (talking === mine) freeChat();
   }
+}
+
+function freeChat() {
+  talking = null;
+  $("send").disabled = false;
 }
 
 const told = (headers) => ["model", "way", "notice", "cut"].map((name) => headers.get(`x-cortex-${name}`))
@@ -646,6 +658,8 @@ for (const [id, submit] of Object.entries({ say: chat, ask, find })) {
 }
 $("ask-task").addEventListener("change", showDetail);
 $("forget").addEventListener("click", () => {
+  talking?.abort();
+  freeChat();
   talk = [];
   $("talk").replaceChildren();
 });
