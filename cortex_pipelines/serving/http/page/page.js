@@ -388,8 +388,7 @@ function decisionCard(decision, headers) {
   return make("article", { className: "card" },
     make("h3", {}, where, make("span", { className: "chip" }, `decided by: ${decision.decided_by}`)),
     decision.abstained && decision.master
-      ? make("p", {}, `The nearest would be ${decision.master}` +
-        `; the task is like known ones by ${percent(decision.in_scope)}.`) : null,
+      ? make("p", {}, `The nearest would be ${decision.master}` + likeness(decision)) : null,
     make("p", {}, "Version ", make("code", { title: decision.version }, short(decision.version))),
     notice ? make("p", {}, notice) : null,
     make("table", {},
@@ -401,6 +400,10 @@ function decisionCard(decision, headers) {
     decision.evidence.length ? evidenceTable(decision.evidence) : null,
     feedback(about, "the decision"));
 }
+
+// keyword rules know no tasks
+const likeness = ({ tier, in_scope: share }) =>
+  (tier === "rules" ? "." : `; the task is like known ones by ${percent(share)}.`);
 
 function evidenceTable(evidence) {
   const every = new Set(["text", ...evidence.flatMap((row) => Object.keys(row))]);
@@ -441,7 +444,7 @@ async function chat() {
       heard.append(chunk.choices[0]?.delta?.content ?? "");
     }
     facts.textContent = told(answer.headers);
-    talk = [...messages, { role: "assistant", content: heard.textContent }];
+    if (talking === mine) talk = [...messages, { role: "assistant", content: heard.textContent }];
   } catch (error) {
     if (error.name !== "AbortError") say(error.message);
   } finally {
