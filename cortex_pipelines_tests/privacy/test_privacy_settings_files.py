@@ -135,6 +135,8 @@ _TREES = st.recursive(
 
 @given(tree=_TREES)
 @example(tree={"password": ["H1h:v?Ab>t\t%JQéLf"], "api_key": "0"})  # its placeholder has no small letter
+@example(tree={"password": "0000123A\\", "api_key": "0"})  # its last backslash escapes no quote
+@example(tree={"note": "password='0000123A\\", "api_key": "0"})
 @example_settings(max_examples=PROPERTY_STEPS, deadline=None)
 @pytest.mark.parametrize("format", ["json", "yaml"])
 def test_any_json_and_yaml_parses_alike_after_redaction(format: str, tree: dict[str, Any], settings) -> None:

@@ -109,7 +109,8 @@ _ESCAPES = tuple(
     )
 )
 _ESCAPES_IN_CODE = tuple(map(re.compile, (r"&(?:quot|#34|#39|#61);", r"%(?:3[Dd]|22)")))
-_ESCAPE_SIGN = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/\\`nrt]))")
+# A backslash at the end of a literal goes with its escape: it would escape the quote that closes the literal.
+_ESCAPE_SIGN = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|\\(?=[\"'`])|([\"'/\\`nrt]))")
 _BLANKS = {"n": "\n", "r": "\r", "t": "\t"}
 _PERCENT = re.compile(r"%([2-7][0-9A-Fa-f])")
 _ADDRESS = re.compile(r":(?://|\\+/|%2[fF])|@|%40|&#|\\[ux]")
@@ -147,8 +148,8 @@ def _escaped_lines(indexed: IndexedText, patterns: tuple[re.Pattern[str], ...]) 
 
 
 def _character(match: re.Match[str]) -> str:
-    code = match[1] or match[2]
-    return chr(int(code, 16)) if code else _BLANKS.get(match[3], match[3])
+    code, letter = match[1] or match[2], match[3] or ""
+    return chr(int(code, 16)) if code else _BLANKS.get(letter, letter)
 
 
 _MOST = 40
