@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from cortex_pipelines.cli.code import mutate
 from cortex_pipelines.config import load_parameters
 
-CODE = "NAME = 'ä'\n\ndef f(a, b):\n    return a < b + 1\n"
+CODE = "NAME = 'ä'\n\ndef f(a, b):\n    return a.size < b + 1\n"
 MOST = load_parameters(Path(__file__).parents[2]).extraction.max_file_bytes
 KEYS = ["operator", "error_type", "start_byte", "end_byte", "fixed_code", "buggy_code", "explanation", "verification"]
 

@@ -117,8 +117,8 @@ def test_a_break_that_ends_a_switch_case_stays() -> None:
 
 
 def test_an_explanation_names_what_is_wrong_and_what_puts_it_right() -> None:
-    (mutant,) = [m for m in mutants("def f(a):\n    return a < 1\n") if m.operator == "boundary"]
-    for part in ("Line 2 of `f`", "`a <= 1`", "off by one", "`a < 1`"):
+    (mutant,) = [m for m in mutants("def f(a):\n    return a < 0\n") if m.operator == "boundary"]
+    for part in ("Line 2 of `f`", "`a <= 0`", "off by one", "`a < 0`"):
         assert part in mutant.explanation
 
 
@@ -158,7 +158,7 @@ def test_a_limit_samples_the_same_few_every_time() -> None:
 
 def test_a_sample_is_of_different_operators_and_heavier_ones_come_more_often() -> None:
     counts: Counter[str] = Counter()
-    code = "def f(a, b):\n    return [a < b, [a]]\n"
+    code = "def f(a, b):\n    return [len(a) < b, [a]]\n"
     for seed in range(300):
         counts.update(m.operator for m in mutate_unit(code, "python", "function", "", "f", 1, seed))
     assert counts["variable_misuse"] > counts["boundary"] > 0
@@ -167,8 +167,8 @@ def test_a_sample_is_of_different_operators_and_heavier_ones_come_more_often() -
 
 def test_what_does_not_parse_has_no_mutants_and_stops_no_others() -> None:
     assert mutate_unit("def f(:\n    return 1 + 1", "python", "function", "", "f", 9, 1) == []
-    assert {m.operator for m in mutants("def broken(:\n    pass\n\ndef f(a):\n    return a < 1\n")} >= {"boundary"}
-    all_mutants = mutants("def f(a):\n    print a\n    return a < 1\n")
+    assert {m.operator for m in mutants("def broken(:\n    pass\n\ndef f(a):\n    return a < 0\n")} >= {"boundary"}
+    all_mutants = mutants("def f(a):\n    print a\n    return a < 0\n")
     assert {m.compiles for m in all_mutants if m.operator == "boundary"} == {None}
 
 
@@ -203,7 +203,7 @@ def test_a_cut_file_stops_nothing(data: st.DataObject, language: str) -> None:
 
 
 def test_a_unit_above_the_limit_is_left_as_it_is() -> None:
-    table = "TABLE = [" + "1, " * SETTINGS.max_unit_bytes + "]\n\ndef f(a):\n    return a < 1\n"
+    table = "TABLE = [" + "1, " * SETTINGS.max_unit_bytes + "]\n\ndef f(a):\n    return a < 0\n"
     assert {m.fixed_code.split("(")[0] for m in mutants(table)} == {"def f"}
 
 

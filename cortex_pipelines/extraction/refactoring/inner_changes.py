@@ -216,9 +216,8 @@ def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_p
         sentence = f"the parameter {before.name} of {title} was renamed to {after.name}"
         yield change("Rename", (before.name, after.name), sentence, (before.line, after.line))
     for after in changes.added:
-        yield change(
-            "Add", (None, after.name), f"{title} got the parameter {after.name}", (old.location.line, after.line)
-        )
+        sentence = f"{title} got the parameter {_declared(after, new)}"
+        yield change("Add", (None, after.name), sentence, (old.location.line, after.line))
     for before in changes.removed:
         lines = (before.line, new.location.line)
         yield change("Remove", (before.name, None), f"{title} lost the parameter {before.name}", lines)
@@ -229,6 +228,19 @@ def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_p
     if changes.reordered:
         before_names, after_names = (", ".join(each.name for each in unit.parameters) for unit in (old, new))
         yield change("Reorder", (before_names, after_names), f"the parameters of {title} became {after_names}")
+
+
+def _declared(parameter: Parameter, function: Function) -> str:
+    """A parameter with its type, default and place."""
+    declared = parameter.variadic_marker + parameter.name
+    if kind := parameter.type.removeprefix(":").strip():
+        declared += f" of type {kind}"
+    if parameter.default:
+        declared += f", by default {parameter.default}"
+    place = function.parameters.index(parameter)
+    if len(function.parameters) > 1:
+        declared += f", after {function.parameters[place - 1].name}" if place else ", the first"
+    return declared
 
 
 def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[Refactoring]:

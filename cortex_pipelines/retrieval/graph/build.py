@@ -14,7 +14,7 @@ from cortex_pipelines.extraction.settings import ArchitectureSettings, Extractio
 from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.retrieval.graph.declarations import Declarations
 from cortex_pipelines.retrieval.graph.imports import Targets
-from cortex_pipelines.retrieval.graph.names import FUNCTIONS, GraphUnit, SymbolTable
+from cortex_pipelines.retrieval.graph.names import FUNCTIONS, GoSignature, GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
     BASE,
     CALL,
@@ -82,24 +82,6 @@ GRAPH_FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 FACT_COLUMNS = ("source", "path", "start_line", "end_line", "fact", "subject", "object", "scope")
 TEST_COLUMNS = ("unit_id", "source", "path", "language", "name", "start_byte", "end_byte", "start_line", "end_line")
 GRAPH_COMMIT_COLUMNS = ("source", "paths")
-Methods = Mapping[str, tuple[tuple[str, ...], bool]]
-"""Of each method of a type of Go the types of its parameters, and whether it has a result."""
-_TYPE_PARAMETER = re.compile(r"[A-Z]\d?")
-
-
-def _has_methods(methods: Methods, required: Methods) -> bool:
-    """Whether a type has all methods of an interface, where what a type parameter stands for fits it."""
-    return required.keys() <= methods.keys() and all(
-        gives == methods[name][1]
-        and len(types) == len(methods[name][0])
-        and all(
-            own == type_name or _TYPE_PARAMETER.fullmatch(type_name)
-            for own, type_name in zip(methods[name][0], types, strict=True)
-        )
-        for name, (types, gives) in required.items()
-    )
-
-
 _DEPENDENCY, _ROUTE = "module-dependency", "route"
 
 
@@ -237,7 +219,7 @@ class _SourceGraph:
         none.
         """
         resolver, symbols = self._resolver, self._symbols
-        methods: dict[int, Methods] = {}
+        methods: dict[int, dict[str, GoSignature]] = {}
         for number, unit in enumerate(symbols.units):
             if unit.is_type and unit.family == "go":
                 members = (
@@ -245,13 +227,12 @@ class _SourceGraph:
                     for each in reversed(resolver.with_bases([number]))
                     for name in symbols.member_names(each)
                 )
-                methods[number] = {
-                    name: (symbols.parameter_types(member), symbols.gives(member)) for name, member in members
-                }
+                methods[number] = {name: symbols.go_signature(member) for name, member in members}
         interfaces = [number for number in methods if symbols.units[number].kind == "interface" and methods[number]]
         for number in methods:
-            for interface in interfaces:
-                if symbols.units[number].kind != "interface" and _has_methods(methods[number], methods[interface]):
+            for interface in interfaces if symbols.units[number].kind != "interface" else ():
+                own, required = methods[number], methods[interface]
+                if own.keys() >= required.keys() and all(own[name].satisfies(required[name]) for name in required):
                     line = symbols.units[number].start_line
                     self._add("inherits", self._unit(number), self._unit(interface), TYPE, line)
                     resolver.bases[number].append(interface)

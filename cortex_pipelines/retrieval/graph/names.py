@@ -23,7 +23,8 @@ _FAMILY = {"typescript": "javascript"}
 _LAST = {"python"}  # languages where the last of several definitions holds (the others are overloads)
 
 _BRACKETED = re.compile(r"<[^<>]*>|\([^()]*\)|\[[^\[\]]*\]")
-_OF_SEVERAL_WORDS = re.compile(r"\b(func)\b.*|(?:<-\s*)?\b(?:chan)\b(?:\s*<-)?\s*")  # types of Go
+_OF_SEVERAL_WORDS = re.compile(r"\b(func)\b.*|(?:<-\s*)?\bchan\b(?:\s*<-)?\s*")  # types of Go
+_TYPE_PARAMETER = re.compile(r"[A-Z]\d?")  # of an interface of Go
 _OF_ITS_TYPE_ALONE = re.compile(r"\b(?:static|private)\b")  # methods of Java that none overrides
 _INNER = {"python", "javascript"}  # languages where what is inside of another definition is not known outside of it
 
@@ -81,6 +82,22 @@ class GraphUnit(NamedTuple):
 
 
 NumbersByName = dict[str, list[int]]
+
+
+class GoSignature(NamedTuple):
+    """Types of the parameters of a function of Go, without packages, pointers and what is in brackets, and whether it
+    has a result: ``(r, w io.Reader) error`` gives ``Reader``, ``Reader`` and True.
+    """
+
+    types: list[str]
+    gives: bool
+
+    def satisfies(self, required: "GoSignature") -> bool:
+        """Whether a method is the one that an interface requires; what a type parameter stands for fits it."""
+        if self.gives != required.gives or len(self.types) != len(required.types):
+            return False
+        pairs = zip(self.types, required.types, strict=True)
+        return all(own == other or _TYPE_PARAMETER.fullmatch(other) for own, other in pairs)
 
 
 class SymbolTable:
@@ -351,10 +368,7 @@ class SymbolTable:
         """The parameters of a function of Java or Go, without what is in brackets."""
         return [part for part in self._from_parameters(number).partition(")")[0].split(",") if part.strip()]
 
-    def parameter_types(self, number: int) -> tuple[str, ...]:
-        """Types of the parameters of a function of Go, without packages, pointers and what is in brackets:
-        ``r, w io.Reader`` gives ``Reader``, ``Reader``.
-        """
+    def go_signature(self, number: int) -> GoSignature:
         parameters = [_OF_SEVERAL_WORDS.sub(r"\1", part).split() for part in self.parameters(number)]
         are_named = any(len(words) > 1 for words in parameters)
         types, following = list[str](), ""
@@ -362,11 +376,7 @@ class SymbolTable:
             if len(words) > 1 or not are_named:
                 following = words[-1].lstrip("*.").rpartition(".")[2].replace("interface{}", "any")
             types.append(following)
-        return tuple(reversed(types))
-
-    def gives(self, number: int) -> bool:
-        """Whether a function of Go has a result."""
-        return bool(self._from_parameters(number).partition(")")[2])
+        return GoSignature(types[::-1], bool(self._from_parameters(number).partition(")")[2]))
 
     def _from_parameters(self, number: int) -> str:
         unit = self.units[number]

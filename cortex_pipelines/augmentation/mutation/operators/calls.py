@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 from tree_sitter import Node
@@ -171,9 +171,25 @@ class SimilarMethod(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name = callee_name(node)
-        if name is not None:
+        if name is not None and (view.code(name) not in _CASES or _is_case_shown(node, view)):
             for other in _PAIRS[view.language].get(view.code(name), ()):
                 yield replace_part(view, node, name, other)
+
+
+_CASES = split_words("lower upper toLowerCase toUpperCase ToLower ToUpper to_lowercase to_uppercase")
+_COMPARING = split_words("comparison_operator binary_expression")
+_CASED_TEXT = re.compile(r"""["'`][^"'`]*[A-Za-z][^"'`]*["'`]""")
+
+
+def _is_case_shown(call: Node, view: NodeTable) -> bool:
+    """Whether what is called gives a text that is compared with a literal: ``name.lower() == "yes"``."""
+    for outer in islice(view.ancestors(call), 2):
+        if outer.type in _COMPARING or outer.type in CALLS[view.language]:  # which may be of a method of the text
+            beside = view.between(outer.start_byte, call.start_byte) + view.between(call.end_byte, outer.end_byte)
+            return _CASED_TEXT.search(beside) is not None
+        if "argument" in outer.type:
+            break
+    return False
 
 
 def callee_name(call: Node) -> Node | None:

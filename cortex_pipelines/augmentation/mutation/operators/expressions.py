@@ -1,5 +1,6 @@
 """Bugs of expressions: wrong operator, swapped operands, missing term, an index off by one, a flipped result."""
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -148,12 +149,19 @@ class Comparison(TokenSwap):
     explanation = "the comparison {wrong} is inverted; it should be {right}."
 
 
+# A size, a position or zero, which have a boundary; a threshold might be above or below.
+_EXTENT = re.compile(r"\b(?:len|cap|0)\b|length|size|count|index|idx|offset|\bpos(?:ition)?\b", re.IGNORECASE)
+
+
 class Boundary(TokenSwap):
     name = "boundary"
     error_type = _FAMILY
     places = _COMPARISON
     swaps = swapping(("<", "<="), (">", ">="))
     explanation = "{wrong} is off by one at the boundary; it should be {right}."
+
+    def applies(self, node: Node, view: NodeTable) -> bool:
+        return _EXTENT.search(view.code(node)) is not None
 
 
 class WrongSameness(TokenSwap):

@@ -7,7 +7,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_span
-from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
+from cortex_pipelines.augmentation.mutation.operators.calls import callee_name
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["removal"] = "removal"
@@ -62,7 +62,7 @@ class RemovedConversion(Operator):
     name = "removed_conversion"
     error_type = _FAMILY
     weight = 4
-    places = CALLS
+    places = on(python="call", script="call_expression", rust="call_expression")
     explanation = "{wrong} is missing the conversion {old}; it should be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -70,7 +70,7 @@ class RemovedConversion(Operator):
         if name is None or arguments is None or view.parent_type(node) == "expression_statement":
             return
         parts = [part for part in arguments.named_children if part.type not in COMMENTS]
-        text, is_cleaner = view.code(name), view.code(name) in _CLEANERS[view.language]
+        text = view.code(name)
         if text in _AS_TRUE and _is_condition(node, view):
             return
         receiver = node.child_by_field_name("object")
@@ -80,10 +80,8 @@ class RemovedConversion(Operator):
         if receiver is None and len(parts) == 1 and text in _CONVERTERS.get(view.language, ()):
             if parts[0].type in _VALUES:
                 yield replace(unwrapped(node, parts[0], view), old=text)
-        elif receiver is not None and not parts and is_cleaner:
+        elif receiver is not None and not parts and text in _CLEANERS[view.language]:
             yield replace(unwrapped(node, receiver, view), old=text)
-        elif view.language == "go" and is_cleaner and len(parts) == 1 and receiver and view.code(receiver) == "strings":
-            yield replace(unwrapped(node, parts[0], view), old=text)
 
 
 def _is_condition(node: Node, view: NodeTable) -> bool:
@@ -108,12 +106,11 @@ _CONVERTERS = {
 _AS_TRUE = split_words("bool len abs list tuple set sorted bytes dict Boolean")
 _JOINING = split_words("boolean_operator parenthesized_expression")
 _DENYING = split_words("not_operator unary_expression assert_statement if_clause")
-# In a language whose compiler checks types, only those that give what they take.
+# In a language whose compiler checks types, only those that give what they take. That blanks or the case of a text
+# matter is nowhere to be seen.
 _CLEANERS = {
-    "python": split_words("strip lower upper copy lstrip rstrip decode encode casefold items"),
-    "javascript": split_words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
-    "typescript": split_words("trim toLowerCase toUpperCase slice reverse sort"),
-    "java": split_words("trim toLowerCase toUpperCase strip"),
-    "go": split_words("TrimSpace ToLower ToUpper"),
+    "python": split_words("copy decode encode items"),
+    "javascript": split_words("toString slice reverse sort flat"),
+    "typescript": split_words("slice reverse sort"),
     "rust": split_words("abs rev"),
 }
