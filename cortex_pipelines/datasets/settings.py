@@ -133,6 +133,8 @@ class DatasetSettings(Settings):
     """Minimum length of a name to predict, in characters: `i` or `fd` carry no meaning."""
     variables_per_unit: NonNegativeInt
     """Maximum number of local variables to predict per unit, one example each."""
+    examples_per_name: PositiveInt
+    """Maximum number of examples that ask for the same name: a method of an interface has it in every type."""
     mask: Text
     """Mask token for the name to predict; must not be a valid name in any language."""
     max_change_bytes: Bytes

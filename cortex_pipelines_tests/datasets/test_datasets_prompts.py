@@ -14,6 +14,7 @@ from cortex_pipelines.datasets.splitting.unit_splits import deprecated, left_out
 from cortex_pipelines.datasets.tasks.completion import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
+    asked_too_often,
     masked,
     naming_candidates,
     naming_example,
@@ -238,6 +239,24 @@ def test_variables_are_drawn_by_hash_and_capped(settings: DatasetSettings) -> No
     assert names != variable_names(many, local, other)[:2]
     assert variable_names(unit(kind="class"), local, settings) == []
     assert variable_names(unit(code="x" * 5000), local, settings) == []
+
+
+def test_a_name_is_asked_for_so_often_and_which_examples_stay_is_drawn(settings: DatasetSettings) -> None:
+    settings = settings.model_copy(update={"examples_per_name": 2})
+    rows = pl.DataFrame(
+        {
+            "unit_id": [f"u{n}" for n in range(8)],
+            "kind": ["method"] * 7 + ["function"],
+            "completion": ["run"] * 6 + ["stop", "run"],
+            "not_made": ["licence", *[None] * 7],
+        }
+    ).with_columns(origin=pl.lit("original"), language=pl.lit("go"))
+    left_out = asked_too_often(rows, settings)
+    assert left_out.to_list().count(True) == 3
+    assert not any(left_out[n] for n in (0, 6, 7))
+    assert asked_too_often(rows.reverse(), settings).reverse().equals(left_out)
+    other = settings.model_copy(update={"seed": settings.seed + 1})
+    assert not asked_too_often(rows, other).equals(left_out)
 
 
 WORDS = st.text(alphabet="ab_$ .(é", max_size=30)

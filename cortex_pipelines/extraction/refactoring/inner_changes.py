@@ -28,6 +28,7 @@ from cortex_pipelines.extraction.refactoring.statements import ASSIGNMENTS
 from cortex_pipelines.extraction.refactoring.unit_pairing import MappedFunction
 
 _MIN_NAME_SIMILARITY = 0.6
+_LONGEST_DECLARATION = 120
 
 
 @dataclass(frozen=True)
@@ -231,16 +232,14 @@ def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_p
 
 
 def _declared(parameter: Parameter, function: Function) -> str:
-    """A parameter with its type, default and place."""
-    declared = parameter.variadic_marker + parameter.name
-    if kind := parameter.type.removeprefix(":").strip():
-        declared += f" of type {kind}"
-    if parameter.default:
-        declared += f", by default {parameter.default}"
+    """A parameter, how it is declared and where: ``key (key: str = ""), after name``."""
+    declared = parameter.name
+    if declared != parameter.declaration and len(parameter.declaration) <= _LONGEST_DECLARATION:
+        declared += f" ({parameter.declaration})"
+    if len(function.parameters) == 1:
+        return declared
     place = function.parameters.index(parameter)
-    if len(function.parameters) > 1:
-        declared += f", after {function.parameters[place - 1].name}" if place else ", the first"
-    return declared
+    return f"{declared}, after {function.parameters[place - 1].name}" if place else f"{declared}, the first"
 
 
 def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[Refactoring]:

@@ -37,6 +37,7 @@ class Parameter:
     type: str
     default: str
     variadic_marker: str  # `*`, `**` or `...`; empty for a single one
+    declaration: str  # of all names that it binds, on one line
     line: int
 
 

@@ -189,9 +189,16 @@ class _Reader:
                 for child in [group] if single else group.named_children:
                     kind = self._spaced(child.child_by_field_name("type"))
                     default = self._spaced(child.child_by_field_name("value") or child.child_by_field_name("right"))
-                    match = _FORM.match(self._text(child))
+                    match, declaration = _FORM.match(self._text(child)), self._spaced(child)
                     parameters += [
-                        Parameter(self._text(name), kind, default, match[0] if match else "", name.start_point[0] + 1)
+                        Parameter(
+                            self._text(name),
+                            kind,
+                            default,
+                            variadic_marker=match[0] if match else "",
+                            declaration=declaration,
+                            line=name.start_point[0] + 1,
+                        )
                         for name in bound_names(child)
                     ]
         if parameters and parameters[0].name in RECEIVERS:

@@ -104,6 +104,9 @@ def test_changed_parameters(sample: Sample, settings: RefactoringSettings) -> No
     added = _detected(sample.before(), _replaced(sample, (as_it_is, more)), settings)
     assert _keys(added) == [("Add Parameter", None, "strict", "total", "total")]
     assert added[0].purity == "pure"
+    declared = more.partition("strict")[2].partition(")")[0]
+    assert added[0].description.startswith("The method total got the parameter strict (")
+    assert added[0].description.endswith(f"strict{declared}), after discount.")
     removed = _detected(sample.before(), _replaced(sample, (as_it_is, less)), settings)
     assert _keys(removed) == [("Remove Parameter", "discount", None, "total", "total")]
     reordered = _detected(sample.before(), _replaced(sample, (as_it_is, turned)), settings)
