@@ -19,7 +19,7 @@ _ENDINGS = word_set(
     "engineering science community foundation"
 )
 _FILES = word_set("js ts py md rs sh go cc hh mm vb xx ii th nd st")
-_NO_MAIL = re.compile(r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost(?:\.\w+)?|users\.noreply\.github\.com)$")
+_NO_MAIL = re.compile(r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost(?:\.\w+)?)$")
 _ROBOT = re.compile(r"no-?reply|do-?not-?reply")
 _ROBOT_OR_REMOTE = re.compile(rf"git|hg|svn|{_ROBOT.pattern}")  # in brackets `git@` is a person's
 # In documents a made-up user at a made-up domain; either alone may be somebody's.
