@@ -28,6 +28,7 @@ from cortex_pipelines.serving.code_end import code_end
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
+    ClosedError,
     Deadline,
     Engine,
     EngineError,
@@ -502,14 +503,19 @@ def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..
 def test_too_many_wait(opened: Callable[..., Engine], home: Path) -> None:
     engine = opened(waiting=2)
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(64))
+    ends: list[Event] = []
 
     def fill() -> None:
         for _ in range(50):
-            engine.submit(job, lambda _: None)
+            engine.submit(job, lambda event: ends.append(event) if not isinstance(event, TextDelta) else None)
 
     with pytest.raises(BusyError, match="2 requests wait already"):
         fill()
+    finished = len(ends)
     engine.close()
+    assert ends[finished:]
+    assert all(end is None or isinstance(end, ClosedError) for end in ends)  # None: it was finished meanwhile
+    assert isinstance(ends[-1], ClosedError)
     with pytest.raises(EngineError, match="closed"):
         engine.load(AdapterFiles("later.dir", lambda: home / "shop"))
 

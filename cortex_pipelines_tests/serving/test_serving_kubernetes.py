@@ -17,7 +17,7 @@ from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.orchestration import recovery
 from cortex_pipelines.serving.engines.engine import CACHE
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import DRAIN
+from cortex_pipelines.serving.http.answers import CUT_OFF
 from cortex_pipelines.serving.http.authentication import OPEN
 from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.security import keys
@@ -140,7 +140,7 @@ def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
     for (kind, _), manifest in manifests().items():
         if kind == "Service":
             assert [port["targetPort"] for port in manifest["spec"]["ports"]] == list(ports)
-    assert pod()["terminationGracePeriodSeconds"] > DRAIN
+    assert pod()["terminationGracePeriodSeconds"] > CUT_OFF
 
 
 def test_variables_and_names_exist() -> None:

@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import httpx
 import openai
 import pytest
 import uvicorn
@@ -30,10 +32,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cortex_pipelines.feedback.store import FILE as EVENTS
+from cortex_pipelines.serving.engines.token_sampler import TokenSampler
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.security.audit import FILE, verify
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT, settings
+from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT, open_tiny, running, settings, slowly, wait_until
 
 MODULE = "cortex_pipelines_tests.serving.tinygateway"
 _tried = itertools.count()
@@ -275,10 +278,28 @@ def test_it_ends_when_it_is_asked_to(served: Served) -> None:
     assert served.process.wait(timeout=300) in (0, -signal.SIGINT, 130)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_not_finished_in_time_says_so(home: Path, tmp_path: Path, monkeypatch, stream: bool) -> None:
+    monkeypatch.setattr(server, "DRAIN", 0)
+    monkeypatch.setattr(TokenSampler, "_scored", slowly(0.05))
+    gateway = open_tiny(home, tmp_path)
+    config = uvicorn.Config(server.create_app(gateway), port=0, log_level="warning", timeout_graceful_shutdown=60)
+    body = {"model": "base", "prompt": "x", "max_tokens": 300, "stream": stream}
+    with ThreadPoolExecutor() as pool:
+        with running(server.draining_server(config, gateway.engine.close)) as url:
+            answer = pool.submit(httpx.post, f"{url}/v1/completions", json=body, timeout=60)
+            wait_until(lambda: gateway.engine._busy)
+        assert answer.result().status_code == (200 if stream else 503)
+        assert "ask again" in answer.result().text
+        assert "[DONE]" not in answer.result().text
+
+
 def test_as_many_connections_are_served_as_the_system_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[int, int]] = []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: limits.append(resource.getrlimit(resource.RLIMIT_NOFILE)))
+    monkeypatch.setattr(uvicorn, "Config", Mock())
+    serve = Mock(side_effect=lambda: limits.append(resource.getrlimit(resource.RLIMIT_NOFILE)))
+    monkeypatch.setattr(server, "draining_server", lambda *_: Mock(run=serve))
     monkeypatch.setattr(server, "create_app", Mock())
     monkeypatch.setattr(signal, "signal", Mock())
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard - 1, hard))

@@ -205,7 +205,12 @@ def http_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[st
 
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=impatient_protocol(), log_level="warning"))
+    with running(uvicorn.Server(uvicorn.Config(app, port=0, http=impatient_protocol(), log_level="warning"))) as url:
+        yield url
+
+
+@contextmanager
+def running(server: uvicorn.Server) -> Iterator[str]:
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -34,6 +34,13 @@ class UnavailableError(EngineError):
     """The upstream server cannot be reached; the next request tries again."""
 
 
+class ClosedError(UnavailableError):
+    """An answer was not finished before the engine was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine was closed, since the server stops; ask again")
+
+
 class BusyError(RuntimeError):
     pass
 

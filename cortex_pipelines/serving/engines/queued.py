@@ -27,6 +27,7 @@ from cortex_pipelines.models.family import FamilyError, family_of, first
 from cortex_pipelines.release.exports.source import relative_difference
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import (
+    ClosedError,
     Engine,
     EngineError,
     Event,
@@ -159,7 +160,7 @@ class QueuedEngine(Engine):
         for thread in self._threads:
             thread.join()
         while not self._work.empty():
-            closed, abandoned = EngineError("the engine was closed"), self._work.get()
+            closed, abandoned = ClosedError(), self._work.get()
             if isinstance(abandoned, tuple):
                 abandoned[1].set_exception(closed)
             elif abandoned is not None:
@@ -195,12 +196,14 @@ class QueuedEngine(Engine):
             yield from answer.add(index, replace(step, top=step.top[: work.job.sampling.top]))
             if answer.stopped:
                 return
-            if work.cancelled.is_set() or self._closed:
+            if work.cancelled.is_set():
                 break
+            if self._closed:
+                raise ClosedError
             if answer.is_late:
                 finish = "late"
                 break
-        yield answer.end(index, "cancelled" if work.cancelled.is_set() or self._closed else finish)
+        yield answer.end(index, "cancelled" if work.cancelled.is_set() else finish)
 
     def _note_reading(self, tokens: int, seconds: float) -> None:
         """Follow the speed of a busy machine, in steps: prompts that are cut alike are read once."""

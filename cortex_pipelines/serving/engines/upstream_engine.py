@@ -22,6 +22,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
+    ClosedError,
     Engine,
     EngineError,
     Event,
@@ -257,8 +258,8 @@ class UpstreamEngine(Engine):
                 for index in range(request.job.count):
                     answers.create_task(self._deliver_answer(request, index))
         except asyncio.CancelledError:
-            if request.is_waiting and self._closed:
-                end = EngineError("the engine was closed")
+            if self._closed:
+                end = ClosedError()
         except BaseExceptionGroup as failed:
             end = failed.exceptions[0]
         with self._lock:

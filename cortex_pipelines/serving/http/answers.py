@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 DRAIN = 30
 """Seconds in which running requests are finished where the server is asked to stop."""
+CUT_OFF = DRAIN + 5
+"""Seconds after which no request is waited for; those that are not finished by ``DRAIN`` say so in between."""
 
 _SECONDS_TO_TAKE = 0.01  # less than a first token takes
 
@@ -208,7 +210,7 @@ async def once_submitted(deltas: AsyncIterator[T]) -> AsyncIterator[T]:
 
 def event_stream(events: AsyncIterator[ServerSentEvent], headers: Mapping[str, str]) -> Response:
     """A response that ends with its events, also where the server is asked to stop meanwhile."""
-    return EventSourceResponse(events, headers=headers, sep="\n", shutdown_grace_period=DRAIN)
+    return EventSourceResponse(events, headers=headers, sep="\n", shutdown_grace_period=CUT_OFF)
 
 
 async def streaming_response(

@@ -5,11 +5,12 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -19,7 +20,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import authentication
-from cortex_pipelines.serving.http.answers import DRAIN
+from cortex_pipelines.serving.http.answers import CUT_OFF, DRAIN
 from cortex_pipelines.serving.http.authentication import (
     AuditMiddleware,
     Authenticator,
@@ -44,6 +45,9 @@ from cortex_pipelines.serving.security.oidc import Provider
 from cortex_pipelines.serving.services import NOTHING, ProjectServices, telling
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.telemetry import tracer_of_environment
+
+if TYPE_CHECKING:
+    import uvicorn
 
 PATH = "/mcp"
 
@@ -205,6 +209,20 @@ def impatient_protocol() -> type[asyncio.Protocol]:
     return Impatient
 
 
+def draining_server(config: "uvicorn.Config", end_answers: Callable[[], None]) -> "uvicorn.Server":
+    """uvicorn's server, which alone would cut off without a word the answers that are not finished in time."""
+    import uvicorn
+
+    class Draining(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            loop = asyncio.get_running_loop()
+            ending = loop.call_later(DRAIN, loop.run_in_executor, None, end_answers)
+            await super().shutdown(sockets)
+            ending.cancel()
+
+    return Draining(config)
+
+
 def run(
     gateway: Gateway,
     host: str,
@@ -230,13 +248,18 @@ def run(
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with tracer_of_environment() as tracer:
         gateway.tracer = tracer
-        uvicorn.run(
+        config = uvicorn.Config(
             create_app(gateway, services, host, authenticator),
             host=host,
             port=port,
             http=impatient_protocol(),
             log_level="warning",
-            timeout_graceful_shutdown=DRAIN,
+            timeout_graceful_shutdown=CUT_OFF,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
+        server = draining_server(config, gateway.engine.close)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(1)
