@@ -20,6 +20,7 @@ from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.merging.conflicts import find_conflicts
 from cortex_pipelines.versioning.packages import found_versions
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines.versioning.root import ask_git
 
 _GATEWAY = ("fastapi", "jwt", "mcp", "opentelemetry", "prometheus_client", "sse_starlette", "strawberry", "uvicorn")
 """What the extra `serve` installs."""
@@ -66,9 +67,12 @@ def _check_project(root: Path) -> Iterator[CheckResult]:
             needed=False,
         )
     elif not _without_git(root):
-        yield CheckResult(
-            "git repository", False, "this folder is in none", "bring its .git back, or run `git init` and commit"
-        )
+        detail, remedy = "this folder is in none", "bring its .git back, or run `git init` and commit"
+        refusal = ask_git(root, "rev-parse").stderr.decode(errors="replace")
+        if "dubious ownership" in refusal:  # of a folder that belongs to another user
+            detail = refusal.splitlines()[0].removeprefix("fatal: ")
+            remedy = f"run as its owner, or `git config --global --add safe.directory {root}`"
+        yield CheckResult("git repository", False, detail, remedy)
     yield from check_stores(root)
     yield from _packages(root)
     yield from _parameters(root)

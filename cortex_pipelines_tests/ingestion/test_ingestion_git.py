@@ -181,6 +181,14 @@ def test_what_cannot_be_taken_is_said(tmp_path: Path, repository: Any, take: Any
         take(source)
 
 
+def test_object_names_of_sha_256_are_refused_with_a_way_out(repository: Any, take: Any) -> None:
+    shutil.rmtree(repository.folder / ".git")
+    repository("init", "--quiet", "--initial-branch=main", "--object-format=sha256")
+    repository.commit({"a.py": "a = 1\n"})
+    with pytest.raises(SourceError, match="SHA-256 object names are not read; add a `git archive`"):
+        take(GIT)
+
+
 def test_a_password_is_in_no_error_and_an_empty_repository_is_said_to_be_empty(repository: Any, take: Any) -> None:
     with pytest.raises(SourceError) as caught:
         take({"git": "http://me:hunter2@127.0.0.1:9/a.git", "ref": "main"})

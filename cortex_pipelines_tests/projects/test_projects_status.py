@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,11 @@ def test_the_doctor_says_that_a_folder_is_in_no_git_repository(tmp_path: Path) -
     assert "git repository" not in missing(), "DVC was told to do without"
     (tmp_path / ".dvc" / "config").write_text("[core\n")
     assert "git repository" in missing()
+
+
+def test_the_doctor_says_that_a_repository_is_of_another_user(tmp_path: Path, monkeypatch) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    (check,) = [check for check in check_machine(tmp_path) if check.what == "git repository"]
+    assert "dubious ownership" in check.detail
+    assert "safe.directory" in check.remedy

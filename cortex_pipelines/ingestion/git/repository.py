@@ -216,7 +216,7 @@ def _first_commits(mirror: Path) -> list[str]:
 
 def _unreachable(source: GitSource, url: str, error: SourceError) -> SourceError:
     message = str(error).replace(url, without_password(url))
-    return SourceError(
-        f"{source.label}: cannot be fetched: {message}; check the address in params.yaml, the "
-        "network and your access, then run `cortex update`"
-    )
+    remedy = "check the address in params.yaml, the network and your access, then run `cortex update`"
+    if "mismatched algorithms" in message:
+        remedy = "repositories with SHA-256 object names are not read; add a `git archive` of it instead"
+    return SourceError(f"{source.label}: cannot be fetched: {message}; {remedy}")
