@@ -14,7 +14,7 @@ from cortex_pipelines.datasets.splitting.unit_splits import deprecated, left_out
 from cortex_pipelines.datasets.tasks.completion import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
-    asked_too_often,
+    is_repeated_name,
     masked,
     naming_candidates,
     naming_example,
@@ -251,12 +251,12 @@ def test_a_name_is_asked_for_so_often_and_which_examples_stay_is_drawn(settings:
             "not_made": ["licence", *[None] * 7],
         }
     ).with_columns(origin=pl.lit("original"), language=pl.lit("go"))
-    left_out = asked_too_often(rows, settings)
+    left_out = is_repeated_name(rows, settings)
     assert left_out.to_list().count(True) == 3
     assert not any(left_out[n] for n in (0, 6, 7))
-    assert asked_too_often(rows.reverse(), settings).reverse().equals(left_out)
+    assert is_repeated_name(rows.reverse(), settings).reverse().equals(left_out)
     other = settings.model_copy(update={"seed": settings.seed + 1})
-    assert not asked_too_often(rows, other).equals(left_out)
+    assert not is_repeated_name(rows, other).equals(left_out)
 
 
 WORDS = st.text(alphabet="ab_$ .(é", max_size=30)

@@ -31,7 +31,7 @@ from cortex_pipelines.datasets.tasks.completion import (
     statement_candidates,
 )
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
-from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, asked_too_often, local_names, naming_candidates
+from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, is_repeated_name, local_names, naming_candidates
 from cortex_pipelines.datasets.tasks.variants import gap_variants, renamed_units, variant_codes
 from cortex_pipelines.datasets.unit_text import SPAN_COLUMNS, FileKey, file_bytes, visible_spans
 from cortex_pipelines.extraction.test_cases import tests_beside_code
@@ -143,10 +143,8 @@ def naming_tables(
     candidates = rows.join(units, on="unit_id", maintain_order="left").with_columns(kind="name_kind")
     defined = dict(units["name"].value_counts().iter_rows())
     candidates = candidates.with_columns(naming_reasons(candidates, project.words, defined).alias("not_made"))
-    is_repeated = asked_too_often(candidates, settings)
-    candidates = candidates.with_columns(
-        pl.when(is_repeated).then(pl.lit("repeated_name")).otherwise("not_made").alias("not_made")
-    )
+    repeated = pl.when(is_repeated_name(candidates, settings)).then(pl.lit("repeated_name"))
+    candidates = candidates.with_columns(repeated.otherwise("not_made").alias("not_made"))
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
     return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds, project.rules)
 

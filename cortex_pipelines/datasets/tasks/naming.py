@@ -135,7 +135,7 @@ def naming_candidates(
     return with_names.filter(pl.col(_NAME_COLUMNS[0]).list.len() > 0).explode(_NAME_COLUMNS)
 
 
-def asked_too_often(candidates: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
+def is_repeated_name(candidates: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
     """Whether a name is asked for by more usable rows (without ``not_made``) than ``examples_per_name``; which of them
     stay is drawn.
     """
@@ -143,8 +143,8 @@ def asked_too_often(candidates: pl.DataFrame, settings: DatasetSettings) -> pl.S
     draws = pl.Series("draw", [draw(settings.seed, "name", *row) for row in rows], dtype=pl.UInt64)
     rank = pl.col("draw").rank("ordinal").over("language", "kind", "completion", pl.col("not_made").is_null())
     return candidates.with_columns(draws).select(
-        (pl.col("not_made").is_null() & (rank > settings.examples_per_name)).alias("asked_too_often")
-    )["asked_too_often"]
+        (pl.col("not_made").is_null() & (rank > settings.examples_per_name)).alias("is_repeated_name")
+    )["is_repeated_name"]
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:

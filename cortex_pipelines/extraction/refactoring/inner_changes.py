@@ -233,13 +233,13 @@ def _parameter_changes(old: Function, new: Function, changes: LocalChanges, is_p
 
 def _declared(parameter: Parameter, function: Function) -> str:
     """A parameter, how it is declared and where: ``key (key: str = ""), after name``."""
-    declared = parameter.name
-    if declared != parameter.declaration and len(parameter.declaration) <= _LONGEST_DECLARATION:
-        declared += f" ({parameter.declaration})"
+    text = parameter.name
+    if text != parameter.declaration and len(parameter.declaration) <= _LONGEST_DECLARATION:
+        text += f" ({parameter.declaration})"
     if len(function.parameters) == 1:
-        return declared
-    place = function.parameters.index(parameter)
-    return f"{declared}, after {function.parameters[place - 1].name}" if place else f"{declared}, the first"
+        return text
+    index = function.parameters.index(parameter)
+    return f"{text}, after {function.parameters[index - 1].name}" if index else f"{text}, the first"
 
 
 def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[Refactoring]:

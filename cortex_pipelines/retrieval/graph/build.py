@@ -231,8 +231,8 @@ class _SourceGraph:
         interfaces = [number for number in methods if symbols.units[number].kind == "interface" and methods[number]]
         for number in methods:
             for interface in interfaces if symbols.units[number].kind != "interface" else ():
-                own, required = methods[number], methods[interface]
-                if own.keys() >= required.keys() and all(own[name].satisfies(required[name]) for name in required):
+                of_type, required = methods[number], methods[interface]
+                if all(name in of_type and of_type[name].satisfies(required[name]) for name in required):
                     line = symbols.units[number].start_line
                     self._add("inherits", self._unit(number), self._unit(interface), TYPE, line)
                     resolver.bases[number].append(interface)

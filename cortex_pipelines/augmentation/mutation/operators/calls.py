@@ -185,8 +185,8 @@ def _is_case_shown(call: Node, view: NodeTable) -> bool:
     """Whether what is called gives a text that is compared with a literal: ``name.lower() == "yes"``."""
     for outer in islice(view.ancestors(call), 2):
         if outer.type in _COMPARING or outer.type in CALLS[view.language]:  # which may be of a method of the text
-            beside = view.between(outer.start_byte, call.start_byte) + view.between(call.end_byte, outer.end_byte)
-            return _CASED_TEXT.search(beside) is not None
+            context = view.between(outer.start_byte, call.start_byte) + view.between(call.end_byte, outer.end_byte)
+            return _CASED_TEXT.search(context) is not None
         if "argument" in outer.type:
             break
     return False
