@@ -29,6 +29,7 @@ SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Dige
 
 EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
 _ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,23}\.)+[A-Za-z_]\w{0,23}")
+_PASSWORDS = re.compile(r"(?:pass(?:word|phrase|wd)|pwd)s$", re.IGNORECASE)
 _LEAST_WEAK_CHARS = 16
 _LEAST_LONG_CHARS, _LEAST_LONG_DIGITS = 12, 2
 # Last keys under which the value of the key before them stands.
@@ -73,12 +74,12 @@ def name_strength(name: str) -> int:
     """How strongly a name, or a path of keys, suggests a secret.
 
     The last key decides; ``credentials.username`` is a weak hint at most, unlike
-    ``password.value`` or an element of a list of passwords.
+    ``password.value``, an element of a list of passwords or ``passwords.ada``.
     """
     strength = names.suspicion(name)
-    last = name.rpartition(".")[2]
-    if strength and last != name and not names.suspicion(last):
-        generic = last.lower() in _GENERIC_KEYS or last.isdigit()
+    outer, _, last = name.rpartition(".")
+    if strength and outer and not names.suspicion(last):
+        generic = last.lower() in _GENERIC_KEYS or last.isdigit() or _PASSWORDS.search(outer) is not None
         if not generic:
             return names.WEAK if strength == names.STRONG else names.NONE
     return strength

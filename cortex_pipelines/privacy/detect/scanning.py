@@ -14,6 +14,7 @@ from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.rules.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.rules.author_names import author_names
 from cortex_pipelines.privacy.detect.rules.credentials import commanded_secrets, placed_secrets, stated_secrets
+from cortex_pipelines.privacy.detect.rules.documented import documented_secrets
 from cortex_pipelines.privacy.detect.rules.personal import personal_data
 from cortex_pipelines.privacy.detect.settings.values import fenced_values, settings_values
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
@@ -63,6 +64,7 @@ def _plain_spans(
     yield from placed_secrets(indexed)
     yield from stated_secrets(indexed)
     yield from commanded_secrets(indexed, path)
+    yield from documented_secrets(indexed, path)
     yield from outside_syntax(indexed.text, path, language, assigned_secrets(indexed, path, settings))
     yield from personal_data(indexed)
 

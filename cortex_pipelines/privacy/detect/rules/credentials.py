@@ -7,7 +7,14 @@ from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.names import STRONG, suspicion
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
 from cortex_pipelines.privacy.detect.tokens.formats import decoded
-from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
+from cortex_pipelines.privacy.detect.values import (
+    is_default,
+    is_mixed,
+    is_password,
+    is_reference,
+    is_sample,
+    is_strong_secret,
+)
 
 _USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
 _HOST_LIST = re.compile(r"\d{1,5},")  # the port of the first host of several
@@ -33,8 +40,10 @@ _PAIRS = tuple(
         ("PDO(", rf"new PDO\([^\n()]{{3,200}}?,{_TWO}"),
         ("sp_add", rf"sp_add\w{{0,20}}[ ]{_TWO}"),
         ("getConnection", rf"getConnection\([^\n()]{{3,200}},{_TWO}"),
+        ("user(", rf"create_(?:super)?user\([^\n()]{{3,200}},{_TWO}"),
     )
 )
+_CHARACTERS = re.compile(r'"([^"\s\\]{6,80})"\s*\.\s*toCharArray\(\)')  # what Java's key stores take
 _JSON_WEB_KEY = re.compile(r'"(?:k|d|p|q|dp|dq|qi)"\s{0,9}:\s{0,9}"([\w-]{20,1000})"')
 _THIN = re.compile(r"jdbc:oracle:(?:thin|oci):([\w.-]{1,60})/([^\s@\"'/]{4,80})@")
 _KEY_BEGIN = re.compile(
@@ -48,7 +57,7 @@ _LONGEST_KEY = 20_000
 
 
 def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
-    """Secrets in URLs, curl commands, basic authorization and private keys."""
+    """Secrets in URLs, curl commands, basic authorization, key stores and private keys."""
     text, vocabulary = indexed.text, indexed.vocabulary
     for pattern, is_possible in ((_USER_INFO, "://" in text), (_THIN, " jdbc " in vocabulary)):
         for match in pattern.finditer(text) if is_possible else ():
@@ -66,6 +75,9 @@ def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
             # not a sample as in tests of clients
             if _could_be_password(match[4], match[2]) and is_password(match[4], quoted=True, in_data=True):
                 yield Span(*match.span(4), SECRET, "password-pair", "high")
+    for match in _CHARACTERS.finditer(text) if "tochararray" in vocabulary else ():
+        if is_mixed(match[1]) and _could_be_password(match[1], "") and is_password(match[1], quoted=True):
+            yield Span(*match.span(1), SECRET, "password", "medium")
     for match in _JSON_WEB_KEY.finditer(text) if " kty " in vocabulary else ():
         if is_strong_secret(match[1]):
             yield Span(*match.span(1), SECRET, "json-web-key", "high")
@@ -131,6 +143,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     ("sqlplus", r"\bsqlplus\s+(?:-\w+\s+)*[\"']?\w{1,40}/([^\s@\"'/]{4,80})@"),
     ("password 7 ", r"\bpassword 7 ([0-9A-F]{8,80})\b"),
     ("redis-cli", rf"\bredis-cli\b{_REST}\s-a\s+{_VALUE}"),
+    ("openssl", rf"\bopenssl\s+enc\b{_REST}\s-k\s+{_VALUE}"),
     ("pass:", rf"-(?:passin|passout|k)\s+[\"']?pass:{_VALUE}"),
     ("ldap", rf"\bldap(?:search|add|modify|delete|whoami|passwd)\b{_REST}\s-w\s+{_VALUE}"),
     ("htpasswd", rf"\bhtpasswd\s+(?:-\w+\s+)*-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+{_VALUE}"),

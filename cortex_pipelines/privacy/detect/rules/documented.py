@@ -1,0 +1,67 @@
+"""Passwords that documents tell people: in a sentence, in the column of a table."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.context import ending_of, is_code
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
+from cortex_pipelines.privacy.detect.values import is_default, is_mixed, is_password, is_reference, is_sample
+
+# Matched against the text in lower case.
+_NAME = r"(?:pass(?:word|phrase|wd)|pwd)"
+_BARE = r"(?P<bare>[^\s`'\"()\[\]{}<>,;/|]{6,80}?)(?=[.,;:)]?(?:[\s`'\"]|$))"
+# "the password is `harbour42`"
+_SENTENCE = re.compile(
+    rf"(?<![\w-]){_NAME}(?:\s+(?:is|was|of))?\s+"
+    rf"(?:(?P<quote>[`'\"]{{1,2}})(?P<quoted>[^\s`'\"]{{6,80}})(?P=quote)|{_BARE})"
+)
+# "credentials: admin / harbour42"
+_ACCOUNT = re.compile(
+    r"\b(?:credentials?|log(?:ged)?[ ]?in|sign(?:ed)?[ ]?in|accounts?)\b[^\n]{0,40}?"
+    rf"(?<![\w./:@-])[`'\"]?[\w@-]{{3,40}}[`'\"]?[ ]?/[ ]?[`'\"]?{_BARE}"
+)
+_RULE_OFF = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*\r?")
+_COLUMN = re.compile(rf"(?:\w+[ _-]?)?{_NAME}")
+_DIVIDERS = {"csv": ",", "tsv": "\t"}
+_MARKUP = " \t`*_\"'\r"
+_MOST_ROWS = 2000
+
+
+def documented_secrets(indexed: IndexedText, path: str) -> Iterator[Span]:
+    """Passwords in sentences, and in tables of Markdown, CSV or TSV under the head of their column."""
+    has_name = "pass" in indexed.vocabulary or "pwd" in indexed.vocabulary
+    for pattern, is_possible in ((_SENTENCE, has_name), (_ACCOUNT, "/" in indexed.text)):
+        for match in pattern.finditer(indexed.lower) if is_possible else ():
+            start, end = match.span("bare" if match["bare"] else "quoted")
+            value = indexed.text[start:end]
+            if (not match["bare"] or is_mixed(value)) and _is_told(value):  # few words have digits and capitals
+                yield Span(start, end, SECRET, "password", "medium")
+    if has_name and not is_code(path):
+        yield from _in_tables(indexed, _DIVIDERS.get(ending_of(path), "|"))
+
+
+def _is_told(value: str) -> bool:
+    is_made_up = is_reference(value) or is_sample(value) or is_default(value)
+    return any(map(str.isdigit, value)) and not is_made_up and is_password(value, quoted=True, in_data=True)
+
+
+def _in_tables(indexed: IndexedText, divider: str) -> Iterator[Span]:
+    lines = indexed.text.split("\n")
+    columns: list[int] = []  # of passwords, in the table that is read
+    line_start = first = 0
+    for number, line in enumerate(lines):
+        cells = line.split(divider)
+        following = lines[number + 1] if number + 1 < len(lines) else ""
+        if number == 0 if divider != "|" else len(cells) > 1 and _RULE_OFF.fullmatch(following):
+            heads = (cell.strip(_MARKUP).lower() for cell in cells)
+            columns, first = [index for index, head in enumerate(heads) if _COLUMN.fullmatch(head)], number
+        elif len(cells) == 1 or number - first > _MOST_ROWS:
+            columns = []
+        else:
+            for index in columns:
+                value = cells[index].strip(_MARKUP) if index < len(cells) else ""
+                if len(value) >= 6 and _is_told(value):
+                    start = line_start + len(divider.join((*cells[:index], ""))) + cells[index].index(value)
+                    yield Span(start, start + len(value), SECRET, "password", "high")
+        line_start += len(line) + 1
