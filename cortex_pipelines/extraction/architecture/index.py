@@ -93,6 +93,10 @@ class SourceIndex:
             self._package_cache[key] = package
         return self._package_cache[key]
 
+    def package_at(self, root: str, technology: str) -> SourcePackage | None:
+        """The package of a format in just this folder."""
+        return next((p for p in self._by_root.get(root, ()) if p.technology == technology), None)
+
     def package_named(self, importer: str, technology: str, *names: str) -> SourcePackage | None:
         """The nearest package of a format with one of the names."""
         by_root = {p.root: p for p in self.packages if p.technology == technology and p.name in names}

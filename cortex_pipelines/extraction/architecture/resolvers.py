@@ -12,6 +12,7 @@ from cortex_pipelines.extraction.architecture.index import (
     UNRESOLVED,
     ImportTarget,
     SourceIndex,
+    SourcePackage,
     join_path,
     nearest,
 )
@@ -139,7 +140,9 @@ def _module_file(index: SourceIndex, folder: str, words: list[str]) -> str | Non
 
 _ENDINGS = (".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".json",
             ".vue", ".svelte")  # fmt: skip
-_SCRIPTS = {".js": (".ts", ".tsx"), ".jsx": (".tsx",), ".mjs": (".mts",), ".cjs": (".cts",)}
+_SCRIPTS = {".js": (".ts", ".tsx", ".d.ts"), ".jsx": (".tsx",), ".mjs": (".mts", ".d.mts"), ".cjs": (".cts", ".d.cts")}
+_DECLARATIONS = (".d.ts", ".d.mts", ".d.cts")
+_UNTYPED = (".js", ".jsx", ".mjs", ".cjs")
 # Modules that Node carries (nodejs.org/api), without those that need the prefix ``node:``.
 _NODE = frozenset(
     {"assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram"}
@@ -155,15 +158,19 @@ def _resolve_script(index: SourceIndex, importer: str, module: str, detail: Mapp
     """The file of the source, the package by its name, or Node's own module."""
     if module.startswith("."):
         base = join_path(dirname(importer), module)
-        bases = [] if base is None else [base]
+        bases = [] if base is None else [*_package_entries(index.package_at(base, "npm")), base]
     else:
         bases = [*_alias_paths(index, importer, module), *_package_files(index, importer, module)]
     candidates: list[str] = []
+    is_untyped = importer.endswith(_UNTYPED)  # such a file imports what runs; others what declares the types
     for base in bases:
         stem, dot, ending = base.rpartition(".")
         starts = (base, f"{base}/index" if base else "index")
-        candidates += [base, *(stem + script for script in _SCRIPTS.get(dot + ending, ()))]
+        scripts = [stem + script for script in _SCRIPTS.get(dot + ending, ())]
+        candidates += [base, *scripts] if is_untyped else [*scripts, base]
         candidates += [start + ending for start in starts for ending in _ENDINGS]
+    if is_untyped:
+        candidates.sort(key=lambda path: path.endswith(_DECLARATIONS))
     target = index.first(candidates)
     name = module.removeprefix("node:")
     if target is not None:
@@ -197,6 +204,11 @@ def _alias_paths(index: SourceIndex, importer: str, module: str) -> Iterator[str
         folder, inner = dirname(folder), folder
 
 
+def _package_entries(package: SourcePackage | None) -> Iterator[str]:
+    if package is not None:
+        yield from filter(None, (join_path(package.root, entry) for entry in package.detail.get("entry", ())))
+
+
 def _package_files(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
     """Files of other packages of the source, and of this one by a bundler's usual alias."""
     parts = module.split("/")
@@ -204,8 +216,7 @@ def _package_files(index: SourceIndex, importer: str, module: str) -> Iterator[s
         package = index.package_named(importer, "npm", "/".join(parts[:end]))
         subpath = "/".join(parts[end:])
         if package is not None and not subpath:
-            entries = [join_path(package.root, entry) for entry in package.detail.get("entry", ())]
-            yield from (*filter(None, entries), join(package.root, "src"), package.root)
+            yield from (*_package_entries(package), join(package.root, "src"), package.root)
         elif package is not None:
             yield from (join(package.root, subpath), join(package.root, "src", subpath))
     package_here = index.package_of(importer, "npm")

@@ -297,7 +297,8 @@ class _SourceGraph:
         case = next((unit for unit in symbols.enclosing_units(enclosing_unit) if symbols.units[unit].is_case), None)
         is_sure = len(numbers) == 1 and resolution != UNIQUE
         is_product = not any(symbols.units[unit].is_test for unit in symbols.enclosing_units(numbers[0]))
-        if case is not None and is_sure and is_product:
+        is_interface = symbols.units[numbers[0]].kind == "interface"  # which an anonymous class implements
+        if case is not None and is_sure and is_product and not is_interface:
             self._add("tests", self._unit(case), end, resolution, line)
 
     def _imports(self) -> None:
