@@ -179,13 +179,17 @@ _FILLERS = split_words(
 def naming_reasons(rows: pl.DataFrame, project: ProjectWords, defined: Mapping[str, int]) -> pl.Series:
     """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can.
 
-    ``defined``: how many units have a name. What has it alone is not named by custom, however often it is used.
+    ``defined``: how many units have a name. What has it alone is not named by custom, however often it is used, and
+    neither is a function without a body.
     """
+    is_function = pl.col("kind").is_in(("function", "method"))
+    columns = rows.select("prompt", "completion", "code", "name", is_function & pl.col("body_start_byte").is_null())
     reasons = [
         None
-        if _tells_name(prompt, name) or (project.is_custom(name, code) and (name != unit or defined.get(name, 0) > 1))
+        if _tells_name(prompt, name)
+        or (not is_empty and (name != unit or defined.get(name, 0) > 1) and project.is_custom(name, code))
         else _NAMING
-        for prompt, name, code, unit in rows.select("prompt", "completion", "code", "name").iter_rows()
+        for prompt, name, code, unit, is_empty in columns.iter_rows()
     ]
     return pl.Series("unanswerable", reasons, dtype=pl.String)
 

@@ -94,6 +94,11 @@ class EnclosingBlocks:
     def _owned_header(self, definition: Definition, end: int) -> str:
         is_near = end - self._outline.widest(definition.node).start_byte <= self._most_bytes
         header = self.header(definition, end) if is_near else ""
+        if header and len(header) <= self._settings.max_header_chars:
+            return header
+        name = definition.captures["name"][0]  # of a long header what tells most
+        is_braced = self._data[end - 1 : end] == b"{"
+        header = self.header(definition, name.end_byte) + (" {" if is_braced else ":")
         return header if len(header) <= self._settings.max_header_chars else ""
 
     def _statement_header(self, end: int) -> str:

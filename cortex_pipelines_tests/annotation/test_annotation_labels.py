@@ -78,6 +78,29 @@ def test_a_query_with_placeholders_alone_is_not_built_from_pieces(annotated, val
     assert ("sql-concatenation" in annotated("a.py", code)["drop"]["patterns"]) is is_built
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "name", "label"),
+    [
+        ("a.py", "def f(r):\n    return r.status_code == 404\n", "f", None),
+        ("a.ts", "function f(r) { return r.statusCode >= 500 }", "f", None),
+        ("a.py", "def f(r):\n    return r.width == 404\n", "f", "magic-number"),
+        ("a.py", "def f(host):\n    return host in {'0.0.0.0', '::'}\n", "f", None),
+        ("a.py", "def f(host):\n    bind(['0.0.0.0'])\n", "f", "hard-coded-bind"),
+        (
+            "src/test/java/ATest.java",
+            "class ATest { void f() { try { g(); fail(); } catch (E e) {} } }",
+            "ATest.f",
+            None,
+        ),
+        ("src/A.java", "class A { void f() { try { g(); } catch (E e) {} } }", "A.f", "swallowed-exception"),
+    ],
+)
+def test_what_is_usual_where_it_stands_is_no_smell(annotated, path: str, code: str, name: str, label: str) -> None:
+    patterns = annotated(path, code)[name]["patterns"]
+    smells = {"magic-number", "hard-coded-bind", "swallowed-exception"}
+    assert smells.intersection(patterns) == ({label} if label else set())
+
+
 def test_a_word_in_a_comment_is_no_code(annotated) -> None:
     units = annotated("A.java", "class A {\n void f() {\n  // NOOP;\n }\n void g() {\n  // stop();\n }\n}")
     assert ["commented-out-code" in units[name]["patterns"] for name in ("A.f", "A.g")] == [False, True]

@@ -84,9 +84,26 @@ NAMES = {
 
 @pytest.mark.parametrize(("prompt", "name", "known"), NAMES.values(), ids=NAMES)
 def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: bool) -> None:
+    assert is_told(prompt, name, body=9) == known
+
+
+def test_a_name_that_a_custom_gives_to_nothing_is_not_told() -> None:
+    prompt, name, _ = NAMES["a function of many types"]
+    assert is_told(prompt, name, body=9)
+    assert not is_told(prompt, name, body=None)
+
+
+def is_told(prompt: str, name: str, body: int | None) -> bool:
     unit = "f" if prompt.startswith("def f") else name
-    rows = pl.DataFrame({"prompt": [prompt], "completion": [name], "code": [prompt], "name": [unit]})
-    assert naming_reasons(rows, PROJECT, {"helper": 1, "count": 2}).is_null().to_list() == [known]
+    row = {
+        "prompt": prompt,
+        "completion": name,
+        "code": prompt,
+        "name": unit,
+        "kind": "method",
+        "body_start_byte": body,
+    }
+    return naming_reasons(pl.DataFrame([row]), PROJECT, {"helper": 1, "count": 2})[0] is None
 
 
 @pytest.mark.parametrize(

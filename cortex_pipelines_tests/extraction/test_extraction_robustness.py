@@ -83,6 +83,16 @@ def test_a_header_that_is_too_long_is_left_out() -> None:
     assert (len(inner.context), inner.qualified_name) == (0, "A" * LIMITS.max_header_chars + ".f")
 
 
+def test_of_a_long_header_the_name_is_left() -> None:
+    parameters = ", ".join(f"Parameter{number}" for number in range(9))
+    for code, language in (
+        (f"interface Store<{parameters}> {{\n  get(): void\n}}", "typescript"),
+        (f"class Store({parameters}):\n    def get(self): pass\n", "python"),
+    ):
+        _, inner = file_units(code, language, "a.ts", LIMITS)
+        assert inner.context == {"typescript": "interface Store {", "python": "class Store:"}[language]
+
+
 def test_line_ends_of_other_systems() -> None:
     data = b"\xef\xbb\xbfdef f():\r\n    return 1\r\n\r\nclass A:\r\n    x = 1\r\n"
     check(data, "python")

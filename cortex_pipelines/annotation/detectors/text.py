@@ -22,7 +22,7 @@ _OPERATIONS = node_types(
     "binary_operator binary_expression comparison_operator augmented_assignment augmented_assignment_expression "
     "compound_assignment_expr"
 )
-_TESTS = re.compile(r"(?i)\b(len|length|size|count|status|argc|shape|ndim)\b|version_info")
+_TESTS = re.compile(r"(?i)\b(len|length|size|count|code|argc|shape|ndim)\b|status|version_info")
 
 
 @detector("magic-number", types=dict.fromkeys(LANGUAGES, _NUMBERS))
@@ -55,6 +55,7 @@ _QUERY = re.compile(
     r"(?i)\W*(SELECT\s[^;]*\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|DROP\s+TABLE\s)"
 )
 _JOINING = frozenset({"binary_operator", "binary_expression"})
+_COLLECTIONS = frozenset({"array", "list", "set", "tuple"})
 _FORMATTING = re.compile(r"(\.format|^fmt\.S?printf|^String\.format|Sprintf)$")
 
 
@@ -100,6 +101,8 @@ def _assembled(visit: NodeVisit) -> Node | None:
 def hard_coded_bind(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     inside = text(visit.node).strip("\"'`") if visit.node.end_byte - visit.node.start_byte < 40 else ""
     outer = visit.parent
+    if outer is not None and outer.type in _COLLECTIONS:  # that an address is one of
+        outer = visit.grandparent
     is_argument = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
     if is_argument and visit.function is not None and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside):
         yield evidence("hard-coded-bind", visit.node)

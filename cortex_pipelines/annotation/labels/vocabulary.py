@@ -32,9 +32,9 @@ def _pattern(belief: float, explanation: str) -> Label:
 
 NOT_IN_TESTS = frozenset(
     {
-        *("await-in-loop", "broad-except", "console-output", "data-class", "debug-mode"),
-        *("disabled-tls-verification", "feature-envy", "hard-coded-bind", "ignored-error", "magic-number", "panic"),
-        *("unsafe-deserialization", "unwrap"),
+        *("await-in-loop", "broad-except", "complex-method", "console-output", "data-class", "debug-mode"),
+        *("disabled-tls-verification", "feature-envy", "god-class", "hard-coded-bind", "ignored-error"),
+        *("magic-number", "panic", "swallowed-exception", "unsafe-deserialization", "unwrap"),
     }
 )
 """Labels of what is usual in a test."""

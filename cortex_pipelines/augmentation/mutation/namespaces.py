@@ -6,6 +6,7 @@ of any size takes time linear in its length.
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -177,6 +178,15 @@ def _is_written(node: Node, view: NodeTable) -> bool:
 
 _NAMES = split_words("identifier shorthand_property_identifier private_property_identifier")
 _WORD = re.compile(r"[#\w]+")
+
+
+def is_repeated(name: Node, view: NodeTable) -> bool:
+    """Whether the function around a name has the same word in another place, which tells that there is such a thing."""
+    home = view.home(name)
+    words: dict[int, Counter[str]] = view.notes.setdefault("words", {})
+    if home.id not in words:
+        words[home.id] = Counter(_WORD.findall(view.code(home)))
+    return words[home.id][view.code(name)] > 1
 
 
 def other_callees(call: Node, view: NodeTable) -> list[tuple[str, Node]]:

@@ -45,6 +45,8 @@ _FIX = ("smell", "purpose", "before", "after", "explanation")
 
 _SAID = ("type", "name_before", "name_after", "before", "after")
 
+_SAME_CHANGE, _REPEATS = ("source", "commit", "type", "name_before", "name_after"), 2
+"""Columns that the pairs of one change in many places have alike, and how many of these are examples."""
 _MUCH_HISTORY, _MANY_CHANGES = 200, 50
 """Commits, and changes of train that can be known, from which these lead and injected errors are at most as many;
 elsewhere errors are called ``repair``, of which training takes little (``adapters.task_shares``)."""
@@ -121,6 +123,8 @@ def pair_candidates(
         .then(pl.lit("licence"))
         .when(pl.Series([not _matches_description(pair) for pair in pairs.iter_rows(named=True)], dtype=pl.Boolean))
         .then(pl.lit(CHANGE))
+        .when(pairs.select(pl.col("pair_id").rank("ordinal").over(_SAME_CHANGE) > _REPEATS).to_series())
+        .then(pl.lit("repeated_change"))
     )
     with_prompts = rows.hstack(prompt_columns(rows, settings))
     return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))

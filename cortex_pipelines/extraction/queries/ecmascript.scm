@@ -38,6 +38,13 @@
 (_ (variable_declarator name: (identifier) @name value: (class body: (_) @body))
   @definition.class) @whole
 
+; `get` and `set` that describe a property are called by its name: defineProperties(a, { size: { get() {} } })
+(_ (object (method_definition name: (property_identifier) @name
+  parameters: (formal_parameters "(" . ")") body: (_) @body) @scope.method)
+  (#eq? @name "get"))
+(_ (object (method_definition name: (property_identifier) @name
+  parameters: (formal_parameters "(" . (_) . ")") body: (_) @body) @scope.method)
+  (#eq? @name "set"))
 (method_definition name: (_) @name body: (_) @body) @definition.method
 ; A property whose value is a function is a property to the language, no method: { foo: () => {} }
 (pair key: [(property_identifier) (string) (number)] @name

@@ -156,6 +156,15 @@ def _import_references(file: SourceFile) -> Iterator[Reference]:
             yield Reference(IMPORTED, local, exported, encodable(fact.object), *span)
 
 
+def _is_exported(node: Node) -> bool:
+    """Whether what is passed is exported, alone or in an object: ``module.exports = { parse }``."""
+    outer = node.parent
+    while outer is not None and outer.type in ("pair", "object"):
+        outer = outer.parent
+    left = outer.child_by_field_name("left") if outer is not None and outer.type == "assignment_expression" else None
+    return left is not None and text(left).startswith(("module.exports", "exports."))
+
+
 def _syntax_references(file: SourceFile) -> Iterator[Reference]:
     language = file.language or ""
     for captures in file.captures.get("call", ()):
@@ -165,6 +174,8 @@ def _syntax_references(file: SourceFile) -> Iterator[Reference]:
             yield from _member_reference(kind, next(iter(captures.values()))[0])
     for captures in file.captures.get(PASSED, ()):
         node = captures[PASSED][0]
+        if _is_exported(node):
+            continue
         if node.type.endswith("identifier") and not node.named_children:
             yield _reference(PASSED, node, text(node), "")
         else:

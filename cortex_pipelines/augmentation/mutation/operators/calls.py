@@ -18,6 +18,7 @@ from cortex_pipelines.augmentation.mutation.evident_types import (
 from cortex_pipelines.augmentation.mutation.namespaces import (
     binding_of,
     is_pair,
+    is_repeated,
     is_use,
     other_attributes,
     other_callees,
@@ -243,7 +244,7 @@ class WrongCallee(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name = callee_name(node)
-        if name is None:
+        if name is None or not is_repeated(name, view):
             return
         for other, example in other_callees(node, view)[:1]:
             if {view.code(name).lower(), other.lower()} <= _LEVELS:
@@ -282,7 +283,12 @@ class WrongAttribute(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
-        if view.field(node) != "function" and is_pair(node) and not in_tag:
+        if (
+            view.field(node) != "function"
+            and is_pair(node)
+            and not in_tag
+            and is_repeated(node.named_children[1], view)
+        ):
             for other, example in other_attributes(node, view)[:1]:
                 if _is_asked_for_the_same(node, example, view):
                     yield replace_part(view, node, node.named_children[1], other)

@@ -29,7 +29,7 @@ _SIGNS = tuple(
 )  # fmt: skip
 _AT_LINE_STARTS = ("contributor", "developer")
 _BEFORE_SIGN = 20
-_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)|&#64;")
+_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;|\))|&#64;")
 _LINE_CHARS = 300
 _LINE = re.compile(
     r"""(?im)(?:
@@ -58,8 +58,8 @@ _NEXT = re.compile(
     re.VERBOSE,
 )
 _ADDRESSED = re.compile(
-    r"(?P<name>[^\W\d_a-z][^\n<>\"'(){}\[\]@#,;:|/\\=0-9]{2,60}?)[\"']?[ \t]*(?:<|&lt;)"
-    r"[\w.+-]{1,64}(?:@|[ ]at[ ])[\w.-]{3,80}(?:>|&gt;)"
+    r"(?P<name>[^\W\d_a-z][^\n<>\"'(){}\[\]@#,;:|/\\=0-9]{2,60}?)[\"']?[ \t]*(?:<|&lt;|\()"
+    r"[\w.+-]{1,64}(?:@|[ ]at[ ])[\w.-]{3,80}(?:>|&gt;|\))"
 )
 _HANDLE = re.compile(r"@author[ \t:]+([a-z][a-z0-9_-]{2,20})[ \t]*(?:$|<)", re.MULTILINE)
 # In a trailer all before the address is a name, but for that of a robot.
@@ -95,6 +95,8 @@ _NOT_A_PERSON = word_set(
 _ELEMENT = re.compile(
     r"<(author|contributor|developer|maintainer)>(?:(?!</\1>)[\s\S]){0,400}?<name>\s*(?P<name>[^<>]{1,60})"
 )
+# Of package.json's lists of persons
+_MEMBER = re.compile(r'"name"\s*:\s*"(?P<name>[^"\n]{1,60})"\s*,\s*"email"\s*:')
 # Topics and states that stand where a person's name may: ``TODO(perf)``.
 _TERMS = _NOT_A_PERSON | word_set(
     "unassigned someone everyone anyone later future perf performance docs test tests testing cleanup refactor "
@@ -115,7 +117,8 @@ def author_names(indexed: IndexedText) -> Iterator[Span]:
             occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
             if len(occurrences) == counts[task[1]] and task[1] not in _TERMS:
                 yield Span(*task.span(1), PERSONAL, "name", "low")
-    for element in _ELEMENT.finditer(text) if "<name>" in text else ():
+    persons = (_ELEMENT, "<name>"), (_MEMBER, '"email"')
+    for element in (match for pattern, mark in persons if mark in text for match in pattern.finditer(text)):
         if name := _person(element["name"]):
             yield Span(element.start("name"), element.start("name") + len(name), PERSONAL, "name", "medium")
     for start in sorted(_line_starts(indexed)):
@@ -169,7 +172,7 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
             end = listed.start("name") + len(name)
             yield listed.start("name"), end
             listed = _NEXT.match(line, end)
-    for match in _ADDRESSED.finditer(line) if "<" in line or "&lt;" in line else ():
+    for match in _ADDRESSED.finditer(line) if any(sign in line for sign in ("<", "&lt;", "(")) else ():
         if _person(match["name"]) == match["name"]:
             yield match.span("name")
     for pattern in (_HANDLE, _TRAILER) if "@" in line else ():
