@@ -124,9 +124,13 @@ def scan(path: Path, as_json: bool) -> None:
             ("place", "category", "rule", "severity"),
             [(f"{name}:{f.line}:{f.start + 1}", f.category, f.rule, f.severity) for name, f in findings],
         )
-    skipped = sum(bool(file.skipped) for file in scans)
-    note = f", {skipped} of them not read (binary)" if skipped else ""
-    say(f"{len(findings):,} findings in {len(scans):,} files{note}")
+    binary = sum(file.skipped == "binary" for file in scans)
+    unread = [file for file in scans if file.skipped not in ("", "binary")]
+    note = f", {binary} of them not read (binary)" if binary else ""
+    say(f"{len(findings):,} findings in {len(scans) - len(unread):,} files{note}")
+    if unread:
+        say(*(f"{file.path} {file.skipped}" for file in unread))
+        sys.exit(1)
 
 
 _FOLDER = click.option("--folder", type=PATH, default=Path("patterns"), show_default=True, help="Folder of patterns.")

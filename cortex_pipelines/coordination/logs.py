@@ -59,7 +59,12 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings, ma
             name.encode("utf-8")
         except UnicodeEncodeError as error:
             raise CoordinationError(f"coordination logs: rename {redact_path(name)!r}, it is not UTF-8") from error
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except PermissionError as error:
+            raise CoordinationError(
+                f"coordination logs: cannot read {redact_path(name)!r}; grant access to it"
+            ) from error
         files.append({"path": redact_path(name), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
     return {"files": files}
 

@@ -74,7 +74,8 @@ def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         weighted_rows = list(_retained_of_shown(rows))
     else:
         weighted_rows = [(row, *item) for row in rows for item in _item(name, row)]
-    items = [(row["user"] or row["completion_id"], value, weight) for row, value, weight in weighted_rows]
+    # those without a user may be of one
+    items = [(row["user"] or "", value, weight) for row, value, weight in weighted_rows]
     if not items:
         return None
     clusters, values, weights = zip(*items, strict=True)

@@ -98,6 +98,18 @@ def test_intervals_draw_whole_users_and_cover_the_value() -> None:
     assert acceptance["high"] - acceptance["low"] > 0.4  # of 60 independent ones it would be .24
 
 
+def test_of_interactions_without_users_there_is_no_interval() -> None:
+    rows = []
+    for number in range(9):
+        common = {"completion_id": f"c{number}", "at": NOW.isoformat()}
+        rows.append(common | {"type": "offered", "project": "shop", "characters": 10})
+        rows.append(common | {"type": "select" if number % 3 else "dismiss"})
+    group = compute_metrics(INTERACTIONS.frame(interactions(rows)))[0]
+    acceptance = group["figures"]["acceptance"]
+    assert (group["users"], acceptance["count"], acceptance["value"]) == (0, 9, pytest.approx(2 / 3))
+    assert (acceptance["low"], acceptance["high"]) == (None, None)
+
+
 def retained_of_shown(accepted: int, observed: int, dismissed: int, **fields: Any) -> Any:
     """The figure where a part of what was taken was looked at again, and half of it stands."""
     rows: list[dict[str, Any]] = []

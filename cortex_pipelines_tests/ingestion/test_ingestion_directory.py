@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,16 @@ def test_a_pin_is_a_hash_of_paths_and_content(plain: Path, take: Any, read_pinne
     (plain / "a.py").chmod(0o755)
     (plain / "empty").mkdir()
     assert read_pinned(pinned).texts == {"a.py": "a = 1\n", "sub/b.go": "package b\n"}
+
+
+@pytest.mark.parametrize("name", ["a.py", "sub"])
+def test_what_may_not_be_read_is_an_error_of_the_source(plain: Path, take: Any, monkeypatch, name: str) -> None:
+    def refused(path: Path, *_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open" if name == "a.py" else "exists", refused)
+    with pytest.raises(SourceError, match=rf"cannot read .*/{name}.*: Permission denied; grant read access"):
+        take(PLAIN)
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,17 @@ def test_what_is_not_there_or_cannot_be_read_is_said(folder: Path, settings: Pri
     assert only.skipped == "cannot be read: Permission denied"
 
 
+def test_a_folder_that_cannot_be_read_is_no_clean_one(folder: Path, run: CliRunner, monkeypatch) -> None:
+    def walk(top: Path, onerror: Any) -> Any:
+        onerror(PermissionError(13, "Permission denied", str(folder / "src")))
+        return iter([(str(top), [], [])])
+
+    monkeypatch.setattr("cortex_pipelines.privacy.detect.scanning.os.walk", walk)
+    result = run.invoke(scan, [str(folder)])
+    assert result.exit_code == 1
+    assert "src cannot be read: Permission denied" in result.stderr
+
+
 parser = re._parser  # type: ignore[attr-defined]
 _WORD = string.ascii_letters + string.digits + "_"
 

@@ -147,8 +147,9 @@ def test_outside_a_project(logs: Path, tmp_path: Path, params: Parameters, monke
     answer = cortex("route", "--model", "model", "fix the bug in a")
     assert json.loads(answer.stdout)["master"] in SAYS
     assert "unlike all known ones: a person decides" in cortex("route", "--model", "model", "!").stderr
-    (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\nbad\n')
+    (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\n{"id": "b7", "text": "scan b"}\nbad\n')
     cortex("route", "--model", "model", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
-    _, bad = map(json.loads, (tmp_path / "decisions.jsonl").read_text().splitlines())
+    first, second, bad = map(json.loads, (tmp_path / "decisions.jsonl").read_text().splitlines())
+    assert (first["task_id"], second["task_id"]) == (1, "b7")
     assert "error" in bad
     cortex("route", "--model", "nowhere", "x", status=1)

@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,18 @@ NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
 """Folders that tools keep beside the sources and change by themselves."""
 MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
 """Files that mark a folder made by a tool: a virtual environment, a cache, an index."""
+
+
+def _unreadable(error: OSError) -> None:
+    raise SourceError(f"cannot read {error.filename}: {error.strerror}; grant read access to it")
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        _unreadable(error)
 
 
 def content_hash(folder: Path) -> str:
@@ -52,7 +65,8 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
         elif not stat.S_ISREG(facts.st_mode):
             entry = limits.skip(path, "special", "a device, socket or pipe")
         else:
-            entry = limits.check(path, facts.st_size) or File(path, (folder / path).read_bytes())
+            with _permitted():
+                entry = limits.check(path, facts.st_size) or File(path, (folder / path).read_bytes())
         # what was read is what is hashed, even while somebody edits the folder
         digest.update(_fingerprint(folder, path, entry.data if isinstance(entry, File) else None))
         if entry:
@@ -64,6 +78,7 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
         )
 
 
+@_permitted()
 def _walk(folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         raise SourceError(f"no such folder: {folder}; correct `directory` in params.yaml")
@@ -77,10 +92,7 @@ def _walk(folder: Path) -> Iterator[str]:
     return iter(sorted(paths, key=os.fsencode))
 
 
-def _unreadable(error: OSError) -> None:
-    raise SourceError(f"cannot read {error.filename}: {error.strerror}; grant read access to it")
-
-
+@_permitted()
 def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
     """Unambiguous bytes for a path, kind and content, with lengths first."""
     name, full_path = os.fsencode(path), folder / path

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -85,7 +85,7 @@ class FileScan:
 def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
     """Scan a file, or all files of a folder in path order.
 
-    Folders of version control and links are ignored; a binary file is reported as skipped.
+    Folders of version control and links are ignored; a binary file, and what cannot be read, is reported as skipped.
     Text that is not UTF-8 is read with replacement characters.
 
     Raises:
@@ -93,8 +93,13 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
-    for file in files_below(path):
-        name = file.name if file == path else file.relative_to(path).as_posix()
+
+    def name_of(file: Path) -> str:
+        return file.name if file == path else file.relative_to(path).as_posix()
+
+    errors: list[OSError] = []
+    for file in files_below(path, errors.append):
+        name = name_of(file)
         try:
             data = file.read_bytes()
         except OSError as error:
@@ -105,14 +110,19 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
             yield FileScan(name, (), "binary")
         else:
             yield FileScan(name, tuple(scan_text(data.decode(encoding or "utf-8", "replace"), name, settings)))
+    for failed in errors:
+        yield FileScan(name_of(Path(failed.filename)), (), f"cannot be read: {failed.strerror}")
 
 
-def files_below(path: Path) -> Iterator[Path]:
-    """The files of a folder in path order, or a file; without links and version control."""
+def files_below(path: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """The files of a folder in path order, or a file; without links and version control.
+
+    ``on_error``: takes why a folder cannot be read; by default it is left out.
+    """
     if path.is_file():
         yield path
         return
-    for root, folders, names in os.walk(path):
+    for root, folders, names in os.walk(path, onerror=on_error):
         folders[:] = sorted(set(folders) - {".git", ".hg", ".svn"})
         for file in (Path(root) / name for name in sorted(names)):
             if file.is_file() and not file.is_symlink():

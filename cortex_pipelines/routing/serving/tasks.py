@@ -84,7 +84,7 @@ def _task(line: bytes, number: int) -> Task:
     if not isinstance(value, dict):
         kind = "number" if isinstance(value, _Number) else type(value).__name__
         return Task("null", None, f"line {number}: a {kind}; one JSON object is expected")
-    task_id = value.get("task_id")
+    task_id = value.get("task_id", value.get("id"))
     if isinstance(task_id, (dict, list)):
         return Task("null", None, f"line {number}: task_id is nested; a string or a number is expected")
     raw = task_id.written if isinstance(task_id, _Number) else _as_written(task_id)
