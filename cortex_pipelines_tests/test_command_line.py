@@ -371,7 +371,8 @@ def test_what_is_read_by_its_name_comes_from_no_pipe(line: str, tmp_path: Path) 
 
 
 def test_feedback_comes_from_standard_input(models: Path) -> None:
-    assert "1 lines: 0 taken, 1 refused" in cortex("feedback", "import", "-", typed="{}\n").stdout
+    assert "1 lines: 0 taken, 1 refused" in cortex("feedback", "import", "-", typed="{}\n", status=1).stdout
+    assert "no project nosuch" in cortex("feedback", "import", "-", "--project", "nosuch", typed="", status=1).stderr
 
 
 def test_commands_of_a_project_say_so_outside_of_one_before_they_import_anything(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """``cortex feedback``: what people do with completions."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from cortex_pipelines.cli.console import AS_JSON, FILE, INPUT, PATH, in_project, print_json, print_table, say
-from cortex_pipelines.versioning.root import find_root
+from cortex_pipelines.versioning.root import find_root, require_project
 
 _SHOWN = 20
 
@@ -34,10 +35,12 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     from cortex_pipelines.feedback.project_feedback import ImportSummary, gateway_log, import_files
 
     root = find_root()
-    summary = ImportSummary()
+    parameters, summary = load_parameters(root), ImportSummary()
+    if project is not None:
+        require_project(project, parameters.projects)
     with ExitStack() as stack:
         out = stack.enter_context(refused.open("w", encoding="utf-8")) if refused else None
-        rejected_lines = import_files(root, load_parameters(root), files or (gateway_log(root),), project, summary)
+        rejected_lines = import_files(root, parameters, files or (gateway_log(root),), project, summary)
         for count, line in enumerate(rejected_lines):
             if out is not None:
                 out.write(json.dumps(asdict(line)) + "\n")
@@ -48,6 +51,8 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     click.echo(f"{summary.new:,} new events, {summary.repeated:,} known already")
     for reason, count in summary.refused.most_common():
         click.echo(f"  {count:,} refused: {reason}")
+    if refused_count and not summary.taken:
+        sys.exit(1)
 
 
 @feedback.command(epilog="Example: cortex feedback show --project shop --json")

@@ -184,8 +184,11 @@ def backup(
     """
     from cortex_pipelines.projects.backups import back_up
 
-    back_up(current_project(), repository, password_file, everything, forget_earlier, moved_from)
+    project = current_project()
+    back_up(project, repository, password_file, everything, forget_earlier, moved_from)
     say("backed up, without .cortex/keys: keep these, and the password, at another place")
+    if not (project.root / ".git").is_dir():
+        say("git's history is not in it, since it lies outside of the project's folder: back that repository up, too")
 
 
 @click.command(epilog="Example: cortex restore /mnt/backup/shop shop")
@@ -198,6 +201,8 @@ def restore(repository: str, into: Path, password_file: Path | None, path: Path 
     from cortex_pipelines.projects.backups import restore as bring_back
 
     bring_back(repository, into, password_file, path)
+    if not (into / ".git").is_dir():
+        say(f"git's history was outside of the project: put {into} where it was in its repository, or run `git init`")
     say(f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is missing")
 
 
@@ -233,6 +238,11 @@ def forget(
         raise click.UsageError("--deletion requires --certificate")
     if weights and not purge:
         raise click.UsageError("--weights requires --purge")
+    if (purge or certificate) and (author or user or path or repository or partition):
+        raise click.UsageError(
+            "--purge and --certificate are steps of their own: first `cortex forget` with what to forget, "
+            "then `cortex run`, then these"
+        )
     if purge:
         _purge(weights)
     if certificate:

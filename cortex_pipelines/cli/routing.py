@@ -1,6 +1,7 @@
 """Commands on routers and tasks."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -149,11 +150,16 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     if task is not None:
         say(_decision_words(json.loads(lines[0]), opened.in_scope))
     text = "".join(f"{line}\n" for line in lines)
+    wrong = sum(each.text is None for each in tasks)
     if out is None:
         click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+    if tasks and wrong == len(tasks):
+        say("no line holds a task; each says why")
+        sys.exit(1)
+    if out is None:
         return
-    out.write_text(text, encoding="utf-8")
-    wrong = sum(each.text is None for each in tasks)
     say(f"{len(lines) - wrong} decisions in {out}{f'; {wrong} lines without a task say why there' if wrong else ''}")
 
 

@@ -71,8 +71,7 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     Raises:
         ProjectError: the folder is already a project or its path unusable, or git or DVC is missing.
     """
-    if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
-        raise ProjectError(f"{folder} is already a project")
+    _require_room(folder)
     path = str(folder.resolve())
     if "?" in path or unquote(path) != path:
         raise ProjectError(f"{path}: no folder of a database's path may have ? or an escape such as %20 in its name")
@@ -85,6 +84,11 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     for name in missing_files:
         write_whole(folder / name, files[name])
     yield f"{folder}: {', '.join(missing_files)}"
+    for name in (name for name in files if name.endswith("ignore") and name not in missing_files):
+        lines = (folder / name).read_text(encoding="utf-8").splitlines()
+        if added := [line for line in files[name].splitlines() if line not in lines]:
+            write_whole(folder / name, "\n".join([*lines, *added, ""]))
+            yield f"{name}: {' '.join(added)}"
     if not git_merge.is_repository(folder):
         _run(folder, "git", "init", "--quiet")
         yield "git init"
@@ -105,6 +109,21 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     ensure_keys(folder, project_models(project))
     stages.write(project)
     yield "dvc.yaml"
+
+
+def _require_room(folder: Path) -> None:
+    """Check that a folder holds nothing that a project's files would replace or be mixed up with."""
+    pipeline, parameters = folder / "dvc.yaml", folder / "params.yaml"
+    elsewhere = f"name another folder, such as {folder / 'models'}"
+    if pipeline.exists() and not pipeline.read_text("utf-8", "replace").startswith(stages.HEADER):
+        raise ProjectError(f"{pipeline} is a pipeline of your own, which a project would replace; {elsewhere}")
+    if parameters.exists() and pipeline.exists():
+        raise ProjectError(f"{folder} is already a project")
+    if parameters.exists():
+        try:
+            load_parameters(folder)
+        except ProjectError as error:
+            raise ProjectError(f"{parameters} is not a project's ({error}); {elsewhere}") from error
 
 
 def _run(folder: Path, *command: str) -> None:

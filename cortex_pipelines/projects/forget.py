@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -113,6 +114,10 @@ def create_tombstones(
         require_project(project, parameters.projects)
     if not (author or path or source or user):
         raise ProjectError("say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository")
+    if author is not None:
+        author = parseaddr(author)[1] or author  # as git shows it: Ada <ada@example.org>
+        if "@" not in author:
+            raise ProjectError(f"--author takes a mail address, and {author!r} is none; --user takes a name")
     scope: dict[str, Any] = {"source": source, "path": path}
     person = author or user
     if person is None:
@@ -187,6 +192,7 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     The current workspace stays; DVC's cache keeps nothing else, so earlier versions of all assets are deleted from this
     machine. Remotes are reported but not changed: others may store versions there that this workspace does not know.
     """
+    _require_own_cache(project)
     folders = list((project.state / "cache" / "rows").glob("*"))
     for folder in folders:
         shutil.rmtree(folder)
@@ -197,14 +203,15 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     _drop_opened_data(project)
     from cortex_pipelines.retrieval.project_index import drop_indexes  # slow to import
 
-    cache = project.root / ".dvc" / "cache"
-    before = _size(cache)
     with locked_repo(project.root) as repo:
+        cache = Path(repo.cache.local.path)
+        before = _size(cache)
         # DVC warns twice about each stage that was never run
         logging.getLogger("dvc").setLevel(logging.ERROR)
         repo.gc(workspace=True)
+        freed = max(0, before - _size(cache))
     return Purged(
-        max(0, before - _size(cache)),
+        freed,
         _purge_mlflow(project),
         _purge_dagster(project, instance),
         len(folders),
@@ -212,6 +219,16 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
         drop_weights(project, lambda tags: FORGOTTEN_TAG in tags) if weights else (),
         dvc_remotes(project.root),
     )
+
+
+def _require_own_cache(project: Project) -> None:
+    with locked_repo(project.root) as repo:
+        cache = Path(repo.cache.local.path)
+    if not cache.resolve().is_relative_to(project.root.resolve()):
+        raise ProjectError(
+            f"DVC's cache is in {cache}, where other repositories may keep files that a purge would delete; give this "
+            "project one of its own (`dvc cache dir --local .dvc/cache`, then copy the files), and purge again"
+        )
 
 
 def source_derived_assets(project: Project) -> list[str]:

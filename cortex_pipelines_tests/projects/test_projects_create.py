@@ -11,3 +11,21 @@ from cortex_pipelines_tests.messages import refusal
 def test_a_folder_that_no_database_can_lie_in_is_refused(tmp_path: Path, name: str) -> None:
     assert name in refusal(ProjectError, list, create_project(tmp_path / name / "models"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipeline_or_parameters_of_others_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages:\n  prepare:\n    cmd: ./prepare\n")
+    assert "pipeline of your own" in refusal(ProjectError, list, create_project(tmp_path))
+    (tmp_path / "dvc.yaml").rename(tmp_path / "params.yaml")
+    assert "is not a project's" in refusal(ProjectError, list, create_project(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_what_git_ignores_already_stays_and_what_is_private_is_added(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*.log\n.venv/")
+    said = list(create_project(tmp_path))
+    assert any(sentence.startswith(".gitignore: __pycache__/ .cortex/") for sentence in said)
+    lines = (tmp_path / ".gitignore").read_text().splitlines()
+    assert lines[:2] == ["*.log", ".venv/"]
+    assert lines.count(".venv/") == 1
+    assert {".cortex/", ".mlflow/", ".dagster/*"} <= set(lines)

@@ -1,5 +1,6 @@
 import json
 import shutil
+import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,9 @@ def test_an_author_has_a_tombstone_in_each_project_and_no_name(root: Path) -> No
     assert (user.author, user.project) == (None, None)
     assert [user] == create_tombstones(root, user="ada@acme.org")
     assert [stone.project for stone in stones] == sorted(load_parameters(root).projects)
+    assert create_tombstones(root, "Ada Lovelace <ada@acme.org>") == [*stones, later, user]
+    with pytest.raises(ProjectError, match="takes a mail address, and 'Ada' is none"):
+        create_tombstones(root, "Ada")
     key = pseudonyms.project_key(str(stones[0].project), privacy)
     assert stones[0].author == pseudonyms.author_pseudonym("ada@acme.org", key)
     assert len({stone.author for stone in stones}) == len(stones)
@@ -237,6 +241,17 @@ def test_versions_that_no_release_has_entered_are_nobodys_to_forget(tmp_path: Pa
     assert models_trained_on(bench.project(), ["a"], ["a"]) == []
     purge(bench.project(), bench.instance())
     assert not (bench.root / ".cortex" / "models" / ("2" * 32)).exists()
+
+
+def test_a_cache_that_others_may_use_is_not_purged(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    theirs = tmp_path / "shared" / "files" / "md5" / "ab" / ("c" * 30)
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("of another repository")
+    subprocess.run(["dvc", "config", "--local", "cache.dir", str(tmp_path / "shared")], cwd=bench.root, check=True)
+    with pytest.raises(ProjectError, match="other repositories may keep files that a purge would delete"):
+        purge(bench.project(), bench.instance())
+    assert theirs.exists()
 
 
 def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_gone(tmp_path: Path) -> None:
