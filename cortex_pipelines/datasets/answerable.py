@@ -41,7 +41,7 @@ _FORESEEABLE = frozenset({"0", "1", "2", "-1", "10", "100", "0.0", "1.0", "0.5"}
 _LONGEST_WORDS = 3
 """More words in one string are prose; where it does not stand elsewhere nobody could write the same."""
 _KNOWN_ELSEWHERE = 0.5
-"""Weight of a short literal of words that stand elsewhere in the project."""
+"""Weight of a short literal of words that stand elsewhere in the project; of a test, often."""
 _MOST_UNFORESEEN, _MOST_UNFORESEEN_OF_TESTS = 0.13, 0.05
 """Share of an answer in literals, and half of its comments, that nobody could foresee; chosen by reading rows."""
 _TEXT = re.compile(r"string|char|regex|template|heredoc|jsx_text")
@@ -96,9 +96,15 @@ def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
     unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()
     if not all(project.stands_outside(name, unit) for name in row["names"]):
         return _NAME
-    shares = (_KNOWN_ELSEWHERE if project.stands_outside(word, unit) else 1.0 for word in row["words"])
-    unforeseen = row["unforeseen"] + sum(len(word) * share for word, share in zip(row["words"], shares, strict=True))
-    most = _MOST_UNFORESEEN_OF_TESTS if is_test(row["path"]) else _MOST_UNFORESEEN
+    in_test = is_test(row["path"])
+
+    def share(word: str) -> float:
+        # what a test asserts may stand in one other place by chance
+        is_known = project.is_custom(word, row["code"]) if in_test else project.stands_outside(word, unit)
+        return _KNOWN_ELSEWHERE if is_known else 1.0
+
+    unforeseen = row["unforeseen"] + sum(len(word) * share(word) for word in row["words"])
+    most = _MOST_UNFORESEEN_OF_TESTS if in_test else _MOST_UNFORESEEN
     return _LITERAL if unforeseen > most * len(answer.strip()) else None
 
 

@@ -18,7 +18,7 @@ from cortex_pipelines.datasets.answerable import (
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 HELPER = b"def helper(): return 'known', 42\nimport fresh, github, com, spf13\n"
-PROJECT = ProjectWords([HELPER * 2, b"helper()\ncount = rv\n" * 5])
+PROJECT = ProjectWords([HELPER * 2, b"helper()\ncount = rv\n" * 6])
 NAME, LITERAL, IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
 
 # language, kind, prompt (the beginning of the code), answer, what follows, reason
@@ -67,6 +67,16 @@ def test_an_answer_is_known_or_says_why_not(case: str) -> None:
     row = ("a", prompt + answer, language, kind, "", prompt, answer, suffix)
     rows = pl.DataFrame([row], schema=INPUTS, orient="row")
     assert unanswerable(rows, PROJECT, None).to_list() == [reason]
+
+
+@pytest.mark.parametrize(
+    ("path", "word", "reason"),
+    [("shop/cart.py", "known", None), ("tests/test_cart.py", "known", LITERAL), ("tests/test_cart.py", "count", None)],
+)
+def test_a_test_asserts_what_stands_often_elsewhere(path: str, word: str, reason: str | None) -> None:
+    answer = f"    assert helper(items, items, items, items, items) == helper(items, items, items, '{word}')\n"
+    row = ("a", "def test(items):\n" + answer, "python", "function", path, "def test(items):\n", answer, "")
+    assert unanswerable(pl.DataFrame([row], schema=INPUTS, orient="row"), PROJECT, None).to_list() == [reason]
 
 
 NAMES = {

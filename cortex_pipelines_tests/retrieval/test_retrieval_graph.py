@@ -50,6 +50,15 @@ def edges(texts: dict[str, str], *relations: str) -> set[tuple[str, str, str]]:
     return {(row["from_name"] or row["from_path"], row["to_name"] or row["to_path"], row["resolution"]) for row in rows}
 
 
+def test_what_is_only_written_is_not_read() -> None:
+    code = (
+        "class A:\n    @property\n    def size(self): ...\n    @size.setter\n    def size(self, v): ...\n"
+        "    def grow(self):\n        self.size = 1\n    def show(self):\n        return self.size\n"
+    )
+    calls = code_graph(tables({"a.py": code}), ARCHITECTURE, EXTRACTION).filter(pl.col("relation") == "calls")
+    assert set(calls.select("from_name", "to_start_line").iter_rows()) == {("A.grow", 4), ("A.show", 2)}
+
+
 def test_other_relations_of_python() -> None:
     assert edges(PYTHON, "inherits") == {("Price", "Base", "import")}
     assert edges(PYTHON, "tests") == {("test_rounded", "rounded", "import")}

@@ -169,9 +169,12 @@ def _syntax_references(file: SourceFile) -> Iterator[Reference]:
     language = file.language or ""
     for captures in file.captures.get("call", ()):
         yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0]), language), "")
+    written = {captures[WRITE][0].id for captures in file.captures.get(WRITE, ())}  # and not read
     for kind in (CALL, READ, WRITE, DECORATOR):
         for captures in file.captures.get("member" if kind == CALL else kind, ()):
-            yield from _member_reference(kind, next(iter(captures.values()))[0])
+            node = next(iter(captures.values()))[0]
+            if kind != READ or node.id not in written:
+                yield from _member_reference(kind, node)
     for captures in file.captures.get(PASSED, ()):
         node = captures[PASSED][0]
         if _is_exported(node):
