@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.rules.personal import mail_addresses
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.wording import word_set
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
@@ -96,7 +97,7 @@ _ELEMENT = re.compile(
     r"<(author|contributor|developer|maintainer)>(?:(?!</\1>)[\s\S]){0,400}?<name>\s*(?P<name>[^<>]{1,60})"
 )
 # Of package.json's lists of persons
-_MEMBER = re.compile(r'"name"\s*:\s*"(?P<name>[^"\n]{1,60})"\s*,\s*"email"\s*:')
+_MEMBER = re.compile(r'"name"\s*:\s*"(?P<name>[^"\n]{1,60})"\s*,\s*"email"\s*:\s*"(?P<mail>[^"\n]{3,80})"')
 # Topics and states that stand where a person's name may: ``TODO(perf)``.
 _TERMS = _NOT_A_PERSON | word_set(
     "unassigned someone everyone anyone later future perf performance docs test tests testing cleanup refactor "
@@ -117,8 +118,10 @@ def author_names(indexed: IndexedText) -> Iterator[Span]:
             occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
             if len(occurrences) == counts[task[1]] and task[1] not in _TERMS:
                 yield Span(*task.span(1), PERSONAL, "name", "low")
-    persons = (_ELEMENT, "<name>"), (_MEMBER, '"email"')
-    for element in (match for pattern, mark in persons if mark in text for match in pattern.finditer(text)):
+    elements = list(_ELEMENT.finditer(text)) if "<name>" in text else []
+    if '"email"' in text:  # not in samples
+        elements += (member for member in _MEMBER.finditer(text) if any(mail_addresses(member["mail"])))
+    for element in elements:
         if name := _person(element["name"]):
             yield Span(element.start("name"), element.start("name") + len(name), PERSONAL, "name", "medium")
     for start in sorted(_line_starts(indexed)):
@@ -173,7 +176,8 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
             yield listed.start("name"), end
             listed = _NEXT.match(line, end)
     for match in _ADDRESSED.finditer(line) if any(sign in line for sign in ("<", "&lt;", "(")) else ():
-        if _person(match["name"]) == match["name"]:
+        is_sample = match[0].endswith(")") and not any(mail_addresses(match[0]))
+        if _person(match["name"]) == match["name"] and not is_sample:
             yield match.span("name")
     for pattern in (_HANDLE, _TRAILER) if "@" in line else ():
         for match in pattern.finditer(line):

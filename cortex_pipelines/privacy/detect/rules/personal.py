@@ -59,7 +59,7 @@ def personal_data(indexed: IndexedText) -> Iterator[Span]:
     tests (RFC 2606, 5737, 3849, 1918), those of robots, and 555-01xx.
     """
     text = indexed.text
-    yield from _emails(text)
+    yield from mail_addresses(text)
     yield from _ipv6(text)
     lengths = {len(number) for number in _NUMBER.findall(indexed.vocabulary)}
     for match in _IPV4.finditer(text) if lengths & {1, 2, 3} else ():
@@ -75,7 +75,7 @@ def personal_data(indexed: IndexedText) -> Iterator[Span]:
                 yield Span(*match.span(), PERSONAL, "phone", "medium")
 
 
-def _emails(text: str) -> Iterator[Span]:
+def mail_addresses(text: str) -> Iterator[Span]:
     position = text.find("@")
     while position >= 0:
         host = _HOST.match(text, position + 1)
