@@ -13,7 +13,7 @@ _NAME = r"(?:pass(?:word|phrase|wd)|pwd)"
 _BARE = r"(?P<bare>[^\s`'\"()\[\]{}<>,;/|]{6,80}?)(?=[.,;:)]?(?:[\s`'\"]|$))"
 # "the password is `harbour42`"
 _SENTENCE = re.compile(
-    rf"(?<![\w-]){_NAME}(?:\s+(?:is|was|of))?\s+"
+    rf"(?<![\w-]){_NAME}(?:\s{{1,20}}(?:is|was|of))?\s{{1,20}}"
     rf"(?:(?P<quote>[`'\"]{{1,2}})(?P<quoted>[^\s`'\"]{{6,80}})(?P=quote)|{_BARE})"
 )
 # "credentials: admin / harbour42"
@@ -21,7 +21,7 @@ _ACCOUNT = re.compile(
     r"\b(?:credentials?|log(?:ged)?[ ]?in|sign(?:ed)?[ ]?in|accounts?)\b[^\n]{0,40}?"
     rf"(?<![\w./:@-])[`'\"]?[\w@-]{{3,40}}[`'\"]?[ ]?/[ ]?[`'\"]?{_BARE}"
 )
-_RULE_OFF = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*\r?")
+_RULE_OFF = frozenset(" \t|:-\r")  # what the line below a table's head is made of
 _COLUMN = re.compile(rf"(?:\w+[ _-]?)?{_NAME}")
 _DIVIDERS = {"csv": ",", "tsv": "\t"}
 _MARKUP = " \t`*_\"'\r"
@@ -48,20 +48,25 @@ def _is_told(value: str) -> bool:
 
 def _in_tables(indexed: IndexedText, divider: str) -> Iterator[Span]:
     lines = indexed.text.split("\n")
-    columns: list[int] = []  # of passwords, in the table that is read
-    line_start = first = 0
+    columns: set[int] = set()  # of passwords, in the table that is read
+    line_start = head = 0
     for number, line in enumerate(lines):
         cells = line.split(divider)
-        following = lines[number + 1] if number + 1 < len(lines) else ""
-        if number == 0 if divider != "|" else len(cells) > 1 and _RULE_OFF.fullmatch(following):
-            heads = (cell.strip(_MARKUP).lower() for cell in cells)
-            columns, first = [index for index, head in enumerate(heads) if _COLUMN.fullmatch(head)], number
-        elif len(cells) == 1 or number - first > _MOST_ROWS:
-            columns = []
-        else:
-            for index in columns:
-                value = cells[index].strip(_MARKUP) if index < len(cells) else ""
-                if len(value) >= 6 and _is_told(value):
-                    start = line_start + len(divider.join((*cells[:index], ""))) + cells[index].index(value)
-                    yield Span(start, start + len(value), SECRET, "password", "high")
+        below = lines[number + 1] if number + 1 < len(lines) else ""
+        is_ruled_off = len(cells) > 1 and "-" in below and _RULE_OFF.issuperset(below)
+        if number == 0 if divider != "|" else is_ruled_off:
+            columns, head = (
+                {i for i, cell in enumerate(cells) if _COLUMN.fullmatch(cell.strip(_MARKUP).lower())},
+                number,
+            )
+        elif len(cells) == 1 or number - head > _MOST_ROWS:
+            columns = set()
+        elif columns:
+            start = line_start
+            for index, cell in enumerate(cells):
+                value = cell.strip(_MARKUP)
+                if index in columns and len(value) >= 6 and _is_told(value):
+                    first = start + cell.index(value)
+                    yield Span(first, first + len(value), SECRET, "password", "high")
+                start += len(cell) + 1
         line_start += len(line) + 1
