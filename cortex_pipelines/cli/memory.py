@@ -33,6 +33,8 @@ def add(
     text: str, project: str | None, kind: Kind, answer: str, supersedes: str | None, origin: str, author: str | None
 ) -> None:
     """Keep TEXT, without the secrets and personal data in it, and print its identity."""
+    if kind == "exchange" and not answer:
+        raise click.UsageError("an exchange is a question with its --answer")
     added = _open(project).add(author or "", text, kind, origin, answer, supersedes)
     if added["redacted"]:
         say(f"kept without {added['redacted']} secrets or personal data")

@@ -78,6 +78,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert entry["author"] == open_notes(root, name).pseudonym("ANNA ")
     history = cortex("memory", "search", "prices", "--history", *of).stdout
     assert f"decision, superseded by {new}: prices are cut to cents" in history
+    assert "--answer" in cortex("memory", "add", "round?", "--kind", "exchange", *of, status=2).stderr
     cortex("memory", "add", "round?", "--kind", "exchange", "--answer", "half up", *of)
     visit = cortex("memory", "show", *of)
     assert "half up" in visit.stdout
