@@ -16,11 +16,11 @@ def settings() -> AnnotationSettings:
     return AnnotationSettings(**load_cases(__file__))
 
 
-def read_texts(texts: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_texts(texts: dict[str, str], generated: bool = False) -> tuple[pl.DataFrame, pl.DataFrame]:
     # what annotation does not read is filled in as its type has it
     blank = {pl.String: "", pl.Boolean: False, pl.Int64: 0}
     empty = {column.name: None if column.nullable else blank.get(column.dtype) for column in REPOSITORY_FILES.columns}
-    fixed = {"source": "directory:x", "blob": "0" * 40, "generated": False}
+    fixed = {"source": "directory:x", "blob": "0" * 40, "generated": generated}
     rows = [
         empty | fixed | {"path": path, "language": language_of(path, text), "size_bytes": len(text), "text": text}
         for path, text in texts.items()
@@ -31,8 +31,8 @@ def read_texts(texts: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @pytest.fixture
 def annotated(settings: AnnotationSettings):
-    def run(path: str, text: str) -> dict[str, dict[str, Any]]:
-        units, files = read_texts({path: text})
+    def run(path: str, text: str, generated: bool = False) -> dict[str, dict[str, Any]]:
+        units, files = read_texts({path: text}, generated)
         rows = annotate(units, files, settings, EXTRACTION).units.sort("start_byte", descending=True).to_dicts()
         return {row["qualified_name"]: row for row in rows}
 

@@ -84,6 +84,8 @@ def test_a_query_with_placeholders_alone_is_not_built_from_pieces(annotated, val
         ("a.py", "def f(r):\n    return r.status_code == 404\n", "f", None),
         ("a.ts", "function f(r) { return r.statusCode >= 500 }", "f", None),
         ("a.py", "def f(r):\n    return r.width == 404\n", "f", "magic-number"),
+        ("a.go", "package a\nfunc f(r int) int { return r>>24 & 0xF0 }", "f", None),
+        ("a.go", "package a\nfunc f(r int) int { return r & 24 }", "f", "magic-number"),
         ("a.py", "def f(host):\n    return host in {'0.0.0.0', '::'}\n", "f", None),
         ("a.py", "def f(host):\n    bind(['0.0.0.0'])\n", "f", "hard-coded-bind"),
         (
@@ -99,6 +101,12 @@ def test_what_is_usual_where_it_stands_is_no_smell(annotated, path: str, code: s
     patterns = annotated(path, code)[name]["patterns"]
     smells = {"magic-number", "hard-coded-bind", "swallowed-exception"}
     assert smells.intersection(patterns) == ({label} if label else set())
+
+
+def test_generated_code_has_patterns_and_no_smells(annotated) -> None:
+    code = "class A:\n    def __enter__(self):\n        return self.width == 4711\n"
+    assert annotated("a.py", code)["A"]["patterns"] == ["context-manager", "magic-number"]
+    assert annotated("a.py", code, generated=True)["A"]["patterns"] == ["context-manager"]
 
 
 def test_a_word_in_a_comment_is_no_code(annotated) -> None:

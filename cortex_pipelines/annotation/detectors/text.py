@@ -22,6 +22,7 @@ _OPERATIONS = node_types(
     "binary_operator binary_expression comparison_operator augmented_assignment augmented_assignment_expression "
     "compound_assignment_expr"
 )
+_SHIFTS, _MASKING = ("<<", ">>", "<<=", ">>="), ("&", "|", "^", "&=", "|=", "^=")
 _TESTS = re.compile(r"(?i)\b(len|length|size|count|code|argc|shape|ndim)\b|status|version_info")
 
 
@@ -32,9 +33,11 @@ def magic_number(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         return
     if outer.type == "unary_operator" and visit.grandparent is not None:
         outer = visit.grandparent
-    if outer.type not in _OPERATIONS or text(child(outer, "operator")) in ("||", "&&", "??"):
+    operator = text(child(outer, "operator"))
+    if outer.type not in _OPERATIONS or operator in ("||", "&&", "??"):
         return
-    if _value(visit.node) in _PLAIN:
+    is_of_bits = operator in _SHIFTS or (operator in _MASKING and text(visit.node)[:2] in ("0x", "0X", "0b"))
+    if is_of_bits or _value(visit.node) in _PLAIN:
         return
     siblings = [sibling for sibling in outer.named_children if sibling.id != visit.node.id]
     # a count of arguments is what it is; two numbers are a calculation written out

@@ -157,6 +157,8 @@ def _findings(
     for item, unit, holders in owners(sorted({*evidence, *from_names}), units):
         if item.label in NOT_IN_TESTS and (tests or _TEST_UNIT.search(unit["qualified_name"])):
             continue
+        if unit["generated"] and LABELS[item.label].kind != "pattern":
+            continue  # nobody would mend it there
         # patterns count once per unit: a generator may yield in a hundred places
         is_repeated = item.label in labels[unit["unit_id"]] and LABELS[item.label].kind == "pattern"
         for holder in holders:
