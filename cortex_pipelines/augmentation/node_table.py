@@ -69,6 +69,11 @@ class NodeTable:
     def field(self, node: Node) -> str:
         return self._fields[self._place[node.id]]
 
+    def at(self, start: int, end: int) -> Node:
+        """The innermost node of a span."""
+        node = self.snippet.tree.root_node.descendant_for_byte_range(start, end)
+        return node or self.nodes[0]
+
     def ancestors(self, node: Node) -> Iterator[Node]:
         above = self._above[self._place[node.id]]
         while above >= 0:

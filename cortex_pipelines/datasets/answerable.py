@@ -91,7 +91,8 @@ def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
         names = _FROM.split(answer)[0] if _FROM.search(answer) else _PATH.split(answer)[-1]
         package = package_names(answer.strip('"')) if row["language"] == "go" else ()
         known = {*_WORD.findall(" ".join([names or answer, *package]))} - {"as", "type"}
-        if known.isdisjoint(_TOKEN.findall(row["suffix"])):
+        shown = known.intersection(_TOKEN.findall(row["suffix"]))
+        if not shown or (not package and 2 * len(shown) < len(known)):
             return _IMPORT
     unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()
     if not all(project.stands_outside(name, unit) for name in row["names"]):
@@ -182,6 +183,9 @@ _FILLERS = split_words(
 )
 
 
+_EMPTY_BODY = r"(?:\{\s*\}|:\s*(?:pass|\.\.\.))\s*$"
+
+
 def naming_reasons(rows: pl.DataFrame, project: ProjectWords, defined: Mapping[str, int]) -> pl.Series:
     """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can.
 
@@ -189,7 +193,8 @@ def naming_reasons(rows: pl.DataFrame, project: ProjectWords, defined: Mapping[s
     neither is a function without a body.
     """
     is_function = pl.col("kind").is_in(("function", "method"))
-    columns = rows.select("prompt", "completion", "code", "name", is_function & pl.col("body_start_byte").is_null())
+    has_no_body = pl.col("body_start_byte").is_null() | pl.col("code").str.contains(_EMPTY_BODY)
+    columns = rows.select("prompt", "completion", "code", "name", is_function & has_no_body)
     reasons = [
         None
         if _tells_name(prompt, name)

@@ -9,7 +9,7 @@ from cortex_pipelines.schemas.extraction import TEST_CASES
 # Any language: also `tests_e2e`, `integration-tests`, `test_helpers`, `testdata`, Gradle's `integrationTest` and
 # `testFixtures`.
 _SUPPORT = r"tests?[_-]?(common|data|fixtures?|harness|helpers?|support|utils?)"
-_FOLDERS = rf"(^|/)(tests?|e2e|tests[_-][\w-]+|[\w-]+[_-]tests|{_SUPPORT}|src/(test[A-Z]\w+|\w+Test))/"
+_FOLDERS = rf"(^|/)(tests?|e2e|test-dts?|tests[_-][\w-]+|[\w-]+[_-]tests|{_SUPPORT}|src/(test[A-Z]\w+|\w+Test))/"
 # Packages of Go that support tests are called after what they test: `httptest`, but not `latest` or `contest`.
 _GO_SUPPORT = r"(^|/)[a-z0-9]*[b-mo-z0-9]test/(.*/)?[^/]+\.go$"
 # Python: pytest and unittest. Go: go test. JavaScript: folders and endings that jest, mocha,
@@ -17,7 +17,7 @@ _GO_SUPPORT = r"(^|/)[a-z0-9]*[b-mo-z0-9]test/(.*/)?[^/]+\.go$"
 _FILES = {
     "python": r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.pyi?$|" + _FOLDERS,
     "javascript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
-    "typescript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
+    "typescript": r"[._-](test|spec|e2e)(-d)?\.[cm]?[jt]sx?$|(^|/)(__tests__|specs?)/|" + _FOLDERS,
     "java": r"(^|/)src/(test([A-Z]\w+)?|it|\w+Test)/|(^|/)(Test[A-Z][^/]*|[^/]*(Tests?|IT|TestCase))\.java$",
     "go": rf"_test\.go$|(^|/){_SUPPORT}/|{_GO_SUPPORT}",
     "rust": r"(^|/)((tests?|benches)\.rs$|benches/)|_tests?\.rs$|" + _FOLDERS,
@@ -25,7 +25,7 @@ _FILES = {
 _NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
 TEST_PATH = (
     r"(^|/)(testing|__tests__|specs?)/|(^|/)test_[^/]*$|(^|/)tests?\.(py|rs|[cm]?[jt]sx?)$"
-    rf"|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$|{_GO_SUPPORT}|" + _FOLDERS
+    rf"|[._](test|spec)(s|-d)?\.\w+$|(^|/)conftest\.py$|Tests?\.java$|{_GO_SUPPORT}|" + _FOLDERS
 )
 """Pattern of the paths of test code, support of tests included."""
 _TEST = re.compile(TEST_PATH)

@@ -203,6 +203,8 @@ def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None
         ("shop/a.py", "def list_seats(db, order='by row'):\n    return db.seats(order)\n", False),
         ("shop/a.ts", "function listSeats({ db, size = 'icon' }) {\n  return db.seats(size);\n}\n", False),
         ("shop/a.ts", "function listSeats({ db, size = '' }: Props = {}) {\n  return db.seats(size);\n}\n", True),
+        ("shop/a.ts", "function listSeats({ db, size = '' }: Chart = {}) {\n  return db.seats(size);\n}\n", False),
+        ("shop/a.ts", "function listSeats({ db, chart }: Chart = {}) {\n  return db.seats(chart);\n}\n", True),
         ("shop/a.go", "package a\n\nfunc handle(c *Seat) {\n}\n", False),
         ("shop/a.go", "package a\n\nfunc handle(int) {\n}\n", False),
         ("shop/a.rs", "fn list(db: impl Iterator<Item = Seat>) -> u8 {\n    db.count()\n}\n", True),
@@ -212,7 +214,8 @@ def test_a_default_value_that_the_body_does_not_tell_is_not_asked_for(
     path: str, code: str, is_told: bool, examples: ArchitectureExampleSettings
 ) -> None:
     files = _frame({path: code})
-    words = ProjectWords([b"Depends get_db LIMIT Props Seat by row icon impl Iterator Item u8 c handle", code.encode()])
+    often = b"Depends get_db LIMIT Props Seat by row icon impl Iterator Item u8 c handle " * 5
+    words = ProjectWords([often, b"Chart", code.encode()])
     units = with_layout(_units(files), file_bytes(files), DatasetSettings(**_PARAMETERS["datasets"]))
     assert bool([*questions(units.to_dicts(), [], words, examples, 0)]) == is_told
 

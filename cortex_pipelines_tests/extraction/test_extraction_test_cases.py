@@ -23,6 +23,8 @@ from cortex_pipelines.extraction.test_cases import is_test
         ("src/test_helpers/client.rs", True),
         ("internal/testutil/server.go", True),
         ("shop/shoptest/fake/server.go", True),
+        ("src/cart.test-d.ts", True),
+        ("packages/shop/test-dts/cart.ts", True),
         ("api/latest/server.go", False),
         ("shop/shoptest/server.py", False),
         ("src/test-runner/entry.ts", False),

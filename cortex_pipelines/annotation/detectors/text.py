@@ -22,6 +22,7 @@ _OPERATIONS = node_types(
     "binary_operator binary_expression comparison_operator augmented_assignment augmented_assignment_expression "
     "compound_assignment_expr"
 )
+_CALCULATION = re.compile(r"[\d_.]+(?:\s*[*+/-]\s*[\d_.]+)*")
 _SHIFTS, _MASKING = ("<<", ">>", "<<=", ">>="), ("&", "|", "^", "&=", "|=", "^=")
 _TESTS = re.compile(r"(?i)\b(len|length|size|count|code|argc|shape|ndim)\b|status|version_info")
 
@@ -41,7 +42,9 @@ def magic_number(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         return
     siblings = [sibling for sibling in outer.named_children if sibling.id != visit.node.id]
     # a count of arguments is what it is; two numbers are a calculation written out
-    if not any(_TESTS.search(normalized_text(sibling)) or sibling.type in _NUMBERS for sibling in siblings):
+    codes = map(normalized_text, siblings)
+    is_number = any(sibling.type in _NUMBERS for sibling in siblings)
+    if not is_number and not any(_TESTS.search(code) or _CALCULATION.fullmatch(code) for code in codes):
         yield evidence("magic-number", visit.node)
 
 

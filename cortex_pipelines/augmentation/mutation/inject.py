@@ -195,7 +195,7 @@ class MutatedUnit:
         if not self.start <= start <= end <= self.end or snippet.code[start:end] == replacement:
             return None
         buggy = snippet.code[self.start : start] + replacement + snippet.code[end : self.end]
-        if is_equivalent(operator.name, change, self.view):
+        if is_equivalent(operator.name, change, self.view) or not operator.is_shown(change, self.view):
             return None
         if loses_last_use(change.start, change.end, change.replacement, self.view):
             return None

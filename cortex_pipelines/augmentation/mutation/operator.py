@@ -54,6 +54,10 @@ class Operator(ABC):
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         pass
 
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        """Whether the code around a change tells that it is a mistake; where edits mend a mistake nobody asks."""
+        return True
+
     def explain(self, change: TextEdit) -> str:
         return self.explanation.format(
             right=_quote(change.right), wrong=_quote(change.wrong), old=_quote(change.old), new=_quote(change.new)

@@ -29,6 +29,7 @@ _PLACED = ("function", "class", "struct", "trait", "interface", "enum")
 _CALLED = ("function", "method")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAME = re.compile(r"[^\W\d]\w*")
+_PACKAGE = re.compile(r"\w+(?=\.\w)")
 _STEM, _FEWEST_LETTERS = 5, 3
 _NAMES_OF_A_FILE = 4
 _MOST_OF_A_PACKAGE = 12
@@ -132,6 +133,10 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     unknown = {*_NAME.findall(parameters)} - visible
     if not parameters or not all(words.stands_outside(name, uses) for name in unknown):
         return
+    told = _stems(" ".join(shown_names))
+    types = unknown.difference(_PACKAGE.findall(parameters))
+    if any(told.isdisjoint(_stems(name)) and not words.is_custom(name, code) for name in types):
+        return  # neither does the code speak of the type, nor does the project often
     defaults = _DEFAULT.findall(parameters) if unit["language"] in _WITH_DEFAULTS else ()
     if not visible.issuperset(name for default in defaults for name in _NAME.findall(default)):
         return  # not told by the body, such as what a framework passes

@@ -233,7 +233,7 @@ def _is_import(node: Node, text: bytes) -> bool:
     if node.type == "variable_declarator":
         value = node.child_by_field_name("value")
         return value is not None and _LOADS.match(text, value.start_byte) is not None
-    return node.type.startswith(("import", "use_declaration", "extern_crate"))
+    return node.is_named and node.type.startswith(("import_", "use_declaration", "extern_crate"))
 
 
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:

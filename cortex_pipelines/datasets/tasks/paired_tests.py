@@ -77,12 +77,18 @@ def paired_test_tables(
     clusters = project.splits.select("unit_id", "cluster", "cluster_size", "left_out")
     located = _left_join(_left_join(cases.sort("unit_id"), files, "source", "path"), clusters, "unit_id")
     located = _left_join(located, cluster_splits(project.splits), "unit_id")
-    # a case that is not a unit, such as a call of `it`, stands in no other data set
-    by_hash = pl.Series("by_hash", [split_by_hash(test_id, settings) for test_id in located["unit_id"]], dtype=_S)
-    reason = pl.lit("test case: ") + by_hash + pl.lit(" by hash")
-    located_cases = located.with_columns(pl.coalesce("split", by_hash), pl.coalesce("split_reason", reason))
-    test_cases = _test_cases(located_cases, project, benchmarks, settings)
     tested_units = _closest_tests(project.units, cases, edges)
+    # a case that is not a unit, such as a call of `it`, stands in no other data set, and is about one unit at most
+    of_tested = tested_units.select(pl.col("tests").alias("unit_id"), of_tested="split").explode("unit_id")
+    located = _left_join(located, of_tested.drop_nulls().unique("unit_id", keep="first"), "unit_id")
+    by_hash = pl.Series("by_hash", [split_by_hash(test_id, settings) for test_id in located["unit_id"]], dtype=_S)
+    reason = pl.lit("test case: ") + pl.coalesce(
+        pl.lit("as what it tests, ") + pl.col("of_tested"), by_hash + pl.lit(" by hash")
+    )
+    located_cases = located.with_columns(
+        pl.coalesce("split", "of_tested", by_hash), pl.coalesce("split_reason", reason)
+    )
+    test_cases = _test_cases(located_cases, project, benchmarks, settings)
     rows = [_example(unit, test_cases, settings) for unit in tested_units.iter_rows(named=True)]
     paired = pl.DataFrame(rows, schema=_PAIRED, orient="row")
     of_case = located_cases.select(

@@ -50,6 +50,7 @@ _SYMMETRIC = split_words(
     "equals format gcd hypot intersect intersection is join lcm log logger max merge min mul multiply overlap overlaps "
     "print println same sum swap union zip"
 )
+_TWO_VALUES = re.compile(r"(?:-?\d[\w.]*|[Tt]rue|[Ff]alse)\s*,\s*(?:-?\d[\w.]*|[Tt]rue|[Ff]alse)")
 _LISTING = split_words("asList of")  # names of functions whose arguments are the parts of a collection
 _LEVELS = split_words("trace debug info log warn warning error")  # of logs: which of them is meant is a choice
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -74,6 +75,9 @@ class ArgumentSwap(Operator):
         for left, right in pairwise(arguments):
             if not _are_entries(left, right, view) and may_exchange(left, right, view):
                 yield exchange(view, call, left, right)
+
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        return _TWO_VALUES.fullmatch(change.old) is None  # nothing tells which of two a parameter takes
 
 
 def _are_entries(left: Node, right: Node, view: NodeTable) -> bool:
@@ -172,9 +176,22 @@ class SimilarMethod(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name = callee_name(node)
-        if name is not None and (view.code(name) not in _CASES or _is_case_shown(node, view)):
-            for other in _PAIRS[view.language].get(view.code(name), ()):
-                yield replace_part(view, node, name, other)
+        if name is None or (view.language == "go" and not _is_of_package(node, view)):
+            return
+        for other in _PAIRS[view.language].get(view.code(name), ()):
+            yield replace_part(view, node, name, other)
+
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        if change.old not in _CASES:
+            return True
+        name = view.at(change.start, change.end)
+        call = next((outer for outer in view.ancestors(name) if outer.type in CALLS[view.language]), None)
+        return call is not None and _is_case_shown(call, view)
+
+
+def _is_of_package(call: Node, view: NodeTable) -> bool:
+    """Whether a function of Go is one of a package, or of a lock, that has the other, too; others may have none."""
+    return re.match(r"(?:bytes|math|slices|strings)\.|.*\.RLock\(", view.code(call)) is not None
 
 
 _CASES = split_words("lower upper toLowerCase toUpperCase ToLower ToUpper to_lowercase to_uppercase")
@@ -244,13 +261,16 @@ class WrongCallee(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         name = callee_name(node)
-        if name is None or not is_repeated(name, view):
+        if name is None:
             return
         for other, example in other_callees(node, view)[:1]:
             if {view.code(name).lower(), other.lower()} <= _LEVELS:
                 continue
             if _takes_and_gives_the_same(node, example, view):
                 yield replace_part(view, node, name, other)
+
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        return is_repeated(view.at(change.start, change.end), view)
 
 
 def _takes_and_gives_the_same(call: Node, other: Node, view: NodeTable) -> bool:
@@ -283,15 +303,13 @@ class WrongAttribute(Operator):
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
-        if (
-            view.field(node) != "function"
-            and is_pair(node)
-            and not in_tag
-            and is_repeated(node.named_children[1], view)
-        ):
+        if view.field(node) != "function" and is_pair(node) and not in_tag:
             for other, example in other_attributes(node, view)[:1]:
                 if _is_asked_for_the_same(node, example, view):
                     yield replace_part(view, node, node.named_children[1], other)
+
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        return is_repeated(view.at(change.start, change.end), view)
 
 
 class LostReceiver(Operator):

@@ -160,8 +160,8 @@ class Boundary(TokenSwap):
     swaps = swapping(("<", "<="), (">", ">="))
     explanation = "{wrong} is off by one at the boundary; it should be {right}."
 
-    def applies(self, node: Node, view: NodeTable) -> bool:
-        return _EXTENT.search(view.code(node)) is not None
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        return _EXTENT.search(change.right) is not None
 
 
 class WrongSameness(TokenSwap):
