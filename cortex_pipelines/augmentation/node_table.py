@@ -69,7 +69,7 @@ class NodeTable:
     def field(self, node: Node) -> str:
         return self._fields[self._place[node.id]]
 
-    def at(self, start: int, end: int) -> Node:
+    def innermost(self, start: int, end: int) -> Node:
         """The innermost node of a span."""
         node = self.snippet.tree.root_node.descendant_for_byte_range(start, end)
         return node or self.nodes[0]

@@ -91,8 +91,8 @@ def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
         names = _FROM.split(answer)[0] if _FROM.search(answer) else _PATH.split(answer)[-1]
         package = package_names(answer.strip('"')) if row["language"] == "go" else ()
         known = {*_WORD.findall(" ".join([names or answer, *package]))} - {"as", "type"}
-        shown = known.intersection(_TOKEN.findall(row["suffix"]))
-        if not shown or (not package and 2 * len(shown) < len(known)):
+        used = known.intersection(_TOKEN.findall(row["suffix"]))
+        if not used or (not package and 2 * len(used) < len(known)):
             return _IMPORT
     unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()
     if not all(project.stands_outside(name, unit) for name in row["names"]):
@@ -137,7 +137,8 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
 def _unforeseen_text(text: str, shown: str, words: list[str]) -> int:
     inside = text.strip("\"'`/#*! \n\t")
     own = _TOKEN.findall(inside)
-    if not inside or inside in shown:
+    before, after = r"(?<!\w)" * (inside[:1].isalnum()), r"(?!\w)" * (inside[-1:].isalnum())
+    if not inside or re.search(f"{before}{re.escape(inside)}{after}", shown):
         return 0
     if len(own) > _LONGEST_WORDS or len(inside) > 2 * sum(map(len, own)):
         return len(text)

@@ -114,16 +114,16 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
 def _require_room(folder: Path) -> None:
     """Check that a folder holds nothing that a project's files would replace or be mixed up with."""
     pipeline, parameters = folder / "dvc.yaml", folder / "params.yaml"
-    elsewhere = f"name another folder, such as {folder / 'models'}"
+    remedy = f"name another folder, such as {folder / 'models'}"
     if pipeline.exists() and not pipeline.read_text("utf-8", "replace").startswith(stages.HEADER):
-        raise ProjectError(f"{pipeline} is a pipeline of your own, which a project would replace; {elsewhere}")
+        raise ProjectError(f"{pipeline} is a pipeline of your own, which a project would replace; {remedy}")
     if parameters.exists() and pipeline.exists():
         raise ProjectError(f"{folder} is already a project")
     if parameters.exists():
         try:
             load_parameters(folder)
         except ProjectError as error:
-            raise ProjectError(f"{parameters} is not a project's ({error}); {elsewhere}") from error
+            raise ProjectError(f"{parameters} is not a project's ({error}); {remedy}") from error
 
 
 def _run(folder: Path, *command: str) -> None:

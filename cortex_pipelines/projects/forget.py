@@ -117,7 +117,7 @@ def create_tombstones(
     if author is not None:
         author = parseaddr(author)[1] or author  # as git shows it: Ada <ada@example.org>
         if "@" not in author:
-            raise ProjectError(f"--author takes a mail address, and {author!r} is none; --user takes a name")
+            raise ProjectError(f"--author takes a mail address, not {author!r}; --user takes a name")
     scope: dict[str, Any] = {"source": source, "path": path}
     person = author or user
     if person is None:

@@ -58,7 +58,7 @@ def test_an_author_has_a_tombstone_in_each_project_and_no_name(root: Path) -> No
     assert [user] == create_tombstones(root, user="ada@acme.org")
     assert [stone.project for stone in stones] == sorted(load_parameters(root).projects)
     assert create_tombstones(root, "Ada Lovelace <ada@acme.org>") == [*stones, later, user]
-    with pytest.raises(ProjectError, match="takes a mail address, and 'Ada' is none"):
+    with pytest.raises(ProjectError, match="takes a mail address, not 'Ada'"):
         create_tombstones(root, "Ada")
     key = pseudonyms.project_key(str(stones[0].project), privacy)
     assert stones[0].author == pseudonyms.author_pseudonym("ada@acme.org", key)

@@ -110,6 +110,8 @@ def test_common_changes_need_support_and_large_commits_do_not_count() -> None:
     assert not changed_together([pair] * (LEAST_TOGETHER - 1), files)
     assert not changed_together([sorted(files)] * 9, files), "a commit of 40 files"
     assert not changed_together([["1.py", "gone.py"]] * 9, files)
+    of_any = frozenset(["1.py", "CHANGELOG.md", "docs/changes.rst", "yarn.lock", "package-lock.json", "go.sum"])
+    assert not changed_together([sorted(of_any)] * 9, of_any)
     assert not changed_together([*([["1.py"], ["2.py"]] * 20), *[pair] * 3], files), "each changes mostly without"
 
 

@@ -133,9 +133,9 @@ def _interface(unit: Row, words: ProjectWords) -> Iterator[Row]:
     unknown = {*_NAME.findall(parameters)} - visible
     if not parameters or not all(words.stands_outside(name, uses) for name in unknown):
         return
-    told = _stems(" ".join(shown_names))
+    stems = _stems(" ".join(shown_names))
     types = unknown.difference(_PACKAGE.findall(parameters))
-    if any(told.isdisjoint(_stems(name)) and not words.is_custom(name, code) for name in types):
+    if any(stems.isdisjoint(_stems(name)) and not words.is_custom(name, code) for name in types):
         return  # neither does the code speak of the type, nor does the project often
     defaults = _DEFAULT.findall(parameters) if unit["language"] in _WITH_DEFAULTS else ()
     if not visible.issuperset(name for default in defaults for name in _NAME.findall(default)):

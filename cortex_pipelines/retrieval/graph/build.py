@@ -37,17 +37,21 @@ LEAST_TOGETHER = 3  # commits that two files have to share
 LEAST_SHARE = 0.25  # share of the commits of the one that is changed less often
 
 
+_OF_ANY_CHANGE = re.compile(r"(?i)(^|/)(change(s|log)|history|news|releases?)(\.\w+)?$|[.-]lock(\.\w+)?$|(^|/)go\.sum$")
+
+
 def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) -> dict[tuple[str, str], int]:
     """Commits that changed both of two files, by the two in the order of their paths.
 
     Limits as in Zimmermann, Weissgerber, Diehl, Zeller: Mining version histories to guide software changes (2005).
+    Without lists of changes and locks of packages, which any commit may change.
     """
     changed: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
     for commit in commits:
         if len(commit) > MOST_CHANGED:
             continue
-        inside = sorted(path for path in set(commit) if path in paths)
+        inside = sorted(path for path in set(commit) if path in paths and not _OF_ANY_CHANGE.search(path))
         changed.update(inside)
         together.update(combinations(inside, 2))
     return {

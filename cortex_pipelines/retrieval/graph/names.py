@@ -97,7 +97,7 @@ class GoSignature(NamedTuple):
         if self.gives != required.gives or len(self.types) != len(required.types):
             return False
         pairs = zip(self.types, required.types, strict=True)
-        return all(given == expected or _TYPE_PARAMETER.fullmatch(expected) for given, expected in pairs)
+        return all(actual == expected or _TYPE_PARAMETER.fullmatch(expected) for actual, expected in pairs)
 
 
 class SymbolTable:

@@ -161,19 +161,19 @@ def _is_exported(node: Node) -> bool:
     outer = node.parent
     while outer is not None and outer.type in ("pair", "object"):
         outer = outer.parent
-    left = outer.child_by_field_name("left") if outer is not None and outer.type == "assignment_expression" else None
-    return left is not None and text(left).startswith(("module.exports", "exports."))
+    target = outer.child_by_field_name("left") if outer is not None and outer.type == "assignment_expression" else None
+    return target is not None and text(target).startswith(("module.exports", "exports."))
 
 
 def _syntax_references(file: SourceFile) -> Iterator[Reference]:
     language = file.language or ""
     for captures in file.captures.get("call", ()):
         yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0]), language), "")
-    written = {captures[WRITE][0].id for captures in file.captures.get(WRITE, ())}  # and not read
+    write_ids = {captures[WRITE][0].id for captures in file.captures.get(WRITE, ())}  # and not read
     for kind in (CALL, READ, WRITE, DECORATOR):
         for captures in file.captures.get("member" if kind == CALL else kind, ()):
             node = next(iter(captures.values()))[0]
-            if kind != READ or node.id not in written:
+            if kind != READ or node.id not in write_ids:
                 yield from _member_reference(kind, node)
     for captures in file.captures.get(PASSED, ()):
         node = captures[PASSED][0]

@@ -184,7 +184,7 @@ class SimilarMethod(Operator):
     def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
         if change.old not in _CASES:
             return True
-        name = view.at(change.start, change.end)
+        name = view.innermost(change.start, change.end)
         call = next((outer for outer in view.ancestors(name) if outer.type in CALLS[view.language]), None)
         return call is not None and _is_case_shown(call, view)
 
@@ -270,7 +270,7 @@ class WrongCallee(Operator):
                 yield replace_part(view, node, name, other)
 
     def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
-        return is_repeated(view.at(change.start, change.end), view)
+        return is_repeated(view.innermost(change.start, change.end), view)
 
 
 def _takes_and_gives_the_same(call: Node, other: Node, view: NodeTable) -> bool:
@@ -309,7 +309,7 @@ class WrongAttribute(Operator):
                     yield replace_part(view, node, node.named_children[1], other)
 
     def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
-        return is_repeated(view.at(change.start, change.end), view)
+        return is_repeated(view.innermost(change.start, change.end), view)
 
 
 class LostReceiver(Operator):

@@ -66,6 +66,9 @@ class NegatedCondition(Operator):
             view, inner, inner.start_byte, inner.end_byte, f"{sign}{text}" if simple else f"{sign}({text})"
         )
 
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        return not change.replacement.startswith(("!(", "not ("))  # a form that hardly anybody writes
+
 
 _NEED_NO_BRACKETS = split_words(
     "identifier call attribute subscript call_expression member_expression method_invocation field_access "
