@@ -101,7 +101,8 @@ def verify(folder: Path, key: Path | None) -> None:
         outstanding = len(certificate["outstanding"])
         say(f"deletion {certificate['id']}: as it was signed, {outstanding} things outstanding")
         return
-    exported = check(root, folder.resolve(), folder)
+    folder = folder.resolve()
+    exported = check(root, folder, folder)
     say(f"{exported.model} {exported.version}: {len(exported.files)} files match the export")
 
 
