@@ -158,9 +158,9 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     if tasks and wrong == len(tasks):
         say("no line holds a task; each says why")
         sys.exit(1)
-    if out is None:
-        return
-    say(f"{len(lines) - wrong} decisions in {out}{f'; {wrong} lines without a task say why there' if wrong else ''}")
+    if out is not None:
+        unread = f"; {wrong} lines without a task say why there" if wrong else ""
+        say(f"{len(lines) - wrong} decisions in {out}{unread}")
 
 
 def opened_router(model: Path | None) -> "Router":

@@ -117,9 +117,9 @@ def _require_room(folder: Path) -> None:
     remedy = f"name another folder, such as {folder / 'models'}"
     if pipeline.exists() and not pipeline.read_text("utf-8", "replace").startswith(stages.HEADER):
         raise ProjectError(f"{pipeline} is a pipeline of your own, which a project would replace; {remedy}")
-    if parameters.exists() and pipeline.exists():
-        raise ProjectError(f"{folder} is already a project")
     if parameters.exists():
+        if pipeline.exists():
+            raise ProjectError(f"{folder} is already a project")
         try:
             load_parameters(folder)
         except ProjectError as error:

@@ -192,7 +192,7 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     The current workspace stays; DVC's cache keeps nothing else, so earlier versions of all assets are deleted from this
     machine. Remotes are reported but not changed: others may store versions there that this workspace does not know.
     """
-    _require_own_cache(project)
+    cache = _own_cache(project)
     folders = list((project.state / "cache" / "rows").glob("*"))
     for folder in folders:
         shutil.rmtree(folder)
@@ -203,15 +203,13 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     _drop_opened_data(project)
     from cortex_pipelines.retrieval.project_index import drop_indexes  # slow to import
 
+    before = _size(cache)
     with locked_repo(project.root) as repo:
-        cache = Path(repo.cache.local.path)
-        before = _size(cache)
         # DVC warns twice about each stage that was never run
         logging.getLogger("dvc").setLevel(logging.ERROR)
         repo.gc(workspace=True)
-        freed = max(0, before - _size(cache))
     return Purged(
-        freed,
+        max(0, before - _size(cache)),
         _purge_mlflow(project),
         _purge_dagster(project, instance),
         len(folders),
@@ -221,7 +219,8 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     )
 
 
-def _require_own_cache(project: Project) -> None:
+def _own_cache(project: Project) -> Path:
+    """DVC's cache; ProjectError if it is outside of the project."""
     with locked_repo(project.root) as repo:
         cache = Path(repo.cache.local.path)
     if not cache.resolve().is_relative_to(project.root.resolve()):
@@ -229,6 +228,7 @@ def _require_own_cache(project: Project) -> None:
             f"DVC's cache is in {cache}, where other repositories may keep files that a purge would delete; give this "
             "project one of its own (`dvc cache dir --local .dvc/cache`, then copy the files), and purge again"
         )
+    return cache
 
 
 def source_derived_assets(project: Project) -> list[str]:

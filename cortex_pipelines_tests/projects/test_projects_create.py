@@ -23,8 +23,8 @@ def test_a_pipeline_or_parameters_of_others_are_left_alone(tmp_path: Path) -> No
 
 def test_what_git_ignores_already_stays_and_what_is_private_is_added(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("*.log\n.venv/")
-    said = list(create_project(tmp_path))
-    assert any(sentence.startswith(".gitignore: __pycache__/ .cortex/") for sentence in said)
+    sentences = list(create_project(tmp_path))
+    assert any(sentence.startswith(".gitignore: __pycache__/ .cortex/") for sentence in sentences)
     lines = (tmp_path / ".gitignore").read_text().splitlines()
     assert lines[:2] == ["*.log", ".venv/"]
     assert lines.count(".venv/") == 1
