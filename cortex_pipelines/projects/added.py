@@ -39,7 +39,7 @@ CONTROL = "other_code"
 _CONTROLS = {
     "go": "pypi:dockerfile==3.4.0",
     "java": "pypi:jpype1==1.7.1",
-    "javascript": "pypi:jupyterlab-widgets==3.0.17",
+    "javascript": "pypi:lektor==3.2.3",
     "python": "pypi:flask==3.1.3",
     "rust": "pypi:rpds-py==2026.9.1",
     "typescript": "pypi:jupyterlab-widgets==3.0.17",

@@ -36,6 +36,11 @@ def test_patterns_and_anti_patterns(annotated, path: str, code: str, name: str, 
     assert pattern in annotated(path, code)[name]["patterns"]
 
 
+@pytest.mark.parametrize(("path", "code", "name", "pattern"), CASES["what_only_looks_like_one"])
+def test_what_only_looks_like_a_pattern_or_smell(annotated, path: str, code: str, name: str, pattern: str) -> None:
+    assert pattern not in annotated(path, code)[name]["patterns"]
+
+
 @pytest.mark.parametrize(
     ("code", "is_raw"),
     [

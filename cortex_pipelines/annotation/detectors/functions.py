@@ -1,4 +1,4 @@
-"""Boolean flags and feature envy."""
+"""Boolean flags, feature envy and other findings about declarations."""
 
 import re
 from collections import Counter
@@ -22,8 +22,8 @@ from cortex_pipelines.annotation.detector import Evidence, FileContext, detector
 _MAX_FUNCTION_BYTES = 20_000
 _TRUE = frozenset({"True", "False", "true", "false"})
 _BOOLEAN = frozenset({"bool", "boolean", ": boolean", ": bool"})
-# Constructors, setters and predicates: their boolean is a value, not a mode.
-_STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "Set", "With", "New")
+# Constructors, setters, predicates and assertions: their boolean is a value, not a mode.
+_STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "Set", "With", "New", "assert", "Assert")
 
 
 def name_of(parameter: Node) -> str:
@@ -123,7 +123,7 @@ def wrapping_function(visit: NodeVisit, context: FileContext) -> Iterator[Eviden
     parameter_names = {
         text(identifier) for identifier in descendants(child(node, "parameters") or node, {"identifier"})
     }
-    inner = _returned_function(body, context.language)
+    inner = _returned_function(body, context.language, parameter_names)
     if inner is None:
         return
     code = normalized_text(child(inner, "body"))
@@ -131,7 +131,12 @@ def wrapping_function(visit: NodeVisit, context: FileContext) -> Iterator[Eviden
         yield evidence("decorator", inner)
 
 
-def _returned_function(body: Node, language: str) -> Node | None:
+_METHOD_OF = re.compile(r"return\s+\(*(\w+)\s*\??\.")
+
+
+def _returned_function(body: Node, language: str, parameters: set[str]) -> Node | None:
+    """The function that is returned, as it is or wrapped (``http.HandlerFunc(func…)``), but no callback of a method of
+    what came in (``keys.map(key => …)``)."""
     if language == "python":
         inner = {
             text(child(definition, "name")): definition
@@ -147,7 +152,8 @@ def _returned_function(body: Node, language: str) -> Node | None:
     last = statements(body)[-1:]
     if not last or last[0].type != "return_statement":
         return None
-    return next(descendants(last[0], functions), None)
+    is_callback = _METHOD_OF.match(text(last[0]))
+    return None if is_callback and is_callback[1] in parameters else next(descendants(last[0], functions), None)
 
 
 @detector("return-in-finally", python="finally_clause", script="finally_clause", java="finally_clause")
@@ -156,3 +162,11 @@ def return_in_finally(visit: NodeVisit, context: FileContext) -> Iterator[Eviden
     for statement in statements(body):
         if statement.type == "return_statement":
             yield evidence("return-in-finally", statement)
+
+
+@detector("var-declaration", script="variable_declaration")
+def var_declaration(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    around = {outer.type for outer in (visit.parent, visit.grandparent) if outer is not None}
+    # only `var` declares a global that stands elsewhere
+    if not around & {"ambient_declaration", "module"} and text(visit.node).startswith("var"):
+        yield evidence("var-declaration", visit.node)

@@ -75,6 +75,8 @@ FileKey = tuple[str, str, str]
 """Source, path and blob."""
 
 _TEST_UNIT = re.compile(r"(^|\.)(tests?|test_\w*|Test[A-Z]?\w*)(\.|$)")
+_PRINTS = frozenset({"main", "print", "usage", "help", "version", "debug", "dump", "show", "display"})
+"""Words in names of functions that are there to print."""
 _FINDING = pl.Struct(
     {"label": pl.String, "start_byte": pl.Int64, "end_byte": pl.Int64, "start_line": pl.Int64, "end_line": pl.Int64}
 )
@@ -156,6 +158,8 @@ def _findings(
     tests = is_test(units[0]["path"])
     for item, unit, holders in owners(sorted({*evidence, *from_names}), units):
         if item.label in NOT_IN_TESTS and (tests or _TEST_UNIT.search(unit["qualified_name"])):
+            continue
+        if item.label == "console-output" and _PRINTS.intersection(words_of(unit["name"]).split()):
             continue
         if unit["generated"] and LABELS[item.label].kind != "pattern":
             continue  # nobody would mend it there

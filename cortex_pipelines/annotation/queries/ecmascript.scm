@@ -6,9 +6,10 @@
 ((call_expression function: [(identifier) @_name (member_expression
     property: (property_identifier) @_name)])
   (#any-of? @_name "addEventListener" "subscribe" "addListener")) @found.observer
-((call_expression function: [(identifier) @_name (member_expression
-    property: (property_identifier) @_name)])
-  (#match? @_name "^use[A-Z]")) @found.hook
+((call_expression function: (identifier) @_name) @found.hook (#match? @_name "^use[A-Z]"))
+((call_expression function: (member_expression object: (identifier) @_object
+    property: (property_identifier) @_name)) @found.hook
+  (#any-of? @_object "React" "preact") (#match? @_name "^use[A-Z]"))
 ((call_expression function: [(identifier) @_name (member_expression
     property: (property_identifier) @_name)])
   (#any-of? @_name "useMemo" "useCallback" "memo" "memoize")) @found.memoisation
@@ -31,4 +32,4 @@
   (return_statement (new_expression)))) @found.factory
   (#match? @_name "^((create|make|new)([A-Z]|$)|build[A-Z])"))
 ((assignment_expression left: (member_expression object: (this) property: (property_identifier) @_field)
-  right: (identifier)) @found.strategy (#match? @_field "([sS]trategy|[pP]olicy|[aA]lgorithm)$"))
+  right: (identifier)) @found.strategy (#match? @_field "[sS]trategy$"))

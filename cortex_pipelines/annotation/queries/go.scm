@@ -15,7 +15,9 @@
 
 (go_statement) @found.goroutine
 (select_statement) @found.channel-select
-(defer_statement) @found.resource-management
+((defer_statement) @found.resource-management
+  ; not a function that only assigns
+  (#match? @found.resource-management "^defer [^{]*$|\\{[^}]*\\w\\("))
 (var_spec type: (qualified_type package: (package_identifier) @_package
     name: (type_identifier) @_name) (#eq? @_package "sync") (#eq? @_name "Once")) @found.singleton
 ((function_declaration name: (identifier) @_name result: (type_identifier) @_type)

@@ -29,4 +29,4 @@
   (#match? @_name "^(create|make|build|new|for)[A-Z]|^(of|create)$"))
 (record_declaration) @found.value-object
 ((assignment_expression left: (field_access object: (this) field: (identifier) @_field)
-  right: (identifier)) @found.strategy (#match? @_field "([sS]trategy|[pP]olicy|[aA]lgorithm)$"))
+  right: (identifier)) @found.strategy (#match? @_field "[sS]trategy$"))

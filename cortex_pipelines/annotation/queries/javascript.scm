@@ -7,7 +7,6 @@
 (catch_clause body: (statement_block "{" . "}")) @found.swallowed-exception
 ((binary_expression operator: ["==" "!="] right: (_) @_right) @found.loose-equality
   (#not-match? @_right "^(null|undefined)$"))
-(variable_declaration "var") @found.var-declaration
 (with_statement) @found.with-statement
 
 ; inherits: ecmascript

@@ -60,4 +60,4 @@
     (attribute attribute: (identifier) @_name)])) @found.value-object
   (#any-of? @_name "NamedTuple" "TypedDict"))
 ((assignment left: (attribute object: (identifier) attribute: (identifier) @_field)
-  right: (identifier)) @found.strategy (#match? @_field "_?(strategy|policy|algorithm)$"))
+  right: (identifier)) @found.strategy (#match? @_field "strategy$"))

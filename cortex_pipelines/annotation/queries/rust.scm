@@ -17,7 +17,9 @@
 ((impl_item trait: (type_identifier) @_name) @found.default-value (#eq? @_name "Default"))
 ((impl_item trait: (generic_type type: (type_identifier) @_name)) @found.conversion
   (#any-of? @_name "From" "Into" "TryFrom" "TryInto"))
-((function_item name: (identifier) @_name return_type: (_)) @found.factory (#match? @_name "^(from|create|make|new)_[a-z_]+$"))
+((function_item name: (identifier) @_name return_type: (_) @_type) @found.factory
+  (#match? @_name "^(from|create|make|new)_[a-z_]+$")
+  (#not-match? @_type "Path|Dir\\b|File\\b|Time\\b|String|str\\b|Vec|bool|[<(][iuf]\\d|\\(\\)"))
 ((struct_item name: (type_identifier) @_name) @found.builder (#match? @_name "Builder$"))
 (await_expression) @found.async-await
 (match_arm pattern: (match_pattern (tuple_struct_pattern type: (identifier) @_name (_)?))
