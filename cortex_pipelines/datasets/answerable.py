@@ -2,7 +2,8 @@
 
 A row is left out, with a reason that begins with ``unanswerable``, if its answer uses a name that stands in neither
 (``unanswerable_name``), consists too much of text or numbers that nobody could foresee (``unanswerable_literal``),
-holds a placeholder of redaction (``unanswerable_redacted``), is a name that the code does not tell
+holds a placeholder of redaction (``unanswerable_redacted``), is what a comment just before it calls wrong
+(``unanswerable_error``), is a name that the code does not tell
 (``unanswerable_naming``), or documentation without a statement (``unanswerable_reference``).
 
 What an answer itself binds, such as its local variables, is its own choice. A name of the project counts if it stands
@@ -28,7 +29,8 @@ from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.rowcache import RowCache
 
 REDACTED = "unanswerable_redacted"
-_NAME, _LITERAL, _IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
+_NAME, _LITERAL, _IMPORT, _ERROR = (f"unanswerable_{what}" for what in ("name", "literal", "import", "error"))
+_WRONG_ON_PURPOSE = re.compile(r"@ts-expect-error\b.*\n.*\Z")
 _SECRET, _PERSONAL = "REDACTED_[A-Z]", "redacted-[0-9a-f]{8}"
 """Patterns of placeholders: of a secret, and of a name or mail address."""
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -86,6 +88,8 @@ def unanswerable(rows: pl.DataFrame, project: ProjectWords, cache: RowCache | No
 
 def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
     answer: str = row["answer"]
+    if _WRONG_ON_PURPOSE.search(row["prompt"]):
+        return _ERROR
     if row["kind"] == "import":
         # the names that the import makes known; of a path the last part, or what its major version stands behind
         names = _FROM.split(answer)[0] if _FROM.search(answer) else _PATH.split(answer)[-1]
@@ -134,12 +138,16 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
     return [name for name in names if name not in bound], words, unforeseen
 
 
+def _stands_alone(inside: str, shown: str) -> bool:
+    before, after = r"(?<!\w)" * (inside[:1].isalnum()), r"(?!\w)" * (inside[-1:].isalnum())
+    return re.search(f"{before}{re.escape(inside)}{after}", shown) is not None
+
+
 def _unforeseen_text(text: str, shown: str, words: list[str]) -> int:
     inside = text.strip("\"'`/#*! \n\t")
-    own = _TOKEN.findall(inside)
-    before, after = r"(?<!\w)" * (inside[:1].isalnum()), r"(?!\w)" * (inside[-1:].isalnum())
-    if not inside or re.search(f"{before}{re.escape(inside)}{after}", shown):
+    if not inside or (inside in shown and _stands_alone(inside, shown)):
         return 0
+    own = _TOKEN.findall(inside)
     if len(own) > _LONGEST_WORDS or len(inside) > 2 * sum(map(len, own)):
         return len(text)
     words += own

@@ -19,7 +19,7 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 HELPER = b"def helper(): return 'known', 42\nimport fresh, github, com, spf13\n"
 PROJECT = ProjectWords([HELPER * 2, b"helper()\ncount = rv\n" * 6])
-NAME, LITERAL, IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
+NAME, LITERAL, IMPORT, ERROR = (f"unanswerable_{what}" for what in ("name", "literal", "import", "error"))
 
 # language, kind, prompt (the beginning of the code), answer, what follows, reason
 CASES = {
@@ -53,6 +53,12 @@ CASES = {
     ),
     "a word of the project on a page": (
         "javascript", "function", "function f(a, b) {\n", "  return <b>{a.map(String)} known</b>;\n}", "", None
+    ),
+    "what is called wrong": (
+        "typescript", "function", "function f(a) {\n  // @ts-expect-error\n", "  return a.length;\n}", "", ERROR
+    ),
+    "after what is called wrong": (
+        "typescript", "function", "function f(a) {\n  // @ts-expect-error\n  g(a);\n", "  return a.length;\n}", "", None
     ),
     "names of Java": ("java", "method", "int f(String a) {\n", "  return a.length();\n}", "", None),
     "names of Go": ("go", "function", "func f(a string) bool {\n", '\treturn strings.Contains(a, "")\n}', "", None),

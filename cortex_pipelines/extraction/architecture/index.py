@@ -87,15 +87,15 @@ class SourceIndex:
         if key not in self._package_cache:
             folder, inner, package = key[0], None, None
             while package is None and folder != inner:
-                packages = self._by_root.get(folder, ())
-                package = next((p for p in packages if not technologies or p.technology in technologies), None)
+                package = self.package_at(folder, *technologies)
                 folder, inner = dirname(folder), folder
             self._package_cache[key] = package
         return self._package_cache[key]
 
-    def package_at(self, root: str, technology: str) -> SourcePackage | None:
-        """The package of a format in just this folder."""
-        return next((p for p in self._by_root.get(root, ()) if p.technology == technology), None)
+    def package_at(self, root: str, *technologies: str) -> SourcePackage | None:
+        """The package in just this folder, of one of the formats if any is given."""
+        packages = self._by_root.get(root, ())
+        return next((p for p in packages if not technologies or p.technology in technologies), None)
 
     def package_named(self, importer: str, technology: str, *names: str) -> SourcePackage | None:
         """The nearest package of a format with one of the names."""

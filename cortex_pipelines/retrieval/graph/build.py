@@ -46,12 +46,13 @@ def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) ->
     Limits as in Zimmermann, Weissgerber, Diehl, Zeller: Mining version histories to guide software changes (2005).
     Without lists of changes and locks of packages, which any commit may change.
     """
+    files = {path for path in paths if not _OF_ANY_CHANGE.search(path)}
     changed: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
     for commit in commits:
         if len(commit) > MOST_CHANGED:
             continue
-        inside = sorted(path for path in set(commit) if path in paths and not _OF_ANY_CHANGE.search(path))
+        inside = sorted(files.intersection(commit))
         changed.update(inside)
         together.update(combinations(inside, 2))
     return {

@@ -216,6 +216,8 @@ _COUNTS = split_words(
     "index_expression array_access slice slice_expression range_expression augmented_assignment "
     "augmented_assignment_expression"
 )
+# Of one bit, `> 0` and `> 1` say the same.
+_MASKED = re.compile(r"(?<!&)&(?!&)\s*\w.*[<>]")
 _RETURNS = split_words("return_statement return_expression")
 
 
@@ -231,6 +233,9 @@ class OffByOne(Operator):
         if view.parent_type(node) in _COUNTS:
             for number in _SMALL.get(view.code(node), ()):
                 yield replace_quoting_around(view, node, number)
+
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        return _MASKED.search(change.right) is None
 
 
 class FlippedBoolean(Operator):

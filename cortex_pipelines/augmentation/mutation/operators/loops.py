@@ -1,5 +1,6 @@
 """Loop bugs: wrong exit, or wrong number of iterations."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -36,6 +37,19 @@ class BreakContinue(Operator):
         head = view.code(loop).partition("\n")[0]
         start = node.start_byte
         yield TextEdit(start, start + len(word), other, head, head, word, other)
+
+    def is_shown(self, change: TextEdit, view: NodeTable) -> bool:
+        """What only sets constants before it ends the loop would do no more in further rounds."""
+        if change.old != "break":
+            return True
+        outside = view.ancestors(view.innermost(change.start, change.start + 1))
+        block = next((node for node in outside if node.type in _BLOCKS), None)
+        before = [part for part in view.statements(block) if part.end_byte <= change.start] if block else []
+        return not before or not all(_SETS_CONSTANT.fullmatch(view.code(part)) for part in before)
+
+
+_BLOCKS = split_words("block statement_block statement_list")
+_SETS_CONSTANT = re.compile(r"\w+\s*:?=\s*(?:-?\d[\w.]*|\"[^\"]*\"|'[^']*'|true|false|True|False|None|null|nil);?")
 
 
 def _is_endless(loop: Node, view: NodeTable) -> bool:

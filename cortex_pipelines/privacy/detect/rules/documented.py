@@ -46,19 +46,19 @@ def _is_told(value: str) -> bool:
     return any(map(str.isdigit, value)) and not is_made_up and is_password(value, quoted=True, in_data=True)
 
 
+def _is_ruled_off(cells: list[str], below: list[str]) -> bool:
+    return len(cells) > 1 and any("-" in line and _RULE_OFF.issuperset(line) for line in below)
+
+
 def _in_tables(indexed: IndexedText, divider: str) -> Iterator[Span]:
     lines = indexed.text.split("\n")
     columns: set[int] = set()  # of passwords, in the table that is read
     line_start = head = 0
     for number, line in enumerate(lines):
         cells = line.split(divider)
-        below = lines[number + 1] if number + 1 < len(lines) else ""
-        is_ruled_off = len(cells) > 1 and "-" in below and _RULE_OFF.issuperset(below)
-        if number == 0 if divider != "|" else is_ruled_off:
-            columns, head = (
-                {i for i, cell in enumerate(cells) if _COLUMN.fullmatch(cell.strip(_MARKUP).lower())},
-                number,
-            )
+        if _is_ruled_off(cells, lines[number + 1 : number + 2]) if divider == "|" else number == 0:
+            head = number
+            columns = {i for i, cell in enumerate(cells) if _COLUMN.fullmatch(cell.strip(_MARKUP).lower())}
         elif len(cells) == 1 or number - head > _MOST_ROWS:
             columns = set()
         elif columns:
