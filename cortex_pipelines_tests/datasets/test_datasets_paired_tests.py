@@ -20,6 +20,7 @@ from cortex_pipelines.datasets.tasks.paired_tests import (
     card_notes,
     common_words,
     dedent_code,
+    group_names,
     named_words,
     paired_test_tables,
 )
@@ -372,3 +373,13 @@ def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
         assert [tables[split].height for split in SPLITS] == [0, 0, 0]
         assert tables["manifest"]["left_out"].to_list() == ["tests_none"]
         assert "no test case was paired" in card
+
+
+def test_a_case_is_called_after_the_groups_around_it() -> None:
+    text = (
+        b"describe('cart', () => {\n  describe.each(prices)(`of %s`, f);\n  describe(\"total\", () => {\n"
+        b"    it('adds', f);\n  });\n  describe('rest', () => {});\n  it('is empty', f);\n});\nit('stands alone', f);\n"
+    )
+    assert group_names(text, text.index(b"it('adds")) == ["cart", "total"]
+    assert group_names(text, text.index(b"it('is empty")) == ["cart"]
+    assert group_names(text, text.index(b"it('stands")) == []

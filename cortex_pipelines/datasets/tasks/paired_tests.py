@@ -74,6 +74,7 @@ def paired_test_tables(
     cache: RowCache | None = None,
 ) -> Tables:
     """Tables of the data set of tests; without paired tests, the manifest says so."""
+    cases = _with_names_of_groups(cases, project.texts)
     clusters = project.splits.select("unit_id", "cluster", "cluster_size", "left_out")
     located = _left_join(_left_join(cases.sort("unit_id"), files, "source", "path"), clusters, "unit_id")
     located = _left_join(located, cluster_splits(project.splits), "unit_id")
@@ -106,6 +107,29 @@ def paired_test_tables(
         .with_columns(*of_either, origin=pl.lit("original"))
     )
     return finish_tables(NAME, TESTS_DATASET, candidates, settings, cache, rules=project.rules, empty_reason=_NONE)
+
+
+_GROUP = re.compile(rb"""^([ \t]*)(?:describe|suite|context)(?:\.\w+)?\s*\(\s*(["'`])((?:(?!\2).)+)\2""", re.MULTILINE)
+
+
+def _with_names_of_groups(cases: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.DataFrame:
+    """Test cases whose names begin with those of the groups around them: `describe("parse", …)`."""
+    names = [
+        " ".join([*group_names(texts.get((source, path), b""), start), name])
+        for source, path, start, name in cases.select("source", "path", "start_byte", "name").iter_rows()
+    ]
+    return cases.with_columns(pl.Series("name", names, dtype=pl.String))
+
+
+def group_names(text: bytes, start: int) -> list[str]:
+    """Names of the groups of tests around an offset, outermost first, told by their indents."""
+    line = text.rfind(b"\n", 0, start) + 1
+    indent, names = start - line, list[str]()
+    for match in reversed([*_GROUP.finditer(text, 0, line)] if indent else []):
+        if len(match[1]) < indent:
+            indent = len(match[1])
+            names.append(match[3].decode())
+    return names[::-1]
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
