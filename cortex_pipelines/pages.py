@@ -43,11 +43,6 @@ def paragraph(text: str, *, warning: bool = False) -> str:
     return _part("paragraph", text, "warning" if warning else None)
 
 
-def link(address: str, text: str) -> str:
-    """A link to a page in the same folder."""
-    return _part("link", address, text)
-
-
 def table(head: Sequence[str], rows: Iterable[Sequence[str | int]], bars: Sequence[float] = ()) -> str:
     """A table of texts and integers; a sentence without rows. ``bars`` are lengths, 0 to 1, beside the rows."""
     texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]

@@ -29,7 +29,6 @@ def picture(address: str) -> str:
     [
         pages.heading,
         pages.paragraph,
-        lambda text: pages.link(text, text),
         lambda text: pages.table([text], [[text]]),
         lambda text: pages.records([{text: text}]),
         lambda text: pages.confusion({(text, text): 1}, [text]),

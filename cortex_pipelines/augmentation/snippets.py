@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
-from cortex_pipelines.syntax.grammars import grammar_for, parse
+from cortex_pipelines.syntax.grammars import error_count, grammar_for, parse
 
 _CLASS = (b"class C {\n", b"\n}")
 _OBJECT = (b"({\n", b"\n})")
@@ -73,10 +73,7 @@ class Snippet:
 
     @cached_property
     def errors(self) -> int:
-        root = self.tree.root_node
-        if not root.has_error:
-            return 0
-        return sum(node.is_error or node.is_missing for node in walk(root))
+        return error_count(self.tree.root_node)
 
     @cached_property
     def tokens(self) -> list[tuple[str, bytes]]:

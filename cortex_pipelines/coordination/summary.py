@@ -166,10 +166,6 @@ def _forms(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[list[
         yield [record for name in similar for record in records[name]]
 
 
-def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
-    return list(open_logs(folder, settings, privacy).files)
-
-
 def _summary(
     name: str,
     text: bytes,

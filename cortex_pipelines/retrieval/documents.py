@@ -32,9 +32,6 @@ from cortex_pipelines.syntax.grammars import PARSED
 
 FIELDS = ("path", "name", "signature", "documentation", "body")  # parts of a document that are weighted each for itself
 
-KINDS = (*DEFINITIONS, "file", "section", ISSUE)
-"""Kinds of document: units, what of a file is in no unit, parts of other files, and issues."""
-
 _PROSE = frozenset({"markdown", "restructuredtext", "text"})
 _DATA = frozenset({"json", "csv", "xml", "diff", "ini", "yaml", "toml", None})
 NOT_CODE = _PROSE | _DATA  # languages of what is read and configured; all others are code

@@ -19,7 +19,7 @@ from tree_sitter import Node, Tree
 
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.serving.code_language import MOST_WRONG, after_comment, likeliest_grammar, nodes
-from cortex_pipelines.syntax.grammars import GRAMMARS, Grammar, parse
+from cortex_pipelines.syntax.grammars import GRAMMARS, Grammar, error_count, parse
 from cortex_pipelines.syntax.unparsable import skip_reason
 
 _NEAR = 6_000
@@ -259,8 +259,7 @@ class CodeEnd:
         return parse(text.encode(), self.grammar)
 
     def _errors(self, text: str) -> int:
-        root = self._tree(text).root_node
-        return sum(node.is_error or node.is_missing for node in nodes(root, errors=True)) if root.has_error else 0
+        return error_count(self._tree(text).root_node)
 
 
 def _near_end(prefix: str) -> str:

@@ -319,3 +319,13 @@ def _query(grammar: Grammar, queries: Path) -> Query:
 def _query_text(queries: Path, name: str) -> str:
     text = (queries / f"{name}.scm").read_text(encoding="utf-8")
     return _INHERITS.sub(lambda match: _query_text(queries, match[1]), text)
+
+
+def error_count(root: Node) -> int:
+    """Number of ERROR and MISSING nodes in a tree."""
+    errors, pending = 0, [root] if root.has_error else []
+    while pending:
+        node = pending.pop()
+        errors += node.is_error or node.is_missing
+        pending += [child for child in node.children if child.has_error]
+    return errors

@@ -13,7 +13,15 @@ from itertools import cycle, pairwise
 from tree_sitter import Node, Tree
 
 from cortex_pipelines.damage import SkipReason
-from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, count_reads, parse, parse_counted, weighed
+from cortex_pipelines.syntax.grammars import (
+    Grammar,
+    TooManyStepsError,
+    count_reads,
+    error_count,
+    parse,
+    parse_counted,
+    weighed,
+)
 
 _TOKEN = re.compile(rb"\"\"\"|'''|[\"'#()\[\]{}\n]|[^\s\"'#()\[\]{}]+")
 _OPENING, _CLOSING = (b"(", b"[", b"{"), (b")", b"]", b"}")
@@ -171,7 +179,7 @@ def _levels_and_errors(data: bytes, position: int, grammar: Grammar) -> tuple[in
     start = end + 1 if position and end >= 0 else position
     root = parse(data[start : start + _SAMPLE_BYTES], grammar).root_node
     # code that ends where the sample does has closed all that it opened
-    return (_levels(root), _errors(root)) if root.has_error else (0, 0)
+    return (_levels(root), error_count(root)) if root.has_error else (0, 0)
 
 
 def _levels(root: Node) -> int:
@@ -186,13 +194,3 @@ def _levels(root: Node) -> int:
             if not cursor.goto_parent():
                 return deepest
             level -= 1
-
-
-def _errors(root: Node) -> int:
-    errors = 0
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        errors += node.is_error or node.is_missing
-        pending += [child for child in node.children if child.has_error]
-    return errors

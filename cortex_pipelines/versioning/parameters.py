@@ -11,7 +11,7 @@ model's place are taken whole.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -231,14 +231,6 @@ def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
             needed = any(inner.is_required() for inner in part.model_fields.values())
             return part if needed else None
     return None
-
-
-def leaves(values: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(values, Settings):
-        for name in type(values).model_fields:
-            yield from leaves(getattr(values, name), (*keys, name))
-    else:
-        yield keys, values
 
 
 def _plain(settings: Settings, names: Any = None) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import text
 from cortex_pipelines.annotation.labels.vocabulary import words_of
-from cortex_pipelines.augmentation.snippets import walk
-from cortex_pipelines.syntax.grammars import PARSED, grammar_for, parse
+from cortex_pipelines.syntax.grammars import PARSED, error_count, grammar_for, parse
 
 _LEAVES = frozenset({"string", "string_literal", "interpreted_string_literal", "raw_string_literal"})
 
@@ -28,8 +27,7 @@ def same_code(output: str, expected: str, language: str) -> bool:
 
 def syntax_errors(code: str, language: str, path: str = "") -> int:
     """Number of ERROR and MISSING nodes in the code."""
-    root = parse(code.encode(), grammar_for(language, path)).root_node
-    return sum(node.is_error or node.is_missing for node in walk(root)) if root.has_error else 0
+    return error_count(parse(code.encode(), grammar_for(language, path)).root_node)
 
 
 def subtoken_f1(output: str, expected: str) -> float:

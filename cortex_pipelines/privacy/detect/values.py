@@ -62,7 +62,6 @@ _COMMON_STEM = re.compile(
     r"[-_.]?\d{0,4}"
 )
 _ALGORITHM = re.compile(r"(?i)(?:(?:hmac|pbkdf2|rsa|ecdsa|ssha|scram)[-_]?)*(?:sha|md|aes)[-_]?\d{1,4}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _ENDINGS = (
     "py js ts tsx json yaml yml xml html htm txt md pem key crt cer p12 pfx jks keystore keytab "
