@@ -42,20 +42,21 @@ _LINE = re.compile(
     | ^\W{0,4}(?:from|cc):[ \t]+
     | \b(?:written|contributed|developed|implemented|maintained|authored|coded|ported|suggested
         |reported|requested|patch|(?:code|work|idea|script|example|implementation))[ ]by:?[ ]
-    | (?:copyright(?:text)?\b:?[ \t]*(?:=[ \t]*)?["']?(?:\(c\)|©|&copy;)?|\(c\)|©)[ \t,:]*
+    | (?:copyright(?:text)?\b:?[ \t]*(?:=[ \t]*)?["'`]?(?:copyright[ \t]+)?(?:\(c\)|©|&copy;)?|\(c\)|©)[ \t,:]*
+        (?:\$\{[^{}\n]{1,80}\}[ \t]*)?
         (?:[0-9][0-9 \t,–-]{0,80})?(?:present|now)?[ \t,]*(?:by[ \t]+)?
     | (?<![\w.])["']?(?:authors?|maintainers?|auteurs?|autor(?:es)?|verfasser)["']?[ \t]*[:=][ \t]*
         [\[{(]?[ \t]*[\[{(]?[ \t]*u?(?:name[ \t]*=[ \t]*|["']name["'][ \t]*:[ \t]*)?
     | \\author\{ | <(?:author|maintainer)>
     | (?:作者|著者|作成者|저자|автор\b)[ \t]*[:：=]?[ \t]*
-    )["']?(?P<name>[^\W\d_][^\n<>"'(){}\[\]@#,;:|/\\=，、]{1,60})""",
+    )["']?(?P<name>[^\W\d_][^\n<>"'`(){}\[\]@#,;:|/\\=，、]{1,60})""",
     re.VERBOSE,
 )
 # Further persons of a list, with or without their addresses.
 _NEXT = re.compile(
     r"""["']?[ ]?(?:<[^<>\n]{3,80}>|\([^()\n]{1,80}\))?
     (?:[ ]?(?:,|;|&|、|，)[ ]?(?:and[ ])?|[ ]and[ ])
-    ["']?(?P<name>[^\W\d_][^\n<>"'(){}\[\]@#,;:|/\\=，、]{1,60})""",
+    ["']?(?P<name>[^\W\d_][^\n<>"'`(){}\[\]@#,;:|/\\=，、]{1,60})""",
     re.VERBOSE,
 )
 _ADDRESSED = re.compile(
