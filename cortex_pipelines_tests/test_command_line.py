@@ -1,5 +1,6 @@
 """The command line: what commands import, how help is grouped, what is suggested, and what a new project says."""
 
+import gzip
 import json
 import os
 import re
@@ -207,6 +208,18 @@ def test_what_is_added_without_a_licence_is_said_to_be_trained_on_or_not(models:
     declared = cortex("add", "--no-control", "third", "code").stdout
     option = "projects.third.ingestion.trainable_licences"
     assert f"AGPL-3.0-only; not trained on unless you write AGPL-3.0-only to {option}\n" in declared
+    (models / "code" / "package.json").unlink()
+    (models / "code" / "LICENSE").write_text("Licensed under terms of our own: use it, but not on Mondays.\n" * 4)
+    unknown = cortex("add", "--no-control", "fourth", "code").stdout
+    assert (
+        "NOASSERTION; not trained on unless you set projects.fourth.licence, as what they say is not known" in unknown
+    )
+
+
+def test_what_cannot_be_read_is_added_with_an_error_and_what_mends_it(models: Path) -> None:
+    (models / "code.tar.gz").write_bytes(gzip.compress(b"a" * 5_000)[:20])
+    refused = cortex("add", "--no-control", "shop", "code.tar.gz", status=1).stderr
+    assert "`cortex update shop`; or `cortex remove shop`" in refused
 
 
 def test_a_shallow_clone_is_said_to_lack_its_history(models: Path) -> None:

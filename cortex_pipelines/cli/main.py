@@ -219,8 +219,10 @@ def add(name: str, source: str, control: bool, no_control: bool) -> None:
     try:
         added = describe_project(root, name)
     except SourceError as error:  # it may be mended where it lies
-        say(f"but its files cannot be listed: {error}")
-        return
+        raise click.ClickException(
+            f"its files cannot be listed: {error}. "
+            f"Mend it there, then `cortex update {name}`; or `cortex remove {name}`"
+        ) from error
     estimates = estimate_new(current_project(), name, added.size) if added.size else {}
     for label, text in {**added.words, **estimates}.items():
         click.echo(f"  {label:<10} {text}")

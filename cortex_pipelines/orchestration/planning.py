@@ -12,6 +12,7 @@ import polars as pl
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError
 from cortex_pipelines.models import memory
 from cortex_pipelines.models.base_check import BaseError, BaseFiles, refusals, training_memory
@@ -299,7 +300,8 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
                 licence_counts = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
                 reasons.append(
                     f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences ({licence_counts}); "
-                    f"if you may train on them, write it to projects.{name}.ingestion.trainable_licences"
+                    f"if you may train on them, write it to projects.{name}.ingestion.trainable_licences, or for "
+                    f"{NOT_UNDERSTOOD}, which is not understood, set projects.{name}.licence"
                 )
             skipped = pl.read_parquet(folder / "skipped_files.parquet").sort("reason", "path")
             for (reason,), rows in skipped.group_by("reason", maintain_order=True):

@@ -14,7 +14,7 @@ from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 from cortex_pipelines.ingestion.git.history import commits_without_parents
 from cortex_pipelines.ingestion.git.repository import git_mirrors
-from cortex_pipelines.ingestion.licences.expressions import permitted
+from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD, permitted
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines.ingestion.licences.texts import licence_of_text
 from cortex_pipelines.ingestion.project_sources import DirectorySource, ProjectSource, matching_pins, parse_source
@@ -110,8 +110,13 @@ def describe_project(root: Path, name: str) -> AddedProject:
 
 
 def _refusal(name: str, licences: Sequence[str]) -> str:
-    option = f"projects.{name}.ingestion.trainable_licences"
-    return f"; not trained on unless you write {' and '.join(licences)} to {option}" if licences else ""
+    remedies = [
+        f"set projects.{name}.licence, as what they say is not known"
+        if licence == NOT_UNDERSTOOD
+        else f"write {licence} to projects.{name}.ingestion.trainable_licences"
+        for licence in licences
+    ]
+    return f"; not trained on unless you {' and '.join(remedies)}" if remedies else ""
 
 
 def _history_words(root: Path, name: str, commits: int) -> str:

@@ -15,7 +15,7 @@ from cortex_pipelines.release.exports.transformers_formats import write_merged, 
 from cortex_pipelines.release.ledger import ReleasedModel, moves, numbers
 from cortex_pipelines.release.loading import adapter_folder
 from cortex_pipelines.release.open_model import find_released, open_verified, pinned_base
-from cortex_pipelines.release.promotion import verdict_folder
+from cortex_pipelines.release.promotion import model_roles, verdict_folder
 from cortex_pipelines.signing.manifest import make_manifest
 from cortex_pipelines.signing.signatures import require_signer, sign_openssf, write_signed
 from cortex_pipelines.tracking.latencies import as_markdown, recorded
@@ -54,7 +54,11 @@ def export(
         require_signer()
     model, version = find_released(project, reference)
     if version is None:
-        raise LookupError(f"{model.name} has no champion yet; use {model.name}@challenger for the latest version")
+        latest = model_roles(project.root, model)["challenger"]
+        remedy = (
+            f"use {model.name}@challenger for the latest version" if latest else "`cortex run` makes a version of it"
+        )
+        raise LookupError(f"{model.name} has no champion yet; {remedy}")
     source_version, pinned = open_verified(project, model, version), pinned_base(project)
     if source_version.base is None:
         raise ExportError(f"{model.name} is not an adapter; only adapters can be exported")

@@ -179,6 +179,12 @@ def test_a_base_with_other_rows_or_none_is_refused(base: BaseModel, tmp_path: Pa
     gguf_files.write_gguf(source(base, folder), out_of(tmp_path / "out"))
     with pytest.raises(ExportError, match="is a different model: it has no blk"):
         compare_base(tmp_path / "out" / gguf_files.ADAPTER, base.folder)
+    (tmp_path / "text.gguf").write_text("no weights, but a text" * 100)
+    with pytest.raises(ExportError, match="is no whole GGUF file"):
+        compare_base(tmp_path / "text.gguf", base.folder)
+    (tmp_path / "half.gguf").write_bytes(straight.read_bytes()[: straight.stat().st_size // 2])
+    with pytest.raises(ExportError, match="is no whole GGUF file"):
+        compare_base(tmp_path / "half.gguf", base.folder)
 
 
 def program(folder: Path, text: str) -> None:

@@ -294,6 +294,22 @@ def test_what_is_not_finished_in_time_says_so(home: Path, tmp_path: Path, monkey
         assert "[DONE]" not in answer.result().text
 
 
+def test_who_asks_twice_to_stop_is_not_made_to_wait(home, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(TokenSampler, "_scored", slowly(0.05))
+    gateway = open_tiny(home, tmp_path)
+    config = uvicorn.Config(server.create_app(gateway), port=0, log_level="warning", timeout_graceful_shutdown=60)
+    draining = server.draining_server(config, gateway.engine.close)
+    body = {"model": "base", "prompt": "x", "max_tokens": 300, "stream": True}
+    with ThreadPoolExecutor() as pool, running(draining) as url:
+        answer = pool.submit(httpx.post, f"{url}/v1/completions", json=body, timeout=60)
+        wait_until(lambda: gateway.engine._busy)
+        draining.handle_exit(signal.SIGINT, None)
+        assert "finishing 1 requests" in capsys.readouterr().err
+        draining.handle_exit(signal.SIGINT, None)
+        assert "ask again" in answer.result().text
+    assert not draining.force_exit
+
+
 def test_as_many_connections_are_served_as_the_system_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[int, int]] = []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

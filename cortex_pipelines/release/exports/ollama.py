@@ -80,7 +80,10 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
     import gguf
 
     layout = layout_of(folder)
-    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
+    try:
+        tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
+    except (ValueError, IndexError, KeyError) as error:
+        raise ExportError(f"{gguf_file} is no whole GGUF file: {error}") from error
     correlations = []
     for weight_name, weights in weights_of(folder, tuple(f"{end}.weight" for end in layout.attention)):
         layer = weight_name.removesuffix(".weight")

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -210,10 +212,25 @@ def impatient_protocol() -> type[asyncio.Protocol]:
 
 
 def draining_server(config: "uvicorn.Config", end_answers: Callable[[], None]) -> "uvicorn.Server":
-    """uvicorn's server, which alone would cut off without a word the answers that are not finished in time."""
+    """uvicorn's server, which alone would cut off without a word the answers that are not finished in time.
+
+    Asked once more, it does not wait for them; asked a third time, it ends as uvicorn does.
+    """
     import uvicorn
 
     class Draining(uvicorn.Server):
+        requests = 0  # to end
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.requests += 1
+            unfinished = len(self.server_state.tasks)
+            if self.requests == 1 and unfinished:
+                print(f"finishing {unfinished} requests, for {DRAIN} s at most; Ctrl-C ends them now", file=sys.stderr)
+            if self.requests == 2:
+                Thread(target=end_answers, daemon=True).start()
+            else:
+                super().handle_exit(sig, frame)
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             loop = asyncio.get_running_loop()
             ending = loop.call_later(DRAIN, loop.run_in_executor, None, end_answers)
