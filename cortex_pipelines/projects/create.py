@@ -75,6 +75,9 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     path = str(folder.resolve())
     if "?" in path or unquote(path) != path:
         raise ProjectError(f"{path}: no folder of a database's path may have ? or an escape such as %20 in its name")
+    package = Path(__file__).parents[2]
+    if (package / "dvc.yaml").is_file() and folder.resolve().is_relative_to(package):
+        raise ProjectError(f"{path} is in the repository of this package, {package}; a project is a folder elsewhere")
     for program in ("git", "dvc"):
         if which(program) is None:
             raise ProjectError(f"{program} is not installed; install it and try again")

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import polars as pl
+
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.path_patterns import path_pattern
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, is_forgotten, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.project_names import ROLES
 from cortex_pipelines.projects.parameter_file import read_values, write_values
@@ -147,6 +149,25 @@ def add_tombstones(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
         privacy["forgotten"] = [*present, *(f for _, f in new_entries if f not in present)]
         write_values(root, values)
     return new
+
+
+_READ = {"repository_files": ("files.parquet", "path"), "repository_commits": ("commits.parquet", None)}
+
+
+def covers_nothing(project: Project, stones: Iterable[Tombstone]) -> bool:
+    """Whether sources were read, and no file and no commit of theirs is covered: what is asked for may be misspelt."""
+    privacy = load_parameters(project.root).privacy.model_copy(update={"forgotten": tuple(stones)})
+    was_read = False
+    for name in project.partitions:
+        for asset, (file, path) in _READ.items():
+            table = project.output(asset, name) / file
+            if table.exists():
+                columns = ["source", *([path] if path else []), "author"]
+                rows = pl.read_parquet(table, columns=columns).unique().rows(named=True)
+                if any(is_forgotten(privacy, name, **row) for row in rows):
+                    return False
+                was_read = True
+    return was_read
 
 
 def models_trained_on(project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()) -> list[TrainedModel]:

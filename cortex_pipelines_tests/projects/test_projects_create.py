@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from cortex_pipelines.projects import create
 from cortex_pipelines.projects.create import create_project
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.messages import refusal
@@ -11,6 +12,12 @@ from cortex_pipelines_tests.messages import refusal
 def test_a_folder_that_no_database_can_lie_in_is_refused(tmp_path: Path, name: str) -> None:
     assert name in refusal(ProjectError, list, create_project(tmp_path / name / "models"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_project_is_made_in_the_repository_of_the_package() -> None:
+    folder = Path(create.__file__).parents[2] / "models"
+    assert "in the repository of this package" in refusal(ProjectError, list, create_project(folder))
+    assert not folder.exists()
 
 
 def test_a_pipeline_or_parameters_of_others_are_left_alone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import dagster as dg
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from dvc.repo import Repo
@@ -306,6 +307,17 @@ def test_the_command_writes_names_and_says_what_comes_next(root: Path, monkeypat
     assert missing(result.stderr, "1 tombstones written", "`cortex run`") == []
     (stone,) = load_parameters(root).privacy.forgotten
     assert (stone.project, stone.path) == ("flask", "src/legacy/**")
+
+
+def test_the_command_says_that_nothing_read_so_far_is_covered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(REPOSITORY / "sources.lock", root)
+    monkeypatch.chdir(root)
+    files = root / "data" / "repository_files" / "flask" / "files.parquet"
+    files.parent.mkdir(parents=True)
+    pl.DataFrame({"source": "git:shop", "path": ["src/a.py"], "author": "0123"}).write_parquet(files)
+    for pattern, covers_nothing in (("src/legacy/**", True), ("src/*.py", False)):
+        result = CliRunner().invoke(forget_command, ["--path", pattern])
+        assert ("no file and no commit that was read so far is of it" in result.stderr) is covers_nothing
 
 
 def test_what_tombstones_cover_of_events(root: Path) -> None:
