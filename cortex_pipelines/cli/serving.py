@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -179,6 +180,8 @@ def mcp(model: str | None) -> None:
 
     # clients wait seconds for the first answer, less than a base model may take to load
     Thread(target=open_in_background, daemon=True).start()
+    # Python's way to end waits for the client's next line
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         agents_server(gateway.result, services).run("stdio")
     finally:

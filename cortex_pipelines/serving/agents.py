@@ -30,7 +30,7 @@ from cortex_pipelines.serving.http.schemas import LONGEST, encodable, require_wo
 from cortex_pipelines.serving.requests import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.serving.task_answers import suggest
 
 _INSTRUCTIONS = (
@@ -177,8 +177,10 @@ def _tools(
         """
         return await _work(lambda: lineage_of(open_gateway(), services, model), "lineage")
 
-    for tool in (complete, answer_task, route_task, lineage):
+    for tool in (complete, answer_task, lineage):
         yield tool, _READS
+    if services is not NOTHING:  # an exported folder has no router
+        yield route_task, _READS
     if (expect := services.expect) is not None:
 
         async def predict_outcome(task: TaskInWords, master: Name | None = None) -> Answer:

@@ -138,8 +138,8 @@ def _check_signature(root: Path, data: bytes, path: Path, signed_path: Path) -> 
     trusted = known_keys(root)
     if mark not in trusted:
         raise UntrustedModelError(
-            f"{path} is by the unknown key {mark}; if its owner confirms this fingerprint, "
-            "`cortex verify … --trust FILE` takes their public key"
+            f"{path} is by the unknown key {mark}; if its owner confirms this fingerprint, `cortex verify … --trust "
+            "FILE` takes their public key; if it is your own, put .cortex/keys back, or sign again by `cortex sync`"
         )
     if text != _signature_bytes(mark, signature):
         raise UntrustedModelError(f"{path} is not in canonical form: it was modified")

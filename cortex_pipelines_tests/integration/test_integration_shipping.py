@@ -143,6 +143,7 @@ def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(finished_copy: Mini
         (("task_router@challenger", "--out", "x"), "task_router is not an adapter"),
         ((NAME, "--out", "x"), f"has no champion yet; use {NAME}@challenger for"),
         ((REFERENCE, "--format", "ollama", "--out", "x"), "has no GGUF file; give one with --base"),
+        ((REFERENCE, "--task", "naming", "--out", "x"), "has one adapter for all tasks; leave --task out"),
     ):
         assert output in finished_copy.cortex("export", *words, status=1).stderr
     output = finished_copy.cortex("export", NAME, "--base", "params.yaml", "--out", "x", status=2).stderr

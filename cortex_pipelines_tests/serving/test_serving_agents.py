@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -174,7 +175,7 @@ async def test_what_an_agent_cancels_is_not_written_on(home: Path, tmp_path: Pat
 async def test_what_a_gateway_without_a_project_cannot_answer_is_no_tool(gateway: Gateway) -> None:
     async with Client(agents_server(lambda: gateway, NOTHING)) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-    assert names == {"complete", "answer_task", "route_task", "lineage"}
+    assert names == {"complete", "answer_task", "lineage"}
 
 
 @pytest.mark.anyio
@@ -235,13 +236,15 @@ async def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) 
         assert {row["master"] for row in prediction["expected"]}
 
 
-def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
-    process = subprocess.run(
-        [sys.executable, "-c", CASES["_LOADING"]],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
-    assert process.stdout == "left\n"
+@pytest.mark.parametrize("end", ["left", "interrupted"])
+def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded(end: str) -> None:
+    words = [sys.executable, "-c", CASES["_LOADING"], end]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as process:
+        if end == "left":
+            process.stdin.close()
+        assert process.wait(timeout=120) == (0 if end == "left" else -signal.SIGINT), process.stderr.read()
+        assert process.stdout.read() == ("left\n" if end == "left" else "")
 
 
 @pytest.mark.skipif(find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search")
