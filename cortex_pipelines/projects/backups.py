@@ -149,15 +149,12 @@ class _Restic:
         return [{**entry, "folder": Path(entry["paths"][0]).resolve()} for entry in entries]
 
     def succeeds(self, *arguments: str) -> bool:
-        """Whether a command succeeds. Raises BackupError: the password is wrong."""
-        process = self._run(arguments)
-        if "wrong password" in process.stderr:
-            raise BackupError("the password is not that of this backup")
-        return process.returncode == 0
+        return self._run(arguments).returncode == 0
 
     def _run(self, arguments: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+        """The ended process. Raises BackupError: the password is wrong."""
         folder = self._folder.resolve()
-        return subprocess.run(  # nosec B603
+        process = subprocess.run(  # nosec B603
             [*self._command, *arguments],
             cwd=folder,
             env=os.environ | {"PWD": str(folder)},  # restic derives its paths from PWD
@@ -165,3 +162,6 @@ class _Restic:
             text=True,
             check=False,
         )
+        if "wrong password" in process.stderr:
+            raise BackupError("the password is not that of this backup")
+        return process

@@ -93,6 +93,8 @@ def test_a_destroyed_project_is_restored(begun: MiniProject, tmp_path: Path, mon
     password.write_text("guessed")
     refused = project.cortex("backup", repository, *password_options, status=1).stderr
     assert "the password is not that of this backup" in refused
+    elsewhere = CliRunner().invoke(main, ["restore", repository, str(project.root / "new"), *password_options])
+    assert "the password is not that of this backup" in elsewhere.output
 
 
 @needs_restic
