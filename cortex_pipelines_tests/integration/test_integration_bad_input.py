@@ -92,7 +92,7 @@ def test_a_truncated_archive_and_paths_that_lead_out_of_one(data_made: MiniProje
     path = data_made.root / "sources" / "cut.tar.gz"
     data = archive(path, {"a.py": os.urandom(50000).hex().encode()})
     path.write_bytes(data[: len(data) // 2])
-    data_made.cortex("add", "cut", "sources/cut.tar.gz")
+    data_made.cortex("add", "cut", "sources/cut.tar.gz", status=1)
     data_made.cortex("sync")
     errors = fails(data_made, "run", "repository_files", "--project", "cut")
     assert "FAILED repository_files@cut: " in errors
