@@ -180,10 +180,10 @@ def test_a_base_with_other_rows_or_none_is_refused(base: BaseModel, tmp_path: Pa
     with pytest.raises(ExportError, match="is a different model: it has no blk"):
         compare_base(tmp_path / "out" / gguf_files.ADAPTER, base.folder)
     (tmp_path / "text.gguf").write_text("no weights, but a text" * 100)
-    with pytest.raises(ExportError, match="is no whole GGUF file"):
+    with pytest.raises(ExportError, match="cannot be read as GGUF"):
         compare_base(tmp_path / "text.gguf", base.folder)
     (tmp_path / "half.gguf").write_bytes(straight.read_bytes()[: straight.stat().st_size // 2])
-    with pytest.raises(ExportError, match="is no whole GGUF file"):
+    with pytest.raises(ExportError, match="cannot be read as GGUF"):
         compare_base(tmp_path / "half.gguf", base.folder)
 
 

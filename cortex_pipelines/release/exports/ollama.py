@@ -83,7 +83,7 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
     try:
         tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
     except (ValueError, IndexError, KeyError) as error:
-        raise ExportError(f"{gguf_file} is no whole GGUF file: {error}") from error
+        raise ExportError(f"{gguf_file} cannot be read as GGUF: {error}") from error
     correlations = []
     for weight_name, weights in weights_of(folder, tuple(f"{end}.weight" for end in layout.attention)):
         layer = weight_name.removesuffix(".weight")
