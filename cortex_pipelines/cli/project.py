@@ -268,10 +268,10 @@ def forget(
     root, by = find_root(), getpass.getuser()
     stones = forget.create_tombstones(root, author, path, repository, partition, user)
     new = forget.add_tombstones(root, stones)
-    if new and not user and forget.covers_nothing(current_project(), new):
+    project = current_project()
+    if new and not user and forget.covers_nothing(project, new):
         say("no file and no commit that was read so far is of it; is it spelt as git shows it?")
     deleted = erase.erase(root, load_parameters(root), stones, author or user)
-    project = current_project()
 
     def affected_projects(*, of_users: bool) -> list[str]:
         projects = {stone.project for stone in stones if (stone.user is not None) == of_users}

@@ -72,11 +72,11 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         ProjectError: the folder is already a project or its path unusable, or git or DVC is missing.
     """
     _require_room(folder)
-    path = str(folder.resolve())
-    if "?" in path or unquote(path) != path:
+    path = folder.resolve()
+    if "?" in str(path) or unquote(str(path)) != str(path):
         raise ProjectError(f"{path}: no folder of a database's path may have ? or an escape such as %20 in its name")
     package = Path(__file__).parents[2]
-    if (package / "dvc.yaml").is_file() and folder.resolve().is_relative_to(package):
+    if (package / "dvc.yaml").is_file() and path.is_relative_to(package):
         raise ProjectError(f"{path} is in the repository of this package, {package}; a project is a folder elsewhere")
     for program in ("git", "dvc"):
         if which(program) is None:

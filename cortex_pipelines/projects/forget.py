@@ -151,7 +151,7 @@ def add_tombstones(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     return new
 
 
-_READ = {"repository_files": ("files.parquet", "path"), "repository_commits": ("commits.parquet", None)}
+_READ = {"repository_files": "files.parquet", "repository_commits": "commits.parquet"}
 
 
 def covers_nothing(project: Project, stones: Iterable[Tombstone]) -> bool:
@@ -159,12 +159,11 @@ def covers_nothing(project: Project, stones: Iterable[Tombstone]) -> bool:
     privacy = load_parameters(project.root).privacy.model_copy(update={"forgotten": tuple(stones)})
     was_read = False
     for name in project.partitions:
-        for asset, (file, path) in _READ.items():
+        for asset, file in _READ.items():
             table = project.output(asset, name) / file
             if table.exists():
-                columns = ["source", *([path] if path else []), "author"]
-                rows = pl.read_parquet(table, columns=columns).unique().rows(named=True)
-                if any(is_forgotten(privacy, name, **row) for row in rows):
+                rows = pl.scan_parquet(table).select("source", pl.col("^path$"), "author").unique().collect()
+                if any(is_forgotten(privacy, name, **row) for row in rows.iter_rows(named=True)):
                     return False
                 was_read = True
     return was_read

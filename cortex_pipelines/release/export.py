@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name, load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import WEIGHTS
 from cortex_pipelines.ingestion.pretrained_models import weights_folder
 from cortex_pipelines.release.card import CARD
 from cortex_pipelines.release.exports.gguf_files import write_gguf
@@ -68,7 +67,8 @@ def export(
             f"{model.name} ({version}) was trained on {source_version.base['name']}, models.base "
             f"in params.yaml is {base_name(pinned)}; set it to that base and run `cortex update`"
         )
-    if task and (source_version.folder / WEIGHTS).is_file():
+    folder = adapter_folder(source_version.folder, task)
+    if task and folder == source_version.folder:
         raise ExportError(f"{model.name} has one adapter for all tasks; leave --task out")
     card = verdict_folder(project.root, model) / CARD
     card_text = card.read_text(encoding="utf-8") if card.is_file() else ""
@@ -76,7 +76,7 @@ def export(
         model=model.name,
         version=version,
         number=numbers(moves(project.root, model)).get(version, ""),
-        folder=adapter_folder(source_version.folder, task),
+        folder=folder,
         base=resolve_base(pinned, project.root),
         card=card_text + as_markdown(recorded(project.root, version)) if version in card_text else "",
     )
